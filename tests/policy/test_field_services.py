@@ -124,3 +124,39 @@ def test_a_service_that_never_starts_since_before_the_roll_halts_no_run() -> Non
     world.clock.sleep(20 * MINUTE)
     finished = Updater(world).run()
     assert finished.outcome is not RunOutcome.HALTED
+
+
+@pytest.mark.parametrize("minutes", [2, 4, 7])
+def test_a_service_that_is_scaled_up_beyond_its_room_is_no_harm_of_ours(minutes: int) -> None:
+    """It has lost no task. Hosts with its tasks are held for lack of room, and no run halts."""
+    world = row(5)
+
+    def scale_up() -> None:
+        service = world.cluster.services["web-0"]
+        service.desired = 90
+        world.ecs.scheduler.wake(service)
+
+    world.clock.after(minutes * MINUTE, scale_up)
+    updater = Updater(world)
+    finished = updater.run()
+    assert not updater.tape.of(RunHalted)
+    held = {one.reason for one in finished.outcomes.values() if isinstance(one, Hold)}
+    assert held == {Reason.NO_ROOM}
+    assert Updater(world, name="run-2").run().exit_code == 3
+    assert world.findings().clean
+
+
+@pytest.mark.parametrize("desired", [0, 1, 30])
+def test_a_service_that_is_scaled_again_and_again_holds_up_nothing(desired: int) -> None:
+    world = row(4)
+
+    def scale(to: int, back: int) -> None:
+        service = world.cluster.services["web-1"]
+        service.desired = to
+        world.ecs.scheduler.wake(service)
+        world.clock.after(timedelta(seconds=70), lambda: scale(back, to))
+
+    world.clock.after(MINUTE, lambda: scale(desired, 4))
+    finished = Updater(world).run()
+    assert finished.outcome is not RunOutcome.HALTED
+    assert world.findings().clean

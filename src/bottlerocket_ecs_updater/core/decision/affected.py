@@ -16,6 +16,7 @@ from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.model.services import Service
 from bottlerocket_ecs_updater.core.model.time_text import time_text
+from bottlerocket_ecs_updater.core.model.wording import and_more
 from bottlerocket_ecs_updater.core.rules.tasks import TaskRules
 
 GROUP = "service:"
@@ -73,8 +74,7 @@ def deploys_since(why: Hold, fleet: Fleet) -> datetime | None:
 
 def _names(services: Iterable[Service], name: Callable[[Service], str]) -> str:
     found = sorted(services, key=lambda service: service.name)
-    more = f" and {len(found) - NAMED_AT_MOST} more" if len(found) > NAMED_AT_MOST else ""
-    return ", ".join(map(name, found[:NAMED_AT_MOST])) + more
+    return and_more([name(service) for service in found], NAMED_AT_MOST)
 
 
 def _named(service: Service) -> str:

@@ -22,7 +22,7 @@ from typing import Any
 from bottlerocket_ecs_updater.core.model.ids import RunId
 from bottlerocket_ecs_updater.core.model.location import name_of
 from bottlerocket_ecs_updater.core.model.outcome import OutcomeKind
-from bottlerocket_ecs_updater.core.model.time_text import read_span, read_time, span, write_time
+from bottlerocket_ecs_updater.core.model.time_text import measured_text, read_span, read_time, write_time
 from bottlerocket_ecs_updater.engine.ports import ABSENT, Conflict, Store
 from bottlerocket_ecs_updater.engine.store.audit_entry import AuditEntry
 from bottlerocket_ecs_updater.engine.store.read_json import (
@@ -325,7 +325,7 @@ def _columns(entry: Entry) -> tuple[str, ...]:
     return (
         began,
         sanitize(entry.run, 60),
-        span(entry.took),
+        measured_text(entry.took),
         sanitize(entry.ending, 60),
         *numbers,
         sanitize(", ".join(entry.targets), 60),

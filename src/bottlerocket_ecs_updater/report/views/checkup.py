@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from bottlerocket_ecs_updater.core.model.finding import Finding, Grade
+from bottlerocket_ecs_updater.core.model.wording import counted
 from bottlerocket_ecs_updater.report.words.colours import Paint
-from bottlerocket_ecs_updater.report.words.grouping import counted
 from bottlerocket_ecs_updater.report.words.sanitize import sanitize
 
 SCHEMA = 1

@@ -10,10 +10,11 @@ from typing import Any
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.reasons import Failed, Hold
 from bottlerocket_ecs_updater.core.model.time_text import duration_text, time_text, write_time
+from bottlerocket_ecs_updater.core.model.wording import counted
 from bottlerocket_ecs_updater.core.planning.forecast import Batch
 from bottlerocket_ecs_updater.core.planning.plan import ForecastBasis, Plan, Unfinished, Update
 from bottlerocket_ecs_updater.report.views.advice import advice_json, advice_lines
-from bottlerocket_ecs_updater.report.words.grouping import counted, grouped, id_lines
+from bottlerocket_ecs_updater.report.words.grouping import grouped, id_lines
 from bottlerocket_ecs_updater.report.words.sanitize import sanitize
 
 SCHEMA = 1
