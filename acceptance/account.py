@@ -132,7 +132,7 @@ class Account:
 
     def gone(self, stack: str) -> bool:
         """Whether a stack is deleted."""
-        return (self.stack(stack) or {}).get("StackStatus", "DELETE_COMPLETE") == "DELETE_COMPLETE"
+        return bool((self.stack(stack) or {}).get("StackStatus", "DELETE_COMPLETE") == "DELETE_COMPLETE")
 
     def stacks_with_tag(self) -> list[str]:
         """The names of all stacks with our tag."""
@@ -207,8 +207,11 @@ class Account:
             return []
         ecs, cluster = self.client("ecs"), given["ClusterName"]
         family = definition.rsplit("/", 1)[-1].split(":")[0]
-        running = lambda: ecs.list_tasks(cluster=cluster, family=family)["taskArns"]  # noqa: E731
-        tasks = list(running())
+
+        def running() -> list[str]:
+            return list(ecs.list_tasks(cluster=cluster, family=family)["taskArns"])
+
+        tasks = running()
         for task in tasks:
             ecs.stop_task(cluster=cluster, task=task, reason="acceptance is cleaned up")
         self.wait("the end of the updater's tasks", lambda: not running(), timedelta(minutes=5))

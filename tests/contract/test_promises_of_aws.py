@@ -47,6 +47,11 @@ def of(door: Door, service: str, params: dict[str, Any]) -> dict[str, Any]:
     return {"cluster": door.cluster, **params} if service == "ecs" else params
 
 
+def listed(door: Door, **how: Any) -> Any:
+    """The container instances of the cluster."""
+    return door.ask("ecs", "list_container_instances", cluster=door.cluster, **how)
+
+
 @pytest.mark.parametrize(("service", "method", "params", "code"), REFUSALS, ids=lambda value: str(value)[:50])
 def test_what_cannot_be_done_is_refused_by_its_code(
     door: Door, service: str, method: str, params: dict[str, Any], code: str
@@ -82,22 +87,21 @@ def test_what_is_not_there_is_a_failure_and_no_error(
 
 
 def test_all_states_but_inactive_are_listed_without_a_filter(door: Door) -> None:
-    ask = lambda **how: door.ask("ecs", "list_container_instances", cluster=door.cluster, **how)  # noqa: E731
-    one_by_one = [ask(status=status)["containerInstanceArns"] for status in ("ACTIVE", "DRAINING")]
-    assert sorted(ask()["containerInstanceArns"]) == sorted(arn for arns in one_by_one for arn in arns)
+    one_by_one = [listed(door, status=status)["containerInstanceArns"] for status in ("ACTIVE", "DRAINING")]
+    assert sorted(listed(door)["containerInstanceArns"]) == sorted(arn for arns in one_by_one for arn in arns)
 
 
 def test_pages_are_as_long_as_was_asked_and_bring_everything(door: Door) -> None:
-    ask = lambda **how: door.ask("ecs", "list_container_instances", cluster=door.cluster, **how)  # noqa: E731
-    whole, listed, token = ask()["containerInstanceArns"], [], {}
+    found: list[str] = []
+    token: dict[str, str] = {}
     while True:
-        page = ask(maxResults=1, **token)
+        page = listed(door, maxResults=1, **token)
         assert len(page["containerInstanceArns"]) <= 1
-        listed += page["containerInstanceArns"]
+        found += page["containerInstanceArns"]
         if not page.get("nextToken"):
             break
         token = {"nextToken": page["nextToken"]}
-    assert sorted(listed) == sorted(whole)
+    assert sorted(found) == sorted(listed(door)["containerInstanceArns"])
 
 
 def test_an_instance_says_what_the_updater_reads(door: Door) -> None:
