@@ -7,12 +7,13 @@ call reads the top.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from statistics import median
 
-from bottlerocket_ecs_updater.core.model.event import Event
+from bottlerocket_ecs_updater.core.model.event import Event, VersionSeen
+from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.outcome import OutcomeKind, UpToDate
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.engine.store.audit_entry import AuditEntry
@@ -30,6 +31,7 @@ from bottlerocket_ecs_updater.report.analysis.troubles import (
     troubles,
     with_commands,
 )
+from bottlerocket_ecs_updater.report.analysis.version_progress import VersionProgress, days_behind, version_progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,15 @@ class RunReport:
     """Lines of the record that could not be read."""
     acts: tuple[AuditEntry, ...] = ()
     """The acts of people from a day before the run until its end, oldest first."""
+    versions: tuple[VersionProgress, ...] = ()
+    """How far the cluster is with each version, newest first; empty in older records."""
+    days_behind: Mapping[InstanceId, int] = field(default_factory=dict)
+    """Whole days that each instance was behind at the end; those that were not are left out."""
+
+    @property
+    def knows_first_seen(self) -> bool:
+        """Whether the record says when versions were first seen."""
+        return any(isinstance(event, VersionSeen) for event in self.events)
 
     def lane(self, row: Row) -> Lane | None:
         """The timeline of an instance."""
@@ -121,6 +132,8 @@ def run_report(
         reach,
         tuple(unreadable),
         tuple(acts),
+        version_progress(events),
+        days_behind(events) if events else {},
     )
 
 
