@@ -22,7 +22,8 @@ from bottlerocket_ecs_updater.core.model.ids import (
     TaskArn,
     Zone,
 )
-from bottlerocket_ecs_updater.core.model.instance import Instance, RunProgress
+from bottlerocket_ecs_updater.core.model.instance import Instance
+from bottlerocket_ecs_updater.core.model.outcome import Outcome, Updated
 from bottlerocket_ecs_updater.core.model.reboots import Acceptance, RebootEnd, SentReboot
 from bottlerocket_ecs_updater.core.model.run_command import (
     CheckAnswer,
@@ -31,6 +32,7 @@ from bottlerocket_ecs_updater.core.model.run_command import (
     DocumentKind,
     PendingCommand,
 )
+from bottlerocket_ecs_updater.core.model.run_progress import BootProof, RunProgress, SentDrain, SentReturn
 from bottlerocket_ecs_updater.core.model.services import Service, Services
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.rules.policy import Limit, Policy
@@ -249,12 +251,21 @@ def drained_by_us(claim: Claim, **changes: Any) -> RunProgress:
     plain = RunProgress(
         claimed_at=claim.since,
         claim_seen=True,
-        drain_sent_at=claim.since,
+        drain=SentDrain(claim.since),
         drain_seen=True,
         connected_looks=5,
-        deficits_before={},
     )
     return replace(plain, **changes)
+
+
+def a_proof(asked: datetime, answered: datetime | None = None) -> BootProof:
+    """The proof of a new boot by a check; it was answered at once unless said otherwise."""
+    return BootProof(asked, answered or asked, NEXT_BOOT)
+
+
+def a_return(at: datetime, outcome: Outcome | None = None, *, confirmed: bool = False) -> SentReturn:
+    """A return to service that this run sent, of an updated instance unless said otherwise."""
+    return SentReturn(at, outcome or Updated(OLD, NEW), confirmed)
 
 
 def fleet(*instances: Instance, **changes: Any) -> Fleet:

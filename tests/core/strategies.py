@@ -23,6 +23,8 @@ from tests.core.builders import (
     RUN,
     STANDALONE,
     a_claim,
+    a_proof,
+    a_return,
     arn_of,
     claimed,
     drained_by_us,
@@ -39,7 +41,7 @@ from bottlerocket_ecs_updater.core.model.container_instance import PingStatus, R
 from bottlerocket_ecs_updater.core.model.fleet import Fleet, Halt
 from bottlerocket_ecs_updater.core.model.host_report import HostAnswer, HostProblem, HostReport, Problem, UpdateState
 from bottlerocket_ecs_updater.core.model.ids import CommandId, InstanceId, OwnTask, Zone
-from bottlerocket_ecs_updater.core.model.instance import Instance, RunProgress
+from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.outcome import Backoff, Outcome, Quarantined, Updated, UpToDate
 from bottlerocket_ecs_updater.core.model.reasons import Failure, Reason, failed, hold
 from bottlerocket_ecs_updater.core.model.reboots import Acceptance, RebootEnd, SentReboot
@@ -50,6 +52,7 @@ from bottlerocket_ecs_updater.core.model.run_command import (
     DocumentKind,
     PendingCommand,
 )
+from bottlerocket_ecs_updater.core.model.run_progress import Applies, RunProgress, SentDrain
 from bottlerocket_ecs_updater.core.model.services import Services, Slot
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.rules.policy import Limit, OwnHost, Policy
@@ -158,8 +161,8 @@ class Dice:
             outcome=self.among(None, None, None, None, None, self.among(*OUTCOMES)),
             checks_failed=self.among(0, 0, 1, 3),
             first_busy_at=self.perhaps(),
-            applies=self.among(0, 0, 1, 2),
-            drain_sent_at=self.perhaps(),
+            applies=Applies(self.among(0, 0, 1, 2)),
+            drain=self.among(None, SentDrain(self.moment(), moving={"web": 1})),
             drain_seen=self.mostly(),
             claim_seen=self.mostly(),
             claim_absent_looks=self.among(0, 0, 0, 1, 2),
@@ -168,11 +171,10 @@ class Dice:
             reboot_sent_at=self.perhaps(),
             away_at=self.perhaps(),
             connected_looks=self.among(0, 1, 3, 4),
-            proof_at=self.perhaps(),
-            moving={"web": 1},
-            pending_outcome=self.among(None, *OUTCOMES),
-            return_sent_at=self.among(None, None, None, self.moment()),
-            return_confirmed=self.mostly(),
+            proof=self.among(None, a_proof(self.moment())),
+            sent_return=self.among(
+                None, None, None, a_return(self.moment(), self.among(*OUTCOMES), confirmed=self.mostly())
+            ),
             missing_looks=self.among(0, 0, 1, 4),
         )
 

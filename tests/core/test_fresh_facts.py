@@ -12,10 +12,11 @@ from bottlerocket_ecs_updater.core.decision.decide import Decision, decide
 from bottlerocket_ecs_updater.core.model.command import CallSuccessor, Drain
 from bottlerocket_ecs_updater.core.model.container_instance import Tasks
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, OwnTask, TaskArn
-from bottlerocket_ecs_updater.core.model.instance import Instance, RunProgress, SurveyedFacts
+from bottlerocket_ecs_updater.core.model.instance import Instance, SurveyedFacts
 from bottlerocket_ecs_updater.core.model.outcome import UpToDate
 from bottlerocket_ecs_updater.core.model.reasons import Reason
 from bottlerocket_ecs_updater.core.model.resources import DeploymentLimits
+from bottlerocket_ecs_updater.core.model.run_progress import RunProgress
 from bottlerocket_ecs_updater.core.model.services import Services
 from bottlerocket_ecs_updater.core.rules.policy import OwnHost
 

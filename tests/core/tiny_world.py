@@ -53,11 +53,12 @@ from bottlerocket_ecs_updater.core.model.container_instance import PingStatus, R
 from bottlerocket_ecs_updater.core.model.fleet import Fleet, Halt
 from bottlerocket_ecs_updater.core.model.host_report import HostAnswer, HostReport, Problem, UpdateState
 from bottlerocket_ecs_updater.core.model.ids import BootId, InstanceId, RunId, Zone
-from bottlerocket_ecs_updater.core.model.instance import Instance, RunProgress
+from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.outcome import Backoff, Outcome, Quarantined
 from bottlerocket_ecs_updater.core.model.phase import Phase, phase_of
 from bottlerocket_ecs_updater.core.model.reboots import SentReboot
 from bottlerocket_ecs_updater.core.model.run_command import CommandStatus, DocumentKind
+from bottlerocket_ecs_updater.core.model.run_progress import RunProgress, SentReturn
 from bottlerocket_ecs_updater.core.model.services import Services, Slot
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.rules.policy import Policy
@@ -288,7 +289,7 @@ class Run:
                 known = see_reboot_sent(known, sent_reboot(now))
             case Return(outcome=verdict):
                 host.status, host.drained_at, host.tasks = Status.ACTIVE, None, 2
-                progress = replace(known.progress, return_sent_at=now, return_confirmed=True, pending_outcome=verdict)
+                progress = replace(known.progress, sent_return=SentReturn(now, verdict, confirmed=True))
                 known = replace(known, progress=progress)
             case Unmark():
                 host.attributes.pop(ATTRIBUTE, None)

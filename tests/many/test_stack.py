@@ -14,12 +14,15 @@ from tests.account.cloudformation import Template
 from tests.account.cloudformation.stack import Stack
 from tests.account.iam import Caller, Decision, IamRequest
 from tests.stack.stage import OURS, Paper, judged_run, policy_of, properties, several, statements
+from tests.stack.stage import deployed as deployed_alone
 from tests.support.simulated import row
 
 from bottlerocket_ecs_updater.core.planning.waves import CONCURRENCY_MAX
+from bottlerocket_ecs_updater.core.rules.health import AlarmRule, HealthRules
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.core.rules.promotion import Requirement, StageRules
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
+from bottlerocket_ecs_updater.core.rules.versions import VersionRules
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
 from bottlerocket_ecs_updater.simulator.aws_basics.names import Names
 from bottlerocket_ecs_updater.simulator.waves.definition import definition
@@ -28,7 +31,7 @@ from bottlerocket_ecs_updater.simulator.world.world import World
 TEMPLATE = Path(__file__).parents[2] / "stacks" / "fleet.yaml"
 TEXT = TEMPLATE.read_text()
 PARAMETERS = {"Subnets": "subnet-1,subnet-2", **OURS}
-BODY_MAX_BYTES = 49_000
+BODY_MAX_BYTES = 50_000
 """A body of 51,200 bytes can be deployed without a bucket; a release puts its images into it."""
 STAGED = Policy(rules=Rules(stages=StageRules("production", (Requirement.parse("staging for 1d"),))))
 
@@ -163,6 +166,138 @@ def test_without_a_statement_a_run_is_refused_what_the_statement_is_for(sid: str
     assert {refusal.ask.action for refusal in judged.refusals} & allowed
     assert world.findings().stranded == ()
     assert world.findings().violations == ()
+
+
+RULES = {
+    "LookAtDefinitions": {"ecs:DescribeCapacityProviders", "ecs:DescribeTaskDefinition"},
+    "LookAtGroups": {
+        "autoscaling:DescribeAutoScalingGroups",
+        "autoscaling:DescribeAutoScalingInstances",
+        "autoscaling:DescribeInstanceRefreshes",
+    },
+}
+"""What rules ask beside the state of the cluster: without it a run leaves the rule out."""
+
+
+@pytest.mark.parametrize("sid", RULES)
+def test_without_what_a_rule_asks_a_run_leaves_the_rule_out(sid: str) -> None:
+    judged = judged_run(world_of(), STACK, without=sid, shared=True)
+    assert judged.refusals
+    assert {refusal.ask.action for refusal in judged.refusals} <= RULES[sid]
+    assert judged.updated == 2
+
+
+CALENDAR = "arn:aws:ssm:us-east-1:999999999999:document/changes"
+ASKED = {
+    "LookAtAlarms": "cloudwatch:DescribeAlarms",
+    "ReadChangeCalendars": "ssm:GetCalendarState",
+    "ReadPublishedVersions": "ssm:GetParameters",
+}
+WATCHING = Rules(
+    versions=VersionRules(published_only=True),
+    health=HealthRules((AlarmRule("checkout-errors"),)),
+    calendars=(CALENDAR,),
+)
+
+
+@pytest.mark.parametrize("sid", ["", *ASKED])
+def test_without_what_the_settings_ask_nothing_is_started_and_the_action_is_named(sid: str) -> None:
+    world = world_of()
+    world.cloudwatch.set_alarm("checkout-errors", "OK")
+    world.calendars.set_calendar(CALENDAR, "OPEN")
+    judged = judged_run(world, STACK, without=sid, policy=Policy(rules=WATCHING), shared=True)
+    assert judged.updated == (0 if sid else 2)
+    assert {refusal.ask.action for refusal in judged.refusals} == ({ASKED[sid]} if sid else set())
+    if sid:
+        assert any(ASKED[sid] in line for line in judged.said)
+
+
+NARROWED = {
+    "SendToInstancesOfGroups": {"AutoScalingGroups": "group-0,group-1"},
+    "SendToTaggedInstances": {"InstanceTag": "yes"},
+}
+
+
+@pytest.mark.parametrize("sid", NARROWED)
+def test_commands_go_to_the_instances_that_the_stack_names(sid: str) -> None:
+    stack = deployed(None, AnyInstance="DISABLED", **NARROWED[sid])
+    judged = judged_run(world_of(), stack, shared=True)
+    assert (judged.updated, judged.refusals) == (2, [])
+    refused = judged_run(world_of(), stack, without=sid, shared=True)
+    assert refused.updated == 0
+    assert {refusal.ask.action for refusal in refused.refusals} == {"ssm:SendCommand"}
+
+
+KEY = "arn:aws:kms:us-east-1:123456789012:key/1"
+KEYED = {"EncryptState": {"KmsKeyArn": KEY}, "EncryptSharedState": {"StateKmsKeyArn": KEY}}
+
+
+@pytest.mark.parametrize("sid", KEYED)
+def test_with_a_key_the_state_is_encrypted_with_it(sid: str) -> None:
+    stack = deployed(None, **KEYED[sid])
+    judged = judged_run(world_of(), stack, key=KEY, shared=True)
+    assert (judged.updated, judged.refusals) == (2, [])
+    refused = judged_run(world_of(), stack, without=sid, key=KEY, shared=True)
+    assert refused.updated == 0
+    assert {refusal.ask.action for refusal in refused.refusals} <= {"kms:Decrypt", "kms:GenerateDataKey"}
+    assert refused.refusals
+
+
+GRANTED = {
+    "CallBackCommands": IamRequest("ssm:CancelCommand"),
+    "TellPeople": IamRequest("sns:Publish", STACK.holdings["Notifications"].made.physical_id),
+    "WritePage": IamRequest(
+        "s3:PutObject", f"arn:aws:s3:::{STACK.holdings['StateBucket'].made.physical_id}/updater/fleet/index.json"
+    ),
+    "StopTasks": IamRequest(
+        "ecs:StopTask",
+        Names().ecs("task", "demo", "1"),
+        {"aws:requestedregion": ("us-east-1",), "aws:resourceaccount": ("123456789012",)},
+    ),
+}
+
+
+@pytest.mark.parametrize("sid", GRANTED)
+def test_what_no_run_fails_for_is_still_granted_by_its_own_statement_alone(sid: str) -> None:
+    stack = deployed(StopTasks="ENABLED") if sid == "StopTasks" else STACK
+    for without, decision in (("", Decision.ALLOWED), (sid, Decision.NOT_ALLOWED)):
+        assert Caller("somebody", (policy_of(stack, "TaskRole", without=without),)).may(GRANTED[sid]) is decision
+
+
+IN_THE_ACCOUNT = {"FindClusters", "LookAtClusters", "AnswerTheStateMachine"}
+"""Tried in test_account.py: a run does not need them, the task that finds the clusters does."""
+
+
+def test_every_statement_of_the_task_s_role_is_tried_without() -> None:
+    everything = {"StopTasks": "ENABLED", "KmsKeyArn": KEY, "StateKmsKeyArn": KEY}
+    sids = {
+        statement["Sid"]
+        for stack in (deployed(None, **everything), *(deployed(None, **one) for one in NARROWED.values()))
+        for statement in statements(stack, "TaskRole")
+    }
+    tried = {*NEEDED, *RULES, *ASKED, *NARROWED, *KEYED, *GRANTED, *IN_THE_ACCOUNT, "ReadWhatIsShared"}
+    assert sids == tried
+
+
+def test_a_policy_of_the_account_s_own_is_attached_to_the_task_s_role_only() -> None:
+    stack = deployed(TaskPolicy="updater-documents")
+    attached = {role: properties(stack, role).get("ManagedPolicyArns") for role in ("TaskRole", "ExecutionRole")}
+    assert attached == {"TaskRole": ["arn:aws:iam::123456789012:policy/updater-documents"], "ExecutionRole": None}
+    assert "ManagedPolicyArns" not in properties(STACK, "TaskRole")
+
+
+def test_the_role_of_many_clusters_may_what_that_of_one_may_and_finds_clusters_too() -> None:
+    """Else a setting that works with one template would be refused with the other."""
+    alone = deployed_alone(Alarms="errors", ChangeCalendars=CALENDAR)
+    one = {action for each in statements(alone, "TaskRole") for action in several(each["Action"])}
+    many = {action for each in statements(STACK, "TaskRole") for action in several(each["Action"])}
+    assert one - many == set()
+    assert many - one == {
+        "ecs:ListClusters",
+        "ecs:DescribeClusters",
+        "states:SendTaskSuccess",
+        "states:SendTaskFailure",
+    }
 
 
 def test_a_run_in_a_stage_that_may_not_read_what_is_shared_says_so_and_begins_nothing() -> None:

@@ -87,14 +87,14 @@ MUTANTS = (
     broken(
         "the claim is written on the instance alone, and not in the store",
         "engine/act/claim_writer.py",
-        "                self._ledger.change(partial(with_claim, instance=id_, claim=claim, arn=arn))\n",
-        "                pass\n",
+        "self._ledger.change(partial(with_claim, instance=id_, claim=claim, arn=arn, health_before=health))\n",
+        "pass\n",
         LOST_IN_A_BOOT,
     ),
     broken(
         "the store's copies of claims are never read",
         "engine/resume.py",
-        "        known.learn(replace(known.instance(id_), claim=record.claim, claimed_arn=record.arn))\n",
+        "        known.learn(replace(instance, claim=record.claim, claimed_arn=record.arn, progress=progress))\n",
         "",
         LOST_IN_A_BOOT,
     ),
@@ -110,8 +110,8 @@ MUTANTS = (
         "core/decision/claimed/reboot.py",
         (
             (
-                "    if registration.status is Status.ACTIVE:\n        drained_at",
-                "    if not fleet.run:\n        drained_at",
+                "    if registration.status is Status.ACTIVE:\n        drain = ",
+                "    if not claimed.claim.run:\n        drain = ",
             ),
             (
                 "    if not empty or registration.status is not Status.DRAINING or not registration.connected:\n",
@@ -124,7 +124,7 @@ MUTANTS = (
         "a reboot command that succeeded is taken for a reboot",
         "core/decision/claimed/reboot.py",
         "    if report is not None and report.boot != claim.boot:\n        return verify",
-        "    told_so = instance.rebooted is not None and instance.rebooted.end is End.SUCCESS\n"
+        "    told_so = any(one.end is not None and one.end.succeeded for one in claimed.instance.reboots)\n"
         "    if report is not None and (report.boot != claim.boot or told_so):\n        return verify",
         f"{CORE}/decision/claimed/test_reboot.py",
     ),
@@ -152,14 +152,14 @@ MUTANTS = (
     broken(
         "one look at the agent is enough",
         "core/decision/claimed/verify.py",
-        "instance.progress.connected_looks < CONNECTED_LOOKS\n",
-        "instance.progress.connected_looks < 1\n",
+        "instance.progress.connected_looks < CONNECTED_LOOKS or",
+        "instance.progress.connected_looks < 1 or",
         f"{CORE}/decision/claimed/test_reboot.py",
     ),
     broken(
         "a reboot command that never ended is not called back, and may run again",
         "core/decision/claimed/verify.py",
-        "    if claimed.claim.reboots <= 1 and surely_over(instance.reboots, progress.proof_at):\n",
+        "    if claimed.claim.reboots <= 1 and surely_over(instance.reboots, proof.asked_at):\n",
         "    if claimed.claim.reboots <= 1:\n",
         f"{CORE}/decision/claimed/test_reboot.py",
     ),
@@ -173,14 +173,14 @@ MUTANTS = (
     broken(
         "the claim is dropped before ECS shows ACTIVE",
         "core/decision/claimed/next_step.py",
-        "    return claimed.progress.return_sent_at is not None and claimed.registration.status is Status.ACTIVE\n",
-        "    return claimed.progress.return_sent_at is not None\n",
+        "    if sent_return is not None and claimed.registration.status is Status.ACTIVE:\n",
+        "    if sent_return is not None:\n",
         f"{CORE}/decision/claimed/test_next_step.py",
     ),
     broken(
         "a look that is behind is taken for somebody who returned the instance",
         "core/decision/claimed/drain.py",
-        "    if not has_passed(progress.drain_sent_at, lag, registration.at):\n",
+        "    if not has_passed(progress.drain.at, lag, registration.at):\n",
         "    if not progress.drain_seen:\n",
         f"{CORE}/decision/claimed/test_next_step.py",
         "tests/properties/test_known_seeds.py",
@@ -188,8 +188,8 @@ MUTANTS = (
     broken(
         "an instance that somebody else drained in the last moment is gone on with, and returned",
         "core/decision/claimed/drain.py",
-        "    if marked_by_this_run and progress.drain_sent_at is None:\n",
-        "    if marked_by_this_run and progress.drain_sent_at is None and progress.claim_absent_looks:\n",
+        "    if marked_by_this_run and progress.drain is None:\n",
+        "    if marked_by_this_run and progress.drain is None and progress.claim_absent_looks:\n",
         f"{CORE}/decision/claimed/test_next_step.py",
     ),
     broken(
@@ -493,8 +493,8 @@ MUTANTS = (
     broken(
         "a run that is told to stop says that all is well, whatever it leaves out of service",
         "engine/run.py",
-        'return "interrupted", 3 if bad else 0\n',
-        'return "interrupted", 0\n',
+        "return RunOutcome.INTERRUPTED, 3 if bad else 0\n",
+        "return RunOutcome.INTERRUPTED, 0\n",
         "tests/engine/test_interrupted.py",
     ),
     broken(
@@ -599,7 +599,7 @@ MUTANTS = (
         "a claim of another store that is dated ahead of our clock is of a dead run",
         "core/decision/rival_runs.py",
         "    return abs(this_pass.at - claim.since) < this_pass.policy.longest_phase\n",
-        "    return timedelta() <= this_pass.at - claim.since < this_pass.policy.longest_phase\n",
+        "    return claim.since <= this_pass.at < claim.since + this_pass.policy.longest_phase\n",
         f"{CORE}/decision/test_rival_runs.py",
     ),
     broken(
@@ -612,8 +612,8 @@ MUTANTS = (
     broken(
         "a look that is older than the drain is taken for somebody who returned the instance before its reboot",
         "core/decision/claimed/reboot.py",
-        "        if drained_at is not None and not has_passed(drained_at, policy.reader_lag, registration.at):\n",
-        "        if drained_at is None:\n",
+        "        if drain is not None and not has_passed(drain.at, policy.reader_lag, registration.at):\n",
+        "        if drain is None:\n",
         f"{CORE}/decision/claimed/test_reboot.py",
     ),
     broken(
@@ -738,5 +738,33 @@ MUTANTS = (
         "    return NewestPublished(before.version, before.seen_at, found.read_at)\n",
         "    return NewestPublished(found.version, found.read_at)\n",
         "tests/policy/test_published_stories.py",
+    ),
+    broken(
+        "a health status from before the boot proves that the host is healthy",
+        "core/decision/instance_health.py",
+        '    return "its ECS health status is from before its reboot" if stale else ""\n',
+        '    return ""\n',
+        "tests/faults/test_instance_health.py",
+    ),
+    broken(
+        "a host that was IMPAIRED before its update counts against the version in the next run",
+        "core/decision/instance_health.py",
+        "    return instance.progress.was_impaired or (update is not None and update.impaired_before)\n",
+        "    return instance.progress.was_impaired\n",
+        "tests/faults/test_instance_health.py",
+    ),
+    broken(
+        "a host that flaps between OK and IMPAIRED is well whenever it is looked at in between",
+        "core/decision/instance_health.py",
+        "    return None if has_passed(impaired.last_at, HEALTHY_FOR, now) else impaired.last_at + HEALTHY_FOR\n",
+        "    return None\n",
+        "tests/faults/test_instance_health.py",
+    ),
+    broken(
+        "a result of health checks is waited for as long as a reboot may take",
+        "core/decision/instance_health.py",
+        "HEALTH_WAIT = timedelta(minutes=2)\n",
+        "HEALTH_WAIT = timedelta(minutes=15)\n",
+        "tests/faults/test_instance_health.py",
     ),
 )

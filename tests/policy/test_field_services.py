@@ -11,7 +11,7 @@ from tests.support.simulated import Updater, instance_id, row
 
 from bottlerocket_ecs_updater.core.model.event import RunHalted
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
-from bottlerocket_ecs_updater.core.model.outcome import Updated
+from bottlerocket_ecs_updater.core.model.outcome import RunOutcome, Updated
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
 from bottlerocket_ecs_updater.simulator.ecs import Controller, Launch, Rollout, ServiceSpec, Way, Workload
 from bottlerocket_ecs_updater.simulator.world.world import World
@@ -86,6 +86,26 @@ def test_task_sets_of_another_controller_hold_as_a_deployment_does() -> None:
     assert {getattr(one, "reason", None) for one in finished.outcomes.values()} == {Reason.SERVICE_DEPLOYING}
 
 
+@pytest.mark.parametrize("healthy", [50, 100])
+def test_a_deployment_that_the_circuit_breaker_ended_holds_its_hosts_and_no_task_is_moved(healthy: int) -> None:
+    """ECS starts no task of it any more: a drain would wait in vain, or stop tasks that nothing replaces."""
+    world = row(4)
+    on_first, breaker = f"ec2InstanceId == {instance_id(0)}", Rollout(circuit_breaker=True)
+    world.add_service(
+        ServiceSpec("web", desired=2, minimum_healthy_percent=healthy, member_of=on_first, rollout=breaker)
+    )
+    broken = world.ecs.registry.define("web", Workload(fails_to_start="CannotPullContainerError: not found"))
+    world.ecs.scheduler.new_deployment(world.cluster.services["web"], broken)
+    world.clock.sleep(20 * MINUTE)
+    finished = Updater(world).run()
+    held = finished.outcomes[InstanceId(instance_id(0))]
+    assert isinstance(held, Hold)
+    assert held.reason is Reason.DEPLOYMENT_FAILED
+    assert finished.counts["updated"] == 3
+    assert world.findings().clean
+    assert Updater(world, name="run-2").run().exit_code == 3
+
+
 @pytest.mark.parametrize("lives", [30, 75, 150])
 def test_a_service_that_crashed_before_the_roll_halts_no_run(lives: int) -> None:
     world = row(4)
@@ -103,4 +123,40 @@ def test_a_service_that_never_starts_since_before_the_roll_halts_no_run() -> Non
     world.add_service(ServiceSpec("broken", desired=3, workload=broken))
     world.clock.sleep(20 * MINUTE)
     finished = Updater(world).run()
-    assert finished.outcome != "halted"
+    assert finished.outcome is not RunOutcome.HALTED
+
+
+@pytest.mark.parametrize("minutes", [2, 4, 7])
+def test_a_service_that_is_scaled_up_beyond_its_room_is_no_harm_of_ours(minutes: int) -> None:
+    """It has lost no task. Hosts with its tasks are held for lack of room, and no run halts."""
+    world = row(5)
+
+    def scale_up() -> None:
+        service = world.cluster.services["web-0"]
+        service.desired = 90
+        world.ecs.scheduler.wake(service)
+
+    world.clock.after(minutes * MINUTE, scale_up)
+    updater = Updater(world)
+    finished = updater.run()
+    assert not updater.tape.of(RunHalted)
+    held = {one.reason for one in finished.outcomes.values() if isinstance(one, Hold)}
+    assert held == {Reason.NO_ROOM}
+    assert Updater(world, name="run-2").run().exit_code == 3
+    assert world.findings().clean
+
+
+@pytest.mark.parametrize("desired", [0, 1, 30])
+def test_a_service_that_is_scaled_again_and_again_holds_up_nothing(desired: int) -> None:
+    world = row(4)
+
+    def scale(to: int, back: int) -> None:
+        service = world.cluster.services["web-1"]
+        service.desired = to
+        world.ecs.scheduler.wake(service)
+        world.clock.after(timedelta(seconds=70), lambda: scale(back, to))
+
+    world.clock.after(MINUTE, lambda: scale(desired, 4))
+    finished = Updater(world).run()
+    assert finished.outcome is not RunOutcome.HALTED
+    assert world.findings().clean

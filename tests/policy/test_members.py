@@ -20,6 +20,7 @@ from bottlerocket_ecs_updater.simulator.ecs.model import Status
 from bottlerocket_ecs_updater.simulator.faults import (
     BootHangs,
     Fault,
+    GroupTakes,
     InstanceTerminated,
     SsmUnreachable,
     Step,
@@ -210,6 +211,16 @@ def test_a_drain_of_a_group_that_came_during_the_run_is_told_as_that() -> None:
     assert held(finished, InstanceId(instance_id(5))).reason is Reason.LEAVING_GROUP
 
 
+@pytest.mark.parametrize("seconds", [0, 10, 30])
+def test_a_drain_of_a_group_that_ends_the_run_at_once_is_told_as_that(seconds: int) -> None:
+    """The group was asked a few seconds before. It is asked again, because that was before the drain was seen."""
+    fault = GroupTakes(at=timedelta(seconds=seconds), step=Step.CHECK, hook=timedelta(hours=3))
+    finished = Updater(row(3, faults={1: (fault,)})).run()
+    assert held(finished, InstanceId(instance_id(1))).reason is Reason.LEAVING_GROUP
+    said = [str(one) for one in finished.outcomes.values() if getattr(one, "reason", None) is Reason.BUDGET]
+    assert all("(its group terminates it)" in one for one in said)
+
+
 def test_an_instance_refresh_that_begins_during_a_roll_stops_it_and_strands_nobody() -> None:
     world = row(4)
     world.autoscaling.add_group("web", *(instance_id(number) for number in range(4)))
@@ -274,7 +285,12 @@ def test_activations_are_looked_for_on_a_few_pages_only() -> None:
 
 @pytest.mark.parametrize(
     ("old", "new"),
-    [("1.20.202410231530", "1.20.202411051200"), ("20241023.0.0", "20241105.0.0"), ("1.20.0-rc.1", "1.20.0")],
+    [
+        ("1.20.202410231530", "1.20.202411051200"),
+        ("20241023.0.0", "20241105.0.0"),
+        ("1.20.0-rc.1", "1.20.0"),
+        ("1.20.0+build.7", "1.20.1+build.8"),
+    ],
 )
 def test_a_build_with_times_as_numbers_is_updated(old: str, new: str) -> None:
     world = row(2, version=old, releases=(old, new))

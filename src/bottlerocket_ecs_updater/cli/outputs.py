@@ -139,8 +139,8 @@ def _warner(clock: Clock, about: _About, stream: TextIO, live: Live | None, *, a
     def warn(text: str) -> None:
         if as_json:
             head = {"time": write_time(clock.now()), "level": "warning", "event": "output.failed"}
-            told = {**head, "run": about.run, "cluster": about.cluster, "why": sanitize(text)}
-            line = json.dumps(told, separators=(",", ":"))
+            entry = {**head, "run": about.run, "cluster": about.cluster, "why": sanitize(text)}
+            line = json.dumps(entry, separators=(",", ":"))
         else:
             line = f"warning: {sanitize(text)}"
         with suppress(Exception):

@@ -102,8 +102,8 @@ def _left_in_time(seconds: float) -> Iterator[None]:
 
 def _watch(signals: socket.socket, over: threading.Event, seconds: float) -> None:
     """Read signal numbers as they arrive, independently of the main thread."""
-    while told := signals.recv(1):
-        if told[0] in (signal.SIGTERM, signal.SIGINT):
+    while received := signals.recv(1):
+        if received[0] in (signal.SIGTERM, signal.SIGINT):
             if not over.wait(seconds):
                 os._exit(EXIT_WHEN_STUCK)
             return

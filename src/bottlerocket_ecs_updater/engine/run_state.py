@@ -170,12 +170,12 @@ class RunState:
     def note_proof(self, instance: Instance) -> None:
         """Count how the reboot of a returning instance was proven."""
         progress, check_answer = instance.progress, instance.check_answer
-        if progress.proof_at is None or check_answer is None:
+        if progress.proof is None or check_answer is None:
             return
         ways = {
             SEEN_TO_BEGIN: progress.away_at is not None,
             OVER_UNSEEN: progress.away_at is None,
-            PROVEN_TWICE: check_answer.asked_at > progress.proof_at,
+            PROVEN_TWICE: check_answer.asked_at > progress.proof.asked_at,
         }
         self.proven = {way: self.proven.get(way, 0) + int(taken) for way, taken in ways.items()}
 
@@ -214,15 +214,15 @@ class RunState:
 
     def learn_drain(self, instance: Instance) -> None:
         """Record how long the drain took, if it was the shortest so far."""
-        began, ended = instance.progress.drain_sent_at, self.at
-        if began is not None and self._teaches(ended - began, self.durations.drain):
-            self.durations = replace(self.durations, drain=ended - began)
+        drain = instance.progress.drain
+        if drain is not None and self._teaches(self.at - drain.at, self.durations.drain):
+            self.durations = replace(self.durations, drain=self.at - drain.at)
 
     def learn_reboot(self, instance: Instance) -> None:
         """Record how long the reboot took, if it was the shortest so far."""
-        sent, back = instance.progress.reboot_sent_at, instance.progress.proof_at
-        if sent is not None and back is not None:
-            took = back - sent
+        sent, proof = instance.progress.reboot_sent_at, instance.progress.proof
+        if sent is not None and proof is not None:
+            took = proof.asked_at - sent
             if self._teaches(took, self.durations.reboot):
                 self.durations = replace(self.durations, reboot=took)
 

@@ -58,13 +58,16 @@ class Row:
     asking: Asking
 
 
+OTHER_SERVICES = {"stepfunctions": "states"}
+"""Services that IAM knows by another prefix."""
+
 OTHER_NAMES = {"s3:ListObjects": "s3:ListBucket", "s3:ListObjectsV2": "s3:ListBucket", "s3:HeadObject": "s3:GetObject"}
 """Operations that IAM knows by another action's name."""
 
 
 def asks_of(service: str, operation: str, params: Params, facts: Facts) -> list[IamRequest]:
     """All that must be allowed for a call to be served."""
-    operation_name = f"{service}:{operation}"
+    operation_name = f"{OTHER_SERVICES.get(service, service)}:{operation}"
     action = OTHER_NAMES.get(operation_name, operation_name)
     row = TABLE.get(action)
     asks = row.asking(action, params, facts) if row else [IamRequest(action)]
@@ -75,6 +78,7 @@ def asks_of(service: str, operation: str, params: Params, facts: Facts) -> list[
 # ECS
 
 ECS_CLUSTER = "ecs:cluster"
+CREATE_ACTION = "ecs:createaction"
 
 
 def _cluster_arn(params: Params, facts: Facts) -> str:
@@ -134,6 +138,10 @@ def _run_task(action: str, params: Params, facts: Facts) -> Iterable[IamRequest]
     definition = params["taskDefinition"]
     arn = definition if definition.startswith("arn:") else facts.names.ecs("task-definition", definition)
     yield IamRequest(action, arn, _in_cluster(params, facts))
+    if params.get("tags") or params.get("propagateTags", "NONE") != "NONE":
+        # "Grant permission to tag resources during creation."
+        task = facts.names.ecs("task", last_part(params.get("cluster") or "default"), EVERYTHING)
+        yield IamRequest("ecs:TagResource", task, {CREATE_ACTION: ("RunTask",)})
     for role in facts.roles_of(definition):
         # ECS asks with the keys of the call that hands the role over: a policy may tie it to a cluster.
         passed = {"iam:passedtoservice": ("ecs-tasks.amazonaws.com",), **_in_cluster(params, facts)}
@@ -189,6 +197,14 @@ def _calendars(action: str, params: Params, facts: Facts) -> Iterable[IamRequest
 
 EVENT_SOURCE = "events:source"
 EVENT_DETAIL_TYPE = "events:detail-type"
+
+
+def _start_execution(action: str, params: Params, _facts: Facts) -> Iterable[IamRequest]:
+    yield IamRequest(action, params["stateMachineArn"])
+
+
+def _send_message(action: str, params: Params, facts: Facts) -> Iterable[IamRequest]:
+    yield IamRequest(action, facts.names.arn("sqs", last_part(params["QueueUrl"])))
 
 
 def _publish(action: str, params: Params, _facts: Facts) -> Iterable[IamRequest]:
@@ -340,6 +356,8 @@ TABLE: Mapping[str, Row] = {
     "ssm:GetParameter": _row("parameter", _parameter),
     "secretsmanager:GetSecretValue": _row("Secret", _secret),
     "sns:Publish": _row("topic", _publish),
+    "sqs:SendMessage": _row("queue", _send_message),
+    "states:StartExecution": _row("statemachine", _start_execution),
     "events:PutEvents": _row("event-bus", _put_events, EVENT_SOURCE, EVENT_DETAIL_TYPE),
     "s3:GetObject": _row("object", _get_object),
     "s3:PutObject": _row("object", _put_object, S3_IF_NONE_MATCH, S3_IF_MATCH),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from tests.account.schedule.expressions import read_expression
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
 
 if TYPE_CHECKING:
+    from tests.account.cloudformation.cloud import HttpCloud
     from tests.account.schedule.roles import Roles
 
     from bottlerocket_ecs_updater.simulator.clock import Clock
@@ -40,16 +42,17 @@ SCHEDULER = "scheduler.amazonaws.com"
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What is to be started: an ECS task."""
+    """What is to be started: an ECS task, or an execution of a state machine."""
 
     service: str
     source_arn: str
     name: str
     expression: str
     zone: str
-    cluster: str
+    arn: str
+    """A cluster's, or a state machine's."""
     role: str
-    task: Mapping[str, Any]
+    task: Mapping[str, Any] | None
     overrides: Mapping[str, Any]
     attempts: int
     max_age: timedelta
@@ -126,7 +129,7 @@ class Schedules:
             if self._stopping.is_set() or self._clock.now() - first > target.max_age:
                 break
             try:
-                self.starts.append(Start(self._clock.now(), target.name, self._run_task(target)))
+                self.starts.append(Start(self._clock.now(), target.name, self._start(target)))
             except AwsError as refusal:
                 error = f"{refusal.code}: {refusal.message}"
                 if refusal.code in HOPELESS:
@@ -137,21 +140,27 @@ class Schedules:
         if target.dead_letters:
             self._leave(target, target.dead_letters, error)
 
-    def _run_task(self, target: Target) -> str:
-        """Start it with the target's role; returns the task's ARN. Raises AwsError."""
+    def _start(self, target: Target) -> str:
+        """Start it with the target's role; returns the ARN of the task or the execution. Raises AwsError."""
         cloud = self._roles.cloud(target.role, target.service, target.name, target.source_arn)
+        if target.task is None:
+            request = {"stateMachineArn": target.arn, "input": json.dumps(dict(target.overrides))}
+            return str(cloud("stepfunctions", "StartExecution", request)["executionArn"])
+        return self._run_task(target, target.task, cloud)
+
+    def _run_task(self, target: Target, task: Mapping[str, Any], cloud: HttpCloud) -> str:
         request = {
-            "cluster": target.cluster,
-            "taskDefinition": target.task["TaskDefinitionArn"],
-            "count": int(target.task.get("TaskCount", 1)),
-            "launchType": target.task.get("LaunchType", "EC2"),
+            "cluster": target.arn,
+            "taskDefinition": task["TaskDefinitionArn"],
+            "count": int(task.get("TaskCount", 1)),
+            "launchType": task.get("LaunchType", "EC2"),
             "startedBy": f"events-rule/{target.name}"[:36],
             "overrides": dict(target.overrides),
         }
-        network = target.task.get("NetworkConfiguration", {}).get("awsvpcConfiguration")
+        network = task.get("NetworkConfiguration", {}).get("awsvpcConfiguration")
         for name in ("PlacementConstraints", "PlacementStrategy", "Group"):
-            if target.task.get(name):
-                request[name[0].lower() + name[1:]] = target.task[name]
+            if task.get(name):
+                request[name[0].lower() + name[1:]] = task[name]
         if network:
             lower = {key[0].lower() + key[1:]: value for key, value in network.items()}
             request["networkConfiguration"] = {"awsvpcConfiguration": lower}
@@ -164,12 +173,20 @@ class Schedules:
     def _leave(self, target: Target, queue_arn: str, error: str) -> None:
         """A message about a start that failed for good, as EventBridge writes it."""
         queue = self._roles.operator("sqs", "GetQueueUrl", {"QueueName": queue_arn.rsplit(":", 1)[-1]})
+        # Scheduler writes with the role of the schedule, and tells nobody where it may not.
+        scheduled = target.service == SCHEDULER
+        cloud = (
+            self._roles.cloud(target.role, target.service, target.name, target.source_arn)
+            if scheduled
+            else self._roles.operator
+        )
         attributes = {
             name: {"DataType": "String", "StringValue": value or "unknown"}
             for name, value in (("ERROR_MESSAGE", error), ("RULE_ARN", target.source_arn))
         }
         request = {"QueueUrl": queue["QueueUrl"], "MessageBody": "{}", "MessageAttributes": attributes}
-        self._roles.operator("sqs", "SendMessage", request)
+        with suppress(*([AwsError] if scheduled else [])):
+            cloud("sqs", "SendMessage", request)
 
     # Where they are kept
 
@@ -194,9 +211,13 @@ class Schedules:
         for listed in call("scheduler", "ListSchedules", {})["Schedules"]:
             schedule = call("scheduler", "GetSchedule", {"Name": listed["Name"]})
             zone = schedule.get("ScheduleExpressionTimezone", "UTC")
-            if schedule["State"] == "ENABLED" and "EcsParameters" in schedule["Target"]:
+            if schedule["State"] == "ENABLED" and _is_known(schedule["Target"]):
                 expression, shape = schedule["ScheduleExpression"], schedule["Target"]
                 yield _target(SCHEDULER, schedule["Arn"], schedule["Name"], expression, zone, shape)
+
+
+def _is_known(target: Mapping[str, Any]) -> bool:
+    return "EcsParameters" in target or ":stateMachine:" in target["Arn"]
 
 
 def _target(service: str, arn: str, name: str, expression: str, zone: str, shape: Mapping[str, Any]) -> Target:
@@ -207,9 +228,9 @@ def _target(service: str, arn: str, name: str, expression: str, zone: str, shape
         name=name,
         expression=expression,
         zone=zone,
-        cluster=shape["Arn"],
+        arn=shape["Arn"],
         role=shape["RoleArn"],
-        task=shape["EcsParameters"],
+        task=shape.get("EcsParameters"),
         overrides=json.loads(shape.get("Input") or "{}"),
         attempts=int(retries.get("MaximumRetryAttempts", ATTEMPTS_DEFAULT)),
         max_age=timedelta(seconds=float(retries.get("MaximumEventAgeInSeconds", AGE_DEFAULT.total_seconds()))),

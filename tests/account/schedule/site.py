@@ -17,6 +17,7 @@ from tests.account.schedule.containers import Containers, Entrypoint
 from tests.account.schedule.endpoint import TaskEndpoint
 from tests.account.schedule.firing import Schedules
 from tests.account.schedule.roles import Roles
+from tests.account.schedule.states import States, StatesCloud
 
 from bottlerocket_ecs_updater.simulator.aws_basics.calls import Call
 from bottlerocket_ecs_updater.simulator.wire import OPERATOR_KEY, Wire
@@ -39,13 +40,14 @@ class SimulatedAccount:
         self._port = int(urlsplit(endpoint).port or 0)
         self.operator = HttpCloud(endpoint, world.names.region, OPERATOR_KEY)
         """Every service, called by a person who may do everything."""
-        self.stacks = CloudFormation(world.names, self.operator, clock.now)
         moto_policies.install(world.names)
         self.callers = MotoCallers(world.names)
         self.facts = MotoFacts(world.names)
         self.gate = Gate(self.callers, self.facts)
         self._tasks = TaskEndpoint()
         self.roles = Roles(endpoint, world.names, self.callers, self.gate, self.operator)
+        self.stacks = CloudFormation(world.names, StatesCloud(self.operator, self.roles), clock.now)
+        self.states = States(self.roles, clock.speed)
         self.schedules = Schedules(clock, self.roles)
         told = {**_where(self._wire), **_world_time(clock), **(environment or {})}
         self.containers = Containers(world, self.roles, self._tasks, entrypoint, told)
@@ -58,6 +60,7 @@ class SimulatedAccount:
         self._clock.start()
         self._tasks.start()
         self.containers.start()
+        self.states.start()
         self.schedules.start()
         return self
 
@@ -66,6 +69,7 @@ class SimulatedAccount:
         self._clock.stop()
         self.schedules.stop()
         self.containers.stop()
+        self.states.stop()
         self._tasks.stop()
         moto_events.uninstall(self.world.names.account)
         moto_gate.uninstall(self._port)

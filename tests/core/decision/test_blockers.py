@@ -16,6 +16,7 @@ from bottlerocket_ecs_updater.core.model.history import Blocker, History
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.reasons import Reason
+from bottlerocket_ecs_updater.core.model.run_progress import SentDrain
 
 ONE, TWO = InstanceId("i-a"), InstanceId("i-b")
 
@@ -37,7 +38,7 @@ def timing_out(*tasks: Task) -> Instance:
     since = NOW - 25 * MINUTE
     claim = replace(a_claim(), since=since)
     one = claimed("i-a", claim, tasks=tasks)
-    return replace(one, progress=replace(one.progress, claimed_at=since, drain_sent_at=since, phase_seen_at=since))
+    return replace(one, progress=replace(one.progress, claimed_at=since, drain=SentDrain(since), phase_seen_at=since))
 
 
 def decided(whole: Fleet) -> Decision:

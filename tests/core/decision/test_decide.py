@@ -42,10 +42,11 @@ from bottlerocket_ecs_updater.core.model.container_instance import Status
 from bottlerocket_ecs_updater.core.model.fleet import Fleet, Halt
 from bottlerocket_ecs_updater.core.model.host_report import HostAnswer, Problem
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, Zone
-from bottlerocket_ecs_updater.core.model.instance import Instance, RunProgress
+from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.outcome import UpToDate
 from bottlerocket_ecs_updater.core.model.reasons import Failed, Reason
 from bottlerocket_ecs_updater.core.model.run_command import CommandStatus, DocumentKind
+from bottlerocket_ecs_updater.core.model.run_progress import Applies, RunProgress
 from bottlerocket_ecs_updater.core.model.services import Services, Slot
 from bottlerocket_ecs_updater.core.rules.policy import CHECK_TRIES, STAGE_AHEAD_FACTOR, STAGE_AHEAD_MIN, Policy
 
@@ -129,7 +130,9 @@ def test_the_next_chunk_is_staged_when_no_more_are_ready_than_the_budget_takes()
 
 
 def test_those_that_are_being_staged_count_as_ahead() -> None:
-    under_way = many(2, available(), "i-f", pending=pending(DocumentKind.APPLY), progress=RunProgress(applies=1))
+    under_way = many(
+        2, available(), "i-f", pending=pending(DocumentKind.APPLY), progress=RunProgress(applies=Applies(1))
+    )
     assert of(decide(fleet(*under_way, *many(3, available(), "i-s")), policy()), Apply) == []
 
 
@@ -152,7 +155,7 @@ def test_staged_hosts_of_a_zone_that_others_filled_keep_nobody_from_being_staged
 
 def test_an_apply_that_is_repeated_needs_no_place_among_those_staged_ahead() -> None:
     last = ended(DocumentKind.APPLY, CommandStatus.TIMED_OUT, NOW - MINUTE)
-    again = instance("i-z", available(), applied=last, progress=RunProgress(applies=1))
+    again = instance("i-z", available(), applied=last, progress=RunProgress(applies=Applies(1)))
     assert of(decide(fleet(*many(5, ready()), again), policy()), Apply) == ["i-z"]
 
 
@@ -333,7 +336,9 @@ def test_a_run_past_its_deadline_says_so() -> None:
 
 def failed_apply(**changes: Any) -> Fleet:
     last = ended(DocumentKind.APPLY, CommandStatus.FAILED, NOW - MINUTE)
-    return fleet(instance(says=available(), applied=last, progress=RunProgress(applies=1, offered=NEW), **changes))
+    return fleet(
+        instance(says=available(), applied=last, progress=RunProgress(applies=Applies(1), offered=NEW), **changes)
+    )
 
 
 def test_a_failed_apply_is_concluded_and_rests() -> None:
@@ -345,7 +350,7 @@ def test_a_failed_apply_is_concluded_and_rests() -> None:
 
 
 def test_a_host_that_says_nothing_more_after_its_apply_rests_too() -> None:
-    progress = RunProgress(applies=1, offered=NEW, checks_failed=CHECK_TRIES)
+    progress = RunProgress(applies=Applies(1), offered=NEW, checks_failed=CHECK_TRIES)
     silent = instance(says=problem(Problem.NO_ANSWER), asked=NOW - MINUTE, progress=progress)
     assert [type(command) for command in decide(fleet(silent), policy()).commands] == [Conclude, Note]
 
@@ -373,7 +378,10 @@ def test_a_run_with_nothing_left_to_do_is_over() -> None:
 def test_a_run_waits_for_its_own_apply_though_the_agent_disconnected_meanwhile() -> None:
     cut_off = registration("i-a", connected=False)
     one = instance(
-        says=available(), registered=cut_off, pending=pending(DocumentKind.APPLY), progress=RunProgress(applies=1)
+        says=available(),
+        registered=cut_off,
+        pending=pending(DocumentKind.APPLY),
+        progress=RunProgress(applies=Applies(1)),
     )
     assert is_soon(decide(fleet(one), policy()).look_at)
 
@@ -381,7 +389,7 @@ def test_a_run_waits_for_its_own_apply_though_the_agent_disconnected_meanwhile()
 def test_a_run_does_not_wait_for_its_apply_on_an_instance_that_was_terminated() -> None:
     gone = registration("i-a", connected=False, status=Status.INACTIVE)
     one = instance(
-        says=available(), registered=gone, pending=pending(DocumentKind.APPLY), progress=RunProgress(applies=1)
+        says=available(), registered=gone, pending=pending(DocumentKind.APPLY), progress=RunProgress(applies=Applies(1))
     )
     assert decide(fleet(one), policy()).look_at is None
 

@@ -14,6 +14,7 @@ from tests.core.builders import (
     RUN,
     SECOND,
     a_claim,
+    a_return,
     claimed,
     drained_by_us,
     fleet,
@@ -29,9 +30,10 @@ from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.model.claim import ATTRIBUTE, ClaimPhase
 from bottlerocket_ecs_updater.core.model.fleet import Halt
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, Zone
-from bottlerocket_ecs_updater.core.model.instance import Instance, RunProgress
+from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.outcome import Outcome, Quarantined, Updated
 from bottlerocket_ecs_updater.core.model.reasons import Failure, Reason, failed, hold
+from bottlerocket_ecs_updater.core.model.run_progress import RunProgress, SentDrain
 from bottlerocket_ecs_updater.core.model.services import Slot
 from bottlerocket_ecs_updater.core.rules.policy import CONNECTED_LOOKS, Limit
 from bottlerocket_ecs_updater.core.state.observe import see_registration
@@ -46,7 +48,7 @@ APPLY = failed(Failure.APPLY_FAILED, detail="no space left on device")
 
 def ended_as(name: str, outcome: Outcome, *, drained: bool = True) -> Instance:
     """An instance of which this is what became in this run."""
-    return instance(name, progress=RunProgress(outcome=outcome, drain_sent_at=NOW - MINUTE if drained else None))
+    return instance(name, progress=RunProgress(outcome=outcome, drain=SentDrain(NOW - MINUTE) if drained else None))
 
 
 def why(*instances: Instance, max_failures: int = 2) -> str:
@@ -84,7 +86,7 @@ def test_no_failure_halts_no_run_whatever_the_limit() -> None:
 
 
 def test_a_failure_counts_before_its_instance_is_back_in_service() -> None:
-    on_its_way = claimed("i-b", progress=drained_by_us(a_claim(), pending_outcome=ROLLED_BACK, return_sent_at=NOW))
+    on_its_way = claimed("i-b", progress=drained_by_us(a_claim(), sent_return=a_return(NOW, ROLLED_BACK)))
     assert why(ended_as("i-a", ROLLED_BACK), on_its_way)
 
 

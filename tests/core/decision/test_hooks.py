@@ -14,6 +14,7 @@ from tests.core.builders import (
     NOW,
     OLD,
     a_claim,
+    a_proof,
     acceptance,
     check_answer,
     claimed,
@@ -46,10 +47,10 @@ from bottlerocket_ecs_updater.core.model.command import (
 )
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
-from bottlerocket_ecs_updater.core.model.instance import RunProgress
 from bottlerocket_ecs_updater.core.model.outcome import Quarantined, Updated
 from bottlerocket_ecs_updater.core.model.reasons import Failed, Failure, Hold, Reason
 from bottlerocket_ecs_updater.core.model.run_command import CommandStatus, DocumentKind
+from bottlerocket_ecs_updater.core.model.run_progress import RunProgress, SentDrain
 from bottlerocket_ecs_updater.core.rules.checkpoints import Checkpoints
 from bottlerocket_ecs_updater.core.rules.policy import CONNECTED_LOOKS, Policy
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
@@ -194,7 +195,7 @@ def test_a_reboot_that_was_sent_late_leaves_the_document_its_time_too() -> None:
     late = NOW - 5 * MINUTE
     claim = a_claim(ClaimPhase.REBOOTING, since=NOW - limits.reboot_timeout - 5 * MINUTE, reboots=1)
     progress = RunProgress(
-        drain_sent_at=claim.since, reboot_sent_at=late, proof_at=NOW, connected_looks=CONNECTED_LOOKS
+        drain=SentDrain(claim.since), reboot_sent_at=late, proof=a_proof(NOW), connected_looks=CONNECTED_LOOKS
     )
     said_no = ended(DocumentKind.AFTER_REBOOT, CommandStatus.FAILED, NOW - 2 * MINUTE)
     taken = sent_reboot(late, acceptance(late))

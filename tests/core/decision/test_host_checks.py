@@ -27,8 +27,9 @@ from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
 from bottlerocket_ecs_updater.core.model.command import Check
 from bottlerocket_ecs_updater.core.model.host_report import Problem
 from bottlerocket_ecs_updater.core.model.ids import CommandId
-from bottlerocket_ecs_updater.core.model.instance import Instance, RunProgress
+from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind, PendingCommand
+from bottlerocket_ecs_updater.core.model.run_progress import RunProgress
 
 PASS = Pass(fleet(), POLICY)
 

@@ -59,6 +59,11 @@ def test_a_run_that_meets_the_claim_of_an_older_one_leaves_everything_alone_and_
     assert (list(decision.commands), decision.look_at) == ([], None)
 
 
+def test_a_claim_that_is_dated_ahead_of_our_clock_is_of_a_live_run_too() -> None:
+    assert why("i-x", seen(theirs(since=NOW + MINUTE))) is Reason.ANOTHER_RUN
+    assert why("i-x", seen(theirs(since=NOW + POLICY.longest_phase))) is None
+
+
 def test_it_finishes_what_it_began_itself() -> None:
     mine = claimed("i-a", a_claim(store=OUR_STORE))
     assert list(decide(seen(theirs(), mine), POLICY).commands)

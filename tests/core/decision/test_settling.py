@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from tests.core.builders import MINUTE, NOW, POLICY, POLL, SECOND, claimed, fleet, instance, service
+from tests.core.builders import MINUTE, NOW, POLICY, POLL, SECOND, a_return, claimed, fleet, instance, service
 
 from bottlerocket_ecs_updater.core.decision.settling import (
     deficits,
@@ -17,7 +17,8 @@ from bottlerocket_ecs_updater.core.decision.settling import (
 )
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, ServiceArn, Zone
-from bottlerocket_ecs_updater.core.model.instance import Instance, RunProgress
+from bottlerocket_ecs_updater.core.model.instance import Instance
+from bottlerocket_ecs_updater.core.model.run_progress import RunProgress, SentDrain
 from bottlerocket_ecs_updater.core.model.services import Service, Services, Slot
 
 SLOT = Slot(InstanceId("i-a"), Zone("eu-west-1a"), NOW, {})
@@ -29,7 +30,7 @@ def seen(*services: Service, later: int = 0) -> Services:
 
 
 def moving(name: str = "i-b", **progress: Any) -> Instance:
-    return claimed(name, progress=RunProgress(moving={"web": 2}, **progress))
+    return claimed(name, progress=RunProgress(drain=SentDrain(NOW, moving={"web": 2}), **progress))
 
 
 def test_deficits_are_what_each_service_lacks() -> None:
@@ -56,6 +57,13 @@ def test_a_look_from_before_the_return_proves_nothing_of_the_time_before_it() ->
 def test_a_service_that_lacks_a_task_is_named_and_unsteady() -> None:
     unsteady = observe(SLOT, seen(service("web", 3, 2), service("api")), {})
     assert (unsteady.steady_since, unsteady.unsteady) == (None, ("web",))
+
+
+def test_a_service_that_was_scaled_up_and_lost_no_task_is_steady() -> None:
+    slot = replace(SLOT, running_before={WEB: 3})
+    assert observe(slot, seen(service("web", 40, 3)), {}).unsteady == ()
+    assert observe(slot, seen(service("web", 40, 2)), {}).unsteady == ("web",)
+    assert observe(slot, seen(service("web", 2, 2)), {}).unsteady == ()
 
 
 def test_a_service_that_ecs_did_not_describe_is_not_steady_whatever_it_was_before() -> None:
@@ -205,8 +213,8 @@ def test_drains_under_way_explain_what_they_move() -> None:
 
 
 def test_a_drain_that_was_given_back_explains_nothing_any_more() -> None:
-    assert moving_tasks(fleet(moving(return_sent_at=NOW))) == {}
+    assert moving_tasks(fleet(moving(sent_return=a_return(NOW)))) == {}
 
 
 def test_a_drain_without_a_claim_is_not_ours_to_explain() -> None:
-    assert moving_tasks(fleet(instance("i-b", progress=RunProgress(moving={"web": 2})))) == {}
+    assert moving_tasks(fleet(instance("i-b", progress=RunProgress(drain=SentDrain(NOW, moving={"web": 2}))))) == {}

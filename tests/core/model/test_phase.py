@@ -4,6 +4,8 @@ import pytest
 from tests.core.builders import (
     NOW,
     a_claim,
+    a_proof,
+    a_return,
     available,
     claimed,
     drained_by_us,
@@ -18,9 +20,10 @@ from tests.core.builders import (
 from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
 from bottlerocket_ecs_updater.core.model.container_instance import Status
 from bottlerocket_ecs_updater.core.model.host_report import Problem
-from bottlerocket_ecs_updater.core.model.instance import Instance, RunProgress
+from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.phase import Phase, phase_of
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
+from bottlerocket_ecs_updater.core.model.run_progress import RunProgress
 
 REBOOTING = a_claim(ClaimPhase.REBOOTING)
 
@@ -40,12 +43,12 @@ REBOOTING = a_claim(ClaimPhase.REBOOTING)
         (claimed(status=Status.ACTIVE, progress=RunProgress(claimed_at=NOW)), Phase.DRAINING),
         (claimed(claim=REBOOTING), Phase.REBOOTING),
         (claimed(claim=REBOOTING, registration=None), Phase.REBOOTING),
-        (claimed(claim=REBOOTING, progress=drained_by_us(REBOOTING, proof_at=NOW)), Phase.VERIFYING),
+        (claimed(claim=REBOOTING, progress=drained_by_us(REBOOTING, proof=a_proof(NOW))), Phase.VERIFYING),
         (
-            claimed(claim=REBOOTING, progress=drained_by_us(REBOOTING, proof_at=NOW, return_sent_at=NOW)),
+            claimed(claim=REBOOTING, progress=drained_by_us(REBOOTING, proof=a_proof(NOW), sent_return=a_return(NOW))),
             Phase.RETURNING,
         ),
-        (claimed(progress=drained_by_us(a_claim(), return_sent_at=NOW)), Phase.RETURNING),
+        (claimed(progress=drained_by_us(a_claim(), sent_return=a_return(NOW))), Phase.RETURNING),
         (claimed(claim=a_claim(ClaimPhase.QUARANTINED)), Phase.QUARANTINED),
     ],
 )

@@ -174,6 +174,13 @@ def test_a_deployment_that_holds_is_said_with_the_time_when_it_began() -> None:
     assert str(held) == f"a deployment is in progress: web (since {time_text(NOW)})"
 
 
+def test_a_deployment_that_failed_holds_because_nothing_would_replace_the_tasks() -> None:
+    held = hold_for_deployments([service("api"), replace(service("web"), deploying=False, failed=True)], rules())
+    assert held is not None
+    assert held.reason is Reason.DEPLOYMENT_FAILED
+    assert str(held).startswith("the last deployment of web failed")
+
+
 def test_without_deployments_nothing_is_held_and_the_rule_can_be_turned_off() -> None:
     assert hold_for_deployments((), rules()) is None
     assert hold_for_deployments([service("web")], TaskRules(hold_while_deploying=False)) is None

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from tests.core.builders import (
     SECOND,
     STANDALONE,
     a_claim,
+    a_proof,
     acceptance,
     available,
     check_answer,
@@ -36,9 +38,10 @@ from bottlerocket_ecs_updater.core.model.claim import ATTRIBUTE, FINISHED, Claim
 from bottlerocket_ecs_updater.core.model.container_instance import Registration, Status
 from bottlerocket_ecs_updater.core.model.host_report import HostAnswer, Problem
 from bottlerocket_ecs_updater.core.model.ids import BootId, CommandId, InstanceId, RunId, ServiceArn
-from bottlerocket_ecs_updater.core.model.instance import Instance, RunProgress
+from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.reboots import FIRST_RUN, SentReboot
 from bottlerocket_ecs_updater.core.model.run_command import CheckAnswer, DocumentKind
+from bottlerocket_ecs_updater.core.model.run_progress import Applies, RunProgress, SentDrain
 from bottlerocket_ecs_updater.core.state.observe import (
     see_cancelled,
     see_check_answer,
@@ -203,7 +206,7 @@ def test_limits_of_a_claim_count_from_the_first_look_that_knew_it() -> None:
 
 def test_a_drain_is_ours_only_when_we_sent_it_or_the_run_before_us_did() -> None:
     mine = replace(UNKNOWN, claim=a_claim())
-    asked = replace(mine, progress=RunProgress(drain_sent_at=NOW))
+    asked = replace(mine, progress=RunProgress(drain=SentDrain(NOW)))
     drained = [seen_with(one, None).progress.drain_seen for one in (mine, asked, replace(UNKNOWN, claim=DEAD))]
     assert drained == [False, True, True]
 
@@ -238,9 +241,10 @@ def test_an_agent_that_goes_after_the_proof_may_have_gone_to_a_second_reboot() -
 def test_another_boot_after_the_proof_is_proven_anew() -> None:
     proven = see_check_answer(away(SENT, 10), check_answer(rebooted(), NOW + 20 * SECOND))
     same = see_check_answer(proven, check_answer(rebooted(), NOW + 50 * SECOND))
-    assert same.progress.proof_at == NOW + 20 * SECOND
+    assert proven_by(same.progress) == NOW + 20 * SECOND
     again = see_check_answer(same, check_answer(replace(rebooted(), boot=BootId("a" * 32)), NOW + 80 * SECOND))
-    assert (again.progress.proof_at, again.progress.proof_boot) == (NOW + 80 * SECOND, "a" * 32)
+    assert again.progress.proof is not None
+    assert (again.progress.proof.asked_at, again.progress.proof.boot) == (NOW + 80 * SECOND, "a" * 32)
 
 
 def test_an_instance_that_is_listed_and_not_described_keeps_what_is_known_of_it() -> None:
@@ -306,22 +310,26 @@ def heard(one: Instance, answer: HostAnswer, at: int = 30) -> RunProgress:
     return see_check_answer(one, check_answer(answer, NOW + at * SECOND)).progress
 
 
+def proven_by(progress: RunProgress) -> datetime | None:
+    return progress.proof.asked_at if progress.proof is not None else None
+
+
 def test_a_new_boot_is_proven_by_an_answer_that_was_asked_for_after_the_reboot() -> None:
-    assert heard(SENT, rebooted()).proof_at == NOW + 30 * SECOND
+    assert proven_by(heard(SENT, rebooted())) == NOW + 30 * SECOND
 
 
 @pytest.mark.parametrize(("answer", "at"), [(ready(), 30), (rebooted(), -5), (problem(Problem.FAILED), 30)])
 def test_anything_else_proves_no_boot(answer: HostAnswer, at: int) -> None:
-    assert heard(SENT, answer, at).proof_at is None
+    assert heard(SENT, answer, at).proof is None
 
 
 def test_a_boot_is_proven_once() -> None:
     first = see_check_answer(SENT, check_answer(rebooted(), NOW + 30 * SECOND))
-    assert heard(first, rebooted(), 90).proof_at == NOW + 30 * SECOND
+    assert proven_by(heard(first, rebooted(), 90)) == NOW + 30 * SECOND
 
 
 def test_an_unclaimed_host_proves_nothing() -> None:
-    assert heard(instance(), rebooted()).proof_at is None
+    assert heard(instance(), rebooted()).proof is None
 
 
 def test_looks_from_before_the_reboot_do_not_count_as_connected_after_it() -> None:
@@ -387,9 +395,8 @@ def test_a_command_is_under_way_from_its_sending_to_its_end(kind: DocumentKind) 
 
 
 def test_applies_are_counted() -> None:
-    assert (
-        see_sent(see_sent(instance(), pending(DocumentKind.APPLY)), pending(DocumentKind.APPLY)).progress.applies == 2
-    )
+    twice = see_sent(see_sent(instance(), pending(DocumentKind.APPLY)), pending(DocumentKind.APPLY))
+    assert twice.progress.applies.sent == 2
 
 
 def test_the_end_of_an_apply_is_kept() -> None:
@@ -410,11 +417,11 @@ def test_the_end_of_a_reboot_is_kept() -> None:
 
 def test_a_new_reboot_begins_the_wait_anew() -> None:
     first = sent_reboot(NOW, refusal())
-    before = replace(SENT, reboots=(first,), progress=replace(SENT.progress, away_at=NOW, proof_at=NOW))
+    before = replace(SENT, reboots=(first,), progress=replace(SENT.progress, away_at=NOW, proof=a_proof(NOW)))
     second = sent_reboot(NOW + MINUTE)
     again = see_reboot_sent(before, second)
     progress = again.progress
-    assert (progress.reboot_sent_at, progress.away_at, progress.proof_at, progress.connected_looks) == (
+    assert (progress.reboot_sent_at, progress.away_at, progress.proof, progress.connected_looks) == (
         NOW + MINUTE,
         None,
         None,
@@ -451,16 +458,18 @@ def test_a_host_that_may_not_be_checked_is_mute_whatever_else_it_is_sent(kind: D
 
 def test_a_first_mark_begins_a_new_trail() -> None:
     one = instance(
-        progress=RunProgress(applies=1, connected_looks=4, unmarked=True, drain_sent_at=NOW, missing_looks=1)
+        progress=RunProgress(
+            applies=Applies(1), connected_looks=4, unmarked=True, drain=SentDrain(NOW), missing_looks=1
+        )
     )
     after = see_marked(one, a_claim(), NOW)
-    kept = RunProgress(claimed_at=NOW, phase_seen_at=NOW, applies=1, connected_looks=4)
+    kept = RunProgress(claimed_at=NOW, phase_seen_at=NOW, applies=Applies(1), connected_looks=4)
     assert (after.claim, after.progress) == (a_claim(), kept)
 
 
 def test_a_mark_for_a_reboot_keeps_what_is_known_of_the_drain() -> None:
     after = see_marked(claimed(), REBOOTING, NOW)
-    assert after.progress.drain_sent_at == claimed().progress.drain_sent_at
+    assert after.progress.drain == claimed().progress.drain
     assert (after.claim, after.progress.reboot_sent_at) == (REBOOTING, None)
 
 
@@ -474,7 +483,8 @@ def test_a_mark_for_one_more_reboot_waits_anew_and_remembers_the_one_before() ->
 def test_a_drain_remembers_what_it_has_to_move_and_what_was_lacking_before() -> None:
     one = instance(tasks=(task("web"), task("web"), task("api"), task("agent", daemon=True), STANDALONE))
     progress = see_drain_sent(one, NOW, {ServiceArn("arn:service/web"): 1}, confirmed=True).progress
-    assert (progress.drain_sent_at, progress.moving, progress.deficits_before) == (
+    assert progress.drain is not None
+    assert (progress.drain.at, progress.drain.moving, progress.drain.deficits_before) == (
         NOW,
         {"web": 2, "api": 1},
         {"arn:service/web": 1},

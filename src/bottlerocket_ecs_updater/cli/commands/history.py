@@ -38,8 +38,8 @@ def history(*, settings: HistorySettings) -> int:
     entries = entries_of(wired.store, wired.state, wired.cluster_name)[: settings.last]
     acts = acts_of(wired.store, wired.state)[-settings.last :]
     if settings.form == "json":
-        told = json.loads(write_index(entries)) | {"acts": [act_object(act) for act in reversed(acts)]}
-        text = json.dumps(told, indent=1) + "\n"
+        value = json.loads(write_index(entries)) | {"acts": [act_object(act) for act in reversed(acts)]}
+        text = json.dumps(value, indent=1) + "\n"
     else:
         text = history_text(entries) + acts_text(acts)
     sys.stdout.write(text)

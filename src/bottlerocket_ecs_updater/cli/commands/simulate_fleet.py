@@ -69,7 +69,7 @@ def _scenario(hosts: int, seed: int) -> Scenario:
 
 
 def _watch(fleet: SimulatedFleet, execution: str) -> None:
-    """Print a line whenever something changes: which clusters are updating, and what their hosts run."""
+    """Print a line whenever something changes: which clusters run, and how many hosts are updated."""
     said, ends = "", time.monotonic() + ENDS_WITHIN_SECONDS
     wake = threading.Event()
     while fleet.states.status(execution) == "RUNNING" and time.monotonic() < ends:
@@ -84,12 +84,18 @@ def _progress(fleet: SimulatedFleet) -> str:
     from bottlerocket_ecs_updater.simulator.scenarios import NEW  # noqa: PLC0415 - an extra, and slow to import
 
     parts = []
-    for name, world in fleet.worlds.items():
-        done = sum(host.running == NEW for host in world.hosts.values())
-        tasks = fleet.processes.of(name)
-        state = "waits" if not tasks else "runs" if tasks[-1].exit_code is None else f"ended {tasks[-1].exit_code}"
-        parts.append(f"{name} {done}/{len(world.hosts)} {state}")
+    for name in CLUSTERS:  # in the order of the waves
+        hosts = fleet.worlds[name].hosts.values()
+        parts.append(f"{name} {sum(host.running == NEW for host in hosts)}/{len(hosts)} {_state(fleet, name)}")
     return " | ".join(parts)
+
+
+def _state(fleet: SimulatedFleet, cluster: str) -> str:
+    tasks = fleet.processes.of(cluster)
+    if not tasks:
+        return "waiting"
+    code = tasks[-1].exit_code
+    return "running" if code is None else "done" if code == 0 else f"failed, exit code {code}"
 
 
 def _conclude(fleet: SimulatedFleet, execution: str, state: Path) -> int:

@@ -7,7 +7,7 @@ run is compared with its state at that time.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
@@ -16,6 +16,7 @@ from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.model.services import Service
 from bottlerocket_ecs_updater.core.model.time_text import time_text
+from bottlerocket_ecs_updater.core.model.wording import and_more
 from bottlerocket_ecs_updater.core.rules.tasks import TaskRules
 
 GROUP = "service:"
@@ -43,20 +44,37 @@ def services_on(instance: Instance) -> frozenset[str]:
 
 
 def deploying_on(instance: Instance, fleet: Fleet) -> tuple[Service, ...]:
-    """The services with a task on it that have a deployment in progress."""
+    """The services with a task on it whose last deployment is in progress, or failed."""
     services = fleet.services.all if fleet.services is not None else ()
-    deploying = [service for service in services if service.deploying]
-    here = services_on(instance) if deploying else frozenset()
-    return tuple(service for service in deploying if service.name in here)
+    unfinished = [service for service in services if service.deploying or service.failed]
+    here = services_on(instance) if unfinished else frozenset()
+    return tuple(service for service in unfinished if service.name in here)
 
 
-def hold_for_deployments(deploying: Iterable[Service], rules: TaskRules) -> Hold | None:
-    """Why a host is not drained while these services have a deployment in progress; None if there are none."""
-    found = sorted(deploying, key=lambda service: service.name)
-    if not found or not rules.hold_while_deploying:
+def hold_for_deployments(deploying: Sequence[Service], rules: TaskRules) -> Hold | None:
+    """Why a host is not drained: a deployment of these services is in progress, or failed; None if neither.
+
+    A deployment that failed starts no tasks, so ECS would stop the tasks on the host and not replace them.
+    """
+    failed = [service for service in deploying if service.failed]
+    if not deploying or not rules.hold_while_deploying:
         return None
-    more = f" and {len(found) - NAMED_AT_MOST} more" if len(found) > NAMED_AT_MOST else ""
-    return hold(Reason.SERVICE_DEPLOYING, services=", ".join(map(_named, found[:NAMED_AT_MOST])) + more)
+    if failed:
+        return hold(Reason.DEPLOYMENT_FAILED, services=_names(failed, lambda service: service.name))
+    return hold(Reason.SERVICE_DEPLOYING, services=_names(deploying, _named))
+
+
+def deploys_since(why: Hold, fleet: Fleet) -> datetime | None:
+    """Since when the first of the deployments that the hold names has been in progress; None if ECS does not say."""
+    named = dict(why.facts).get("services", "")
+    services = fleet.services.all if fleet.services is not None else ()
+    since = (one.deploying_since for one in services if one.deploying_since is not None and _named(one) in named)
+    return min(since, default=None)
+
+
+def _names(services: Iterable[Service], name: Callable[[Service], str]) -> str:
+    found = sorted(services, key=lambda service: service.name)
+    return and_more([name(service) for service in found], NAMED_AT_MOST)
 
 
 def _named(service: Service) -> str:

@@ -92,7 +92,11 @@ def tried_again(one: Blocker) -> datetime:
 
 def _tried_now(group: str, instance: Instance, fleet: Fleet) -> bool:
     claimed = (one for one in fleet.instances.values() if one.claim is not None and one.id != instance.id)
-    return any(group in one.progress.groups or group in groups_on(one) for one in claimed)
+    return any(group in _groups_at_drain(one) or group in groups_on(one) for one in claimed)
+
+
+def _groups_at_drain(instance: Instance) -> tuple[str, ...]:
+    return instance.progress.drain.groups if instance.progress.drain is not None else ()
 
 
 def _hold(group: str, one: Blocker, when: str) -> Hold:

@@ -59,7 +59,7 @@ def _too_many_failures(this_pass: Pass) -> Halt | None:
     )
     if not bad or len(bad) < this_pass.policy.max_failures:
         return None
-    first = bad[0].progress.outcome or bad[0].progress.pending_outcome
+    first = _outcome_of(bad[0])
     names = ", ".join(instance.id for instance in bad)
     return Halt(f"failed after the drain started: {names}; one of them: {_say(first)}")
 
@@ -68,13 +68,19 @@ def _failed_in_this_run(instance: Instance) -> bool:
     """Whether it failed in this run, whichever run drained it. One found in quarantine failed earlier."""
     if instance.progress.found_in_quarantine:
         return False
-    match instance.progress.outcome or instance.progress.pending_outcome:
+    match _outcome_of(instance):
         case Quarantined():
             return True
         case Failed(failure=failure):
             return failure in COUNTED
         case _:
             return False
+
+
+def _outcome_of(instance: Instance) -> Outcome | None:
+    """Its outcome, also if it is not yet seen back in service."""
+    progress = instance.progress
+    return progress.outcome or (progress.sent_return.outcome if progress.sent_return is not None else None)
 
 
 def _say(outcome: Outcome | None) -> str:

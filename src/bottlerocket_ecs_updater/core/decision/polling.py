@@ -78,5 +78,5 @@ def shared_look(due: datetime, began: datetime, spacing: timedelta) -> datetime:
 
 def is_prompt(instance: Instance) -> bool:
     """Whether the next change is due within seconds: a command result, or the looks that prove it is back."""
-    proving = instance.progress.proof_at is not None and instance.progress.return_sent_at is None
+    proving = instance.progress.proof is not None and instance.progress.sent_return is None
     return instance.claim is not None and (instance.pending is not None or proving)

@@ -38,6 +38,11 @@ def deficits(services: Services | None) -> Mapping[ServiceArn, int]:
     return {service.arn: service.deficit for service in services.all if service.deficit} if services else {}
 
 
+def running_now(services: Services | None) -> Mapping[ServiceArn, int] | None:
+    """How many tasks each service has now, up to its desired count; None if services were not read."""
+    return {one.arn: min(one.running, one.desired) for one in services.all} if services is not None else None
+
+
 def starting_daemons(services: Services, returned: Collection[Slot], within: timedelta) -> Mapping[str, int]:
     """Tasks of daemon services, by service name, that still have to start on instances that returned recently."""
     lately = sum(1 for slot in returned if services.at - slot.returned_at < within)
@@ -69,14 +74,19 @@ def observe(
     moving: Mapping[str, int],
     health: Health | None = None,
     policy: Policy | None = None,
+    impaired: str = "",
 ) -> Slot:
-    """The slot after one more look; `moving` counts the tasks that other drains move, by service name."""
+    """The slot after one more look; `moving` counts the tasks that other drains move, by service name.
+
+    `impaired` says why ECS reports its instance as IMPAIRED since the update; empty if it does not.
+    """
     missed = _missed(slot, services.at, policy) if policy is not None else timedelta()
     slot = replace(slot, looked_at=services.at, unseen=slot.unseen + missed)
     below = frozenset(one.arn for one in services.all if not one.daemon and _lacks(one, slot, moving))
     slot = replace(slot, dips=_dips(slot, below), below=below)
     worse = tuple(_named(service) for service in services.all if service.unknown or _worse(service, slot, moving))
     worse += health.unwell if health is not None else ()
+    worse += (f"{slot.instance} ({impaired})",) if impaired else ()
     if worse:
         return replace(slot, steady_since=None, unsteady=worse)
     before = slot.steady_since + missed if slot.steady_since is not None else None
@@ -120,7 +130,10 @@ def _worse(service: Service, slot: Slot, moving: Mapping[str, int]) -> bool:
 
 
 def _lacks(service: Service, slot: Slot, moving: Mapping[str, int]) -> bool:
-    return service.deficit > slot.deficits_before.get(service.arn, 0) + moving.get(service.name, 0)
+    """Whether a service lacks more tasks than before the drain, and has fewer than it had then."""
+    moves = moving.get(service.name, 0)
+    had = slot.running_before.get(service.arn, 0) if slot.running_before is not None else service.desired
+    return service.deficit > slot.deficits_before.get(service.arn, 0) + moves and service.running + moves < had
 
 
 def settled(slot: Slot, at: datetime, policy: Policy) -> bool:
@@ -157,7 +170,7 @@ def moving_tasks(fleet: Fleet) -> Mapping[str, int]:
     """How many tasks of each service our drains are moving now. These deficits are expected and will pass."""
     total: dict[str, int] = {}
     for instance in fleet.instances.values():
-        if instance.claim is None or instance.progress.return_sent_at is not None:
+        if instance.claim is None or instance.progress.sent_return is not None:
             continue
         for name, count in instance.progress.moving.items():
             total[name] = total.get(name, 0) + count

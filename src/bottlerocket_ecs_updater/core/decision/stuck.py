@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 
+from bottlerocket_ecs_updater.core.decision.affected import deploys_since
 from bottlerocket_ecs_updater.core.decision.backoff import UNTIL_CLEARED
 from bottlerocket_ecs_updater.core.decision.blockers import REPEATED
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
@@ -98,7 +99,11 @@ def _lasts(why: Hold, fleet: Fleet) -> bool:
     if why.reason in DATED:
         return False
     known = fleet.past.waiting.get(why.reason.code)
-    return known is not None and _too_long(why.reason, known, fleet.at)
+    if known is not None and _too_long(why.reason, known, fleet.at):
+        return True
+    # ECS tells since when a deployment is in progress, even to a run that remembers no earlier one.
+    since = deploys_since(why, fleet) if why.reason is Reason.SERVICE_DEPLOYING else None
+    return since is not None and has_passed(since, STUCK_AFTER, fleet.at)
 
 
 def _too_long(reason: Reason, known: Waiting, now: datetime) -> bool:

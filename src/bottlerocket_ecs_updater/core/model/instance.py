@@ -10,103 +10,16 @@ from bottlerocket_ecs_updater.core.model.auto_scaling import Membership
 from bottlerocket_ecs_updater.core.model.claim import Claim
 from bottlerocket_ecs_updater.core.model.container_instance import NAMELESS, PingStatus, Registration, Status, Tasks
 from bottlerocket_ecs_updater.core.model.ids import (
-    BootId,
     ContainerInstanceArn,
     InstanceId,
-    RunId,
-    ServiceArn,
     TaskArn,
     Zone,
 )
-from bottlerocket_ecs_updater.core.model.outcome import Backoff, Outcome
+from bottlerocket_ecs_updater.core.model.outcome import Backoff
 from bottlerocket_ecs_updater.core.model.reboots import SentReboot
 from bottlerocket_ecs_updater.core.model.run_command import CheckAnswer, CommandResult, PendingCommand
+from bottlerocket_ecs_updater.core.model.run_progress import RunProgress
 from bottlerocket_ecs_updater.core.model.version import Version
-
-
-@dataclass(frozen=True, slots=True)
-class RunProgress:
-    """What this run did with an instance and saw since. It ends with the run; a later run does not need it."""
-
-    outcome: Outcome | None = None
-    """The outcome of the instance in this run; None while it is open."""
-    checks_failed: int = 0
-    """How many checks in a row gave no report."""
-    first_busy_at: datetime | None = None
-    offered: Version | None = None
-    """The version that the host was last offered. If the host then fails to answer, this is the version that failed."""
-    applies: int = 0
-    applied_on: BootId | None = None
-    """The host's boot id when the last apply was sent; None if it was not known."""
-    applies_unheard: int = 0
-    """How many of `applies` got no reply from Systems Manager and were never found there."""
-    drain_sent_at: datetime | None = None
-    drain_seen: bool = False
-    """Whether ECS confirmed our drain or showed the instance DRAINING."""
-    claim_seen: bool = False
-    """Whether this run saw our claim on the instance."""
-    unmarked: bool = False
-    """Whether this run removed its claim. A stale read may still show it."""
-    claim_absent_looks: int = 0
-    """How many looks in a row did not find the claim that was seen before."""
-    overwritten_looks: int = 0
-    """How many looks in a row found another run's claim in place of ours, not counting one that we took over."""
-    overwritten_by: str = ""
-    doubted_at: datetime | None = None
-    """When the last of these looks was counted. A look too soon after it counts for nothing."""
-    taken_from: RunId | None = None
-    """The run whose claim this run took over. A stale read may still show its claim."""
-    claimed_at: datetime | None = None
-    """When this run first knew of the claim."""
-    phase_seen_at: datetime | None = None
-    """When this run first saw or wrote the claim in its current phase."""
-    found_in_quarantine: bool = False
-    """Whether it was already quarantined when this run first saw its claim."""
-    reboot_sent_at: datetime | None = None
-    away_at: datetime | None = None
-    """When the agent was last seen to disconnect, after the reboot was marked and before a new boot was proven."""
-    connected_looks: int = 0
-    """How many looks in a row saw the agent connected since the reboot; all looks if there was no reboot."""
-    looks_when_asked: int = 0
-    """The value of `connected_looks` when the last check was sent."""
-    connected_at: datetime | None = None
-    """When `connected_looks` was last raised. A look too soon after it counts for nothing."""
-    disconnected_since: datetime | None = None
-    """Since when every look has seen its agent disconnected; None while it is connected."""
-    proof_at: datetime | None = None
-    """When the check was sent that first showed a new boot id, other than the claim's."""
-    proof_heard_at: datetime | None = None
-    """When its answer arrived. The SSM agent of that boot was up by then."""
-    proof_boot: BootId | None = None
-    """The new boot id. If a later check shows another one, the host rebooted again."""
-    groups: tuple[str, ...] = ()
-    """The groups of the tasks that were on it when its drain started."""
-    moving: Mapping[str, int] = field(default_factory=dict)
-    """How many tasks its drain has to move, by service name."""
-    pending_outcome: Outcome | None = None
-    """Its outcome once ECS shows it ACTIVE."""
-    return_sent_at: datetime | None = None
-    return_confirmed: bool = False
-    """Whether ECS confirmed that it was set ACTIVE."""
-    pending_since: datetime | None = None
-    """Since when every look has found tasks on it that are not running yet; None while it is out of service."""
-    impaired_since: datetime | None = None
-    """Since when every look has found its ECS health status IMPAIRED."""
-    was_impaired: bool = False
-    """Whether it was IMPAIRED before its drain, so that the update is not the cause."""
-    missing_looks: int = 0
-    """How many looks in a row did not list it."""
-    dark_looks: int = 0
-    """How many looks in a row listed it but did not describe it."""
-    stalled_since: datetime | None = None
-    """Since when AWS has accepted no call for it; None if it accepted the last one."""
-    deficits_before: Mapping[ServiceArn, int] | None = None
-    """How many tasks each service lacked when its drain started; None if another run started it."""
-    successor_called_at: datetime | None = None
-    """When another run was requested to update it, because this run runs on it."""
-    successor: TaskArn | None = None
-    """The task of that other run, after it was seen on another host."""
-
 
 MANAGED_INSTANCES = "ecs.amazonaws.com"
 """The service that EC2 names as the operator of ECS Managed Instances."""

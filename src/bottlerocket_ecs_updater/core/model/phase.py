@@ -107,8 +107,8 @@ def _claimed_phase(instance: Instance) -> Phase:
     assert instance.claim is not None
     if instance.claim.phase is ClaimPhase.QUARANTINED:
         return Phase.QUARANTINED
-    if instance.progress.return_sent_at is not None:
+    if instance.progress.sent_return is not None:
         return Phase.RETURNING
     if instance.claim.phase is ClaimPhase.DRAINING:
         return Phase.DRAINING
-    return Phase.VERIFYING if instance.progress.proof_at is not None else Phase.REBOOTING
+    return Phase.VERIFYING if instance.progress.proof is not None else Phase.REBOOTING

@@ -31,6 +31,7 @@ from bottlerocket_ecs_updater.core.model.outcome import Outcome
 from bottlerocket_ecs_updater.core.model.reasons import Hold
 from bottlerocket_ecs_updater.core.model.shared import ClusterStanding, HeldFor, LastRun, Shared
 from bottlerocket_ecs_updater.core.model.version import Version
+from bottlerocket_ecs_updater.core.model.wording import and_more
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 
 VERSIONS_KEPT = 20
@@ -137,8 +138,7 @@ def _trouble(now: ClusterStanding, fleet: Fleet) -> Iterator[str]:
     services = fleet.services.all if fleet.services is not None else ()
     lacking = sorted(one.name for one in services if one.deficit > one.restless and not one.deploying)
     if lacking:
-        more = f" and {len(lacking) - SERVICES_NAMED_MAX} more" if len(lacking) > SERVICES_NAMED_MAX else ""
-        yield f"services with missing tasks: {', '.join(lacking[:SERVICES_NAMED_MAX])}{more}"
+        yield f"services with missing tasks: {and_more(lacking, SERVICES_NAMED_MAX)}"
     if fleet.halt is not None:
         yield f"its run halted: {fleet.halt.why}"
 

@@ -24,8 +24,9 @@ from datetime import datetime, timedelta
 from bottlerocket_ecs_updater.core.model.location import Location
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.model.shared import ClusterStanding, Shared, VersionActs
-from bottlerocket_ecs_updater.core.model.time_text import duration_text, parse_span, time_text
+from bottlerocket_ecs_updater.core.model.time_text import duration_text, parse_duration, time_text
 from bottlerocket_ecs_updater.core.model.version import Version
+from bottlerocket_ecs_updater.core.model.wording import and_more
 
 CLOCKS_APART = timedelta(minutes=5)
 """How far two clocks may differ without harm: a host without NTP drifts by minutes in months."""
@@ -61,7 +62,7 @@ class Requirement:
         match = _REQUIREMENT.fullmatch(text.strip())
         if match is None:
             raise ValueError(f"not a stage and a time: {text[:60]!r}; write it as 'staging for 7d'")
-        soak = parse_span(match[2])
+        soak = parse_duration(match[2])
         if soak > LONGEST:
             raise ValueError(f"longer than {LONGEST.days} days: {match[2]!r}")
         return cls(read_stage(match[1]), soak)
@@ -140,10 +141,10 @@ def _lacks(
     found = [_Lack(f"the standing {key} cannot be read", anew) for key in shared.unreadable]
     found += (_Lack(f"{_name(place)} has lost its standing", anew) for place in shared.lost)
     members = [one for one in shared.standings if one.stage == requirement.stage]
-    heard = [one for one in members if not (rules.ignore_silent and one.silent(rules.silent_after, now))]
-    if not heard:
+    counted = [one for one in members if not (rules.ignore_silent and one.silent(rules.silent_after, now))]
+    if not counted:
         found.append(_Lack("no cluster of it has reported", anew))
-    found += (lack for one in heard if (lack := _lack(one, requirement, version, rules, now)) is not None)
+    found += (lack for one in counted if (lack := _lack(one, requirement, version, rules, now)) is not None)
     return sorted(found, key=lambda lack: lack.until, reverse=True)
 
 
@@ -174,8 +175,7 @@ def _why_not(standing: ClusterStanding, version: Version) -> str:
 
 
 def _named(lacks: Sequence[_Lack]) -> str:
-    more = len(lacks) - NAMED_MAX
-    return ", ".join(lack.why for lack in lacks[:NAMED_MAX]) + (f", and {more} more" if more > 0 else "")
+    return and_more([lack.why for lack in lacks], NAMED_MAX)
 
 
 def _name(place: Location) -> str:

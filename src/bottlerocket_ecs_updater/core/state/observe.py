@@ -11,10 +11,10 @@ from datetime import datetime, timedelta
 from typing import assert_never
 
 from bottlerocket_ecs_updater.core.model.claim import ATTRIBUTE, Claim, ClaimPhase, read_claim
-from bottlerocket_ecs_updater.core.model.container_instance import Registration, Status
+from bottlerocket_ecs_updater.core.model.container_instance import HealthStatus, Registration, Status
 from bottlerocket_ecs_updater.core.model.host_report import HostProblem, HostReport, Problem
 from bottlerocket_ecs_updater.core.model.ids import CommandId, RunId, ServiceArn, TaskArn
-from bottlerocket_ecs_updater.core.model.instance import Instance, RunProgress
+from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.outcome import Outcome
 from bottlerocket_ecs_updater.core.model.reboots import FIRST_RUN, RebootEnd, SentReboot
 from bottlerocket_ecs_updater.core.model.run_command import (
@@ -24,6 +24,16 @@ from bottlerocket_ecs_updater.core.model.run_command import (
     DocumentKind,
     PendingCommand,
 )
+from bottlerocket_ecs_updater.core.model.run_progress import (
+    Applies,
+    BootProof,
+    HandOver,
+    Impaired,
+    RunProgress,
+    SentDrain,
+    SentReturn,
+)
+from bottlerocket_ecs_updater.core.model.time_text import has_passed
 
 _ORDER = (ClaimPhase.DRAINING, ClaimPhase.REBOOTING, ClaimPhase.QUARANTINED)
 
@@ -138,10 +148,41 @@ def _containers(progress: RunProgress, claim: Claim | None, registration: Regist
     serves = claim is None and registration.status is Status.ACTIVE and registration.connected
     waits = serves and registration.pending_tasks > 0
     pending = (progress.pending_since or registration.at) if waits else None
-    impaired = (progress.impaired_since or registration.at) if registration.impaired else None
-    if (pending, impaired) == (progress.pending_since, progress.impaired_since):
-        return progress
-    return replace(progress, pending_since=pending, impaired_since=impaired)
+    after = progress if progress.pending_since == pending else replace(progress, pending_since=pending)
+    return _impaired(after, claim, registration)
+
+
+def _impaired(progress: RunProgress, claim: Claim | None, registration: Registration) -> RunProgress:
+    """Record since when ECS has reported it as IMPAIRED.
+
+    An instance whose agent is disconnected counts as IMPAIRED, too (AGENT_CONNECTIVITY), and so does one that goes down
+    for its reboot: both say nothing about its containers.
+    """
+    before = progress.impaired
+    counts = registration.connected and (claim is None or progress.proof is not None)
+    if not (counts and registration.impaired):
+        over = before is not None and before.since is not None
+        return replace(progress, impaired=replace(before, since=None)) if before is not None and over else progress
+    if before is None:
+        return replace(progress, impaired=Impaired(registration.at, registration.at))
+    began = before.since is None
+    found = Impaired(before.since or registration.at, registration.at, before.times + began)
+    return replace(progress, impaired=found)
+
+
+IMPAIRED_LATELY = timedelta(hours=1)
+"""An instance that was IMPAIRED this shortly before its drain was IMPAIRED before the update, even if it flaps."""
+
+
+def health_before(instance: Instance) -> HealthStatus | None:
+    """Its ECS health status before its drain, if it is drained now; None if ECS reports none."""
+    progress, registration = instance.progress, instance.registration
+    if instance.claim is not None or registration is None:
+        return progress.health_before
+    impaired = progress.impaired
+    if impaired is not None and not has_passed(impaired.last_at, IMPAIRED_LATELY, registration.at):
+        return HealthStatus.IMPAIRED
+    return registration.health.status if registration.health is not None else None
 
 
 def _trail_after(instance: Instance, registration: Registration, run: RunId) -> RunProgress:
@@ -154,7 +195,7 @@ def _trail_after(instance: Instance, registration: Registration, run: RunId) -> 
     if progress.claimed_at is None:
         quarantined = claim.phase is ClaimPhase.QUARANTINED
         progress = replace(progress, claimed_at=registration.at, found_in_quarantine=quarantined)
-    drained = progress.drain_sent_at is not None or claim.run != run
+    drained = progress.drain is not None or claim.run != run
     if registration.status is Status.DRAINING and drained:
         progress = replace(progress, drain_seen=True)
     if instance.claim_on_instance:
@@ -205,15 +246,12 @@ def see_check_answer(instance: Instance, check_answer: CheckAnswer) -> Instance:
             progress = replace(
                 progress, checks_failed=0, first_busy_at=None, offered=check_answer.answer.target or progress.offered
             )
-            if (
-                _proves_boot(instance, check_answer, check_answer.answer)
-                and progress.proof_boot != check_answer.answer.boot
+            if _proves_boot(instance, check_answer, check_answer.answer) and (
+                progress.proof is None or progress.proof.boot != check_answer.answer.boot
             ):
                 progress = replace(
                     progress,
-                    proof_at=check_answer.asked_at,
-                    proof_heard_at=check_answer.at,
-                    proof_boot=check_answer.answer.boot,
+                    proof=BootProof(check_answer.asked_at, check_answer.at, check_answer.answer.boot),
                     connected_looks=_looks_since_boot(progress, check_answer),
                 )
         case HostProblem(problem=Problem.BUSY):
@@ -231,7 +269,7 @@ def _looks_since_boot(progress: RunProgress, check_answer: CheckAnswer) -> int:
     including the look that led to it, because no host boots while a check is answered quickly. After a slow answer only
     one look counts.
     """
-    went = progress.away_at is not None and (progress.proof_at is None or progress.away_at > progress.proof_at)
+    went = progress.away_at is not None and (progress.proof is None or progress.away_at > progress.proof.asked_at)
     if went:
         return progress.connected_looks
     if check_answer.at - check_answer.asked_at >= FIRST_RUN:
@@ -250,8 +288,9 @@ def see_ended(instance: Instance, ended: CommandResult) -> Instance:
     """One of our commands ended. Reboots are handled by `see_reboot_end`."""
     match ended.kind:
         case DocumentKind.APPLY:
-            unheard = instance.progress.applies_unheard + (0 if ended.command else 1)
-            progress = replace(instance.progress, applies_unheard=unheard)
+            applies = instance.progress.applies
+            unheard = applies.unheard + (0 if ended.command else 1)
+            progress = replace(instance.progress, applies=replace(applies, unheard=unheard))
             return replace(instance, pending=None, applied=ended, progress=progress)
         case DocumentKind.REBOOT:
             return instance
@@ -283,9 +322,8 @@ def see_sent(instance: Instance, pending: PendingCommand) -> Instance:
         case DocumentKind.APPLY:
             report = instance.check_answer.report if instance.check_answer is not None else None
             boot = report.boot if report is not None else None
-            return replace(
-                instance, pending=pending, progress=replace(progress, applies=progress.applies + 1, applied_on=boot)
-            )
+            applies = replace(progress.applies, sent=progress.applies.sent + 1, on_boot=boot)
+            return replace(instance, pending=pending, progress=replace(progress, applies=applies))
         case DocumentKind.REBOOT:
             return see_reboot_sent(instance, SentReboot(pending.command, pending.sent_at))
 
@@ -297,9 +335,7 @@ def see_reboot_sent(instance: Instance, reboot: SentReboot) -> Instance:
         reboot_sent_at=reboot.sent_at,
         away_at=None,
         connected_looks=0,
-        proof_at=None,
-        proof_heard_at=None,
-        proof_boot=None,
+        proof=None,
     )
     denied = instance.send_denied if instance.mute else ""
     return replace(
@@ -348,14 +384,15 @@ def see_marked(instance: Instance, claim: Claim, now: datetime) -> Instance:
                 claimed_at=now,
                 phase_seen_at=now,
                 offered=progress.offered,
-                applies=progress.applies,
+                applies=Applies(progress.applies.sent),
                 connected_looks=progress.connected_looks,
-                was_impaired=instance.registration is not None and bool(instance.registration.impaired),
+                health_before=health_before(instance),
             )
             return replace(instance, claim=claim, reboots=(), progress=progress)
         case ClaimPhase.REBOOTING:
-            progress = replace(progress, reboot_sent_at=None, away_at=None, proof_at=None)
-            progress = replace(progress, proof_heard_at=None, proof_boot=None)
+            left = instance.registration.remaining if instance.registration is not None else None
+            gpus = left.gpus if left is not None and before is not None else progress.gpus_before
+            progress = replace(progress, reboot_sent_at=None, away_at=None, proof=None, gpus_before=gpus)
             return replace(instance, claim=claim, after_reboot_result=None, progress=progress)
         case ClaimPhase.QUARANTINED:
             return replace(instance, claim=claim, progress=progress)
@@ -365,38 +402,39 @@ def see_marked(instance: Instance, claim: Claim, now: datetime) -> Instance:
 
 def see_successor_called(instance: Instance, now: datetime) -> Instance:
     """Another run was requested, because this one runs on the instance."""
-    return replace(instance, progress=replace(instance.progress, successor_called_at=now))
+    return replace(instance, progress=replace(instance.progress, hand_over=HandOver(now)))
 
 
 def see_successor(instance: Instance, task: TaskArn) -> Instance:
     """The other run was seen on another host."""
-    return replace(instance, progress=replace(instance.progress, successor=task))
+    asked = instance.progress.hand_over
+    assert asked is not None
+    return replace(instance, progress=replace(instance.progress, hand_over=replace(asked, task=task)))
 
 
 def see_drain_sent(
-    instance: Instance, now: datetime, deficits: Mapping[ServiceArn, int], *, confirmed: bool
+    instance: Instance,
+    now: datetime,
+    deficits: Mapping[ServiceArn, int],
+    running: Mapping[ServiceArn, int] | None = None,
+    *,
+    confirmed: bool,
 ) -> Instance:
-    """A drain was sent; `confirmed` says whether ECS confirmed it."""
+    """A drain was sent; `confirmed` says whether ECS confirmed it. `running` are the tasks of each service."""
     moving: dict[str, int] = {}
     groups = tuple(sorted({task.group for task in instance.tasks.left})) if instance.tasks is not None else ()
     for task in instance.tasks.left if instance.tasks is not None else ():
         if task.group.startswith("service:") and not task.daemon:
             name = task.group.removeprefix("service:")
             moving[name] = moving.get(name, 0) + 1
-    progress = replace(
-        instance.progress,
-        drain_sent_at=now,
-        drain_seen=confirmed,
-        groups=groups,
-        moving=moving,
-        deficits_before=dict(deficits),
-    )
+    drain = SentDrain(now, groups, moving, dict(deficits), running)
+    progress = replace(instance.progress, drain=drain, drain_seen=confirmed)
     return replace(instance, progress=progress)
 
 
 def see_return_sent(instance: Instance, now: datetime, outcome: Outcome, *, confirmed: bool) -> Instance:
     """A return was sent; `confirmed` says whether ECS's reply shows it ACTIVE."""
-    progress = replace(instance.progress, return_sent_at=now, return_confirmed=confirmed, pending_outcome=outcome)
+    progress = replace(instance.progress, sent_return=SentReturn(now, outcome, confirmed))
     registration = instance.registration
     if confirmed and registration is not None:
         registration = replace(registration, status=Status.ACTIVE)

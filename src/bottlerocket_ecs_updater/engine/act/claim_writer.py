@@ -13,10 +13,11 @@ from bottlerocket_ecs_updater.core.model.claim import ATTRIBUTE, FINISHED, Claim
 from bottlerocket_ecs_updater.core.model.command import Mark, Quarantine, Unmark
 from bottlerocket_ecs_updater.core.model.event import Claimed, Returned
 from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, InstanceId
-from bottlerocket_ecs_updater.core.model.instance import Instance, RunProgress
+from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.outcome import Quarantined, Updated
 from bottlerocket_ecs_updater.core.model.reasons import Reason, hold
 from bottlerocket_ecs_updater.core.model.run_command import CommandStatus
+from bottlerocket_ecs_updater.core.model.run_progress import RunProgress
 from bottlerocket_ecs_updater.core.model.services import Slot
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.state.ledger import (
@@ -27,7 +28,7 @@ from bottlerocket_ecs_updater.core.state.ledger import (
     without_blockers,
     without_claim,
 )
-from bottlerocket_ecs_updater.core.state.observe import see_marked
+from bottlerocket_ecs_updater.core.state.observe import health_before, see_marked
 from bottlerocket_ecs_updater.engine.act.outcomes import Outcomes
 from bottlerocket_ecs_updater.engine.ports import Clock, Cluster, Done, Gone, Later, Recorder, Refused, Result, Unclear
 from bottlerocket_ecs_updater.engine.run_state import RunState
@@ -78,8 +79,10 @@ class ClaimWriter:
         for id_, claim in claims.items():
             arn = self._known.arn_of(id_)
             if arn is not None:
-                self._note_progress(self._known.instance(id_), claim.phase)
-                self._ledger.change(partial(with_claim, instance=id_, claim=claim, arn=arn))
+                instance = self._known.instance(id_)
+                self._note_progress(instance, claim.phase)
+                health = health_before(instance)
+                self._ledger.change(partial(with_claim, instance=id_, claim=claim, arn=arn, health_before=health))
         try:
             self._ledger.flush()
         except (UpdaterError, LeaseLost):
@@ -103,11 +106,9 @@ class ClaimWriter:
                 else None
             )
             self._ledger.change(partial(with_duration, stage=took))
-        elif (
-            phase is ClaimPhase.REBOOTING and claim.phase is ClaimPhase.DRAINING and progress.drain_sent_at is not None
-        ):
-            self._ledger.change(partial(with_duration, drain=self._known.at - progress.drain_sent_at))
-            self._ledger.change(partial(without_blockers, groups=progress.groups))
+        elif phase is ClaimPhase.REBOOTING and claim.phase is ClaimPhase.DRAINING and progress.drain is not None:
+            self._ledger.change(partial(with_duration, drain=self._known.at - progress.drain.at))
+            self._ledger.change(partial(without_blockers, groups=progress.drain.groups))
 
     def _note_begun(self, instance: Instance) -> None:
         """Record that the instance was drained, by this run or an earlier one. Until then, its claim records it."""
@@ -149,7 +150,8 @@ class ClaimWriter:
         if instance.claim is None:
             self._ledger.change(partial(without_claim, instance=instance.id))
         elif arn is not None:
-            self._ledger.change(partial(with_claim, instance=instance.id, claim=instance.claim, arn=arn))
+            kept, health = instance.claim, health_before(instance)
+            self._ledger.change(partial(with_claim, instance=instance.id, claim=kept, arn=arn, health_before=health))
 
     def unmark(self, batch: Sequence[Unmark]) -> set[InstanceId]:
         """Delete claims from the instance, then from the store.
@@ -202,12 +204,15 @@ class ClaimWriter:
     def _note_update(self, id_: InstanceId, version: Version) -> None:
         """Record that a version works on the instance. Earlier failures with that version no longer hold it."""
         instance, progress = self._known.instance(id_), self._known.instance(id_).progress
-        self._ledger.change(partial(with_update, instance=id_, version=version, at=self._known.at))
+        impaired = progress.was_impaired
+        self._ledger.change(
+            partial(with_update, instance=id_, version=version, at=self._known.at, impaired_before=impaired)
+        )
         self._known.suspects = self._ledger.value.suspects
         if instance.backoff is not None and instance.backoff.version == version:
             self._known.learn(replace(instance, backoff=None))
-        if progress.reboot_sent_at is not None and progress.proof_at is not None:
-            self._ledger.change(partial(with_duration, reboot=progress.proof_at - progress.reboot_sent_at))
+        if progress.reboot_sent_at is not None and progress.proof is not None:
+            self._ledger.change(partial(with_duration, reboot=progress.proof.asked_at - progress.reboot_sent_at))
 
     def _written_on(self, id_: InstanceId) -> ContainerInstanceArn | None:
         """Where to delete our claim; None if the instance is gone, or another run overwrote the claim."""
@@ -222,9 +227,10 @@ class ClaimWriter:
         progress = instance.progress
         self._known.note_proof(instance)
         if command.took_slot:
-            before = self._known.worst_before if progress.deficits_before is None else progress.deficits_before
-            self._known.take_slot(Slot(instance.id, instance.zone, now, before))
-            out = now - progress.drain_sent_at if progress.drain_sent_at is not None else None
+            before = self._known.worst_before if progress.drain is None else progress.drain.deficits_before
+            had = progress.drain.running_before if progress.drain is not None else None
+            self._known.take_slot(Slot(instance.id, instance.zone, now, before, running_before=had))
+            out = now - progress.drain.at if progress.drain is not None else None
             self._recorder.record(Returned(now, instance.id, out))
         kept = replace(progress, unmarked=True) if command.outcome is not None else RunProgress(unmarked=True)
         claimless = replace(instance, claim=None, claim_on_instance=False, reboots=(), progress=kept)

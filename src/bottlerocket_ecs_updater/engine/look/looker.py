@@ -11,6 +11,7 @@ from typing import TypeVar
 from bottlerocket_ecs_updater.core.capacity.cluster_room import constraints_ask_for_tasks, tasks_changed
 from bottlerocket_ecs_updater.core.decision.affected import taking_part, worst_of
 from bottlerocket_ecs_updater.core.decision.evidence import on_trial
+from bottlerocket_ecs_updater.core.decision.instance_health import impaired_by_update
 from bottlerocket_ecs_updater.core.decision.outside import set_aside
 from bottlerocket_ecs_updater.core.decision.rival_runs import lives
 from bottlerocket_ecs_updater.core.decision.settling import flapping, moving_tasks, observe, settled, starting_daemons
@@ -43,7 +44,7 @@ from bottlerocket_ecs_updater.core.model.run_command import (
     DocumentKind,
     PendingCommand,
 )
-from bottlerocket_ecs_updater.core.model.services import Services
+from bottlerocket_ecs_updater.core.model.services import Services, Slot
 from bottlerocket_ecs_updater.core.model.time_text import has_passed
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.core.state.activation import known_as
@@ -185,9 +186,14 @@ class Looker:
             self._look_at_services(now)
 
     def _long_unsteady(self, now: datetime) -> Iterable[InstanceId]:
-        """Hosts that were returned a while ago but whose slot is not steady: tasks may not start there."""
+        """Hosts that were returned a while ago but whose slot is not steady: tasks may not start there.
+
+        Those that ECS reports as IMPAIRED are among them from the first look on.
+        """
         late = [
-            slot for slot in self._known.slots if slot.unsteady and has_passed(slot.returned_at, LATE_TO_SETTLE, now)
+            slot
+            for slot in self._known.slots
+            if slot.unsteady and (self._impaired(slot) or has_passed(slot.returned_at, LATE_TO_SETTLE, now))
         ]
         return [slot.instance for slot in late if slot.instance in self._known.instances]
 
@@ -317,7 +323,7 @@ class Looker:
     def _notice_survival(self, instance: Instance) -> None:
         """Record that attributes survive reboots in this cluster, if one is there after a proven reboot."""
         progress, registration = instance.progress, instance.registration
-        proven = progress.proof_at is not None and progress.reboot_sent_at is not None
+        proven = progress.proof is not None and progress.reboot_sent_at is not None
         if proven and registration is not None and registration.connected and instance.claim_on_instance:
             self._known.attributes_survive = True
 
@@ -480,18 +486,26 @@ class Looker:
             **moving_tasks(known.fleet()),
             **starting_daemons(known.services, known.returned, self._policy.daemon_start),
         }
-        known.slots = tuple(observe(slot, known.services, moving, known.health, self._policy) for slot in known.slots)
+        known.slots = tuple(
+            observe(slot, known.services, moving, known.health, self._policy, self._impaired(slot))
+            for slot in known.slots
+        )
         # A service that flaps by itself after one return does not count as worse after the next.
         flaps = {arn for slot in known.slots for arn in flapping(slot)}
         known.worst_before = worst_of(known.worst_before, (one for one in found if one.arn in flaps))
         for slot in known.trim_slots(lambda slot: not settled(slot, now, self._policy)):
             self._recorder.record(Settled(now, slot.instance, now - slot.returned_at))
 
+    def _impaired(self, slot: Slot) -> str:
+        instance = self._known.instances.get(slot.instance)
+        return impaired_by_update(instance) if instance is not None else ""
+
     def _look_for_successor(self) -> None:
         """Look for the requested successor, only while one is awaited."""
         for instance in list(self._known.instances.values()):
             progress = instance.progress
-            waits = progress.successor_called_at is not None and progress.successor is None and progress.outcome is None
+            asked = progress.hand_over
+            waits = asked is not None and asked.task is None and progress.outcome is None
             task = self._successors.placed() if waits and self._successors is not None else None
             if task is not None:
                 self._known.learn(see_successor(instance, task))
@@ -615,7 +629,7 @@ class Looker:
         if pending.kind in (DocumentKind.BEFORE_DRAIN, DocumentKind.AFTER_REBOOT) and pending.command:
             return self._policy.hook_timeout
         # Wait a little longer each time, so that a periodic fault does not coincide every time.
-        return self._policy.answer_timeout + instance.progress.applies_unheard * self._policy.poll_interval
+        return self._policy.answer_timeout + instance.progress.applies.unheard * self._policy.poll_interval
 
     def _ended(
         self, instance: Instance, pending: PendingCommand, end: CommandStatus, answer: Answer, now: datetime
@@ -636,11 +650,11 @@ class Looker:
             heard = read_check(exit_code, answer.stdout, answer.stderr)
         else:
             heard = HostProblem(Problem.NO_ANSWER, ended.detail)
-        proven_before = instance.progress.proof_at
+        proven_before = instance.progress.proof
         after = see_check_answer(instance, CheckAnswer(heard, pending.sent_at, now))
         self._recorder.record(HostChecked(now, instance.id, heard))
         report = after.check_answer.report if after.check_answer else None
-        if proven_before is None and after.progress.proof_at is not None and report is not None:
+        if proven_before is None and after.progress.proof is not None and report is not None:
             sent = after.progress.reboot_sent_at
             self._recorder.record(Rebooted(now, after.id, report.running, now - sent if sent else None))
             self._known.learn_reboot(after)
@@ -700,10 +714,10 @@ def _draining_and_counted_out(instance: Instance) -> bool:
     registration, claim = instance.registration, instance.claim
     if registration is None or claim is None or instance.tasks is None or not instance.tasks.left:
         return False
-    return claim.phase is ClaimPhase.DRAINING and instance.progress.return_sent_at is None and _counts_none(instance)
+    return claim.phase is ClaimPhase.DRAINING and instance.progress.sent_return is None and _counts_none(instance)
 
 
 def _marked_for_reboot(instance: Instance) -> bool:
     claim, progress = instance.claim, instance.progress
-    unsent = progress.reboot_sent_at is None and progress.return_sent_at is None
+    unsent = progress.reboot_sent_at is None and progress.sent_return is None
     return claim is not None and claim.phase is ClaimPhase.REBOOTING and unsent

@@ -95,6 +95,8 @@ class Surveyor:
         """Withdrawn versions that this run has reported, by parameter."""
         self._untyped: set[str] = set()
         """Instance types that were looked up: EC2 may not return all of them."""
+        self._drained_seen: dict[InstanceId, datetime] = {}
+        """When each instance that someone else drained was first seen DRAINING."""
         self._off: set[str] = set()
         self._answered: set[str] = set()
         self._unheard: Counter[str] = Counter()
@@ -131,8 +133,11 @@ class Surveyor:
 
     def look_at_groups_of_drained(self, now: datetime) -> None:
         """Read whether the Auto Scaling group drained the instances that were drained since the last listing."""
-        drained = [one.id for one in self._known.instances.values() if _drained_since(one, now)]
-        self._look_at_memberships(drained, now)
+        drained = [one for one in self._known.instances.values() if _drained_by_others(one)]
+        first_seen = {one.id: self._drained_seen.get(one.id, now) for one in drained}
+        self._drained_seen = first_seen
+        due = [one.id for one in drained if _group_due(one, first_seen[one.id], now)]
+        self._look_at_memberships(due, now)
 
     def _sharing_a_call(self, candidates: Sequence[InstanceId]) -> Sequence[InstanceId]:
         """The candidates, and as many claimed instances as fit in the same call."""
@@ -230,7 +235,7 @@ class Surveyor:
     def look_around(self, ids: Collection[InstanceId], now: datetime) -> None:
         """Read everything that rules need right before instances start their update. Reuses no earlier survey."""
         chosen = [self._known.instance(id_) for id_ in sorted(ids)]
-        candidates = [one.id for one in chosen if one.claim is None or one.progress.drain_sent_at is None]
+        candidates = [one.id for one in chosen if one.claim is None or one.progress.drain is None]
         if self._survey is None or not candidates:
             return
         missed = (
@@ -378,12 +383,16 @@ def _still_refreshing(found: Membership | None, before: Membership | None) -> Me
     return found
 
 
-def _drained_since(instance: Instance, now: datetime) -> bool:
-    """Whether someone else drained the instance, and its group has not been read for a while."""
-    registration, around = instance.registration, instance.around
+def _drained_by_others(instance: Instance) -> bool:
+    registration = instance.registration
     drained = registration is not None and registration.status is Status.DRAINING and instance.claim is None
-    answered_at = around.group_at if around is not None else None
-    return drained and instance.bottlerocket and (answered_at is None or has_passed(answered_at, DRAINED_EVERY, now))
+    return drained and instance.bottlerocket
+
+
+def _group_due(instance: Instance, drained_seen: datetime, now: datetime) -> bool:
+    """Whether its group has not answered since it was seen DRAINING, or not for a while."""
+    answered_at = instance.around.group_at if instance.around is not None else None
+    return answered_at is None or answered_at < drained_seen or has_passed(answered_at, DRAINED_EVERY, now)
 
 
 def _after(before: Machine | None, found: Machine | None) -> Machine | None:

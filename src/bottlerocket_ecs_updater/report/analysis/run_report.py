@@ -17,12 +17,13 @@ from statistics import median
 
 from bottlerocket_ecs_updater.core.model.event import CommandSent, Event, LeaseRefused, RunHalted
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
-from bottlerocket_ecs_updater.core.model.outcome import OutcomeKind, UpToDate
+from bottlerocket_ecs_updater.core.model.outcome import OutcomeKind, RunOutcome, UpToDate
 from bottlerocket_ecs_updater.core.model.reasons import Failure, Hold
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
-from bottlerocket_ecs_updater.core.model.time_text import span
+from bottlerocket_ecs_updater.core.model.time_text import measured_text
 from bottlerocket_ecs_updater.core.model.version import Version
-from bottlerocket_ecs_updater.engine.store.audit import Act
+from bottlerocket_ecs_updater.core.model.wording import counted
+from bottlerocket_ecs_updater.engine.store.audit_entry import AuditEntry
 from bottlerocket_ecs_updater.report.analysis.suggested_commands import (
     Reach,
     SuggestedCommands,
@@ -35,7 +36,6 @@ from bottlerocket_ecs_updater.report.analysis.suggested_commands import (
 )
 from bottlerocket_ecs_updater.report.analysis.summary import Row, Summary, summarize
 from bottlerocket_ecs_updater.report.analysis.timeline import Lane, Part, Timeline, timeline_of
-from bottlerocket_ecs_updater.report.words.grouping import counted
 from bottlerocket_ecs_updater.report.words.severity import wants_a_person
 
 ALIKE_MAX = 3
@@ -141,7 +141,7 @@ class RunReport:
     """The flags with which commands find the cluster."""
     unreadable: tuple[str, ...] = ()
     """Lines of the record that could not be read."""
-    acts: tuple[Act, ...] = ()
+    acts: tuple[AuditEntry, ...] = ()
     """The acts of people from a day before the run until its end, oldest first."""
 
     def lane(self, row: Row) -> Lane | None:
@@ -163,8 +163,8 @@ class RunReport:
     def moved(self) -> int | None:
         """How many service tasks the drains moved; None if that is not recorded."""
         lanes = self.timeline.lanes.values() if self.timeline is not None else ()
-        told = [lane.moved for lane in lanes if lane.moved is not None]
-        return sum(told) if told else None
+        moved = [lane.moved for lane in lanes if lane.moved is not None]
+        return sum(moved) if moved else None
 
     @property
     def median_out_of_service(self) -> timedelta | None:
@@ -179,7 +179,7 @@ def run_report(
     *,
     cluster: str = "",
     reach: Reach | None = None,
-    acts: Sequence[Act] = (),
+    acts: Sequence[AuditEntry] = (),
 ) -> RunReport:
     """Make the report of a run.
 
@@ -209,23 +209,23 @@ def run_report(
 
 def _ending(summary: Summary, timeline: Timeline | None, events: Sequence[Event]) -> Ending:
     match summary.outcome:
-        case "halted":
+        case RunOutcome.HALTED:
             return Ending.HALTED
-        case "failures":
+        case RunOutcome.FAILURES:
             return Ending.FAILURES
-        case "stuck":
+        case RunOutcome.STUCK:
             return Ending.STUCK
-        case "interrupted":
+        case RunOutcome.INTERRUPTED:
             return _stopped(summary, timeline)
-        case "error":
+        case RunOutcome.ERROR:
             return Ending.ERROR
-        case "ok":
+        case RunOutcome.OK:
             if summary.counts[OutcomeKind.UPDATED]:
                 return Ending.WELL
             return Ending.HELD if summary.counts[OutcomeKind.HELD] else Ending.NOTHING
-        case "left":
+        case RunOutcome.LEFT:
             return Ending.LEFT
-        case _:
+        case RunOutcome.UNFINISHED:
             return Ending.LEFT if any(isinstance(event, LeaseRefused) for event in events) else Ending.DIED
 
 
@@ -243,7 +243,7 @@ def _stopped(summary: Summary, timeline: Timeline | None) -> Ending:
 
 def _nothing_updated(summary: Summary, ours: int) -> str:
     """What held all instances, if it does not pass by itself."""
-    if summary.outcome == "stuck":
+    if summary.outcome is RunOutcome.STUCK:
         return summary.why[:1].upper() + summary.why[1:WHY_IN_HEADLINE_MAX_CHARACTERS]
     return f"Nothing was updated: {summary.counts[OutcomeKind.HELD]} of {counted(ours, 'instance')} held back"
 
@@ -256,9 +256,9 @@ def _headline(summary: Summary, ending: Ending, events: Sequence[Event]) -> str:
     match ending:
         case Ending.WELL if counts[OutcomeKind.UPDATED] == ours:
             every = "The one instance" if ours == 1 else f"All {ours} instances"
-            return f"{every} updated{_to_which(summary)}, in {span(summary.took)}"
+            return f"{every} updated{_to_which(summary)}, in {measured_text(summary.took)}"
         case Ending.WELL:
-            return f"{updated}, nothing failed, in {span(summary.took)}"
+            return f"{updated}, nothing failed, in {measured_text(summary.took)}"
         case Ending.HELD | Ending.STUCK:
             return _nothing_updated(summary, ours)
         case Ending.NOTHING:
@@ -273,7 +273,7 @@ def _headline(summary: Summary, ending: Ending, events: Sequence[Event]) -> str:
             return f"{trouble or 'An instance is out of service'}; {updated}"
         case Ending.STOPPED | Ending.STOPPED_AFTER_FAILURES | Ending.CUT_SHORT:
             where = " in the middle of an update" if ending is Ending.CUT_SHORT else ""
-            stopped = f"Stopped{_by_what(summary)} after {span(summary.took)}{where}"
+            stopped = f"Stopped{_by_what(summary)} after {measured_text(summary.took)}{where}"
             return f"{stopped}: {updated}" + (f"; {trouble}" if trouble else "")
         case Ending.ERROR if not summary.rows:
             why = textwrap.shorten(summary.why, WHY_IN_HEADLINE_MAX_CHARACTERS, placeholder=" …")
@@ -281,7 +281,7 @@ def _headline(summary: Summary, ending: Ending, events: Sequence[Event]) -> str:
         case Ending.ERROR:
             return f"The run could not continue: {updated}" + (f"; {trouble}" if trouble else "")
         case Ending.DIED:
-            return f"The record of this run ends after {span(summary.took)}, before the run's end: {updated}"
+            return f"The record of this run ends after {measured_text(summary.took)}, before the run's end: {updated}"
         case Ending.LEFT:
             holder = next((event.holder for event in events if isinstance(event, LeaseRefused)), "it did not say which")
             return f"Exited at once: another run holds the lease ({holder})"
@@ -289,8 +289,8 @@ def _headline(summary: Summary, ending: Ending, events: Sequence[Event]) -> str:
 
 def _by_what(summary: Summary) -> str:
     """The signal that stopped the run, if it is recorded."""
-    told = re.match(r"SIG[A-Z]+\b", summary.why)
-    return f" by {told[0]}" if told else ""
+    signal = re.match(r"SIG[A-Z]+\b", summary.why)
+    return f" by {signal[0]}" if signal else ""
 
 
 def _trouble_in_words(quarantined: int, failed: int) -> str:
@@ -415,7 +415,7 @@ def _open_lanes(summary: Summary, lanes: Mapping[InstanceId, Lane]) -> Iterable[
 
 
 def _ended_before(summary: Summary) -> str:
-    if summary.outcome != "interrupted":
+    if summary.outcome is not RunOutcome.INTERRUPTED:
         return "The run ended before their update did."
     return f"The run was stopped before their update was done: {summary.why}."
 

@@ -91,13 +91,15 @@ def for_failure(code: str, instances: Sequence[str], reach: Reach) -> tuple[Sugg
 
 def for_hold(remedy: str, instances: Sequence[str], reach: Reach) -> tuple[SuggestedCommands, ...]:
     """The commands that a remedy names, complete."""
-    told: list[SuggestedCommands] = []
+    suggested: list[SuggestedCommands] = []
     for verb, what in _NAMED.findall(remedy):
         if verb == "release" and not what:
-            told += _release("To clear its backoff", instances, reach)
+            suggested += _release("To clear its backoff", instances, reach)
         else:
-            told.append(SuggestedCommands(f"To {verb}{' ' + what if what else ''}", (reach.line(verb, *what.split()),)))
-    return tuple(told)
+            suggested.append(
+                SuggestedCommands(f"To {verb}{' ' + what if what else ''}", (reach.line(verb, *what.split()),))
+            )
+    return tuple(suggested)
 
 
 def _console(code: str, instances: Sequence[str], reach: Reach) -> Iterator[SuggestedCommands]:

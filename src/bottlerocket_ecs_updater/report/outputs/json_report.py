@@ -14,7 +14,7 @@ from io import BytesIO, TextIOWrapper
 from typing import Any
 
 from bottlerocket_ecs_updater.core.model.time_text import write_time
-from bottlerocket_ecs_updater.engine.store.audit import Act
+from bottlerocket_ecs_updater.engine.store.audit_entry import AuditEntry
 from bottlerocket_ecs_updater.report.analysis.run_report import RunReport, Trouble, spent_by_part
 from bottlerocket_ecs_updater.report.analysis.suggested_commands import SuggestedCommands
 from bottlerocket_ecs_updater.report.analysis.summary import Row
@@ -41,7 +41,7 @@ def report_object(account: RunReport) -> dict[str, Any]:
         "run": summary.run,
         "cluster": summary.cluster,
         "updater_version": summary.updater_version,
-        "outcome": summary.outcome,
+        "outcome": summary.outcome.value,
         "ending": account.ending.value,
         "exit_code": summary.exit_code,
         "headline": account.headline,
@@ -77,7 +77,7 @@ def report_object(account: RunReport) -> dict[str, Any]:
     }
 
 
-def act_object(act: Act) -> dict[str, Any]:
+def act_object(act: AuditEntry) -> dict[str, Any]:
     """An act of a person as JSON values."""
     return {
         "at": write_time(act.at),
@@ -103,7 +103,7 @@ def _trouble(trouble: Trouble) -> dict[str, Any]:
 
 def _instance(account: RunReport, row: Row) -> dict[str, Any]:
     lane = account.lane(row)
-    told: dict[str, Any] = {
+    value: dict[str, Any] = {
         "instance": row.instance,
         "became": row.became.value,
         "reason": row.code,
@@ -111,9 +111,9 @@ def _instance(account: RunReport, row: Row) -> dict[str, Any]:
         "to_do": row.remedy,
     }
     if lane is None:
-        return told
+        return value
     after = row.versions[-1] if row.versions else lane.after
-    return told | {
+    return value | {
         "release_before": str(lane.before) if lane.before is not None else None,
         "release_after": str(after) if after is not None else None,
         "out_of_service_seconds": lane.out_of_service.total_seconds(),

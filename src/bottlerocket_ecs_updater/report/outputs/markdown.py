@@ -9,11 +9,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 
 from bottlerocket_ecs_updater.core.model.outcome import OutcomeKind
-from bottlerocket_ecs_updater.core.model.time_text import span
-from bottlerocket_ecs_updater.engine.store.audit import Act
+from bottlerocket_ecs_updater.core.model.time_text import measured_text
+from bottlerocket_ecs_updater.core.model.wording import counted
+from bottlerocket_ecs_updater.engine.store.audit_entry import AuditEntry
 from bottlerocket_ecs_updater.report.analysis.run_report import Group, RunReport, Trouble
 from bottlerocket_ecs_updater.report.outputs.page.lanes import durations
-from bottlerocket_ecs_updater.report.words.grouping import counted
 from bottlerocket_ecs_updater.report.words.sanitize import sanitize
 
 NAMED_MAX = 50
@@ -32,7 +32,7 @@ def _lines(account: RunReport) -> Iterator[str]:
     yield f"- how it ended: **{account.ending.value}**"
     yield f"- cluster: {code(summary.cluster)}, run: {code(summary.run)}, updater {escaped(summary.updater_version)}"
     if summary.began is not None and summary.ended is not None:
-        yield f"- from {_when(summary.began)} to {_when(summary.ended)}, {span(summary.took)}"
+        yield f"- from {_when(summary.began)} to {_when(summary.ended)}, {measured_text(summary.took)}"
     counted = [f"{summary.counts[became]} {became.words}" for became in OutcomeKind if summary.counts[became]]
     if counted:
         yield f"- {', '.join(counted)}"
@@ -52,14 +52,15 @@ def _lines(account: RunReport) -> Iterator[str]:
     yield from _costs(account)
 
 
-def _act(act: Act) -> str:
+def _act(act: AuditEntry) -> str:
     why = code(act.why) if act.why else "no reason given"
-    return " | ".join(map(_cell, (_when(act.at), code(act.command), code(act.who), why, code(act.done))))
+    done = code(act.done) if act.done else ""
+    return " | ".join(map(_cell, (_when(act.at), code(act.command), code(act.who), why, done)))
 
 
 def _out_of_service(account: RunReport) -> Iterator[str]:
     if account.median_out_of_service is not None:
-        middle, longest = span(account.median_out_of_service), span(account.out_of_service[-1])
+        middle, longest = measured_text(account.median_out_of_service), measured_text(account.out_of_service[-1])
         yield f"- out of service: {middle} at the median, {longest} at most; {account.most_out_at_once} at once at most"
     if account.moved is not None:
         yield f"- tasks moved: {account.moved}"
@@ -94,10 +95,10 @@ def _hold(group: Group) -> str:
 
 
 def _costs(account: RunReport) -> Iterator[str]:
-    told = durations(account)
-    if told:
+    rows = durations(account)
+    if rows:
         yield from ("", "## Durations", "", "part | times | shortest | median | longest", "---|---:|---:|---:|---:")
-        yield from (f"{one.part} | {one.times} | {one.shortest} | {one.median} | {one.longest}" for one in told)
+        yield from (f"{one.part} | {one.times} | {one.shortest} | {one.median} | {one.longest}" for one in rows)
     proven = account.summary.reboots
     if proven:
         seen, unseen, twice = (proven.get(way, 0) for way in ("seen_to_begin", "over_unseen", "proven_twice"))

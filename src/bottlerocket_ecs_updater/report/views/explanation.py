@@ -19,9 +19,9 @@ from bottlerocket_ecs_updater.core.model.outcome import UpToDate
 from bottlerocket_ecs_updater.core.model.phase import Phase, phase_of
 from bottlerocket_ecs_updater.core.model.reasons import Failed, Hold
 from bottlerocket_ecs_updater.core.model.time_text import time_text, write_time
+from bottlerocket_ecs_updater.core.model.wording import counted
 from bottlerocket_ecs_updater.core.planning.behind import behind
 from bottlerocket_ecs_updater.core.planning.explain import Explanation
-from bottlerocket_ecs_updater.report.words.grouping import counted
 from bottlerocket_ecs_updater.report.words.sanitize import sanitize
 
 GIVEN = ("ecs.", "com.amazonaws.", "bottlerocket.variant")
@@ -118,8 +118,8 @@ def _claimed(instance: Instance, claim: Claim) -> str:
 
 
 def _may_go(explanation: Explanation) -> str:
-    told, turn = explanation.instance.check_answer, explanation.turn
-    target = told.report.target if told is not None and told.report is not None else None
+    check, turn = explanation.instance.check_answer, explanation.turn
+    target = check.report.target if check is not None and check.report is not None else None
     to = f" to {target}" if target is not None else ""
     if turn is None:
         return f"Nothing holds it: a run would update it{to}, after those that come before it."
@@ -132,6 +132,7 @@ def _known(instance: Instance, fleet: Fleet) -> Iterator[Row]:
     if registration is not None:
         yield "zone", instance.zone or "unknown"
         yield "status in ECS", f"{registration.status.value}, agent {_connected(registration.connected)}"
+        yield "health in ECS", _health(instance)
         yield "variant", registration.variant or "none: not a Bottlerocket host"
         yield "provider", registration.capacity_provider or "no capacity provider"
         yield from _group(instance)
@@ -147,6 +148,15 @@ def _known(instance: Instance, fleet: Fleet) -> Iterator[Row]:
     for task in instance.tasks.left if instance.tasks is not None else ():
         kind = "daemon" if task.daemon else "service" if task.of_service else "standalone"
         yield "task", f"{task.group or task.family or task.arn} ({kind}, {task.last_status})"
+
+
+def _health(instance: Instance) -> str:
+    registration, progress = instance.registration, instance.progress
+    health = registration.health if registration is not None else None
+    if health is None:
+        return "not reported by its agent"
+    since = f", since {time_text(progress.impaired_since)} or earlier" if progress.impaired_since is not None else ""
+    return f"{health}{since}"
 
 
 def _group(instance: Instance) -> Iterator[Row]:
@@ -167,13 +177,13 @@ def _connected(connected: bool) -> str:  # noqa: FBT001 - one fact
 
 
 def _told(instance: Instance, fleet: Fleet) -> Iterator[Row]:
-    told = instance.check_answer
-    if told is None:
+    check = instance.check_answer
+    if check is None:
         return
-    if not isinstance(told.answer, HostReport):
-        yield "its check", f"{told.answer.problem.value}: {told.answer.detail}"
+    if not isinstance(check.answer, HostReport):
+        yield "its check", f"{check.answer.problem.value}: {check.answer.detail}"
         return
-    report = told.answer
+    report = check.answer
     yield "runs", str(report.running)
     late = behind(report.running, fleet.past.first_seen)
     if late is not None:

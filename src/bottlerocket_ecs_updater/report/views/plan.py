@@ -10,10 +10,11 @@ from typing import Any
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.reasons import Failed, Hold
 from bottlerocket_ecs_updater.core.model.time_text import duration_text, time_text, write_time
+from bottlerocket_ecs_updater.core.model.wording import counted
 from bottlerocket_ecs_updater.core.planning.forecast import Batch
 from bottlerocket_ecs_updater.core.planning.plan import ForecastBasis, Plan, Unfinished, Update
 from bottlerocket_ecs_updater.report.views.advice import advice_json, advice_lines
-from bottlerocket_ecs_updater.report.words.grouping import counted, grouped, id_lines
+from bottlerocket_ecs_updater.report.words.grouping import grouped, id_lines
 from bottlerocket_ecs_updater.report.words.sanitize import sanitize
 
 SCHEMA = 1
@@ -56,8 +57,8 @@ def _unfinished(unfinished: list[Unfinished]) -> Iterator[str]:
 
 
 def _quarantined(plan: Plan) -> Iterator[str]:
-    told = [(one.instance, one.phase.value, one.quarantined) for one in plan.unfinished if one.quarantined is not None]
-    yield from _reasons("Out of service until they are healthy or a person acts", told, set())
+    rows = [(one.instance, one.phase.value, one.quarantined) for one in plan.unfinished if one.quarantined is not None]
+    yield from _reasons("Out of service until they are healthy or a person acts", rows, set())
 
 
 def _updates(plan: Plan) -> Iterator[str]:
@@ -99,8 +100,8 @@ def _reckoning(reckoning: ForecastBasis) -> Iterator[str]:
     recorded = {what: count for what, (_, count) in parts.items() if count}
     stated = [what for what in parts if what not in recorded]
     if recorded:
-        told = ", ".join(f"{count} {what}" for what, count in recorded.items())
-        yield f"  medians of this cluster's recorded updates: {told}"
+        medians = ", ".join(f"{count} {what}" for what, count in recorded.items())
+        yield f"  medians of this cluster's recorded updates: {medians}"
     if stated:
         whole = (
             "all of these are defaults" if not recorded else f"default{'s' * (len(stated) > 1)}: {', '.join(stated)}"
@@ -138,7 +139,7 @@ def _what(update: Update) -> str:
 
 def _reasons(
     title: str,
-    told: Sequence[tuple[InstanceId, str, Hold | Failed]],
+    rows: Sequence[tuple[InstanceId, str, Hold | Failed]],
     above: set[InstanceId],
     behind: Mapping[InstanceId, Hold] = MappingProxyType({}),
 ) -> Iterator[str]:
@@ -146,9 +147,9 @@ def _reasons(
 
     Instances that are already listed in a batch of the forecast are only counted.
     """
-    if told:
-        yield f"\n{title}: {len(told)}"
-    for (code, remedy), alike in grouped(told, lambda one: (one[1], one[2].remedy)).items():
+    if rows:
+        yield f"\n{title}: {len(rows)}"
+    for (code, remedy), alike in grouped(rows, lambda one: (one[1], one[2].remedy)).items():
         yield f"  {code}: {len(alike)}"
         for why, some in grouped(alike, lambda one: str(one[2])).items():
             yield f"    {sanitize(why)}"

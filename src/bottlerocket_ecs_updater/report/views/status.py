@@ -17,15 +17,16 @@ from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.history import Blocker
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, RunId
 from bottlerocket_ecs_updater.core.model.instance import Instance
+from bottlerocket_ecs_updater.core.model.outcome import RunOutcome
 from bottlerocket_ecs_updater.core.model.phase import Phase, phase_of
 from bottlerocket_ecs_updater.core.model.time_text import duration_text, time_text, write_time
 from bottlerocket_ecs_updater.core.model.version import Version
+from bottlerocket_ecs_updater.core.model.wording import counted
 from bottlerocket_ecs_updater.core.planning.behind import behind
 from bottlerocket_ecs_updater.core.planning.launch_advice import advise
 from bottlerocket_ecs_updater.core.state.ledger import Ledger
 from bottlerocket_ecs_updater.engine.lease.lease_note import LeaseNote
 from bottlerocket_ecs_updater.report.views.advice import advice_json, advice_lines
-from bottlerocket_ecs_updater.report.words.grouping import counted
 from bottlerocket_ecs_updater.report.words.sanitize import sanitize
 
 SCHEMA = 1
@@ -37,14 +38,16 @@ class LastRun:
     """The newest recorded run."""
 
     run: RunId
-    outcome: str
-    """Empty if it has not ended or was killed."""
+    outcome: RunOutcome | None
+    """None if it has not ended or was killed."""
     began: datetime | None
     ended: datetime | None
     why: str
     counts: dict[str, int]
     recorded: datetime | None = None
     """When its last event so far was; None if it left none."""
+    ending: str = ""
+    """How it ended, in the words of `history`, the index and the page; empty while it has not ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +121,7 @@ def _needs_a_person(status: ClusterStatus) -> Iterator[str]:
     quarantined = [i for i in status.fleet.instances.values() if i.claim and phase_of(i) is Phase.QUARANTINED]
     for instance in quarantined:
         if instance.claim is not None:
-            since = f"{instance.claim.since:%Y-%m-%d %H:%M} UTC"
+            since = time_text(instance.claim.since)
             what = f"since {since}, updating to {instance.claim.target}"
             yield f"  QUARANTINED  {instance.id}  {what}: repair, replace or `release` it"
     for version, broken in sorted(status.ledger.broken.items()):
@@ -232,7 +235,7 @@ def _backoffs(status: ClusterStatus) -> Iterator[str]:
     if current:
         yield "\nBacking off"
     for id_, backoff in sorted(current.items()):
-        until = f"until {UNTIL_CLEARED}" if backoff.rolled_back else f"until {backoff.until:%Y-%m-%d %H:%M} UTC"
+        until = f"until {UNTIL_CLEARED}" if backoff.rolled_back else f"until {time_text(backoff.until)}"
         times = counted(backoff.attempts, "time")
         yield f"  {id_}  {backoff.version} failed {times}, {backoff.why}; {until}"
 
@@ -258,11 +261,11 @@ def _who_acts(status: ClusterStatus) -> Iterator[str]:
 
 
 def _last_run(last: LastRun) -> str:
-    if last.ended is None:
+    if last.ended is None or last.outcome is None:
         recorded = f"; its last event is of {time_text(last.recorded)}" if last.recorded is not None else ""
         return f"is in progress, or was killed{recorded}."
     counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in last.counts.items() if count)
-    return f"ended {last.ended:%Y-%m-%d %H:%M} UTC: {last.outcome}{'; ' + counts if counts else ''}"
+    return f"ended {time_text(last.ended)}: {last.ending}{'; ' + counts if counts else ''}"
 
 
 def _next_run(status: ClusterStatus) -> str:
@@ -320,7 +323,7 @@ def status_json(status: ClusterStatus) -> dict[str, Any]:
         if last is None
         else {
             "run": last.run,
-            "outcome": last.outcome,
+            "outcome": last.outcome.value if last.outcome is not None else "",
             "ended": write_time(last.ended) if last.ended else None,
             "last_event": write_time(last.recorded) if last.recorded else None,
             "why": last.why,

@@ -23,11 +23,11 @@ Field = str | int | float | bool | None | dict[str, "Field"] | list["Field"]
 
 def event_fields(event: Event) -> dict[str, Field]:
     """All facts of an event except its time, as fields."""
-    told: dict[str, Field] = {}
+    flat: dict[str, Field] = {}
     for field in fields(event):
         if field.name != "at":
-            told |= _fact(_name(event, field.name), getattr(event, field.name))
-    return told
+            flat |= _fact(_name(event, field.name), getattr(event, field.name))
+    return flat
 
 
 def _name(event: Event, field: str) -> str:

@@ -36,6 +36,7 @@ class ClusterOperations:
         """By the operation's name."""
         return {
             "CreateCluster": self.create,
+            "DeleteCluster": self.delete,
             "ListClusters": self.list_clusters,
             "DescribeClusters": self.describe,
             "DescribeCapacityProviders": self.describe_capacity_providers,
@@ -51,6 +52,21 @@ class ClusterOperations:
         cluster = self._registry.create_cluster(request.get("clusterName") or "default")
         cluster.tags = list(request.get("tags", cluster.tags))
         return {"cluster": cluster_shape(cluster)}
+
+    def delete(self, request: Shape) -> Shape:
+        """Delete a cluster that has no instances, services or running tasks."""
+        cluster = self._registry.cluster(request)
+        shape = cluster_shape(cluster)
+        for count, what in (
+            ("registeredContainerInstancesCount", "ContainerInstances"),
+            ("activeServicesCount", "Services"),
+            ("runningTasksCount", "Tasks"),
+            ("pendingTasksCount", "Tasks"),
+        ):
+            if shape[count]:
+                raise AwsError(f"ClusterContains{what}Exception", f"The cluster contains {shape[count]} of {what}.")
+        self._registry.delete_cluster(cluster)
+        return {"cluster": {**shape, "status": "INACTIVE"}}
 
     def list_clusters(self, request: Shape) -> Shape:
         """ARNs of all clusters."""

@@ -18,6 +18,7 @@ from bottlerocket_ecs_updater.simulator.ecs.model import (
     Deployment,
     Desired,
     Last,
+    Launch,
     Spreading,
     Status,
     Strategy,
@@ -204,6 +205,8 @@ class Scheduler:
             surplus -= len(chosen)
 
     def _start_missing(self, service: Service) -> None:
+        if service.deployments[0].failed:
+            return
         if service.starts_again_at is not None and self._registry.clock.now() < service.starts_again_at:
             return
         ceiling = service.desired * service.maximum_percent // 100
@@ -281,7 +284,7 @@ class Scheduler:
         if task is not None:
             if task.deployment != primary.id:
                 self._stop(service, [task])
-        elif not instance.accepts_tasks:
+        elif not instance.accepts_tasks or primary.failed:
             return
         elif instance.has_room_for(primary.definition.workload):
             name = self._start(service, instance).arn.rsplit("/", 1)[-1]
@@ -308,7 +311,7 @@ class Scheduler:
             started_by=primary.id,
             provider=provider,
             already_running=already_running,
-            launch=service.task_launch,
+            launch=Launch.FARGATE if provider in FARGATE_PROVIDERS else service.task_launch,
         )
 
     def _stop(self, service: Service, tasks: Iterable[Task]) -> None:

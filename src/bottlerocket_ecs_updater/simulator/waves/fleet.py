@@ -55,15 +55,15 @@ class Processes:
     def run(self, request: Mapping[str, Any]) -> str:
         """Start a task for a RunTask request."""
         [override] = request["overrides"]["containerOverrides"]
-        told = {one["name"]: one["value"] for one in override["environment"]}
-        cluster = told.get(CLUSTER, "")
+        environment = {one["name"]: one["value"] for one in override["environment"]}
+        cluster = environment.get(CLUSTER, "")
         with self._lock:
             arn = f"arn:aws:ecs:us-east-1:123456789012:task/runner/{len(self.each) + 1:032x}"
             task = self.each[arn] = TaskProcess(arn, override["command"], cluster)
         mine = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", VARIABLE, "ECS_"))}
         task.process = subprocess.Popen(  # noqa: S603 - our own
             [sys.executable, "-m", "bottlerocket_ecs_updater", *task.command],
-            env={**mine, **self.environments[cluster], **told},
+            env={**mine, **self.environments[cluster], **environment},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

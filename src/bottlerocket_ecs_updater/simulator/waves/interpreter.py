@@ -1,13 +1,14 @@
 """moto's States Language interpreter, extended with ECS tasks that really run.
 
 Not covered: limits of payloads and events, Step Functions' own retries, express executions, and JSONata. Permissions
-are those of the clients that `interpreting` is given. Waits, also those before a retry, are shortened by the speed of
-the simulated worlds.
+are those of the clients that `interpreting` is given. Waits and limits are shortened by the speed of the simulated
+worlds.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -33,6 +34,7 @@ from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name
 from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name_type import StatesErrorNameType
 from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
 from moto.stepfunctions.parser.asl.component.common.string import string_expression
+from moto.stepfunctions.parser.asl.component.common.timeouts import timeout
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import (
     state_task_service as services,
 )
@@ -190,6 +192,9 @@ def interpreting(connect: Connect, speed: float) -> Iterator[None]:
     def sleep(seconds: float) -> None:
         threading.Event().wait(seconds / speed)
 
+    def limit(self: Any, env: Any) -> None:
+        env.stack.append(self._eval_seconds(env=env) / speed)
+
     changes: list[tuple[Any, str, Any]] = [
         (services.StateTaskService, "_normalise_parameters", _parameters),
         (services.StateTaskService, "_normalise_response", _response),
@@ -199,6 +204,7 @@ def interpreting(connect: Connect, speed: float) -> Iterator[None]:
             _with_exit_codes(ecs_service.StateTaskServiceEcs._build_sync_resolver),
         ),
         (ecs_service.StateTaskServiceEcs, "_from_error", _ecs_error),
+        (sns_service.StateTaskServiceSns, "_from_error", _sns_error),
         (ecs_service, "boto_client_for", client_for),
         (sns_service, "boto_client_for", client_for),
         (sdk_service, "boto_client_for", client_for),
@@ -206,16 +212,22 @@ def interpreting(connect: Connect, speed: float) -> Iterator[None]:
         (string_expression, "extract_json", _none_for_no_match),
         (wait_function.WaitFunction, "_wait_interval", shorter),
         (retrier_decl, "time", SimpleNamespace(sleep=sleep)),
+        (timeout.Timeout, "_eval_body", limit),
     ]
     before = [(thing, name, getattr(thing, name)) for thing, name, _ in changes]
     executes = default_user_config["stepfunctions"]["execute_state_machine"]
     default_user_config["stepfunctions"]["execute_state_machine"] = True
+    # It logs paths that are not there as errors, also where a Choice asks whether they are.
+    log = logging.getLogger("moto.stepfunctions")
+    level = log.level
+    log.setLevel(logging.CRITICAL)
     for thing, name, value in changes:
         setattr(thing, name, value)
     try:
         yield
     finally:
         default_user_config["stepfunctions"]["execute_state_machine"] = executes
+        log.setLevel(level)
         for thing, name, value in before:
             setattr(thing, name, value)
 
@@ -297,9 +309,17 @@ def _ecs_error(self: Any, env: Any, ex: Exception) -> Any:
     """The names that Step Functions has for what RunTask answers. Source: "Connect to Amazon ECS"."""
     if isinstance(ex, NotStartedError):
         return _failure(env, CustomErrorName("AmazonECS.Unknown"), "ecs", "AmazonECS.Unknown", str(ex))
+    return _service_error(self, env, ex, "ECS")
+
+
+def _sns_error(self: Any, env: Any, ex: Exception) -> Any:
+    return _service_error(self, env, ex, "SNS")
+
+
+def _service_error(self: Any, env: Any, ex: Exception, service: str) -> Any:
     if isinstance(ex, ClientError):
-        name = f"ECS.{ex.response['Error']['Code'].removesuffix('Exception')}Exception"
-        return _failure(env, CustomErrorName(name), "ecs", name, str(ex))
+        name = f"{service}.{ex.response['Error']['Code'].removesuffix('Exception')}Exception"
+        return _failure(env, CustomErrorName(name), service.lower(), name, str(ex))
     return callback.StateTaskServiceCallback._from_error(self, env, ex)
 
 

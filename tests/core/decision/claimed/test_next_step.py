@@ -18,6 +18,7 @@ from tests.core.builders import (
     RUN,
     SECOND,
     a_claim,
+    a_return,
     available,
     check_answer,
     claimed,
@@ -53,9 +54,10 @@ from bottlerocket_ecs_updater.core.model.container_instance import Status, Tasks
 from bottlerocket_ecs_updater.core.model.fleet import Durations, Halt
 from bottlerocket_ecs_updater.core.model.host_report import HostAnswer, Problem
 from bottlerocket_ecs_updater.core.model.ids import RunId
-from bottlerocket_ecs_updater.core.model.instance import Instance, RunProgress
+from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
+from bottlerocket_ecs_updater.core.model.run_progress import RunProgress, SentDrain
 from bottlerocket_ecs_updater.core.rules.policy import MISSING_LOOKS
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.core.rules.versions import VersionRules, parse_ranges
@@ -319,7 +321,7 @@ def test_nothing_is_drained_on_looks_that_are_not_fresh() -> None:
 def unclear_drain(seconds: int) -> Instance:
     """An instance of whose drain nothing is known but when it was asked for."""
     one = marked_only()
-    return replace(one, progress=replace(one.progress, drain_sent_at=NOW - seconds * SECOND))
+    return replace(one, progress=replace(one.progress, drain=SentDrain(NOW - seconds * SECOND)))
 
 
 def test_a_drain_that_may_have_been_sent_is_waited_for() -> None:
@@ -376,9 +378,7 @@ def test_an_instance_whose_claim_was_removed_is_left_as_it_is() -> None:
 def returning(seconds: int, *, confirmed: bool, status: Status = Status.DRAINING) -> Instance:
     """An instance that we set ACTIVE so long ago."""
     claim = a_claim(ClaimPhase.REBOOTING)
-    progress = drained_by_us(
-        claim, return_sent_at=NOW - seconds * SECOND, return_confirmed=confirmed, pending_outcome=UPDATED
-    )
+    progress = drained_by_us(claim, sent_return=a_return(NOW - seconds * SECOND, UPDATED, confirmed=confirmed))
     return claimed(claim=claim, says=rebooted(), status=status, progress=progress)
 
 

@@ -20,6 +20,7 @@ from tests.core.builders import (
     RUN,
     SECOND,
     a_claim,
+    a_proof,
     acceptance,
     available,
     claimed,
@@ -63,6 +64,7 @@ from bottlerocket_ecs_updater.core.model.outcome import Quarantined, Updated
 from bottlerocket_ecs_updater.core.model.reasons import Failed, Failure, Hold, Reason, failed
 from bottlerocket_ecs_updater.core.model.reboots import COMMAND_LIFE, FIRST_RUN, INHIBITED_FOR, RebootEnd, SentReboot
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
+from bottlerocket_ecs_updater.core.model.run_progress import SentDrain
 from bottlerocket_ecs_updater.core.rules.policy import CHECK_TRIES, CONNECTED_LOOKS, REBOOT_MARKS, REBOOT_TRIES
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.core.rules.versions import VersionRules, parse_ranges
@@ -187,9 +189,9 @@ def test_an_instance_that_somebody_returned_before_its_reboot_is_let_go() -> Non
 
 def test_a_look_that_may_be_older_than_the_drain_says_nothing_of_somebody_who_returned_the_instance() -> None:
     one = rebooting(status=Status.ACTIVE)
-    drained = replace(one, progress=replace(one.progress, drain_sent_at=NOW - POLICY.reader_lag + SECOND))
+    drained = replace(one, progress=replace(one.progress, drain=SentDrain(NOW - POLICY.reader_lag + SECOND)))
     assert waits(next_step(drained))
-    drained = replace(one, progress=replace(one.progress, drain_sent_at=NOW - POLICY.reader_lag))
+    drained = replace(one, progress=replace(one.progress, drain=SentDrain(NOW - POLICY.reader_lag)))
     assert reason(next_step(drained)) is Reason.RETURNED_BY_OTHERS
 
 
@@ -455,7 +457,7 @@ def back(
     """A host that answered from a new boot half a minute ago, and whose reboot command ended."""
     when = NOW - minutes * MINUTE
     claim = changes.pop("claim", None) or a_claim(ClaimPhase.REBOOTING, since=when)
-    proof = {"proof_at": NOW - 30 * SECOND, "connected_looks": looks}
+    proof = {"proof": a_proof(NOW - 30 * SECOND), "connected_looks": looks}
     return rebooting(
         claim,
         sent=when,
@@ -540,7 +542,7 @@ def unended(seconds: int, *, asked_end: bool = True, **changes: Any) -> Instance
     """A proven host of whose reboot command no end is known, so long after the first proof."""
     proof = NOW - seconds * SECOND
     command = sent_reboot(NOW - 3 * MINUTE, end_asked_at=proof + 10 * SECOND if asked_end else None)
-    return back(progress={"proof_at": proof}, **{"reboots": (command,), **changes})
+    return back(progress={"proof": a_proof(proof)}, **{"reboots": (command,), **changes})
 
 
 def proven_again(one: Instance) -> Instance:
@@ -571,7 +573,8 @@ def test_the_second_proof_is_half_a_minute_after_the_first_question_and_most_of_
     assert Check not in kinds(next_step(unended(29)))
     slow = unended(40)
     for heard, expected in ((24, False), (25, True)):
-        progress = replace(slow.progress, proof_heard_at=NOW - heard * SECOND)
+        proof = a_proof(NOW - 40 * SECOND, NOW - heard * SECOND)
+        progress = replace(slow.progress, proof=proof)
         assert (Check in kinds(next_step(replace(slow, progress=progress)))) is expected
 
 
@@ -732,13 +735,13 @@ def test_the_host_of_a_dead_run_that_rebooted_is_verified_and_returned() -> None
         says=rebooted(),
         asked=NOW - 30 * SECOND,
         reboots=(taken,),
-        progress={"connected_looks": CONNECTED_LOOKS, "proof_at": NOW - 30 * SECOND},
+        progress={"connected_looks": CONNECTED_LOOKS, "proof": a_proof(NOW - 30 * SECOND)},
     )
     assert returned(next_step(one)) == UPDATED
     unknown = resumed(
         says=rebooted(),
         asked=NOW - 30 * SECOND,
-        progress={"connected_looks": CONNECTED_LOOKS, "proof_at": NOW - 30 * SECOND},
+        progress={"connected_looks": CONNECTED_LOOKS, "proof": a_proof(NOW - 30 * SECOND)},
     )
     assert Return not in kinds(next_step(unknown))
 
@@ -915,7 +918,7 @@ def test_a_quarantined_instance_is_not_given_back_while_a_reboot_of_ours_may_sti
 
 
 def test_a_quarantined_instance_that_is_back_gets_the_second_proof() -> None:
-    fresh = in_quarantine(rebooted(), progress={"proof_at": NOW - 10 * SECOND})
+    fresh = in_quarantine(rebooted(), progress={"proof": a_proof(NOW - 10 * SECOND)})
     assert Return not in kinds(next_step(reported(fresh)))
 
 

@@ -220,12 +220,14 @@ def test_a_settling_slot_fills_its_zone() -> None:
 
 def test_a_full_budget_names_who_fills_it() -> None:
     refusal = count_budget(Pass(fleet(*[other(f"i-{n}", connected=False) for n in range(5)]), policy(2))).refusal(A)
-    assert str(refusal) == "the budget is full: 5 unavailable, limit 2: i-0, i-1, i-2 and 2 more"
+    assert str(refusal) == "the budget is full: 5 unavailable, limit 2: " + "".join(
+        f"i-{number} (its agent is disconnected)" + end for number, end in enumerate((", ", ", ", " and 2 more"))
+    )
 
 
 def test_a_full_zone_names_who_fills_it() -> None:
     refusal = count_budget(Pass(fleet(other("i-a", connected=False)), policy(2, per_zone=1))).refusal(A)
-    assert str(refusal) == "the budget of eu-west-1a is full: 1 unavailable, limit 1: i-a"
+    assert str(refusal) == "the budget of eu-west-1a is full: 1 unavailable, limit 1: i-a (its agent is disconnected)"
 
 
 def test_a_full_zone_that_has_no_name_is_said_to_have_none() -> None:

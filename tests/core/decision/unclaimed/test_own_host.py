@@ -47,9 +47,10 @@ from bottlerocket_ecs_updater.core.model.command import (
 from bottlerocket_ecs_updater.core.model.container_instance import Status, Task, Tasks
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, OwnTask, TaskArn, Zone
-from bottlerocket_ecs_updater.core.model.instance import Instance, RunProgress
+from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.outcome import UpToDate
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
+from bottlerocket_ecs_updater.core.model.run_progress import HandOver, RunProgress
 from bottlerocket_ecs_updater.core.model.services import Slot
 from bottlerocket_ecs_updater.core.planning.plan import plan
 from bottlerocket_ecs_updater.core.rules.policy import STAGE_AHEAD_MIN, OwnHost, Policy
@@ -191,13 +192,13 @@ def test_nobody_is_called_where_nobody_could_be_placed() -> None:
 
 
 def test_until_the_other_run_has_its_place_this_one_stays() -> None:
-    waiting = own_host(progress=RunProgress(successor_called_at=NOW - MINUTE))
+    waiting = own_host(progress=RunProgress(hand_over=HandOver(NOW - MINUTE)))
     decision = decide(around(waiting, current()), HAND_OVER)
     assert (commands(decision), is_soon(decision.look_at)) == ([], True)
 
 
 def test_when_the_other_run_has_its_place_it_is_named_and_this_one_is_over() -> None:
-    placed = own_host(progress=RunProgress(successor_called_at=NOW - MINUTE, successor=OTHER_RUN.arn))
+    placed = own_host(progress=RunProgress(hand_over=HandOver(NOW - MINUTE, OTHER_RUN.arn)))
     outcome = concluded(decide(around(placed, current()), HAND_OVER))
     assert isinstance(outcome, Hold)
     assert (outcome.reason, OTHER_RUN.arn in str(outcome)) == (Reason.HANDED_OVER, True)
@@ -206,7 +207,7 @@ def test_when_the_other_run_has_its_place_it_is_named_and_this_one_is_over() -> 
 
 
 def test_when_no_other_run_comes_it_is_left_as_it_is() -> None:
-    waiting = own_host(progress=RunProgress(successor_called_at=NOW - HAND_OVER.successor_timeout))
+    waiting = own_host(progress=RunProgress(hand_over=HandOver(NOW - HAND_OVER.successor_timeout)))
     outcome = concluded(decide(around(waiting, current()), HAND_OVER))
     assert isinstance(outcome, Hold)
     assert (outcome.reason, "within 5m" in str(outcome)) == (Reason.OWN_HOST, True)
@@ -256,7 +257,8 @@ def grounds(draw: st.DrawFn) -> Fleet:
     drawn = draw(st.lists(st.sampled_from(others), min_size=1, max_size=4))
     named = [placed(one, f"i-{number}", Zone("zone-a")) for number, one in enumerate(drawn)]
     called = draw(st.sampled_from([None, None, NOW - MINUTE, NOW - HOUR]))
-    return around(own_host(progress=RunProgress(successor_called_at=called)), *named)
+    asked = HandOver(called) if called is not None else None
+    return around(own_host(progress=RunProgress(hand_over=asked)), *named)
 
 
 @PURE

@@ -54,7 +54,7 @@ def draining(claimed: ClaimedInstance, this_pass: Pass) -> NextStep:
     marked_by_this_run = claimed.claim.run == fleet.run
     if registration.status is Status.ACTIVE:
         return _marked_but_active(claimed, this_pass)
-    if marked_by_this_run and progress.drain_sent_at is None:
+    if marked_by_this_run and progress.drain is None:
         # It was ACTIVE when we claimed it, and we have not drained it: somebody else did.
         return _let_go(instance, hold(Reason.DRAINED_BY_OTHERS))
     if progress.claim_absent_looks >= 2:
@@ -138,9 +138,9 @@ def _marked_but_active(claimed: ClaimedInstance, this_pass: Pass) -> NextStep:
         if not has_passed(progress.claimed_at or this_pass.at, lag, registration.at):
             return NextStep(look_at=soon)
         return NextStep((Unmark(instance.id, None, took_slot=False),), look_at=this_pass.at)
-    if progress.drain_sent_at is None:
+    if progress.drain is None:
         return NextStep(look_at=soon)  # it is drained through the same gates as all others: see `unclaimed/start.py`
-    if not has_passed(progress.drain_sent_at, lag, registration.at):
+    if not has_passed(progress.drain.at, lag, registration.at):
         # This pass may use an older description of it than the drain.
         return NextStep(look_at=soon)
     if progress.drain_seen:

@@ -6,7 +6,6 @@ says what was started; ECS, the host and Systems Manager say how far it got.
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import assert_never
 
 from bottlerocket_ecs_updater.core.decision.claimed.drain import draining
@@ -26,8 +25,8 @@ from bottlerocket_ecs_updater.core.model.claimed_instance import ClaimedInstance
 from bottlerocket_ecs_updater.core.model.command import NextStep, Unmark
 from bottlerocket_ecs_updater.core.model.container_instance import Status
 from bottlerocket_ecs_updater.core.model.instance import Instance
-from bottlerocket_ecs_updater.core.model.outcome import Outcome
 from bottlerocket_ecs_updater.core.model.reasons import Reason, hold
+from bottlerocket_ecs_updater.core.model.run_progress import SentReturn
 from bottlerocket_ecs_updater.core.model.time_text import has_passed
 from bottlerocket_ecs_updater.core.rules.policy import MISSING_LOOKS
 
@@ -72,13 +71,14 @@ def _proceed(instance: Instance, claim: Claim, this_pass: Pass) -> NextStep:
 def _by_phase(claimed: ClaimedInstance, this_pass: Pass) -> NextStep:
     """The instance is registered, described and claimed by us: return it, or take the step of its phase."""
     instance, claim = claimed.instance, claimed.claim
-    if _returned(claimed):
-        return NextStep((Unmark(instance.id, instance.progress.pending_outcome, took_slot=True),), look_at=this_pass.at)
+    sent_return = instance.progress.sent_return
+    if sent_return is not None and claimed.registration.status is Status.ACTIVE:
+        return NextStep((Unmark(instance.id, sent_return.outcome, took_slot=True),), look_at=this_pass.at)
     leaving = let_go_if_leaving(instance)
     if leaving is not None:
         return leaving
-    if instance.progress.return_sent_at is not None and instance.progress.pending_outcome is not None:
-        return _returning(claimed, instance.progress.pending_outcome, instance.progress.return_sent_at, this_pass)
+    if sent_return is not None:
+        return _returning(claimed, sent_return, this_pass)
     match claim.phase:
         case ClaimPhase.DRAINING:
             return draining(claimed, this_pass)
@@ -90,19 +90,15 @@ def _by_phase(claimed: ClaimedInstance, this_pass: Pass) -> NextStep:
             assert_never(claim.phase)
 
 
-def _returned(claimed: ClaimedInstance) -> bool:
-    return claimed.progress.return_sent_at is not None and claimed.registration.status is Status.ACTIVE
-
-
-def _returning(claimed: ClaimedInstance, outcome: Outcome, sent_at: datetime, this_pass: Pass) -> NextStep:
+def _returning(claimed: ClaimedInstance, sent: SentReturn, this_pass: Pass) -> NextStep:
     """Still DRAINING after we set it ACTIVE: the read is stale, the call was lost, or somebody drained it since."""
     instance = claimed.instance
-    if not has_passed(sent_at, this_pass.policy.reader_lag, claimed.registration.at):
+    if not has_passed(sent.at, this_pass.policy.reader_lag, claimed.registration.at):
         return NextStep(look_at=this_pass.next_poll)
-    if instance.progress.return_confirmed:
+    if sent.confirmed:
         # ECS had confirmed it, and no read is stale for so long: somebody else drained it, and that stays.
-        return NextStep((Unmark(instance.id, outcome, took_slot=False),), look_at=this_pass.at)
-    return NextStep(hand_back(instance, outcome), look_at=this_pass.next_poll)
+        return NextStep((Unmark(instance.id, sent.outcome, took_slot=False),), look_at=this_pass.at)
+    return NextStep(hand_back(instance, sent.outcome), look_at=this_pass.next_poll)
 
 
 def _undescribed(instance: Instance, this_pass: Pass) -> NextStep:

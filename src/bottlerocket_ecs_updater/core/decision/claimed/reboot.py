@@ -88,8 +88,8 @@ def _not_sent(claimed: ClaimedInstance, report: HostReport | None, this_pass: Pa
     if instance.progress.overwritten_looks:
         return wait_for_rival(instance, this_pass)
     if registration.status is Status.ACTIVE:
-        drained_at = instance.progress.drain_sent_at
-        if drained_at is not None and not has_passed(drained_at, policy.reader_lag, registration.at):
+        drain = instance.progress.drain
+        if drain is not None and not has_passed(drain.at, policy.reader_lag, registration.at):
             return NextStep(look_at=this_pass.next_poll)
         return NextStep((Unmark(instance.id, hold(Reason.RETURNED_BY_OTHERS), took_slot=True),))
     if instance.progress.claim_absent_looks >= 2:

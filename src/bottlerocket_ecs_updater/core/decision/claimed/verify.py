@@ -8,8 +8,12 @@ from bottlerocket_ecs_updater.core.decision.backoff import next_backoff
 from bottlerocket_ecs_updater.core.decision.claimed.after_reboot_hook import Unhealthy, ask_after_reboot, ask_again
 from bottlerocket_ecs_updater.core.decision.claimed.give_back import cancel_open, hand_back
 from bottlerocket_ecs_updater.core.decision.claimed.let_go import RETURNS_AFTER_ANSWER, group_due_soon
-from bottlerocket_ecs_updater.core.decision.evidence import impaired_by_update
 from bottlerocket_ecs_updater.core.decision.host_checks import ask_host, is_mute
+from bottlerocket_ecs_updater.core.decision.instance_health import (
+    awaited_health,
+    impaired_by_update,
+    unhealthy_until,
+)
 from bottlerocket_ecs_updater.core.decision.polling import soon_interval
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
@@ -25,6 +29,7 @@ from bottlerocket_ecs_updater.core.model.reboots import (
     quiet_unproven,
     surely_over,
 )
+from bottlerocket_ecs_updater.core.model.run_progress import BootProof
 from bottlerocket_ecs_updater.core.model.time_text import duration_text
 from bottlerocket_ecs_updater.core.rules.policy import CONNECTED_LOOKS, Policy
 
@@ -38,16 +43,12 @@ def verify(claimed: ClaimedInstance, report: HostReport, this_pass: Pass) -> Nex
     policy = this_pass.policy
     soon = this_pass.at + soon_interval(policy.poll_interval)
     over = this_pass.at >= limit_of_reboot(claimed, this_pass)
-    if (
-        instance.progress.connected_looks < CONNECTED_LOOKS
-        or not registration.connected
-        or impaired_by_update(instance)
-    ):
-        if over:
-            wrong = impaired_by_update(instance) or "its ECS agent does not stay connected"
-            detail = f"it runs {report.running}, but {wrong}"
-            why = failed(Failure.NOT_BACK, limit=duration_text(policy.reboot_timeout), detail=detail)
-            return quarantine(claimed, why, this_pass)
+    wrong = _not_well(claimed, this_pass.at)
+    if wrong and over:
+        detail = f"it runs {report.running}, but {wrong}"
+        why = failed(Failure.NOT_BACK, limit=duration_text(policy.reboot_timeout), detail=detail)
+        return quarantine(claimed, why, this_pass)
+    if wrong:
         # Read its group with the last look before the return, so that the return does not have to wait for it.
         nearly = instance.progress.connected_looks == CONNECTED_LOOKS - 1 and registration.connected
         wants_group = nearly and group_due_soon(instance, RETURNS_AFTER_ANSWER, this_pass.fleet)
@@ -61,6 +62,19 @@ def verify(claimed: ClaimedInstance, report: HostReport, this_pass: Pass) -> Nex
     return quarantine(claimed, why, this_pass)
 
 
+def _not_well(claimed: ClaimedInstance, now: datetime) -> str:
+    """Why a host that booted is not known to be healthy yet; empty if it is."""
+    instance, proof = claimed.instance, claimed.progress.proof
+    impaired = impaired_by_update(instance)
+    if impaired:
+        return impaired
+    if instance.progress.connected_looks < CONNECTED_LOOKS or not claimed.registration.connected:
+        return "its ECS agent does not stay connected"
+    if unhealthy_until(instance, now) is not None:
+        return "ECS keeps reporting it as IMPAIRED"
+    return awaited_health(instance, proof.asked_at if proof is not None else now, now)
+
+
 def return_when_proven(claimed: ClaimedInstance, report: HostReport, this_pass: Pass) -> NextStep | Unhealthy:
     """Return it if no second reboot can come and the after-reboot document, if there is one, finds it healthy."""
     again = _second_reboot_possible(claimed, this_pass)
@@ -71,8 +85,8 @@ def return_when_proven(claimed: ClaimedInstance, report: HostReport, this_pass: 
 
 
 def _end_unasked(instance: Instance) -> bool:
-    proof = instance.progress.proof_at
-    return any(one.not_asked_since(proof or one.sent_at) for one in instance.reboots)
+    proof = instance.progress.proof
+    return any(one.not_asked_since(proof.asked_at if proof is not None else one.sent_at) for one in instance.reboots)
 
 
 def _second_reboot_possible(claimed: ClaimedInstance, this_pass: Pass) -> NextStep | None:
@@ -84,13 +98,13 @@ def _second_reboot_possible(claimed: ClaimedInstance, this_pass: Pass) -> NextSt
     """
     instance = claimed.instance
     policy = this_pass.policy
-    progress, check_answer = instance.progress, instance.check_answer
-    if progress.proof_at is None or check_answer is None:
+    proof, check_answer = instance.progress.proof, instance.check_answer
+    if proof is None or check_answer is None:
         return None
-    if claimed.claim.reboots <= 1 and surely_over(instance.reboots, progress.proof_at):
+    if claimed.claim.reboots <= 1 and surely_over(instance.reboots, proof.asked_at):
         return None
-    second = _second_proof_from(claimed, progress.proof_at, this_pass)
-    quiet = quiet_after_boot(instance.reboots, progress.proof_at)
+    second = _second_proof_from(claimed, proof, this_pass)
+    quiet = quiet_after_boot(instance.reboots, proof.asked_at)
     if is_mute(instance, this_pass.fleet):
         quiet = quiet_unproven(instance.reboots)
         if quiet is None or this_pass.at >= quiet:
@@ -108,7 +122,7 @@ def _second_reboot_possible(claimed: ClaimedInstance, this_pass: Pass) -> NextSt
     return None
 
 
-def _second_proof_from(claimed: ClaimedInstance, proof_at: datetime, this_pass: Pass) -> datetime:
+def _second_proof_from(claimed: ClaimedInstance, proof: BootProof, this_pass: Pass) -> datetime:
     """The earliest time at which a second proof of the same boot rules out another reboot.
 
     If this run sent exactly one command, the host went down because of it, and the agent can only run it again. An
@@ -122,9 +136,8 @@ def _second_proof_from(claimed: ClaimedInstance, proof_at: datetime, this_pass: 
     only = instance.reboots[0] if len(instance.reboots) == 1 else None
     known = only is not None and only.command and claim.reboots <= 1 and claim.run == this_pass.fleet.run
     if not known:
-        return proof_at + policy.second_proof_spacing
-    heard_at = instance.progress.proof_heard_at or proof_at
-    return max(proof_at + policy.run_again_spacing, heard_at + policy.answering_spacing)
+        return proof.asked_at + policy.second_proof_spacing
+    return max(proof.asked_at + policy.run_again_spacing, proof.answered_at + policy.answering_spacing)
 
 
 def _return_verified(claimed: ClaimedInstance, report: HostReport, this_pass: Pass) -> NextStep:

@@ -202,7 +202,7 @@ def _problem(instance: Instance, answer: HostProblem, this_pass: Pass) -> Candid
         final = has_passed(first, this_pass.policy.apply_timeout, this_pass.at)
     elif instance.progress.checks_failed >= CHECK_TRIES:
         final = True
-    if final and instance.progress.applies:
+    if final and instance.progress.applies.sent:
         return Done(failed(Failure.APPLY_FAILED, detail=answer.detail))
     if final:
         return Held(hold(_PROBLEM_REASONS[answer.problem], detail=answer.detail))
@@ -248,7 +248,7 @@ def answers_about(instance: Instance, report: HostReport, target: Version, this_
 def _idle(instance: Instance, report: HostReport) -> CandidateState:
     offered = instance.progress.offered
     # If it runs the version it was offered, somebody else rebooted it into the update that we staged.
-    if instance.progress.applies and report.running != offered:
+    if instance.progress.applies.sent and report.running != offered:
         return Held(hold(Reason.WITHDRAWN, version=offered or "a newer version"))
     variant = instance.registration.variant if instance.registration else None
     if variant is not None and any(variant == old or variant.startswith(f"{old}-") for old in END_OF_LIFE_VARIANTS):
@@ -275,10 +275,10 @@ def _not_encodable(run: RunId, source: Version, target: Version, boot: BootId, a
 def _worth_another_apply(instance: Instance, report: HostReport) -> bool:
     """Whether another apply may help: the last one was interrupted, never ran, or found the lock held."""
     applied, progress = instance.applied, instance.progress
-    if applied is None or progress.applies - progress.applies_unheard >= APPLY_TRIES:
+    if applied is None or progress.applies.sent - progress.applies.unheard >= APPLY_TRIES:
         return False
     if not applied.command:
-        return progress.applies_unheard < UNHEARD_APPLIES
+        return progress.applies.unheard < UNHEARD_APPLIES
     cut_short = applied.end in (
         CommandStatus.TIMED_OUT,
         CommandStatus.NOT_DELIVERED,
@@ -286,13 +286,13 @@ def _worth_another_apply(instance: Instance, report: HostReport) -> bool:
         CommandStatus.ABANDONED,
     )
     # A boot clears what a check found and what was staged, so an apply before it was refused or lost.
-    rebooted = instance.progress.applied_on is not None and instance.progress.applied_on != report.boot
+    rebooted = instance.progress.applies.on_boot is not None and instance.progress.applies.on_boot != report.boot
     return report.state is UpdateState.STAGED or cut_short or applied.busy or rebooted
 
 
 def _apply_failed(instance: Instance) -> Failed | Hold:
     applied = instance.applied
     if applied is not None and applied.kind is DocumentKind.APPLY and not applied.command:
-        return hold(Reason.UNCLEAR, what="the apply", why=f"{instance.progress.applies_unheard} got no reply")
+        return hold(Reason.UNCLEAR, what="the apply", why=f"{instance.progress.applies.unheard} got no reply")
     detail = applied.detail if applied is not None and applied.kind is DocumentKind.APPLY else "it gave no result"
     return failed(Failure.APPLY_FAILED, detail=detail)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
-from bottlerocket_ecs_updater.core.decision.outside import members
+from bottlerocket_ecs_updater.core.decision.outside import members, why_leaving
 from bottlerocket_ecs_updater.core.decision.rival_runs import lives
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.decision.unclaimed.before_drain_hook import being_prepared
@@ -15,6 +15,7 @@ from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, Zone
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
+from bottlerocket_ecs_updater.core.model.wording import and_more
 
 NAMED_AT_MOST = 3
 """The most instances that the reason for a full budget names."""
@@ -32,6 +33,8 @@ class Budget:
     limit_per_zone: dict[Zone, int]
     settling: frozenset[InstanceId] = frozenset()
     """The instances in `taken` that are in service again but whose slots are not free yet."""
+    causes: Mapping[InstanceId, str] = field(default_factory=dict)
+    """Why instances are out of service that no run is updating."""
 
     @property
     def open(self) -> bool:
@@ -47,7 +50,7 @@ class Budget:
         if len(taken) < self.limit:
             return None
         return self._settling(taken, self.limit) or hold(
-            Reason.BUDGET, unavailable=len(taken), limit=self.limit, who=_names(taken)
+            Reason.BUDGET, unavailable=len(taken), limit=self.limit, who=self._who(taken)
         )
 
     def zone_refusal(self, zone: Zone) -> Hold | None:
@@ -66,25 +69,28 @@ class Budget:
         if len(taken) < limit:
             return None
         return self._settling(taken, limit) or hold(
-            Reason.ZONE_BUDGET, unavailable=len(taken), limit=limit, zone=zone or NO_ZONE, who=_names(taken)
+            Reason.ZONE_BUDGET, unavailable=len(taken), limit=limit, zone=zone or NO_ZONE, who=self._who(taken)
         )
 
     def overfull(self, zone: Zone) -> Hold | None:
         """Why an instance that already has a slot may not be drained: more slots are taken than exist."""
         taken = [id_ for id_, _ in self.taken]
         if len(taken) > self.limit:
-            return hold(Reason.BUDGET, unavailable=len(taken), limit=self.limit, who=_names(taken))
+            return hold(Reason.BUDGET, unavailable=len(taken), limit=self.limit, who=self._who(taken))
         limit = self.limit_per_zone.get(zone)
         here = [id_ for id_, other in self.taken if other in (zone, "")]
         if limit is None or len(here) <= limit:
             return None
-        return hold(Reason.ZONE_BUDGET, unavailable=len(here), limit=limit, zone=zone, who=_names(here))
+        return hold(Reason.ZONE_BUDGET, unavailable=len(here), limit=limit, zone=zone, who=self._who(here))
 
     def _settling(self, taken: list[InstanceId], limit: int) -> Hold | None:
         """The hold if the limit is full only because of instances that are in service again and settling."""
         settling = [id_ for id_ in taken if id_ in self.settling]
         full_without = len(taken) - len(settling) >= limit
         return None if full_without else hold(Reason.SETTLING, instance=_names(settling))
+
+    def _who(self, taken: Iterable[InstanceId]) -> str:
+        return _names(f"{id_} ({self.causes[id_]})" if id_ in self.causes else id_ for id_ in taken)
 
     def take(self, instance: Instance) -> Budget:
         """The budget with a slot taken by that instance."""
@@ -108,7 +114,23 @@ def count_budget(this_pass: Pass) -> Budget:
     per_zone = policy.max_unavailable_per_zone
     limits = {zone: per_zone.of(count) for zone, count in zones.items()} if per_zone is not None else {}
     taken = tuple((down | settling).items())
-    return Budget(taken, policy.max_unavailable.of(len(ours)), limits, frozenset(settling.keys() - down.keys()))
+    causes = {id_: why for id_ in down if (why := _cause(fleet.instances[id_]))}
+    limit, again = policy.max_unavailable.of(len(ours)), frozenset(settling.keys() - down.keys())
+    return Budget(taken, limit, limits, again, causes)
+
+
+def _cause(instance: Instance) -> str:
+    """Why an instance is out of service; empty if a run is updating it, or if that is not known."""
+    registration, claim = instance.registration, instance.claim
+    if claim is not None:
+        return "quarantined" if claim.phase is ClaimPhase.QUARANTINED else ""
+    if registration is None or instance.unknown:
+        return ""
+    if why_leaving(instance) is not None:
+        return "its group terminates it"
+    if registration.status is Status.DRAINING:
+        return "drained by somebody else"
+    return "" if registration.connected else "its agent is disconnected"
 
 
 def unavailable(instance: Instance) -> bool:
@@ -151,11 +173,9 @@ def _may_be_out(instance: Instance, claim: Claim, fleet: Fleet) -> bool:
     registration, progress = instance.registration, instance.progress
     if progress.return_confirmed or (registration is not None and registration.status is Status.INACTIVE):
         return False
-    never_drained = claim.run == fleet.run and progress.drain_sent_at is None
+    never_drained = claim.run == fleet.run and progress.drain is None
     return not (never_drained and registration is not None and registration.status is Status.ACTIVE)
 
 
-def _names(ids: Iterable[InstanceId]) -> str:
-    names = sorted(ids)
-    more = f" and {len(names) - NAMED_AT_MOST} more" if len(names) > NAMED_AT_MOST else ""
-    return ", ".join(names[:NAMED_AT_MOST]) + more
+def _names(ids: Iterable[str]) -> str:
+    return and_more(sorted(ids), NAMED_AT_MOST)

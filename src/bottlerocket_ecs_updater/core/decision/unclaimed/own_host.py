@@ -52,17 +52,17 @@ def own_host_hold(instance: Instance, this_pass: Pass) -> Hold | None:
 def hand_over(instance: Instance, this_pass: Pass, *, others_done: bool) -> NextStep:
     """The next step for our own host, which is staged and could be drained if this run did not run on it."""
     policy = this_pass.policy
-    progress = instance.progress
-    if progress.successor is not None:
-        return NextStep((Conclude(instance.id, hold(Reason.HANDED_OVER, task=progress.successor)),))
+    asked = instance.progress.hand_over
+    if asked is not None and asked.task is not None:
+        return NextStep((Conclude(instance.id, hold(Reason.HANDED_OVER, task=asked.task)),))
     if not others_done:
         return NextStep(hold=hold(Reason.OWN_HOST_LAST))
     if not _somewhere_else(instance, this_pass.fleet.instances.values()):
         return NextStep(hold=hold(Reason.OWN_HOST, why=NOBODY_ELSE))
     soon = this_pass.at + soon_interval(policy.poll_interval)
-    if progress.successor_called_at is None:
+    if asked is None:
         return NextStep((CallSuccessor(instance.id),), look_at=soon)
-    if has_passed(progress.successor_called_at, policy.successor_timeout, this_pass.at):
+    if has_passed(asked.called_at, policy.successor_timeout, this_pass.at):
         return NextStep((Conclude(instance.id, nobody_came(policy.successor_timeout)),))
     return NextStep(look_at=soon)
 

@@ -70,6 +70,6 @@ def _ahead(instance: Instance, candidate: CandidateState, full: Collection[Zone]
             return instance.zone not in full
         case Asking() | Waiting():
             answers = instance.check_answer is None or instance.check_answer.report is not None
-            return answers or instance.progress.applies > 0
+            return answers or instance.progress.applies.sent > 0
         case _:
             return False

@@ -16,14 +16,14 @@ from bottlerocket_ecs_updater.core.model.event import CommandSent, HostChecked, 
 from bottlerocket_ecs_updater.core.model.host_report import HostReport
 from bottlerocket_ecs_updater.core.model.outcome import OutcomeKind
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
-from bottlerocket_ecs_updater.core.model.time_text import span, write_time
-from bottlerocket_ecs_updater.engine.store.audit import Act
+from bottlerocket_ecs_updater.core.model.time_text import measured_text, write_time
+from bottlerocket_ecs_updater.core.model.wording import counted
+from bottlerocket_ecs_updater.engine.store.audit_entry import AuditEntry
 from bottlerocket_ecs_updater.report.analysis.run_report import RunReport
 from bottlerocket_ecs_updater.report.analysis.summary import Row
 from bottlerocket_ecs_updater.report.analysis.timeline import Lane, Part
 from bottlerocket_ecs_updater.report.outputs.page.lanes import draw, durations, left_open
 from bottlerocket_ecs_updater.report.words.event_text import event_text
-from bottlerocket_ecs_updater.report.words.grouping import counted
 from bottlerocket_ecs_updater.report.words.sanitize import SHOWN_MAX_CHARACTERS, sanitize
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def page(account: RunReport, index: str = "") -> str:
     )
 
 
-def index_page(cluster: str, entries: Sequence[Entry], acts: Sequence[Act] = ()) -> str:
+def index_page(cluster: str, entries: Sequence[Entry], acts: Sequence[AuditEntry] = ()) -> str:
     """The index page of a cluster: its runs in the given order, and the acts of people, newest first."""
     return (
         _templates()
@@ -124,7 +124,7 @@ def _templates() -> Environment:
     made.filters |= {
         "shown": sanitize,
         "said": lambda text: sanitize(text, SAID_MAX_CHARACTERS),
-        "span": span,
+        "span": measured_text,
         "clock": lambda at: f"{at.astimezone(UTC):%H:%M:%S}",
         "minute": lambda at: f"{at.astimezone(UTC):%Y-%m-%d %H:%M}",
         "day": lambda at: f"{at.astimezone(UTC):%Y-%m-%d}",
@@ -153,21 +153,21 @@ _MARKED = re.compile(r"(`[^`]+`)|(\bm?i-[0-9a-f]{8,17}\b)")
 
 def _prose(text: str, limit: int = SHOWN_MAX_CHARACTERS) -> Markup:
     """A sentence as a paragraph, with markup and a capital letter."""
-    told = _marked(text, limit)
-    first = told[:1]
-    return first.upper() + told[1:] if first.islower() else told
+    marked = _marked(text, limit)
+    first = marked[:1]
+    return first.upper() + marked[1:] if first.islower() else marked
 
 
 def _marked(text: str, limit: int = SHOWN_MAX_CHARACTERS) -> Markup:
     """A sentence as HTML: text in back-ticks is code, and instance ids are not wrapped."""
-    shown, told, done = sanitize(text, limit), Markup(), 0
+    shown, markup, done = sanitize(text, limit), Markup(), 0
     for found in _MARKED.finditer(shown):
         code, id_ = found.groups()
         kind, inside = ("code", code[1:-1]) if code else ("span", id_)
         opened = Markup("<code>") if kind == "code" else Markup('<span class="one">')
-        told += Markup("{}{}{}</{}>").format(shown[done : found.start()], opened, inside, kind)
+        markup += Markup("{}{}{}</{}>").format(shown[done : found.start()], opened, inside, kind)
         done = found.end()
-    return told + shown[done:]
+    return markup + shown[done:]
 
 
 def _over_midnight(account: RunReport) -> bool:
@@ -178,12 +178,12 @@ def _over_midnight(account: RunReport) -> bool:
 
 def _spent(lane: Lane, part: str) -> str:
     lasted = lane.spent(Part(part))
-    return span(lasted) if lasted else ""
+    return measured_text(lasted) if lasted else ""
 
 
 def _story(lane: Lane) -> Iterable[tuple[datetime, str]]:
     """The events of an instance without repetitions: repeated checks, and phases that other events show."""
-    told: list[tuple[datetime, str]] = []
+    lines: list[tuple[datetime, str]] = []
     last_answer = ""
     for event in lane.events:
         said = event_text(event)
@@ -197,5 +197,5 @@ def _story(lane: Lane) -> Iterable[tuple[datetime, str]]:
                 last_answer = words
             case _:
                 pass
-        told.append((event.at, said))
-    return told[-STORY_MAX_LINES:]
+        lines.append((event.at, said))
+    return lines[-STORY_MAX_LINES:]
