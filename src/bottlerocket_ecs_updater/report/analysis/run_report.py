@@ -10,12 +10,12 @@ import re
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import Enum
 from statistics import median
 
-from bottlerocket_ecs_updater.core.model.event import CommandSent, Event, LeaseRefused, RunHalted
+from bottlerocket_ecs_updater.core.model.event import CommandSent, Event, LeaseRefused, RunHalted, VersionSeen
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.outcome import OutcomeKind, RunOutcome, UpToDate
 from bottlerocket_ecs_updater.core.model.reasons import Failure, Hold
@@ -36,6 +36,7 @@ from bottlerocket_ecs_updater.report.analysis.suggested_commands import (
 )
 from bottlerocket_ecs_updater.report.analysis.summary import Row, Summary, summarize
 from bottlerocket_ecs_updater.report.analysis.timeline import Lane, Part, Timeline, timeline_of
+from bottlerocket_ecs_updater.report.analysis.version_progress import VersionProgress, days_behind, version_progress
 from bottlerocket_ecs_updater.report.words.severity import wants_a_person
 
 ALIKE_MAX = 3
@@ -143,6 +144,15 @@ class RunReport:
     """Lines of the record that could not be read."""
     acts: tuple[AuditEntry, ...] = ()
     """The acts of people from a day before the run until its end, oldest first."""
+    versions: tuple[VersionProgress, ...] = ()
+    """How far the cluster is with each version, newest first; empty in older records."""
+    days_behind: Mapping[InstanceId, int] = field(default_factory=dict)
+    """Whole days that each instance was behind at the end; those that were not are left out."""
+
+    @property
+    def knows_first_seen(self) -> bool:
+        """Whether the record says when versions were first seen."""
+        return any(isinstance(event, VersionSeen) for event in self.events)
 
     def lane(self, row: Row) -> Lane | None:
         """The timeline of an instance."""
@@ -204,6 +214,8 @@ def run_report(
         reach,
         tuple(unreadable),
         tuple(acts),
+        version_progress(events),
+        days_behind(events) if events else {},
     )
 
 

@@ -38,6 +38,8 @@ def _of_run(event: e.Event) -> str:
             )
         case e.RuleOff(rule=rule, why=why):
             return f"ignoring the rule {rule}, which cannot be applied: {why}"
+        case e.VersionSeen(version=version, first_seen=at):
+            return f"{version} was first seen {time_text(at)}"
         case e.VersionWithdrawn(build=build, version=version, latest=latest, since=since):
             now = f"the newest published version of {build} is {latest} again since {time_text(since)}"
             return f"{version} is withdrawn: {now}"
