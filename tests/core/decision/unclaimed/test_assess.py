@@ -150,6 +150,10 @@ def test_an_instance_that_ecs_did_not_describe_is_held_with_its_reason() -> None
     assert held(instance(registration=None, undescribed="MISSING")) is Reason.NOT_DESCRIBED
 
 
+def test_an_instance_that_is_listed_no_more_is_gone() -> None:
+    assert held(instance(registration=None)) is Reason.GONE
+
+
 def test_an_instance_that_was_described_before_and_is_not_now_is_passed_over() -> None:
     assert held(instance(says=ready(), undescribed="SERVER: try again")) is Reason.NOT_DESCRIBED
 
