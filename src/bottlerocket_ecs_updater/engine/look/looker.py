@@ -26,10 +26,18 @@ from bottlerocket_ecs_updater.core.model.container_instance import (
     Task,
     Tasks,
 )
-from bottlerocket_ecs_updater.core.model.event import ClaimFound, ClusterLooked, HostChecked, Rebooted, Settled
+from bottlerocket_ecs_updater.core.model.event import (
+    ClaimFound,
+    ClusterLooked,
+    HostChecked,
+    InstanceLost,
+    Rebooted,
+    Settled,
+)
 from bottlerocket_ecs_updater.core.model.host_report import HostProblem, Problem, cause_line, lock_held, read_check
 from bottlerocket_ecs_updater.core.model.ids import CommandId, ContainerInstanceArn, InstanceId
 from bottlerocket_ecs_updater.core.model.instance import Instance
+from bottlerocket_ecs_updater.core.model.outcome import Updated
 from bottlerocket_ecs_updater.core.model.reboots import (
     COMMAND_LIFE,
     FIRST_RUN,
@@ -140,6 +148,10 @@ class Looker:
         """Whether new hosts, or another updater's claims, appeared since commands of others were last adopted."""
         self._nameless: dict[ContainerInstanceArn, InstanceId] = {}
         """Container instances that ECS lists but has never described."""
+        self._updated_since: dict[InstanceId, datetime] = {}
+        """The first look after the update of each instance in this run."""
+        self._lost: set[InstanceId] = set()
+        """Instances that left the cluster after that."""
 
     def look(self, wants: Wants) -> None:
         """Take one look. Raises what the ports raise, and keeps what it learned until then.
@@ -183,6 +195,7 @@ class Looker:
         self._look_for_successor()
         if wants.services and not first:
             self._look_at_services(now)
+        self._tell_lost(now)
 
     def _long_unsteady(self, now: datetime) -> Iterable[InstanceId]:
         """Hosts that were returned a while ago but whose slot is not steady: tasks may not start there.
@@ -273,6 +286,17 @@ class Looker:
         ours = sum(1 for instance in known.instances.values() if instance.bottlerocket)
         services = len(known.services.all) if known.services else 0
         self._recorder.record(ClusterLooked(now, len(known.instances), ours, services))
+
+    def _tell_lost(self, now: datetime) -> None:
+        """Report once each instance that this run updated and that left the cluster since."""
+        for instance in self._known.instances.values():
+            outcome = instance.progress.outcome
+            if not isinstance(outcome, Updated) or instance.id in self._lost:
+                continue
+            since = self._updated_since.setdefault(instance.id, now)
+            if not instance.registered:
+                self._lost.add(instance.id)
+                self._recorder.record(InstanceLost(now, instance.id, outcome.target, now - since))
 
     def _known_arns(self) -> Iterable[ContainerInstanceArn]:
         return (registration.arn for registration in self._registrations())
