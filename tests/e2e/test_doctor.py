@@ -289,3 +289,11 @@ def test_an_old_image_and_a_group_that_takes_drained_hosts_are_told(built: Town)
     ), said
     assert any("capacity-provider protecting: " in line and "launch template" in line for line in warned), said
     assert code == 0
+
+
+def test_with_published_only_it_names_the_newest_published_version_of_each_build(built: Town) -> None:
+    _, said = examine(built, "--published-only")
+    of_builds = [line for line in said.splitlines() if "published /aws/service/bottlerocket/" in line]
+    assert any(line.startswith("OK") and "the newest published version is" in line for line in of_builds), said
+    # The simulated AWS publishes nothing for a variant of the past.
+    assert any(line.startswith("FAIL") and "/aws-ecs-1/" in line for line in of_builds), said

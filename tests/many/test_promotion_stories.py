@@ -7,17 +7,18 @@ from datetime import timedelta
 
 import pytest
 from tests.support.many import NEW, Clusters, held, reasons, updated
+from tests.support.rules import parse_checkpoints, parse_freezes, parse_windows
 from tests.support.simulated import OLD, instance_id
 
 from bottlerocket_ecs_updater.core.model.event import StandingPublished, StateUnreadable
 from bottlerocket_ecs_updater.core.model.outcome import RunOutcome
 from bottlerocket_ecs_updater.core.model.shared import Act, Expedite, Promotion
 from bottlerocket_ecs_updater.core.model.version import Version
-from bottlerocket_ecs_updater.core.rules.checkpoints import Checkpoints, parse_checkpoints
+from bottlerocket_ecs_updater.core.rules.checkpoints import Checkpoints
 from bottlerocket_ecs_updater.core.rules.promotion import CLOCKS_APART
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.core.rules.versions import VersionRange, VersionRules
-from bottlerocket_ecs_updater.core.rules.windows import Schedule, parse_freezes, parse_windows
+from bottlerocket_ecs_updater.core.rules.windows import Schedule
 from bottlerocket_ecs_updater.engine.store.shared_state import (
     ACTS_KEY,
     change_acts,
