@@ -25,7 +25,15 @@ from bottlerocket_ecs_updater.cli.whoever import whoever
 from bottlerocket_ecs_updater.cli.wiring import WiredRegion, WiredStore, wire_region, wire_store
 from bottlerocket_ecs_updater.core.model.location import Location
 from bottlerocket_ecs_updater.core.model.shared import Act
-from bottlerocket_ecs_updater.core.planning.waves import CLUSTERS_MAX, Found, Wave, waves_json, waves_of
+from bottlerocket_ecs_updater.core.planning.waves import (
+    CLUSTERS_MAX,
+    STATE_MAX_BYTES,
+    Found,
+    Wave,
+    state_bytes,
+    waves_json,
+    waves_of,
+)
 from bottlerocket_ecs_updater.engine.store.shared_state import (
     Done,
     change_acts,
@@ -184,7 +192,10 @@ def find_waves(settings: FleetSettings, wired: WiredRegion, environ: Mapping[str
         raise UsageError(f"{len(names)} clusters match, but the limit is {CLUSTERS_MAX}: leave some out")
     for name in names:
         check(name, settings.config, environ)
-    return waves_of((Found(name, sections.wave_of(name)) for name in names), rules)
+    waves = waves_of((Found(name, sections.wave_of(name)) for name in names), rules)
+    if state_bytes(waves) > STATE_MAX_BYTES:
+        raise UsageError(f"the names of {len(names)} clusters are too long for one state machine: leave some out")
+    return waves
 
 
 def check(cluster: str, config: Path | None, environ: Mapping[str, str]) -> RunSettings:
