@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.core.builders import fleet, idle, instance, registration, service
+from tests.core.builders import available, fleet, idle, instance, ready, registration, service, staged
 from tests.report.strategies import VERSIONS
 
+from bottlerocket_ecs_updater.core.decision.decide import decide
+from bottlerocket_ecs_updater.core.model.command import Apply, Mark
+from bottlerocket_ecs_updater.core.model.host_report import HostReport
+from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.location import Location
 from bottlerocket_ecs_updater.core.model.services import Services
 from bottlerocket_ecs_updater.core.model.shared import (
@@ -25,11 +31,20 @@ from bottlerocket_ecs_updater.core.model.shared import (
 )
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.planning.cluster_standing import Seen, standing_of
-from bottlerocket_ecs_updater.core.rules.policy import Policy
+from bottlerocket_ecs_updater.core.rules.policy import Limit, Policy
 from bottlerocket_ecs_updater.core.rules.promotion import CLOCKS_APART, Requirement, StageRules, block_on, not_promoted
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
+from bottlerocket_ecs_updater.engine.store.memory_store import MemoryStore
 from bottlerocket_ecs_updater.engine.store.read_json import Unreadable
-from bottlerocket_ecs_updater.engine.store.shared_state import read_standing, write_standing
+from bottlerocket_ecs_updater.engine.store.shared_state import (
+    SharedState,
+    change_acts,
+    publish,
+    read_standing,
+    standing_key,
+    with_forgotten,
+    write_standing,
+)
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 OLD, NEW, NEWER = (Version.parse(text) for text in ("1.20.0", "1.21.0", "1.22.0"))
@@ -62,6 +77,8 @@ def place(number: int) -> Location:
 
 
 STAGING = Policy(rules=Rules(stages=StageRules("staging")))
+PRODUCTION = Policy(rules=Rules(stages=RULES))
+RUN = LastRun("r", "ok", 0, START)
 
 
 def standing(looks: list[Look], number: int = 0, skew: timedelta = timedelta()) -> ClusterStanding:
@@ -210,3 +227,109 @@ def test_what_can_never_be_is_refused(promoted_by: tuple[str, ...]) -> None:
 def test_a_requirement_that_means_nothing_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"not a|longer than"):
         Requirement.parse(text)
+
+
+# Through the decision
+
+
+def acts_about(version: Version, draw: st.DrawFn) -> VersionActs:
+    """Anything that people may have said, with a block of the version among it."""
+    some = draw(st.sets(st.sampled_from(["promoted", "expedited", "other"])))
+    block, open_ = Act("ann", START), Expedite("eve", START, "", windows=True, freezes=True)
+    return VersionActs(
+        {version: block, **({OLD: block} if "other" in some else {})},
+        {version: Promotion("bob", START)} if "promoted" in some else {},
+        {version: open_} if "expedited" in some else {},
+    )
+
+
+HOSTS = st.lists(st.sampled_from([available(NEW), ready(NEW), staged(NEW), available(NEWER), idle(OLD)]), max_size=4)
+
+
+@given(HOSTS, st.composite(lambda draw: acts_about(NEW, draw))(), st.sampled_from([StageRules(), RULES]))
+def test_no_host_is_brought_to_a_blocked_version_whatever_else_is_said(
+    reports: list[HostReport], acts: VersionActs, stages: StageRules
+) -> None:
+    hosts = [instance(f"i-{number}", report) for number, report in enumerate(reports)]
+    policy = Policy(max_unavailable=Limit(number=9), rules=Rules(stages=stages))
+    begun = {one.instance for one in decide(fleet(*hosts, shared=Shared(acts)), policy).commands if _begins(one)}
+    assert not {one.id for one in hosts if _target(one) == NEW} & begun
+    unblocked = replace(acts, blocked={}, promoted={NEW: Promotion("bob", START)})
+    if any(_target(one) == NEW for one in hosts):
+        assert [one for one in decide(fleet(*hosts, shared=Shared(unblocked)), policy).commands if _begins(one)]
+
+
+@given(HOSTS, st.sampled_from(["garbled", "lost", "none"]))
+def test_no_host_is_brought_to_a_version_that_nobody_has_proven(reports: list[HostReport], what: str) -> None:
+    hosts = [instance(f"i-{number}", report) for number, report in enumerate(reports)]
+    well = standing([Look(0, (NEWER,)), Look(200, (NEWER,))], 1)
+    shared = {
+        "garbled": Shared(standings=(well,), unreadable=("fleet/clusters/a/b/c/standing.json",)),
+        "lost": Shared(standings=(well,), lost=(place(0),)),
+        "none": Shared(),
+    }
+    now = well.looked_at + HOUR
+    policy = Policy(rules=Rules(stages=RULES))
+    assert not [one for one in decide(fleet(*hosts, at=now, shared=shared[what]), policy).commands if _begins(one)]
+
+
+def _begins(command: object) -> bool:
+    return isinstance(command, Apply | Mark)
+
+
+def _target(one: Instance) -> Version | None:
+    report = one.check_answer.report if one.check_answer is not None else None
+    return report.target if report is not None else None
+
+
+# Clusters that come and go
+
+FATES = st.sampled_from(["proven", "behind", "garbled", "lost", "forgotten", "silent"])
+
+
+@given(st.lists(FATES, min_size=1, max_size=5))
+def test_a_cluster_that_leaves_is_waited_for_until_a_person_forgets_it(fates: list[str]) -> None:
+    store, shop = MemoryStore(), Location("222233334444", "eu-west-1", "shop")
+    now = START + 100 * HOUR
+    for number in range(len(fates)):
+        one = standing([Look(50, (NEW,)), Look(99, (NEW,))], number)
+        store.put(standing_key(one.place), write_standing(one), None)
+    publish(store, Seen(shop, fleet(at=now, shared=SharedState(store, shop, RULES).look(now)), {}, RUN), PRODUCTION)
+    for number, fate in enumerate(fates):
+        key = standing_key(place(number))
+        if fate in ("lost", "forgotten"):
+            store.delete(key, None)
+        if fate == "forgotten":
+            change_acts(store, partial(with_forgotten, place=place(number), act=Act("ann", now)))
+        looks = {"behind": [Look(99, (OLD,))], "silent": [Look(1, (NEW,)), Look(25, (NEW,))]}.get(fate)
+        if looks:
+            store.put(key, write_standing(standing(looks, number)), None)
+        if fate == "garbled":
+            store.put(key, b"{", None)
+    held = not_promoted(NEW, RULES, SharedState(store, shop, RULES).look(now), now)
+    assert (held is None) == ({"proven"} <= set(fates) <= {"proven", "forgotten"})
+
+
+@given(HISTORIES, st.integers(0, 300), st.integers(-150, 150), st.integers(-150, 150))
+def test_two_clocks_that_are_both_off_never_admit_before_the_time(
+    looks: list[Look], later: int, theirs: int, ours: int
+) -> None:
+    now = START + looks[-1].hour * HOUR + later * HOUR / 4
+    shared = Shared(standings=(standing(looks, skew=timedelta(seconds=theirs)),))
+    if not_promoted(NEW, RULES, shared, now + timedelta(seconds=ours)) is None:
+        assert proven(looks, NEW, now)
+
+
+STAGES = "abcde"
+
+
+@given(st.dictionaries(st.sampled_from(STAGES), st.sets(st.sampled_from(STAGES), max_size=3), max_size=5))
+def test_stages_that_wait_for_each_other_are_found_in_every_graph_and_only_there(waits_: dict[str, set[str]]) -> None:
+    reached = {stage: set(waits_.get(stage, ())) for stage in STAGES}
+    for _ in STAGES:
+        reached = {stage: on | {more for one in on for more in reached[one]} for stage, on in reached.items()}
+    others = [waits(stage, *on, number=number) for number, (stage, on) in enumerate(waits_.items())]
+    for home in STAGES:
+        circle = circle_of(home, sorted(waits_.get(home, ())), others)
+        assert bool(circle) == (home in reached[home])
+        assert all(later in waits_[one] for one, later in pairwise(circle))
