@@ -14,7 +14,9 @@ import pytest
 from bottlerocket_ecs_updater.cli.commands.report import write_index_beside
 from bottlerocket_ecs_updater.core.model.event import RunFinished, RunStarted
 from bottlerocket_ecs_updater.core.model.ids import RunId
-from bottlerocket_ecs_updater.engine.store.audit import Act, note_act
+from bottlerocket_ecs_updater.core.model.outcome import RunOutcome
+from bottlerocket_ecs_updater.engine.store.audit import note_act
+from bottlerocket_ecs_updater.engine.store.audit_entry import AuditEntry
 from bottlerocket_ecs_updater.engine.store.folder_store import FolderStore
 from bottlerocket_ecs_updater.report.outputs.archive import Archive
 from bottlerocket_ecs_updater.report.record.record import Record
@@ -47,11 +49,11 @@ def store(tmp_path: Path) -> FolderStore:
         record, archive = Record(made, STATE, run), Archive(made, STATE, run, print)
         for event in (
             RunStarted(began, run, "web", "1"),
-            RunFinished(began + timedelta(minutes=1), run, "ok", 0, {}, timedelta(minutes=1), "", {}, {}),
+            RunFinished(began + timedelta(minutes=1), run, RunOutcome.OK, 0, {}, timedelta(minutes=1), "", {}, {}),
         ):
             record.record(event)
             archive.record(event)
-    note_act(made, STATE, Act(NOW, "ann", "pause", "", "a holiday", "paused the updates"))
+    note_act(made, STATE, AuditEntry(NOW, "ann", "pause", "", "a holiday", "paused the updates"))
     return made
 
 

@@ -17,6 +17,7 @@ from bottlerocket_ecs_updater.cli import signals
 from bottlerocket_ecs_updater.cli.signals import handle_signals, time_limit
 from bottlerocket_ecs_updater.core.model.event import Event, RunFinished
 from bottlerocket_ecs_updater.core.model.ids import RunId
+from bottlerocket_ecs_updater.core.model.outcome import RunOutcome
 from bottlerocket_ecs_updater.engine.run import Stop
 from bottlerocket_ecs_updater.errors import Interrupted
 from bottlerocket_ecs_updater.report.outputs.archive import Archive
@@ -24,7 +25,7 @@ from bottlerocket_ecs_updater.report.record.record import Record
 from bottlerocket_ecs_updater.report.record.recorders import Collected, SummaryLast, Tee
 
 NOW = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
-FINISHED = RunFinished(NOW, RunId("r"), "interrupted", 0, {}, timedelta(), "SIGTERM", {}, {})
+FINISHED = RunFinished(NOW, RunId("r"), RunOutcome.INTERRUPTED, 0, {}, timedelta(), "SIGTERM", {}, {})
 LONG = 20.0
 
 

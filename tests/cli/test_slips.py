@@ -52,3 +52,4 @@ def test_no_help_shows_a_default_that_is_empty(command: str, capsys: pytest.Capt
     parse(build_app({}), [command, "--help"])()
     said = " ".join(capsys.readouterr().out.replace("│", " ").split())
     assert "default: ]" not in said
+    assert 'default: ""' not in said

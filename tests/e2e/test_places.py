@@ -13,6 +13,7 @@ from tests.e2e.town import Town, assert_clean, town
 from bottlerocket_ecs_updater.core.model.event import RunFinished, RunStarted
 from bottlerocket_ecs_updater.core.model.ids import RunId
 from bottlerocket_ecs_updater.core.model.location import Location
+from bottlerocket_ecs_updater.core.model.outcome import RunOutcome
 from bottlerocket_ecs_updater.engine.store.folder_store import FolderStore
 from bottlerocket_ecs_updater.engine.store.pause_switch import Pause, pause_key, set_pause
 from bottlerocket_ecs_updater.report.record.record import Record, runs_of
@@ -40,7 +41,7 @@ def leave_a_record(store: FolderStore) -> None:
     """What a run of an older version left."""
     record = Record(store, "demo", OLDER)
     record.record(RunStarted(NOW, OLDER, "demo", "0.1"))
-    record.record(RunFinished(NOW, OLDER, "ok", 0, {}, timedelta(minutes=1), "", {}, {}))
+    record.record(RunFinished(NOW, OLDER, RunOutcome.OK, 0, {}, timedelta(minutes=1), "", {}, {}))
 
 
 def test_what_an_older_version_kept_is_heeded_moved_and_still_read(tmp_path: Path) -> None:

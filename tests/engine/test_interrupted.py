@@ -21,6 +21,7 @@ from bottlerocket_ecs_updater.core.model.event import (
     Returned,
 )
 from bottlerocket_ecs_updater.core.model.ids import RunId
+from bottlerocket_ecs_updater.core.model.outcome import RunOutcome
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.engine.run import Stop
 from bottlerocket_ecs_updater.engine.store.ledger_store import KeptLedger
@@ -53,7 +54,7 @@ def exit_code_of_one_stopped_at(at: Callable[[Event], bool], *faults: f.Fault) -
     updater = Updater(world)
     updater.tape = Listening(stop=updater.stop, at=at)
     finished = updater.run()
-    assert (finished.outcome, finished.why) == ("interrupted", "SIGTERM was received")
+    assert (finished.outcome, finished.why) == (RunOutcome.INTERRUPTED, "SIGTERM was received")
     assert (finished.exit_code == 3) == bool(world.findings().stranded)
     return finished.exit_code
 
@@ -103,5 +104,5 @@ def test_a_run_that_is_stopped_after_a_failure_is_told_as_stopped_and_exits_with
     updater = Updater(row(2, faults={0: (f.RollsBack(),)}))
     updater.tape = Listening(stop=updater.stop, at=lambda event: isinstance(event, InstanceFailed))
     finished = updater.run()
-    assert (finished.outcome, finished.exit_code, finished.counts["failed"]) == ("interrupted", 3, 1)
+    assert (finished.outcome, finished.exit_code, finished.counts["failed"]) == (RunOutcome.INTERRUPTED, 3, 1)
     assert finished.why == "SIGTERM was received"

@@ -10,7 +10,7 @@ from tests.support.simulated import NEW, OLD, Tape, Updater, instance_id, row
 
 from bottlerocket_ecs_updater.core.model.event import Drained, Event, InstanceHeld, SuccessorCalled
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, OwnTask, TaskArn
-from bottlerocket_ecs_updater.core.model.outcome import Updated
+from bottlerocket_ecs_updater.core.model.outcome import RunOutcome, Updated
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
 from bottlerocket_ecs_updater.core.rules.policy import OwnHost, Policy
 from bottlerocket_ecs_updater.engine.run import Stop
@@ -73,7 +73,7 @@ def test_a_run_updates_all_hosts_but_its_own_and_the_run_that_it_calls_updates_t
     starts = Starts(world, where=2)
     first, task = updater_on(world, 1, successors=starts)
     finished = first.run()
-    assert (finished.outcome, finished.exit_code, finished.counts["updated"]) == ("ok", 0, 3)
+    assert (finished.outcome, finished.exit_code, finished.counts["updated"]) == (RunOutcome.OK, 0, 3)
     assert (reason(finished, 1), starts.calls, versions(world)[1]) == (Reason.HANDED_OVER, 1, OLD)
     assert [event.instance for event in first.tape.of(SuccessorCalled)] == [instance_id(1)]
     assert instance_id(1) not in [event.instance for event in first.tape.of(Drained)]

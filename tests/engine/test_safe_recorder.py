@@ -9,6 +9,7 @@ import pytest
 from tests.support.simulated import NEW, Tape, Updater, row
 
 from bottlerocket_ecs_updater.core.model.event import Drained, Event
+from bottlerocket_ecs_updater.core.model.outcome import RunOutcome
 from bottlerocket_ecs_updater.errors import LeaseLost
 from bottlerocket_ecs_updater.report.outputs.log import log_to
 from bottlerocket_ecs_updater.report.words.severity import Level
@@ -40,14 +41,14 @@ class Breaking(Tape):
 def test_a_run_whose_recorder_fails_finishes_what_it_began(error: Exception) -> None:
     world = row(2)
     finished = Updater(world, tape=Breaking(error=error)).run()
-    assert (finished.outcome, finished.exit_code, finished.counts["updated"]) == ("ok", 0, 2)
+    assert (finished.outcome, finished.exit_code, finished.counts["updated"]) == (RunOutcome.OK, 0, 2)
     seen = world.findings()
     assert (seen.stranded, seen.violations, set(seen.versions.values())) == ((), (), {NEW})
 
 
 def test_a_lease_that_is_lost_while_something_is_told_ends_the_run() -> None:
     finished = Updater(row(2), tape=Breaking(error=LeaseLost("somebody has it"))).run()
-    assert (finished.outcome, finished.why) == ("error", "somebody has it")
+    assert (finished.outcome, finished.why) == (RunOutcome.ERROR, "somebody has it")
 
 
 def test_a_run_whose_log_nobody_reads_any_more_finishes_what_it_began() -> None:
@@ -65,5 +66,5 @@ def test_a_run_whose_log_nobody_reads_any_more_finishes_what_it_began() -> None:
         world = row(2)
         finished = Updater(world, tape=Logged()).run()
         os.dup2(os.open(os.devnull, os.O_WRONLY), write)
-    assert (finished.outcome, finished.counts["updated"]) == ("ok", 2)
+    assert (finished.outcome, finished.counts["updated"]) == (RunOutcome.OK, 2)
     assert world.findings().stranded == ()

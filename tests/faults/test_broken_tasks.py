@@ -6,15 +6,25 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from tests.support.simulated import NEW, OLD, Updater, at_most, row
+from tests.support.simulated import NEW, OLD, ZONES, Updater, at_most, instance_id, row
 
 from bottlerocket_ecs_updater.core.model.event import RunHalted
+from bottlerocket_ecs_updater.core.model.outcome import RunOutcome
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.state.ledger import with_release
 from bottlerocket_ecs_updater.engine.store.ledger_store import UnkeptLedger
-from bottlerocket_ecs_updater.simulator.ecs import ServiceSpec, Workload
-from bottlerocket_ecs_updater.simulator.faults import Breaking, Fault, FaultPlan, HealthImpaired, Placed, TasksBreak
+from bottlerocket_ecs_updater.simulator.ecs import ContainerInstanceSpec, ServiceSpec, Workload
+from bottlerocket_ecs_updater.simulator.faults import (
+    Breaking,
+    Fault,
+    FaultPlan,
+    GpusGone,
+    HealthImpaired,
+    Placed,
+    TasksBreak,
+)
+from bottlerocket_ecs_updater.simulator.host import HostSpec
 from bottlerocket_ecs_updater.simulator.world.world import World
 
 HOSTS = 6
@@ -43,7 +53,7 @@ def test_f44_a_version_that_breaks_tasks_halts_the_run_and_names_them(how: str, 
     updater = Updater(world, at_most(budget))
     finished = updater.run()
     halts = updater.tape.of(RunHalted)
-    assert (finished.outcome, finished.exit_code, len(halts)) == ("halted", 4, 1)
+    assert (finished.outcome, finished.exit_code, len(halts)) == (RunOutcome.HALTED, 4, 1)
     assert f"tasks fail on {NEW}" in halts[0].why
     assert "service:" in halts[0].why
     assert on_new(world) <= 2 * budget
@@ -99,12 +109,6 @@ def test_f45_a_host_that_is_impaired_after_its_reboot_is_not_given_back() -> Non
     assert (finished.counts["quarantined"], on_new(world)) == (1, 1)
 
 
-def test_f45_one_that_was_impaired_before_says_nothing_against_the_version() -> None:
-    world = row(3, faults={0: (HealthImpaired(after=timedelta(), version=OLD), HealthImpaired(version=NEW))})
-    world.hosts["i-00000000000000000"].impaired = HealthImpaired  # type: ignore[method-assign]
-    assert Updater(world).run().counts["updated"] == 3
-
-
 # What is the cause: the version, or the service itself
 
 
@@ -118,7 +122,7 @@ def test_f44_tasks_that_ecs_finds_unhealthy_on_a_version_count_against_it(after:
     plan = breaking(how=Breaking.UNHEALTHY, after=timedelta(seconds=after))
     world = row(HOSTS, plan=plan, tasks=3, budget=budget)
     finished = Updater(world, at_most(budget)).run()
-    assert (finished.outcome, finished.exit_code) == ("halted", 4)
+    assert (finished.outcome, finished.exit_code) == (RunOutcome.HALTED, 4)
     assert "Task failed container health checks" in finished.why
     assert on_new(world) <= 3
     assert world.findings().clean
@@ -189,7 +193,7 @@ def test_f44_a_deployment_that_crashes_says_nothing_against_the_version(minutes:
     world.clock.sleep(timedelta(hours=2))
     finished = Updater(world, name="run-2", ledger=ledger).run()
     assert not ledger.value.broken
-    assert finished.outcome != "halted"
+    assert finished.outcome is not RunOutcome.HALTED
 
 
 @pytest.mark.parametrize("minutes", [6, 14])
@@ -221,5 +225,28 @@ def test_f44_a_version_on_which_all_services_fail_late_is_named_by_the_next_run(
     Updater(world, ledger=ledger).run()
     world.clock.sleep(timedelta(hours=12))
     finished = Updater(world, name="run-2", ledger=ledger).run()
-    assert (finished.outcome, finished.exit_code) == ("halted", 4)
+    assert (finished.outcome, finished.exit_code) == (RunOutcome.HALTED, 4)
     assert f"tasks fail on {NEW}" in finished.why
+
+
+# GPUs
+
+
+@pytest.mark.parametrize("left", [0, 1])
+def test_f48_a_version_on_which_gpus_are_missing_is_held_after_the_first_host(left: int) -> None:
+    """No task fails: ECS just places none there. Each further host would take more of its GPUs away."""
+    world = row(0, services=0, plan=FaultPlan((Placed(GpusGone(left)),)))
+    attributes = (("bottlerocket.variant", "aws-ecs-2"),)
+    for number in range(4):
+        spec = ContainerInstanceSpec(instance_id(number), ZONES[0], attributes, gpus=2)
+        world.add_instance(HostSpec(instance_id(number), version=OLD), ZONES[0], spec=spec)
+    world.add_service(ServiceSpec("ml", desired=3, workload=Workload(gpus=1)))
+    world.clock.sleep(timedelta(minutes=1))
+    ledger = UnkeptLedger()
+    finished = Updater(world, ledger=ledger).run()
+    assert (finished.outcome, finished.exit_code, on_new(world)) == (RunOutcome.HALTED, 4, 1)
+    assert f"it registered with {left} of its 2 GPUs" in finished.why
+    world.clock.sleep(timedelta(hours=12))
+    Updater(world, name="run-2", ledger=ledger).run()
+    assert on_new(world) == 1
+    assert world.findings().clean

@@ -14,7 +14,7 @@ from bottlerocket_ecs_updater.aws.transport.operation import Operation
 from bottlerocket_ecs_updater.core.model.claim import ATTRIBUTE, FINISHED
 from bottlerocket_ecs_updater.core.model.event import ActDenied, RunFinished
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
-from bottlerocket_ecs_updater.core.model.outcome import Outcome
+from bottlerocket_ecs_updater.core.model.outcome import Outcome, RunOutcome
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
@@ -131,7 +131,7 @@ def leave_one_drained(told: Story, world: World) -> None:
             first.stop.request("SIGTERM was received")
 
     world.authorize = authorize
-    assert first.run().outcome == "interrupted"
+    assert first.run().outcome is RunOutcome.INTERRUPTED
     assert claims(world) == 1
     world.authorize = allowing
 
@@ -166,7 +166,7 @@ def test_a_ledger_that_cannot_be_read_keeps_a_run_from_beginning_anything(tmp_pa
     told = story(world, tmp_path)
     told.store.put(ledger_key("demo"), b'{"format": 99, "claims": {}, "backoffs": {}}', None)
     finished = told.run()
-    assert (finished.outcome, finished.exit_code) == ("error", 1)
+    assert (finished.outcome, finished.exit_code) == (RunOutcome.ERROR, 1)
     assert "delete it" in finished.why
     assert world.findings().most_out_at_once == 0
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from bottlerocket_ecs_updater.cli.app import main
 from bottlerocket_ecs_updater.core.model.version import Version
+from bottlerocket_ecs_updater.engine.store.audit import acts_of, note_act
+from bottlerocket_ecs_updater.engine.store.audit_entry import AuditEntry
 from bottlerocket_ecs_updater.engine.store.folder_store import FolderStore
 from bottlerocket_ecs_updater.engine.store.shared_state import ACTS_KEY, look_for_acts
+from bottlerocket_ecs_updater.report.outputs.index import acts_text
 
 V = Version.parse("1.26.1")
 SAID = {"block": "blocked", "promote": "promoted", "expedite": "expedited"}
@@ -39,6 +44,41 @@ def test_what_an_act_replaces_is_said_and_stays_in_its_history(
     typed(tmp_path, "block", "1.26.1", "--why", "second")
     assert "This replaces an earlier action: " in capsys.readouterr().out
     assert [done.why for done in look_for_acts(FolderStore(tmp_path)).history] == ["first", "second"]
+
+
+def test_acts_on_versions_stand_in_the_history_of_each_cluster_beside_its_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store, state = FolderStore(tmp_path), "123456789012/eu-west-1/web"
+    for words in (("block", "1.26.1", "--why", "it breaks"), ("unblock", "1.26.1"), ("promote", "1.26.2", "--to", "a")):
+        typed(tmp_path, *words)
+    own = AuditEntry(datetime(2020, 1, 1, tzinfo=UTC), "ann", "pause", "", "a holiday", "paused the updates")
+    note_act(store, state, own)
+    trail = acts_of(store, state)
+    assert [act.command for act in trail] == ["pause", "block 1.26.1", "unblock 1.26.1", "promote 1.26.2"]
+    assert [act.command for act in acts_of(store, state, own.at + timedelta(days=1))] == [
+        "block 1.26.1",
+        "unblock 1.26.1",
+        "promote 1.26.2",
+    ]
+    text = acts_text(trail)
+    assert ": it breaks\n                  blocked 1.26.1 for all clusters of the state store\n" in text
+    assert "  promoted 1.26.2 to stage a\n" in text
+    typed(tmp_path, "promote", "1.26.2", "--why", "again")
+    assert "in place of an earlier one by " in acts_of(store, state)[-1].done
+
+
+def test_an_entry_of_an_older_version_says_nothing_of_what_it_did(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    typed(tmp_path, "block", "1.26.1")
+    stored = store.get(ACTS_KEY)
+    assert stored is not None
+    older = json.loads(stored.data)
+    del older["history"][0]["done"]
+    store.put(ACTS_KEY, json.dumps(older).encode(), None)
+    (act,) = acts_of(store, "web")
+    assert (act.command, act.done) == ("block 1.26.1", "")
+    assert acts_text([act]).count("\n") == 3
 
 
 def test_undoing_what_was_not_done_says_so_and_leaves_no_trace(

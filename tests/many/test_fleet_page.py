@@ -17,6 +17,7 @@ from bottlerocket_ecs_updater.core.model.location import Location
 from bottlerocket_ecs_updater.core.model.shared import Act, ClusterStanding, HeldFor, LastRun
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.engine.ports import Conflict, Stored
+from bottlerocket_ecs_updater.engine.store.audit import acts_of
 from bottlerocket_ecs_updater.engine.store.folder_store import FolderStore
 from bottlerocket_ecs_updater.engine.store.memory_store import MemoryStore
 from bottlerocket_ecs_updater.engine.store.shared_state import (
@@ -219,7 +220,9 @@ def test_a_person_forgets_a_cluster_that_is_gone(tmp_path: Path, capsys: pytest.
     one = standing("web")
     store.put(standing_key(one.place), write_standing(one), None)
     assert main(["fleet", "forget", "web", "--state", str(tmp_path)]) == 2
-    assert main(["fleet", "forget", str(one.place), "--state", str(tmp_path)]) == 0
+    assert main(["fleet", "forget", str(one.place), "--state", str(tmp_path), "--why", "it was deleted"]) == 0
     assert "is forgotten" in capsys.readouterr().out
+    (act,) = acts_of(store, str(one.place))
+    assert (act.command, act.why) == (f"fleet forget {one.place}", "it was deleted")
     assert store.get(standing_key(one.place)) is None
     assert main(["fleet", "status"]) == 2

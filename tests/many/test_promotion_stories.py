@@ -10,6 +10,7 @@ from tests.support.many import NEW, Clusters, held, reasons, updated
 from tests.support.simulated import OLD, instance_id
 
 from bottlerocket_ecs_updater.core.model.event import StandingPublished, StateUnreadable
+from bottlerocket_ecs_updater.core.model.outcome import RunOutcome
 from bottlerocket_ecs_updater.core.model.shared import Act, Expedite, Promotion
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.rules.checkpoints import Checkpoints, parse_checkpoints
@@ -252,7 +253,7 @@ def test_stages_that_wait_for_each_other_are_refused_and_what_is_in_hand_is_fini
     second = clusters.add("shop", "production", ["staging for 1d"])
     first.run()
     finished = second.run()
-    assert (finished.outcome, finished.exit_code) == ("error", 1)
+    assert (finished.outcome, finished.exit_code) == (RunOutcome.ERROR, 1)
     assert "production waits for staging waits for production" in finished.why
     assert second.versions == {OLD}
 

@@ -90,14 +90,14 @@ MUTANTS = (
     broken(
         "the claim is written on the instance alone, and not in the store",
         "engine/act/claim_writer.py",
-        "                self._ledger.change(partial(with_claim, instance=id_, claim=claim, arn=arn))\n",
-        "                pass\n",
+        "self._ledger.change(partial(with_claim, instance=id_, claim=claim, arn=arn, health_before=health))\n",
+        "pass\n",
         LOST_IN_A_BOOT,
     ),
     broken(
         "the store's copies of claims are never read",
         "engine/resume.py",
-        "        known.learn(replace(known.instance(id_), claim=record.claim, claimed_arn=record.arn))\n",
+        "        known.learn(replace(instance, claim=record.claim, claimed_arn=record.arn, progress=progress))\n",
         "",
         LOST_IN_A_BOOT,
     ),
@@ -155,8 +155,8 @@ MUTANTS = (
     broken(
         "one look at the agent is enough",
         "core/decision/claimed/verify.py",
-        "instance.progress.connected_looks < CONNECTED_LOOKS\n",
-        "instance.progress.connected_looks < 1\n",
+        "instance.progress.connected_looks < CONNECTED_LOOKS or",
+        "instance.progress.connected_looks < 1 or",
         f"{CORE}/decision/claimed/test_reboot.py",
     ),
     broken(
@@ -496,8 +496,8 @@ MUTANTS = (
     broken(
         "a run that is told to stop says that all is well, whatever it leaves out of service",
         "engine/run.py",
-        'return "interrupted", 3 if bad else 0\n',
-        'return "interrupted", 0\n',
+        "return RunOutcome.INTERRUPTED, 3 if bad else 0\n",
+        "return RunOutcome.INTERRUPTED, 0\n",
         "tests/engine/test_interrupted.py",
     ),
     broken(
@@ -741,6 +741,34 @@ MUTANTS = (
         "    return NewestPublished(before.version, before.seen_at, found.read_at)\n",
         "    return NewestPublished(found.version, found.read_at)\n",
         "tests/policy/test_published_stories.py",
+    ),
+    broken(
+        "a health status from before the boot proves that the host is healthy",
+        "core/decision/instance_health.py",
+        '    return "its ECS health status is from before its reboot" if stale else ""\n',
+        '    return ""\n',
+        "tests/faults/test_instance_health.py",
+    ),
+    broken(
+        "a host that was IMPAIRED before its update counts against the version in the next run",
+        "core/decision/instance_health.py",
+        "    return instance.progress.was_impaired or (update is not None and update.impaired_before)\n",
+        "    return instance.progress.was_impaired\n",
+        "tests/faults/test_instance_health.py",
+    ),
+    broken(
+        "a host that flaps between OK and IMPAIRED is well whenever it is looked at in between",
+        "core/decision/instance_health.py",
+        "    return None if has_passed(impaired.last_at, HEALTHY_FOR, now) else impaired.last_at + HEALTHY_FOR\n",
+        "    return None\n",
+        "tests/faults/test_instance_health.py",
+    ),
+    broken(
+        "a result of health checks is waited for as long as a reboot may take",
+        "core/decision/instance_health.py",
+        "HEALTH_WAIT = timedelta(minutes=2)\n",
+        "HEALTH_WAIT = timedelta(minutes=15)\n",
+        "tests/faults/test_instance_health.py",
     ),
     # Promotion and waves
     broken(

@@ -11,7 +11,7 @@ from tests.support.simulated import Updater, instance_id, row
 
 from bottlerocket_ecs_updater.core.model.event import RunHalted
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
-from bottlerocket_ecs_updater.core.model.outcome import Updated
+from bottlerocket_ecs_updater.core.model.outcome import RunOutcome, Updated
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
 from bottlerocket_ecs_updater.simulator.ecs import Controller, Launch, Rollout, ServiceSpec, Way, Workload
 from bottlerocket_ecs_updater.simulator.world.world import World
@@ -123,4 +123,4 @@ def test_a_service_that_never_starts_since_before_the_roll_halts_no_run() -> Non
     world.add_service(ServiceSpec("broken", desired=3, workload=broken))
     world.clock.sleep(20 * MINUTE)
     finished = Updater(world).run()
-    assert finished.outcome != "halted"
+    assert finished.outcome is not RunOutcome.HALTED

@@ -14,7 +14,7 @@ from tests.policy.test_stories import Story
 from tests.support.simulated import row
 
 from bottlerocket_ecs_updater.core.model.event import HealthChanged
-from bottlerocket_ecs_updater.core.model.outcome import Updated
+from bottlerocket_ecs_updater.core.model.outcome import RunOutcome, Updated
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
 from bottlerocket_ecs_updater.core.rules.health import AlarmRule, HealthRules
 from bottlerocket_ecs_updater.core.rules.policy import Policy
@@ -99,7 +99,7 @@ def test_what_an_earlier_run_drained_is_finished_whatever_the_alarms_say(tmp_pat
             killed.stop.request("SIGTERM")
 
     world.ecs.registry.on_instance.append(stop_once_it_drains)
-    assert killed.run().outcome == "interrupted"
+    assert killed.run().outcome is RunOutcome.INTERRUPTED
     world.cloudwatch.set_alarm(ERRORS, "ALARM")
     finished = story.run()
     assert world.findings().stranded == ()

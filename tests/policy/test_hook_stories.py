@@ -14,7 +14,7 @@ from tests.support.simulated import DOCUMENTS, Updater, instance_id, row
 
 from bottlerocket_ecs_updater.core.model.event import CommandSent
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
-from bottlerocket_ecs_updater.core.model.outcome import Quarantined, Updated
+from bottlerocket_ecs_updater.core.model.outcome import Quarantined, RunOutcome, Updated
 from bottlerocket_ecs_updater.core.model.reasons import Failure, Hold, Reason
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.rules.policy import Policy
@@ -76,7 +76,7 @@ def test_a_document_that_ends_badly_keeps_the_host_in_service_and_says_what_it_s
         assert why.reason is Reason.BEFORE_DRAIN_FAILED
         assert "exit code 3" in str(why)
         assert "No such file" in str(why)
-    assert (finished.outcome, finished.exit_code) == ("stuck", 3)
+    assert (finished.outcome, finished.exit_code) == (RunOutcome.STUCK, 3)
     assert world.findings().most_out_at_once == 0
 
 
@@ -115,7 +115,7 @@ def test_a_document_that_does_not_exist_ends_the_run_before_anything_is_begun(
     world = cluster()
     told = replace(story(world, tmp_path), documents={**WITH_HOOKS, kind: "no-such-document"})
     finished = told.run()
-    assert (finished.outcome, finished.exit_code) == ("error", 1)
+    assert (finished.outcome, finished.exit_code) == (RunOutcome.ERROR, 1)
     assert "no-such-document" in finished.why
     assert world.findings().most_out_at_once == 0
 

@@ -20,6 +20,7 @@ from bottlerocket_ecs_updater.simulator.ecs.model import Status
 from bottlerocket_ecs_updater.simulator.faults import (
     BootHangs,
     Fault,
+    GroupTakes,
     InstanceTerminated,
     SsmUnreachable,
     Step,
@@ -208,6 +209,16 @@ def test_a_drain_of_a_group_that_came_during_the_run_is_told_as_that() -> None:
     world.clock.after(timedelta(minutes=1), lambda: world.take_away(instance_id(5), hook=timedelta(hours=2)))
     finished = Updater(world).run()
     assert held(finished, InstanceId(instance_id(5))).reason is Reason.LEAVING_GROUP
+
+
+@pytest.mark.parametrize("seconds", [0, 10, 30])
+def test_a_drain_of_a_group_that_ends_the_run_at_once_is_told_as_that(seconds: int) -> None:
+    """The group was asked a few seconds before. It is asked again, because that was before the drain was seen."""
+    fault = GroupTakes(at=timedelta(seconds=seconds), step=Step.CHECK, hook=timedelta(hours=3))
+    finished = Updater(row(3, faults={1: (fault,)})).run()
+    assert held(finished, InstanceId(instance_id(1))).reason is Reason.LEAVING_GROUP
+    said = [str(one) for one in finished.outcomes.values() if getattr(one, "reason", None) is Reason.BUDGET]
+    assert all("(its group terminates it)" in one for one in said)
 
 
 def test_an_instance_refresh_that_begins_during_a_roll_stops_it_and_strands_nobody() -> None:

@@ -12,6 +12,7 @@ from tests.support.simulated import NEW, OLD, instance_id, row
 
 from bottlerocket_ecs_updater.core.model.event import VersionWithdrawn
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
+from bottlerocket_ecs_updater.core.model.outcome import RunOutcome
 from bottlerocket_ecs_updater.core.model.published import Published, PublishedUnread
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
 from bottlerocket_ecs_updater.core.model.version import Version
@@ -96,7 +97,7 @@ def test_a_parameter_that_cannot_be_read_holds_and_says_why(tmp_path: Path, prep
     why = next(why for why in finished.outcomes.values() if isinstance(why, Hold))
     assert why.reason is Reason.PUBLISHED_UNKNOWN
     assert words in str(why)
-    assert (finished.outcome, finished.exit_code) == ("stuck", 3)
+    assert (finished.outcome, finished.exit_code) == (RunOutcome.STUCK, 3)
 
 
 def throttled(at: timedelta = timedelta(), lasts: timedelta | None = None) -> FaultPlan:

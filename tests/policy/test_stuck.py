@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 from tests.support.simulated import Updater, row
 
+from bottlerocket_ecs_updater.core.model.outcome import RunOutcome
 from bottlerocket_ecs_updater.core.model.reasons import Passing, Reason, passing
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
@@ -30,7 +31,7 @@ def deploying() -> World:
     return world
 
 
-def ends(world: World, policy: Policy | None = None, runs: int = 3) -> list[tuple[str, int]]:
+def ends(world: World, policy: Policy | None = None, runs: int = 3) -> list[tuple[RunOutcome, int]]:
     """How runs in a row end, half a day apart, with one ledger."""
     ledger, found = UnkeptLedger(), []
     for number in range(runs):
@@ -41,7 +42,7 @@ def ends(world: World, policy: Policy | None = None, runs: int = 3) -> list[tupl
 
 
 def test_a_deployment_that_outlasts_two_runs_is_said_to_be_stuck() -> None:
-    assert ends(deploying()) == [("ok", 0), ("stuck", 3), ("stuck", 3)]
+    assert ends(deploying()) == [(RunOutcome.OK, 0), (RunOutcome.STUCK, 3), (RunOutcome.STUCK, 3)]
 
 
 def test_the_reason_is_the_first_word_of_the_run_with_since_when() -> None:
@@ -65,14 +66,14 @@ def test_a_deployment_that_ends_is_forgotten() -> None:
 
 def test_what_the_operator_turned_off_holds_nothing() -> None:
     policy = Policy(rules=Rules(tasks=TaskRules(hold_while_deploying=False)))
-    assert ends(deploying(), policy, 1) == [("ok", 0)]
+    assert ends(deploying(), policy, 1) == [(RunOutcome.OK, 0)]
 
 
 def test_a_service_that_can_never_move_is_said_at_once() -> None:
     world = row(3)
     world.add_service(ServiceSpec("fixed", desired=3, minimum_healthy_percent=100, maximum_percent=100))
     finished = Updater(world).run()
-    assert (finished.outcome, finished.exit_code) == ("stuck", 3)
+    assert (finished.outcome, finished.exit_code) == (RunOutcome.STUCK, 3)
     assert "fixed" in finished.why
 
 
@@ -81,19 +82,19 @@ def test_a_run_that_remembers_no_other_one_tells_by_the_age_of_the_deployment() 
     assert [Updater(world).run().exit_code for _ in range(2)] == [0, 0]
     world.clock.sleep(timedelta(days=1))
     finished = Updater(world).run()
-    assert (finished.outcome, finished.exit_code) == ("stuck", 3)
+    assert (finished.outcome, finished.exit_code) == (RunOutcome.STUCK, 3)
 
 
 def test_a_cluster_of_which_nobody_can_be_asked_is_said_at_once() -> None:
     world = row(3)
     for host in world.hosts.values():
         world.ssm.forget(host.instance_id)
-    assert ends(world, runs=1) == [("stuck", 3)]
+    assert ends(world, runs=1) == [(RunOutcome.STUCK, 3)]
 
 
 def test_what_is_chosen_is_no_failure_however_long_it_lasts() -> None:
     rules = Rules(selection=Selection(exclude=(parse_selector("attribute:ecs.os-type == linux"),)))
-    assert ends(row(3), Policy(rules=rules)) == [("ok", 0)] * 3
+    assert ends(row(3), Policy(rules=rules)) == [(RunOutcome.OK, 0)] * 3
 
 
 def test_a_budget_that_others_fill_is_said() -> None:
@@ -101,14 +102,14 @@ def test_a_budget_that_others_fill_is_said() -> None:
     ids = sorted(world.hosts)
     world.ecs.agents.went_down(world.instance(ids[0]))
     world.clock.sleep(timedelta(minutes=2))
-    assert ends(world) == [("ok", 0), ("stuck", 3), ("stuck", 3)]
+    assert ends(world) == [(RunOutcome.OK, 0), (RunOutcome.STUCK, 3), (RunOutcome.STUCK, 3)]
 
 
 def test_a_standalone_task_has_a_day() -> None:
     world = row(2)
     for id_ in world.hosts:
         world.run_standalone_task(id_, replace(Workload(), runs_for=timedelta(days=10)))
-    assert ends(world, runs=4) == [("ok", 0), ("ok", 0), ("stuck", 3), ("stuck", 3)]
+    assert ends(world, runs=4) == [(RunOutcome.OK, 0), (RunOutcome.OK, 0), (RunOutcome.STUCK, 3), (RunOutcome.STUCK, 3)]
 
 
 @pytest.mark.parametrize("reason", Reason)

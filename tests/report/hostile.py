@@ -20,7 +20,7 @@ from bottlerocket_ecs_updater.core.model.event import (
 )
 from bottlerocket_ecs_updater.core.model.host_report import HostProblem, Problem
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
-from bottlerocket_ecs_updater.core.model.outcome import Outcome, Quarantined
+from bottlerocket_ecs_updater.core.model.outcome import Outcome, Quarantined, RunOutcome
 from bottlerocket_ecs_updater.core.model.reasons import Failure, Reason, failed, hold
 
 HTML = "<script>fetch('https://evil.example/')</script><img src=x onerror=alert(1)>\"'>&amp;</title></svg>"
@@ -47,5 +47,5 @@ def hostile_run() -> list[Event]:
         InstanceFailed(START, name(2), long),
         InstanceQuarantined(later, name(1), why),
         RunHalted(later, ALL),
-        RunFinished(later, RUN, "halted", 4, {}, later - START, ALL, outcomes, {HTML: 1}),
+        RunFinished(later, RUN, RunOutcome.HALTED, 4, {}, later - START, ALL, outcomes, {HTML: 1}),
     ]

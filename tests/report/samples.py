@@ -19,7 +19,7 @@ from bottlerocket_ecs_updater.core.model.event import (
     RunStarted,
 )
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, RunId
-from bottlerocket_ecs_updater.core.model.outcome import Outcome, Quarantined, Updated, UpToDate
+from bottlerocket_ecs_updater.core.model.outcome import Outcome, Quarantined, RunOutcome, Updated, UpToDate
 from bottlerocket_ecs_updater.core.model.reasons import Failed, Failure, Hold, Reason, failed, hold
 from bottlerocket_ecs_updater.core.model.version import Version
 
@@ -41,7 +41,7 @@ def name(number: int) -> InstanceId:
 
 
 def finished(
-    outcomes: Mapping[InstanceId, Outcome], outcome: str = "ok", exit_code: int = 0, why: str = ""
+    outcomes: Mapping[InstanceId, Outcome], outcome: RunOutcome = RunOutcome.OK, exit_code: int = 0, why: str = ""
 ) -> RunFinished:
     """The last event of a run of 24 minutes."""
     took = timedelta(minutes=24, seconds=9)
@@ -92,9 +92,9 @@ CLEAN_RUN: list[Event] = [*told(CLEAN), finished(CLEAN)]
 HALTED_RUN: list[Event] = [
     *told(HALTED),
     RunHalted(START + timedelta(minutes=20), HALT),
-    finished(HALTED, "halted", 4, HALT),
+    finished(HALTED, RunOutcome.HALTED, 4, HALT),
 ]
-LARGE_RUN: list[Event] = [*told(LARGE), finished(LARGE, "failures", 3)]
+LARGE_RUN: list[Event] = [*told(LARGE), finished(LARGE, RunOutcome.FAILURES, 3)]
 
 
 def started_as(run: RunId, events: Iterable[Event]) -> Iterator[Event]:

@@ -8,8 +8,10 @@ import pytest
 
 from bottlerocket_ecs_updater.core.model.event import RunFinished, RunStarted
 from bottlerocket_ecs_updater.core.model.ids import RunId
+from bottlerocket_ecs_updater.core.model.outcome import RunOutcome
 from bottlerocket_ecs_updater.engine.store import audit
-from bottlerocket_ecs_updater.engine.store.audit import Act, acts_of, acts_prefix, note_act
+from bottlerocket_ecs_updater.engine.store.audit import acts_of, acts_prefix, note_act
+from bottlerocket_ecs_updater.engine.store.audit_entry import AuditEntry
 from bottlerocket_ecs_updater.engine.store.memory_store import MemoryStore
 from bottlerocket_ecs_updater.errors import Denied
 from bottlerocket_ecs_updater.report.outputs.archive import Archive, refresh_index_page
@@ -20,9 +22,9 @@ NOW = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 HOSTILE = "<script>alert(1)</script>\x1b[31m"
 
 
-def act(hours: float = 0, **others: str) -> Act:
+def act(hours: float = 0, **others: str) -> AuditEntry:
     said = {"who": "ann", "verb": "release", "about": "i-1", "why": "the disk was full", "done": "set i-1 ACTIVE"}
-    return Act(NOW + timedelta(hours=hours), **(said | others))
+    return AuditEntry(NOW + timedelta(hours=hours), **(said | others))
 
 
 def live(store: MemoryStore, complaints: list[str]) -> str:
@@ -30,7 +32,7 @@ def live(store: MemoryStore, complaints: list[str]) -> str:
     run = RunId("20260105-0900-aaaa")
     archive = Archive(store, "web", run, complaints.append)
     archive.record(RunStarted(NOW, run, "web", "1"))
-    archive.record(RunFinished(NOW + timedelta(hours=1), run, "ok", 0, {}, timedelta(hours=1), "", {}, {}))
+    archive.record(RunFinished(NOW + timedelta(hours=1), run, RunOutcome.OK, 0, {}, timedelta(hours=1), "", {}, {}))
     return text_at(store, f"runs/web/{run}/report.html")
 
 

@@ -24,7 +24,7 @@ from bottlerocket_ecs_updater.core.model.event import (
     Returned,
 )
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
-from bottlerocket_ecs_updater.core.model.outcome import Outcome, Quarantined, Updated, UpToDate, count
+from bottlerocket_ecs_updater.core.model.outcome import Outcome, Quarantined, RunOutcome, Updated, UpToDate, count
 from bottlerocket_ecs_updater.core.model.phase import Phase
 from bottlerocket_ecs_updater.core.model.reasons import Failed, Hold, Passing, Reason, passing
 from bottlerocket_ecs_updater.core.rules.checkpoints import DAY
@@ -165,12 +165,12 @@ def summaries_are_whole(played: Played) -> Broken:
 def _exit_code(ending: Ending) -> int:
     finished = ending.finished
     assert finished is not None
-    if finished.outcome in ("error", "halted"):
-        return {"error": 1, "halted": 4}[finished.outcome]
-    if (finished.outcome == "stuck" and not _took_any(ending)) or finished.why.startswith("tasks of "):
+    if finished.outcome in (RunOutcome.ERROR, RunOutcome.HALTED):
+        return {RunOutcome.ERROR: 1, RunOutcome.HALTED: 4}[finished.outcome]
+    if (finished.outcome is RunOutcome.STUCK and not _took_any(ending)) or finished.why.startswith("tasks of "):
         return 3
     bad = [one for one in finished.outcomes.values() if isinstance(one, Failed | Quarantined)]
-    if not bad and finished.outcome == "interrupted":
+    if not bad and finished.outcome is RunOutcome.INTERRUPTED:
         return finished.exit_code  # what it leaves is no outcome: `an_interrupted_run_says_what_it_leaves` tells
     left = ending.left_out or any(_reason_of(ending, id_) in _LEFT for id_ in finished.outcomes)
     return 3 if bad or left else 0
@@ -184,7 +184,7 @@ def what_begins_nothing_is_no_plain_success(played: Played) -> Broken:
     """A run that took no host, of which none is up to date, for reasons that do not pass by themselves, says so."""
     for ending in played.endings:
         finished = ending.finished
-        if finished is None or finished.exit_code != 0 or finished.outcome != "ok" or _took_any(ending):
+        if finished is None or finished.exit_code != 0 or finished.outcome is not RunOutcome.OK or _took_any(ending):
             continue
         holds = [one for one in finished.outcomes.values() if isinstance(one, Hold)]
         counted = [one for one in holds if passing(one.reason) is not Passing.CHOSEN]
@@ -200,7 +200,7 @@ def an_interrupted_run_says_what_it_leaves(played: Played) -> Broken:
     if forgotten or story.rivals_have_own_stores:
         return
     for ending in played.endings:
-        interrupted = ending.finished is not None and ending.finished.outcome == "interrupted"
+        interrupted = ending.finished is not None and ending.finished.outcome is RunOutcome.INTERRUPTED
         if interrupted and ending.exit_code == 0 and ending.left_out and not _another_acted_meanwhile(played, ending):
             yield f"{ending.run} was interrupted, exits with 0, and leaves {', '.join(ending.left_out)} out of service"
 

@@ -33,6 +33,7 @@ from bottlerocket_ecs_updater.core.model.event import (
     RunStopping,
 )
 from bottlerocket_ecs_updater.core.model.ids import OwnTask, RunId, TaskArn
+from bottlerocket_ecs_updater.core.model.outcome import RunOutcome
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.rules.policy import OwnHost, Policy
@@ -180,7 +181,7 @@ class Ending:
         if self.finished is None or told_to_stop:
             return False
         # What is denied is denied for ever: that is an end, too.
-        return self.finished.outcome != "error" or "ssm:SendCommand" in self.finished.why
+        return self.finished.outcome is not RunOutcome.ERROR or "ssm:SendCommand" in self.finished.why
 
     @property
     def never_acted(self) -> bool:

@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from bottlerocket_ecs_updater.aws.transport.trimming import CAPABILITIES, is_capability
 from bottlerocket_ecs_updater.core.capacity.host_room import ZONE_ATTRIBUTE
 from bottlerocket_ecs_updater.core.model.capacity_provider import LaunchType
-from bottlerocket_ecs_updater.core.model.container_instance import NAMELESS, Registration, Status
+from bottlerocket_ecs_updater.core.model.container_instance import (
+    NAMELESS,
+    HealthStatus,
+    InstanceHealth,
+    Registration,
+    Status,
+)
 from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, InstanceId, ServiceArn, Zone
 from bottlerocket_ecs_updater.core.model.resources import DeploymentLimits, Port, RemainingResources
 from bottlerocket_ecs_updater.core.model.services import Service
@@ -81,17 +87,31 @@ def registration(shape: ContainerInstanceTypeDef, at: datetime) -> Registration:
         registered=_once(_resources(shape.get("registeredResources") or ())),
         capabilities=_once(_capabilities(shape.get("attributes") or ())),
         agent_version=intern((shape.get("versionInfo") or {}).get("agentVersion", "")),
-        impaired=_impaired(shape.get("healthStatus") or {}),
+        health=instance_health(shape.get("healthStatus") or {}),
     )
 
 
-def _impaired(shape: ContainerInstanceHealthStatusTypeDef) -> str:
-    """What ECS health checks report as impaired; empty if they report OK or have not reported yet."""
-    if shape.get("overallStatus") != "IMPAIRED":
-        return ""
-    wrong = [one for one in shape.get("details") or () if one.get("status") == "IMPAIRED"]
-    said = (" ".join(filter(None, (one.get("type"), one.get("statusReason")))) for one in wrong)
-    return "; ".join(said) or "ECS does not say why"
+_SEVEREST = (
+    HealthStatus.IMPAIRED,
+    HealthStatus.INSUFFICIENT_DATA,
+    HealthStatus.INITIALIZING,
+    HealthStatus.OK,
+)
+"""The overall status is the most severe of all checks, in this order. Source: as for `HealthStatus`."""
+
+
+def instance_health(shape: ContainerInstanceHealthStatusTypeDef) -> InstanceHealth | None:
+    """The result of ECS health checks; None if ECS reports none, or one that this version does not know."""
+    checks = shape.get("details") or ()
+    said = {shape.get("overallStatus")} if shape.get("overallStatus") else {one.get("status") for one in checks}
+    status = next((one for one in _SEVEREST if one.value in said), None)
+    if status is None:
+        return None
+    concerned = [one for one in checks if one.get("status") == status.value]
+    words = "; ".join(" ".join(filter(None, (one.get("type"), one.get("statusReason")))) for one in concerned)
+    updated = [moment(at) for one in checks if (at := one.get("lastUpdated")) is not None]
+    why = "" if status is HealthStatus.OK else words or "ECS does not say why"
+    return InstanceHealth(status, why, min(updated, default=None))
 
 
 def _attributes(shapes: Iterable[AttributeTypeDef]) -> dict[str, str]:

@@ -11,7 +11,8 @@ from bottlerocket_ecs_updater.aws.transport.session import Clients
 from bottlerocket_ecs_updater.cli.settings import parameters as kinds
 from bottlerocket_ecs_updater.cli.whoever import whoever
 from bottlerocket_ecs_updater.cli.wiring import Wired
-from bottlerocket_ecs_updater.engine.store.audit import Act, note_act
+from bottlerocket_ecs_updater.engine.store.audit import note_act
+from bottlerocket_ecs_updater.engine.store.audit_entry import AuditEntry
 from bottlerocket_ecs_updater.errors import UpdaterError
 from bottlerocket_ecs_updater.report.outputs.archive import refresh_index_page
 
@@ -51,7 +52,7 @@ def record(wired: Wired, verb: str, about: str, why: str, done: str, who: str = 
     """
     if wired.store is None:
         return
-    act = Act(wired.clock.now(), who or caller(wired), verb, about, why, done)
+    act = AuditEntry(wired.clock.now(), who or caller(wired), verb, about, why, done)
     try:
         note_act(wired.store, wired.state, act)
         refresh_index_page(wired.store, wired.state)

@@ -20,8 +20,9 @@ from bottlerocket_ecs_updater.cli.whoever import whoever
 from bottlerocket_ecs_updater.cli.wiring import WiredStore, wire_store
 from bottlerocket_ecs_updater.core.model.shared import Act
 from bottlerocket_ecs_updater.core.model.version import Version
+from bottlerocket_ecs_updater.engine.store.audit_entry import AuditEntry
 from bottlerocket_ecs_updater.engine.store.read_json import Unreadable
-from bottlerocket_ecs_updater.engine.store.shared_state import Acts, Done, change_acts, with_history
+from bottlerocket_ecs_updater.engine.store.shared_state import Acts, change_acts, with_history
 from bottlerocket_ecs_updater.errors import UpdaterError, UsageError
 
 VersionWord = Annotated[str, Parameter(help="A version of Bottlerocket, such as 1.26.1.", metavar="VERSION")]
@@ -70,12 +71,13 @@ def version_of(word: str) -> Version:
 def act(
     settings: ActSettings,
     verb: str,
-    about: str,
+    version: Version,
+    result: str,
     step: Callable[[Acts, Act], Acts],
     said: Callable[[Act], str],
     there: Callable[[Acts], Act | None] = lambda _: None,
 ) -> int:
-    """Take the action, record who took it, and print what follows and what it replaces.
+    """Take the action, record who took it with its `result`, and print what follows and what it replaces.
 
     Raises UpdaterError if the recorded actions cannot be read.
     """
@@ -85,13 +87,14 @@ def act(
         wired.clock.now(),
         settings.why,
     )
-    done = Done(made.at, made.who, verb, about, made.why)
     before: list[Acts] = []
 
     def change(acts: Acts) -> Acts:
         before[:] = [acts]
         after = step(acts, made)
-        return after if after == acts else with_history(after, done)
+        instead = f", in place of an earlier one {replaced}" if (replaced := there(acts)) else ""
+        entry = AuditEntry(made.at, made.who, verb, str(version), made.why, f"{result}{instead}")
+        return after if after == acts else with_history(after, entry)
 
     try:
         after = change_acts(wired.store, change)

@@ -26,7 +26,9 @@ def remember(known: RunState, ledger: LedgerKeeping) -> None:
     known.backoffs = state.backoffs
     known.attributes_survive = state.attributes_survive
     for id_, record in state.claims.items():
-        known.learn(replace(known.instance(id_), claim=record.claim, claimed_arn=record.arn))
+        instance = known.instance(id_)
+        progress = replace(instance.progress, health_before=record.health_before)
+        known.learn(replace(instance, claim=record.claim, claimed_arn=record.arn, progress=progress))
         known.arns[record.arn] = id_
     known.suspects = state.suspects
     known.past = state.past

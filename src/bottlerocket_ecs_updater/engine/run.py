@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -32,10 +32,10 @@ from bottlerocket_ecs_updater.core.model.event import (
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, OwnTask, RunId
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.location import Location
-from bottlerocket_ecs_updater.core.model.outcome import Outcome, count
+from bottlerocket_ecs_updater.core.model.outcome import Outcome, Quarantined, RunOutcome, count
 from bottlerocket_ecs_updater.core.model.phase import IN_PROGRESS, Phase, phase_of
 from bottlerocket_ecs_updater.core.model.published import Published
-from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
+from bottlerocket_ecs_updater.core.model.reasons import Failed, Hold, Reason, hold
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.model.shared import LastRun
 from bottlerocket_ecs_updater.core.model.time_text import duration_text, has_passed
@@ -255,7 +255,7 @@ class Run:
         store, place, known = self._ports.store, self._ports.place, self._known
         if store is None or place is None:
             return
-        last = LastRun(self._run, finished.outcome, finished.exit_code, finished.at, finished.why)
+        last = LastRun(self._run, finished.outcome.value, finished.exit_code, finished.at, finished.why)
         try:
             now, before = publish(store, Seen(place, known.fleet(), finished.outcomes, last), self._policy)
         except (UpdaterError, LeaseLost, Interrupted) as problem:
@@ -518,32 +518,35 @@ class Run:
     def _finish(self, why: str, *, error: bool, in_haste: bool = False) -> RunFinished:
         known = self._known
         outcomes = self._outcomes()
-        counts = count(outcomes)
-        name, exit_code = self._run_outcome(counts, error=error, in_haste=in_haste)
+        ended, exit_code = self._run_outcome(outcomes.values(), error=error, in_haste=in_haste)
         if not why and known.halt is not None:
             why = known.halt.why
-        if not why and name in ("stuck", "failures"):
+        if not why and ended in (RunOutcome.STUCK, RunOutcome.FAILURES):
             why = self._why_stuck
         now = self._ports.clock.now()
         took = now - known.started_at
         why = why or known.stopping
         calls, throttles = (dict(self._calls), self._calls.throttled) if self._calls is not None else ({}, 0)
-        return RunFinished(now, self._run, name, exit_code, counts, took, why, outcomes, calls, throttles, known.proven)
+        counts = count(outcomes)
+        return RunFinished(
+            now, self._run, ended, exit_code, counts, took, why, outcomes, calls, throttles, known.proven
+        )
 
-    def _run_outcome(self, counts: Mapping[str, int], *, error: bool, in_haste: bool) -> tuple[str, int]:
+    def _run_outcome(self, outcomes: Iterable[Outcome], *, error: bool, in_haste: bool) -> tuple[RunOutcome, int]:
         """How the run ended, and its exit code."""
         if error:
-            return ("interrupted" if in_haste else "error"), 1
+            return (RunOutcome.INTERRUPTED if in_haste else RunOutcome.ERROR), 1
         if self._known.halt is not None:
-            return "halted", 4
+            return RunOutcome.HALTED, 4
         fleet = self._known.fleet()
-        bad = counts["failed"] or counts["quarantined"] or in_quarantine(fleet) or left_out(Pass(fleet, self._policy))
+        failed = any(isinstance(outcome, Failed | Quarantined) for outcome in outcomes)
+        bad = failed or in_quarantine(fleet) or left_out(Pass(fleet, self._policy))
         if self._known.stopping:
             # It was stopped, but the exit code still shows earlier failures.
-            return "interrupted", 3 if bad else 0
+            return RunOutcome.INTERRUPTED, 3 if bad else 0
         if bad or self._failed_drains:
-            return "failures", 3
-        return ("stuck", 3) if self._stuck_on is not None else ("ok", 0)
+            return RunOutcome.FAILURES, 3
+        return (RunOutcome.STUCK, 3) if self._stuck_on is not None else (RunOutcome.OK, 0)
 
     def _outcome(self, instance: Instance) -> Outcome:
         if instance.progress.outcome is not None:

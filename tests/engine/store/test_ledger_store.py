@@ -439,7 +439,7 @@ def test_a_full_ledger_is_read_as_it_was_written() -> None:
 
 def test_a_claim_is_written_in_the_words_of_the_attribute() -> None:
     written = json.loads(write_ledger(FULL, {}))
-    assert written["claims"][ONE] == {"arn": ARN, "claim": CLAIM.encode()}
+    assert written["claims"][ONE] == {"arn": ARN, "claim": CLAIM.encode(), "health_before": None}
 
 
 def test_what_a_newer_updater_wrote_beside_is_kept() -> None:

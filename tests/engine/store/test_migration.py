@@ -16,7 +16,7 @@ from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.model.event import CommandSent, Event
 from bottlerocket_ecs_updater.core.model.ids import BootId, ContainerInstanceArn, InstanceId, RunId
 from bottlerocket_ecs_updater.core.model.location import Location
-from bottlerocket_ecs_updater.core.model.outcome import Backoff
+from bottlerocket_ecs_updater.core.model.outcome import Backoff, RunOutcome
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.state.ledger import Ledger, OpenClaim, with_backoff, with_claim, without_claim
@@ -405,7 +405,7 @@ def test_a_ledger_with_claims_of_another_cluster_is_not_taken_for_ours_and_stays
     older_version_dies(west, store)
     before = data_of(store, ledger_key("demo"))
     finished = Updater(east, name="east-1", ledger=KeptLedger(store, "demo", RunId("east-1"))).run()
-    assert (finished.outcome, finished.exit_code) == ("error", 1)
+    assert (finished.outcome, finished.exit_code) == (RunOutcome.ERROR, 1)
     assert west.names.account in finished.why
     assert east.names.account in finished.why
     assert data_of(store, ledger_key("demo")) == before

@@ -22,6 +22,7 @@ from bottlerocket_ecs_updater.core.model.event import (
     RunHalted,
 )
 from bottlerocket_ecs_updater.core.model.ids import RunId
+from bottlerocket_ecs_updater.core.model.outcome import RunOutcome
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.engine.run import Stop
 from bottlerocket_ecs_updater.engine.store.ledger_store import FLUSH_TRIES, KeptLedger
@@ -112,7 +113,7 @@ def test_an_outage_that_outlasts_a_drain_ends_the_run_with_an_error_that_says_so
     played = told(StoreOutage(at=timedelta(seconds=200), lasts=60 * MINUTE), policy=policy)
     finished = played.last.finished
     assert finished is not None
-    assert (finished.outcome, finished.exit_code) == ("error", 1)
+    assert (finished.outcome, finished.exit_code) == (RunOutcome.ERROR, 1)
     assert "could not be renewed" in finished.why
     assert "5m" in finished.why
     assert played.last.ended - played.last.began < 15 * MINUTE
@@ -179,7 +180,7 @@ def claims(store: MemoryStore) -> set[ClaimPhase]:
 
 def test_what_was_returned_while_the_store_was_down_is_in_no_ledger_when_the_run_ends() -> None:
     _, store, tape, finished = run_through_outage(1, 10 * MINUTE)
-    assert (finished.outcome, finished.counts["updated"]) == ("ok", 1)
+    assert (finished.outcome, finished.counts["updated"]) == (RunOutcome.OK, 1)
     assert finished.at - tape.of(Returned)[0].at > 10 * MINUTE
     assert claims(store) == set()
 
@@ -188,14 +189,14 @@ def test_services_that_nobody_could_look_at_are_not_called_unsteady() -> None:
     """A store that is down for longer than services may take to settle halts no run."""
     world, store, tape, finished = run_through_outage(2, 15 * MINUTE)
     assert tape.of(RunHalted) == []
-    assert (finished.outcome, finished.counts["updated"]) == ("ok", 2)
+    assert (finished.outcome, finished.counts["updated"]) == (RunOutcome.OK, 2)
     assert set(world.findings().versions.values()) == {NEW}
     assert claims(store) == set()
 
 
 def test_a_store_that_never_comes_back_ends_the_run_with_its_error() -> None:
     world, _, tape, finished = run_through_outage(2, timedelta(days=1))
-    assert (finished.outcome, finished.exit_code, finished.why) == ("error", 1, "503 ServiceUnavailable")
+    assert (finished.outcome, finished.exit_code, finished.why) == (RunOutcome.ERROR, 1, "503 ServiceUnavailable")
     assert tape.of(RunHalted) == []
     assert finished.at - tape.of(Returned)[0].at < 40 * MINUTE
     assert world.findings().stranded == ()
@@ -210,7 +211,7 @@ def test_a_run_that_ends_with_an_error_tries_once_more_to_say_what_it_returned()
 
     ledger = KeptLedger(store, "demo", RunId("run-0"))
     finished = Updater(world, ledger=ledger, tape=DownAtReturn(refuse)).run()
-    assert (finished.outcome, store.refuses) == ("error", 0)
+    assert (finished.outcome, store.refuses) == (RunOutcome.ERROR, 0)
     assert "ecs:DescribeServices" in finished.why
     assert claims(store) == set()
 

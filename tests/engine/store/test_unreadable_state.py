@@ -10,6 +10,7 @@ from tests.support.simulated import NEW, OLD, Tape, Updater, row
 
 from bottlerocket_ecs_updater.core.model.event import Drained, Event, StateUnreadable
 from bottlerocket_ecs_updater.core.model.ids import RunId
+from bottlerocket_ecs_updater.core.model.outcome import RunOutcome
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.rules.policy import Policy
@@ -85,7 +86,7 @@ def test_a_pause_that_cannot_be_read_pauses_and_what_is_in_hand_is_finished(name
     store = left_drained(world)
     store.put(pause_key("demo"), GARBAGE[name], None)
     finished = updater(world, store).run()
-    assert (finished.outcome, finished.exit_code) == ("ok", 0)
+    assert (finished.outcome, finished.exit_code) == (RunOutcome.OK, 0)
     assert world.findings().stranded == ()
     (held,) = [one for one in finished.outcomes.values() if isinstance(one, Hold)]
     assert held.reason is Reason.PAUSED

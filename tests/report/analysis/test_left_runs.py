@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from bottlerocket_ecs_updater.core.model.event import LeaseRefused, RunFinished
 from bottlerocket_ecs_updater.core.model.ids import RunId
+from bottlerocket_ecs_updater.core.model.outcome import RunOutcome
 from bottlerocket_ecs_updater.report.analysis.run_report import run_report
 from bottlerocket_ecs_updater.report.outputs.index import entry_of, history_text
 from bottlerocket_ecs_updater.report.outputs.summary_text import headline
@@ -14,7 +15,9 @@ END = datetime(2026, 1, 5, 9, 1, tzinfo=UTC)
 RUN = RunId("20260105-0900-aaaa")
 LEFT = [
     LeaseRefused(END, "task/7", None),
-    RunFinished(END, RUN, "left", 0, {}, timedelta(minutes=1), "another run acts on this cluster: task/7", {}, {}),
+    RunFinished(
+        END, RUN, RunOutcome.LEFT, 0, {}, timedelta(minutes=1), "another run acts on this cluster: task/7", {}, {}
+    ),
 ]
 
 

@@ -39,7 +39,7 @@ from bottlerocket_ecs_updater.core.model.event import (
 )
 from bottlerocket_ecs_updater.core.model.host_report import HostReport, UpdateState
 from bottlerocket_ecs_updater.core.model.ids import BootId, InstanceId
-from bottlerocket_ecs_updater.core.model.outcome import Outcome, OutcomeKind, Quarantined, Updated, UpToDate
+from bottlerocket_ecs_updater.core.model.outcome import Outcome, OutcomeKind, Quarantined, RunOutcome, Updated, UpToDate
 from bottlerocket_ecs_updater.core.model.phase import Phase
 from bottlerocket_ecs_updater.core.model.reasons import Failure, Hold, Reason, failed, hold
 from bottlerocket_ecs_updater.report.analysis.run_report import Ending, run_report
@@ -49,7 +49,9 @@ from bottlerocket_ecs_updater.report.outputs.archive import render
 ONE = name(1)
 
 
-def run_of(outcomes: dict[InstanceId, Outcome], outcome: str = "ok", code: int = 0, why: str = "") -> list[Event]:
+def run_of(
+    outcomes: dict[InstanceId, Outcome], outcome: RunOutcome = RunOutcome.OK, code: int = 0, why: str = ""
+) -> list[Event]:
     return [*told(outcomes), finished(outcomes, outcome, code, why)]
 
 
@@ -72,22 +74,24 @@ def run_of(outcomes: dict[InstanceId, Outcome], outcome: str = "ok", code: int =
         ),
         (LARGE_RUN, Ending.FAILURES, "5 instances failed; 40 of 500 instances updated to 1.21.0"),
         (
-            run_of({ONE: Updated(OLD, NEW)}, "interrupted", 0, "SIGTERM was received"),
+            run_of({ONE: Updated(OLD, NEW)}, RunOutcome.INTERRUPTED, 0, "SIGTERM was received"),
             Ending.STOPPED,
             "Stopped by SIGTERM after 24m9s: 1 of 1 instance updated to 1.21.0",
         ),
         (
-            run_of({ONE: hold(Reason.IN_PROGRESS, phase="draining")}, "interrupted", 3, "SIGTERM was received"),
+            run_of(
+                {ONE: hold(Reason.IN_PROGRESS, phase="draining")}, RunOutcome.INTERRUPTED, 3, "SIGTERM was received"
+            ),
             Ending.CUT_SHORT,
             "Stopped by SIGTERM after 24m9s in the middle of an update: 0 of 1 instance updated",
         ),
         (
-            run_of({ONE: failed(Failure.APPLY_FAILED, detail="full")}, "interrupted", 3, "SIGINT: Ctrl-C"),
+            run_of({ONE: failed(Failure.APPLY_FAILED, detail="full")}, RunOutcome.INTERRUPTED, 3, "SIGINT: Ctrl-C"),
             Ending.STOPPED_AFTER_FAILURES,
             "Stopped by SIGINT after 24m9s: 0 of 1 instance updated; 1 instance failed",
         ),
         (
-            run_of({ONE: Updated(OLD, NEW)}, "error", 1, "no permission"),
+            run_of({ONE: Updated(OLD, NEW)}, RunOutcome.ERROR, 1, "no permission"),
             Ending.ERROR,
             "The run could not continue: 1 of 1 instance updated to 1.21.0",
         ),
@@ -99,7 +103,7 @@ def run_of(outcomes: dict[InstanceId, Outcome], outcome: str = "ok", code: int =
         (
             [
                 LeaseRefused(START, "task/7", None),
-                RunFinished(START, RUN, "left", 0, {}, timedelta(), "another run", {}, {}),
+                RunFinished(START, RUN, RunOutcome.LEFT, 0, {}, timedelta(), "another run", {}, {}),
             ],
             Ending.LEFT,
             "Exited at once: another run holds the lease (task/7)",
@@ -235,7 +239,7 @@ def test_many_sentences_of_one_reason_are_one_group_with_an_example() -> None:
 
 
 def test_a_run_that_could_not_say_its_cluster_is_told_it() -> None:
-    finished_only = RunFinished(START, RUN, "left", 0, {}, timedelta(), "", {}, {})
+    finished_only = RunFinished(START, RUN, RunOutcome.LEFT, 0, {}, timedelta(), "", {}, {})
     assert run_report([finished_only], cluster="web").summary.cluster == "web"
 
 

@@ -26,9 +26,9 @@ from tests.report.strategies import ANY_EVENT, OUTCOMES
 
 from bottlerocket_ecs_updater.core.model.event import Event, InstanceFailed
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
-from bottlerocket_ecs_updater.core.model.outcome import Outcome, OutcomeKind
+from bottlerocket_ecs_updater.core.model.outcome import Outcome, OutcomeKind, RunOutcome
 from bottlerocket_ecs_updater.core.model.reasons import Failure, Reason, failed, hold
-from bottlerocket_ecs_updater.report.analysis.summary import UNFINISHED, Summary, rows_of, summarize
+from bottlerocket_ecs_updater.report.analysis.summary import Summary, rows_of, summarize
 from bottlerocket_ecs_updater.report.outputs.summary_text import WIDTH_MAX, last_line, summary_text
 from bottlerocket_ecs_updater.report.words.colours import Paint
 
@@ -79,7 +79,7 @@ def test_every_instance_is_counted_once(outcomes: dict[InstanceId, Outcome]) -> 
 
 def test_a_run_that_died_is_summed_up_from_what_it_said_last() -> None:
     summary = summarize(told(HALTED))
-    assert summary.outcome == UNFINISHED
+    assert summary.outcome == RunOutcome.UNFINISHED
     assert summary.exit_code is None
     assert summary.took == timedelta(minutes=6) + timedelta(minutes=2)
     # Of those up to date nothing was said.
@@ -97,7 +97,7 @@ def test_what_was_said_last_of_an_instance_counts() -> None:
 
 def test_no_events_at_all_are_a_run_that_never_was() -> None:
     summary = summarize([])
-    assert summary == Summary("", "", "", UNFINISHED, None, "", None, None, timedelta(), (), {})
+    assert summary == Summary("", "", "", RunOutcome.UNFINISHED, None, "", None, None, timedelta(), (), {})
     assert summary_text(summary)
 
 

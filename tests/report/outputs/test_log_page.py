@@ -21,7 +21,7 @@ from tests.support.simulated import Updater
 
 from bottlerocket_ecs_updater.core.model import event as e
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, RunId
-from bottlerocket_ecs_updater.core.model.outcome import Outcome, kind_of
+from bottlerocket_ecs_updater.core.model.outcome import Outcome, OutcomeKind, RunOutcome, kind_of
 from bottlerocket_ecs_updater.core.model.reasons import Failure, failed
 from bottlerocket_ecs_updater.core.rules.policy import Limit, Policy
 from bottlerocket_ecs_updater.report.outputs.log import JsonLog
@@ -70,7 +70,7 @@ def runs() -> dict[RunId, tuple[e.Event, ...]]:
         told[run] = (e.LeaseTaken(began, 1, ""), *before, replace(end, throttles=7) if run == FIRST else end)
         world.clock.sleep(began + timedelta(days=1) - world.clock.now())
     now = world.clock.now()
-    end = e.RunFinished(now, LEFT, "left", 0, {}, timedelta(), "another run acts", {}, {})
+    end = e.RunFinished(now, LEFT, RunOutcome.LEFT, 0, {}, timedelta(), "another run acts", {}, {})
     told[LEFT] = (e.LeaseRefused(now, HOLDER, now - timedelta(minutes=5)), end)
     late = now + timedelta(days=1) - events_of("clean")[0].at
     told[DEAD] = tuple(started_as(DEAD, [replace(event, at=event.at + late) for event in died("clean")]))
@@ -182,7 +182,7 @@ def test_every_instance_that_was_held_or_failed_says_why() -> None:
 
 def test_the_reasons_of_holds_are_those_of_the_last_run_that_ended() -> None:
     (last,) = [event for _, event in told(e.RunFinished, SECOND)]
-    held: list[Outcome] = [outcome for outcome in last.outcomes.values() if kind_of(outcome) == "held"]
+    held: list[Outcome] = [outcome for outcome in last.outcomes.values() if kind_of(outcome) is OutcomeKind.HELD]
     expected = Counter(getattr(outcome, "reason").code for outcome in held)  # noqa: B009 - told by its kind
     found = {row["Reason"]: row["instances"] for row in answer("How many instances were held back, for which reasons?")}
     assert expected

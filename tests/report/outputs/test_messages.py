@@ -18,7 +18,7 @@ from tests.report.strategies import ANY_EVENT
 
 from bottlerocket_ecs_updater.core.model.event import Event, InstanceFailed, InstanceQuarantined, RunHalted
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
-from bottlerocket_ecs_updater.core.model.outcome import Outcome, UpToDate
+from bottlerocket_ecs_updater.core.model.outcome import Outcome, RunOutcome, UpToDate
 from bottlerocket_ecs_updater.core.model.reasons import Failure, Reason, failed, hold
 from bottlerocket_ecs_updater.errors import Unreachable
 from bottlerocket_ecs_updater.report.analysis.suggested_commands import Reach
@@ -89,7 +89,7 @@ def test_a_run_in_which_nothing_happened_tells_nobody() -> None:
 
 
 def test_a_run_that_could_not_go_on_is_told_of_though_nothing_was_begun() -> None:
-    (message,) = told([STARTED, finished({}, "error", 1, "no permission for ecs:ListContainerInstances")])
+    (message,) = told([STARTED, finished({}, RunOutcome.ERROR, 1, "no permission for ecs:ListContainerInstances")])
     assert "no permission for ecs:ListContainerInstances" in message.text
     assert message.subject == "[demo] The run could not start: no permission for ecs:ListContainerInstances"
 
@@ -157,7 +157,7 @@ def test_five_thousand_instances_with_much_to_say_fit_in_one_event_and_one_mail(
     outcomes |= {name(number): hold(Reason.STANDALONE_TASK, task=letter * 24_000) for number in range(100)}
     queue, box = Queue(), Mailbox()
     halted = RunHalted(START, letter * 24_000)
-    tell([STARTED, halted, finished(outcomes, "halted", 4, letter * 24_000)], box, queue)
+    tell([STARTED, halted, finished(outcomes, RunOutcome.HALTED, 4, letter * 24_000)], box, queue)
     for batch in queue.batches:
         assert sum(len(json.dumps(dict(notice.facts)).encode()) for notice in batch) < 256_000
     for message in box.messages:

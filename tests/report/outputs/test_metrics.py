@@ -29,7 +29,7 @@ from bottlerocket_ecs_updater.core.model.event import (
     StandingPublished,
 )
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
-from bottlerocket_ecs_updater.core.model.outcome import Outcome
+from bottlerocket_ecs_updater.core.model.outcome import Outcome, RunOutcome
 from bottlerocket_ecs_updater.core.model.reasons import Reason, hold
 from bottlerocket_ecs_updater.report.outputs.metrics import CLUSTER, GAUGES_EVERY, METRICS, NAMESPACE, Metrics, emf
 
@@ -188,7 +188,7 @@ def test_quarantined_instances_are_counted_at_the_end() -> None:
 
 
 def test_a_run_that_left_for_another_tells_nothing() -> None:
-    assert told([RunFinished(START, SAMPLE_RUN, "left", 0, {}, timedelta(), "", {}, {})]) == []
+    assert told([RunFinished(START, SAMPLE_RUN, RunOutcome.LEFT, 0, {}, timedelta(), "", {}, {})]) == []
 
 
 def test_each_instance_is_one_value_of_a_duration() -> None:

@@ -20,7 +20,7 @@ from tests.report.strategies import ANY_EVENT
 
 from bottlerocket_ecs_updater.core.model.event import Claimed, Event, Returned, RunFinished
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, RunId
-from bottlerocket_ecs_updater.core.model.outcome import Quarantined
+from bottlerocket_ecs_updater.core.model.outcome import Quarantined, RunOutcome
 from bottlerocket_ecs_updater.core.model.reasons import Failure, failed
 from bottlerocket_ecs_updater.report.analysis.run_report import run_report
 from bottlerocket_ecs_updater.report.outputs.archive import FORMS, render
@@ -34,7 +34,7 @@ QUARANTINED_EARLIER: list[Event] = [
     RunFinished(
         at=datetime(2026, 3, 2, 13, tzinfo=UTC),
         run=RunId("r1"),
-        outcome="failures",
+        outcome=RunOutcome.FAILURES,
         exit_code=3,
         counts={"quarantined": 2},
         took=timedelta(hours=1),

@@ -25,7 +25,7 @@ from bottlerocket_ecs_updater.core.model.event import (
 )
 from bottlerocket_ecs_updater.core.model.host_report import HostReport, UpdateState
 from bottlerocket_ecs_updater.core.model.ids import BootId, InstanceId, RunId
-from bottlerocket_ecs_updater.core.model.outcome import Outcome, Quarantined, Updated
+from bottlerocket_ecs_updater.core.model.outcome import Outcome, Quarantined, RunOutcome, Updated
 from bottlerocket_ecs_updater.core.model.reasons import Failure, Reason, failed, hold
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.report.record.codec import EVENTS, Unreadable, decode, encode
@@ -111,7 +111,7 @@ def test_the_outcomes_of_a_run_say_what_became_of_each_instance() -> None:
         ONE: Updated(OLD, NEW),
         InstanceId("i-2"): Quarantined(failed(Failure.NOT_BACK, limit="20m", detail="silence")),
     }
-    finished = RunFinished(AT, RunId("r"), "failures", 3, {"updated": 1}, timedelta(hours=1), "", outcomes, {})
+    finished = RunFinished(AT, RunId("r"), RunOutcome.FAILURES, 3, {"updated": 1}, timedelta(hours=1), "", outcomes, {})
     assert json.loads(encode(finished))["outcomes"] == {
         "i-1": {"became": "updated", "source": "1.20.0", "target": "1.21.0"},
         "i-2": {

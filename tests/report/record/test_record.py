@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from bottlerocket_ecs_updater.core.model.event import Claimed, Drained, Event, RunFinished, RunStarted
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, RunId
+from bottlerocket_ecs_updater.core.model.outcome import RunOutcome
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.engine.ports import ABSENT, Conflict
 from bottlerocket_ecs_updater.engine.store.memory_store import MemoryStore
@@ -25,7 +26,7 @@ from bottlerocket_ecs_updater.report.record.record import (
 
 RUN = RunId("20260105-0900-3f9c")
 START = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
-FINISHED = RunFinished(START, RUN, "ok", 0, {}, timedelta(), "", {}, {})
+FINISHED = RunFinished(START, RUN, RunOutcome.OK, 0, {}, timedelta(), "", {}, {})
 
 
 class Flaky(MemoryStore):

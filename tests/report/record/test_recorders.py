@@ -9,6 +9,7 @@ import pytest
 
 from bottlerocket_ecs_updater.core.model.event import Event, OutputFailed, RunFinished, RunStopping
 from bottlerocket_ecs_updater.core.model.ids import RunId
+from bottlerocket_ecs_updater.core.model.outcome import RunOutcome
 from bottlerocket_ecs_updater.errors import Interrupted, LeaseLost
 from bottlerocket_ecs_updater.report.record.recorders import NAMES, Collected, Faults, SummaryLast, Tee
 
@@ -27,7 +28,7 @@ def test_the_log_has_the_first_word_of_what_happens_and_the_last_of_the_end() ->
     heard: list[str] = []
     told = SummaryLast(Noted("log", heard), Tee([Noted("metrics", heard), Noted("record", heard)]))
     told.record(RunStopping(NOW, "SIGTERM"))
-    told.record(RunFinished(NOW, RunId("r"), "ok", 0, {}, timedelta(), "", {}, {}))
+    told.record(RunFinished(NOW, RunId("r"), RunOutcome.OK, 0, {}, timedelta(), "", {}, {}))
     assert heard == [
         "log run.stopping",
         "metrics run.stopping",
@@ -48,7 +49,7 @@ class Broken:
         raise self._error
 
 
-STOPPING, END = RunStopping(NOW, "SIGTERM"), RunFinished(NOW, RunId("r"), "ok", 0, {}, timedelta(), "", {}, {})
+STOPPING, END = RunStopping(NOW, "SIGTERM"), RunFinished(NOW, RunId("r"), RunOutcome.OK, 0, {}, timedelta(), "", {}, {})
 FAULTS = [
     BrokenPipeError("the reader went away"),
     OSError(28, "No space left on device"),

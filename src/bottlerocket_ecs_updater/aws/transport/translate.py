@@ -134,7 +134,7 @@ def translated(operation: Operation, about: str) -> Iterator[None]:
     except ClientError as error:
         raise from_reply(error, operation, about) from error
     except ResponseParserError as error:
-        raise Unreachable(f"{operation.title}: the reply is not from AWS: {error}") from error
+        raise Unreachable(f"{operation.title}: the reply is not from AWS: {_first_line(error)}") from error
     except BotoCoreError as error:
         raise from_transport(error, operation) from error
     except (HTTPError, OSError) as error:
@@ -187,6 +187,11 @@ def from_transport(error: BotoCoreError, operation: Operation) -> UpdaterError:
             return UpdaterError(f"there are no AWS credentials to use: {error}")
         case _:
             return UpdaterError(line)
+
+
+def _first_line(error: Exception) -> str:
+    """botocore adds the body, and a hint to its own retries."""
+    return str(error).partition(" Further retries may succeed")[0].strip()
 
 
 def _denied(said: str, operation: Operation, about: str) -> Denied:

@@ -12,7 +12,8 @@ def block(version: VersionWord, /, *, settings: ActSettings) -> int:
     return act(
         settings,
         "block",
-        str(which),
+        which,
+        f"blocked {which} for all clusters of the state store",
         lambda acts, made: with_block(acts, which, made),
         lambda made: f"{which} is blocked {made}",
         lambda acts: acts.said.blocked.get(which),
@@ -25,7 +26,8 @@ def unblock(version: VersionWord, /, *, settings: ActSettings) -> int:
     return act(
         settings,
         "unblock",
-        str(which),
+        which,
+        f"unblocked {which} for all clusters of the state store",
         lambda acts, _: with_block(acts, which, None),
         lambda _: f"{which} is not blocked any more",
     )

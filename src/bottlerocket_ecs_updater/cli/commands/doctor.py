@@ -15,6 +15,7 @@ from cyclopts import Parameter
 
 from bottlerocket_ecs_updater import __version__
 from bottlerocket_ecs_updater.aws.checkup import AwsCheckup, ClusterFacts, Question
+from bottlerocket_ecs_updater.aws.transport.operation import Operation
 from bottlerocket_ecs_updater.cli.commands.plan import look
 from bottlerocket_ecs_updater.cli.outputs import colour_of
 from bottlerocket_ecs_updater.cli.settings import parameters as kinds
@@ -35,7 +36,16 @@ from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.planning import checkup
 from bottlerocket_ecs_updater.engine.clock import SystemClock
 from bottlerocket_ecs_updater.engine.store.trial import Unconditional, try_conditions
-from bottlerocket_ecs_updater.errors import Denied, Interrupted, LeaseLost, NotFound, UpdaterError, UsageError
+from bottlerocket_ecs_updater.errors import (
+    Denied,
+    Interrupted,
+    LeaseLost,
+    NotFound,
+    Throttled,
+    Unreachable,
+    UpdaterError,
+    UsageError,
+)
 from bottlerocket_ecs_updater.report.views.checkup import checkup_json, checkup_text
 from bottlerocket_ecs_updater.report.words.colours import Paint
 
@@ -108,6 +118,9 @@ def _examine(settings: DoctorSettings, run: RunSettings) -> Iterator[Finding]:
     yield from _of_the_cluster(asked, run)
 
 
+ROUTE = "Check the route to AWS (proxy, NAT gateway, VPC endpoints, security group, AWS_ENDPOINT_URL)"
+
+
 def _asked(check: str, about: str, ask: Callable[[], Iterator[Finding]], *, vital: bool) -> Iterator[Finding]:
     """The result of one check, or the error from AWS as a finding. `vital` marks what a run cannot do without."""
     grade = fail if vital else warn
@@ -123,8 +136,7 @@ def _asked(check: str, about: str, ask: Callable[[], Iterator[Finding]], *, vita
     except UsageError as error:
         yield fail(check, about, str(error), "Correct the setting")
     except UpdaterError as error:
-        remedy = "Check the route to AWS (NAT gateway, VPC endpoints, security group), and run `doctor` again"
-        yield grade(check, about, str(error), remedy)
+        yield grade(check, about, str(error), f"{ROUTE}, and run `doctor` again")
 
 
 def _identity(asked: AwsCheckup) -> Iterator[Finding]:
@@ -138,8 +150,10 @@ def _identity(asked: AwsCheckup) -> Iterator[Finding]:
     try:
         yield from list(ask())
     except UpdaterError as error:
-        remedy = "Sign in (aws sso login, AWS_PROFILE or a task role), and check the route to sts"
-        yield fail("credentials", "sts:GetCallerIdentity", str(error), remedy)
+        signed_in = isinstance(error, Throttled | Unreachable)
+        remedy = ROUTE if signed_in else "Sign in (aws sso login, AWS_PROFILE or a task role)"
+        about = Operation.GET_CALLER_IDENTITY.title
+        yield fail("credentials", about, str(error).removeprefix(f"{about}: "), f"{remedy}, and run `doctor` again")
 
 
 def _cluster(asked: AwsCheckup, name: str) -> tuple[ClusterFacts | None, list[Finding]]:

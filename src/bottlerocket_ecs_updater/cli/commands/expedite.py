@@ -31,7 +31,8 @@ def expedite(version: VersionWord, /, *, settings: ExpediteSettings) -> int:
     return act(
         settings.act,
         "expedite",
-        f"{which}, without {skips}",
+        which,
+        f"expedited {which}: it skips {skips}",
         lambda acts, made: with_expedite(
             acts,
             which,
@@ -48,7 +49,8 @@ def unexpedite(version: VersionWord, /, *, settings: ActSettings) -> int:
     return act(
         settings,
         "unexpedite",
-        str(which),
+        which,
+        f"took back the expedite of {which}",
         lambda acts, _: with_expedite(acts, which, None),
         lambda _: f"{which} is no longer expedited",
     )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 from cyclopts import Parameter
 
 from bottlerocket_ecs_updater.aws.clusters import TaskCallback, find_clusters
-from bottlerocket_ecs_updater.cli.acts import caller_of
+from bottlerocket_ecs_updater.cli.acts import Why, caller_of
 from bottlerocket_ecs_updater.cli.app import settings_of_all
 from bottlerocket_ecs_updater.cli.settings import parameters as kinds
 from bottlerocket_ecs_updater.cli.settings.parameters import Bucket
@@ -34,8 +34,8 @@ from bottlerocket_ecs_updater.core.planning.waves import (
     waves_json,
     waves_of,
 )
+from bottlerocket_ecs_updater.engine.store.audit_entry import AuditEntry
 from bottlerocket_ecs_updater.engine.store.shared_state import (
-    Done,
     change_acts,
     forget_standing,
     look_for_acts,
@@ -78,6 +78,7 @@ class FleetSettings:
     ] = None
     config: ConfigFile = None
     form: Annotated[Literal["text", "json"], kinds.choice("Form.", "text", "json", name="--format")] = "text"
+    why: Why = ""
 
 
 NO_SETTINGS = FleetSettings()
@@ -88,7 +89,7 @@ def fleet(
         Literal["status", "plan", "page", "forget", "waves"],
         Parameter(help="status, plan, page (write fleet/index.html anew), forget (a cluster that is gone), or waves."),
     ],
-    about: Annotated[str, Parameter(help="For forget: ACCOUNT/REGION/NAME.", metavar="CLUSTER")] = "",
+    cluster: Annotated[str, Parameter(help="For forget: ACCOUNT/REGION/NAME.", show_default=False)] = "",
     /,
     *,
     settings: FleetSettings = NO_SETTINGS,
@@ -108,7 +109,7 @@ def fleet(
             shown = refresh(wired.store, wired.clock.now())
             sys.stdout.write(f"{shown.headline}.\nWritten: {settings.state}/{PAGE_KEY}\n")
         case "forget":
-            _forget(settings, about)
+            _forget(settings, cluster)
         case "waves":
             _answer(settings)
     return 0
@@ -172,11 +173,14 @@ def _forget(settings: FleetSettings, about: str) -> None:
         raise UsageError(f"write the cluster to forget as ACCOUNT/REGION/NAME, not {about[:80]!r}")
     wired, place = _store(settings), Location(*parts)
     made = Act(
-        caller_of(wired.clients, wired.api) if isinstance(settings.state, Bucket) else whoever(), wired.clock.now()
+        caller_of(wired.clients, wired.api) if isinstance(settings.state, Bucket) else whoever(),
+        wired.clock.now(),
+        settings.why,
     )
     there = forget_standing(wired.store, place)
-    done = Done(made.at, made.who, "forget", about)
-    change_acts(wired.store, lambda acts: with_history(with_forgotten(acts, place, made), done))
+    done = "removed its standing: no cluster waits for it"
+    entry = AuditEntry(made.at, made.who, "fleet forget", about, made.why, done)
+    change_acts(wired.store, lambda acts: with_history(with_forgotten(acts, place, made), entry))
     refresh(wired.store, wired.clock.now())
     said = "is forgotten" if there else "had no standing; no cluster waits for it"
     sys.stdout.write(f"{about} {said}. Its next run adds it again.\n")

@@ -38,7 +38,8 @@ def promote(version: VersionWord, /, *, settings: PromoteSettings) -> int:
     return act(
         settings.act,
         "promote",
-        f"{which} to {where}",
+        which,
+        f"promoted {which} to {where}",
         lambda acts, made: with_promotion(acts, which, Promotion(made.who, made.at, made.why, settings.to)),
         lambda made: f"{which} is promoted to {where} {made}",
         lambda acts: acts.said.promoted.get(which),
@@ -51,7 +52,8 @@ def unpromote(version: VersionWord, /, *, settings: ActSettings) -> int:
     return act(
         settings,
         "unpromote",
-        str(which),
+        which,
+        f"took back the promotion of {which}",
         lambda acts, _: with_promotion(acts, which, None),
         lambda _: f"{which} is no longer promoted",
     )

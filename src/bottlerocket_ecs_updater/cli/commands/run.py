@@ -16,7 +16,7 @@ from bottlerocket_ecs_updater.cli.settings.settings import RunSettings
 from bottlerocket_ecs_updater.cli.signals import RELEASE_GRACE_SECONDS, handle_signals, time_limit
 from bottlerocket_ecs_updater.cli.wiring import Wired, wire
 from bottlerocket_ecs_updater.core.model.event import LeaseRefused, LeaseTaken, LookPostponed, RunFinished, WaitBegan
-from bottlerocket_ecs_updater.core.model.outcome import count
+from bottlerocket_ecs_updater.core.model.outcome import RunOutcome, count
 from bottlerocket_ecs_updater.core.model.time_text import has_passed
 from bottlerocket_ecs_updater.engine.lease.store_lease import HeldBy, Taken, lease_guard
 from bottlerocket_ecs_updater.engine.ports import Recorder
@@ -79,7 +79,7 @@ def _wired(settings: RunSettings, interrupted: threading.Event) -> Wired:
                 if bare.clock.sleep(wait):
                     continue
             code = 2 if isinstance(error, UsageError) else 1
-            outcome = "interrupted" if isinstance(error, Interrupted) else "error"
+            outcome = RunOutcome.INTERRUPTED if isinstance(error, Interrupted) else RunOutcome.ERROR
             outputs.recorder.record(_never_began(bare, began, outcome, code, str(error)))
             outputs.close()
             raise
@@ -100,14 +100,16 @@ def _with_right(settings: RunSettings, wired: Wired, outputs: Outputs, stop: Sto
     try:
         answer = _ask_for_right(settings, wired, recorder)
     except (UpdaterError, Interrupted) as error:
-        outcome = "interrupted" if isinstance(error, Interrupted) else "error"
+        outcome = RunOutcome.INTERRUPTED if isinstance(error, Interrupted) else RunOutcome.ERROR
         recorder.record(_never_began(wired, began, outcome, 1, str(error)))
         raise
     now = wired.clock.now()
     match answer:
         case HeldBy(holder=holder, since=since):
             recorder.record(LeaseRefused(now, holder, since))
-            recorder.record(_never_began(wired, began, "left", 0, f"another run acts on this cluster: {holder}"))
+            recorder.record(
+                _never_began(wired, began, RunOutcome.LEFT, 0, f"another run acts on this cluster: {holder}")
+            )
             return 0
         case Taken(epoch=epoch, from_whom=from_whom, warning=warning):
             recorder.record(LeaseTaken(now, epoch, from_whom, warning))
@@ -178,7 +180,7 @@ def _trust_the_store(settings: RunSettings, wired: Wired) -> None:
         try_conditions(wired.store, wired.state, wired.clock.now())
 
 
-def _never_began(wired: Wired, began: datetime, outcome: str, exit_code: int, why: str) -> RunFinished:
+def _never_began(wired: Wired, began: datetime, outcome: RunOutcome, exit_code: int, why: str) -> RunFinished:
     """The last event of a run that ended before it looked at the cluster."""
     now = wired.clock.now()
     calls, throttles = dict(wired.calls), wired.calls.throttled

@@ -17,6 +17,7 @@ from bottlerocket_ecs_updater.cli.settings.settings import ConfigFile, Target
 from bottlerocket_ecs_updater.cli.wiring import Wired, began_at, wire_read_only
 from bottlerocket_ecs_updater.core.model.event import RunFinished, RunStarted
 from bottlerocket_ecs_updater.core.model.ids import RunId
+from bottlerocket_ecs_updater.core.model.outcome import RunOutcome
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.engine.lease.lease_note import read_lease
 from bottlerocket_ecs_updater.engine.lease.store_lease import lease_key
@@ -88,7 +89,7 @@ def _last_run(wired: Wired, state: str, runs: Sequence[RunId]) -> LastRun | None
         return None
     past = [_as_last(wired.store, state, run) for run in sorted(runs, reverse=True)[:LEFT_MAX]]
     # A run that exited because another held the lease did nothing. People want to see the run before it.
-    return next((one for one in past if one.outcome != "left"), past[0])
+    return next((one for one in past if one.outcome is not RunOutcome.LEFT), past[0])
 
 
 def _as_last(store: Store, state: str, run: RunId) -> LastRun:
@@ -96,5 +97,5 @@ def _as_last(store: Store, state: str, run: RunId) -> LastRun:
     began = next((event.at for event in events if isinstance(event, RunStarted)), began_at(run))
     ended = next((event for event in events if isinstance(event, RunFinished)), None)
     if ended is None:
-        return LastRun(run, "", began, None, "", {}, max((event.at for event in events), default=None))
+        return LastRun(run, None, began, None, "", {}, max((event.at for event in events), default=None))
     return LastRun(run, ended.outcome, began, ended.at, ended.why, dict(ended.counts))

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 from bottlerocket_ecs_updater.core.decision.contrast import FAILED_TASKS, Tasks, Trial, blamed_on_version
 from bottlerocket_ecs_updater.core.model.claim import Claim
-from bottlerocket_ecs_updater.core.model.container_instance import LiveTask, Status, TaskEnd
+from bottlerocket_ecs_updater.core.model.container_instance import LiveTask, TaskEnd
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.history import BrokenVersion
 from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, InstanceId, ServiceArn
@@ -31,9 +31,6 @@ AT_ONCE = timedelta(seconds=5)
 
 PENDING_FOR = timedelta(minutes=5)
 """Large images take minutes to pull; the ECS agent itself gives up on a start after three minutes."""
-
-IMPAIRED_FOR = timedelta(minutes=2)
-"""ECS checks every few seconds; a container runtime that is starting may be impaired for a moment."""
 
 EVIDENCE_FRESH = timedelta(seconds=45)
 """How old the look at services may be when a host is rebooted into a version that others already run."""
@@ -122,29 +119,18 @@ def long_pending(instance: Instance, now: datetime) -> bool:
     return since is not None and has_passed(since, PENDING_FOR, now)
 
 
-def long_impaired(instance: Instance, now: datetime) -> bool:
-    """Whether every look for `IMPAIRED_FOR` has found its ECS health status IMPAIRED, which it was not before."""
-    since = instance.progress.impaired_since
-    over = since is not None and has_passed(since, IMPAIRED_FOR, now)
-    return over and not instance.progress.was_impaired and _serves(instance)
+def lost_gpus(instance: Instance) -> str:
+    """How many of its GPUs are missing since its reboot; empty if none is, or if that is not known."""
+    registration, before = instance.registration, instance.progress.gpus_before
+    left = registration.remaining if registration is not None and registration.connected else None
+    if instance.progress.proof is None or not before or left is None or left.gpus >= before:
+        return ""
+    return f"it registered with {left.gpus} of its {before} GPUs"
 
 
-def impaired_on_trial(fleet: Fleet) -> Sequence[Instance]:
-    """The hosts on trial that ECS reports as IMPAIRED now and that were not before their drain."""
-    hosts = (fleet.instances[id_] for id_ in on_trial(fleet))
-    return [one for one in hosts if one.progress.impaired_since is not None and not one.progress.was_impaired]
-
-
-def impaired_by_update(instance: Instance) -> str:
-    """Why ECS reports it as IMPAIRED since its reboot; empty if it does not, or did before."""
-    registration = instance.registration
-    found = registration.impaired if registration is not None and not instance.progress.was_impaired else ""
-    return f"ECS reports it as IMPAIRED: {found}" if found else ""
-
-
-def _serves(instance: Instance) -> bool:
-    registration = instance.registration
-    return registration is not None and registration.connected and registration.status is not Status.INACTIVE
+def broken_by_loss(instance: Instance, now: datetime) -> BrokenVersion:
+    """The evidence of missing GPUs on a host that has booted a version. It is returned: it can run other tasks."""
+    return BrokenVersion(_named([instance.id]), (), lost_gpus(instance), now)
 
 
 def broken_by_pending(waiting: Sequence[LiveTask], names: Names, now: datetime) -> BrokenVersion:

@@ -69,14 +69,19 @@ def observe(
     moving: Mapping[str, int],
     health: Health | None = None,
     policy: Policy | None = None,
+    impaired: str = "",
 ) -> Slot:
-    """The slot after one more look; `moving` counts the tasks that other drains move, by service name."""
+    """The slot after one more look; `moving` counts the tasks that other drains move, by service name.
+
+    `impaired` says why ECS reports its instance as IMPAIRED since the update; empty if it does not.
+    """
     missed = _missed(slot, services.at, policy) if policy is not None else timedelta()
     slot = replace(slot, looked_at=services.at, unseen=slot.unseen + missed)
     below = frozenset(one.arn for one in services.all if not one.daemon and _lacks(one, slot, moving))
     slot = replace(slot, dips=_dips(slot, below), below=below)
     worse = tuple(_named(service) for service in services.all if service.unknown or _worse(service, slot, moving))
     worse += health.unwell if health is not None else ()
+    worse += (f"{slot.instance} ({impaired})",) if impaired else ()
     if worse:
         return replace(slot, steady_since=None, unsteady=worse)
     before = slot.steady_since + missed if slot.steady_since is not None else None

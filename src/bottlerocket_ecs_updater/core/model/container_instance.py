@@ -36,6 +36,29 @@ class Status(Enum):
     OTHER = "OTHER"
 
 
+class HealthStatus(Enum):
+    """The result of ECS's own health checks. Source: "Monitor Amazon ECS container instance health"."""
+
+    OK = "OK"
+    IMPAIRED = "IMPAIRED"
+    INSUFFICIENT_DATA = "INSUFFICIENT_DATA"
+    INITIALIZING = "INITIALIZING"
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceHealth:
+    """What ECS reports about the health of a container instance."""
+
+    status: HealthStatus
+    why: str = ""
+    """The checks with that status, and their reasons; empty for OK."""
+    updated_at: datetime | None = None
+    """When the oldest of its checks was last updated; None if ECS does not say."""
+
+    def __str__(self) -> str:
+        return f"{self.status.value}: {self.why}" if self.why else self.status.value
+
+
 @dataclass(frozen=True, slots=True)
 class Registration:
     """A container instance, as ECS describes it."""
@@ -58,14 +81,19 @@ class Registration:
     """Empty if it has none."""
     remaining: RemainingResources | None = None
     """The resources it has left for more tasks."""
-    impaired: str = ""
-    """Why ECS's own health checks call it IMPAIRED; empty if they do not, or if ECS does not say."""
+    health: InstanceHealth | None = None
+    """The result of ECS's own health checks; None if ECS reports none, as with agents before 1.57."""
     registered: RemainingResources | None = None
     """The resources it has for tasks when it is empty."""
     capabilities: frozenset[str] | None = None
     """Names of its agent's capabilities; None if not known. They are not in `attributes`."""
     agent_version: str = ""
     """Empty if ECS does not say."""
+
+    @property
+    def impaired(self) -> str:
+        """Why ECS's own health checks call it IMPAIRED; empty if they do not, or if ECS does not say."""
+        return self.health.why if self.health is not None and self.health.status is HealthStatus.IMPAIRED else ""
 
     @property
     def external(self) -> bool:

@@ -13,7 +13,7 @@ from typing import ClassVar
 
 from bottlerocket_ecs_updater.core.model.host_report import HostAnswer
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, RunId
-from bottlerocket_ecs_updater.core.model.outcome import Outcome
+from bottlerocket_ecs_updater.core.model.outcome import Outcome, RunOutcome
 from bottlerocket_ecs_updater.core.model.phase import Phase
 from bottlerocket_ecs_updater.core.model.reasons import Failed, Hold
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
@@ -353,7 +353,7 @@ class RunFinished(Event):
 
     name: ClassVar[str] = "run.finished"
     run: RunId
-    outcome: str
+    outcome: RunOutcome
     exit_code: int
     counts: Mapping[str, int]
     took: timedelta

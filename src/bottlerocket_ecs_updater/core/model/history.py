@@ -17,6 +17,8 @@ class PastUpdate:
 
     version: Version
     at: datetime
+    impaired_before: bool = False
+    """Whether ECS reported it as IMPAIRED before that update."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,29 +73,33 @@ class OutcomeKind(Enum):
         return self.value.replace("_", " ")
 
 
+COUNTED = (OutcomeKind.UPDATED, OutcomeKind.HELD, OutcomeKind.FAILED, OutcomeKind.QUARANTINED, OutcomeKind.UP_TO_DATE)
+"""The kinds in the order in which a summary names them."""
+
+
 def count(outcomes: Mapping[InstanceId, Outcome]) -> dict[str, int]:
-    """How many instances have each kind of outcome."""
-    counts = {"updated": 0, "held": 0, "failed": 0, "quarantined": 0, "up_to_date": 0, "not_bottlerocket": 0}
+    """How many instances have each kind of outcome, by the kind as text."""
+    counts = {kind.value: 0 for kind in (*COUNTED, OutcomeKind.NOT_BOTTLEROCKET)}
     for outcome in outcomes.values():
-        counts[kind_of(outcome)] += 1
+        counts[kind_of(outcome).value] += 1
     return counts
 
 
-def kind_of(outcome: Outcome) -> str:
+def kind_of(outcome: Outcome) -> OutcomeKind:
     """The kind that an outcome is counted under."""
     match outcome:
         case Updated():
-            return "updated"
+            return OutcomeKind.UPDATED
         case UpToDate():
-            return "up_to_date"
+            return OutcomeKind.UP_TO_DATE
         case Failed():
-            return "failed"
+            return OutcomeKind.FAILED
         case Quarantined():
-            return "quarantined"
+            return OutcomeKind.QUARANTINED
         case Hold(reason=Reason.NOT_BOTTLEROCKET):
-            return "not_bottlerocket"
+            return OutcomeKind.NOT_BOTTLEROCKET
         case Hold():
-            return "held"
+            return OutcomeKind.HELD
 
 
 LONGEST_BACKOFF = timedelta(days=2)
@@ -108,3 +112,22 @@ FOR_EVER = timedelta(days=3650)
 def longest_backoff(rest: Backoff) -> timedelta:
     """The longest that this backoff can last."""
     return FOR_EVER if rest.rolled_back else LONGEST_BACKOFF
+
+
+class RunOutcome(Enum):
+    """How a run ended, in the words of logs and records."""
+
+    OK = "ok"
+    FAILURES = "failures"
+    """An instance failed, or is left out of service."""
+    STUCK = "stuck"
+    """No update could start, for a reason that does not pass by itself."""
+    HALTED = "halted"
+    """It started no more updates, because they failed."""
+    INTERRUPTED = "interrupted"
+    """It was stopped."""
+    ERROR = "error"
+    LEFT = "left"
+    """Another run held the lease."""
+    UNFINISHED = "unfinished"
+    """Its record stops before its end."""

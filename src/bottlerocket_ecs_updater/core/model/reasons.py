@@ -177,12 +177,12 @@ class Reason(Enum):
     BUDGET = _Words(
         "budget",
         "the budget is full: {unavailable} unavailable, limit {limit}: {who}",
-        "wait until one of them is back in service, or raise --max-unavailable",
+        "wait until one of them is back in service or has left the cluster, or raise --max-unavailable",
     )
     ZONE_BUDGET = _Words(
         "zone-budget",
         "the budget of {zone} is full: {unavailable} unavailable, limit {limit}: {who}",
-        "wait until one of them is back in service, or raise --max-unavailable-per-zone",
+        "wait until one of them is back in service or has left the cluster, or raise --max-unavailable-per-zone",
     )
     SETTLING = _Words(
         "settling", "the cluster is settling after {instance} returned", "wait until its services are steady"
@@ -398,7 +398,7 @@ class Reason(Enum):
     )
     DEPLOYMENT_FAILED = _Words(
         "deployment-failed",
-        "the last deployment of {services} failed, so ECS would start no task in place of those on it",
+        "the last deployment of {services} failed, so ECS would not replace its tasks on this host",
         "ask its owner to deploy it again, or to roll it back",
     )
     BEFORE_DRAIN_FAILED = _Words(

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from bottlerocket_ecs_updater.core.model.container_instance import HealthStatus
 from bottlerocket_ecs_updater.core.model.ids import BootId, RunId, ServiceArn, TaskArn
 from bottlerocket_ecs_updater.core.model.outcome import Outcome
 from bottlerocket_ecs_updater.core.model.version import Version
@@ -59,6 +60,17 @@ class SentReturn:
     """The outcome of the instance once ECS shows it ACTIVE."""
     confirmed: bool = False
     """Whether ECS confirmed that it was set ACTIVE."""
+
+
+@dataclass(frozen=True, slots=True)
+class Impaired:
+    """The looks that found its ECS health status IMPAIRED."""
+
+    since: datetime | None
+    """Since when every look has; None if the last one has not."""
+    last_at: datetime
+    times: int = 1
+    """How often it became IMPAIRED."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,10 +134,12 @@ class RunProgress:
     """None if this run did not return it."""
     pending_since: datetime | None = None
     """Since when every look has found tasks on it that are not running yet; None while it is out of service."""
-    impaired_since: datetime | None = None
-    """Since when every look has found its ECS health status IMPAIRED."""
-    was_impaired: bool = False
-    """Whether it was IMPAIRED before its drain, so that the update is not the cause."""
+    impaired: Impaired | None = None
+    """How ECS reports it as IMPAIRED; None if no look has found it so."""
+    health_before: HealthStatus | None = None
+    """Its ECS health status before its drain; IMPAIRED if it was that lately. None if ECS reported none."""
+    gpus_before: int | None = None
+    """How many GPUs ECS showed on it when it was empty, right before its reboot; None if that is not known."""
     missing_looks: int = 0
     """How many looks in a row did not list it."""
     dark_looks: int = 0
@@ -134,6 +148,16 @@ class RunProgress:
     """Since when AWS has accepted no call for it; None if it accepted the last one."""
     hand_over: HandOver | None = None
     """None if no other run was requested for it."""
+
+    @property
+    def impaired_since(self) -> datetime | None:
+        """Since when every look has found its ECS health status IMPAIRED, while its agent was connected."""
+        return self.impaired.since if self.impaired is not None else None
+
+    @property
+    def was_impaired(self) -> bool:
+        """Whether it was IMPAIRED before its drain, so that the update is not the cause."""
+        return self.health_before is HealthStatus.IMPAIRED
 
     @property
     def moving(self) -> Mapping[str, int]:

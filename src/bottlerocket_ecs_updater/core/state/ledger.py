@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from bottlerocket_ecs_updater.core.model.claim import Claim
+from bottlerocket_ecs_updater.core.model.container_instance import HealthStatus
 from bottlerocket_ecs_updater.core.model.history import (
     SUSPECT_AFTER,
     Blocker,
@@ -57,6 +58,8 @@ class OpenClaim:
 
     claim: Claim
     arn: ContainerInstanceArn
+    health_before: HealthStatus | None = None
+    """Its ECS health status before its drain; None if ECS reported none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,9 +126,15 @@ Change = Callable[[Ledger], Ledger]
 """A change of the ledger. It returns the same object if there is nothing to change."""
 
 
-def with_claim(ledger: Ledger, instance: InstanceId, claim: Claim, arn: ContainerInstanceArn) -> Ledger:
+def with_claim(
+    ledger: Ledger,
+    instance: InstanceId,
+    claim: Claim,
+    arn: ContainerInstanceArn,
+    health_before: HealthStatus | None = None,
+) -> Ledger:
     """Record an open claim, in place of an earlier one of the same instance."""
-    claims = _with(ledger.claims, instance, OpenClaim(claim, arn))
+    claims = _with(ledger.claims, instance, OpenClaim(claim, arn, health_before))
     return ledger if claims is ledger.claims else replace(ledger, claims=claims)
 
 
@@ -240,10 +249,12 @@ def with_begun(ledger: Ledger, instance: InstanceId, at: datetime) -> Ledger:
     return replace(ledger, begun={**kept, instance: at}, begun_nameless=nameless)
 
 
-def with_update(ledger: Ledger, instance: InstanceId, version: Version, at: datetime) -> Ledger:
+def with_update(
+    ledger: Ledger, instance: InstanceId, version: Version, at: datetime, *, impaired_before: bool = False
+) -> Ledger:
     """Record that an instance is in service on a version, and drop an earlier failure of it there."""
     ledger = without_failure(ledger, version, instance)
-    updated = {**_since(ledger.updated, at - UPDATED_FOR), instance: PastUpdate(version, at)}
+    updated = {**_since(ledger.updated, at - UPDATED_FOR), instance: PastUpdate(version, at, impaired_before)}
     return replace(ledger, updated=updated, found_on=_without(ledger.found_on, instance))
 
 

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import assert_never
 
 from bottlerocket_ecs_updater.core.model.claim import ATTRIBUTE, Claim, ClaimPhase, read_claim
-from bottlerocket_ecs_updater.core.model.container_instance import Registration, Status
+from bottlerocket_ecs_updater.core.model.container_instance import HealthStatus, Registration, Status
 from bottlerocket_ecs_updater.core.model.host_report import HostProblem, HostReport, Problem
 from bottlerocket_ecs_updater.core.model.ids import CommandId, RunId, ServiceArn, TaskArn
 from bottlerocket_ecs_updater.core.model.instance import Instance
@@ -28,10 +28,12 @@ from bottlerocket_ecs_updater.core.model.run_progress import (
     Applies,
     BootProof,
     HandOver,
+    Impaired,
     RunProgress,
     SentDrain,
     SentReturn,
 )
+from bottlerocket_ecs_updater.core.model.time_text import has_passed
 
 _ORDER = (ClaimPhase.DRAINING, ClaimPhase.REBOOTING, ClaimPhase.QUARANTINED)
 
@@ -146,10 +148,41 @@ def _containers(progress: RunProgress, claim: Claim | None, registration: Regist
     serves = claim is None and registration.status is Status.ACTIVE and registration.connected
     waits = serves and registration.pending_tasks > 0
     pending = (progress.pending_since or registration.at) if waits else None
-    impaired = (progress.impaired_since or registration.at) if registration.impaired else None
-    if (pending, impaired) == (progress.pending_since, progress.impaired_since):
-        return progress
-    return replace(progress, pending_since=pending, impaired_since=impaired)
+    after = progress if progress.pending_since == pending else replace(progress, pending_since=pending)
+    return _impaired(after, claim, registration)
+
+
+def _impaired(progress: RunProgress, claim: Claim | None, registration: Registration) -> RunProgress:
+    """Record since when ECS has reported it as IMPAIRED.
+
+    An instance whose agent is disconnected counts as IMPAIRED, too (AGENT_CONNECTIVITY), and so does one that goes down
+    for its reboot: both say nothing about its containers.
+    """
+    before = progress.impaired
+    counts = registration.connected and (claim is None or progress.proof is not None)
+    if not (counts and registration.impaired):
+        over = before is not None and before.since is not None
+        return replace(progress, impaired=replace(before, since=None)) if before is not None and over else progress
+    if before is None:
+        return replace(progress, impaired=Impaired(registration.at, registration.at))
+    began = before.since is None
+    found = Impaired(before.since or registration.at, registration.at, before.times + began)
+    return replace(progress, impaired=found)
+
+
+IMPAIRED_LATELY = timedelta(hours=1)
+"""An instance that was IMPAIRED this shortly before its drain was IMPAIRED before the update, even if it flaps."""
+
+
+def health_before(instance: Instance) -> HealthStatus | None:
+    """Its ECS health status before its drain, if it is drained now; None if ECS reports none."""
+    progress, registration = instance.progress, instance.registration
+    if instance.claim is not None or registration is None:
+        return progress.health_before
+    impaired = progress.impaired
+    if impaired is not None and not has_passed(impaired.last_at, IMPAIRED_LATELY, registration.at):
+        return HealthStatus.IMPAIRED
+    return registration.health.status if registration.health is not None else None
 
 
 def _trail_after(instance: Instance, registration: Registration, run: RunId) -> RunProgress:
@@ -353,11 +386,13 @@ def see_marked(instance: Instance, claim: Claim, now: datetime) -> Instance:
                 offered=progress.offered,
                 applies=Applies(progress.applies.sent),
                 connected_looks=progress.connected_looks,
-                was_impaired=instance.registration is not None and bool(instance.registration.impaired),
+                health_before=health_before(instance),
             )
             return replace(instance, claim=claim, reboots=(), progress=progress)
         case ClaimPhase.REBOOTING:
-            progress = replace(progress, reboot_sent_at=None, away_at=None, proof=None)
+            left = instance.registration.remaining if instance.registration is not None else None
+            gpus = left.gpus if left is not None and before is not None else progress.gpus_before
+            progress = replace(progress, reboot_sent_at=None, away_at=None, proof=None, gpus_before=gpus)
             return replace(instance, claim=claim, after_reboot_result=None, progress=progress)
         case ClaimPhase.QUARANTINED:
             return replace(instance, claim=claim, progress=progress)

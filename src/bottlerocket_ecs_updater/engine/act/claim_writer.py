@@ -28,7 +28,7 @@ from bottlerocket_ecs_updater.core.state.ledger import (
     without_blockers,
     without_claim,
 )
-from bottlerocket_ecs_updater.core.state.observe import see_marked
+from bottlerocket_ecs_updater.core.state.observe import health_before, see_marked
 from bottlerocket_ecs_updater.engine.act.outcomes import Outcomes
 from bottlerocket_ecs_updater.engine.ports import Clock, Cluster, Done, Gone, Later, Recorder, Refused, Result, Unclear
 from bottlerocket_ecs_updater.engine.run_state import RunState
@@ -79,8 +79,10 @@ class ClaimWriter:
         for id_, claim in claims.items():
             arn = self._known.arn_of(id_)
             if arn is not None:
-                self._note_progress(self._known.instance(id_), claim.phase)
-                self._ledger.change(partial(with_claim, instance=id_, claim=claim, arn=arn))
+                instance = self._known.instance(id_)
+                self._note_progress(instance, claim.phase)
+                health = health_before(instance)
+                self._ledger.change(partial(with_claim, instance=id_, claim=claim, arn=arn, health_before=health))
         try:
             self._ledger.flush()
         except (UpdaterError, LeaseLost):
@@ -148,7 +150,8 @@ class ClaimWriter:
         if instance.claim is None:
             self._ledger.change(partial(without_claim, instance=instance.id))
         elif arn is not None:
-            self._ledger.change(partial(with_claim, instance=instance.id, claim=instance.claim, arn=arn))
+            kept, health = instance.claim, health_before(instance)
+            self._ledger.change(partial(with_claim, instance=instance.id, claim=kept, arn=arn, health_before=health))
 
     def unmark(self, batch: Sequence[Unmark]) -> set[InstanceId]:
         """Delete claims from the instance, then from the store.
@@ -201,7 +204,10 @@ class ClaimWriter:
     def _note_update(self, id_: InstanceId, version: Version) -> None:
         """Record that a version works on the instance. Earlier failures with that version no longer hold it."""
         instance, progress = self._known.instance(id_), self._known.instance(id_).progress
-        self._ledger.change(partial(with_update, instance=id_, version=version, at=self._known.at))
+        impaired = progress.was_impaired
+        self._ledger.change(
+            partial(with_update, instance=id_, version=version, at=self._known.at, impaired_before=impaired)
+        )
         self._known.suspects = self._ledger.value.suspects
         if instance.backoff is not None and instance.backoff.version == version:
             self._known.learn(replace(instance, backoff=None))

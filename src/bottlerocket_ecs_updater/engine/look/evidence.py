@@ -17,12 +17,14 @@ from bottlerocket_ecs_updater.core.decision.evidence import (
     PENDING_FOR,
     broken_by_ends,
     broken_by_health,
+    broken_by_loss,
     broken_by_pending,
-    long_impaired,
     long_pending,
+    lost_gpus,
     on_trial,
     suspicious,
 )
+from bottlerocket_ecs_updater.core.decision.instance_health import long_impaired
 from bottlerocket_ecs_updater.core.model.container_instance import LiveTask, TaskEnd
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.history import BrokenVersion
@@ -80,7 +82,7 @@ class Evidence:
         waiting = self._waiting(version, pending, trial, fleet) if pending else ()
         if waiting:
             return broken_by_pending(waiting, self._names(version, trial), fleet.at)
-        impaired = [one for one in hosts if long_impaired(one, fleet.at)]
+        impaired = [one for one in hosts if long_impaired(one, fleet)]
         return broken_by_health(impaired, fleet.at) if impaired else None
 
     def _waiting(
@@ -96,10 +98,12 @@ class Evidence:
         return waiting_for_version(self._trial(version, trial, fleet), here, alike, fleet.at, PENDING_FOR)
 
     def _impaired_on_the_way(self, fleet: Fleet) -> None:
-        """Record the target version of claimed hosts that booted it and are IMPAIRED, before they return to service."""
+        """Record the version that claimed hosts have booted and on which they are IMPAIRED, or lack GPUs."""
         for one in fleet.instances.values():
-            if one.claim is not None and one.progress.proof is not None and long_impaired(one, fleet.at):
+            if one.claim is not None and one.progress.proof is not None and long_impaired(one, fleet):
                 self._note(one.claim.target, broken_by_health([one], fleet.at))
+            elif one.claim is not None and lost_gpus(one) and one.claim.target not in fleet.past.broken:
+                self._note(one.claim.target, broken_by_loss(one, fleet.at))
 
     def _in_doubt(self, fleet: Fleet) -> Iterable[str]:
         """The services whose ended tasks to read."""

@@ -11,6 +11,7 @@ from typing import TypeVar
 from bottlerocket_ecs_updater.core.capacity.cluster_room import constraints_ask_for_tasks, tasks_changed
 from bottlerocket_ecs_updater.core.decision.affected import taking_part, worst_of
 from bottlerocket_ecs_updater.core.decision.evidence import on_trial
+from bottlerocket_ecs_updater.core.decision.instance_health import impaired_by_update
 from bottlerocket_ecs_updater.core.decision.outside import set_aside
 from bottlerocket_ecs_updater.core.decision.rival_runs import lives
 from bottlerocket_ecs_updater.core.decision.settling import flapping, moving_tasks, observe, settled, starting_daemons
@@ -43,7 +44,7 @@ from bottlerocket_ecs_updater.core.model.run_command import (
     DocumentKind,
     PendingCommand,
 )
-from bottlerocket_ecs_updater.core.model.services import Services
+from bottlerocket_ecs_updater.core.model.services import Services, Slot
 from bottlerocket_ecs_updater.core.model.time_text import has_passed
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.core.state.activation import known_as
@@ -185,9 +186,14 @@ class Looker:
             self._look_at_services(now)
 
     def _long_unsteady(self, now: datetime) -> Iterable[InstanceId]:
-        """Hosts that were returned a while ago but whose slot is not steady: tasks may not start there."""
+        """Hosts that were returned a while ago but whose slot is not steady: tasks may not start there.
+
+        Those that ECS reports as IMPAIRED are among them from the first look on.
+        """
         late = [
-            slot for slot in self._known.slots if slot.unsteady and has_passed(slot.returned_at, LATE_TO_SETTLE, now)
+            slot
+            for slot in self._known.slots
+            if slot.unsteady and (self._impaired(slot) or has_passed(slot.returned_at, LATE_TO_SETTLE, now))
         ]
         return [slot.instance for slot in late if slot.instance in self._known.instances]
 
@@ -480,12 +486,19 @@ class Looker:
             **moving_tasks(known.fleet()),
             **starting_daemons(known.services, known.returned, self._policy.daemon_start),
         }
-        known.slots = tuple(observe(slot, known.services, moving, known.health, self._policy) for slot in known.slots)
+        known.slots = tuple(
+            observe(slot, known.services, moving, known.health, self._policy, self._impaired(slot))
+            for slot in known.slots
+        )
         # A service that flaps by itself after one return does not count as worse after the next.
         flaps = {arn for slot in known.slots for arn in flapping(slot)}
         known.worst_before = worst_of(known.worst_before, (one for one in found if one.arn in flaps))
         for slot in known.trim_slots(lambda slot: not settled(slot, now, self._policy)):
             self._recorder.record(Settled(now, slot.instance, now - slot.returned_at))
+
+    def _impaired(self, slot: Slot) -> str:
+        instance = self._known.instances.get(slot.instance)
+        return impaired_by_update(instance) if instance is not None else ""
 
     def _look_for_successor(self) -> None:
         """Look for the requested successor, only while one is awaited."""

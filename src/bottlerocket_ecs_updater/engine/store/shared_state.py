@@ -32,6 +32,7 @@ from bottlerocket_ecs_updater.core.planning.cluster_standing import Seen, standi
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.core.rules.promotion import StageRules
 from bottlerocket_ecs_updater.engine.ports import ABSENT, Conflict, Store
+from bottlerocket_ecs_updater.engine.store.audit_entry import AuditEntry
 from bottlerocket_ecs_updater.engine.store.read_json import Unreadable, read_object, whole_of
 from bottlerocket_ecs_updater.errors import Denied, Unreachable, UpdaterError
 
@@ -67,24 +68,13 @@ class StagesInCircle(UpdaterError):
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
-    """One act in the history."""
-
-    at: datetime
-    who: str
-    verb: str
-    about: str
-    why: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Acts:
     """The content of `fleet/acts.json`."""
 
     said: VersionActs = field(default_factory=VersionActs)
     forgotten: Mapping[str, Act] = field(default_factory=dict)
     """Removed clusters, by location, with who removed them."""
-    history: tuple[Done, ...] = ()
+    history: tuple[AuditEntry, ...] = ()
     """All acts, including those undone since; oldest first."""
 
 
@@ -160,7 +150,7 @@ def with_forgotten(acts: Acts, place: Location, act: Act | None) -> Acts:
     return replace(acts, forgotten=_with(acts.forgotten, str(place), act))
 
 
-def with_history(acts: Acts, done: Done) -> Acts:
+def with_history(acts: Acts, done: AuditEntry) -> Acts:
     """Add an act to the history."""
     return replace(acts, history=(*acts.history, done)[-HISTORY_MAX:])
 

@@ -17,12 +17,12 @@ from statistics import median
 
 from bottlerocket_ecs_updater.core.model.event import CommandSent, Event, LeaseRefused, RunHalted
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
-from bottlerocket_ecs_updater.core.model.outcome import OutcomeKind, UpToDate
+from bottlerocket_ecs_updater.core.model.outcome import OutcomeKind, RunOutcome, UpToDate
 from bottlerocket_ecs_updater.core.model.reasons import Failure, Hold
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.model.time_text import span
 from bottlerocket_ecs_updater.core.model.version import Version
-from bottlerocket_ecs_updater.engine.store.audit import Act
+from bottlerocket_ecs_updater.engine.store.audit_entry import AuditEntry
 from bottlerocket_ecs_updater.report.analysis.suggested_commands import (
     Reach,
     SuggestedCommands,
@@ -141,7 +141,7 @@ class RunReport:
     """The flags with which commands find the cluster."""
     unreadable: tuple[str, ...] = ()
     """Lines of the record that could not be read."""
-    acts: tuple[Act, ...] = ()
+    acts: tuple[AuditEntry, ...] = ()
     """The acts of people from a day before the run until its end, oldest first."""
 
     def lane(self, row: Row) -> Lane | None:
@@ -179,7 +179,7 @@ def run_report(
     *,
     cluster: str = "",
     reach: Reach | None = None,
-    acts: Sequence[Act] = (),
+    acts: Sequence[AuditEntry] = (),
 ) -> RunReport:
     """Make the report of a run.
 
@@ -209,23 +209,23 @@ def run_report(
 
 def _ending(summary: Summary, timeline: Timeline | None, events: Sequence[Event]) -> Ending:
     match summary.outcome:
-        case "halted":
+        case RunOutcome.HALTED:
             return Ending.HALTED
-        case "failures":
+        case RunOutcome.FAILURES:
             return Ending.FAILURES
-        case "stuck":
+        case RunOutcome.STUCK:
             return Ending.STUCK
-        case "interrupted":
+        case RunOutcome.INTERRUPTED:
             return _stopped(summary, timeline)
-        case "error":
+        case RunOutcome.ERROR:
             return Ending.ERROR
-        case "ok":
+        case RunOutcome.OK:
             if summary.counts[OutcomeKind.UPDATED]:
                 return Ending.WELL
             return Ending.HELD if summary.counts[OutcomeKind.HELD] else Ending.NOTHING
-        case "left":
+        case RunOutcome.LEFT:
             return Ending.LEFT
-        case _:
+        case RunOutcome.UNFINISHED:
             return Ending.LEFT if any(isinstance(event, LeaseRefused) for event in events) else Ending.DIED
 
 
@@ -243,7 +243,7 @@ def _stopped(summary: Summary, timeline: Timeline | None) -> Ending:
 
 def _nothing_updated(summary: Summary, ours: int) -> str:
     """What held all instances, if it does not pass by itself."""
-    if summary.outcome == "stuck":
+    if summary.outcome is RunOutcome.STUCK:
         return summary.why[:1].upper() + summary.why[1:WHY_IN_HEADLINE_MAX_CHARACTERS]
     return f"Nothing was updated: {summary.counts[OutcomeKind.HELD]} of {counted(ours, 'instance')} held back"
 
@@ -415,7 +415,7 @@ def _open_lanes(summary: Summary, lanes: Mapping[InstanceId, Lane]) -> Iterable[
 
 
 def _ended_before(summary: Summary) -> str:
-    if summary.outcome != "interrupted":
+    if summary.outcome is not RunOutcome.INTERRUPTED:
         return "The run ended before their update did."
     return f"The run was stopped before their update was done: {summary.why}."
 

@@ -27,16 +27,19 @@ from bottlerocket_ecs_updater.core.model.event import (
 )
 from bottlerocket_ecs_updater.core.model.host_report import HostReport
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
-from bottlerocket_ecs_updater.core.model.outcome import Outcome, OutcomeKind, Quarantined, Updated, UpToDate, kind_of
+from bottlerocket_ecs_updater.core.model.outcome import (
+    Outcome,
+    OutcomeKind,
+    Quarantined,
+    RunOutcome,
+    Updated,
+    UpToDate,
+    kind_of,
+)
 from bottlerocket_ecs_updater.core.model.phase import IN_PROGRESS, Phase
 from bottlerocket_ecs_updater.core.model.reasons import Failed, Hold, Reason, hold
 from bottlerocket_ecs_updater.core.model.version import Version
 
-UNFINISHED = "unfinished"
-"""The outcome of a run whose events stop before its end."""
-
-
-COUNTED = (OutcomeKind.UPDATED, OutcomeKind.HELD, OutcomeKind.FAILED, OutcomeKind.QUARANTINED, OutcomeKind.UP_TO_DATE)
 """The outcomes that the last line of a run counts, in order."""
 
 
@@ -100,7 +103,7 @@ class Summary:
     run: str
     cluster: str
     updater_version: str
-    outcome: str
+    outcome: RunOutcome
     exit_code: int | None
     """None for a run that died."""
     why: str
@@ -124,7 +127,7 @@ class Summary:
     @property
     def halted(self) -> bool:
         """Whether a person must act before another run may start updates."""
-        return self.outcome == "halted"
+        return self.outcome is RunOutcome.HALTED
 
 
 @dataclass(slots=True)
@@ -197,7 +200,7 @@ def summarize(events: Iterable[Event]) -> Summary:
         run=finished.run if finished is not None else started.run if started is not None else "",
         cluster=started.cluster if started is not None else "",
         updater_version=started.updater_version if started is not None else "",
-        outcome=finished.outcome if finished is not None else UNFINISHED,
+        outcome=finished.outcome if finished is not None else RunOutcome.UNFINISHED,
         exit_code=finished.exit_code if finished is not None else None,
         why=finished.why if finished is not None else halted,
         began=began,
@@ -218,5 +221,5 @@ def _began(finished: RunFinished | None) -> datetime | None:
 def rows_of(outcomes: Mapping[InstanceId, Outcome]) -> tuple[Row, ...]:
     """A row for each instance, worst first."""
     order = list(OutcomeKind)
-    rows = [Row(instance, OutcomeKind(kind_of(outcome)), outcome) for instance, outcome in outcomes.items()]
+    rows = [Row(instance, kind_of(outcome), outcome) for instance, outcome in outcomes.items()]
     return tuple(sorted(rows, key=lambda row: (order.index(row.became), row.instance)))

@@ -13,7 +13,8 @@ from bottlerocket_ecs_updater.core.model.event import Event, RunFinished
 from bottlerocket_ecs_updater.core.model.ids import RunId
 from bottlerocket_ecs_updater.core.model.location import name_of
 from bottlerocket_ecs_updater.engine.ports import Store
-from bottlerocket_ecs_updater.engine.store.audit import Act, acts_of
+from bottlerocket_ecs_updater.engine.store.audit import acts_of
+from bottlerocket_ecs_updater.engine.store.audit_entry import AuditEntry
 from bottlerocket_ecs_updater.errors import UpdaterError
 from bottlerocket_ecs_updater.report.analysis.run_report import RunReport, run_report
 from bottlerocket_ecs_updater.report.analysis.suggested_commands import Reach
@@ -105,7 +106,7 @@ def refresh_index_page(store: Store, cluster: str) -> None:
     write_index_page(store, cluster, entries_of(store, cluster))
 
 
-def acts_around(store: Store, cluster: str, events: Sequence[Event]) -> Sequence[Act]:
+def acts_around(store: Store, cluster: str, events: Sequence[Event]) -> Sequence[AuditEntry]:
     """The acts of people from a day before a run until its last event; empty if they cannot be read."""
     if not events:
         return ()
@@ -113,7 +114,7 @@ def acts_around(store: Store, cluster: str, events: Sequence[Event]) -> Sequence
     return tuple(act for act in acts if act.at <= events[-1].at)
 
 
-def _acts(store: Store, cluster: str, since: datetime | None = None) -> Sequence[Act]:
+def _acts(store: Store, cluster: str, since: datetime | None = None) -> Sequence[AuditEntry]:
     """The acts, or nothing if they cannot be read: a report without them is better than none."""
     try:
         return acts_of(store, cluster, since)

@@ -17,6 +17,7 @@ from typing import Any
 
 from bottlerocket_ecs_updater.core.model.event import Event, RunFinished
 from bottlerocket_ecs_updater.core.model.location import Location
+from bottlerocket_ecs_updater.core.model.outcome import RunOutcome
 from bottlerocket_ecs_updater.core.model.shared import ClusterStanding
 from bottlerocket_ecs_updater.core.model.time_text import write_time
 from bottlerocket_ecs_updater.engine.ports import ABSENT, Conflict, Store, Stored
@@ -55,7 +56,7 @@ class FleetPage:
         """Whether the stack should allow it: one of an older version does not."""
 
     def record(self, event: Event) -> None:
-        if not isinstance(event, RunFinished) or event.outcome == "left":
+        if not isinstance(event, RunFinished) or event.outcome is RunOutcome.LEFT:
             return
         try:
             refresh(self._store, event.at, self._place)

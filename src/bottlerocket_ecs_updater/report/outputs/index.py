@@ -24,7 +24,7 @@ from bottlerocket_ecs_updater.core.model.location import name_of
 from bottlerocket_ecs_updater.core.model.outcome import OutcomeKind
 from bottlerocket_ecs_updater.core.model.time_text import read_span, read_time, span, write_time
 from bottlerocket_ecs_updater.engine.ports import ABSENT, Conflict, Store
-from bottlerocket_ecs_updater.engine.store.audit import Act
+from bottlerocket_ecs_updater.engine.store.audit_entry import AuditEntry
 from bottlerocket_ecs_updater.engine.store.read_json import (
     Unreadable,
     number_of,
@@ -292,7 +292,7 @@ def _entry(value: Mapping[str, Any]) -> Entry:
     )
 
 
-def acts_text(acts: Sequence[Act]) -> str:
+def acts_text(acts: Sequence[AuditEntry]) -> str:
     """The acts of people as text, newest first; empty if there are none."""
     if not acts:
         return ""
@@ -300,10 +300,11 @@ def acts_text(acts: Sequence[Act]) -> str:
     return "\nWhat people did, newest first\n" + "".join(f"{line}\n" for line in lines)
 
 
-def _act_lines(act: Act) -> Iterator[str]:
+def _act_lines(act: AuditEntry) -> Iterator[str]:
     why = f": {sanitize(act.why)}" if act.why else ""
     yield f"{act.at.astimezone(UTC):%Y-%m-%d %H:%M}  {sanitize(act.command, 80)}, by {sanitize(act.who)}{why}"
-    yield f"                  {sanitize(act.done)}"
+    if act.done:
+        yield f"                  {sanitize(act.done)}"
 
 
 def history_text(entries: Sequence[Entry]) -> str:

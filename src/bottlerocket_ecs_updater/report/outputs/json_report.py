@@ -14,7 +14,7 @@ from io import BytesIO, TextIOWrapper
 from typing import Any
 
 from bottlerocket_ecs_updater.core.model.time_text import write_time
-from bottlerocket_ecs_updater.engine.store.audit import Act
+from bottlerocket_ecs_updater.engine.store.audit_entry import AuditEntry
 from bottlerocket_ecs_updater.report.analysis.run_report import RunReport, Trouble, spent_by_part
 from bottlerocket_ecs_updater.report.analysis.suggested_commands import SuggestedCommands
 from bottlerocket_ecs_updater.report.analysis.summary import Row
@@ -41,7 +41,7 @@ def report_object(account: RunReport) -> dict[str, Any]:
         "run": summary.run,
         "cluster": summary.cluster,
         "updater_version": summary.updater_version,
-        "outcome": summary.outcome,
+        "outcome": summary.outcome.value,
         "ending": account.ending.value,
         "exit_code": summary.exit_code,
         "headline": account.headline,
@@ -77,7 +77,7 @@ def report_object(account: RunReport) -> dict[str, Any]:
     }
 
 
-def act_object(act: Act) -> dict[str, Any]:
+def act_object(act: AuditEntry) -> dict[str, Any]:
     """An act of a person as JSON values."""
     return {
         "at": write_time(act.at),

@@ -103,7 +103,7 @@ def last_facts(summary: Summary) -> dict[str, Field]:
     urgent = [row for row in summary.rows if row.became in (OutcomeKind.QUARANTINED, OutcomeKind.FAILED)]
     held = Counter(row.code for row in summary.rows if row.became is OutcomeKind.HELD)
     return {
-        "outcome": summary.outcome,
+        "outcome": summary.outcome.value,
         "exit_code": summary.exit_code,
         "why": sanitize(summary.why),
         **{became.value: count for became, count in summary.counts.items()},

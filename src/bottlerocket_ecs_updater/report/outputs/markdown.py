@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from bottlerocket_ecs_updater.core.model.outcome import OutcomeKind
 from bottlerocket_ecs_updater.core.model.time_text import span
-from bottlerocket_ecs_updater.engine.store.audit import Act
+from bottlerocket_ecs_updater.engine.store.audit_entry import AuditEntry
 from bottlerocket_ecs_updater.report.analysis.run_report import Group, RunReport, Trouble
 from bottlerocket_ecs_updater.report.outputs.page.lanes import durations
 from bottlerocket_ecs_updater.report.words.grouping import counted
@@ -52,9 +52,10 @@ def _lines(account: RunReport) -> Iterator[str]:
     yield from _costs(account)
 
 
-def _act(act: Act) -> str:
+def _act(act: AuditEntry) -> str:
     why = code(act.why) if act.why else "no reason given"
-    return " | ".join(map(_cell, (_when(act.at), code(act.command), code(act.who), why, code(act.done))))
+    done = code(act.done) if act.done else ""
+    return " | ".join(map(_cell, (_when(act.at), code(act.command), code(act.who), why, done)))
 
 
 def _out_of_service(account: RunReport) -> Iterator[str]:

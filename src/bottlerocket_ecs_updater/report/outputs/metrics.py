@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import TextIO
 
 from bottlerocket_ecs_updater.core.model.event import Event, RunFinished, StandingPublished
-from bottlerocket_ecs_updater.core.model.outcome import OutcomeKind
+from bottlerocket_ecs_updater.core.model.outcome import OutcomeKind, RunOutcome
 from bottlerocket_ecs_updater.core.model.phase import Phase
 from bottlerocket_ecs_updater.core.model.time_text import write_time
 from bottlerocket_ecs_updater.report.analysis.progress import Progress
@@ -120,7 +120,7 @@ class Metrics:
 
     def _tell_end(self, now: datetime) -> None:
         summary = summarize(self._past)
-        if summary.outcome == "left":
+        if summary.outcome is RunOutcome.LEFT:
             return
         self._write(now, self._end(now, summary))
         timeline = timeline_of(self._past)
@@ -135,13 +135,13 @@ class Metrics:
 
     def _end(self, now: datetime, summary: Summary) -> Values:
         counts = summary.counts
-        well = summary.outcome == "ok"
+        well = summary.outcome is RunOutcome.OK
         phases = dict(self._standing.by_phase) | {Phase.QUARANTINED: counts[OutcomeKind.QUARANTINED]}
         return {
             "RunsSucceeded": int(well),
             "RunsFailed": int(bool(summary.exit_code)),
             "RunsHalted": int(summary.halted),
-            "RunsStuck": int(summary.outcome == "stuck"),
+            "RunsStuck": int(summary.outcome is RunOutcome.STUCK),
             "RunDuration": summary.took.total_seconds(),
             "InstancesUpdated": counts[OutcomeKind.UPDATED],
             "InstancesFailed": counts[OutcomeKind.FAILED],

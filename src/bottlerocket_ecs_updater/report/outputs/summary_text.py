@@ -8,9 +8,9 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator, Sequence
 
-from bottlerocket_ecs_updater.core.model.outcome import OutcomeKind
+from bottlerocket_ecs_updater.core.model.outcome import COUNTED, OutcomeKind
 from bottlerocket_ecs_updater.core.model.time_text import span
-from bottlerocket_ecs_updater.report.analysis.summary import COUNTED, Row, Summary
+from bottlerocket_ecs_updater.report.analysis.summary import Row, Summary
 from bottlerocket_ecs_updater.report.words.colours import PLAIN, Paint
 from bottlerocket_ecs_updater.report.words.event_text import change
 from bottlerocket_ecs_updater.report.words.sanitize import sanitize
@@ -40,13 +40,13 @@ def last_line(summary: Summary) -> str:
     """The last line of a run, in a form that is easy to search for."""
     counts = summary.counts
     numbers = " ".join(f"{became.value}={counts[became]}" for became in COUNTED)
-    return f"run.finished outcome={sanitize(summary.outcome)} {numbers} duration={span(summary.took)}"
+    return f"run.finished outcome={summary.outcome.value} {numbers} duration={span(summary.took)}"
 
 
 def _lines(summary: Summary, paint: Paint, width: int) -> Iterator[str]:
     yield ""
     if summary.why:
-        word = "HALTED" if summary.halted else sanitize(summary.outcome).upper()
+        word = "HALTED" if summary.halted else summary.outcome.value.upper()
         yield from _wrapped(paint.bad(word) + "  ", sanitize(summary.why), len(word) + 2, width)
         yield ""
     yield from (paint.strong(line) for line in _wrapped("", headline(summary), 0, width))

@@ -24,7 +24,7 @@ from cattrs.strategies import configure_tagged_union
 from bottlerocket_ecs_updater.core.model import event as events
 from bottlerocket_ecs_updater.core.model.event import Event, LookPostponed
 from bottlerocket_ecs_updater.core.model.host_report import HostAnswer, HostProblem, HostReport
-from bottlerocket_ecs_updater.core.model.outcome import Outcome, Quarantined, Updated, UpToDate
+from bottlerocket_ecs_updater.core.model.outcome import Outcome, OutcomeKind, Quarantined, Updated, UpToDate
 from bottlerocket_ecs_updater.core.model.reasons import Failed, Failure, Hold, Reason
 from bottlerocket_ecs_updater.engine.store import read_json as readjson
 from bottlerocket_ecs_updater.engine.store.json_values import converter, structured
@@ -49,11 +49,11 @@ _RENAMED = {"telling.failed": "output.failed"}
 
 _ANSWERS: Mapping[type, str] = {HostReport: "report", HostProblem: "problem"}
 _BECAME: Mapping[type, str] = {
-    Updated: "updated",
-    UpToDate: "up_to_date",
-    Hold: "held",
-    Failed: "failed",
-    Quarantined: "quarantined",
+    Updated: OutcomeKind.UPDATED.value,
+    UpToDate: OutcomeKind.UP_TO_DATE.value,
+    Hold: OutcomeKind.HELD.value,
+    Failed: OutcomeKind.FAILED.value,
+    Quarantined: OutcomeKind.QUARANTINED.value,
 }
 
 

@@ -132,6 +132,7 @@ def _known(instance: Instance, fleet: Fleet) -> Iterator[Row]:
     if registration is not None:
         yield "zone", instance.zone or "unknown"
         yield "status in ECS", f"{registration.status.value}, agent {_connected(registration.connected)}"
+        yield "health in ECS", _health(instance)
         yield "variant", registration.variant or "none: not a Bottlerocket host"
         yield "provider", registration.capacity_provider or "no capacity provider"
         yield from _group(instance)
@@ -147,6 +148,15 @@ def _known(instance: Instance, fleet: Fleet) -> Iterator[Row]:
     for task in instance.tasks.left if instance.tasks is not None else ():
         kind = "daemon" if task.daemon else "service" if task.of_service else "standalone"
         yield "task", f"{task.group or task.family or task.arn} ({kind}, {task.last_status})"
+
+
+def _health(instance: Instance) -> str:
+    registration, progress = instance.registration, instance.progress
+    health = registration.health if registration is not None else None
+    if health is None:
+        return "not reported by its agent"
+    since = f", since {time_text(progress.impaired_since)} or earlier" if progress.impaired_since is not None else ""
+    return f"{health}{since}"
 
 
 def _group(instance: Instance) -> Iterator[Row]:

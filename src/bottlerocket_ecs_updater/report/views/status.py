@@ -17,6 +17,7 @@ from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.history import Blocker
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, RunId
 from bottlerocket_ecs_updater.core.model.instance import Instance
+from bottlerocket_ecs_updater.core.model.outcome import RunOutcome
 from bottlerocket_ecs_updater.core.model.phase import Phase, phase_of
 from bottlerocket_ecs_updater.core.model.time_text import duration_text, time_text, write_time
 from bottlerocket_ecs_updater.core.model.version import Version
@@ -37,8 +38,8 @@ class LastRun:
     """The newest recorded run."""
 
     run: RunId
-    outcome: str
-    """Empty if it has not ended or was killed."""
+    outcome: RunOutcome | None
+    """None if it has not ended or was killed."""
     began: datetime | None
     ended: datetime | None
     why: str
@@ -258,11 +259,11 @@ def _who_acts(status: ClusterStatus) -> Iterator[str]:
 
 
 def _last_run(last: LastRun) -> str:
-    if last.ended is None:
+    if last.ended is None or last.outcome is None:
         recorded = f"; its last event is of {time_text(last.recorded)}" if last.recorded is not None else ""
         return f"is in progress, or was killed{recorded}."
     counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in last.counts.items() if count)
-    return f"ended {last.ended:%Y-%m-%d %H:%M} UTC: {last.outcome}{'; ' + counts if counts else ''}"
+    return f"ended {last.ended:%Y-%m-%d %H:%M} UTC: {last.outcome.value}{'; ' + counts if counts else ''}"
 
 
 def _next_run(status: ClusterStatus) -> str:
@@ -320,7 +321,7 @@ def status_json(status: ClusterStatus) -> dict[str, Any]:
         if last is None
         else {
             "run": last.run,
-            "outcome": last.outcome,
+            "outcome": last.outcome.value if last.outcome is not None else "",
             "ended": write_time(last.ended) if last.ended else None,
             "last_event": write_time(last.recorded) if last.recorded else None,
             "why": last.why,

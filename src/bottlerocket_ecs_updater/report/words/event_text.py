@@ -48,7 +48,7 @@ def _of_run(event: e.Event) -> str:
         case e.RunStopping(why=why):
             return f"stopping: {why}"
         case e.RunFinished(outcome=outcome, took=took):
-            return f"finished after {span(took)}: {outcome}"
+            return f"finished after {span(took)}: {outcome.value}"
         case _:
             return ""
 

@@ -51,6 +51,7 @@ class Agents:
             free_cpu=spec.cpu,
             free_memory=spec.memory,
             free_gpus=spec.gpus,
+            gpus=spec.gpus,
         )
         cluster.instances[instance.arn] = instance
         cluster.by_ec2[spec.ec2_instance_id] = instance
@@ -138,6 +139,9 @@ class Agents:
 
     def _register_again(self, instance: ContainerInstance) -> None:
         timing = self._registry.timing
+        gpus = self._registry.gpus(instance)
+        instance.free_gpus += gpus - instance.gpus
+        instance.gpus = gpus
         if not timing.attributes_survive:
             instance.custom = dict(instance.spec.attributes)
         if not timing.draining_survives and instance.status is Status.DRAINING:

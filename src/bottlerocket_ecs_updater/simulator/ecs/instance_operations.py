@@ -75,16 +75,8 @@ class InstanceOperations:
         at_most(request["containerInstances"], DESCRIBED_AT_ONCE, "Container instances")
         found, failures = self._find(cluster, request)
         asked = "CONTAINER_INSTANCE_HEALTH" in request.get("include", ())
-        shapes = [self._memory.instance(one) | (self._health(one) if asked else {}) for one in found]
+        shapes = [self._memory.instance(one) | (self._registry.health(one) if asked else {}) for one in found]
         return {"containerInstances": shapes, "failures": failures}
-
-    def _health(self, instance: ContainerInstance) -> Shape:
-        """The result of ECS health checks, returned only on request."""
-        impaired = self._registry.impaired(instance)
-        check = {"type": "CONTAINER_RUNTIME", "status": "OK"}
-        if impaired is not None:
-            check = {"type": impaired.check, "status": "IMPAIRED", "statusReason": "the check failed repeatedly"}
-        return {"healthStatus": {"overallStatus": check["status"], "details": [check]}}
 
     def update_state(self, request: Shape) -> Shape:
         """ACTIVE or DRAINING, for up to 10."""

@@ -286,6 +286,8 @@ class ContainerInstance:
     free_cpu: int = 0
     free_memory: int = 0
     free_gpus: int = 0
+    gpus: int = 0
+    """Those that its agent registered last."""
     ports: set[int] = field(default_factory=set)
     interfaces: int = 0
     """Network interfaces in use by tasks."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from bottlerocket_ecs_updater.simulator.aws_basics.names import Names
     from bottlerocket_ecs_updater.simulator.clock import Clock
     from bottlerocket_ecs_updater.simulator.ecs.model import Shape
-    from bottlerocket_ecs_updater.simulator.faults import HealthImpaired, TasksBreak
+    from bottlerocket_ecs_updater.simulator.faults import TasksBreak
 
 
 class Registry:
@@ -39,7 +39,9 @@ class Registry:
         """Called after each change of a container instance's status or connection."""
         self.breaks: Callable[[Task], TasksBreak | None] = lambda _: None
         """How the host's version breaks a task."""
-        self.impaired: Callable[[ContainerInstance], HealthImpaired | None] = lambda _: None
+        self.gpus: Callable[[ContainerInstance], int] = lambda instance: instance.spec.gpus
+        """How many GPUs its host finds."""
+        self.health: Callable[[ContainerInstance], Shape] = lambda _: {}
         """What ECS health checks find wrong with a container instance."""
         self.actor: str | None = None
         """The caller of the current call; None while the world acts by itself."""

@@ -49,7 +49,7 @@ def instance_shape(instance: ContainerInstance) -> Shape:
         "remainingResources": _resources(
             instance.free_cpu, instance.free_memory, instance.free_gpus, sorted(instance.ports)
         ),
-        "registeredResources": _resources(spec.cpu, spec.memory, spec.gpus, []),
+        "registeredResources": _resources(spec.cpu, spec.memory, instance.gpus, []),
         "status": instance.status.value,
         "agentConnected": instance.agent_connected,
         # Stopping tasks are in neither count: ECS counts by desired status.

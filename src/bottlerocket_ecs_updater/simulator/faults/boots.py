@@ -170,11 +170,54 @@ class HealthImpaired:
     after: timedelta = timedelta(seconds=60)
     """How long after the boot."""
     version: str | None = None
+    ends_after: timedelta | None = None
+    """How long it stays IMPAIRED; None for ever."""
+    every: timedelta | None = None
+    """If it flaps: from one start to the next."""
+
+    def strikes(self, since_boot: timedelta) -> bool:
+        """Whether the check fails this long after the boot."""
+        age = since_boot - self.after
+        if age < timedelta():
+            return False
+        here = age % self.every if self.every is not None else age
+        return self.ends_after is None or here < self.ends_after
+
+
+class Unknown(StrEnum):
+    """How ECS does not report the result of its health checks."""
+
+    INITIALIZING = "INITIALIZING"
+    INSUFFICIENT_DATA = "INSUFFICIENT_DATA"
+    ABSENT = "ABSENT"
+    STALE = "STALE"
+    """It reports the result from before the boot."""
+
+
+@dataclass(frozen=True, slots=True)
+class HealthUnknown:
+    """F47. ECS has no result of its health checks for a while after each boot, or ever."""
+
+    how: Unknown = Unknown.INITIALIZING
+    ends_after: timedelta | None = timedelta(seconds=40)
+    """How long after a boot there is a result; None for never."""
+    from_start: bool = False
+    """Whether it does so after the boot before the beginning of the simulation, too."""
+
+
+@dataclass(frozen=True, slots=True)
+class GpusGone:
+    """F48. A version boots fine, but some or all GPUs are missing: the agent registers with fewer than before."""
+
+    left: int = 0
+    version: str | None = None
 
 
 BootFault = (
     TasksBreak
+    | GpusGone
     | HealthImpaired
+    | HealthUnknown
     | RebootEnds
     | RebootRefused
     | RebootDelayed

@@ -1,6 +1,6 @@
 """The fault catalogue: every fault by number, with its effect, where it was seen, and the classes that cause it.
 
-F1 to F46 are faults of hosts and AWS; W1 to W7 concern the updater's own calls and process.
+F1 to F48 are faults of hosts and AWS; W1 to W7 concern the updater's own calls and process.
 Issues are cited as `repository#number`, source files by their program.
 """
 
@@ -123,6 +123,12 @@ FAULTS: Mapping[str, CatalogueEntry] = MappingProxyType(
             "bottlerocket#4262, public parameters of Systems Manager",
             world.PublicationMoves,
         ),
+        "F47": _entry(
+            "ECS has no result of its health checks: INITIALIZING, INSUFFICIENT_DATA, none, or an old one",
+            "ECS container instance health, ecs-agent before 1.57",
+            boots.HealthUnknown,
+        ),
+        "F48": _entry("GPUs are missing on a version", "bottlerocket#3960", boots.GpusGone),
         "W1": _entry("stale reads", "eventual consistency of AWS", world.StaleReads),
         "W2": _entry("a call takes effect, but the reply is lost", "networks", world.RepliesLost),
         "W3": _entry("the updater is killed at any call", "Spot, deployments, people", world.UpdaterDies),

@@ -7,7 +7,7 @@ import zlib
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bottlerocket_ecs_updater.simulator.faults import (
     BootHangs,
@@ -15,8 +15,10 @@ from bottlerocket_ecs_updater.simulator.faults import (
     DockerDead,
     EcsAgentLate,
     EcsAgentTerminal,
+    GpusGone,
     GrubFails,
     HealthImpaired,
+    HealthUnknown,
     RebootDelayed,
     RebootEnding,
     RebootEnds,
@@ -26,6 +28,7 @@ from bottlerocket_ecs_updater.simulator.faults import (
     SsmUnreachable,
     Step,
     TasksBreak,
+    Unknown,
     Unreachable,
 )
 from bottlerocket_ecs_updater.simulator.host import initial_state as leftovers
@@ -56,13 +59,17 @@ GRUB_GIVES_UP = timedelta(seconds=30)
 """How long GRUB shows that it cannot load a partition set before it restarts the machine."""
 CONTAINER_RESTART = timedelta(seconds=45)
 """`RestartSec` of host containers: the time until an exited control container is restarted."""
+STALE_BY = timedelta(minutes=10)
+"""How old a health status from before a boot is."""
 INHIBITED = (
     'Operation inhibited by "bootstrap-containers@setup" (PID 1042 "bootstrap"), '
     'reason is "bootstrap container is running".'
 )
 
 
-_OfRelease = GrubFails | BootHangs | RollsBack | DockerDead | ControlContainerMissing | TasksBreak | HealthImpaired
+_OfRelease = (
+    GrubFails | BootHangs | RollsBack | DockerDead | ControlContainerMissing | TasksBreak | HealthImpaired | GpusGone
+)
 """Faults of a version, on every host that runs it."""
 
 
@@ -309,10 +316,40 @@ class Host:
 
         return self.ailments.active(TasksBreak, suits)
 
+    def gpus(self, of: int) -> int:
+        """How many of its GPUs the version that it runs finds."""
+        gone = self.ailments.active(GpusGone, self._concerns)
+        return min(of, gone.left) if gone is not None else of
+
     def impaired(self) -> HealthImpaired | None:
-        """What ECS health checks find wrong with it; None if nothing."""
-        found = self.ailments.active(HealthImpaired, self._concerns)
-        return found if found is not None and self.clock.now() >= self.booted_at + found.after else None
+        """What ECS health checks find wrong with it now; None if nothing."""
+        since_boot = self.clock.now() - self.booted_at
+        return self.ailments.active(HealthImpaired, lambda one: self._concerns(one) and one.strikes(since_boot))
+
+    def health(self) -> dict[str, Any]:
+        """The `healthStatus` that ECS reports; empty if it reports none."""
+        now = self.clock.now()
+        unknown = self.ailments.active(HealthUnknown, self._is_unknown)
+        impaired = self.impaired()
+        if unknown is not None and unknown.how is Unknown.ABSENT:
+            return {}
+        check: dict[str, Any] = {
+            "type": "CONTAINER_RUNTIME",
+            "status": "OK",
+            "lastUpdated": now,
+            "lastStatusChange": self.booted_at,
+        }
+        if unknown is not None and unknown.how is Unknown.STALE:
+            check["lastUpdated"] = self.booted_at - STALE_BY
+        elif unknown is not None:
+            check["status"] = unknown.how.value
+        elif impaired is not None:
+            check |= {"type": impaired.check, "status": "IMPAIRED", "statusReason": "the check failed repeatedly"}
+        return {"healthStatus": {"overallStatus": check["status"], "details": [check]}}
+
+    def _is_unknown(self, fault: HealthUnknown) -> bool:
+        booted_here = fault.from_start or self.boots > 1
+        return booted_here and (fault.ends_after is None or self.clock.now() - self.booted_at < fault.ends_after)
 
     def _concerns(self, fault: _OfRelease) -> bool:
         return self._machine.is_update(fault.version)

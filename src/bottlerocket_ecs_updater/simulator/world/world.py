@@ -27,7 +27,15 @@ from bottlerocket_ecs_updater.simulator.ecs import (
     Workload,
 )
 from bottlerocket_ecs_updater.simulator.ecs.model import Status
-from bottlerocket_ecs_updater.simulator.faults import Fault, FaultPlan, HealthImpaired, PublicationMoves, TasksBreak
+from bottlerocket_ecs_updater.simulator.faults import (
+    Fault,
+    FaultPlan,
+    GpusGone,
+    HealthImpaired,
+    HealthUnknown,
+    PublicationMoves,
+    TasksBreak,
+)
 from bottlerocket_ecs_updater.simulator.host import Host, HostSpec, Power
 from bottlerocket_ecs_updater.simulator.repository import Release, Repository
 from bottlerocket_ecs_updater.simulator.services.autoscaling import AutoScaling
@@ -104,7 +112,8 @@ class World:
         self.scaling = ManagedScaling(self)
         self.watch = InvariantChecker(self, budget, frozenset({*operators, MANAGED_DRAINING}))
         self.ecs.registry.breaks = self._breaks
-        self.ecs.registry.impaired = lambda instance: self.hosts[instance.ec2_instance_id].impaired()
+        self.ecs.registry.gpus = lambda one: self.hosts[one.ec2_instance_id].gpus(one.spec.gpus)
+        self.ecs.registry.health = lambda instance: self.hosts[instance.ec2_instance_id].health()
         self._seed = seed
         self._elsewhere: dict[str, World] = {}
         self._interventions = People(self)
@@ -367,7 +376,9 @@ def _run_command_handlers(ssm: RunCommand) -> dict[str, Handler]:
 
 def _of_releases(plan: FaultPlan) -> tuple[Fault, ...]:
     """The faults of versions, which affect every host that runs them."""
-    return tuple(fault for fault in plan.world if isinstance(fault, TasksBreak | HealthImpaired))
+    return tuple(
+        fault for fault in plan.world if isinstance(fault, TasksBreak | HealthImpaired | HealthUnknown | GpusGone)
+    )
 
 
 def _with_faults(host: HostSpec, faults: tuple[Any, ...]) -> HostSpec:

@@ -11,8 +11,12 @@ from bottlerocket_ecs_updater.core.decision.claimed.verify import (
     note_failure,
     return_when_proven,
 )
-from bottlerocket_ecs_updater.core.decision.evidence import impaired_by_update
 from bottlerocket_ecs_updater.core.decision.host_checks import ask_host, is_mute
+from bottlerocket_ecs_updater.core.decision.instance_health import (
+    awaited_health,
+    impaired_by_update,
+    unhealthy_until,
+)
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.model.claim import ATTRIBUTE, Claim
 from bottlerocket_ecs_updater.core.model.claimed_instance import ClaimedInstance
@@ -53,6 +57,8 @@ def quarantined(claimed: ClaimedInstance, this_pass: Pass) -> NextStep:
         return NextStep(conclusion, look_at=this_pass.next_poll)
     if impaired_by_update(instance):
         return NextStep(conclusion)
+    if awaited_health(instance, since, this_pass.at) or unhealthy_until(instance, this_pass.at) is not None:
+        return NextStep(conclusion, look_at=this_pass.next_poll)
     found = _recovered(claimed, check_answer.report, this_pass)
     return replace(found, commands=(*conclusion, *found.commands))
 

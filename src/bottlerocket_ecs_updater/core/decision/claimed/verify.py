@@ -8,8 +8,12 @@ from bottlerocket_ecs_updater.core.decision.backoff import next_backoff
 from bottlerocket_ecs_updater.core.decision.claimed.after_reboot_hook import Unhealthy, ask_after_reboot, ask_again
 from bottlerocket_ecs_updater.core.decision.claimed.give_back import cancel_open, hand_back
 from bottlerocket_ecs_updater.core.decision.claimed.let_go import RETURNS_AFTER_ANSWER, group_due_soon
-from bottlerocket_ecs_updater.core.decision.evidence import impaired_by_update
 from bottlerocket_ecs_updater.core.decision.host_checks import ask_host, is_mute
+from bottlerocket_ecs_updater.core.decision.instance_health import (
+    awaited_health,
+    impaired_by_update,
+    unhealthy_until,
+)
 from bottlerocket_ecs_updater.core.decision.polling import soon_interval
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
@@ -39,16 +43,12 @@ def verify(claimed: ClaimedInstance, report: HostReport, this_pass: Pass) -> Nex
     policy = this_pass.policy
     soon = this_pass.at + soon_interval(policy.poll_interval)
     over = this_pass.at >= limit_of_reboot(claimed, this_pass)
-    if (
-        instance.progress.connected_looks < CONNECTED_LOOKS
-        or not registration.connected
-        or impaired_by_update(instance)
-    ):
-        if over:
-            wrong = impaired_by_update(instance) or "its ECS agent does not stay connected"
-            detail = f"it runs {report.running}, but {wrong}"
-            why = failed(Failure.NOT_BACK, limit=duration_text(policy.reboot_timeout), detail=detail)
-            return quarantine(claimed, why, this_pass)
+    wrong = _not_well(claimed, this_pass.at)
+    if wrong and over:
+        detail = f"it runs {report.running}, but {wrong}"
+        why = failed(Failure.NOT_BACK, limit=duration_text(policy.reboot_timeout), detail=detail)
+        return quarantine(claimed, why, this_pass)
+    if wrong:
         # Read its group with the last look before the return, so that the return does not have to wait for it.
         nearly = instance.progress.connected_looks == CONNECTED_LOOKS - 1 and registration.connected
         wants_group = nearly and group_due_soon(instance, RETURNS_AFTER_ANSWER, this_pass.fleet)
@@ -60,6 +60,19 @@ def verify(claimed: ClaimedInstance, report: HostReport, this_pass: Pass) -> Nex
         return ask_again(instance, this_pass)
     why = failed(Failure.UNHEALTHY, version=report.running, detail=step.detail)
     return quarantine(claimed, why, this_pass)
+
+
+def _not_well(claimed: ClaimedInstance, now: datetime) -> str:
+    """Why a host that booted is not known to be healthy yet; empty if it is."""
+    instance, proof = claimed.instance, claimed.progress.proof
+    impaired = impaired_by_update(instance)
+    if impaired:
+        return impaired
+    if instance.progress.connected_looks < CONNECTED_LOOKS or not claimed.registration.connected:
+        return "its ECS agent does not stay connected"
+    if unhealthy_until(instance, now) is not None:
+        return "ECS keeps reporting it as IMPAIRED"
+    return awaited_health(instance, proof.asked_at if proof is not None else now, now)
 
 
 def return_when_proven(claimed: ClaimedInstance, report: HostReport, this_pass: Pass) -> NextStep | Unhealthy:

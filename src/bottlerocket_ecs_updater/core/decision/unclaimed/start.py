@@ -9,7 +9,7 @@ from bottlerocket_ecs_updater.core.capacity.cluster_room import held_for_survey,
 from bottlerocket_ecs_updater.core.decision.affected import seen_deploying_since
 from bottlerocket_ecs_updater.core.decision.blockers import stopping_unread
 from bottlerocket_ecs_updater.core.decision.draft import DecisionDraft, due
-from bottlerocket_ecs_updater.core.decision.evidence import impaired_on_trial
+from bottlerocket_ecs_updater.core.decision.instance_health import impaired_on_trial
 from bottlerocket_ecs_updater.core.decision.polling import next_look
 from bottlerocket_ecs_updater.core.decision.settling import UNSTEADY_POLLS
 from bottlerocket_ecs_updater.core.decision.tasks_on_host import is_own_host

@@ -17,7 +17,7 @@ from bottlerocket_ecs_updater.core.model.host_report import HostReport
 from bottlerocket_ecs_updater.core.model.outcome import OutcomeKind
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.model.time_text import span, write_time
-from bottlerocket_ecs_updater.engine.store.audit import Act
+from bottlerocket_ecs_updater.engine.store.audit_entry import AuditEntry
 from bottlerocket_ecs_updater.report.analysis.run_report import RunReport
 from bottlerocket_ecs_updater.report.analysis.summary import Row
 from bottlerocket_ecs_updater.report.analysis.timeline import Lane, Part
@@ -89,7 +89,7 @@ def page(account: RunReport, index: str = "") -> str:
     )
 
 
-def index_page(cluster: str, entries: Sequence[Entry], acts: Sequence[Act] = ()) -> str:
+def index_page(cluster: str, entries: Sequence[Entry], acts: Sequence[AuditEntry] = ()) -> str:
     """The index page of a cluster: its runs in the given order, and the acts of people, newest first."""
     return (
         _templates()
