@@ -8,7 +8,7 @@ from functools import partial
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.core.builders import available, fleet, idle, instance, ready, registration, service, staged
 from tests.report.strategies import VERSIONS
@@ -64,9 +64,14 @@ class Look:
 
 
 def history(draw: st.DrawFn) -> list[Look]:
-    hours = sorted(draw(st.sets(st.integers(0, 200), min_size=1, max_size=12)))
-    versions = st.lists(st.sampled_from([OLD, NEW, NEWER]), min_size=0, max_size=3).map(tuple)
-    return [Look(hour, draw(versions), draw(st.sampled_from([True, True, True, False]))) for hour in hours]
+    """Mostly a cluster that is well and on the version, now and then not; mostly looked at often, now and then not."""
+    version = st.sampled_from([NEW, NEW, NEW, NEW, NEWER, OLD])
+    hour, looks = 0, []
+    for _ in range(draw(st.integers(1, 8))):
+        hour += draw(st.sampled_from([1, 2, 6, 12, 12, 24, 30, 80]))
+        running = draw(st.lists(version, min_size=0 if draw(st.integers(0, 9)) == 0 else 1, max_size=2).map(tuple))
+        looks.append(Look(hour, running, draw(st.sampled_from([True, True, True, True, False]))))
+    return looks
 
 
 HISTORIES = st.composite(history)()
@@ -110,7 +115,8 @@ def proven(looks: list[Look], version: Version, now: datetime) -> bool:
     return bool(looks[-1].running) and began is not None and not silent and now - began >= SOAK
 
 
-@given(st.lists(HISTORIES, min_size=1, max_size=3), st.integers(0, 300), st.sampled_from([NEW, NEWER]))
+@settings(max_examples=400)
+@given(st.lists(HISTORIES, min_size=1, max_size=2), st.integers(0, 100), st.sampled_from([NEW, NEW, NEWER]))
 def test_a_version_is_never_admitted_before_every_cluster_has_proven_it(
     histories: list[list[Look]], later: int, version: Version
 ) -> None:
@@ -126,6 +132,20 @@ def test_what_every_cluster_has_proven_is_admitted_minutes_later(histories: list
     shared = Shared(standings=tuple(standing(looks, number) for number, looks in enumerate(histories)))
     if all(proven(looks, NEW, now) and proven(looks, NEW, now + CLOCKS_APART) for looks in histories):
         assert not_promoted(NEW, RULES, shared, now + CLOCKS_APART) is None
+
+
+TWO_STAGES = replace(RULES, promoted_by=(*RULES.promoted_by, Requirement("canary", SOAK)))
+
+
+@given(HISTORIES, HISTORIES, st.integers(0, 300))
+@example([Look(0, (NEW,)), Look(30, (NEW,))], [Look(30, (OLD,))], 0)
+def test_all_stages_must_agree(staging: list[Look], canary: list[Look], later: int) -> None:
+    now = START + max(staging[-1].hour, canary[-1].hour) * HOUR + later * HOUR / 4
+    first, second = standing(staging, 0), replace(standing(canary, 1), stage="canary")
+    each = [not_promoted(NEW, RULES, Shared(standings=(first,)), now)]
+    each += [not_promoted(NEW, RULES, Shared(standings=(replace(second, stage="staging"),)), now)]
+    both = not_promoted(NEW, TWO_STAGES, Shared(standings=(first, second)), now)
+    assert (both is None) == (each == [None, None])
 
 
 PROVEN_AT_MIDNIGHT = [Look(0, (NEW,)), Look(20, (NEW,))]
@@ -334,3 +354,14 @@ def test_stages_that_wait_for_each_other_are_found_in_every_graph_and_only_there
         circle = circle_of(home, sorted(waits_.get(home, ())), others)
         assert bool(circle) == (home in reached[home])
         assert all(later in waits_[one] for one, later in pairwise(circle))
+
+
+def test_an_instance_that_did_not_say_what_it_runs_promotes_nothing() -> None:
+    at = START + SOAK + HOUR
+    silent = instance("i-1", None, registered=HOST)
+    hosts = [instance("i-0", idle(NEW), registered=HOST), silent]
+    seen = Seen(place(0), fleet(*hosts, at=at, services=Services((), at)), {}, LastRun("r", "ok", 0, at))
+    one = standing_of(seen, STAGING, standing([Look(0, (NEW, NEW))]))
+    why = not_promoted(NEW, RULES, Shared(standings=(one,)), at)
+    assert why is not None
+    assert "has 1 of 2 instances that have not reported their version" in str(why)

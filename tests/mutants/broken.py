@@ -811,7 +811,7 @@ MUTANTS = (
         "core/rules/promotion.py",
         "    if not lacking:\n",
         "    if len(lacking) < len(each):\n",
-        "tests/many/test_promotion_stories.py",
+        PROMOTION,
     ),
     broken(
         "an expedited version is not blocked",
@@ -860,7 +860,7 @@ MUTANTS = (
         "core/model/shared.py",
         "        known = self.running if self.eligible and not self.unknown else {}\n",
         "        known = self.running if self.eligible else {}\n",
-        "tests/many",
+        PROMOTION,
     ),
     broken(
         "clusters that were seen are forgotten without a person",
