@@ -28,7 +28,7 @@ def released(template: str, amd64: str, arm64: str) -> str:
     earlier = IMAGES.search(rule[0]) if rule else None
     if rule is None or earlier is None or template.count(NO_IMAGES) != 1:
         raise ValueError("this is not the template of the tree")
-    condition = f"    RuleCondition: !Not [!Contains [[{earlier[1]}], !Ref UpdaterImage]]\n"
+    condition = f"    RuleCondition: !Not [{{'Fn::Contains': [[{earlier[1]}], !Ref UpdaterImage]}}]\n"
     text = template.replace(rule[0], "").replace(NAMES_INSTANCES, NAMES_INSTANCES + condition)
     return text.replace(NO_IMAGES, f"Image: {{Amd64: '{amd64}', Arm64: '{arm64}'}}")
 

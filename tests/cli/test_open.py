@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from bottlerocket_ecs_updater.cli.commands.report import write_index_beside
+from bottlerocket_ecs_updater.cli.commands.status import as_last
 from bottlerocket_ecs_updater.core.model.event import RunFinished, RunStarted
 from bottlerocket_ecs_updater.core.model.ids import RunId
 from bottlerocket_ecs_updater.core.model.outcome import RunOutcome
@@ -19,6 +21,7 @@ from bottlerocket_ecs_updater.engine.store.audit import note_act
 from bottlerocket_ecs_updater.engine.store.audit_entry import AuditEntry
 from bottlerocket_ecs_updater.engine.store.folder_store import FolderStore
 from bottlerocket_ecs_updater.report.outputs.archive import Archive
+from bottlerocket_ecs_updater.report.outputs.index import entries_of
 from bottlerocket_ecs_updater.report.record.record import Record
 
 NOW = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
@@ -66,6 +69,16 @@ def test_the_index_finds_the_pages_that_it_links_to(store: FolderStore, tmp_path
     assert "a holiday" in html
 
 
+@pytest.mark.parametrize("outcome", RunOutcome)
+def test_status_and_history_call_the_end_of_a_run_by_the_same_words(outcome: RunOutcome, tmp_path: Path) -> None:
+    made, run = FolderStore(tmp_path), RunId("20260105-0900-aaaa")
+    record = Record(made, STATE, run)
+    record.record(RunStarted(NOW, run, "web", "1"))
+    record.record(RunFinished(NOW, run, outcome, 0, {}, timedelta(minutes=1), "why", {}, {}))
+    (entry,) = entries_of(made, STATE)
+    assert as_last(made, STATE, run).ending == entry.ending != ""
+
+
 @pytest.mark.parametrize(
     ("what", "shown"), [("latest", "20260105-1000-aaaa"), ("20260105-0900-aaaa", None), ("index", None)]
 )
@@ -100,6 +113,31 @@ def test_a_shell_is_told_of_commands_and_flags(shell: str) -> None:
     said = call("completion", shell).stdout
     assert "max-unavailable" in said
     assert "explain" in said
+
+
+ZSH = """
+autoload -Uz compinit; compinit -u -D
+whence -w _cyclopts_bottlerocket-ecs-updater; {load}
+_arguments() {{ print called }}; words=(bottlerocket-ecs-updater ''); CURRENT=2
+$_comps[bottlerocket-ecs-updater]
+"""
+
+
+@pytest.mark.skipif(shutil.which("zsh") is None, reason="zsh is not installed")
+@pytest.mark.parametrize("load", ["source $SCRIPT", ":"])
+def test_zsh_completes_whether_it_sources_the_script_or_finds_it(load: str, tmp_path: Path) -> None:
+    script = tmp_path / ("_bottlerocket-ecs-updater" if load == ":" else "script")
+    script.write_text(call("completion", "zsh").stdout)
+    code = f"fpath=({tmp_path} $fpath)\n{ZSH.format(load=load)}"
+    done = subprocess.run(
+        ["zsh", "-f", "-c", code],
+        env={**os.environ, "SCRIPT": str(script)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "called" in done.stdout, done.stderr
 
 
 @pytest.mark.parametrize("command", ["run", "plan", "explain"])

@@ -33,6 +33,19 @@ def test_a_slip_brings_the_flag_that_was_meant(flag: str, meant: str) -> None:
     assert refused("run", *COMPLETE, flag, "x") == f"unknown flag {flag}; did you mean {meant}?"
 
 
+@pytest.mark.parametrize(
+    ("tokens", "said"),
+    [
+        (("fleet", "foo"), "ACTION cannot be 'foo': allowed is one of status, plan, page, forget, waves"),
+        (("completion", "tcsh"), "SHELL cannot be 'tcsh': allowed is one of bash, zsh, fish"),
+        (("simulate", "--serve=maybe"), "serve cannot be 'maybe' (from --serve): allowed is true or false"),
+        (("--verison",), "unknown flag --verison; did you mean --version?"),
+    ],
+)
+def test_a_word_that_is_none_of_a_few_brings_those_few(tokens: tuple[str, ...], said: str) -> None:
+    assert refused(*tokens) == said
+
+
 def test_a_table_in_the_file_is_told_as_one(tmp_path: Path) -> None:
     file = tmp_path / "updater.toml"
     file.write_text('[foo]\nwindow = "daily 22:00 6h UTC"\n')

@@ -5,18 +5,22 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from moto.s3.responses import S3Response
+from moto.sts.exceptions import STSClientError
+from moto.sts.responses import TokenResponse
 from tests.e2e.town import SPEED, Town, town
 
 from bottlerocket_ecs_updater.simulator.aws_basics.calls import Call
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
 from bottlerocket_ecs_updater.simulator.scenarios import showcase_cluster
 from bottlerocket_ecs_updater.simulator.services.documents import REBOOT, shell_document
+from bottlerocket_ecs_updater.simulator.world.api_faults import denying
 
 HARMLESS = (
     "Describe",
@@ -29,6 +33,7 @@ HARMLESS = (
     "CancelCommand",
     "SendCommand",
 )
+"""The first words of operations that change nothing, or that are asked with targets that do not exist."""
 BUCKET = "s3://examined/updater"
 
 
@@ -39,15 +44,19 @@ def built(tmp_path: Path) -> Iterator[Town]:
         yield made
 
 
-def examine(built: Town, *words: str, state: str = BUCKET) -> tuple[int, str]:
-    """The exit code, and what was said."""
+def examine(
+    built: Town, *words: str, state: str = BUCKET, without: Collection[str] = (), **changed: str
+) -> tuple[int, str]:
+    """The exit code, and what was said; in an environment without these variables, or with others."""
     clock = ("--time-scale", str(SPEED), "--time-origin", built.origin)
     given = built.arguments()
     place = given.index("--state")
     given[place : place + 2] = ["--state", state] if state else []
     command = [sys.executable, "-m", "bottlerocket_ecs_updater", "doctor", *given, *clock, *words]
-    done = subprocess.run(command, env=built.environment(), capture_output=True, check=False, text=True)
-    assert done.stderr == ""
+    environment = {name: value for name, value in built.environment().items() if name not in without} | changed
+    done = subprocess.run(command, env=environment, capture_output=True, check=False, text=True)
+    # It says what it waits for.
+    assert done.stderr == "" or "waiting for AWS" in done.stderr
     return done.returncode, done.stdout
 
 
@@ -108,23 +117,53 @@ def test_a_cluster_that_is_not_there_is_told(built: Town) -> None:
         "ecs:UpdateContainerInstancesState",
         "ecs:PutAttributes",
         "ecs:DeleteAttributes",
-        "ecs:GetTaskProtection",
-        "ssm:CancelCommand",
+        "ecs:ListTasks",
+        "ssm:ListCommandInvocations",
         "ssm:GetCommandInvocation",
     ],
 )
 def test_a_permission_that_is_missing_is_told_by_its_action(built: Town, action: str) -> None:
-    def deny(call: Call) -> None:
-        if f"{call.service}:{call.operation}" == action:
-            raise AwsError(
-                "AccessDeniedException", f"User: x is not authorized to perform: {action} on resource: *", 400
-            )
-
-    built.world.authorize = deny
+    built.world.authorize = denying(action)
     code, said = examine(built)
     lines = [line for line in graded(said, "FAIL") if f"permission {action}" in line]
     assert (code, len(lines)) == (1, 1), said
     assert f"Allow {action}" in lines[0]
+
+
+def test_permissions_that_a_run_can_do_without_are_warnings_that_say_what_is_lost(built: Town) -> None:
+    actions = {
+        "ecs:GetTaskProtection": "protected",
+        "ecs:DescribeCapacityProviders": "fit elsewhere",
+        "autoscaling:DescribeAutoScalingInstances": "replacing",
+        "autoscaling:DescribeAutoScalingGroups": "may add instances",
+        "autoscaling:DescribeInstanceRefreshes": "replacing",
+        "ec2:DescribeInstances": "stopped",
+        "ec2:DescribeInstanceTypes": "network interfaces",
+        "ssm:CancelCommand": "not cancelled",
+    }
+    built.world.autoscaling.add_group("hosts", next(iter(built.world.hosts)))
+    built.world.authorize = denying(*actions)
+    code, said = examine(built)
+    assert (code, graded(said, "FAIL")) == (0, []), said
+    warned = graded(said, "WARN")
+    for action, lost in actions.items():
+        [line] = [line for line in warned if f"permission {action}: " in line]
+        assert lost in line
+        assert f"Allow {action}" in line
+    assert "A run would work." in said
+
+
+def test_what_only_the_settings_use_is_asked_with_them(built: Town) -> None:
+    calendar = "arn:aws:ssm:us-east-1:123456789012:document/changes"
+    actions = ("cloudwatch:DescribeAlarms", "ssm:GetCalendarState", "ssm:GetParameters")
+    built.world.cloudwatch.set_alarm("errors", "OK")
+    built.world.authorize = denying(*actions)
+    _, said = examine(built)
+    assert not any(action in said for action in actions)
+    code, said = examine(built, "--alarm", "errors", "--change-calendar", calendar, "--published-only")
+    assert code == 1
+    failed = graded(said, "FAIL")
+    assert all(any(f"permission {action}" in line for line in failed) for action in actions), said
 
 
 def test_a_document_that_may_not_be_sent_is_told(built: Town) -> None:
@@ -171,3 +210,82 @@ def test_a_bucket_that_is_not_there_is_told(built: Town) -> None:
 def test_without_a_store_it_says_what_is_lost(built: Town) -> None:
     _, said = examine(built, state="")
     assert any("runs have no lease" in line for line in graded(said, "WARN")), said
+
+
+def test_without_credentials_it_says_to_sign_in_and_asks_nothing_else(built: Town) -> None:
+    code, said = examine(built, without=("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"))
+    [line] = graded(said, "FAIL")
+    assert (code, "credentials" in line, "Sign in" in line) == (1, True, True)
+    assert "cluster demo" not in said
+
+
+@pytest.mark.filterwarnings("ignore:Exception")
+@pytest.mark.parametrize("error", ["InvalidClientTokenId", "ExpiredToken", "SignatureDoesNotMatch"])
+def test_credentials_that_aws_does_not_take_are_told(built: Town, error: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: Any) -> None:
+        raise STSClientError(error, "The security token included in the request is invalid")
+
+    monkeypatch.setattr(TokenResponse, "get_caller_identity", refuse)
+    code, said = examine(built)
+    [line] = graded(said, "FAIL")
+    assert (code, "AWS does not accept the credentials" in line, "Sign in" in line) == (1, True, True), said
+
+
+def test_where_nothing_answers_it_says_to_check_the_route(built: Town) -> None:
+    code, said = examine(built, AWS_ENDPOINT_URL="http://127.0.0.1:9")
+    [line] = graded(said, "FAIL")
+    assert (code, "Check the route to AWS" in line) == (1, True), said
+
+
+def test_another_region_is_named(built: Town) -> None:
+    code, said = examine(built, "--region", "us-west-2")
+    [line] = [line for line in graded(said, "FAIL") if "cluster demo" in line]
+    assert (code, "there is no cluster demo in us-west-2" in line, "its Region" in line) == (1, True, True)
+    assert any("they were not checked" in line or "were not checked" in line for line in graded(said, "WARN"))
+
+
+def test_a_topic_a_bus_and_a_task_definition_that_are_not_there_are_told(built: Town) -> None:
+    topic = "arn:aws:sns:us-east-1:123456789012:nobody"
+    code, said = examine(built, "--notify-topic", topic, "--event-bus", "nobody", "--task-definition", "nobody")
+    assert code == 1
+    failed = graded(said, "FAIL")
+    for check in (f"topic {topic}", "event-bus nobody", "task-definition nobody"):
+        assert any(f"  {check}" in line and "Correct its name" in line for line in failed), said
+
+
+def test_each_host_that_cannot_be_updated_is_told_and_the_others_are_checked(built: Town) -> None:
+    world = built.world
+    well = [member.host.instance_id for member in built.scenario.members if member.story == "has an update available"]
+    gone, mute = well
+    with built.clock.lock:
+        world.hosts[gone]._set_ecs(up=False)
+        world.hosts[mute]._lose_ssm()
+    built.clock.sleep(timedelta(minutes=15))
+    code, said = examine(built)
+    failed = graded(said, "FAIL")
+    assert any(f"instance {gone}: its ECS agent is disconnected" in line for line in failed), said
+    assert any(f"instance {mute}: Systems Manager has no connection" in line for line in failed), said
+    assert any("variant aws-ecs-1" in line and "Replace the instance" in line for line in graded(said, "WARN"))
+    assert (code, "A run would work, but not update 2 instances." in said) == (1, True)
+
+
+def test_with_a_bucket_that_is_not_there_the_hosts_are_checked_all_the_same(built: Town) -> None:
+    _, said = examine(built, state="s3://no-such-bucket/updater")
+    assert len(graded(said, "FAIL")) == 1
+    assert all(f"instance {id_}" in said for id_ in built.world.hosts)
+
+
+def test_an_old_image_and_a_group_that_takes_drained_hosts_are_told(built: Town) -> None:
+    world, hosts = built.world, list(built.world.hosts)
+    world.launching.add_image("ami-old", "bottlerocket-aws-ecs-2-x86_64-v1.20.0-0123abcd")
+    world.launching.add_template("hosts", "ami-old")
+    world.autoscaling.add_group("hosts", *hosts)
+    world.scaling.add("protecting", *hosts[1:3]).termination_protection = True
+    code, said = examine(built)
+    warned = graded(said, "WARN")
+    assert any(
+        "launch hosts: " in line and "start with 1.20.0" in line and "Replace launch template" in line
+        for line in warned
+    ), said
+    assert any("capacity-provider protecting: " in line and "launch template" in line for line in warned), said
+    assert code == 0

@@ -285,7 +285,12 @@ def test_activations_are_looked_for_on_a_few_pages_only() -> None:
 
 @pytest.mark.parametrize(
     ("old", "new"),
-    [("1.20.202410231530", "1.20.202411051200"), ("20241023.0.0", "20241105.0.0"), ("1.20.0-rc.1", "1.20.0")],
+    [
+        ("1.20.202410231530", "1.20.202411051200"),
+        ("20241023.0.0", "20241105.0.0"),
+        ("1.20.0-rc.1", "1.20.0"),
+        ("1.20.0+build.7", "1.20.1+build.8"),
+    ],
 )
 def test_a_build_with_times_as_numbers_is_updated(old: str, new: str) -> None:
     world = row(2, version=old, releases=(old, new))

@@ -66,6 +66,12 @@ def test_it_can_be_deployed_without_a_bucket() -> None:
     assert len(TEXT.encode()) < BODY_MAX_BYTES
 
 
+@pytest.mark.parametrize("template", sorted(TEMPLATE.parent.glob("*.yaml")), ids=lambda path: path.name)
+def test_functions_of_rules_have_their_long_names(template: Path) -> None:
+    """CloudFormation documents no short names for them, and CDK's CfnInclude drops such a name without a word."""
+    assert re.findall(r"!(?:Contains|EachMember\w+|RefAll|ValueOf\w*)\b", template.read_text()) == []
+
+
 def test_the_required_parameters_are_the_predecessors() -> None:
     assert _required(BODY) == _required(PREDECESSOR) == {"ClusterName", "Subnets", "LogGroupName"}
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -61,6 +62,112 @@ class Question:
 
     action: str
     ask: Callable[[], object]
+    without: str = ""
+    """What a run does without it; empty if a run cannot do without it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Tried:
+    """A call whose target does not exist, or that only reads."""
+
+    operation: Operation
+    service: str
+    method: str
+    request: Mapping[str, Any]
+    without: str = ""
+
+
+def _of_cluster(arn: str) -> Iterator[_Tried]:
+    """Calls of ECS, for one cluster."""
+    here = {"cluster": arn}
+    instance, task = (f"{arn.replace(':cluster/', f':{kind}/')}/{NOWHERE}" for kind in ("container-instance", "task"))
+    mark = {"name": ATTRIBUTE, "targetType": "container-instance", "targetId": instance}
+    service = f"{arn.replace(':cluster/', ':service/')}/doctor"
+    first = {**here, "maxResults": 1}
+    instances = {**here, "containerInstances": [instance]}
+    yield _Tried(Operation.LIST_CONTAINER_INSTANCES, "ecs", "list_container_instances", first)
+    yield _Tried(Operation.DESCRIBE_CONTAINER_INSTANCES, "ecs", "describe_container_instances", instances)
+    yield _Tried(Operation.LIST_TASKS, "ecs", "list_tasks", first)
+    yield _Tried(Operation.DESCRIBE_TASKS, "ecs", "describe_tasks", {**here, "tasks": [task]})
+    yield _Tried(Operation.LIST_SERVICES, "ecs", "list_services", first)
+    yield _Tried(Operation.DESCRIBE_SERVICES, "ecs", "describe_services", {**here, "services": [service]})
+    back = {**instances, "status": "ACTIVE"}
+    yield _Tried(Operation.UPDATE_CONTAINER_INSTANCES_STATE, "ecs", "update_container_instances_state", back)
+    put = {**here, "attributes": [{**mark, "value": "doctor"}]}
+    yield _Tried(Operation.PUT_ATTRIBUTES, "ecs", "put_attributes", put)
+    yield _Tried(Operation.DELETE_ATTRIBUTES, "ecs", "delete_attributes", {**here, "attributes": [mark]})
+    without = "hosts whose tasks are protected may be drained"
+    protection = {**here, "tasks": [task]}
+    yield _Tried(Operation.GET_TASK_PROTECTION, "ecs", "get_task_protection", protection, without)
+    without = "whether tasks fit elsewhere is not checked before a drain"
+    definition = {"taskDefinition": "doctor:999999"}
+    yield _Tried(Operation.DESCRIBE_TASK_DEFINITION, "ecs", "describe_task_definition", definition, without)
+    providers = {**here, "capacityProviders": ["doctor"]}
+    yield _Tried(Operation.DESCRIBE_CAPACITY_PROVIDERS, "ecs", "describe_capacity_providers", providers, without)
+
+
+_GROUP = "bottlerocket-ecs-updater-doctor"
+_NO_GROUPS = "an instance that its Auto Scaling group is replacing or terminating may be updated"
+_OF_GROUPS = (
+    _Tried(
+        Operation.DESCRIBE_AUTO_SCALING_INSTANCES,
+        "autoscaling",
+        "describe_auto_scaling_instances",
+        {"InstanceIds": [NO_INSTANCE]},
+        _NO_GROUPS,
+    ),
+    _Tried(
+        Operation.DESCRIBE_AUTO_SCALING_GROUPS,
+        "autoscaling",
+        "describe_auto_scaling_groups",
+        {"AutoScalingGroupNames": [_GROUP]},
+        "whether a group may add instances for tasks that must move is not known",
+    ),
+    _Tried(
+        Operation.DESCRIBE_INSTANCE_REFRESHES,
+        "autoscaling",
+        "describe_instance_refreshes",
+        {"AutoScalingGroupName": _GROUP},
+        _NO_GROUPS,
+    ),
+    _Tried(
+        Operation.DESCRIBE_INSTANCES,
+        "ec2",
+        "describe_instances",
+        {"InstanceIds": [NO_INSTANCE]},
+        "an instance that somebody stopped counts as unavailable",
+    ),
+    _Tried(
+        Operation.DESCRIBE_INSTANCE_TYPES,
+        "ec2",
+        "describe_instance_types",
+        {"InstanceTypes": ["doctor"]},
+        "free network interfaces are not counted before a drain",
+    ),
+)
+_OF_COMMANDS = (
+    _Tried(
+        Operation.DESCRIBE_INSTANCE_INFORMATION,
+        "ssm",
+        "describe_instance_information",
+        {"Filters": [{"Key": "InstanceIds", "Values": [NO_INSTANCE]}]},
+    ),
+    _Tried(Operation.LIST_COMMANDS, "ssm", "list_commands", {"CommandId": NO_COMMAND}),
+    _Tried(Operation.LIST_COMMAND_INVOCATIONS, "ssm", "list_command_invocations", {"CommandId": NO_COMMAND}),
+    _Tried(
+        Operation.GET_COMMAND_INVOCATION,
+        "ssm",
+        "get_command_invocation",
+        {"CommandId": NO_COMMAND, "InstanceId": NO_INSTANCE},
+    ),
+    _Tried(
+        Operation.CANCEL_COMMAND,
+        "ssm",
+        "cancel_command",
+        {"CommandId": NO_COMMAND},
+        "a command that gives no result is not cancelled",
+    ),
+)
 
 
 class AwsCheckup:
@@ -85,7 +192,8 @@ class AwsCheckup:
         for shape in reply.get("clusters", ()):
             count = int(shape.get("registeredContainerInstancesCount", 0))
             return ClusterFacts(shape.get("clusterArn", ""), shape.get("status", ""), count)
-        raise NotFound(f"there is no cluster {self._cluster} in this account and Region")
+        client: Any = self._made["ecs"]
+        raise NotFound(f"there is no cluster {self._cluster} in {client.meta.region_name} in the caller's account")
 
     def document(self, name: str) -> str:
         """The content of a document, as JSON."""
@@ -150,106 +258,48 @@ class AwsCheckup:
         self._api.look(Operation.DESCRIBE_EVENT_BUS, name, client.describe_event_bus, Name=name)
 
     def questions(self, cluster_arn: str) -> Iterator[Question]:
-        """A test for each action that a run needs and that can be tested without side effects."""
-        instance = f"{cluster_arn.replace(':cluster/', ':container-instance/')}/{NOWHERE}"
-        task = f"{cluster_arn.replace(':cluster/', ':task/')}/{NOWHERE}"
-        service = f"{cluster_arn.replace(':cluster/', ':service/')}/doctor"
-        here = {"cluster": cluster_arn}
-        mark = {"name": ATTRIBUTE, "targetType": "container-instance", "targetId": instance}
-        tried: list[tuple[Operation, str, str, dict[str, Any]]] = [
-            (Operation.LIST_CONTAINER_INSTANCES, "ecs", "list_container_instances", {**here, "maxResults": 1}),
-            (
-                Operation.DESCRIBE_CONTAINER_INSTANCES,
-                "ecs",
-                "describe_container_instances",
-                {**here, "containerInstances": [instance]},
-            ),
-            (Operation.LIST_TASKS, "ecs", "list_tasks", {**here, "maxResults": 1}),
-            (Operation.DESCRIBE_TASKS, "ecs", "describe_tasks", {**here, "tasks": [task]}),
-            (Operation.LIST_SERVICES, "ecs", "list_services", {**here, "maxResults": 1}),
-            (Operation.DESCRIBE_SERVICES, "ecs", "describe_services", {**here, "services": [service]}),
-            (
-                Operation.DESCRIBE_TASK_DEFINITION,
-                "ecs",
-                "describe_task_definition",
-                {"taskDefinition": "doctor:999999"},
-            ),
-            (Operation.GET_TASK_PROTECTION, "ecs", "get_task_protection", {**here, "tasks": [task]}),
-            (
-                Operation.UPDATE_CONTAINER_INSTANCES_STATE,
-                "ecs",
-                "update_container_instances_state",
-                {**here, "containerInstances": [instance], "status": "ACTIVE"},
-            ),
-            (
-                Operation.PUT_ATTRIBUTES,
-                "ecs",
-                "put_attributes",
-                {**here, "attributes": [{**mark, "value": "doctor"}]},
-            ),
-            (Operation.DELETE_ATTRIBUTES, "ecs", "delete_attributes", {**here, "attributes": [mark]}),
-            (
-                Operation.DESCRIBE_AUTO_SCALING_INSTANCES,
-                "autoscaling",
-                "describe_auto_scaling_instances",
-                {"InstanceIds": [NO_INSTANCE]},
-            ),
-            (
-                Operation.DESCRIBE_INSTANCE_REFRESHES,
-                "autoscaling",
-                "describe_instance_refreshes",
-                {"AutoScalingGroupName": "bottlerocket-ecs-updater-doctor"},
-            ),
-            (
-                Operation.DESCRIBE_INSTANCE_INFORMATION,
-                "ssm",
-                "describe_instance_information",
-                {"Filters": [{"Key": "InstanceIds", "Values": [NO_INSTANCE]}]},
-            ),
-            (Operation.LIST_COMMANDS, "ssm", "list_commands", {"CommandId": NO_COMMAND}),
-            (Operation.LIST_COMMAND_INVOCATIONS, "ssm", "list_command_invocations", {"CommandId": NO_COMMAND}),
-            (
-                Operation.GET_COMMAND_INVOCATION,
-                "ssm",
-                "get_command_invocation",
-                {"CommandId": NO_COMMAND, "InstanceId": NO_INSTANCE},
-            ),
-            (Operation.CANCEL_COMMAND, "ssm", "cancel_command", {"CommandId": NO_COMMAND}),
-        ]
-        for operation, kind, method, request in tried:
-            yield Question(operation.action, self._asking(operation, kind, method, request))
+        """A test for each action that every run uses and that can be tested without side effects."""
+        for tried in (*_of_cluster(cluster_arn), *_OF_GROUPS, *_OF_COMMANDS):
+            yield self._question(tried)
+
+    def alarms(self, names: Sequence[str]) -> Question:
+        """Test whether alarms can be read."""
+        request = {"AlarmNames": list(names)}
+        return self._question(_Tried(Operation.DESCRIBE_ALARMS, "cloudwatch", "describe_alarms", request))
+
+    def calendar(self, arn: str) -> Question:
+        """Test whether a change calendar can be read."""
+        request = {"CalendarNames": [arn]}
+        return self._question(_Tried(Operation.GET_CALENDAR_STATE, "ssm", "get_calendar_state", request))
+
+    def published(self) -> Question:
+        """Test whether the public parameters of Bottlerocket can be read."""
+        request = {"Names": ["/aws/service/bottlerocket/doctor"]}
+        return self._question(_Tried(Operation.GET_PARAMETERS, "ssm", "get_parameters", request))
 
     def sending(self, document: str) -> Question:
         """Test whether the caller may send a document, with an instance that does not exist."""
         request = {"DocumentName": document, "InstanceIds": [NO_INSTANCE], "TimeoutSeconds": 30}
-        return Question(
-            Operation.SEND_COMMAND.action, self._asking(Operation.SEND_COMMAND, "ssm", "send_command", request)
-        )
+        return self._question(_Tried(Operation.SEND_COMMAND, "ssm", "send_command", request))
 
     def putting(self, bus: str) -> Question:
         """Test whether the caller may put events on a bus. The event's detail is not JSON, so it is never delivered."""
         entry = {"EventBusName": bus, "Source": "bottlerocket-ecs-updater", "DetailType": "doctor", "Detail": "no JSON"}
         request = {"Entries": [entry]}
-        return Question(
-            Operation.PUT_EVENTS.action, self._asking(Operation.PUT_EVENTS, "events", "put_events", request)
-        )
+        return self._question(_Tried(Operation.PUT_EVENTS, "events", "put_events", request))
 
-    def _asking(
-        self, operation: Operation, service: str, method: str, request: Mapping[str, Any]
-    ) -> Callable[[], None]:
+    def _question(self, tried: _Tried) -> Question:
         def ask() -> None:
-            try:
-                self._look(operation, service, method, **request)
-            except (CallRefused, NotFound):
-                # AWS looked for the target, so the action is allowed.
-                return
+            # If AWS looked for the target, the action is allowed.
+            with suppress(CallRefused, NotFound):
+                self._look(tried.operation, tried.service, tried.method, **tried.request)
 
-        return ask
+        return Question(tried.operation.action, ask, tried.without)
 
     def _look(self, operation: Operation, service: str, method: str, **request: Any) -> Mapping[str, Any]:
         client = self._made.get(service)
         if client is None:
             client = self._made[service] = self._clients.in_region(service, self._region)
-        about = str(request.get("Name") or request.get("cluster") or self._cluster)
+        about = str(request.get("Name") or request.get("DocumentName") or request.get("cluster") or "*")
         reply: Mapping[str, Any] = self._api.look(operation, about, getattr(client, method), **request)
         return reply

@@ -77,7 +77,10 @@ A flag overrides a variable, and a variable overrides the file."""
 HELP_EPILOGUE = _sources("drain-timeout", "40m")
 
 OTHER_EPILOGUES = {
-    "completion": "",
+    "completion": f"""\
+bash, in ~/.bashrc:                    source <({PROGRAM} completion bash)
+zsh, in ~/.zshrc and after compinit:   source <({PROGRAM} completion zsh)
+fish, in its config.fish:              {PROGRAM} completion fish | source""",
     "simulate": f"""\
 Each setting can also be an environment variable, which a flag overrides:
   --instances 30

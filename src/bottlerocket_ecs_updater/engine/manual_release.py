@@ -19,6 +19,7 @@ from bottlerocket_ecs_updater.core.model.claim import ATTRIBUTE, Claim, ClaimPha
 from bottlerocket_ecs_updater.core.model.container_instance import Registration, Status
 from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, InstanceId
 from bottlerocket_ecs_updater.core.model.outcome import Backoff
+from bottlerocket_ecs_updater.core.model.time_text import time_text
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.state.ledger import Ledger, with_release, without_claim, without_rest
 from bottlerocket_ecs_updater.engine.look.registrations import one_per_instance
@@ -65,7 +66,7 @@ class Release:
             yield f"forget our claim on {name}: the instance is no longer in the cluster"
             return
         if self.drained_by_us:
-            since = f"{claim.since:%Y-%m-%d %H:%M} UTC"
+            since = time_text(claim.since)
             written = registration.arn in self.carriers
             see = "" if written else "; its claim is only in the state store, so check that no one else drained it"
             if claim.phase is ClaimPhase.REBOOTING:
@@ -186,7 +187,7 @@ def _check_it_may_be_released(id_: InstanceId, claim: Claim) -> None:
     """Raise UsageError if the claim must not be released."""
     if claim.phase is not ClaimPhase.QUARANTINED:
         raise UsageError(
-            f"{id_} is {claim.phase.value} for run {claim.run} since {claim.since:%Y-%m-%d %H:%M} UTC; "
+            f"{id_} is {claim.phase.value} for run {claim.run} since {time_text(claim.since)}; "
             "it is not quarantined, and the next run finishes the update"
         )
 

@@ -16,7 +16,7 @@ from bottlerocket_ecs_updater.cli.app import build_app
 from bottlerocket_ecs_updater.cli.settings.parameters import Bucket, Folder
 from bottlerocket_ecs_updater.cli.settings.parsing import arguments_of, parse, with_command
 from bottlerocket_ecs_updater.cli.settings.settings import RunSettings, load
-from bottlerocket_ecs_updater.core.model.time_text import format_duration
+from bottlerocket_ecs_updater.core.model.time_text import duration_text
 from bottlerocket_ecs_updater.core.rules.policy import Limit, Policy
 from bottlerocket_ecs_updater.errors import UsageError
 
@@ -41,10 +41,10 @@ def test_a_flag_wins_over_a_variable_over_a_file_over_the_default(
     variable: timedelta | None,
     key: timedelta | None,
 ) -> None:
-    line = f'settle = "{format_duration(key)}"' if key else ""
+    line = f'settle = "{duration_text(key)}"' if key else ""
     config = _file(tmp_path_factory.mktemp("precedence"), line)
-    tokens = ["--settle", format_duration(flag)] if flag else []
-    variables = {"SETTLE": format_duration(variable)} if variable else {}
+    tokens = ["--settle", duration_text(flag)] if flag else []
+    variables = {"SETTLE": duration_text(variable)} if variable else {}
     expected = flag or variable or key or Policy().settle
     assert settings("--config", config, *tokens, **variables).limits.settle == expected
 

@@ -59,6 +59,13 @@ def test_a_service_that_lacks_a_task_is_named_and_unsteady() -> None:
     assert (unsteady.steady_since, unsteady.unsteady) == (None, ("web",))
 
 
+def test_a_service_that_was_scaled_up_and_lost_no_task_is_steady() -> None:
+    slot = replace(SLOT, running_before={WEB: 3})
+    assert observe(slot, seen(service("web", 40, 3)), {}).unsteady == ()
+    assert observe(slot, seen(service("web", 40, 2)), {}).unsteady == ("web",)
+    assert observe(slot, seen(service("web", 2, 2)), {}).unsteady == ()
+
+
 def test_a_service_that_ecs_did_not_describe_is_not_steady_whatever_it_was_before() -> None:
     steady = observe(SLOT, seen(service()), {})
     unknown = observe(steady, seen(replace(service(), unknown="InternalError"), later=20), {})

@@ -54,6 +54,12 @@ def test_a_claim_that_can_be_written_is_what_ecs_allows(claim: Claim) -> None:
     assert text is None or ECS_ALLOWS.fullmatch(text)
 
 
+def test_the_sign_before_a_build_is_written_as_one_that_ecs_allows() -> None:
+    claim = a_claim(target=Version(1, 21, 0, build="a1b2c3"))
+    assert " 1.21.0_a1b2c3 " in claim.encode()
+    assert Claim.decode(claim.encode()) == claim
+
+
 def test_a_claim_reads_in_the_console() -> None:
     claim = Claim(ClaimPhase.REBOOTING, RUN, OLD, NEW, BOOT, NOW, 1)
     assert claim.encode() == "1 rebooting this-run 1.20.0 1.21.0 0123456789abcdef0123456789abcdef 1772445600 1"
@@ -69,13 +75,12 @@ def test_two_long_releases_and_a_uuid_fit_in_every_phase(phase: ClaimPhase) -> N
 @pytest.mark.parametrize(
     "claim",
     [
-        a_claim(target=Version(1, 21, 0, build="a1b2c3")),
         a_claim(target=Version(1, 21, 0, pre="a" * 40), source=Version(1, 20, 0, pre="b" * 40)),
         a_claim(run=RunId("run" * 40)),
         a_claim(run=RunId("a+b")),
         a_claim(run=RunId("ärger")),
     ],
-    ids=["a plus sign", "long releases", "a long run", "a sign in the run", "a letter that is not ASCII"],
+    ids=["long releases", "a long run", "a sign in the run", "a letter that is not ASCII"],
 )
 def test_a_claim_that_ecs_would_refuse_is_refused_before_it_is_sent(claim: Claim) -> None:
     with pytest.raises(ValueError, match="cannot hold this claim"):

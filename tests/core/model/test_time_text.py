@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bottlerocket_ecs_updater.core.model.time_text import format_duration, parse_duration
+from bottlerocket_ecs_updater.core.model.time_text import duration_text, parse_duration
 
 spans = st.integers(min_value=0, max_value=9999 * 86_400_000).map(lambda ms: timedelta(milliseconds=ms))
 
 
 @given(spans)
 def test_what_is_written_reads_back_as_the_same_span(span: timedelta) -> None:
-    assert parse_duration(format_duration(span)) == span
+    assert parse_duration(duration_text(span)) == span
 
 
 @given(st.text(max_size=20))

@@ -92,5 +92,5 @@ def test_a_hold_names_a_few_and_counts_the_rest() -> None:
     why = hold_for_health(Health(NOON, tuple("abcde"), NOON))
     assert why is not None
     assert why.reason is Reason.UNWELL
-    assert str(why).endswith(f"a; b; c; and {5 - NAMED_AT_MOST} more")
+    assert str(why).endswith(f"a; b; c and {5 - NAMED_AT_MOST} more")
     assert hold_for_health(Health(NOON)) is None

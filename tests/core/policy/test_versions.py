@@ -163,7 +163,7 @@ def test_a_downgrade_is_followed_or_held_as_the_operator_says() -> None:
 def test_production_takes_a_release_only_after_a_week() -> None:
     rules = VersionRules(minimum_age=WEEK)
     held = asked("1.26.0", rules, seen=NOW - WEEK + timedelta(minutes=1))
-    assert str(held) == "1.26.0 was first seen 2024-10-18 12:01 UTC, and must be 168h old"
+    assert str(held) == "1.26.0 was first seen 2024-10-18 12:01 UTC, and must be 7d old"
     assert held is not None
     assert held.remedy == "wait until 2024-10-25 12:01 UTC, or lower --minimum-age"
     assert asked("1.26.0", rules, seen=NOW - WEEK) is None

@@ -8,7 +8,7 @@ import platform
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
@@ -16,6 +16,7 @@ from cyclopts import Parameter
 from bottlerocket_ecs_updater import __version__
 from bottlerocket_ecs_updater.aws.checkup import AwsCheckup, ClusterFacts, Question
 from bottlerocket_ecs_updater.aws.transport.operation import Operation
+from bottlerocket_ecs_updater.aws.transport.translate import CallRefused
 from bottlerocket_ecs_updater.cli.commands.plan import look
 from bottlerocket_ecs_updater.cli.outputs import colour_of
 from bottlerocket_ecs_updater.cli.settings import parameters as kinds
@@ -34,6 +35,7 @@ from bottlerocket_ecs_updater.cli.wiring import Wired, wire
 from bottlerocket_ecs_updater.core.model.finding import Finding, Grade, fail, fine, warn
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.planning import checkup
+from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.engine.clock import SystemClock
 from bottlerocket_ecs_updater.engine.store.trial import Unconditional, try_conditions
 from bottlerocket_ecs_updater.errors import (
@@ -112,9 +114,12 @@ def _examine(settings: DoctorSettings, run: RunSettings) -> Iterator[Finding]:
     yield from found
     yield from _documents(asked, settings.documents)
     if facts is not None:
-        yield from _permissions(asked, facts, settings)
+        yield from _permissions(asked, facts, settings, run.policy)
     yield from _messages(asked, settings)
     yield from _task(asked, settings.task_definition)
+    if any(finding.grade is Grade.FAIL for finding in found):
+        yield warn("store", "unchecked", "it and the instances were not checked", "Correct the cluster first")
+        return
     yield from _of_the_cluster(asked, run)
 
 
@@ -131,10 +136,12 @@ def _asked(check: str, about: str, ask: Callable[[], Iterator[Finding]], *, vita
     except Denied as error:
         who = "the task role" if vital else "whoever runs `doctor`"
         yield grade(check, about, str(error), f"Allow {error.action} on {error.resource or 'it'} to {who}")
-    except NotFound as error:
+    except (NotFound, CallRefused) as error:
         yield fail(check, about, str(error), "Correct its name, its Region or the credentials, or create it")
     except UsageError as error:
         yield fail(check, about, str(error), "Correct the setting")
+    except Throttled as error:
+        yield grade(check, about, str(error), "Run `doctor` again in a minute")
     except UpdaterError as error:
         yield grade(check, about, str(error), f"{ROUTE}, and run `doctor` again")
 
@@ -180,16 +187,30 @@ def _documents(asked: AwsCheckup, documents: Documents) -> Iterator[Finding]:
         yield from _asked("document", name, ask, vital=False)
 
 
-def _permissions(asked: AwsCheckup, cluster: ClusterFacts, settings: DoctorSettings) -> Iterator[Finding]:
-    documents = settings.documents.by_kind
-    for question in asked.questions(cluster.arn):
+def _permissions(
+    asked: AwsCheckup, cluster: ClusterFacts, settings: DoctorSettings, policy: Policy
+) -> Iterator[Finding]:
+    for question in (*asked.questions(cluster.arn), *_of_rules(asked, policy)):
         yield from _permission(question, question.action)
-    for kind in (DocumentKind.APPLY, DocumentKind.REBOOT):
-        name = documents[kind]
+    for kind, name in settings.documents.by_kind.items():
+        if kind is DocumentKind.CHECK:
+            # It is sent to the hosts, which shows more.
+            continue
         for finding in _permission(asked.sending(name), f"ssm:SendCommand ({name})"):
-            # If groups or a tag are named, nobody may send to an instance that does not exist.
+            # With groups or a tag named, nobody may send to an instance that does not exist.
             if finding.grade is Grade.OK or ":instance/" not in finding.said:
                 yield finding
+
+
+def _of_rules(asked: AwsCheckup, policy: Policy) -> Iterator[Question]:
+    """What only runs with these settings use."""
+    names = [rule.name for rule in policy.rules.health.alarms if not rule.prefix]
+    if policy.rules.health.alarms:
+        yield asked.alarms(names[:100] or ["bottlerocket-ecs-updater-doctor"])
+    for arn in policy.rules.calendars:
+        yield asked.calendar(arn)
+    if policy.rules.versions.published_only:
+        yield asked.published()
 
 
 def _permission(question: Question, about: str) -> Iterator[Finding]:
@@ -197,7 +218,12 @@ def _permission(question: Question, about: str) -> Iterator[Finding]:
         question.ask()
         yield fine("permission", about, "allowed")
 
-    yield from _asked("permission", about, ask, vital=True)
+    for finding in _asked("permission", about, ask, vital=True):
+        if finding.grade is Grade.FAIL and question.without:
+            said = f"{finding.said}. Without it, {question.without}"
+            yield warn(finding.check, finding.about, said, finding.remedy)
+        else:
+            yield finding
 
 
 def _messages(asked: AwsCheckup, settings: DoctorSettings) -> Iterator[Finding]:
@@ -237,26 +263,22 @@ def _platforms(asked: AwsCheckup, image: str, wants: str) -> Iterator[Finding]:
 
 
 def _of_the_cluster(asked: AwsCheckup, run: RunSettings) -> Iterator[Finding]:
-    """Check the state store, and what a run would see in its first look."""
-    kept: list[Wired] = []
+    """The store, and what a run would see at its first look."""
+    where = str(run.target.state or "none")
+    found = list(_asked("store", where, lambda: _store(run, wire(run, os.environ)), vital=True))
+    yield from found
+    if any(finding.grade is Grade.FAIL for finding in found):
+        # The hosts can be checked all the same.
+        run = replace(run, target=replace(run.target, state=None))
 
-    def ask_store() -> Iterator[Finding]:
-        wired = wire(run, os.environ)
-        kept.append(wired)
-        yield from _store(run, wired)
+    def ask_hosts() -> Iterator[Finding]:
+        fleet = look(wire(run, os.environ), run.policy)
+        yield from checkup.judge_fleet(fleet)
+        providers = checkup.providers_of(fleet)
+        protection = lambda: checkup.judge_protection(asked.protected(providers), providers)  # noqa: E731
+        yield from _asked("capacity-provider", ", ".join(providers), protection, vital=False)
 
-    yield from _asked("store", str(run.target.state or "none"), ask_store, vital=True)
-    for wired in kept:
-
-        def ask_hosts(wired: Wired = wired) -> Iterator[Finding]:
-            fleet = look(wired, run.policy)
-            yield from checkup.judge_fleet(fleet)
-            yield from checkup.judge_published(fleet, run.policy)
-            providers = checkup.providers_of(fleet)
-            protection = lambda: checkup.judge_protection(asked.protected(providers), providers)  # noqa: E731
-            yield from _asked("capacity-provider", ", ".join(providers), protection, vital=False)
-
-        yield from _asked("instance", "all", ask_hosts, vital=True)
+    yield from _asked("instance", "all", ask_hosts, vital=True)
 
 
 def _store(run: RunSettings, wired: Wired) -> Iterator[Finding]:

@@ -25,6 +25,7 @@ from bottlerocket_ecs_updater.cli.whoever import whoever
 from bottlerocket_ecs_updater.cli.wiring import WiredRegion, WiredStore, wire_region, wire_store
 from bottlerocket_ecs_updater.core.model.location import Location
 from bottlerocket_ecs_updater.core.model.shared import Act
+from bottlerocket_ecs_updater.core.model.wording import counted
 from bottlerocket_ecs_updater.core.planning.waves import (
     CLUSTERS_MAX,
     STATE_MAX_BYTES,
@@ -46,7 +47,6 @@ from bottlerocket_ecs_updater.engine.store.shared_state import (
 from bottlerocket_ecs_updater.errors import UpdaterError, UsageError
 from bottlerocket_ecs_updater.report.analysis.fleet_overview import FleetOverview, overview_of
 from bottlerocket_ecs_updater.report.outputs.fleet_page import PAGE_KEY, overview_json, overview_text, refresh
-from bottlerocket_ecs_updater.report.words.grouping import counted
 from bottlerocket_ecs_updater.report.words.sanitize import sanitize
 
 if TYPE_CHECKING:

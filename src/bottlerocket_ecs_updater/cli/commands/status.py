@@ -23,6 +23,7 @@ from bottlerocket_ecs_updater.engine.lease.lease_note import read_lease
 from bottlerocket_ecs_updater.engine.lease.store_lease import lease_key
 from bottlerocket_ecs_updater.engine.ports import Store
 from bottlerocket_ecs_updater.engine.snapshot import ExtraPorts, take_snapshot
+from bottlerocket_ecs_updater.report.analysis.run_report import run_report
 from bottlerocket_ecs_updater.report.record.record import read_record, runs_of
 from bottlerocket_ecs_updater.report.views.status import ClusterStatus, LastRun, next_run, status_json, status_text
 
@@ -87,15 +88,17 @@ def _runs(wired: Wired) -> tuple[str, Sequence[RunId]]:
 def _last_run(wired: Wired, state: str, runs: Sequence[RunId]) -> LastRun | None:
     if wired.store is None or not runs:
         return None
-    past = [_as_last(wired.store, state, run) for run in sorted(runs, reverse=True)[:LEFT_MAX]]
+    past = [as_last(wired.store, state, run) for run in sorted(runs, reverse=True)[:LEFT_MAX]]
     # A run that exited because another held the lease did nothing. People want to see the run before it.
     return next((one for one in past if one.outcome is not RunOutcome.LEFT), past[0])
 
 
-def _as_last(store: Store, state: str, run: RunId) -> LastRun:
+def as_last(store: Store, state: str, run: RunId) -> LastRun:
+    """A run as the last one, by its record. Raises what the store raises."""
     events = read_record(store, state, run).events
     began = next((event.at for event in events if isinstance(event, RunStarted)), began_at(run))
     ended = next((event for event in events if isinstance(event, RunFinished)), None)
     if ended is None:
         return LastRun(run, None, began, None, "", {}, max((event.at for event in events), default=None))
-    return LastRun(run, ended.outcome, began, ended.at, ended.why, dict(ended.counts))
+    ending = run_report(events).ending.value
+    return LastRun(run, ended.outcome, began, ended.at, ended.why, dict(ended.counts), ending=ending)

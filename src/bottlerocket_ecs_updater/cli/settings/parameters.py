@@ -17,7 +17,7 @@ from typing import Any
 
 from cyclopts import Parameter, Token
 
-from bottlerocket_ecs_updater.core.model.time_text import format_duration, parse_duration
+from bottlerocket_ecs_updater.core.model.time_text import duration_text, parse_duration
 from bottlerocket_ecs_updater.core.rules.policy import Limit
 
 MILLISECOND = timedelta(milliseconds=1)
@@ -87,22 +87,30 @@ def _see_that_none_is_empty(texts: Sequence[str], separator: str) -> None:
         raise ValueError(_EMPTY if len(texts) == 1 else f"one of the values between {separator!r} is empty")
 
 
+def _read_duration(text: str) -> timedelta:
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        # The value is named before, and what is expected after it.
+        raise ValueError("that is not a duration" if str(error).startswith("not a") else str(error)) from None
+
+
 def duration(
     meaning: str, least: timedelta = MILLISECOND, most: timedelta = 30 * DAY, why_least: str = ""
 ) -> Parameter:
     """A duration between two bounds. The error for a value below the lower bound includes `why_least`."""
 
     def read(text: str) -> timedelta:
-        span = parse_duration(text)
+        span = _read_duration(text)
         if not least <= span <= most:
             short = f"short: {why_least}" if why_least else "short"
             raise ValueError(f"that is too {short if span < least else 'long'}")
         return span
 
-    span = f"from {format_duration(least)} to {format_duration(most)}"
+    span = f"from {duration_text(least)} to {duration_text(most)}"
     *some, last = [text for text in ("300ms", "30s", "25m", "1h30m") if least <= parse_duration(text) <= most]
     examples = f"{', '.join(some)} or {last}" if some else last
-    return _setting(meaning, read, f"a duration {span}, such as {examples}", "DURATION", format_duration)
+    return _setting(meaning, read, f"a duration {span}, such as {examples}", "DURATION", duration_text)
 
 
 def limit(meaning: str) -> Parameter:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from cyclopts import App, ArgumentCollection, CycloptsError, Group, Parameter, Token
 from cyclopts.argument import Argument
@@ -306,12 +306,23 @@ def _explain(error: CycloptsError, arguments: ArgumentCollection) -> str:
             return _unknown_command((error.unused_tokens or [""])[0], error.app)
         case UnusedCliTokensError():
             return f"unexpected: {' '.join(error.unused_tokens or ())[:_SHOWN]}"
-        case CoercionError() if error.argument is not None and error.argument.tokens:
-            token = error.token or error.argument.tokens[-1]
-            reason = error.msg or "allowed is true or false"
-            return f"{_name(error.argument)} cannot be {token.value[:_SHOWN]!r} (from {_origin(token)}): {reason}"
+        case CoercionError():
+            return _not_allowed(error)
         case _:
             return str(error)
+
+
+def _not_allowed(error: CoercionError) -> str:
+    """A value that its setting cannot have. Only what has no reader of ours lacks a message: switches and words."""
+    argument, token = error.argument, error.token
+    if token is None and argument is not None and argument.tokens:
+        token = argument.tokens[-1]
+    if argument is None or token is None:
+        return str(error)
+    choices = get_args(argument.hint)
+    reason = error.msg or f"allowed is {'one of ' + ', '.join(map(str, choices)) if choices else 'true or false'}"
+    origin = f" (from {_origin(token)})" if token.keyword else ""
+    return f"{_name(argument)} cannot be {token.value[:_SHOWN]!r}{origin}: {reason}"
 
 
 def _missing(error: MissingArgumentError, arguments: ArgumentCollection) -> str:
@@ -344,7 +355,8 @@ def _unknown_flag(written: str, arguments: ArgumentCollection) -> str:
 
 def _unknown_command(written: str, app: App | None) -> str:
     commands = [name for name in app or () if not name.startswith("-")]
-    nearest = get_close_matches(written, commands, n=1, cutoff=0.5)
+    known = ["--help", "--version"] if written.startswith("-") else commands
+    nearest = get_close_matches(written, known, n=1, cutoff=0.5)
     hint = f"did you mean {nearest[0]}?" if nearest else f"there are {', '.join(commands)}"
     return f"unknown {'flag' if written.startswith('-') else 'command'} {written[:_SHOWN]}; {hint}"
 

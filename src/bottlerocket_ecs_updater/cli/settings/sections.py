@@ -25,7 +25,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from bottlerocket_ecs_updater.core.model.location import name_of
-from bottlerocket_ecs_updater.core.model.time_text import duration_text, parse_span
+from bottlerocket_ecs_updater.core.model.time_text import duration_text, parse_duration
 from bottlerocket_ecs_updater.core.planning.waves import (
     APPROVE_MAX,
     APPROVE_MIN,
@@ -170,14 +170,14 @@ def _tag(text: Any) -> tuple[str, str]:
 
 
 def _bake(text: str) -> timedelta:
-    bake = parse_span(text)
+    bake = parse_duration(text)
     if bake > BAKE_MAX:
         raise ValueError(f"bake is at most {duration_text(BAKE_MAX)}, not {text!r}; for days, use promoted-by")
     return bake
 
 
 def _approve_within(text: str) -> timedelta:
-    within = parse_span(text)
+    within = parse_duration(text)
     if not APPROVE_MIN <= within <= APPROVE_MAX:
         limits = f"{duration_text(APPROVE_MIN)} to {spell_days(APPROVE_MAX)}"
         raise ValueError(f"approve-within is from {limits}, not {text!r}")

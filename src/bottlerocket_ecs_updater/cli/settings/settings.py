@@ -22,7 +22,7 @@ from bottlerocket_ecs_updater.cli.settings.policy_settings import RuleSettings
 from bottlerocket_ecs_updater.core.model.history import SUSPECT_AFTER
 from bottlerocket_ecs_updater.core.model.reboots import COMMAND_LIFE, INHIBITED_FOR
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
-from bottlerocket_ecs_updater.core.model.time_text import format_duration
+from bottlerocket_ecs_updater.core.model.time_text import duration_text
 from bottlerocket_ecs_updater.core.rules.policy import Limit, Policy
 from bottlerocket_ecs_updater.engine.lease.lease_note import LONGEST_TERM
 
@@ -191,7 +191,7 @@ class Limits:
         if getattr(self, long) >= times * getattr(self, short):
             return
         names = (long.replace("_", "-"), short.replace("_", "-"))
-        spans = (format_duration(getattr(self, long)), format_duration(getattr(self, short)))
+        spans = (duration_text(getattr(self, long)), duration_text(getattr(self, short)))
         least = f"{'twice ' if times == 2 else ''}{names[1]} ({spans[1]})"
         raise SettingsConflict(f"{names[0]} ({spans[0]}) must not be shorter than {least}", names)
 
@@ -271,7 +271,7 @@ class RunSettings:
 
     def __post_init__(self) -> None:
         if self.limits.poll_interval < POLL_MIN and self.target.time_scale <= 1:
-            short, least = format_duration(self.limits.poll_interval), format_duration(POLL_MIN)
+            short, least = duration_text(self.limits.poll_interval), duration_text(POLL_MIN)
             reason = (
                 "a shorter interval makes more calls than AWS allows; only a simulator allows it, with --time-scale"
             )

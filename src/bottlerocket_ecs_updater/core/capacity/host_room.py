@@ -15,6 +15,7 @@ from functools import lru_cache
 from bottlerocket_ecs_updater.core.model.capacity_provider import LaunchType
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, ServiceArn
 from bottlerocket_ecs_updater.core.model.resources import Port, TaskRequirements
+from bottlerocket_ecs_updater.core.model.wording import counted
 from bottlerocket_ecs_updater.core.rules.expression import Expression, judge, parse_expression, subjects
 
 _ATTRIBUTE = "attribute:"
@@ -216,7 +217,7 @@ class HostRoom:
             yield f"{demand.memory - self.memory} MiB of memory"
         if demand.gpus > self.gpus:
             short = demand.gpus - self.gpus
-            yield "1 GPU" if short == 1 else f"{short} GPUs"
+            yield counted(short, "GPU")
         if demand.ports & self.ports:
             yield f"the port {min(demand.ports & self.ports)}"
         if self.interfaces is not None and demand.interfaces > self.interfaces:

@@ -27,6 +27,7 @@ from itertools import islice
 from bottlerocket_ecs_updater.core.capacity.host_room import Capacity, HostRoom, ServiceRules, asks_for_tasks
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, ServiceArn
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
+from bottlerocket_ecs_updater.core.model.wording import counted
 
 _PLACES_COUNTED = 20
 """A service that fits on this many instances is not constrained, so counting stops there."""
@@ -263,7 +264,7 @@ def _no_room(service: ServiceRules, rooms: list[HostRoom]) -> NoRoom:
 
 
 def _others(count: int) -> str:
-    return "1 other instance" if count == 1 else f"{count} other instances"
+    return counted(count, "other instance")
 
 
 def _advice(service: ServiceRules) -> str:
@@ -285,5 +286,5 @@ def _notes(ours: list[_Need], leaving: Mapping[ServiceArn, int], rooms: list[Hos
         wanted = min(service.desired, service.running) - max(0, service.running - leaving[service.arn])
         short = _place(_Need(service, max(0, wanted - need.count)), rooms)
         if short:
-            fewer = "1 fewer task" if short == 1 else f"{short} fewer tasks"
+            fewer = counted(short, "fewer task")
             yield f"{service.name} runs with {fewer} until the instance is back"

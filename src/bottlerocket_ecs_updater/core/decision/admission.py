@@ -7,6 +7,7 @@ from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.model.history import BrokenVersion
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
+from bottlerocket_ecs_updater.core.model.time_text import time_text
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.rules.promotion import block_on, not_promoted
 from bottlerocket_ecs_updater.core.rules.published import hold_unless_published, parameter_of
@@ -68,7 +69,7 @@ def failed_before(instance: Instance, target: Version, this_pass: Pass) -> Hold 
     fleet = this_pass.fleet
     rest = instance.backoff
     if rest is not None and (rest.version == target) and this_pass.at < rest.until:
-        until = UNTIL_CLEARED if rest.rolled_back else f"{rest.until:%Y-%m-%d %H:%M} UTC"
+        until = UNTIL_CLEARED if rest.rolled_back else time_text(rest.until)
         then = "find out why it failed, then clear the backoff with `release`" if rest.rolled_back else _TRIED_AGAIN
         return hold(Reason.BACKING_OFF, until=until, attempts=rest.attempts, version=target, why=rest.why, then=then)
     broken = fleet.past.broken.get(target)

@@ -16,6 +16,7 @@ from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.model.claim import Claim
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
+from bottlerocket_ecs_updater.core.model.time_text import time_text
 
 
 def lives(claim: Claim, this_pass: Pass) -> bool:
@@ -48,5 +49,5 @@ def find_older_run(this_pass: Pass) -> Hold | None:
 
 
 def _of(instance: Instance, claim: Claim) -> Hold:
-    since = f"{claim.since:%Y-%m-%d %H:%M} UTC"
+    since = time_text(claim.since)
     return hold(Reason.ANOTHER_RUN, run=claim.run, instance=instance.id, phase=claim.phase.value, since=since)

@@ -38,6 +38,11 @@ def deficits(services: Services | None) -> Mapping[ServiceArn, int]:
     return {service.arn: service.deficit for service in services.all if service.deficit} if services else {}
 
 
+def running_now(services: Services | None) -> Mapping[ServiceArn, int] | None:
+    """How many tasks each service has now, up to its desired count; None if services were not read."""
+    return {one.arn: min(one.running, one.desired) for one in services.all} if services is not None else None
+
+
 def starting_daemons(services: Services, returned: Collection[Slot], within: timedelta) -> Mapping[str, int]:
     """Tasks of daemon services, by service name, that still have to start on instances that returned recently."""
     lately = sum(1 for slot in returned if services.at - slot.returned_at < within)
@@ -125,7 +130,10 @@ def _worse(service: Service, slot: Slot, moving: Mapping[str, int]) -> bool:
 
 
 def _lacks(service: Service, slot: Slot, moving: Mapping[str, int]) -> bool:
-    return service.deficit > slot.deficits_before.get(service.arn, 0) + moving.get(service.name, 0)
+    """Whether a service lacks more tasks than before the drain, and has fewer than it had then."""
+    moves = moving.get(service.name, 0)
+    had = slot.running_before.get(service.arn, 0) if slot.running_before is not None else service.desired
+    return service.deficit > slot.deficits_before.get(service.arn, 0) + moves and service.running + moves < had
 
 
 def settled(slot: Slot, at: datetime, policy: Policy) -> bool:

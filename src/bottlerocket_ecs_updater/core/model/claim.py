@@ -25,7 +25,9 @@ LATEST = datetime(9000, 1, 1, tzinfo=UTC)
 """Claims with a later time are invalid. Any limit added to a valid one is still a valid `datetime`."""
 
 _FORMAT = "1"
-_TEXT = re.compile(r"\S+ \S+ [A-Za-z0-9\-_.@/\\:]+ [A-Za-z0-9\-.]+ [A-Za-z0-9\-.]+ [0-9a-f]{32} \d+ \d+( [0-9a-f]+)?")
+_TEXT = re.compile(r"\S+ \S+ [A-Za-z0-9\-_.@/\\:]+ [A-Za-z0-9\-._]+ [A-Za-z0-9\-._]+ [0-9a-f]{32} \d+ \d+( [0-9a-f]+)?")
+PLUS, WRITTEN_PLUS = "+", "_"
+"""ECS allows no `+` in the value of an attribute, and no version has a `_`."""
 
 
 class ClaimPhase(Enum):
@@ -60,8 +62,8 @@ class Claim:
             _FORMAT,
             self.phase.value,
             self.run,
-            self.source,
-            self.target,
+            str(self.source).replace(PLUS, WRITTEN_PLUS),
+            str(self.target).replace(PLUS, WRITTEN_PLUS),
             self.boot,
             since,
             self.reboots,
@@ -88,8 +90,8 @@ class Claim:
         claim = cls(
             ClaimPhase(phase),
             RunId(run),
-            Version.parse(source),
-            Version.parse(target),
+            Version.parse(source.replace(WRITTEN_PLUS, PLUS)),
+            Version.parse(target.replace(WRITTEN_PLUS, PLUS)),
             BootId(boot),
             when,
             int(reboots),

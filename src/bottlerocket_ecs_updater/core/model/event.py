@@ -222,6 +222,16 @@ class HealthChanged(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class VersionSeen(Event):
+    """When a version was first seen that hosts run or are offered; sent once for each version in a run."""
+
+    name: ClassVar[str] = "version.seen"
+    version: Version
+    first_seen: datetime
+    """In this cluster, or in one that shares the state store."""
+
+
+@dataclass(frozen=True, slots=True)
 class VersionWithdrawn(Event):
     """A public parameter names an older version than it once did; sent once in each run that reads it."""
 

@@ -239,7 +239,7 @@ class Reason(Enum):
         "run the updater version that wrote it; or set the instance to ACTIVE and delete its attribute "
         "bottlerocket-ecs-updater.claim",
     )
-    GONE = _Words("gone", "it left the cluster during its update: {why}", "do nothing: there is nothing left to update")
+    GONE = _Words("gone", "it left the cluster during the run: {why}", "do nothing: there is nothing left to update")
     NO_PLACE = _Words(
         "no-place",
         "it cannot be scheduled: the budget and the maintenance windows never leave room for it",

@@ -38,6 +38,8 @@ class SentDrain:
     """How many tasks the drain has to move, by service name."""
     deficits_before: Mapping[ServiceArn, int] = field(default_factory=dict)
     """How many tasks each service lacked then."""
+    running_before: Mapping[ServiceArn, int] | None = None
+    """How many tasks each service had then, up to its desired count; None if that is not known."""
 
 
 @dataclass(frozen=True, slots=True)

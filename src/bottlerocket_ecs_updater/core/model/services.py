@@ -77,6 +77,9 @@ class Slot:
     """How often since the return each service lost tasks again after a look that found it recovered."""
     unseen: timedelta = timedelta()
     """How long since the return no look was possible, because AWS or the state store did not answer."""
+    running_before: Mapping[ServiceArn, int] | None = None
+    """How many tasks each service had before the drain; None if that is not known. A service that was scaled up since
+    may lack tasks without having lost any."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,14 +7,25 @@ from datetime import UTC, datetime, timedelta
 
 _SPAN = re.compile(r"(?:(\d{1,4})d)?(?:(\d{1,5})h)?(?:(\d{1,6})m(?!s))?(?:(\d{1,7})s)?(?:(\d{1,9})ms)?", re.ASCII)
 
+_UNITS = {
+    "d": timedelta(days=1),
+    "h": timedelta(hours=1),
+    "m": timedelta(minutes=1),
+    "s": timedelta(seconds=1),
+    "ms": timedelta(milliseconds=1),
+}
 
-def parse_span(text: str) -> timedelta:
+
+def parse_duration(text: str) -> timedelta:
     """Read `4h`, `1h30m`, `7d`, `300ms`, largest unit first. Raises ValueError for anything else."""
+    if text.isascii() and text.isdigit():
+        raise ValueError(f"a number needs a unit, as in {text[:60]}s")
     match = _SPAN.fullmatch(text.strip())
     if match is None or not any(match.groups()):
         raise ValueError(f"not a duration: {text[:60]!r}; write it as 90s, 25m, 4h, 1h30m or 7d")
-    days, hours, minutes, seconds, milliseconds = (int(group or 0) for group in match.groups())
-    return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds, milliseconds=milliseconds)
+    return sum(
+        (int(number or 0) * unit for number, unit in zip(match.groups(), _UNITS.values(), strict=True)), timedelta()
+    )
 
 
 def time_text(at: datetime) -> str:
@@ -28,22 +39,19 @@ def has_passed(since: datetime, limit: timedelta, now: datetime) -> bool:
 
 
 def duration_text(span: timedelta) -> str:
-    """A duration as the settings write it: `25m`, `1h30m`, `300ms`."""
-    milliseconds = round(span / timedelta(milliseconds=1))
-    if milliseconds % 1000:
-        return f"{milliseconds}ms"
-    seconds = milliseconds // 1000
-    parts = ((seconds // 3600, "h"), (seconds % 3600 // 60, "m"), (seconds % 60, "s"))
-    return "".join(f"{count}{unit}" for count, unit in parts if count) or "0s"
+    """A duration as `parse_duration` reads it: `25m`, `1h30m`, `7d`. Fractions of a millisecond are dropped."""
+    rest = max(span, timedelta())
+    parts = []
+    for name, unit in _UNITS.items():
+        number, rest = divmod(rest, unit)
+        if number:
+            parts.append(f"{number}{name}")
+    return "".join(parts) or "0s"
 
 
-def span(length: timedelta) -> str:
+def measured_text(span: timedelta) -> str:
     """A measured duration as text, rounded to seconds if it is at least one second long."""
-    return (
-        duration_text(timedelta(seconds=round(length.total_seconds())))
-        if length >= timedelta(seconds=1)
-        else duration_text(length)
-    )
+    return duration_text(timedelta(seconds=round(span.total_seconds())) if span >= timedelta(seconds=1) else span)
 
 
 EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
@@ -77,34 +85,13 @@ def read_span(seconds: float) -> timedelta:
     return timedelta(seconds=seconds)
 
 
-_UNITS = {
-    "d": timedelta(days=1),
-    "h": timedelta(hours=1),
-    "m": timedelta(minutes=1),
-    "s": timedelta(seconds=1),
-    "ms": timedelta(milliseconds=1),
-}
+DAY_SECONDS = 24 * 3600
 
 
-def parse_duration(text: str) -> timedelta:
-    """Read a duration: whole numbers with units, the largest first, each at most once.
-
-    Raises ValueError; its message is written to follow the name of a setting.
-    """
-    if re.fullmatch(r"[0-9]+", text):
-        raise ValueError(f"a number needs a unit, as in {text}s")
-    try:
-        return parse_span(text)
-    except ValueError:
-        raise ValueError("that is not a duration") from None
-
-
-def format_duration(span: timedelta) -> str:
-    """Write a duration as `parse_duration` reads it; fractions of a millisecond are dropped."""
-    rest = max(span, timedelta())
-    parts = []
-    for unit, size in _UNITS.items():
-        number, rest = divmod(rest, size)
-        if number:
-            parts.append(f"{number}{unit}")
-    return "".join(parts) or "0s"
+def rough_text(length: timedelta) -> str:
+    """A duration for people: to seconds below an hour, to minutes below a day, else to hours, such as `2d3h`."""
+    seconds = round(length.total_seconds())
+    if seconds >= DAY_SECONDS:
+        days, hours = divmod(round(seconds / 3600), 24)
+        return f"{days}d{hours}h" if hours else f"{days}d"
+    return duration_text(timedelta(seconds=seconds if seconds < 3600 else round(seconds / 60) * 60))

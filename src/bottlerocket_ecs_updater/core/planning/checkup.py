@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, assert_never
 
 from bottlerocket_ecs_updater.core.decision.outside import set_aside
 from bottlerocket_ecs_updater.core.decision.unclaimed.assess import END_OF_LIFE_VARIANTS
+from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.model.container_instance import PingStatus, Registration
 from bottlerocket_ecs_updater.core.model.finding import Finding, fail, fine, warn
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.host_report import HostProblem, Problem
+from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.published import Published, PublishedUnread
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
-from bottlerocket_ecs_updater.core.planning.launch_advice import StartsOld, advise
+from bottlerocket_ecs_updater.core.planning.launch_advice import Advice, StartsOld, StartsUnknown, advise
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.core.rules.published import NOT_READ, parameter_of
 
@@ -27,8 +29,13 @@ STEPS: Mapping[DocumentKind, tuple[str, ...]] = {
 }
 """The steps that this version of the updater expects in each document, in order."""
 
+NOT_ALLOWED = "not allowed"
+"""What the text of a denial begins with."""
+
 REDEPLOY = "Deploy the stack of this version, and use the document names from its task definition"
 
+SKEW_UNNOTICED = timedelta(seconds=2)
+"""AWS's responses give the time in whole seconds."""
 SKEW_TOLERATED = timedelta(seconds=30)
 SKEW_REFUSED = timedelta(minutes=5)
 """AWS rejects signatures that are older."""
@@ -82,7 +89,10 @@ def _quoted(steps: Sequence[str]) -> str:
 def judge_clock(skew: timedelta) -> Finding:
     """How far this machine's clock differs from the time in AWS's responses."""
     seconds = abs(skew.total_seconds())
-    said = f"this machine's clock is {seconds:.0f} s {'behind' if skew > timedelta(0) else 'ahead of'} AWS's"
+    side = "behind" if skew > timedelta(0) else "ahead of"
+    said = f"this machine's clock is {seconds:.0f} s {side} that of AWS"
+    if abs(skew) < SKEW_UNNOTICED:
+        return fine("clock", "skew", "this machine's clock agrees with that of AWS")
     remedy = "Set the clock of this machine by NTP (169.254.169.123 on EC2)"
     if abs(skew) >= SKEW_REFUSED:
         return fail("clock", "skew", said, remedy)
@@ -96,12 +106,7 @@ def judge_fleet(fleet: Fleet) -> Iterator[Finding]:
     for id_ in sorted(fleet.instances):
         yield judge_instance(fleet.instances[id_])
     for advice in advise(fleet):
-        remedy = (
-            advice.remedy
-            if isinstance(advice, StartsOld)
-            else "Give the role that runs `doctor` the permission it names"
-        )
-        yield warn("launch", advice.group or "groups", str(advice), remedy[:1].upper() + remedy[1:])
+        yield warn("launch", advice.group or "groups", str(advice), _remedy_of(advice))
 
 
 def judge_published(fleet: Fleet, policy: Policy) -> Iterator[Finding]:
@@ -118,6 +123,18 @@ def judge_published(fleet: Fleet, policy: Policy) -> Iterator[Finding]:
                 yield fail("published", parameter, why, remedy)
 
 
+def _remedy_of(advice: Advice) -> str:
+    match advice:
+        case StartsOld():
+            return advice.remedy[:1].upper() + advice.remedy[1:]
+        case StartsUnknown(why=why) if NOT_ALLOWED in why:
+            return "Give the role that runs `doctor` the permission that it names"
+        case StartsUnknown():
+            return "Use an AMI whose name or public parameter names its version, and check that the source exists"
+        case _:
+            assert_never(advice)
+
+
 def judge_instance(instance: Instance) -> Finding:
     """Whether the updater can update one instance, and if not, the first reason."""
     registration = instance.registration
@@ -126,7 +143,18 @@ def judge_instance(instance: Instance) -> Finding:
         return fail("instance", instance.id, why, "Check the instance in the ECS console, then run `doctor` again")
     if registration.variant is None:
         return fine("instance", instance.id, "it does not run Bottlerocket, so it is left alone")
+    if instance.claim is not None:
+        return _judge_claimed(instance.id, instance.claim)
     return next(_troubles(instance, registration), fine("instance", instance.id, _portrait(instance, registration)))
+
+
+def _judge_claimed(id_: InstanceId, claim: Claim) -> Finding:
+    """A claimed instance may be out of reach because of its update."""
+    said = f"run {claim.run} is updating it from {claim.source} to {claim.target} ({claim.phase.value})"
+    if claim.phase is not ClaimPhase.QUARANTINED:
+        return warn("instance", id_, said, "Run `doctor` again when that update is finished")
+    said = f"run {claim.run} quarantined it: it did not come back healthy from its update to {claim.target}"
+    return fail("instance", id_, said, "Repair or terminate it; the next run returns a healthy one")
 
 
 def _troubles(instance: Instance, registration: Registration) -> Iterator[Finding]:

@@ -31,6 +31,8 @@ from bottlerocket_ecs_updater.core.model.outcome import Outcome
 from bottlerocket_ecs_updater.core.model.reasons import Hold
 from bottlerocket_ecs_updater.core.model.shared import ClusterStanding, HeldFor, LastRun, Shared
 from bottlerocket_ecs_updater.core.model.version import Version
+from bottlerocket_ecs_updater.core.model.wording import and_more
+from bottlerocket_ecs_updater.core.planning.behind import instance_behind
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 
 VERSIONS_KEPT = 20
@@ -137,8 +139,7 @@ def _trouble(now: ClusterStanding, fleet: Fleet) -> Iterator[str]:
     services = fleet.services.all if fleet.services is not None else ()
     lacking = sorted(one.name for one in services if one.deficit > one.restless and not one.deploying)
     if lacking:
-        more = f" and {len(lacking) - SERVICES_NAMED_MAX} more" if len(lacking) > SERVICES_NAMED_MAX else ""
-        yield f"services with missing tasks: {', '.join(lacking[:SERVICES_NAMED_MAX])}{more}"
+        yield f"services with missing tasks: {and_more(lacking, SERVICES_NAMED_MAX)}"
     if fleet.halt is not None:
         yield f"its run halted: {fleet.halt.why}"
 
@@ -184,12 +185,9 @@ def _newest(eligible: Sequence[Instance]) -> Version | None:
 
 
 def _behind_since(eligible: Sequence[Instance], fleet: Fleet) -> datetime | None:
-    """Since when a version newer than that of the oldest instance has been available."""
-    reports = [one.check_answer.report for one in eligible if one.check_answer is not None]
-    offers = {(one.running, one.target) for one in reports if one is not None and one.target is not None}
-    seen = fleet.past.first_seen.items()
-    since = [at for running, target in offers for version, at in seen if running < version <= target]
-    return min(since, default=None)
+    """Since when the instance that is furthest behind has been behind; None if none is."""
+    late = (instance_behind(one, fleet.past.first_seen) for one in eligible)
+    return min((one.since for one in late if one is not None), default=None)
 
 
 def _held(outcomes: Mapping[InstanceId, Outcome]) -> tuple[HeldFor, ...]:

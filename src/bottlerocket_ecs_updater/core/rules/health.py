@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.model.services import Health
+from bottlerocket_ecs_updater.core.model.wording import and_more
 
 OK = "OK"
 """The only alarm state in which updates continue. Source: StateValue of DescribeAlarms."""
@@ -82,6 +83,4 @@ def hold_for_health(health: Health) -> Hold | None:
     """Why nothing may be drained now; None if everything is healthy."""
     if not health.unwell:
         return None
-    more = len(health.unwell) - NAMED_AT_MOST
-    named = "; ".join(health.unwell[:NAMED_AT_MOST]) + (f"; and {more} more" if more > 0 else "")
-    return hold(Reason.UNWELL, why=named)
+    return hold(Reason.UNWELL, why=and_more(health.unwell, NAMED_AT_MOST, "; "))

@@ -24,8 +24,9 @@ from datetime import datetime, timedelta
 from bottlerocket_ecs_updater.core.model.location import Location
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.model.shared import ClusterStanding, Shared, VersionActs
-from bottlerocket_ecs_updater.core.model.time_text import duration_text, parse_span, time_text
+from bottlerocket_ecs_updater.core.model.time_text import duration_text, parse_duration, time_text
 from bottlerocket_ecs_updater.core.model.version import Version
+from bottlerocket_ecs_updater.core.model.wording import and_more
 
 CLOCKS_APART = timedelta(minutes=5)
 """How far two clocks may differ without harm: a host without NTP drifts by minutes in months."""
@@ -61,7 +62,7 @@ class Requirement:
         match = _REQUIREMENT.fullmatch(text.strip())
         if match is None:
             raise ValueError(f"not a stage and a time: {text[:60]!r}; write it as 'staging for 7d'")
-        soak = parse_span(match[2])
+        soak = parse_duration(match[2])
         if soak > LONGEST:
             raise ValueError(f"longer than {LONGEST.days} days: {match[2]!r}")
         return cls(read_stage(match[1]), soak)
@@ -174,8 +175,7 @@ def _why_not(standing: ClusterStanding, version: Version) -> str:
 
 
 def _named(lacks: Sequence[_Lack]) -> str:
-    more = len(lacks) - NAMED_MAX
-    return ", ".join(lack.why for lack in lacks[:NAMED_MAX]) + (f", and {more} more" if more > 0 else "")
+    return and_more([lack.why for lack in lacks], NAMED_MAX)
 
 
 def _name(place: Location) -> str:

@@ -23,7 +23,7 @@ from typing import assert_never
 from bottlerocket_ecs_updater.core.model.container_instance import Task
 from bottlerocket_ecs_updater.core.model.ids import TaskArn
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
-from bottlerocket_ecs_updater.core.model.time_text import duration_text, parse_span, time_text
+from bottlerocket_ecs_updater.core.model.time_text import duration_text, parse_duration, time_text
 
 _NAMED_AT_MOST = 3
 
@@ -95,11 +95,11 @@ class TaskRule:
             case [name, "hold"]:
                 return cls(name, HoldInstance())
             case [name, "wait", span]:
-                return cls(name, WaitFor(parse_span(span)))
+                return cls(name, WaitFor(parse_duration(span)))
             case [name, "stop", _] if name.startswith("service:"):
                 raise ValueError(f"ECS moves tasks of services, and the updater never stops them: {text[:60]!r}")
             case [name, "stop", span]:
-                return cls(name, StopAfter(parse_span(span)))
+                return cls(name, StopAfter(parse_duration(span)))
             case _:
                 raise ValueError(f"not a task rule: {text[:80]!r}")
 

@@ -20,7 +20,7 @@ from heapq import merge
 from zoneinfo import ZoneInfo
 
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
-from bottlerocket_ecs_updater.core.model.time_text import duration_text, parse_span, time_text
+from bottlerocket_ecs_updater.core.model.time_text import duration_text, parse_duration, time_text
 
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _WEEK = timedelta(days=7)
@@ -64,7 +64,7 @@ class Window:
         if len(parts) != 4:
             raise ValueError(f"not a maintenance window: {text[:80]!r}")
         days, start, duration, zone = parts
-        return cls(_parse_days(days), _parse_start(start), parse_span(duration), zone_named(zone))
+        return cls(_parse_days(days), _parse_start(start), parse_duration(duration), zone_named(zone))
 
     def __str__(self) -> str:
         days = "daily" if len(self.days) == 7 else ",".join(_DAYS[day][:3] for day in sorted(self.days))

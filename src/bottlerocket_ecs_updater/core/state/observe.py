@@ -413,16 +413,21 @@ def see_successor(instance: Instance, task: TaskArn) -> Instance:
 
 
 def see_drain_sent(
-    instance: Instance, now: datetime, deficits: Mapping[ServiceArn, int], *, confirmed: bool
+    instance: Instance,
+    now: datetime,
+    deficits: Mapping[ServiceArn, int],
+    running: Mapping[ServiceArn, int] | None = None,
+    *,
+    confirmed: bool,
 ) -> Instance:
-    """A drain was sent; `confirmed` says whether ECS confirmed it."""
+    """A drain was sent; `confirmed` says whether ECS confirmed it. `running` are the tasks of each service."""
     moving: dict[str, int] = {}
     groups = tuple(sorted({task.group for task in instance.tasks.left})) if instance.tasks is not None else ()
     for task in instance.tasks.left if instance.tasks is not None else ():
         if task.group.startswith("service:") and not task.daemon:
             name = task.group.removeprefix("service:")
             moving[name] = moving.get(name, 0) + 1
-    drain = SentDrain(now, groups, moving, dict(deficits))
+    drain = SentDrain(now, groups, moving, dict(deficits), running)
     progress = replace(instance.progress, drain=drain, drain_seen=confirmed)
     return replace(instance, progress=progress)
 

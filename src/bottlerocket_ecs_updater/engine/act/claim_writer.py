@@ -228,7 +228,8 @@ class ClaimWriter:
         self._known.note_proof(instance)
         if command.took_slot:
             before = self._known.worst_before if progress.drain is None else progress.drain.deficits_before
-            self._known.take_slot(Slot(instance.id, instance.zone, now, before))
+            had = progress.drain.running_before if progress.drain is not None else None
+            self._known.take_slot(Slot(instance.id, instance.zone, now, before, running_before=had))
             out = now - progress.drain.at if progress.drain is not None else None
             self._recorder.record(Returned(now, instance.id, out))
         kept = replace(progress, unmarked=True) if command.outcome is not None else RunProgress(unmarked=True)

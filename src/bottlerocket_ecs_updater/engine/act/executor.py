@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
-from bottlerocket_ecs_updater.core.decision.settling import lasting_deficits
+from bottlerocket_ecs_updater.core.decision.settling import lasting_deficits, running_now
 from bottlerocket_ecs_updater.core.decision.unclaimed.own_host import nobody_could_be_called
 from bottlerocket_ecs_updater.core.model.command import (
     Apply,
@@ -276,6 +276,7 @@ class Executor:
         worst = self._known.worst_before
         lasting = lasting_deficits(self._known.services, self._known.returned, self._known.daemon_start)
         before = {arn: max(lasting.get(arn, 0), worst.get(arn, 0)) for arn in {*lasting, *worst}}
+        had = running_now(self._known.services)
         self._known.drained = True
         results = self._set_status([command.instance for command in batch], Status.DRAINING)
         now = self._clock.now()
@@ -283,11 +284,11 @@ class Executor:
         for id_, result in results.items():
             match result:
                 case Done():
-                    drained = see_drain_sent(self._known.instance(id_), now, before, confirmed=True)
+                    drained = see_drain_sent(self._known.instance(id_), now, before, had, confirmed=True)
                     self._known.learn(drained)
                     self._recorder.record(Drained(now, id_, sum(drained.progress.moving.values())))
                 case Unclear(why=why):
-                    self._known.learn(see_drain_sent(self._known.instance(id_), now, before, confirmed=False))
+                    self._known.learn(see_drain_sent(self._known.instance(id_), now, before, had, confirmed=False))
                     self.outcomes.unclear(id_, "DRAINING", why)
                 case Gone() | Refused() | Later():
                     failed.add(id_)

@@ -9,7 +9,7 @@ from functools import partial
 from typing import TypeVar
 
 from bottlerocket_ecs_updater.core.capacity.cluster_room import constraints_ask_for_tasks, tasks_changed
-from bottlerocket_ecs_updater.core.decision.affected import taking_part, worst_of
+from bottlerocket_ecs_updater.core.decision.affected import taking_part, unread_of, worst_of
 from bottlerocket_ecs_updater.core.decision.evidence import on_trial
 from bottlerocket_ecs_updater.core.decision.instance_health import impaired_by_update
 from bottlerocket_ecs_updater.core.decision.outside import set_aside
@@ -473,7 +473,7 @@ class Looker:
             # Without services no slot can settle, and no update starts: do not wait for slots.
             known.slots = ()
             return
-        found = taking_part(listed, known.instances.values())
+        found = taking_part(listed, known.instances.values(), known.definitions)
         known.services = Services(found, now, {one.arn: before.get(one.arn, now) for one in found if one.deploying})
         if not known.drained:
             known.worst_before = worst_of(known.worst_before, found)
@@ -490,6 +490,9 @@ class Looker:
             observe(slot, known.services, moving, known.health, self._policy, self._impaired(slot))
             for slot in known.slots
         )
+        below = {arn for slot in known.slots for arn in slot.below}
+        blamed = [one for one in found if one.arn in below or (one.daemon and one.deficit)] if known.slots else ()
+        self.surveying.look_at_definitions(unread_of(blamed, known.instances.values(), known.definitions or {}))
         # A service that flaps by itself after one return does not count as worse after the next.
         flaps = {arn for slot in known.slots for arn in flapping(slot)}
         known.worst_before = worst_of(known.worst_before, (one for one in found if one.arn in flaps))

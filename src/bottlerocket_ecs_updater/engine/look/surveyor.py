@@ -278,6 +278,15 @@ class Surveyor:
             self._learn(id_, replace(before, at=now, membership=membership, group_at=now, group_missed_since=None))
         return ()
 
+    def look_at_definitions(self, arns: Iterable[str]) -> None:
+        """Read task definitions whose constraints may show that a service never runs on our hosts."""
+        survey = self._survey
+        for arn in arns if survey is not None else ():
+            assert survey is not None
+            found = self._ask(ROOM, partial(survey.definition, arn))
+            if isinstance(found, Definition) and self._known.definitions is not None:
+                self._known.definitions = {**self._known.definitions, arn: found}
+
     def _read_definitions(self, ids: Sequence[InstanceId]) -> Iterable[Missed]:
         """Read new task definitions. If one cannot be read, the instances with its tasks are held."""
         survey, known = self._survey, self._known

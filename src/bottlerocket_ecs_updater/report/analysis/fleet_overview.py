@@ -9,9 +9,10 @@ from enum import Enum
 from typing import Any
 
 from bottlerocket_ecs_updater.core.model.shared import ClusterStanding
+from bottlerocket_ecs_updater.core.model.time_text import time_text
+from bottlerocket_ecs_updater.core.model.wording import counted
 from bottlerocket_ecs_updater.core.rules.promotion import SILENT_AFTER
 from bottlerocket_ecs_updater.engine.store.shared_state import Acts
-from bottlerocket_ecs_updater.report.words.grouping import counted
 
 DAY = timedelta(days=1)
 
@@ -158,7 +159,7 @@ def _why(one: ClusterStanding, now: datetime, silent_after: timedelta) -> Iterab
             f": {one.last_run.why}" if one.last_run.why else ""
         )
     if one.silent(silent_after, now):
-        yield f"no run has looked at it since {one.looked_at:%Y-%m-%d %H:%M} UTC"
+        yield f"no run has looked at it since {time_text(one.looked_at)}"
     yield from (text for text in one.trouble if not text.endswith("quarantined"))
     if one.suspects:
         yield f"suspect versions: {', '.join(map(str, one.suspects))}"

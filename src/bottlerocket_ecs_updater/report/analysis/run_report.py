@@ -10,18 +10,19 @@ import re
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import Enum
 from statistics import median
 
-from bottlerocket_ecs_updater.core.model.event import CommandSent, Event, LeaseRefused, RunHalted
+from bottlerocket_ecs_updater.core.model.event import CommandSent, Event, LeaseRefused, RunHalted, VersionSeen
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.outcome import OutcomeKind, RunOutcome, UpToDate
 from bottlerocket_ecs_updater.core.model.reasons import Failure, Hold
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
-from bottlerocket_ecs_updater.core.model.time_text import span
+from bottlerocket_ecs_updater.core.model.time_text import measured_text
 from bottlerocket_ecs_updater.core.model.version import Version
+from bottlerocket_ecs_updater.core.model.wording import counted
 from bottlerocket_ecs_updater.engine.store.audit_entry import AuditEntry
 from bottlerocket_ecs_updater.report.analysis.suggested_commands import (
     Reach,
@@ -35,7 +36,7 @@ from bottlerocket_ecs_updater.report.analysis.suggested_commands import (
 )
 from bottlerocket_ecs_updater.report.analysis.summary import Row, Summary, summarize
 from bottlerocket_ecs_updater.report.analysis.timeline import Lane, Part, Timeline, timeline_of
-from bottlerocket_ecs_updater.report.words.grouping import counted
+from bottlerocket_ecs_updater.report.analysis.version_progress import VersionProgress, days_behind, version_progress
 from bottlerocket_ecs_updater.report.words.severity import wants_a_person
 
 ALIKE_MAX = 3
@@ -143,6 +144,15 @@ class RunReport:
     """Lines of the record that could not be read."""
     acts: tuple[AuditEntry, ...] = ()
     """The acts of people from a day before the run until its end, oldest first."""
+    versions: tuple[VersionProgress, ...] = ()
+    """How far the cluster is with each version, newest first; empty in older records."""
+    days_behind: Mapping[InstanceId, int] = field(default_factory=dict)
+    """Whole days that each instance was behind at the end; those that were not are left out."""
+
+    @property
+    def knows_first_seen(self) -> bool:
+        """Whether the record says when versions were first seen."""
+        return any(isinstance(event, VersionSeen) for event in self.events)
 
     def lane(self, row: Row) -> Lane | None:
         """The timeline of an instance."""
@@ -204,6 +214,8 @@ def run_report(
         reach,
         tuple(unreadable),
         tuple(acts),
+        version_progress(events),
+        days_behind(events) if events else {},
     )
 
 
@@ -256,9 +268,9 @@ def _headline(summary: Summary, ending: Ending, events: Sequence[Event]) -> str:
     match ending:
         case Ending.WELL if counts[OutcomeKind.UPDATED] == ours:
             every = "The one instance" if ours == 1 else f"All {ours} instances"
-            return f"{every} updated{_to_which(summary)}, in {span(summary.took)}"
+            return f"{every} updated{_to_which(summary)}, in {measured_text(summary.took)}"
         case Ending.WELL:
-            return f"{updated}, nothing failed, in {span(summary.took)}"
+            return f"{updated}, nothing failed, in {measured_text(summary.took)}"
         case Ending.HELD | Ending.STUCK:
             return _nothing_updated(summary, ours)
         case Ending.NOTHING:
@@ -273,7 +285,7 @@ def _headline(summary: Summary, ending: Ending, events: Sequence[Event]) -> str:
             return f"{trouble or 'An instance is out of service'}; {updated}"
         case Ending.STOPPED | Ending.STOPPED_AFTER_FAILURES | Ending.CUT_SHORT:
             where = " in the middle of an update" if ending is Ending.CUT_SHORT else ""
-            stopped = f"Stopped{_by_what(summary)} after {span(summary.took)}{where}"
+            stopped = f"Stopped{_by_what(summary)} after {measured_text(summary.took)}{where}"
             return f"{stopped}: {updated}" + (f"; {trouble}" if trouble else "")
         case Ending.ERROR if not summary.rows:
             why = textwrap.shorten(summary.why, WHY_IN_HEADLINE_MAX_CHARACTERS, placeholder=" …")
@@ -281,7 +293,7 @@ def _headline(summary: Summary, ending: Ending, events: Sequence[Event]) -> str:
         case Ending.ERROR:
             return f"The run could not continue: {updated}" + (f"; {trouble}" if trouble else "")
         case Ending.DIED:
-            return f"The record of this run ends after {span(summary.took)}, before the run's end: {updated}"
+            return f"The record of this run ends after {measured_text(summary.took)}, before the run's end: {updated}"
         case Ending.LEFT:
             holder = next((event.holder for event in events if isinstance(event, LeaseRefused)), "it did not say which")
             return f"Exited at once: another run holds the lease ({holder})"

@@ -13,7 +13,7 @@ from typing import Protocol, TextIO
 
 from bottlerocket_ecs_updater.core.model.event import Event
 from bottlerocket_ecs_updater.core.model.outcome import OutcomeKind
-from bottlerocket_ecs_updater.core.model.time_text import span
+from bottlerocket_ecs_updater.core.model.time_text import measured_text
 from bottlerocket_ecs_updater.engine.ports import Recorder
 from bottlerocket_ecs_updater.report.analysis.progress import InProgress, Progress
 from bottlerocket_ecs_updater.report.words.colours import Paint
@@ -118,18 +118,19 @@ class Live:
         ours = progress.bottlerocket or len(progress.phases)
         shown = [f"{sanitize(progress.cluster)}: {ours} instances", *counts, f"{progress.to_come} to come"]
         began = progress.began or now
-        return ", ".join([*shown, f"after {span(now - began)}"])
+        return ", ".join([*shown, f"after {measured_text(now - began)}"])
 
     def _forecast(self, now: datetime) -> str:
         ends = self._progress.ends_at(now)
         if ends is None or ends <= now:
             return ""
-        return f"likely to end at {ends.astimezone(UTC):%H:%M}Z, in {span(ends - now)}"
+        return f"likely to end at {ends.astimezone(UTC):%H:%M}Z, in {measured_text(ends - now)}"
 
     def _row(self, instance: str, one: InProgress, now: datetime, columns: int) -> str:
         quarantined = instance in self._progress.quarantined
         phase = "quarantined" if quarantined else sanitize(one.phase)
-        text = f"  {sanitize(instance):<19}  {phase:<11}  {span(max(now - one.since, now - now)):>7}  {one.change}"
+        since = measured_text(max(now - one.since, now - now))
+        text = f"  {sanitize(instance):<19}  {phase:<11}  {since:>7}  {one.change}"
         line = _cut(text, columns)
         return self._paint.bad(line) if quarantined else line
 

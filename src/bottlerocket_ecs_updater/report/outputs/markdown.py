@@ -9,11 +9,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 
 from bottlerocket_ecs_updater.core.model.outcome import OutcomeKind
-from bottlerocket_ecs_updater.core.model.time_text import span
+from bottlerocket_ecs_updater.core.model.time_text import measured_text, rough_text
+from bottlerocket_ecs_updater.core.model.wording import counted
 from bottlerocket_ecs_updater.engine.store.audit_entry import AuditEntry
 from bottlerocket_ecs_updater.report.analysis.run_report import Group, RunReport, Trouble
+from bottlerocket_ecs_updater.report.analysis.version_progress import release_notes
 from bottlerocket_ecs_updater.report.outputs.page.lanes import durations
-from bottlerocket_ecs_updater.report.words.grouping import counted
 from bottlerocket_ecs_updater.report.words.sanitize import sanitize
 
 NAMED_MAX = 50
@@ -32,7 +33,7 @@ def _lines(account: RunReport) -> Iterator[str]:
     yield f"- how it ended: **{account.ending.value}**"
     yield f"- cluster: {code(summary.cluster)}, run: {code(summary.run)}, updater {escaped(summary.updater_version)}"
     if summary.began is not None and summary.ended is not None:
-        yield f"- from {_when(summary.began)} to {_when(summary.ended)}, {span(summary.took)}"
+        yield f"- from {_when(summary.began)} to {_when(summary.ended)}, {measured_text(summary.took)}"
     counted = [f"{summary.counts[became]} {became.words}" for became in OutcomeKind if summary.counts[became]]
     if counted:
         yield f"- {', '.join(counted)}"
@@ -42,6 +43,7 @@ def _lines(account: RunReport) -> Iterator[str]:
         for trouble in account.troubles:
             yield from _trouble(trouble)
     yield from _versions(account)
+    yield from _by_version(account)
     if account.holds:
         yield from ("", "## Held back", "", "instances | why | what to do", "---:|---|---")
         for group in account.holds:
@@ -60,7 +62,7 @@ def _act(act: AuditEntry) -> str:
 
 def _out_of_service(account: RunReport) -> Iterator[str]:
     if account.median_out_of_service is not None:
-        middle, longest = span(account.median_out_of_service), span(account.out_of_service[-1])
+        middle, longest = measured_text(account.median_out_of_service), measured_text(account.out_of_service[-1])
         yield f"- out of service: {middle} at the median, {longest} at most; {account.most_out_at_once} at once at most"
     if account.moved is not None:
         yield f"- tasks moved: {account.moved}"
@@ -85,6 +87,17 @@ def _versions(account: RunReport) -> Iterator[str]:
     if account.moves:
         yield from ("", "## Versions", "", "version | before | after", "---|---:|---:")
         yield from (f"{move.version} | {move.before} | {move.after}" for move in reversed(account.moves))
+
+
+def _by_version(account: RunReport) -> Iterator[str]:
+    if account.versions:
+        yield from ("", "## From first seen to updated", "")
+        yield from ("version | first seen | updated | median | longest | left", "---|---|---:|---:|---:|---:")
+        for one in account.versions:
+            median, longest = (rough_text(one.median), rough_text(one.took[-1])) if one.median is not None else ("", "")
+            notes = release_notes(one.version)
+            name = f"[{one.version}]({notes})" if notes else str(one.version)
+            yield f"{name} | {_when(one.first_seen)} | {len(one.took)} | {median} | {longest} | {one.left}"
 
 
 def _hold(group: Group) -> str:

@@ -23,6 +23,7 @@ from bottlerocket_ecs_updater.core.model.event import (
     RunHalted,
     RunStarted,
 )
+from bottlerocket_ecs_updater.core.model.time_text import time_text
 from bottlerocket_ecs_updater.errors import UpdaterError
 from bottlerocket_ecs_updater.report.analysis.run_report import Ending, Group, RunReport, Trouble, run_report
 from bottlerocket_ecs_updater.report.analysis.suggested_commands import (
@@ -235,7 +236,7 @@ def _held(group: Group) -> Iterator[str]:
 
 
 def _trouble(trouble: Trouble) -> str:
-    since = f" (since {trouble.since:%Y-%m-%d %H:%M} UTC)" if trouble.since is not None else ""
+    since = f" (since {time_text(trouble.since)})" if trouble.since is not None else ""
     lines = [f"{trouble.what}{since}"]
     if trouble.said:
         lines += [f"  {instance}  {why}" for instance, why in trouble.said[:NAMED_MAX]]

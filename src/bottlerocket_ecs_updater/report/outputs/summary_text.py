@@ -9,7 +9,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 
 from bottlerocket_ecs_updater.core.model.outcome import COUNTED, OutcomeKind
-from bottlerocket_ecs_updater.core.model.time_text import span
+from bottlerocket_ecs_updater.core.model.time_text import measured_text
 from bottlerocket_ecs_updater.report.analysis.summary import Row, Summary
 from bottlerocket_ecs_updater.report.words.colours import PLAIN, Paint
 from bottlerocket_ecs_updater.report.words.event_text import change
@@ -40,7 +40,7 @@ def last_line(summary: Summary) -> str:
     """The last line of a run, in a form that is easy to search for."""
     counts = summary.counts
     numbers = " ".join(f"{became.value}={counts[became]}" for became in COUNTED)
-    return f"run.finished outcome={summary.outcome.value} {numbers} duration={span(summary.took)}"
+    return f"run.finished outcome={summary.outcome.value} {numbers} duration={measured_text(summary.took)}"
 
 
 def _lines(summary: Summary, paint: Paint, width: int) -> Iterator[str]:
@@ -69,8 +69,8 @@ def headline(summary: Summary) -> str:
     run = f" (run {sanitize(summary.run)})" if summary.run else ""
     if not summary.rows:
         # It exited early, or could not begin, so it knows nothing about instances.
-        return f"no instance was looked at{where} in {span(summary.took)}{run}"
-    first = f"{counts[OutcomeKind.UPDATED]} of {ours} instances updated{where} in {span(summary.took)}{run}"
+        return f"no instance was looked at{where} in {measured_text(summary.took)}{run}"
+    first = f"{counts[OutcomeKind.UPDATED]} of {ours} instances updated{where} in {measured_text(summary.took)}{run}"
     return "; ".join([first, ", ".join(numbers)]) if numbers else first
 
 

@@ -6,20 +6,38 @@ from collections.abc import Sequence
 from typing import Any
 
 from bottlerocket_ecs_updater.core.model.finding import Finding, Grade
+from bottlerocket_ecs_updater.core.model.wording import counted
 from bottlerocket_ecs_updater.report.words.colours import Paint
 from bottlerocket_ecs_updater.report.words.sanitize import sanitize
 
 SCHEMA = 1
 INDENT = " " * 6
+INSTANCE = "instance"
+"""The check that is made for each instance."""
 
 
 def checkup_text(findings: Sequence[Finding], paint: Paint) -> str:
     """One line for each finding with its remedy below, and a last line with counts."""
     lines = [line for finding in findings for line in _lines(finding, paint)]
     counts = {grade: sum(finding.grade is grade for finding in findings) for grade in Grade}
-    conclusion = "A run would not work." if counts[Grade.FAIL] else "A run would work."
     numbers = ", ".join(f"{counts[grade]} {grade.value}" for grade in Grade)
-    return "\n".join([*lines, "", f"{conclusion} {numbers}."]) + "\n"
+    return "\n".join([*lines, "", f"{_conclusion(findings)} {numbers}."]) + "\n"
+
+
+def _conclusion(findings: Sequence[Finding]) -> str:
+    """Whether a run would work. An instance that fails does not stop a run from updating the others."""
+    failed = [finding for finding in findings if finding.grade is Grade.FAIL]
+    if any(not _of_one_instance(finding) for finding in failed):
+        return "A run would not work."
+    if not failed:
+        return "A run would work."
+    if all(finding in failed for finding in findings if _of_one_instance(finding)):
+        return "A run would update nothing."
+    return f"A run would work, but not update {counted(len(failed), 'instance')}."
+
+
+def _of_one_instance(finding: Finding) -> bool:
+    return finding.check == INSTANCE and finding.about.startswith("i-")
 
 
 def _lines(finding: Finding, paint: Paint) -> list[str]:

@@ -21,12 +21,12 @@ from bottlerocket_ecs_updater.core.model.outcome import RunOutcome
 from bottlerocket_ecs_updater.core.model.phase import Phase, phase_of
 from bottlerocket_ecs_updater.core.model.time_text import duration_text, time_text, write_time
 from bottlerocket_ecs_updater.core.model.version import Version
-from bottlerocket_ecs_updater.core.planning.behind import behind
+from bottlerocket_ecs_updater.core.model.wording import counted
+from bottlerocket_ecs_updater.core.planning.behind import Behind, behind
 from bottlerocket_ecs_updater.core.planning.launch_advice import advise
 from bottlerocket_ecs_updater.core.state.ledger import Ledger
 from bottlerocket_ecs_updater.engine.lease.lease_note import LeaseNote
 from bottlerocket_ecs_updater.report.views.advice import advice_json, advice_lines
-from bottlerocket_ecs_updater.report.words.grouping import counted
 from bottlerocket_ecs_updater.report.words.sanitize import sanitize
 
 SCHEMA = 1
@@ -46,6 +46,8 @@ class LastRun:
     counts: dict[str, int]
     recorded: datetime | None = None
     """When its last event so far was; None if it left none."""
+    ending: str = ""
+    """How it ended, in the words of `history`, the index and the page; empty while it has not ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +121,7 @@ def _needs_a_person(status: ClusterStatus) -> Iterator[str]:
     quarantined = [i for i in status.fleet.instances.values() if i.claim and phase_of(i) is Phase.QUARANTINED]
     for instance in quarantined:
         if instance.claim is not None:
-            since = f"{instance.claim.since:%Y-%m-%d %H:%M} UTC"
+            since = time_text(instance.claim.since)
             what = f"since {since}, updating to {instance.claim.target}"
             yield f"  QUARANTINED  {instance.id}  {what}: repair, replace or `release` it"
     for version, broken in sorted(status.ledger.broken.items()):
@@ -158,15 +160,20 @@ def _failed_version(version: Version, names: Collection[InstanceId], suspect_aft
 
 def _behind_lines(ours: list[Instance], status: ClusterStatus) -> Iterator[str]:
     """How many instances are how far behind, the furthest first."""
-    found = (behind(instance.shown_version, status.ledger.first_seen) for instance in ours)
-    counts = Counter(one for one in found if one is not None)
+    counts = Counter(one for instance in ours if (one := _late(instance, status)) is not None)
     if counts:
         yield "\nBehind"
     for one, count in sorted(counts.items(), key=lambda item: (item[0].since, str(item[0].newest))):
         yield (
-            f"  {counted(count, 'instance')} for {counted(one.days(status.fleet.at), 'day')}: a newer version is "
-            f"known since {time_text(one.since)}, the newest is {one.newest}"
+            f"  {counted(count, 'instance')} for {counted(one.days(status.fleet.at), 'day')}: a newer version was "
+            f"first seen {time_text(one.since)}, and {one.newest} is offered"
         )
+
+
+def _late(instance: Instance, status: ClusterStatus) -> Behind | None:
+    """How far behind it is, by what its host was offered when a run last checked it."""
+    offered = status.ledger.offered.get(instance.id)
+    return behind(instance.shown_version, offered, status.ledger.first_seen)
 
 
 def _table(title: str, counts: Counter[str]) -> Iterator[str]:
@@ -233,7 +240,7 @@ def _backoffs(status: ClusterStatus) -> Iterator[str]:
     if current:
         yield "\nBacking off"
     for id_, backoff in sorted(current.items()):
-        until = f"until {UNTIL_CLEARED}" if backoff.rolled_back else f"until {backoff.until:%Y-%m-%d %H:%M} UTC"
+        until = f"until {UNTIL_CLEARED}" if backoff.rolled_back else f"until {time_text(backoff.until)}"
         times = counted(backoff.attempts, "time")
         yield f"  {id_}  {backoff.version} failed {times}, {backoff.why}; {until}"
 
@@ -263,7 +270,7 @@ def _last_run(last: LastRun) -> str:
         recorded = f"; its last event is of {time_text(last.recorded)}" if last.recorded is not None else ""
         return f"is in progress, or was killed{recorded}."
     counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in last.counts.items() if count)
-    return f"ended {last.ended:%Y-%m-%d %H:%M} UTC: {last.outcome.value}{'; ' + counts if counts else ''}"
+    return f"ended {time_text(last.ended)}: {last.ending}{'; ' + counts if counts else ''}"
 
 
 def _next_run(status: ClusterStatus) -> str:
@@ -332,7 +339,7 @@ def status_json(status: ClusterStatus) -> dict[str, Any]:
 
 def _instance_json(instance: Instance, status: ClusterStatus) -> dict[str, Any]:
     registration, claim = instance.registration, instance.claim
-    late = behind(instance.shown_version, status.ledger.first_seen)
+    late = _late(instance, status)
     return {
         "instance": instance.id,
         "bottlerocket": instance.bottlerocket,

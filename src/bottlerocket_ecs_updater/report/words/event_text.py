@@ -7,10 +7,10 @@ from typing import assert_never
 
 from bottlerocket_ecs_updater.core.model import event as e
 from bottlerocket_ecs_updater.core.model.host_report import HostAnswer, HostProblem, HostReport, UpdateState
-from bottlerocket_ecs_updater.core.model.time_text import span, time_text, write_time
+from bottlerocket_ecs_updater.core.model.time_text import measured_text, time_text, write_time
 from bottlerocket_ecs_updater.core.model.version import Version
+from bottlerocket_ecs_updater.core.model.wording import counted
 from bottlerocket_ecs_updater.report.words.event_fields import event_fields
-from bottlerocket_ecs_updater.report.words.grouping import counted
 
 
 def event_text(event: e.Event) -> str:
@@ -38,6 +38,8 @@ def _of_run(event: e.Event) -> str:
             )
         case e.RuleOff(rule=rule, why=why):
             return f"ignoring the rule {rule}, which cannot be applied: {why}"
+        case e.VersionSeen(version=version, first_seen=at):
+            return f"{version} was first seen {time_text(at)}"
         case e.VersionWithdrawn(build=build, version=version, latest=latest, since=since):
             now = f"the newest published version of {build} is {latest} again since {time_text(since)}"
             return f"{version} is withdrawn: {now}"
@@ -48,7 +50,7 @@ def _of_run(event: e.Event) -> str:
         case e.RunStopping(why=why):
             return f"stopping: {why}"
         case e.RunFinished(outcome=outcome, took=took):
-            return f"finished after {span(took)}: {outcome.value}"
+            return f"finished after {measured_text(took)}: {outcome.value}"
         case _:
             return ""
 
@@ -66,7 +68,8 @@ def _until(until: datetime | None) -> str:
 def _of_waits(event: e.Event) -> str:
     match event:
         case e.LookPostponed(why=why, for_=length):
-            return f"AWS or the state store did not answer{_lasting(event)}, trying again in {span(length)}: {why}"
+            again = measured_text(length)
+            return f"AWS or the state store did not answer{_lasting(event)}, trying again in {again}: {why}"
         case e.WaitBegan(what=what, until=until):
             return f"waiting for {what}{_until(until)}"
         case e.UpdatesPaused(why=why):
@@ -106,7 +109,7 @@ def _of_instance(event: e.InstanceEvent) -> str:  # noqa: C901, PLR0912 - one se
         case e.CommandSent(kind=kind, command=command):
             return f"{kind.value} sent, command {command}"
         case e.PhaseEntered(phase=phase, before=before, took=took):
-            return f"{before.value} → {phase.value}" + (f" after {span(took)}" if took is not None else "")
+            return f"{before.value} → {phase.value}" + (f" after {measured_text(took)}" if took is not None else "")
         case e.Claimed(source=source, target=target):
             return f"claimed, {change(source, target)}"
         case e.ClaimFound(phase=phase, run=run, since=since):
@@ -116,11 +119,11 @@ def _of_instance(event: e.InstanceEvent) -> str:  # noqa: C901, PLR0912 - one se
         case e.Drained():
             return "draining"
         case e.Rebooted(version=version, took=took):
-            return f"rebooted into {version}" + (f" within {span(took)}" if took is not None else "")
+            return f"rebooted into {version}" + (f" within {measured_text(took)}" if took is not None else "")
         case e.Returned(out_of_service=out):
-            return "back in service" + (f" after {span(out)}" if out is not None else "")
+            return "back in service" + (f" after {measured_text(out)}" if out is not None else "")
         case e.Settled(took=took):
-            return f"services are steady, {span(took)} after its return"
+            return f"services are steady, {measured_text(took)} after its return"
         case e.InstanceHeld(hold=hold):
             return f"held: {hold}"
         case e.InstanceUpdated(source=source, target=target):

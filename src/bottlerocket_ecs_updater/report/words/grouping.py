@@ -28,8 +28,3 @@ def id_lines(ids: Sequence[str], indent: str, title: str = "") -> Iterator[str]:
     for at in range(0, len(ids), ON_A_LINE):
         head = lead if at == 0 else " " * len(lead)
         yield f"{indent}{head}{'  '.join(map(sanitize, ids[at : at + ON_A_LINE]))}"
-
-
-def counted(number: int, noun: str, plural: str = "") -> str:
-    """A number with its noun: `1 task`, `3 tasks`. The plural is given if it is not the noun with an `s`."""
-    return f"{number} {noun if number == 1 else plural or noun + 's'}"

@@ -25,6 +25,7 @@ from bottlerocket_ecs_updater.core.model.event import (
     RunHalted,
     StateUnreadable,
     UpdatesPaused,
+    VersionSeen,
     VersionWithdrawn,
 )
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
@@ -135,7 +136,7 @@ def level_of(event: Event) -> Level:
             return Level.WARNING
         case CommandSent(kind=DocumentKind.BEFORE_DRAIN | DocumentKind.AFTER_REBOOT):
             return Level.INFO
-        case ClusterLooked() | HostChecked() | CommandSent() | PhaseEntered():
+        case ClusterLooked() | HostChecked() | CommandSent() | PhaseEntered() | VersionSeen():
             return Level.DEBUG
         case _:
             return Level.INFO

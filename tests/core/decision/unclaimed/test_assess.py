@@ -150,6 +150,10 @@ def test_an_instance_that_ecs_did_not_describe_is_held_with_its_reason() -> None
     assert held(instance(registration=None, undescribed="MISSING")) is Reason.NOT_DESCRIBED
 
 
+def test_an_instance_that_is_listed_no_more_is_gone() -> None:
+    assert held(instance(registration=None)) is Reason.GONE
+
+
 def test_an_instance_that_was_described_before_and_is_not_now_is_passed_over() -> None:
     assert held(instance(says=ready(), undescribed="SERVER: try again")) is Reason.NOT_DESCRIBED
 
@@ -469,8 +473,8 @@ def test_another_release_is_not_suspect() -> None:
 
 @pytest.mark.parametrize(
     "long",
-    [Version(1, 21, 0, build="a1b2c3"), Version(1, 21, 0, pre="a" * 40)],
-    ids=["a sign that ECS does not allow", "too long"],
+    [Version(1, 21, 0, build="a" * 40), Version(1, 21, 0, pre="a" * 40)],
+    ids=["a long build", "a long pre-release"],
 )
 def test_a_release_that_does_not_fit_in_a_claim_is_not_begun(long: Version) -> None:
     report = ready(long, running=Version(1, 20, 0, pre="b" * 30))

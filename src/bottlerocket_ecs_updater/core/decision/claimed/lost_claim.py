@@ -22,7 +22,7 @@ from bottlerocket_ecs_updater.core.model.claimed_instance import ClaimedInstance
 from bottlerocket_ecs_updater.core.model.command import NextStep, Unmark
 from bottlerocket_ecs_updater.core.model.container_instance import Status
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
-from bottlerocket_ecs_updater.core.model.time_text import has_passed
+from bottlerocket_ecs_updater.core.model.time_text import has_passed, time_text
 from bottlerocket_ecs_updater.core.rules.policy import CHECK_TRIES
 
 
@@ -58,5 +58,5 @@ def _only_in_store(claimed: ClaimedInstance, this_pass: Pass) -> bool:
 
 def _lost(claimed: ClaimedInstance) -> Hold:
     claim = claimed.claim
-    since = f"{claim.since:%Y-%m-%d %H:%M} UTC"
+    since = time_text(claim.since)
     return hold(Reason.CLAIM_LOST, run=claim.run, since=since, status=claimed.registration.status.value)

@@ -7,6 +7,7 @@ from bottlerocket_ecs_updater.core.model.command import NextStep, Unmark
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
+from bottlerocket_ecs_updater.core.model.time_text import time_text
 
 OVERWRITTEN_LOOKS = 2
 """How many looks in a row must find another run's claim in place of ours. A single one may be stale."""
@@ -15,7 +16,7 @@ OVERWRITTEN_LOOKS = 2
 def _overwritten(instance: Instance, fleet: Fleet) -> Hold:
     """The hold of an instance that this run claimed and whose attribute now holds another run's claim."""
     run = instance.progress.overwritten_by or "that is not known"
-    since = f"{fleet.at:%Y-%m-%d %H:%M} UTC"
+    since = time_text(fleet.at)
     return hold(Reason.ANOTHER_RUN, run=run, instance=instance.id, phase="claimed by it", since=since)
 
 

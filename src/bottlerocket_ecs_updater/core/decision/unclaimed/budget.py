@@ -15,6 +15,7 @@ from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, Zone
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
+from bottlerocket_ecs_updater.core.model.wording import and_more
 
 NAMED_AT_MOST = 3
 """The most instances that the reason for a full budget names."""
@@ -177,6 +178,4 @@ def _may_be_out(instance: Instance, claim: Claim, fleet: Fleet) -> bool:
 
 
 def _names(ids: Iterable[str]) -> str:
-    names = sorted(ids)
-    more = f" and {len(names) - NAMED_AT_MOST} more" if len(names) > NAMED_AT_MOST else ""
-    return ", ".join(names[:NAMED_AT_MOST]) + more
+    return and_more(sorted(ids), NAMED_AT_MOST)

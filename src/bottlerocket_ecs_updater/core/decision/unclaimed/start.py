@@ -310,6 +310,7 @@ def _looked_at(picks: list[Instance], this_pass: Pass, draft: DecisionDraft) -> 
         draft.wants_full_look = True
         tried = all(pick.tasks is not None and pick.tasks.at > fleet.full_at for pick in picks)
         at_once = tried or len(fleet.instances) > ONE_LOOK
+        draft.wants_services = draft.wants_services or tried
         for pick in picks:
             draft.steps[pick.id] = NextStep(hold=missed(pick), wants_tasks=at_once, look_at=this_pass.at)
         return False

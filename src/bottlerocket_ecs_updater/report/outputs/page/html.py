@@ -16,14 +16,15 @@ from bottlerocket_ecs_updater.core.model.event import CommandSent, HostChecked, 
 from bottlerocket_ecs_updater.core.model.host_report import HostReport
 from bottlerocket_ecs_updater.core.model.outcome import OutcomeKind
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
-from bottlerocket_ecs_updater.core.model.time_text import span, write_time
+from bottlerocket_ecs_updater.core.model.time_text import measured_text, rough_text, write_time
+from bottlerocket_ecs_updater.core.model.wording import counted
 from bottlerocket_ecs_updater.engine.store.audit_entry import AuditEntry
 from bottlerocket_ecs_updater.report.analysis.run_report import RunReport
 from bottlerocket_ecs_updater.report.analysis.summary import Row
 from bottlerocket_ecs_updater.report.analysis.timeline import Lane, Part
+from bottlerocket_ecs_updater.report.analysis.version_progress import release_notes
 from bottlerocket_ecs_updater.report.outputs.page.lanes import draw, durations, left_open
 from bottlerocket_ecs_updater.report.words.event_text import event_text
-from bottlerocket_ecs_updater.report.words.grouping import counted
 from bottlerocket_ecs_updater.report.words.sanitize import SHOWN_MAX_CHARACTERS, sanitize
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ def _templates() -> Environment:
     made.filters |= {
         "shown": sanitize,
         "said": lambda text: sanitize(text, SAID_MAX_CHARACTERS),
-        "span": span,
+        "span": measured_text,
         "clock": lambda at: f"{at.astimezone(UTC):%H:%M:%S}",
         "minute": lambda at: f"{at.astimezone(UTC):%Y-%m-%d %H:%M}",
         "day": lambda at: f"{at.astimezone(UTC):%Y-%m-%d}",
@@ -135,6 +136,8 @@ def _templates() -> Environment:
         "counted": counted,
         "spent": _spent,
         "story": _story,
+        "notes": release_notes,
+        "rough": rough_text,
     }
     return made
 
@@ -178,7 +181,7 @@ def _over_midnight(account: RunReport) -> bool:
 
 def _spent(lane: Lane, part: str) -> str:
     lasted = lane.spent(Part(part))
-    return span(lasted) if lasted else ""
+    return measured_text(lasted) if lasted else ""
 
 
 def _story(lane: Lane) -> Iterable[tuple[datetime, str]]:

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from bottlerocket_ecs_updater.core.model.outcome import OutcomeKind
-from bottlerocket_ecs_updater.core.model.time_text import span
+from bottlerocket_ecs_updater.core.model.time_text import measured_text
+from bottlerocket_ecs_updater.core.model.wording import counted
 from bottlerocket_ecs_updater.report.analysis.run_report import RunReport, spent_by_part
 from bottlerocket_ecs_updater.report.analysis.summary import Row
 from bottlerocket_ecs_updater.report.analysis.timeline import Lane, Part, Timeline
-from bottlerocket_ecs_updater.report.words.grouping import counted
 from bottlerocket_ecs_updater.report.words.sanitize import sanitize
 
 WIDTH = 1000.0
@@ -221,7 +221,7 @@ def _bars(lane: Lane, scale: _Scale, y: float, height: float) -> Iterator[Bar]:
 
 
 def _in_words(row: Row, lane: Lane) -> str:
-    parts = ", ".join(f"{stretch.part.value} {span(stretch.lasted)}" for stretch in lane.stretches)
+    parts = ", ".join(f"{stretch.part.value} {measured_text(stretch.lasted)}" for stretch in lane.stretches)
     start = f" from {lane.out_from:%H:%M:%S}" if lane.out_from is not None else ""
     return f"{sanitize(lane.instance, 40)}: {row.became.words}; {parts}{start}"
 
@@ -267,6 +267,12 @@ def durations(account: RunReport) -> Sequence[Durations]:
         return ()
     spans = {part.value: sorted(lasted) for part, lasted in spent_by_part(account.timeline).items()}
     return [
-        Durations(part, len(lasted), span(lasted[0]), span(lasted[len(lasted) // 2]), span(lasted[-1]))
+        Durations(
+            part,
+            len(lasted),
+            measured_text(lasted[0]),
+            measured_text(lasted[len(lasted) // 2]),
+            measured_text(lasted[-1]),
+        )
         for part, lasted in spans.items()
     ]
