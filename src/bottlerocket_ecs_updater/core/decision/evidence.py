@@ -135,10 +135,13 @@ def _named(hosts: Iterable[InstanceId]) -> tuple[InstanceId, ...]:
     return tuple(sorted(set(hosts)))
 
 
-def long_pending(instance: Instance, now: datetime) -> bool:
-    """Whether every look for `PENDING_FOR` has found tasks on it that should run but do not."""
-    since = instance.progress.pending_since
-    return since is not None and has_passed(since, PENDING_FOR, now)
+def long_pending(instance: Instance) -> bool:
+    """Whether every look for `PENDING_FOR` has found tasks on it that should run but do not.
+
+    The last of them must be as long after the first: a host that nobody has looked at since may have been stopped.
+    """
+    since, registration = instance.progress.pending_since, instance.registration
+    return since is not None and registration is not None and has_passed(since, PENDING_FOR, registration.at)
 
 
 def lost_gpus(instance: Instance) -> str:

@@ -26,7 +26,7 @@ from bottlerocket_ecs_updater.core.decision.evidence import (
     suspicious,
 )
 from bottlerocket_ecs_updater.core.decision.instance_health import long_impaired
-from bottlerocket_ecs_updater.core.model.container_instance import LiveTask, TaskEnd
+from bottlerocket_ecs_updater.core.model.container_instance import LiveTask, Status, TaskEnd
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.history import BrokenVersion
 from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, InstanceId
@@ -91,7 +91,7 @@ class Evidence:
     def _by_counts(
         self, version: Version, hosts: Collection[Instance], trial: Updated, fleet: Fleet
     ) -> BrokenVersion | None:
-        pending = [one for one in hosts if long_pending(one, fleet.at)]
+        pending = [one for one in hosts if long_pending(one)]
         waiting = self._waiting(version, pending, trial, fleet) if pending else ()
         if waiting:
             return broken_by_pending(waiting, self._names(version, trial), fleet.at)
@@ -103,12 +103,17 @@ class Evidence:
     ) -> Sequence[LiveTask]:
         """The tasks on these hosts that do not start because of the version."""
         due = [one for one in hosts if self._due(one.id, fleet.at)]
-        arns = [one.registration.arn for one in due if one.registration is not None]
+        arns = self._connected([one.registration.arn for one in due if one.registration is not None])
         here = [task for arn in arns for task in self._read(partial(self._cluster.alive_on, arn))]
         long = [one for one in here if one.started_at is None and has_passed(one.launched_at, PENDING_FOR, fleet.at)]
         names = sorted({one.group.removeprefix(GROUP) for one in long if one.group.startswith(GROUP)})
         alike = self._tasks_of(names) if names else Tasks()
         return waiting_for_version(self._trial(version, trial, fleet), here, alike, fleet.at, PENDING_FOR)
+
+    def _connected(self, arns: Sequence[ContainerInstanceArn]) -> Sequence[ContainerInstanceArn]:
+        """Those whose agents are connected now: on a host that is down, no task starts whatever its version."""
+        seen = self._cluster.describe(arns).registrations if arns else ()
+        return [one.arn for one in seen if one.connected and one.status is Status.ACTIVE]
 
     def _impaired_on_the_way(self, fleet: Fleet) -> None:
         """Record the version that claimed hosts have booted and on which they are IMPAIRED, or lack GPUs."""
