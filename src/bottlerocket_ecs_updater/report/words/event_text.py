@@ -126,6 +126,11 @@ def _of_instance(event: e.InstanceEvent) -> str:  # noqa: C901, PLR0912 - one se
             return f"services are steady, {measured_text(took)} after its return"
         case e.InstanceHeld(hold=hold):
             return f"held: {hold}"
+        case e.InstanceLost(version=version, after=after):
+            return (
+                f"left the cluster {measured_text(after)} after its update to {version}: keep the AMI of its launch "
+                "template current, or its replacement is updated again"
+            )
         case e.InstanceUpdated(source=source, target=target):
             return f"updated {change(source, target)}"
         case e.InstanceFailed(failure=failure):
