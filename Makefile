@@ -19,7 +19,7 @@ WORKERS ?= 2
 # what a run and a simulation need is there.
 WARM := bottlerocket_ecs_updater.cli.commands.run, bottlerocket_ecs_updater.cli.commands.simulate, bottlerocket_ecs_updater.simulator.wire
 
-.PHONY: help setup simulate test quick lint format unit docs docs-site wheel dist image publish acceptance acceptance-clean bench soak mutants lock clean
+.PHONY: help setup simulate test quick lint format unit docs docs-site wheel dist image publish acceptance acceptance-clean contract bench soak mutants lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -86,6 +86,12 @@ acceptance: $(VENV)/dev.stamp ## Verify on an account of yours: REGION= SUBNETS=
 
 acceptance-clean: $(VENV)/dev.stamp ## Delete what an acceptance run left in REGION=
 	@$(BIN)/python -m acceptance --clean --region "$(REGION)"
+
+# What it asks: docs/develop/contract.md. The credentials are those of the environment.
+contract: $(VENV)/dev.stamp ## Hold AWS, or ENDPOINT=URL, to the contract that the simulator keeps; CLUSTER= BUCKET= REGION=
+	@CONTRACT_ENDPOINT=$(or $(ENDPOINT),aws) CONTRACT_CLUSTER=$(or $(CLUSTER),demo) CONTRACT_REGION=$(REGION) \
+	    CONTRACT_BUCKET=$(or $(BUCKET),the-state-store) $(BIN)/python -m pytest -q -p no:cacheprovider \
+	    tests/contract/test_promises_of_aws.py tests/contract/test_object_stores.py $(ARGS)
 
 bench: $(VENV)/dev.stamp ## Measure speed, and write the results to the docs; ARGS="--quick" takes two minutes and only prints
 	$(BIN)/python -m benchmarks $(ARGS)

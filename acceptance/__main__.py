@@ -40,15 +40,24 @@ def main(words: Sequence[str]) -> int:
     if isinstance(ground, RealGround) and not _agreed(given, chosen):
         return 2
     results: list[Result] = []
+    stopped = False
     try:
         if isinstance(ground, RealGround):
             ground.make()
         for check in chosen:
             results.append(_made(check, ground))
             print(_line(results[-1]), flush=True)
+    except KeyboardInterrupt:
+        stopped = True
     finally:
+        # Another Ctrl-C must not leave half of it behind.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         print("Deleting what was made …", flush=True)
         ground.remove()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if stopped:
+        print("Interrupted. What was made is deleted; make acceptance-clean looks once more.")
+        return 130
     text = page(
         results, simulated=isinstance(ground, SimulatedGround), region=given.region or "simulated", image=ground.image
     )

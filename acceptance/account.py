@@ -123,12 +123,29 @@ class Account:
         """Delete a stack and its bucket, and wait for it."""
         bucket = self.resource(stack, "StateBucket") if self.stack(stack) else ""
         self.client("cloudformation").delete_stack(StackName=stack)
-        self.wait(f"the deletion of {stack}", lambda: self._gone(stack), timedelta(minutes=20))
+        self.wait(f"the deletion of {stack}", lambda: self._deleted(stack), timedelta(minutes=20))
         if bucket:
             self.empty(bucket)
 
-    def _gone(self, stack: str) -> bool:
-        return (self.stack(stack) or {}).get("StackStatus", "DELETE_COMPLETE") in ("DELETE_COMPLETE", "DELETE_FAILED")
+    def _deleted(self, stack: str) -> bool:
+        return self.gone(stack) or (self.stack(stack) or {}).get("StackStatus") == "DELETE_FAILED"
+
+    def gone(self, stack: str) -> bool:
+        """Whether a stack is deleted."""
+        return bool((self.stack(stack) or {}).get("StackStatus", "DELETE_COMPLETE") == "DELETE_COMPLETE")
+
+    def stacks_with_tag(self) -> list[str]:
+        """The names of all stacks with our tag."""
+        pages = self.client("cloudformation").get_paginator("describe_stacks").paginate()
+        stacks = [stack for page in pages for stack in page["Stacks"]]
+        return [stack["StackName"] for stack in stacks if any(tag["Key"] == TAG for tag in stack.get("Tags", ()))]
+
+    def buckets_with_tag(self) -> list[str]:
+        """The names of all buckets with our tag, which CloudFormation hands on to them. Stacks leave theirs behind."""
+        asked = {"TagFilters": [{"Key": TAG}], "ResourceTypeFilters": ["s3"]}
+        pages = self.client("resourcegroupstaggingapi").get_paginator("get_resources").paginate(**asked)
+        found = [each["ResourceARN"] for page in pages for each in page["ResourceTagMappingList"]]
+        return [arn.rsplit(":", 1)[-1] for arn in found]
 
     def empty(self, bucket: str) -> None:
         """Delete a bucket with all versions of its objects."""
@@ -181,6 +198,24 @@ class Account:
                     if reply.get("nextForwardToken") == token.get("nextToken") or not reply["events"]:
                         break
                     token = {"nextToken": reply["nextForwardToken"]}
+
+    def stop_tasks(self, stack: str) -> list[str]:
+        """Stop the updater's tasks of a stack, which a killed acceptance run leaves running, and wait for their end."""
+        given = {each["ParameterKey"]: each["ParameterValue"] for each in (self.stack(stack) or {}).get("Parameters", ())}
+        definition = self.outputs(stack).get("UpdaterTaskDefinitionArn")
+        if definition is None:
+            return []
+        ecs, cluster = self.client("ecs"), given["ClusterName"]
+        family = definition.rsplit("/", 1)[-1].split(":")[0]
+
+        def running() -> list[str]:
+            return list(ecs.list_tasks(cluster=cluster, family=family)["taskArns"])
+
+        tasks = running()
+        for task in tasks:
+            ecs.stop_task(cluster=cluster, task=task, reason="acceptance is cleaned up")
+        self.wait("the end of the updater's tasks", lambda: not running(), timedelta(minutes=5))
+        return [task.rsplit("/", 1)[-1] for task in tasks]
 
     # Container instances
 

@@ -9,8 +9,8 @@ from datetime import timedelta
 
 from botocore.exceptions import ClientError
 
-from acceptance.account import Ran
-from acceptance.ground import GROUP, PREDECESSOR, STACK, TEMPLATE, Ground, parameters
+from acceptance.account import TAG, Ran
+from acceptance.ground import GROUP, PREDECESSOR, SETTINGS, STACK, TEMPLATE, Ground, parameters
 from acceptance.result import Check, Notes, Skipped, Wrong, expect
 
 ATTRIBUTE = "acceptance.mark"
@@ -326,9 +326,11 @@ def on_instances(ground: Ground, notes: Notes) -> None:
 def protection(ground: Ground, notes: Notes) -> None:
     """15: edited settings after another deployment; managed termination protection."""
     account = ground.account
-    ssm, name = account.client("ssm"), f"/{STACK}/settings"
+    ssm, name = account.client("ssm"), SETTINGS
     edited = f"{ground.settings}\ndeny = ['99.0.0']"
-    ssm.put_parameter(Name=name, Value=edited, Type="String", Overwrite=True)
+    with suppress(ClientError):
+        ssm.delete_parameter(Name=name)
+    ssm.put_parameter(Name=name, Value=edited, Type="String", Tags=[{"Key": TAG, "Value": "yes"}])
     deploy(ground, SettingsParameter=name)
     deploy(ground, SettingsParameter=name, MaxUnavailable="2")
     expect(ssm.get_parameter(Name=name)["Parameter"]["Value"], edited, "settings of one's own after a deployment")

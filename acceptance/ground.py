@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from botocore.exceptions import ClientError
 
-from acceptance.account import TAG, Account
+from acceptance.account import Account
 from acceptance.result import Skipped
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -19,6 +19,12 @@ TEMPLATE = (ROOT / "stacks" / "bottlerocket-ecs-updater.yaml").read_text(encodin
 PREDECESSOR = (ROOT / "tests" / "stack" / "predecessor.yaml").read_text(encoding="utf-8")
 STACK = "updater-acceptance"
 GROUP = "/updater-acceptance"
+SETTINGS = f"/{STACK}/settings"
+_BY_NAME: tuple[tuple[str, str, str, dict[str, str]], ...] = (
+    (f"log group {GROUP}", "logs", "delete_log_group", {"logGroupName": GROUP}),
+    (f"parameter {SETTINGS}", "ssm", "delete_parameter", {"Name": SETTINGS}),
+)
+"""What no stack makes, so that it has a name of its own."""
 
 
 class Ground(Protocol):
@@ -115,17 +121,23 @@ class RealGround:
 
 
 def clean(account: Account) -> list[str]:
-    """Delete every stack with the tag, its bucket and log group; gives what was found."""
+    """Delete what earlier runs left, by its tag; gives what was found, and "…, still there" for what could not be deleted.
+
+    Tasks go first, since they keep the cluster; then stacks, the updater's before the cluster's; then what a crash between
+    two deletions left behind: a bucket, the log group, a parameter.
+    """
     found = []
-    for page in account.client("cloudformation").get_paginator("describe_stacks").paginate():
-        for stack in page["Stacks"]:
-            if any(tag["Key"] == TAG for tag in stack.get("Tags", ())):
-                found.append(stack["StackName"])
-    # The updater's stacks stand in the cluster: they go first.
-    for name in sorted(found, key=lambda each: each.endswith("-cluster")):
+    for name in sorted(account.stacks_with_tag(), key=lambda each: each.endswith("-cluster")):
+        found += [f"task {task}" for task in account.stop_tasks(name)]
         account.delete_stack(name)
-    with suppress(ClientError):
-        account.client("logs").delete_log_group(logGroupName=GROUP)
+        found.append(f"stack {name}" if account.gone(name) else f"stack {name}, still there")
+    for bucket in account.buckets_with_tag():
+        account.empty(bucket)
+        found.append(f"bucket {bucket}")
+    for what, service, operation, request in _BY_NAME:
+        with suppress(ClientError):
+            getattr(account.client(service), operation)(**request)
+            found.append(what)
     return found
 
 

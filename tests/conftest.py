@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
+import tests.support.given  # noqa: F401 - it keeps what is forgotten here
 from hypothesis import HealthCheck, settings
 
 FOREIGN = ("AWS_", "BOTTLEROCKET_ECS_UPDATER_", "ECS_CONTAINER_METADATA_URI", "TASK_DEFINITION_ARN")

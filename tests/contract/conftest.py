@@ -1,11 +1,15 @@
-"""Both doors to the same small world."""
+"""Both doors to the same small world, and an endpoint where one is named."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import pytest
-from tests.contract.doors import SMALL, Door, inprocess_door, wire_door
+from tests.contract.doors import SMALL, Door, endpoint_door, inprocess_door, wire_door
+from tests.support.given import GIVEN
+
+WHICH = ["endpoint"] if "CONTRACT_ENDPOINT" in GIVEN else ["wire", "in process"]
+"""An endpoint is asked alone: it is not the world that the others ask."""
 
 
 @pytest.fixture(scope="module")
@@ -22,11 +26,14 @@ def fresh_doors() -> Iterator[tuple[Door, Door]]:
         yield wire, inprocess_door(SMALL)
 
 
-@pytest.fixture(scope="module", params=["wire", "in process"])
+@pytest.fixture(scope="module", params=WHICH)
 def door(request: pytest.FixtureRequest) -> Iterator[Door]:
     """Each door in turn."""
-    if request.param == "wire":
-        with wire_door(SMALL) as door:
-            yield door
-    else:
-        yield inprocess_door(SMALL)
+    match request.param:
+        case "endpoint":
+            yield endpoint_door(GIVEN)
+        case "wire":
+            with wire_door(SMALL) as door:
+                yield door
+        case _:
+            yield inprocess_door(SMALL)

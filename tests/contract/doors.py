@@ -1,4 +1,9 @@
-"""Two worlds that are the same, one behind each door, and a way to ask both the same."""
+"""Two worlds that are the same, one behind each door, and a way to ask both the same; and AWS, or another endpoint.
+
+`CONTRACT_ENDPOINT` names what is held to the same contract: `aws`, or a URL such as that of `simulate --serve`. Then
+`CONTRACT_CLUSTER` (`demo`), `CONTRACT_BUCKET` (`the-state-store`; on AWS it exists) and `CONTRACT_REGION` say where.
+The credentials are those of the environment. docs/develop/contract.md says what is asked.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +18,13 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from bottlerocket_ecs_updater.simulator.aws_basics.names import Names
 from bottlerocket_ecs_updater.simulator.clock import VirtualClock
 from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients
 from bottlerocket_ecs_updater.simulator.scenarios import Scenario, row
 from bottlerocket_ecs_updater.simulator.wire import UPDATER_KEY, Wire
-from bottlerocket_ecs_updater.simulator.world.world import World
 
+SMALL_REGION = Names().region
 ONCE = Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"})
 
 
@@ -26,9 +32,15 @@ ONCE = Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}
 class Door:
     """One world, and clients to it."""
 
-    world: World
+    world: Any
+    """The World; None behind an endpoint, where only its clients can be asked."""
     clients: Any
     """`clients.client("ecs")` gives what boto3 would."""
+    region: str = SMALL_REGION
+    cluster: str = "demo"
+    bucket: str = "the-state-store"
+    owned: bool = True
+    """Whether tests may make what they need."""
 
     def ask(self, service: str, method: str, /, **params: Any) -> Any:
         """The answer without its metadata, or the error's code, message and status, comparable between doors."""
@@ -84,10 +96,27 @@ def _session(region: str) -> boto3.Session:
     return boto3.Session(UPDATER_KEY, "simulated", region_name=region)
 
 
-class WireClients:
-    """boto3's clients for one endpoint."""
+def endpoint_door(where: Mapping[str, str]) -> Door:
+    """AWS or another endpoint, by the variables of the environment: `where`."""
+    endpoint = where["CONTRACT_ENDPOINT"]
+    region = where.get("CONTRACT_REGION") or where.get("AWS_REGION") or SMALL_REGION
+    session = boto3.Session(
+        where.get("AWS_ACCESS_KEY_ID"), where.get("AWS_SECRET_ACCESS_KEY"), where.get("AWS_SESSION_TOKEN"), region
+    )
+    return Door(
+        None,
+        WireClients(session, None if endpoint == "aws" else endpoint),
+        region,
+        where.get("CONTRACT_CLUSTER", "demo"),
+        where.get("CONTRACT_BUCKET", "the-state-store"),
+        owned=endpoint != "aws",
+    )
 
-    def __init__(self, session: boto3.Session, endpoint: str) -> None:
+
+class WireClients:
+    """boto3's clients for one endpoint; for AWS's own without one."""
+
+    def __init__(self, session: boto3.Session, endpoint: str | None) -> None:
         self._session = session
         self._endpoint = endpoint
         self._clients: dict[str, Any] = {}

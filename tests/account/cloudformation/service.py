@@ -311,7 +311,7 @@ def _stack_shape(stack: Stack) -> Shape:
         "StackStatus": stack.status,
         "StackStatusReason": stack.reason,
         "Parameters": _parameters(plan.parameters if plan else {}),
-        "Tags": [{"Key": key, "Value": value} for key, value in plan.tags.items()] if plan else [],
+        "Tags": [{"Key": key, "Value": value} for key, value in stack.tags.items()],
         "Outputs": [
             {
                 "OutputKey": output.key,

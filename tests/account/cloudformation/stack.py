@@ -91,6 +91,8 @@ class Stack:
         self.status = "REVIEW_IN_PROGRESS"
         self.reason = ""
         self.plan: Plan | None = None
+        self.tags: Mapping[str, str] = {}
+        """Those of the last deployment, whatever became of it."""
         self.holdings: dict[str, Holding] = {}
         self.outputs: list[Output] = []
         self.events: list[StackEvent] = []
@@ -103,6 +105,7 @@ class Stack:
     def deploy(self, plan: Plan, imports: Mapping[str, str]) -> None:
         """Become what the plan says, or stay what it was; the status tells which."""
         before, verb = self.plan, "UPDATE" if self.plan else "CREATE"
+        self.tags = plan.tags
         self._note(f"{verb}_IN_PROGRESS", "User Initiated")
         kept = dict(self.holdings)
         try:
