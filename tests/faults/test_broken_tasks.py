@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 
@@ -227,6 +228,81 @@ def test_f44_a_version_on_which_all_services_fail_late_is_named_by_the_next_run(
     finished = Updater(world, name="run-2", ledger=ledger).run()
     assert (finished.outcome, finished.exit_code) == (RunOutcome.HALTED, 4)
     assert f"tasks fail on {NEW}" in finished.why
+
+
+IN_TROUBLE = {
+    "crashes in a loop": Workload(runs_for=timedelta(seconds=40), exit_code=1),
+    "crashes now and then": Workload(runs_for=timedelta(seconds=200), exit_code=1),
+    "ends again and again": Workload(runs_for=timedelta(seconds=60)),
+}
+
+
+def world_in_trouble(work: Workload, fault: Fault | None, *, alone: bool) -> World:
+    """A cluster with a service in trouble on all versions; `alone`, if it has no other tasks."""
+    plan = FaultPlan((Placed(fault),)) if fault is not None else None
+    world = row(4, plan=plan, services=0 if alone else 1, tasks=2)
+    if alone:
+        agent = next(one for one in world.cluster.services.values() if one.name == "agent")
+        agent.status = "DRAINING"
+        world.ecs.scheduler.wake(agent)
+    world.add_service(ServiceSpec("looper", desired=4, minimum_healthy_percent=0, workload=work))
+    world.clock.sleep(timedelta(minutes=45))
+    return world
+
+
+@pytest.mark.parametrize("work", IN_TROUBLE)
+@pytest.mark.parametrize("alone", [False, True])
+def test_f44_a_service_that_lost_tasks_before_is_not_held_against_a_good_version(work: str, alone: bool) -> None:
+    finished = Updater(world_in_trouble(IN_TROUBLE[work], None, alone=alone)).run()
+    assert (finished.exit_code, finished.counts["updated"]) == (0, 4)
+
+
+@pytest.mark.parametrize("work", IN_TROUBLE)
+@pytest.mark.parametrize(
+    "fault", [TasksBreak(), TasksBreak(Breaking.EXITS, timedelta(seconds=4))], ids=["start", "exit"]
+)
+def test_f44_a_service_that_lost_tasks_before_does_not_hide_a_bad_version(work: str, fault: TasksBreak) -> None:
+    world = world_in_trouble(IN_TROUBLE[work], fault, alone=True)
+    finished = Updater(world).run()
+    assert finished.exit_code == 4
+    assert f"tasks fail on {NEW}" in finished.why
+    assert not world.findings().violations
+    assert on_new(world) <= 3
+
+
+def test_f44_a_task_that_waits_on_every_host_says_nothing_against_the_version() -> None:
+    world = row(4)
+    world.add_service(ServiceSpec("waits", desired=1, minimum_healthy_percent=0, workload=Workload(stays_pending=True)))
+    world.clock.sleep(timedelta(minutes=45))
+    finished = Updater(world).run()
+    assert "tasks fail" not in finished.why
+    assert Reason.VERSION_BREAKS_TASKS not in {
+        one.reason for one in finished.outcomes.values() if isinstance(one, Hold)
+    }
+
+
+def released_after(world: World, ledger: UnkeptLedger) -> None:
+    """A person releases the version, and the world hears of it."""
+    ledger.change(lambda one: with_release(one, Version.parse(NEW), world.clock.now()))
+    body = json.dumps({"released": {NEW: world.clock.now().isoformat()}}).encode()
+    world.call("s3", "PutObject", {"Bucket": "state", "Key": "clusters/demo/ledger.json", "Body": body}, "person")
+
+
+@pytest.mark.parametrize("says", [True, False])
+def test_f44_a_version_that_a_person_releases_after_the_cause_is_mended_goes_on(*, says: bool) -> None:
+    fault = TasksBreak(Breaking.EXITS, timedelta(seconds=5))
+    world, ledger = world_of(fault), UnkeptLedger()
+    world.s3.create_bucket({"Bucket": "state"})
+    assert Updater(world, ledger=ledger).run().exit_code == 4
+    world.ecs.registry.breaks = lambda _: None
+    world.clock.sleep(timedelta(minutes=2))
+    if says:
+        released_after(world, ledger)
+    else:
+        ledger.change(lambda one: with_release(one, Version.parse(NEW), world.clock.now()))
+    finished = Updater(world, name="run-2", ledger=ledger).run()
+    assert (finished.exit_code, on_new(world)) == (0, HOSTS)
+    assert {one.invariant for one in world.findings().violations} == (set() if says else {16})
 
 
 # GPUs

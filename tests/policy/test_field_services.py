@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support.simulated import Updater, instance_id, row
+from tests.support.simulated import ZONES, Updater, instance_id, row
 
 from bottlerocket_ecs_updater.core.model.event import RunHalted
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.outcome import RunOutcome, Updated
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
-from bottlerocket_ecs_updater.simulator.ecs import Controller, Launch, Rollout, ServiceSpec, Way, Workload
+from bottlerocket_ecs_updater.simulator.ecs import (
+    ContainerInstanceSpec,
+    Controller,
+    Launch,
+    Rollout,
+    ServiceSpec,
+    Strategy,
+    Way,
+    Workload,
+)
+from bottlerocket_ecs_updater.simulator.host import HostSpec
 from bottlerocket_ecs_updater.simulator.world.world import World
 
 MINUTE = timedelta(minutes=1)
@@ -160,3 +171,43 @@ def test_a_service_that_is_scaled_again_and_again_holds_up_nothing(desired: int)
     finished = Updater(world).run()
     assert finished.outcome is not RunOutcome.HALTED
     assert world.findings().clean
+
+
+# Services of other hosts in a mixed cluster
+
+
+def beside_others(how: str) -> World:
+    """Bottlerocket hosts, and two others that are full of a service of their own."""
+    world = row(4)
+    for number in (60, 61):
+        spec = ContainerInstanceSpec(instance_id(number), ZONES[0], (("stack", "legacy"),))
+        world.add_instance(HostSpec(instance_id(number)), ZONES[0], bottlerocket=False, spec=spec)
+    large, only = Workload(cpu=1500), "attribute:stack == legacy"
+    match how:
+        case "the service":
+            spec_ = ServiceSpec("legacy", desired=2, workload=large, member_of=only)
+        case "its task definition":
+            spec_ = ServiceSpec("legacy", desired=2, workload=replace(large, member_of=only))
+        case _:
+            spec_ = ServiceSpec("legacy", desired=2, workload=large, member_of="attribute:bottlerocket.variant !exists")
+    world.add_service(spec_)
+    world.clock.sleep(MINUTE)
+    return world
+
+
+@pytest.mark.parametrize("how", ["the service", "its task definition", "what Bottlerocket is not"])
+def test_a_service_that_no_host_of_ours_may_run_halts_no_run(how: str) -> None:
+    """One of the other hosts dies during the roll, and its task has no room any more."""
+    world = beside_others(how)
+    world.clock.after(3 * MINUTE, lambda: world.terminate_instance(instance_id(60)))
+    assert updated(Updater(world)) == (4, 0)
+
+
+def test_a_daemon_of_other_hosts_that_never_starts_halts_no_run() -> None:
+    world = beside_others("the service")
+    world.add_service(ServiceSpec("probe", strategy=Strategy.DAEMON, member_of="attribute:stack == legacy"))
+    world.clock.sleep(MINUTE)
+    broken = world.ecs.registry.define("probe", Workload(fails_to_start="CannotPullContainerError: not found"))
+    service = world.cluster.services["probe"]
+    world.clock.after(2 * MINUTE, lambda: world.ecs.scheduler.new_deployment(service, broken))
+    assert updated(Updater(world)) == (4, 0)

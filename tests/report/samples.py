@@ -10,6 +10,7 @@ from bottlerocket_ecs_updater.core.model.event import (
     Claimed,
     Drained,
     Event,
+    HostChecked,
     InstanceFailed,
     InstanceHeld,
     InstanceQuarantined,
@@ -17,8 +18,10 @@ from bottlerocket_ecs_updater.core.model.event import (
     RunFinished,
     RunHalted,
     RunStarted,
+    VersionSeen,
 )
-from bottlerocket_ecs_updater.core.model.ids import InstanceId, RunId
+from bottlerocket_ecs_updater.core.model.host_report import HostReport, UpdateState
+from bottlerocket_ecs_updater.core.model.ids import BootId, InstanceId, RunId
 from bottlerocket_ecs_updater.core.model.outcome import Outcome, Quarantined, RunOutcome, Updated, UpToDate
 from bottlerocket_ecs_updater.core.model.reasons import Failed, Failure, Hold, Reason, failed, hold
 from bottlerocket_ecs_updater.core.model.version import Version
@@ -88,9 +91,17 @@ LARGE: Mapping[InstanceId, Outcome] = (
     | {name(n): NOT_BACK for n in range(495, 500)}
 )
 
-CLEAN_RUN: list[Event] = [*told(CLEAN), finished(CLEAN)]
+SEEN: tuple[Event, ...] = (
+    VersionSeen(START, OLD, START - timedelta(days=40)),
+    VersionSeen(START, NEW, START - timedelta(days=2, hours=3)),
+)
+OFFERED = HostChecked(START, name(6), HostReport(BootId("b"), UpdateState.AVAILABLE, OLD, NEW, None))
+
+CLEAN_RUN: list[Event] = [*told(CLEAN), *SEEN, finished(CLEAN)]
 HALTED_RUN: list[Event] = [
     *told(HALTED),
+    *SEEN,
+    OFFERED,
     RunHalted(START + timedelta(minutes=20), HALT),
     finished(HALTED, RunOutcome.HALTED, 4, HALT),
 ]

@@ -496,13 +496,7 @@ def story_of_the_field(choose: Chooser) -> Story:
     """Services in trouble share the cluster, and some versions break tasks though they boot well."""
     story = quiet_story(choose)
     scenario = story.scenario
-    troubled = ServiceSpec(
-        "elsewhere",
-        choose.number(1, 3),
-        choose.one_of((Workload(), Workload(runs_for=seconds(40), exit_code=1), Workload(fails_to_start="no image"))),
-        launch=choose.one_of((Launch.FARGATE, Launch.EXTERNAL)),
-        rollout=choose.one_of((Rollout(), Rollout(never_ends=True), Rollout(Way.BLUE_GREEN, bake=seconds(40_000)))),
-    )
+    troubled = (_service_elsewhere(choose), *((_troubled_service(choose),) if choose.happens(60) else ()))
     broken: tuple[Fault, ...] = (
         f.TasksBreak(choose.one_of(list(f.Breaking)), seconds(choose.number(2, 90))),
         f.HealthImpaired(after=seconds(choose.number(0, 120))),
@@ -511,10 +505,34 @@ def story_of_the_field(choose: Chooser) -> Story:
     field = replace(
         scenario,
         story="services in trouble, and versions that break tasks",
-        services=(*scenario.services, troubled),
+        services=(*scenario.services, *troubled),
         faults=plan,
     )
-    return replace(story, scenario=field)
+    # It has been in trouble for a while before the first run.
+    return replace(story, scenario=field, lead=seconds(choose.one_of((3000, 60, 600))))
+
+
+def _service_elsewhere(choose: Chooser) -> ServiceSpec:
+    return ServiceSpec(
+        "elsewhere",
+        choose.number(1, 3),
+        choose.one_of((Workload(), Workload(runs_for=seconds(40), exit_code=1), Workload(fails_to_start="no image"))),
+        launch=choose.one_of((Launch.FARGATE, Launch.EXTERNAL)),
+        rollout=choose.one_of((Rollout(), Rollout(never_ends=True), Rollout(Way.BLUE_GREEN, bake=seconds(40_000)))),
+    )
+
+
+def _troubled_service(choose: Chooser) -> ServiceSpec:
+    """A service on the hosts that loses its tasks by itself, on every version."""
+    work = choose.one_of(
+        (
+            Workload(64, 64, runs_for=seconds(choose.number(3, 900)), exit_code=1),
+            Workload(64, 64, runs_for=seconds(choose.number(20, 900))),
+            Workload(64, 64, fails_to_start="CannotPullContainerError: no image"),
+            Workload(64, 64, stays_pending=True),
+        )
+    )
+    return ServiceSpec("troubled", choose.number(1, 6), work, minimum_healthy_percent=choose.one_of((0, 50, 100)))
 
 
 def story_of_deaths(choose: Chooser) -> Story:

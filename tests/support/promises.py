@@ -25,8 +25,9 @@ from bottlerocket_ecs_updater.core.model.event import (
 )
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.outcome import Outcome, Quarantined, RunOutcome, Updated, UpToDate, count
+from bottlerocket_ecs_updater.core.model.passing import Passing, passing
 from bottlerocket_ecs_updater.core.model.phase import Phase
-from bottlerocket_ecs_updater.core.model.reasons import Failed, Hold, Passing, Reason, passing
+from bottlerocket_ecs_updater.core.model.reasons import Failed, Hold, Reason
 from bottlerocket_ecs_updater.core.rules.checkpoints import DAY
 from bottlerocket_ecs_updater.core.rules.policy import APPLY_TRIES, REBOOT_TRIES
 from bottlerocket_ecs_updater.engine.run_state import DENIED_FOR_ALL
@@ -384,6 +385,12 @@ def _has_room(played: Played) -> bool:
     return fits and others > 0 and all(map(_movable, replicas)) and all(map(_goes_anywhere, replicas))
 
 
+def _never_deployed(service: ServiceSpec) -> bool:
+    """Whether its deployment never ends, since its tasks never start or never stay."""
+    work = service.workload
+    return bool(work.fails_to_start) or work.stays_pending or work.runs_for is not None or service.rollout.never_ends
+
+
 def _goes_anywhere(service: ServiceSpec) -> bool:
     """Whether nothing but room decides where its tasks go; for all others `test_room.py` has ECS as the judge."""
     return not (service.providers or service.member_of or service.distinct_instances)
@@ -548,6 +555,7 @@ _EXPLAINED: Mapping[Reason, Callable[[Played, InstanceId], bool]] = {
     ),
     Reason.VERSION_BREAKS_TASKS: lambda told, _: _is_any(told, f.TasksBreak) or _is_any(told, f.HealthImpaired),
     Reason.NO_ROOM: lambda told, _: not _has_room(told),
+    Reason.SERVICE_DEPLOYING: lambda told, _: any(map(_never_deployed, told.story.scenario.services)),
     Reason.STOPPING: lambda told, _: told.story.policy.deadline is not None,
     Reason.CHECKPOINT_WAIT: lambda told, _: _is_paced(told),
     Reason.CHECKPOINT_FULL: lambda told, _: _is_paced(told),

@@ -216,6 +216,7 @@ _PASSING = frozenset(
         Reason.AGENT_DISCONNECTED,
         Reason.NO_ANSWER,
         Reason.NOT_DESCRIBED,
+        Reason.GONE,
         Reason.FACTS_MISSING,
         Reason.SURVEY_FAILED,
         Reason.SERVICE_UNKNOWN,
@@ -268,10 +269,13 @@ def world_of(story: Story) -> World:
     ours = [member for member in scenario.members if member.bottlerocket]
     zones = [sum(one.zone == member.zone for one in ours) for member in ours]
     per_zone = policy.max_unavailable_per_zone
+    # Groups may add hosts, of which a share is larger.
+    names = [member.provider for member in scenario.members]
+    more = sum(max(0, (one.most or 0) - names.count(one.name)) for one in scenario.providers)
     budget = Budget(
-        policy.max_unavailable.of(len(ours)),
-        per_zone.of(max(zones, default=1)) if per_zone is not None else None,
-        frozenset(str(rule) for rule in policy.rules.versions.deny),
+        policy.max_unavailable.of(len(ours) + more),
+        per_zone.of(max(zones, default=1) + more) if per_zone is not None else None,
+        denied_versions=frozenset(str(rule) for rule in policy.rules.versions.deny),
         published_only=policy.rules.versions.published_only,
         drain_timeout=policy.drain_timeout,
     )

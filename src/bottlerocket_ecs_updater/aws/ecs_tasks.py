@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
+from itertools import islice
 from sys import intern
 from typing import TYPE_CHECKING, Literal
 
@@ -31,6 +33,9 @@ LISTED_AT_ONCE = 100
 
 ENDED_MAX = 300
 """Limit of stopped tasks to read for one service: enough to see why its tasks keep failing."""
+
+ENDED_PAGES = 20
+"""Limit of pages of ListTasks for the stopped tasks of one service."""
 
 MISSING = "MISSING"
 INTERFACE = "ElasticNetworkInterface"
@@ -104,8 +109,12 @@ class EcsTasks:
         return frozenset(task.arn for task in [*left, *found.unknown])
 
     def ended_of(self, service: str) -> Sequence[TaskEnd]:
-        """The stopped tasks of a service that ECS still lists, at most `ENDED_MAX`."""
-        arns = self._list("STOPPED", service=service)[:ENDED_MAX]
+        """The stopped tasks of a service that ECS still lists, at most `ENDED_MAX`.
+
+        ECS lists tasks in no documented order. So of a longer list, both ends are read.
+        """
+        listed = self._list("STOPPED", service=service, most_pages=ENDED_PAGES)
+        arns = listed if len(listed) <= ENDED_MAX else [*listed[: ENDED_MAX // 2], *listed[-ENDED_MAX // 2 :]]
         ended: list[TaskEnd] = []
         for some in chunks(arns, DESCRIBE_MAX):
             method = self._clients.looking.describe_tasks
@@ -143,7 +152,11 @@ class EcsTasks:
         return replace(task, daemon=True) if daemon else task
 
     def _list(
-        self, desired: DesiredStatus, instance: ContainerInstanceArn | None = None, service: str = ""
+        self,
+        desired: DesiredStatus,
+        instance: ContainerInstanceArn | None = None,
+        service: str = "",
+        most_pages: int | None = None,
     ) -> Sequence[TaskArn]:
         request: ListTasksRequestTypeDef = {
             "cluster": self._cluster,
@@ -160,7 +173,7 @@ class EcsTasks:
             reply = self._api.look(Operation.LIST_TASKS, self._cluster, self._clients.looking.list_tasks, **asked)
             return reply.get("taskArns", ()), reply.get("nextToken")
 
-        found = pages(ask, lambda page: page[1])
+        found = islice(pages(ask, lambda page: page[1]), most_pages)
         return [TaskArn(arn) for arns, _ in found for arn in arns]
 
     def _describe(self, arns: Sequence[TaskArn]) -> _Found:
@@ -201,7 +214,14 @@ def _end(shape: TaskTypeDef) -> TaskEnd:
         stopped_at=stopped,
         launched_at=launched,
         deployment=shape.get("startedBy", ""),
+        ran_for=_ran_for(shape),
     )
+
+
+def _ran_for(shape: TaskTypeDef) -> timedelta | None:
+    """From its start to the end of its containers; None if it never started."""
+    started, ended = shape.get("startedAt"), shape.get("executionStoppedAt") or shape.get("stoppedAt")
+    return moment(ended) - moment(started) if started is not None and ended is not None else None
 
 
 def _alive(shape: TaskTypeDef) -> LiveTask:

@@ -28,6 +28,7 @@ from bottlerocket_ecs_updater.core.model.event import (
     StateUnreadable,
     UpdatesPaused,
     UpdatesResumed,
+    VersionSeen,
 )
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, OwnTask, RunId
 from bottlerocket_ecs_updater.core.model.instance import Instance
@@ -39,10 +40,12 @@ from bottlerocket_ecs_updater.core.model.reasons import Failed, Hold, Reason, ho
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.model.shared import LastRun
 from bottlerocket_ecs_updater.core.model.time_text import duration_text, has_passed
+from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.planning.cluster_standing import Seen, published
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.core.state.ledger import (
     with_found,
+    with_offer,
     with_published,
     with_sighting,
     with_suspect_after,
@@ -186,6 +189,8 @@ class Run:
         )
         self._evidence = Evidence(self._known, ports.cluster, ports.ledger)
         self._first_seen = FirstSeen(ports.store)
+        self._sighted: set[Version] = set()
+        """The versions whose first sighting this run has recorded."""
         self._shared = SharedState(ports.store, ports.place, policy.rules.stages)
         self._schedule = LookSchedule(policy.poll_interval)
         self._phases: dict[InstanceId, tuple[Phase, datetime]] = {}
@@ -394,6 +399,11 @@ class Run:
         for version in known.releases_told():
             seen = self._first_seen.note(version, known.at)
             ledger.change(partial(with_sighting, version=version, at=seen))
+            if version not in self._sighted:
+                self._sighted.add(version)
+                self._record(VersionSeen(known.at, version, seen))
+        for id_, offered in known.offers_told().items():
+            ledger.change(partial(with_offer, instance=id_, offered=offered))
         for key, why in self._first_seen.take_unreadable():
             self._record(StateUnreadable(known.at, key, why))
         for name, state in known.published.items():

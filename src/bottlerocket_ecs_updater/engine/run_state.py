@@ -167,6 +167,15 @@ class RunState:
         named = ((report.running, report.target) for report in reports if report is not None)
         return {version for both in named for version in both if version is not None}
 
+    def offers_told(self) -> dict[InstanceId, Version | None]:
+        """The newer versions that hosts reported since the last decision that they are offered; None for none."""
+        answers = ((id_, self.instance(id_).check_answer) for id_ in self.touched)
+        reports = {id_: told.report for id_, told in answers if told is not None and told.report is not None}
+        return {
+            id_: report.target if report.target is not None and report.target > report.running else None
+            for id_, report in reports.items()
+        }
+
     def note_proof(self, instance: Instance) -> None:
         """Count how the reboot of a returning instance was proven."""
         progress, check_answer = instance.progress, instance.check_answer

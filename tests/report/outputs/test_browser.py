@@ -259,7 +259,7 @@ def test_the_index_leads_to_every_run(browser: Browser, tmp_path: Path, scheme: 
     seen = visit(browser, tmp_path, index_page("web", entries), scheme, WIDTHS[width])
     keep(seen, f"index-{scheme}-{width}")
     assert seen.said == []
-    assert seen.tab.locator("tbody a").count() == 3
+    assert seen.tab.locator("tbody th a").count() == 3
     assert seen.tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert seen.tab.evaluate(CONTRAST) == []
     seen.tab.context.close()

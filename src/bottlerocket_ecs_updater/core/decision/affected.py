@@ -1,40 +1,75 @@
 """Which services a drain can affect, and how they were before the first drain.
 
-A service on Fargate, on ECS Anywhere or on instances of another capacity provider is not affected when one of our hosts
-is drained, so it holds no host and its problems do not count. A service that was not steady before the first drain of a
-run is compared with its state at that time.
+A service on Fargate, on ECS Anywhere, on instances of another capacity provider, or with placement constraints that
+none of our hosts meets is not affected when one of our hosts is drained, so it holds no host and its problems do not
+count. A service that was not steady before the first drain of a run is compared with its state at that time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 
+from bottlerocket_ecs_updater.core.capacity.host_room import Capacity, HostRoom, readable
+from bottlerocket_ecs_updater.core.model.container_instance import Registration
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.ids import ServiceArn
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
+from bottlerocket_ecs_updater.core.model.resources import Definition
 from bottlerocket_ecs_updater.core.model.services import Service
 from bottlerocket_ecs_updater.core.model.time_text import time_text
 from bottlerocket_ecs_updater.core.model.wording import and_more
+from bottlerocket_ecs_updater.core.rules.expression import Expression, judge
 from bottlerocket_ecs_updater.core.rules.tasks import TaskRules
 
 GROUP = "service:"
 NAMED_AT_MOST = 3
 
 
-def taking_part(services: Iterable[Service], instances: Iterable[Instance]) -> tuple[Service, ...]:
-    """The services that may have a task on one of our hosts; more of them if the hosts are not known."""
+def taking_part(
+    services: Iterable[Service], instances: Iterable[Instance], definitions: Mapping[str, Definition] | None = None
+) -> tuple[Service, ...]:
+    """The services that may have a task on one of our hosts; more of them if the hosts are not known.
+
+    `definitions` are the task definitions that were read. The constraints of one that was not read are left out.
+    """
     ours = [one for one in instances if one.bottlerocket]
-    here = {one.registration.capacity_provider for one in ours if one.registration is not None}
+    hosts = [one.registration for one in ours if one.registration is not None]
     seen = {name for one in ours for name in services_on(one)}
-    return tuple(one for one in services if one.name in seen or _may_come(one, here))
+    return tuple(one for one in services if one.name in seen or _may_come(one, hosts, definitions or {}))
 
 
-def _may_come(service: Service, here: set[str]) -> bool:
+def _may_come(service: Service, hosts: Sequence[Registration], definitions: Mapping[str, Definition]) -> bool:
     if service.elsewhere:
         return False
-    return not here or not service.providers or not here.isdisjoint(service.providers)
+    here = {host.capacity_provider for host in hosts}
+    if here and service.providers and here.isdisjoint(service.providers):
+        return False
+    constraints = _constraints(service, definitions)
+    return not hosts or not constraints or any(_suits(host, constraints) for host in hosts)
+
+
+def _constraints(service: Service, definitions: Mapping[str, Definition]) -> Sequence[Expression]:
+    moving = service.moving
+    if moving is None:
+        return ()
+    definition = definitions.get(moving.definition)
+    texts = (*moving.member_of, *(definition.member_of if definition is not None else ()))
+    return [expression for text in texts if (expression := readable(text)) is not None]
+
+
+def _suits(host: Registration, constraints: Iterable[Expression]) -> bool:
+    """Whether the constraints may ever allow a host. What changes, such as the tasks on it, counts as not known."""
+    facts = HostRoom(host.id, Capacity(0, 0, attributes=host.attributes, capabilities=host.capabilities)).facts
+    return all(judge(expression, facts) is not False for expression in constraints)
+
+
+def unread_of(blamed: Iterable[Service], instances: Iterable[Instance], read: Collection[str]) -> Sequence[str]:
+    """The task definitions of services without a task on our hosts: their constraints may rule our hosts out."""
+    seen = {name for one in instances if one.bottlerocket for name in services_on(one)}
+    wanted = (one.moving.definition for one in blamed if one.name not in seen and one.moving is not None)
+    return sorted({arn for arn in wanted if arn not in read})
 
 
 def services_on(instance: Instance) -> frozenset[str]:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from statistics import median_low
 
+from bottlerocket_ecs_updater.core.decision.in_trouble import unusual
 from bottlerocket_ecs_updater.core.model.container_instance import LiveTask, TaskEnd
 from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn
 
@@ -48,6 +49,8 @@ class Trial:
     """When each was updated to the version."""
     groups: frozenset[str] = frozenset()
     """The groups of all tasks on them."""
+    in_trouble: frozenset[str] = frozenset()
+    """The groups that lost tasks by themselves before the first drain."""
 
     def has(self, task: TaskEnd | LiveTask) -> bool:
         """Whether the task was started on one of these hosts, on the version."""
@@ -96,6 +99,11 @@ class _Alike:
         lives = sorted(max(end.lasted, SHORTEST) for end in self.failed)
         return lives[-1] <= ALIKE * lives[0] and not self.outlived_here(now)
 
+    def unusual(self) -> Sequence[TaskEnd]:
+        """Those that failed on the version unlike the same deployment fails elsewhere."""
+        first = min(end.stopped_at for end in self.failed)
+        return unusual(self.failed, [end for end in self.ended_elsewhere if end.failed], first - AROUND)
+
     def ran_before(self) -> bool:
         """Whether others ran longer before, as far back as ECS shows stopped tasks."""
         return any(end.lasted > max(SHORTEST, self.usual()) and not end.failed for end in self.ended_elsewhere)
@@ -107,7 +115,9 @@ def blamed_on_version(trial: Trial, tasks: Tasks, now: datetime) -> Sequence[Tas
     against_it = [one for one in alike if _tells(one, now)]
     if not against_it and _all_fail(alike, trial.groups, now):
         against_it = alike
-    return [end for one in against_it for end in one.failed]
+    against = [end for one in against_it for end in one.failed]
+    # What a service that fails anyway fails with tells only if it is unusual.
+    return against or [end for one in alike if one.failed[0].group in trial.in_trouble for end in one.unusual()]
 
 
 def _tells(one: _Alike, now: datetime) -> bool:

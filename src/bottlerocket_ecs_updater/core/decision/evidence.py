@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 from bottlerocket_ecs_updater.core.decision.contrast import FAILED_TASKS, Tasks, Trial, blamed_on_version
 from bottlerocket_ecs_updater.core.model.claim import Claim
-from bottlerocket_ecs_updater.core.model.container_instance import LiveTask, TaskEnd
+from bottlerocket_ecs_updater.core.model.container_instance import EXITED, LiveTask, TaskEnd
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.history import BrokenVersion
 from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, InstanceId, ServiceArn
@@ -28,6 +28,12 @@ ROLL_LASTS = timedelta(days=7)
 
 AT_ONCE = timedelta(seconds=5)
 """Tasks that all fail within this time may have failed with their host, for example because it was stopped."""
+
+STARTED_TOGETHER = timedelta(seconds=30)
+"""Tasks that were started within this time may end at once by themselves, each as long after its start."""
+
+KILLED = frozenset({None, 137, 143})
+"""Exit codes of containers that were killed, or whose end the ECS agent did not see."""
 
 PENDING_FOR = timedelta(minutes=5)
 """Large images take minutes to pull; the ECS agent itself gives up on a start after three minutes."""
@@ -44,7 +50,10 @@ Names = Mapping[ContainerInstanceArn, InstanceId]
 
 
 def on_trial(fleet: Fleet) -> Mapping[InstanceId, tuple[Version, datetime]]:
-    """The hosts that were updated to a version in this rollout and are in service, with the version and since when."""
+    """The hosts that were updated to a version in this rollout and are in service, with the version and since when.
+
+    What a person released a version in spite of does not count again: its trial starts anew with the release.
+    """
     found: dict[InstanceId, tuple[Version, datetime]] = {}
     for id_, update in fleet.past.updated.items():
         instance = fleet.instances.get(id_)
@@ -52,7 +61,8 @@ def on_trial(fleet: Fleet) -> Mapping[InstanceId, tuple[Version, datetime]]:
             continue
         report = instance.check_answer.report if instance.check_answer is not None else None
         if report is None or report.running == update.version:
-            found[id_] = update.version, update.at
+            released = fleet.past.released.get(update.version, update.at)
+            found[id_] = update.version, max(update.at, released)
     return found
 
 
@@ -95,9 +105,21 @@ def broken_by_ends(trial: Trial, names: Names, tasks: Tasks, now: datetime) -> B
     `names` are the ids of the hosts on trial for it.
     """
     against = sorted(blamed_on_version(trial, tasks, now), key=lambda end: end.stopped_at)
-    if len(against) < FAILED_TASKS or against[-1].stopped_at - against[0].stopped_at < AT_ONCE:
+    if len(against) < FAILED_TASKS or _may_be_of_host(against):
         return None
     return BrokenVersion(_named(names[end.where] for end in against), _services(against), _words(against), now)
+
+
+def _may_be_of_host(ends: Sequence[TaskEnd]) -> bool:
+    """Whether these tasks may all have ended with their host, or with something else that they share."""
+    together = _span(end.stopped_at for end in ends) < AT_ONCE
+    killed = any(end.code == EXITED and end.exit_code in KILLED for end in ends)
+    return together and (killed or _span(end.launched_at for end in ends) > STARTED_TOGETHER)
+
+
+def _span(times: Iterable[datetime]) -> timedelta:
+    found = sorted(times)
+    return found[-1] - found[0]
 
 
 def _services(ends: Sequence[TaskEnd]) -> tuple[str, ...]:
@@ -113,10 +135,13 @@ def _named(hosts: Iterable[InstanceId]) -> tuple[InstanceId, ...]:
     return tuple(sorted(set(hosts)))
 
 
-def long_pending(instance: Instance, now: datetime) -> bool:
-    """Whether every look for `PENDING_FOR` has found tasks on it that should run but do not."""
-    since = instance.progress.pending_since
-    return since is not None and has_passed(since, PENDING_FOR, now)
+def long_pending(instance: Instance) -> bool:
+    """Whether every look for `PENDING_FOR` has found tasks on it that should run but do not.
+
+    The last of them must be as long after the first: a host that nobody has looked at since may have been stopped.
+    """
+    since, registration = instance.progress.pending_since, instance.registration
+    return since is not None and registration is not None and has_passed(since, PENDING_FOR, registration.at)
 
 
 def lost_gpus(instance: Instance) -> str:

@@ -18,6 +18,8 @@ from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.core.rules.selection import select
 
+LISTED_NO_MORE = "ECS no longer lists it"
+
 _LEFT_OUT = frozenset({Reason.OPTED_OUT, Reason.EXCLUDED, Reason.NOT_INCLUDED})
 """Holds of instances that the policy excludes. If a rule could not be evaluated, the instance counts."""
 

@@ -159,7 +159,8 @@ class ManagedNode:
     """The version that its agent last reported; hosts before 1.7.0 report none. It may be minutes old."""
 
 
-FAILED_CODES = frozenset({"TaskFailedToStart", "EssentialContainerExited"})
+EXITED = "EssentialContainerExited"
+FAILED_CODES = frozenset({"TaskFailedToStart", EXITED})
 """The stop codes of tasks that nobody stopped. Source: `stopCode` of DescribeTasks."""
 
 UNHEALTHY_WORDS = ("failed container health checks", "failed ELB health checks")
@@ -201,6 +202,8 @@ class TaskEnd:
     launched_at: datetime
     deployment: str = ""
     """The deployment that started it, as in `startedBy`."""
+    ran_for: timedelta | None = None
+    """How long it was RUNNING; None if it never was."""
 
     @property
     def lasted(self) -> timedelta:

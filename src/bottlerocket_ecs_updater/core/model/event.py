@@ -157,6 +157,20 @@ class InstanceUpdated(InstanceEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class InstanceLost(InstanceEvent):
+    """It left the cluster in the run that updated it: its group or a person terminated it, and a replacement starts.
+
+    ECS removes scale-in protection from a drained instance, so that a scale-in takes an updated one first.
+    """
+
+    name: ClassVar[str] = "instance.lost"
+    version: Version
+    """The version that it had been updated to."""
+    after: timedelta
+    """How long after its update that was seen."""
+
+
+@dataclass(frozen=True, slots=True)
 class InstanceFailed(InstanceEvent):
     """Its update failed; the instance is in service."""
 
@@ -219,6 +233,16 @@ class HealthChanged(Event):
     name: ClassVar[str] = "health.changed"
     unwell: str
     """What is not healthy, and why; empty if everything is."""
+
+
+@dataclass(frozen=True, slots=True)
+class VersionSeen(Event):
+    """When a version was first seen that hosts run or are offered; sent once for each version in a run."""
+
+    name: ClassVar[str] = "version.seen"
+    version: Version
+    first_seen: datetime
+    """In this cluster, or in one that shares the state store."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,3 +83,15 @@ def read_span(seconds: float) -> timedelta:
     if not -LONGEST.total_seconds() <= seconds <= LONGEST.total_seconds():
         raise ValueError(f"a duration out of range: {seconds} s")
     return timedelta(seconds=seconds)
+
+
+DAY_SECONDS = 24 * 3600
+
+
+def rough_text(length: timedelta) -> str:
+    """A duration for people: to seconds below an hour, to minutes below a day, else to hours, such as `2d3h`."""
+    seconds = round(length.total_seconds())
+    if seconds >= DAY_SECONDS:
+        days, hours = divmod(round(seconds / 3600), 24)
+        return f"{days}d{hours}h" if hours else f"{days}d"
+    return duration_text(timedelta(seconds=seconds if seconds < 3600 else round(seconds / 60) * 60))

@@ -1,4 +1,8 @@
-"""How far behind an instance is: since when a newer version than the one that it runs has been known here."""
+"""How far behind an instance is: since when a newer version than its own has been known, up to the one it is offered.
+
+Plan, status, explanation, report, metrics and the standing of a cluster all use this rule. What the host is offered
+matters: a version that was seen once and then withdrawn, or that is only for other variants, makes no host late.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.version import Version
 
 
@@ -14,7 +19,7 @@ class Behind:
     """A version is newer than the one that runs, and has been known for a while."""
 
     newest: Version
-    """The newest version that was ever offered in this cluster."""
+    """The version that its host is offered."""
     since: datetime
     """When the first version after the running one was first seen."""
 
@@ -23,7 +28,15 @@ class Behind:
         return max(0, (now - self.since) // timedelta(days=1))
 
 
-def behind(running: Version | None, first_seen: Mapping[Version, datetime]) -> Behind | None:
-    """How far behind an instance is that runs that version; None where it is not, or nothing is known."""
-    newer = {version: at for version, at in first_seen.items() if running is not None and version > running}
-    return Behind(max(newer), min(newer.values())) if newer else None
+def behind(running: Version | None, target: Version | None, first_seen: Mapping[Version, datetime]) -> Behind | None:
+    """How far behind an instance is that runs one version and is offered another; None if it is not, or not known."""
+    if running is None or target is None or target <= running:
+        return None
+    since = [at for version, at in first_seen.items() if running < version <= target]
+    return Behind(target, min(since)) if since else None
+
+
+def instance_behind(instance: Instance, first_seen: Mapping[Version, datetime]) -> Behind | None:
+    """The same of an instance, by its host's last report."""
+    report = instance.check_answer.report if instance.check_answer is not None else None
+    return behind(report.running, report.target, first_seen) if report is not None else None

@@ -32,6 +32,7 @@ from bottlerocket_ecs_updater.core.model.reasons import Hold
 from bottlerocket_ecs_updater.core.model.shared import ClusterStanding, HeldFor, LastRun, Shared
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.model.wording import and_more
+from bottlerocket_ecs_updater.core.planning.behind import instance_behind
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 
 VERSIONS_KEPT = 20
@@ -184,12 +185,9 @@ def _newest(eligible: Sequence[Instance]) -> Version | None:
 
 
 def _behind_since(eligible: Sequence[Instance], fleet: Fleet) -> datetime | None:
-    """Since when a version newer than that of the oldest instance has been available."""
-    reports = [one.check_answer.report for one in eligible if one.check_answer is not None]
-    offers = {(one.running, one.target) for one in reports if one is not None and one.target is not None}
-    seen = fleet.past.first_seen.items()
-    since = [at for running, target in offers for version, at in seen if running < version <= target]
-    return min(since, default=None)
+    """Since when the instance that is furthest behind has been behind; None if none is."""
+    late = (instance_behind(one, fleet.past.first_seen) for one in eligible)
+    return min((one.since for one in late if one is not None), default=None)
 
 
 def _held(outcomes: Mapping[InstanceId, Outcome]) -> tuple[HeldFor, ...]:

@@ -41,7 +41,7 @@ from bottlerocket_ecs_updater.core.model.outcome import UpToDate
 from bottlerocket_ecs_updater.core.model.phase import Phase, phase_of
 from bottlerocket_ecs_updater.core.model.reasons import Failed, Hold, Reason, hold
 from bottlerocket_ecs_updater.core.model.version import Version
-from bottlerocket_ecs_updater.core.planning.behind import behind
+from bottlerocket_ecs_updater.core.planning.behind import behind, instance_behind
 from bottlerocket_ecs_updater.core.planning.forecast import FORECAST_HORIZON, Forecast, Limits, Pending, Rolls, forecast
 from bottlerocket_ecs_updater.core.planning.launch_advice import Advice, advise
 from bottlerocket_ecs_updater.core.planning.roll_advice import RollAdvice, advise_on_roll
@@ -128,6 +128,8 @@ class Plan:
     """What a person could improve, apart from the rollout."""
     behind: Mapping[InstanceId, Hold] = field(default_factory=dict)
     """For instances that are held by time: the hold that will still apply after that, if there is one."""
+    days_behind: Mapping[InstanceId, int] = field(default_factory=dict)
+    """Whole days since a newer version was first seen, for each instance whose host is offered one."""
 
 
 def plan(fleet: Fleet, policy: Policy, pace: Pace | None = None) -> Plan:
@@ -178,6 +180,7 @@ def plan(fleet: Fleet, policy: Policy, pace: Pace | None = None) -> Plan:
         windowed=bool(policy.rules.schedule.windows),
         advice=(*advise(fleet), *map(RoomNote, notes), *advise_on_roll(this_pass)),
         behind=still_held,
+        days_behind=_days_behind(instances, fleet),
     )
 
 
@@ -262,8 +265,13 @@ def _update(instance: Instance, candidate: CandidateState) -> Update:
 
 
 def _dated(update: Update, fleet: Fleet) -> Update:
-    late = behind(update.source, fleet.past.first_seen)
+    late = behind(update.source, update.target, fleet.past.first_seen)
     return replace(update, days_behind=late.days(fleet.at)) if late is not None else update
+
+
+def _days_behind(instances: Iterable[Instance], fleet: Fleet) -> Mapping[InstanceId, int]:
+    late = ((one.id, instance_behind(one, fleet.past.first_seen)) for one in instances)
+    return {id_: one.days(fleet.at) for id_, one in late if one is not None}
 
 
 def _forecast(updates: tuple[Update, ...], this_pass: Pass, pace: Pace) -> Forecast:

@@ -91,6 +91,8 @@ class Ledger:
     """The reasons, by code, that kept the last runs from starting any update."""
     published: Mapping[str, NewestPublished] = field(default_factory=dict)
     """The newest version that each public parameter has ever named."""
+    offered: Mapping[InstanceId, Version] = field(default_factory=dict)
+    """The newer version that each host was offered when it was last checked."""
     suspect_after: int = SUSPECT_AFTER
     """On how many instances a version must fail to be suspect, in the last run's policy. Read-only commands use it."""
     attributes_survive: bool = False
@@ -290,6 +292,12 @@ def with_published(ledger: Ledger, parameter: str, found: Published) -> Ledger:
     return ledger if published is ledger.published else replace(ledger, published=published)
 
 
+def with_offer(ledger: Ledger, instance: InstanceId, offered: Version | None) -> Ledger:
+    """Record the newer version that a host is offered; None for none."""
+    now = _without(ledger.offered, instance) if offered is None else _with(ledger.offered, instance, offered)
+    return ledger if now is ledger.offered else replace(ledger, offered=now)
+
+
 def with_survival(ledger: Ledger) -> Ledger:
     """Record that attributes survive reboots."""
     return ledger if ledger.attributes_survive else replace(ledger, attributes_survive=True)
@@ -311,7 +319,8 @@ def without_gone(ledger: Ledger, present: Collection[InstanceId], now: datetime)
     backoffs = {id_: backoff for id_, backoff in ledger.backoffs.items() if id_ not in gone}
     updated, found_on = kept(ledger.updated), kept(ledger.found_on)
     absent = {id_: since for id_, since in absent.items() if id_ in backoffs or id_ in updated or id_ in found_on}
-    left = replace(ledger, backoffs=backoffs, updated=updated, found_on=found_on, absent_since=absent)
+    offered = {id_: version for id_, version in ledger.offered.items() if id_ in present}
+    left = replace(ledger, backoffs=backoffs, updated=updated, found_on=found_on, absent_since=absent, offered=offered)
     return ledger if left == ledger else left
 
 

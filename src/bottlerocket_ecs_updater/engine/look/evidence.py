@@ -14,6 +14,7 @@ from typing import TypeVar
 from bottlerocket_ecs_updater.core.decision.affected import GROUP
 from bottlerocket_ecs_updater.core.decision.contrast import Tasks, Trial, waiting_for_version
 from bottlerocket_ecs_updater.core.decision.evidence import (
+    EVIDENCE_FRESH,
     PENDING_FOR,
     broken_by_ends,
     broken_by_health,
@@ -25,7 +26,7 @@ from bottlerocket_ecs_updater.core.decision.evidence import (
     suspicious,
 )
 from bottlerocket_ecs_updater.core.decision.instance_health import long_impaired
-from bottlerocket_ecs_updater.core.model.container_instance import LiveTask, TaskEnd
+from bottlerocket_ecs_updater.core.model.container_instance import LiveTask, Status, TaskEnd
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.history import BrokenVersion
 from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, InstanceId
@@ -40,6 +41,9 @@ from bottlerocket_ecs_updater.errors import Interrupted, LeaseLost, Throttled, U
 
 ASKED_AGAIN, ASKED_AGAIN_MAX = timedelta(seconds=30), timedelta(minutes=10)
 """The shortest and longest time between reads of how a service's tasks ended. It doubles with each read."""
+
+SERVICES_READ = 10
+"""The most services whose tasks one look reads. Each takes at least four calls."""
 
 UNSTEADY_FOR = timedelta(minutes=3)
 """If a slot is not steady after this time, read how its services' tasks ended."""
@@ -58,12 +62,15 @@ class Evidence:
         self._ledger = ledger
         self._asked: dict[str, tuple[datetime, timedelta]] = {}
         """When the tasks of each service or host were last read, and how long to wait before the next read."""
+        self._before: dict[str, Sequence[TaskEnd]] = {}
+        """How the tasks of each service that lost tasks by itself had ended before the first drain."""
 
     def look(self) -> None:
         """Record each version that breaks tasks, or whose hosts ECS reports as IMPAIRED. Raises what looks raise."""
         known = self._known
         known.past = self._ledger.value.past
         fleet = known.fleet()
+        self._note_trouble_before()
         trial = {id_: one for id_, one in on_trial(fleet).items() if one[0] not in fleet.past.broken}
         for version in sorted({version for version, _ in trial.values()}):
             hosts = [fleet.instances[id_] for id_, (to, _) in trial.items() if to == version]
@@ -75,10 +82,16 @@ class Evidence:
         if trial and fleet.services is not None and fleet.services.at == fleet.at:
             self._ask(sorted(self._in_doubt(fleet)), trial, fleet)
 
+    def _note_trouble_before(self) -> None:
+        """Read once how tasks end of the services that lose tasks by themselves, for comparison later."""
+        if not self._known.drained:
+            for name in sorted(self._known.restless_before - self._before.keys())[:SERVICES_READ]:
+                self._before[name] = self._read(partial(self._cluster.ended_of, name))
+
     def _by_counts(
         self, version: Version, hosts: Collection[Instance], trial: Updated, fleet: Fleet
     ) -> BrokenVersion | None:
-        pending = [one for one in hosts if long_pending(one, fleet.at)]
+        pending = [one for one in hosts if long_pending(one)]
         waiting = self._waiting(version, pending, trial, fleet) if pending else ()
         if waiting:
             return broken_by_pending(waiting, self._names(version, trial), fleet.at)
@@ -90,12 +103,17 @@ class Evidence:
     ) -> Sequence[LiveTask]:
         """The tasks on these hosts that do not start because of the version."""
         due = [one for one in hosts if self._due(one.id, fleet.at)]
-        arns = [one.registration.arn for one in due if one.registration is not None]
+        arns = self._connected([one.registration.arn for one in due if one.registration is not None])
         here = [task for arn in arns for task in self._read(partial(self._cluster.alive_on, arn))]
         long = [one for one in here if one.started_at is None and has_passed(one.launched_at, PENDING_FOR, fleet.at)]
         names = sorted({one.group.removeprefix(GROUP) for one in long if one.group.startswith(GROUP)})
         alike = self._tasks_of(names) if names else Tasks()
         return waiting_for_version(self._trial(version, trial, fleet), here, alike, fleet.at, PENDING_FOR)
+
+    def _connected(self, arns: Sequence[ContainerInstanceArn]) -> Sequence[ContainerInstanceArn]:
+        """Those whose agents are connected now: on a host that is down, no task starts whatever its version."""
+        seen = self._cluster.describe(arns).registrations if arns else ()
+        return [one.arn for one in seen if one.connected and one.status is Status.ACTIVE]
 
     def _impaired_on_the_way(self, fleet: Fleet) -> None:
         """Record the version that claimed hosts have booted and on which they are IMPAIRED, or lack GPUs."""
@@ -110,18 +128,21 @@ class Evidence:
         known = self._known
         if not known.drained:
             # Hosts that an earlier run updated may have broken tasks since then.
-            return {one.name for one in fleet.services.all if one.restless} if fleet.services is not None else ()
+            return known.restless_before
         unsteady = {
             name
             for slot in fleet.slots
             if has_passed(slot.returned_at, UNSTEADY_FOR, fleet.at)
             for name in slot.unsteady
         }
-        return {*(one.name for one in suspicious(fleet, known.starts_before)), *unsteady} - known.restless_before
+        suspects = {one.name for one in suspicious(fleet, known.starts_before)}
+        return suspects | unsteady | known.restless_before
 
     def _ask(self, names: Collection[str], trial: Updated, fleet: Fleet) -> None:
         known_names = {one.name for one in fleet.services.all} if fleet.services is not None else set()
-        due = [name for name in names if name in known_names and self._due(name, fleet.at)]
+        soon = self._reboots_soon(trial, fleet)
+        longest_ago = sorted((name for name in names if name in known_names), key=self._read_at)
+        due = [name for name in longest_ago[:SERVICES_READ] if self._due(name, fleet.at, soon=soon)]
         tasks = self._tasks_of(due) if due else Tasks()
         if not any(end.failed for end in tasks.ended):
             return
@@ -139,12 +160,22 @@ class Evidence:
         names = self._names(version, trial)
         tasks = (fleet.instances[id_].tasks for id_ in names.values())
         groups = frozenset(task.group for each in tasks if each is not None for task in each.left)
-        return Trial({arn: trial[id_][1] for arn, id_ in names.items()}, groups)
+        in_trouble = frozenset(f"{GROUP}{name}" for name in self._known.restless_before)
+        return Trial({arn: trial[id_][1] for arn, id_ in names.items()}, groups, in_trouble)
 
-    def _due(self, what: str, now: datetime) -> bool:
+    def _reboots_soon(self, trial: Updated, fleet: Fleet) -> bool:
+        """Whether another host is on its way to a version on trial: what may speak against it is read once more."""
+        targets = {version for version, _ in trial.values()}
+        unsent = (one.claim for one in fleet.instances.values() if one.progress.reboot_sent_at is None)
+        return any(claim is not None and claim.target in targets for claim in unsent)
+
+    def _read_at(self, name: str) -> tuple[float, str]:
+        return (self._asked[name][0].timestamp() if name in self._asked else 0.0), name
+
+    def _due(self, what: str, now: datetime, *, soon: bool = False) -> bool:
         """Whether to read tasks of a service, or of a host, again; notes that they are read now."""
         last = self._asked.get(what)
-        if last is not None and not has_passed(*last, now):
+        if last is not None and not has_passed(last[0], min(last[1], EVIDENCE_FRESH) if soon else last[1], now):
             return False
         self._asked[what] = now, min(last[1] * 2, ASKED_AGAIN_MAX) if last is not None else ASKED_AGAIN
         return True
@@ -153,7 +184,7 @@ class Evidence:
         ended: list[TaskEnd] = []
         alive: list[LiveTask] = []
         for name in services:
-            ended += self._read(partial(self._cluster.ended_of, name))
+            ended += {*self._read(partial(self._cluster.ended_of, name)), *self._before.get(name, ())}
             alive += self._read(partial(self._cluster.alive_of, name))
         return Tasks(ended, alive)
 

@@ -15,7 +15,7 @@ from functools import partial
 from itertools import islice
 from typing import TypeVar
 
-from bottlerocket_ecs_updater.core.capacity.cluster_room import capacity_providers, instance_types, unread_definitions
+from bottlerocket_ecs_updater.core.capacity.unread_facts import capacity_providers, instance_types, unread_definitions
 from bottlerocket_ecs_updater.core.model.auto_scaling import InGroup, Membership
 from bottlerocket_ecs_updater.core.model.calendars import CalendarState, CalendarUnread
 from bottlerocket_ecs_updater.core.model.capacity_provider import CapacityProvider, ProviderKind
@@ -277,6 +277,15 @@ class Surveyor:
                 membership = _still_refreshing(membership, before.membership)
             self._learn(id_, replace(before, at=now, membership=membership, group_at=now, group_missed_since=None))
         return ()
+
+    def look_at_definitions(self, arns: Iterable[str]) -> None:
+        """Read task definitions whose constraints may show that a service never runs on our hosts."""
+        survey = self._survey
+        for arn in arns if survey is not None else ():
+            assert survey is not None
+            found = self._ask(ROOM, partial(survey.definition, arn))
+            if isinstance(found, Definition) and self._known.definitions is not None:
+                self._known.definitions = {**self._known.definitions, arn: found}
 
     def _read_definitions(self, ids: Sequence[InstanceId]) -> Iterable[Missed]:
         """Read new task definitions. If one cannot be read, the instances with its tasks are held."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -34,7 +34,8 @@ from bottlerocket_ecs_updater.engine.store.read_json import (
     whole_of,
 )
 from bottlerocket_ecs_updater.errors import Unreachable
-from bottlerocket_ecs_updater.report.analysis.run_report import Ending, RunReport, run_report
+from bottlerocket_ecs_updater.report.analysis.ending import Ending
+from bottlerocket_ecs_updater.report.analysis.run_report import RunReport, run_report
 from bottlerocket_ecs_updater.report.record.record import read_record, runs_of
 from bottlerocket_ecs_updater.report.words.sanitize import sanitize
 
@@ -73,6 +74,10 @@ class Entry:
     targets: tuple[str, ...]
     """The versions that instances were updated to."""
     headline: str
+    days_behind: int | None = None
+    """Whole days that the instance furthest behind was behind at the end; None in entries of older versions."""
+    took_from_first_seen: Mapping[str, timedelta] = field(default_factory=dict)
+    """By version: from when it was first seen until the last of this run's instances was updated to it."""
 
     @property
     def bad(self) -> bool:
@@ -110,6 +115,8 @@ def entry_of(account: RunReport) -> Entry:
         {became.value: count for became, count in summary.counts.items()},
         tuple(str(version) for version in sorted(targets)),
         account.headline,
+        max(account.days_behind.values(), default=0) if account.knows_first_seen else None,
+        {str(one.version): one.took[-1] for one in account.versions if one.took},
     )
 
 
@@ -268,6 +275,8 @@ def _to_json(entry: Entry) -> dict[str, Any]:
         "counts": dict(entry.counts),
         "targets": list(entry.targets),
         "headline": entry.headline,
+        "days_behind": entry.days_behind,
+        "seconds_from_first_seen": {name: took.total_seconds() for name, took in entry.took_from_first_seen.items()},
     }
 
 
@@ -289,6 +298,8 @@ def _entry(value: Mapping[str, Any]) -> Entry:
         {text_of(name): whole_of(count) for name, count in value["counts"].items()},
         tuple(text_of(target) for target in value["targets"]),
         text_of(value["headline"]),
+        whole_of(days) if (days := value.get("days_behind")) is not None else None,
+        {text_of(name): read_span(number_of(took)) for name, took in value.get("seconds_from_first_seen", {}).items()},
     )
 
 
@@ -311,7 +322,7 @@ def history_text(entries: Sequence[Entry]) -> str:
     """The runs as a table of text, newest first."""
     if not entries:
         return "No runs recorded.\n"
-    head = ("began (UTC)", "run", "took", "ended", "updated", "failed", "quarantined", "held", "to")
+    head = ("began (UTC)", "run", "took", "ended", "updated", "failed", "quarantined", "held", "days behind", "to")
     rows = [head, *(_columns(entry) for entry in entries)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
     lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
@@ -328,5 +339,6 @@ def _columns(entry: Entry) -> tuple[str, ...]:
         measured_text(entry.took),
         sanitize(entry.ending, 60),
         *numbers,
+        str(entry.days_behind) if entry.days_behind is not None else "?",
         sanitize(", ".join(entry.targets), 60),
     )

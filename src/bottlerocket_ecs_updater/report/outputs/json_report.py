@@ -15,9 +15,11 @@ from typing import Any
 
 from bottlerocket_ecs_updater.core.model.time_text import write_time
 from bottlerocket_ecs_updater.engine.store.audit_entry import AuditEntry
-from bottlerocket_ecs_updater.report.analysis.run_report import RunReport, Trouble, spent_by_part
+from bottlerocket_ecs_updater.report.analysis.run_report import RunReport, spent_by_part
 from bottlerocket_ecs_updater.report.analysis.suggested_commands import SuggestedCommands
 from bottlerocket_ecs_updater.report.analysis.summary import Row
+from bottlerocket_ecs_updater.report.analysis.troubles import Trouble
+from bottlerocket_ecs_updater.report.analysis.version_progress import release_notes
 
 FORMAT = 1
 
@@ -64,6 +66,18 @@ def report_object(account: RunReport) -> dict[str, Any]:
         "versions": [
             {"version": str(move.version), "before": move.before, "after": move.after} for move in account.moves
         ],
+        "updates_by_version": [
+            {
+                "version": str(one.version),
+                "release_notes": release_notes(one.version) or None,
+                "first_seen": write_time(one.first_seen),
+                "updated": len(one.took),
+                "seconds_from_first_seen": [took.total_seconds() for took in one.took],
+                "seconds_until_all_had_it": _seconds(one.whole),
+                "left": one.left,
+            }
+            for one in account.versions
+        ],
         "instances": [_instance(account, row) for row in summary.rows],
         "most_out_of_service_at_once": account.most_out_at_once,
         "median_out_of_service_seconds": _seconds(account.median_out_of_service),
@@ -109,6 +123,7 @@ def _instance(account: RunReport, row: Row) -> dict[str, Any]:
         "reason": row.code,
         "why": row.why,
         "to_do": row.remedy,
+        "days_behind": account.days_behind.get(row.instance, 0),
     }
     if lane is None:
         return value

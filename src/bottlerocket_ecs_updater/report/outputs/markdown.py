@@ -9,10 +9,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 
 from bottlerocket_ecs_updater.core.model.outcome import OutcomeKind
-from bottlerocket_ecs_updater.core.model.time_text import measured_text
+from bottlerocket_ecs_updater.core.model.time_text import measured_text, rough_text
 from bottlerocket_ecs_updater.core.model.wording import counted
 from bottlerocket_ecs_updater.engine.store.audit_entry import AuditEntry
-from bottlerocket_ecs_updater.report.analysis.run_report import Group, RunReport, Trouble
+from bottlerocket_ecs_updater.report.analysis.run_report import RunReport
+from bottlerocket_ecs_updater.report.analysis.troubles import Group, Trouble
+from bottlerocket_ecs_updater.report.analysis.version_progress import release_notes
 from bottlerocket_ecs_updater.report.outputs.page.lanes import durations
 from bottlerocket_ecs_updater.report.words.sanitize import sanitize
 
@@ -42,6 +44,7 @@ def _lines(account: RunReport) -> Iterator[str]:
         for trouble in account.troubles:
             yield from _trouble(trouble)
     yield from _versions(account)
+    yield from _by_version(account)
     if account.holds:
         yield from ("", "## Held back", "", "instances | why | what to do", "---:|---|---")
         for group in account.holds:
@@ -85,6 +88,17 @@ def _versions(account: RunReport) -> Iterator[str]:
     if account.moves:
         yield from ("", "## Versions", "", "version | before | after", "---|---:|---:")
         yield from (f"{move.version} | {move.before} | {move.after}" for move in reversed(account.moves))
+
+
+def _by_version(account: RunReport) -> Iterator[str]:
+    if account.versions:
+        yield from ("", "## From first seen to updated", "")
+        yield from ("version | first seen | updated | median | longest | left", "---|---|---:|---:|---:|---:")
+        for one in account.versions:
+            median, longest = (rough_text(one.median), rough_text(one.took[-1])) if one.median is not None else ("", "")
+            notes = release_notes(one.version)
+            name = f"[{one.version}]({notes})" if notes else str(one.version)
+            yield f"{name} | {_when(one.first_seen)} | {len(one.took)} | {median} | {longest} | {one.left}"
 
 
 def _hold(group: Group) -> str:

@@ -21,6 +21,7 @@ from bottlerocket_ecs_updater.report.analysis.progress import Progress
 from bottlerocket_ecs_updater.report.analysis.run_report import spent_by_part
 from bottlerocket_ecs_updater.report.analysis.summary import Summary, summarize
 from bottlerocket_ecs_updater.report.analysis.timeline import Part, Timeline, timeline_of
+from bottlerocket_ecs_updater.report.analysis.version_progress import days_behind, first_seen_in, version_progress
 
 NAMESPACE = "BottlerocketEcsUpdater"
 CLUSTER, VERSION, REASON = "Cluster", "Version", "Reason"
@@ -66,7 +67,10 @@ METRICS: tuple[Metric, ...] = (
     Metric("InstancesUpdated", "Count", "Instances that the run updated."),
     Metric("InstancesFailed", "Count", "Instances that failed in the run, and are in service."),
     Metric("InstancesHeld", "Count", "Instances that were held back at the end of the run."),
-    Metric("DaysBehind", "None", "How many days ago a newer version than the oldest instance runs was first seen."),
+    Metric(
+        "DaysBehind", "None", "Days since a newer version was first seen, for the instance that is furthest behind."
+    ),
+    Metric("InstanceDaysBehind", "None", "Days that each instance was behind at the end of the run; 0 if it was not."),
     Metric("TimeToUpdated", "Seconds", "Time from when a version was first seen until the last instance ran it."),
     Metric("ApiCalls", "Count", "AWS API calls in the run."),
     Metric("ApiThrottles", "Count", "AWS API calls that were throttled."),
@@ -74,6 +78,12 @@ METRICS: tuple[Metric, ...] = (
     *(Metric(name, "Seconds", f"How long each instance was {part.value}.") for part, name in _PARTS.items()),
     Metric("SecondsOutOfService", "Seconds", "How long each instance that returned was out of service."),
     Metric("InstancesOnVersion", "Count", "Instances by the version that they run.", VERSION),
+    Metric(
+        "TimeToUpdateInstance",
+        "Seconds",
+        "Time from when a version was first seen until each instance had it.",
+        VERSION,
+    ),
     Metric("InstancesHeldByReason", "Count", "Instances that were held back, by reason.", REASON),
 )
 
@@ -126,12 +136,23 @@ class Metrics:
         timeline = timeline_of(self._past)
         if timeline is not None:
             self._write_all(now, _spans(timeline))
+        self._tell_lag(now)
         versions = Counter(str(version) for version in self._standing.versions.values())
         for version, count in _largest(versions):
             self._write(now, {"InstancesOnVersion": count}, VERSION, version)
         reasons = Counter(row.code for row in summary.rows if row.became is OutcomeKind.HELD)
         for reason, count in _largest(reasons):
             self._write(now, {"InstancesHeldByReason": count}, REASON, reason)
+
+    def _tell_lag(self, now: datetime) -> None:
+        """How far each instance is behind, and how long updates took since their version was first seen."""
+        if not first_seen_in(self._past):
+            return
+        late = days_behind(self._past)
+        self._write_all(now, {"InstanceDaysBehind": [float(late.get(id_, 0)) for id_ in self._standing.versions]})
+        for one in version_progress(self._past)[:KINDS_MAX]:
+            took = {"TimeToUpdateInstance": [each.total_seconds() for each in one.took]}
+            self._write_all(now, took, VERSION, str(one.version))
 
     def _end(self, now: datetime, summary: Summary) -> Values:
         counts = summary.counts
@@ -152,11 +173,13 @@ class Metrics:
             **{_PHASES[phase]: count for phase, count in phases.items()},
         }
 
-    def _write_all(self, now: datetime, spans: Mapping[str, Sequence[float]]) -> None:
+    def _write_all(
+        self, now: datetime, spans: Mapping[str, Sequence[float]], dimension: str = "", about: str = ""
+    ) -> None:
         """Write lists of values, split into lines of the allowed length."""
         for start in range(0, max(map(len, spans.values()), default=0), VALUES_MAX):
             chunk = {name: list(values[start : start + VALUES_MAX]) for name, values in spans.items()}
-            self._write(now, {name: values for name, values in chunk.items() if values})
+            self._write(now, {name: values for name, values in chunk.items() if values}, dimension, about)
 
     def _write(self, now: datetime, values: Values, dimension: str = "", value: str = "") -> None:
         about = {

@@ -185,10 +185,10 @@ def _told(instance: Instance, fleet: Fleet) -> Iterator[Row]:
         return
     report = check.answer
     yield "runs", str(report.running)
-    late = behind(report.running, fleet.past.first_seen)
+    late = behind(report.running, report.target, fleet.past.first_seen)
     if late is not None:
-        days = late.days(fleet.at)
-        yield "behind", f"for {counted(days, 'day')}, since {time_text(late.since)}"
+        days = counted(late.days(fleet.at), "day")
+        yield "behind", f"{days}: a newer version was first seen {time_text(late.since)}"
     yield "says", report.state.value
     if report.target is not None:
         yield "would take", f"{report.target}{_since(fleet.past.first_seen.get(report.target))}"

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import timedelta
 from types import MappingProxyType
 from typing import Any
 
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.reasons import Failed, Hold
-from bottlerocket_ecs_updater.core.model.time_text import duration_text, time_text, write_time
+from bottlerocket_ecs_updater.core.model.time_text import rough_text, time_text, write_time
 from bottlerocket_ecs_updater.core.model.wording import counted
 from bottlerocket_ecs_updater.core.planning.forecast import Batch
 from bottlerocket_ecs_updater.core.planning.plan import ForecastBasis, Plan, Unfinished, Update
@@ -20,7 +19,7 @@ from bottlerocket_ecs_updater.report.words.sanitize import sanitize
 SCHEMA = 1
 """The version of the JSON format. New keys do not change it; a key that changes its meaning does."""
 
-DAY_SECONDS = 86_400
+_X = 86_400
 
 
 def plan_text(plan: Plan, cluster: str) -> str:
@@ -85,7 +84,9 @@ def _when(plan: Plan) -> str:
     batches = counted(len(forecast.batches), "batch", "batches")
     windows = f" and {counted(forecast.windows, 'maintenance window')}" if plan.windowed else ""
     never = f"; {len(forecast.left)} cannot be scheduled" if forecast.left else ""
-    return f"done by about {time_text(ends)}, in {_span(ends - plan.at)}, {batches}{windows}, if nothing fails{never}"
+    return (
+        f"done by about {time_text(ends)}, in {rough_text(ends - plan.at)}, {batches}{windows}, if nothing fails{never}"
+    )
 
 
 def _reckoning(reckoning: ForecastBasis) -> Iterator[str]:
@@ -95,8 +96,8 @@ def _reckoning(reckoning: ForecastBasis) -> Iterator[str]:
         "to drain": (pace.drain, reckoning.drains),
         "to reboot and verify": (pace.reboot, reckoning.reboots),
     }
-    spans = ", ".join(f"{_span(span)} {what}" for what, (span, _) in parts.items())
-    yield f"  based on {spans}, {_span(pace.settle)} to settle"
+    spans = ", ".join(f"{rough_text(span)} {what}" for what, (span, _) in parts.items())
+    yield f"  based on {spans}, {rough_text(pace.settle)} to settle"
     recorded = {what: count for what, (_, count) in parts.items() if count}
     stated = [what for what in parts if what not in recorded]
     if recorded:
@@ -109,20 +110,11 @@ def _reckoning(reckoning: ForecastBasis) -> Iterator[str]:
         yield f"  {whole}, because nothing is recorded"
 
 
-def _span(span: timedelta) -> str:
-    """A duration, rounded like a forecast: to seconds below an hour, to minutes below a day, else to hours."""
-    seconds = round(span.total_seconds())
-    if seconds >= DAY_SECONDS:
-        days, hours = divmod(round(seconds / 3600), 24)
-        return f"{days}d{hours}h" if hours else f"{days}d"
-    return duration_text(timedelta(seconds=seconds if seconds < 3600 else round(seconds / 60) * 60))
-
-
 def _batch(number: int, batch: Batch, updates: list[Update]) -> Iterator[str]:
     ends = f"{batch.ends:%H:%M}" if batch.ends.date() == batch.begins.date() else f"{batch.ends:%Y-%m-%d %H:%M}"
     yield (
         f"  batch {number}: {counted(len(updates), 'instance')}, {batch.begins:%Y-%m-%d %H:%M} to {ends} UTC, "
-        f"about {_span(batch.ends - batch.begins)}"
+        f"about {rough_text(batch.ends - batch.begins)}"
     )
     for what, alike in grouped(updates, _what).items():
         yield f"    {what}"
@@ -195,7 +187,9 @@ def plan_json(plan: Plan, cluster: str) -> dict[str, Any]:
         },
         "failing": [_held_json(id_, why.failure.code, why) for id_, why in plan.failing],
         "held": [
-            _held_json(id_, why.reason.code, why) | {"then": _then_json(plan.behind.get(id_))} for id_, why in plan.held
+            _held_json(id_, why.reason.code, why)
+            | {"then": _then_json(plan.behind.get(id_)), "days_behind": plan.days_behind.get(id_, 0)}
+            for id_, why in plan.held
         ],
         "current": [{"instance": id_, "version": str(version)} for id_, version in plan.current],
         "advice": advice_json(plan.advice),

@@ -22,7 +22,7 @@ from bottlerocket_ecs_updater.core.model.phase import Phase, phase_of
 from bottlerocket_ecs_updater.core.model.time_text import duration_text, time_text, write_time
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.model.wording import counted
-from bottlerocket_ecs_updater.core.planning.behind import behind
+from bottlerocket_ecs_updater.core.planning.behind import Behind, behind
 from bottlerocket_ecs_updater.core.planning.launch_advice import advise
 from bottlerocket_ecs_updater.core.state.ledger import Ledger
 from bottlerocket_ecs_updater.engine.lease.lease_note import LeaseNote
@@ -160,15 +160,20 @@ def _failed_version(version: Version, names: Collection[InstanceId], suspect_aft
 
 def _behind_lines(ours: list[Instance], status: ClusterStatus) -> Iterator[str]:
     """How many instances are how far behind, the furthest first."""
-    found = (behind(instance.shown_version, status.ledger.first_seen) for instance in ours)
-    counts = Counter(one for one in found if one is not None)
+    counts = Counter(one for instance in ours if (one := _late(instance, status)) is not None)
     if counts:
         yield "\nBehind"
     for one, count in sorted(counts.items(), key=lambda item: (item[0].since, str(item[0].newest))):
         yield (
-            f"  {counted(count, 'instance')} for {counted(one.days(status.fleet.at), 'day')}: a newer version is "
-            f"known since {time_text(one.since)}, the newest is {one.newest}"
+            f"  {counted(count, 'instance')} for {counted(one.days(status.fleet.at), 'day')}: a newer version was "
+            f"first seen {time_text(one.since)}, and {one.newest} is offered"
         )
+
+
+def _late(instance: Instance, status: ClusterStatus) -> Behind | None:
+    """How far behind it is, by what its host was offered when a run last checked it."""
+    offered = status.ledger.offered.get(instance.id)
+    return behind(instance.shown_version, offered, status.ledger.first_seen)
 
 
 def _table(title: str, counts: Counter[str]) -> Iterator[str]:
@@ -334,7 +339,7 @@ def status_json(status: ClusterStatus) -> dict[str, Any]:
 
 def _instance_json(instance: Instance, status: ClusterStatus) -> dict[str, Any]:
     registration, claim = instance.registration, instance.claim
-    late = behind(instance.shown_version, status.ledger.first_seen)
+    late = _late(instance, status)
     return {
         "instance": instance.id,
         "bottlerocket": instance.bottlerocket,

@@ -38,6 +38,8 @@ def _of_run(event: e.Event) -> str:
             )
         case e.RuleOff(rule=rule, why=why):
             return f"ignoring the rule {rule}, which cannot be applied: {why}"
+        case e.VersionSeen(version=version, first_seen=at):
+            return f"{version} was first seen {time_text(at)}"
         case e.VersionWithdrawn(build=build, version=version, latest=latest, since=since):
             now = f"the newest published version of {build} is {latest} again since {time_text(since)}"
             return f"{version} is withdrawn: {now}"
@@ -124,6 +126,11 @@ def _of_instance(event: e.InstanceEvent) -> str:  # noqa: C901, PLR0912 - one se
             return f"services are steady, {measured_text(took)} after its return"
         case e.InstanceHeld(hold=hold):
             return f"held: {hold}"
+        case e.InstanceLost(version=version, after=after):
+            return (
+                f"left the cluster {measured_text(after)} after its update to {version}: keep the AMI of its launch "
+                "template current, or its replacement is updated again"
+            )
         case e.InstanceUpdated(source=source, target=target):
             return f"updated {change(source, target)}"
         case e.InstanceFailed(failure=failure):

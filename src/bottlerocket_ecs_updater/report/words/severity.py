@@ -15,6 +15,7 @@ from bottlerocket_ecs_updater.core.model.event import (
     HostChecked,
     InstanceFailed,
     InstanceHeld,
+    InstanceLost,
     InstanceQuarantined,
     LeaseTaken,
     LookPostponed,
@@ -25,6 +26,7 @@ from bottlerocket_ecs_updater.core.model.event import (
     RunHalted,
     StateUnreadable,
     UpdatesPaused,
+    VersionSeen,
     VersionWithdrawn,
 )
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
@@ -131,11 +133,12 @@ def level_of(event: Event) -> Level:
             | StateUnreadable()
             | OutputFailed()
             | VersionWithdrawn()
+            | InstanceLost()
         ):
             return Level.WARNING
         case CommandSent(kind=DocumentKind.BEFORE_DRAIN | DocumentKind.AFTER_REBOOT):
             return Level.INFO
-        case ClusterLooked() | HostChecked() | CommandSent() | PhaseEntered():
+        case ClusterLooked() | HostChecked() | CommandSent() | PhaseEntered() | VersionSeen():
             return Level.DEBUG
         case _:
             return Level.INFO

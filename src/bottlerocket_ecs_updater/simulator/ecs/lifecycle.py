@@ -179,7 +179,7 @@ class Lifecycle:
 
     def _stays_pending(self, task: Task) -> bool:
         broken = self._registry.breaks(task)
-        return broken is not None and broken.how is Breaking.STAYS_PENDING
+        return task.workload.stays_pending or (broken is not None and broken.how is Breaking.STAYS_PENDING)
 
     def _coming_while_running(self, task: Task) -> tuple[Last, timedelta] | None:
         work, started = task.workload, task.started_at

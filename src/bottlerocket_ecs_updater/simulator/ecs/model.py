@@ -199,6 +199,8 @@ class Workload:
     """Its exit code when it exits by itself; not 0 if it crashes."""
     fails_to_start: str = ""
     """Why its tasks never start, as ECS reports it; empty if they start."""
+    stays_pending: bool = False
+    """Whether its tasks stay PENDING, as with a volume that is never attached."""
     awsvpc: bool = False
     """Whether it has its own network interface; it then uses no host ports."""
     ebs: bool = False

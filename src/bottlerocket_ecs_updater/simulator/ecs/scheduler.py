@@ -91,7 +91,8 @@ class Scheduler:
     def fill_at_once(self, service: Service) -> None:
         """Start all tasks of a new service, as if it had been running for long."""
         cluster = service.cluster
-        if service.deployments[0].definition.workload.fails_to_start:
+        work = service.deployments[0].definition.workload
+        if work.fails_to_start or work.stays_pending:
             return
         if service.strategy is Strategy.DAEMON:
             for instance in [each for each in cluster.placement if service.may_go_to(each)]:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from moto.backends import list_of_moto_modules
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler
+from moto.s3.models import s3_backends
 
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
 from bottlerocket_ecs_updater.simulator.wire.errors import json_error, query_error, rest_xml_error
 from bottlerocket_ecs_updater.simulator.wire.requests import read_envelope
 from bottlerocket_ecs_updater.simulator.wire.responses import SWAPPED
 from bottlerocket_ecs_updater.simulator.world.api_faults import KilledError, ReplyLostError
+from bottlerocket_ecs_updater.simulator.world.broken_versions import LEDGER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -56,8 +59,19 @@ class Border:
             return self._inside(environ, start_response)
         call = self._world.overhear(outside.service, outside.operation, outside.key)
         answer = self._inside(environ, start_response)
+        if outside.operation == "PutObject":
+            self._stored(environ)
         self._world.overheard(call)
         return answer
+
+    def _stored(self, environ: Environ) -> None:
+        """Tell the invariant checker of a ledger that moto stores. Runs and people may share an access key."""
+        bucket, _, key = environ.get("PATH_INFO", "").lstrip("/").partition("/")
+        with suppress(KeyError):
+            found = s3_backends[self._world.names.account][self._world.names.partition].buckets[bucket].keys.get(key)
+            if found is not None and key.endswith(LEDGER):
+                with self._world.clock.lock:
+                    self._world.watch.broken.stored(key, found.value, by_updater=False)
 
 
 class QuietHandler(MotoRequestHandler):

@@ -8,15 +8,15 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import partial
 from typing import TYPE_CHECKING
 
 from bottlerocket_ecs_updater.core.model.claim import ATTRIBUTE, ClaimPhase, read_claim
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
 from bottlerocket_ecs_updater.simulator.ecs.model import Desired, Last, Status
 from bottlerocket_ecs_updater.simulator.ecs.requests import arn_like
-from bottlerocket_ecs_updater.simulator.ecs.scheduler import FAILURES, SCHEDULED
+from bottlerocket_ecs_updater.simulator.ecs.scheduler import SCHEDULED
 from bottlerocket_ecs_updater.simulator.host import Power
+from bottlerocket_ecs_updater.simulator.world.broken_versions import BrokenVersions
 from bottlerocket_ecs_updater.simulator.world.findings import Budget, Findings, KilledTask, Violation
 
 if TYPE_CHECKING:
@@ -35,15 +35,6 @@ LOOKED_BEFORE = timedelta(seconds=30)
 
 NOTICEABLE = timedelta(seconds=30)
 """How long an outage caused by others must last before an updater must have seen it."""
-
-FAILED_TASKS = 2
-"""Failed tasks on hosts of one version before an updater must react. One may be a coincidence."""
-
-FAILED_NOTICEABLE = timedelta(seconds=90)
-"""How long tasks must have failed on a version before an updater must have seen it."""
-
-PENDING_NOTICEABLE = timedelta(minutes=8)
-"""How long a task must be PENDING, or a host IMPAIRED, to count: image pulls take minutes."""
 
 PUBLISHED_NOTICEABLE = timedelta(minutes=16)
 """How long a parameter must have been set back before an updater must have seen it: an answer counts that long."""
@@ -109,8 +100,7 @@ class InvariantChecker:
         self._moves = 0
         self._drained_by_updater: set[str] = set()
         self._actors: list[str] = []
-        self._failed_on: dict[str, list[datetime]] = {}
-        """By version: when tasks failed because of it, on hosts that an updater updated to it."""
+        self.broken = BrokenVersions(world)
         self._blocked: dict[str, dict[str, str]] = {}
         """By caller: which task groups blocked the drain of which instance."""
         world.ecs.registry.on_instance.append(self._instance_changed)
@@ -148,6 +138,13 @@ class InvariantChecker:
         """Record a call after it took effect."""
         if call.action == "ssm:SendCommand" and call.caller not in self.operators:
             self._sent(call, answer["Command"])
+        if call.action == "s3:PutObject":
+            key, body = call.params["Key"], call.params.get("Body", b"")
+            self.broken.stored(key, body, by_updater=self.acted(call.caller))
+
+    def acted(self, caller: str) -> bool:
+        """Whether a caller has acted as an updater does."""
+        return caller in self._actors
 
     def _is_terminated(self, name: str) -> bool:
         return self._world.hosts[name].power is Power.TERMINATED
@@ -263,26 +260,8 @@ class InvariantChecker:
     def _check_breaks_no_more(self, instance: ContainerInstance, call: Call) -> None:
         """An updater must not reboot another host into a version on which tasks have been failing."""
         target = _target_of(instance)
-        failed = self._failed_on.get(target, [])
-        if len(failed) >= FAILED_TASKS and self._world.clock.now() - failed[FAILED_TASKS - 1] >= FAILED_NOTICEABLE:
+        if self.broken.is_known(target):
             self._violated(16, instance.ec2_instance_id, f"{call.caller} reboots it into {target}, which breaks tasks")
-
-    def _note_broken(self, task: Task) -> None:
-        instance = task.instance
-        if instance is None or self._world.ecs.registry.breaks(task) is None:
-            return
-        host, seen = self._world.hosts[instance.ec2_instance_id], self._seen[instance.ec2_instance_id]
-        if seen.reboot_by is None or host.power is not Power.RUNNING:
-            return
-        failed = task.stop_code in FAILURES or task.stopped_reason.startswith("Task failed ")
-        if task.last is Last.STOPPED and failed:
-            self._failed_on.setdefault(host.running, []).append(self._world.clock.now())
-        elif task.last is Last.PENDING and task.desired is Desired.RUNNING:
-            self._world.clock.after(PENDING_NOTICEABLE, partial(self._note_pending, task, host))
-
-    def _note_pending(self, task: Task, host: Host) -> None:
-        if task.last is Last.PENDING and task.desired is Desired.RUNNING:
-            self._failed_on.setdefault(host.running, []).extend([self._world.clock.now()] * FAILED_TASKS)
 
     def _check_stays_up(self, name: str, call: Call) -> None:
         """An updater must not set a host ACTIVE that is down, or about to go down, because of a reboot command."""
@@ -325,7 +304,8 @@ class InvariantChecker:
 
     def _task_changed(self, task: Task) -> None:
         instance = task.instance
-        self._note_broken(task)
+        if instance is not None and self._seen[instance.ec2_instance_id].reboot_by is not None:
+            self.broken.task_changed(task, self._world.hosts[instance.ec2_instance_id])
         if (
             task.desired is Desired.STOPPED
             and task.last in (Last.RUNNING, Last.PENDING, Last.PROVISIONING)

@@ -54,7 +54,8 @@ from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.rules.policy import APPLY_TRIES, CHECK_TRIES, UNHEARD_APPLIES
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.core.rules.versions import VersionRules, parse_ranges
-from bottlerocket_ecs_updater.core.state.observe import see_denied, see_registration
+from bottlerocket_ecs_updater.core.state.observe import see_registration
+from bottlerocket_ecs_updater.core.state.run_commands import see_denied
 
 
 def candidate(one: Instance, **changes: Any) -> CandidateState:
@@ -148,6 +149,10 @@ def test_an_update_of_a_variant_at_its_end_of_life_is_still_taken() -> None:
 def test_an_instance_that_ecs_did_not_describe_is_held_with_its_reason() -> None:
     """W17, changed: what AWS lists as a failure is not lost silently."""
     assert held(instance(registration=None, undescribed="MISSING")) is Reason.NOT_DESCRIBED
+
+
+def test_an_instance_that_is_listed_no_more_is_gone() -> None:
+    assert held(instance(registration=None)) is Reason.GONE
 
 
 def test_an_instance_that_was_described_before_and_is_not_now_is_passed_over() -> None:

@@ -19,6 +19,7 @@ from bottlerocket_ecs_updater.core.decision.claimed.let_go import (
 from bottlerocket_ecs_updater.core.decision.claimed.lost_claim import lost_claim
 from bottlerocket_ecs_updater.core.decision.claimed.quarantine import quarantined
 from bottlerocket_ecs_updater.core.decision.claimed.reboot import rebooting
+from bottlerocket_ecs_updater.core.decision.outside import LISTED_NO_MORE
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.model.claimed_instance import ClaimedInstance
@@ -30,7 +31,7 @@ from bottlerocket_ecs_updater.core.model.run_progress import SentReturn
 from bottlerocket_ecs_updater.core.model.time_text import has_passed
 from bottlerocket_ecs_updater.core.rules.policy import MISSING_LOOKS
 
-LISTED_NO_MORE, TERMINATED = "ECS no longer lists it", "its EC2 instance is terminated"
+TERMINATED = "its EC2 instance is terminated"
 
 
 SET_BY_US = frozenset({Status.ACTIVE, Status.DRAINING})

@@ -13,7 +13,7 @@ from typing import assert_never
 
 from bottlerocket_ecs_updater.core.decision.admission import failed_before
 from bottlerocket_ecs_updater.core.decision.host_checks import ask_host
-from bottlerocket_ecs_updater.core.decision.outside import not_selected, set_aside, why_leaving
+from bottlerocket_ecs_updater.core.decision.outside import LISTED_NO_MORE, not_selected, set_aside, why_leaving
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.decision.unclaimed.before_drain_hook import before_drain_hold
 from bottlerocket_ecs_updater.core.decision.unclaimed.eligibility import answers_before_staging, tasks_hold
@@ -127,8 +127,10 @@ def assess(instance: Instance, this_pass: Pass) -> CandidateState:
 def out_of_reach(instance: Instance) -> Hold | None:
     """Why an instance cannot be checked at all; None if it can."""
     registration = instance.registration
-    if registration is None or instance.undescribed:
-        return hold(Reason.NOT_DESCRIBED, why=instance.undescribed or "it is not listed any more")
+    if instance.undescribed:
+        return hold(Reason.NOT_DESCRIBED, why=instance.undescribed)
+    if registration is None:
+        return hold(Reason.GONE, why=LISTED_NO_MORE)
     if registration.variant is None:
         return hold(Reason.NOT_BOTTLEROCKET)
     if instance.claim_unreadable:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-from bottlerocket_ecs_updater.core.capacity.cluster_room import held_for_survey, missed, unsurveyed
+from bottlerocket_ecs_updater.core.capacity.unread_facts import held_for_survey, missed, unsurveyed
 from bottlerocket_ecs_updater.core.decision.affected import seen_deploying_since
 from bottlerocket_ecs_updater.core.decision.blockers import stopping_unread
 from bottlerocket_ecs_updater.core.decision.draft import DecisionDraft, due
@@ -310,6 +310,7 @@ def _looked_at(picks: list[Instance], this_pass: Pass, draft: DecisionDraft) -> 
         draft.wants_full_look = True
         tried = all(pick.tasks is not None and pick.tasks.at > fleet.full_at for pick in picks)
         at_once = tried or len(fleet.instances) > ONE_LOOK
+        draft.wants_services = draft.wants_services or tried
         for pick in picks:
             draft.steps[pick.id] = NextStep(hold=missed(pick), wants_tasks=at_once, look_at=this_pass.at)
         return False

@@ -16,12 +16,13 @@ from bottlerocket_ecs_updater.core.model.event import CommandSent, HostChecked, 
 from bottlerocket_ecs_updater.core.model.host_report import HostReport
 from bottlerocket_ecs_updater.core.model.outcome import OutcomeKind
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
-from bottlerocket_ecs_updater.core.model.time_text import measured_text, write_time
+from bottlerocket_ecs_updater.core.model.time_text import measured_text, rough_text, write_time
 from bottlerocket_ecs_updater.core.model.wording import counted
 from bottlerocket_ecs_updater.engine.store.audit_entry import AuditEntry
 from bottlerocket_ecs_updater.report.analysis.run_report import RunReport
 from bottlerocket_ecs_updater.report.analysis.summary import Row
 from bottlerocket_ecs_updater.report.analysis.timeline import Lane, Part
+from bottlerocket_ecs_updater.report.analysis.version_progress import release_notes
 from bottlerocket_ecs_updater.report.outputs.page.lanes import draw, durations, left_open
 from bottlerocket_ecs_updater.report.words.event_text import event_text
 from bottlerocket_ecs_updater.report.words.sanitize import SHOWN_MAX_CHARACTERS, sanitize
@@ -135,6 +136,8 @@ def _templates() -> Environment:
         "counted": counted,
         "spent": _spent,
         "story": _story,
+        "notes": release_notes,
+        "rough": rough_text,
     }
     return made
 

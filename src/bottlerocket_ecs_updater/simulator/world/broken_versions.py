@@ -1,0 +1,125 @@
+"""Invariant 16: which versions break tasks, as an updater must have seen by then, unless a person released them."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from contextlib import suppress
+from datetime import datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING
+
+from bottlerocket_ecs_updater.simulator.ecs.model import Desired, Last
+from bottlerocket_ecs_updater.simulator.ecs.scheduler import FAILURES
+from bottlerocket_ecs_updater.simulator.faults import Breaking
+from bottlerocket_ecs_updater.simulator.host import Power
+
+if TYPE_CHECKING:
+    from bottlerocket_ecs_updater.simulator.ecs.model import Task, Workload
+    from bottlerocket_ecs_updater.simulator.faults import TasksBreak
+    from bottlerocket_ecs_updater.simulator.host import Host
+    from bottlerocket_ecs_updater.simulator.world.world import World
+
+LEDGER = "/ledger.json"
+"""How the key of a ledger in a state store ends."""
+
+FAILED_TASKS = 2
+"""Failed tasks on hosts of one version before an updater must react. One may be a coincidence."""
+
+ODD_FAILURES = 3
+"""Failed tasks of a service that fails anyway, for each that counts."""
+
+SOONER = 4
+"""How many times sooner than usual a task must fail so that an updater must have seen the difference."""
+
+FAILED_NOTICEABLE = timedelta(seconds=90)
+"""How long tasks must have failed on a version before an updater must have seen it."""
+
+PENDING_NOTICEABLE = timedelta(minutes=8)
+"""How long a task must be PENDING, or a host IMPAIRED, to count: image pulls take minutes."""
+
+
+class BrokenVersions:
+    """The versions on which tasks failed, on hosts that an updater updated to them."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._failed_on: dict[str, list[datetime]] = {}
+        """By version: when tasks failed because of it."""
+        self._odd_failures: Counter[str] = Counter()
+        """By version: how many tasks failed because of it that fail on every version, but otherwise."""
+        self._released: dict[str, dict[str, str]] = {}
+        """By ledger: the versions that persons released, and when."""
+
+    def is_known(self, version: str) -> bool:
+        """Whether tasks have failed on a version for so long that an updater must have seen it."""
+        failed = self._failed_on.get(version, [])
+        return len(failed) >= FAILED_TASKS and self._now() - failed[FAILED_TASKS - 1] >= FAILED_NOTICEABLE
+
+    def released(self, version: str) -> None:
+        """A person says that a version is good, whatever failed on it before."""
+        self._failed_on.pop(version, None)
+        self._odd_failures.pop(version, None)
+
+    def stored(self, key: str, body: bytes, *, by_updater: bool) -> None:
+        """Notice if a ledger says that a person released a version. An updater never writes that by itself."""
+        if not key.endswith(LEDGER):
+            return
+        now = read_released(body)
+        before = self._released.setdefault(key, now if by_updater else {})
+        if not by_updater:
+            for version in [one for one, at in now.items() if before.get(one) != at]:
+                self.released(version)
+            self._released[key] = now
+
+    def task_changed(self, task: Task, host: Host) -> None:
+        """A task on a host that an updater rebooted has changed."""
+        broken = self._world.ecs.registry.breaks(task)
+        if broken is None or host.power is not Power.RUNNING:
+            return
+        failed = task.stop_code in FAILURES or task.stopped_reason.startswith("Task failed ")
+        if task.last is Last.STOPPED and failed:
+            self._note_failure(task, broken, host.running)
+        elif task.last is Last.PENDING and task.desired is Desired.RUNNING and not task.workload.stays_pending:
+            self._world.clock.after(PENDING_NOTICEABLE, partial(self._note_pending, task, host))
+
+    def _note_failure(self, task: Task, broken: TasksBreak, version: str) -> None:
+        """Count a failed task, unless it fails much the same on every version.
+
+        A task that fails on every version, but otherwise, counts for less: it takes more of them to tell.
+        """
+        if not _fails_anyway(task.workload):
+            self._failed_on.setdefault(version, []).append(self._now())
+        elif _fails_otherwise(task.workload, broken):
+            self._odd_failures[version] += 1
+            if self._odd_failures[version] % ODD_FAILURES == 0:
+                self._failed_on.setdefault(version, []).append(self._now())
+
+    def _note_pending(self, task: Task, host: Host) -> None:
+        if task.last is Last.PENDING and task.desired is Desired.RUNNING:
+            self._failed_on.setdefault(host.running, []).extend([self._now()] * FAILED_TASKS)
+
+    def _now(self) -> datetime:
+        return self._world.clock.now()
+
+
+def read_released(ledger: bytes) -> dict[str, str]:
+    """The versions that a ledger says were released, and when; empty if it cannot be read."""
+    with suppress(ValueError):
+        value = json.loads(ledger)
+        released = value.get("released") if isinstance(value, dict) else None
+        if isinstance(released, dict):
+            return {str(version): str(at) for version, at in released.items()}
+    return {}
+
+
+def _fails_anyway(work: Workload) -> bool:
+    """Whether its tasks fail on every version."""
+    return bool(work.fails_to_start) or work.stays_pending or (work.runs_for is not None and work.exit_code != 0)
+
+
+def _fails_otherwise(work: Workload, broken: TasksBreak) -> bool:
+    """Whether tasks that fail anyway do so in another manner, or much sooner, if a version breaks them."""
+    if work.fails_to_start or work.stays_pending or work.runs_for is None:
+        return False
+    return broken.how is Breaking.FAILS_TO_START or SOONER * broken.after < work.runs_for
