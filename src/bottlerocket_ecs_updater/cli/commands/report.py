@@ -22,7 +22,8 @@ from bottlerocket_ecs_updater.core.model.location import name_of
 from bottlerocket_ecs_updater.engine.ports import Store
 from bottlerocket_ecs_updater.engine.store.audit import acts_of
 from bottlerocket_ecs_updater.errors import NotFound, UsageError
-from bottlerocket_ecs_updater.report.analysis.run_report import Ending, RunReport, run_report
+from bottlerocket_ecs_updater.report.analysis.ending import Ending
+from bottlerocket_ecs_updater.report.analysis.run_report import RunReport, run_report
 from bottlerocket_ecs_updater.report.analysis.suggested_commands import Reach
 from bottlerocket_ecs_updater.report.outputs.archive import FORMS, acts_around, render, report_key, write_reports
 from bottlerocket_ecs_updater.report.outputs.index import entries_of
