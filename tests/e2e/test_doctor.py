@@ -291,9 +291,13 @@ def test_an_old_image_and_a_group_that_takes_drained_hosts_are_told(built: Town)
     assert code == 0
 
 
-def test_with_published_only_it_names_the_newest_published_version_of_each_build(built: Town) -> None:
+def test_published_versions_are_looked_at_where_only_they_are_admitted(built: Town) -> None:
+    _, without = examine(built)
+    assert " published " not in without
     _, said = examine(built, "--published-only")
-    of_builds = [line for line in said.splitlines() if "published /aws/service/bottlerocket/" in line]
-    assert any(line.startswith("OK") and "the newest published version is" in line for line in of_builds), said
-    # The simulated AWS publishes nothing for a variant of the past.
-    assert any(line.startswith("FAIL") and "/aws-ecs-1/" in line for line in of_builds), said
+    assert "OK    published /aws/service/bottlerocket/aws-ecs-2/x86_64/latest/image_version: the newest" in said
+    assert "WARN  published /aws/service/bottlerocket/aws-ecs-1/" in said
+    built.world.authorize = denying("ssm:GetParameters")
+    code, denied = examine(built, "--published-only")
+    assert code == 1
+    assert "FAIL  published /aws/service/bottlerocket/aws-ecs-2/x86_64/latest/image_version: not allowed" in denied

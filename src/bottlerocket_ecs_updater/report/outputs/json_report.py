@@ -29,7 +29,7 @@ def report_json(account: RunReport) -> str:
     # Encode in pieces: `dumps` would need ten times the memory of the text.
     held = BytesIO()
     with TextIOWrapper(held, encoding="ascii", newline="\n") as text:
-        json.dump(report_object(account), text, indent=2)
+        json.dump(report_object(account), text, indent=1)
         text.write("\n")
         text.flush()
         return held.getvalue().decode("ascii")
