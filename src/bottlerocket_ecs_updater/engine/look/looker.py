@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeVar
 
-from bottlerocket_ecs_updater.core.capacity.cluster_room import constraints_ask_for_tasks, tasks_changed
+from bottlerocket_ecs_updater.core.capacity.cluster_room import tasks_changed
+from bottlerocket_ecs_updater.core.capacity.unread_facts import constraints_ask_for_tasks
 from bottlerocket_ecs_updater.core.decision.affected import taking_part, unread_of, worst_of
 from bottlerocket_ecs_updater.core.decision.evidence import on_trial
 from bottlerocket_ecs_updater.core.decision.instance_health import impaired_by_update
@@ -56,15 +57,13 @@ from bottlerocket_ecs_updater.core.model.services import Services, Slot
 from bottlerocket_ecs_updater.core.model.time_text import has_passed
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.core.state.activation import known_as
-from bottlerocket_ecs_updater.core.state.observe import (
+from bottlerocket_ecs_updater.core.state.acts import see_successor
+from bottlerocket_ecs_updater.core.state.observe import see_missing, see_registration, see_undescribed
+from bottlerocket_ecs_updater.core.state.run_commands import (
     see_check_answer,
     see_ended,
-    see_missing,
     see_reboot_end,
     see_reboot_found,
-    see_registration,
-    see_successor,
-    see_undescribed,
 )
 from bottlerocket_ecs_updater.engine.look.registrations import one_per_instance
 from bottlerocket_ecs_updater.engine.look.surveyor import Surveyor
