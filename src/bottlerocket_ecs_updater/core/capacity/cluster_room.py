@@ -271,7 +271,7 @@ class ClusterRoom:
 
 
 def _is_leaving(instance: Instance) -> bool:
-    """Whether its group terminates it, or keeps it in its warm pool. ECS may place tasks there, and they are lost soon."""
+    """Whether its group terminates it, or keeps it in its warm pool. ECS may place tasks there, which do not last."""
     return instance.around is not None and taken_away(instance.around.membership) is not None
 
 
