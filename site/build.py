@@ -27,6 +27,7 @@ VERSION = re.compile(r'^__version__ = "([^"]+)"', re.MULTILINE)
 WORKER, SHIM = "assets/worker.js", "https://unpkg.com/iframe-worker/shim"
 """What lets the search work from a disk: of our own, since the theme would load it from elsewhere."""
 
+LATEST = "latest"
 FORWARD = '<!doctype html><meta http-equiv="refresh" content="0; url={version}/index.html"><title>Docs</title>\n'
 
 
@@ -90,6 +91,21 @@ def bring_worker(site: Path) -> None:
             raise SystemExit(f"{page}: it loads {foreign[0]}")
 
 
+def open_door(site: Path, version: str) -> None:
+    """Add a version to the list that the theme shows, and forward the front door to the newest one of the list."""
+    listed = site / "versions.json"
+    known = [one["version"] for one in json.loads(listed.read_text(encoding="utf-8"))] if listed.is_file() else []
+    there = [one for one in {*known, version} if (site / one).is_dir()]
+    newest, *older = sorted(there, key=_by_number, reverse=True)
+    shown = [(newest, [LATEST]), *((one, []) for one in older)]
+    listed.write_text(json.dumps([{"version": one, "title": one, "aliases": names} for one, names in shown], indent=1))
+    (site / "index.html").write_text(FORWARD.format(version=newest), encoding="utf-8")
+
+
+def _by_number(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version))
+
+
 def main() -> None:
     """Lay out, build strictly, and point the front door at this version."""
     found = VERSION.search((ROOT / "src" / "bottlerocket_ecs_updater" / "__init__.py").read_text(encoding="utf-8"))
@@ -100,8 +116,7 @@ def main() -> None:
     environment = {**os.environ, "DOCS_VERSION": version, "NO_MKDOCS_2_WARNING": "1"}
     subprocess.run(command, cwd=ROOT, env=environment, check=True)
     bring_worker(SITE / version)
-    (SITE / "versions.json").write_text(json.dumps([{"version": version, "title": version, "aliases": ["latest"]}]))
-    (SITE / "index.html").write_text(FORWARD.format(version=version), encoding="utf-8")
+    open_door(SITE, version)
     sys.stdout.write(f"{SITE / version / 'index.html'}\n")
 
 

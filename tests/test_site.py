@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
 import sys
-from importlib.util import find_spec
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,6 +40,38 @@ def test_it_is_built_without_a_warning_and_loads_nothing_from_elsewhere(site: Pa
 @pytest.mark.parametrize("page", ["index", "start", "operate/troubleshooting", "compared", "develop/threat-model"])
 def test_a_page_of_the_list_is_there(site: Path, page: str) -> None:
     assert (site / f"{page}.html").is_file()
+
+
+def build() -> Any:
+    spec = spec_from_file_location("build", ROOT / "site" / "build.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_versions_stand_beside_each_other_and_the_front_door_leads_to_the_newest(tmp_path: Path) -> None:
+    for version in ("0.9.0", "0.10.0", "0.2.0"):
+        (tmp_path / version).mkdir()
+        build().open_door(tmp_path, version)
+    listed = json.loads((tmp_path / "versions.json").read_text())
+    assert [(one["version"], one["aliases"]) for one in listed] == [
+        ("0.10.0", ["latest"]),
+        ("0.9.0", []),
+        ("0.2.0", []),
+    ]
+    assert "url=0.10.0/index.html" in (tmp_path / "index.html").read_text()
+
+
+def test_a_release_adds_its_version_to_those_that_are_published(site: Path, tmp_path: Path) -> None:
+    (tmp_path / "0.0.1").mkdir()
+    (tmp_path / "versions.json").write_text('[{"version": "0.0.1", "title": "0.0.1", "aliases": ["latest"]}]')
+    done = subprocess.run([sys.executable, "site/publish.py", str(tmp_path)], cwd=ROOT, check=True, capture_output=True)
+    assert done.returncode == 0
+    assert [one["version"] for one in json.loads((tmp_path / "versions.json").read_text())] == [__version__, "0.0.1"]
+    assert (tmp_path / __version__ / "operate" / "install.html").is_file()
+    assert (tmp_path / ".nojekyll").is_file()
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed")

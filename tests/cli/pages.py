@@ -16,8 +16,9 @@ from bottlerocket_ecs_updater.cli.help_pages import COLUMNS, PAGES, page_of
 from bottlerocket_ecs_updater.cli.settings.parameters import Reading
 from bottlerocket_ecs_updater.cli.settings.parsing import arguments_of
 from bottlerocket_ecs_updater.cli.settings.settings import RunSettings
+from bottlerocket_ecs_updater.core.model.passing import passing
 from bottlerocket_ecs_updater.core.model.phase import Phase
-from bottlerocket_ecs_updater.core.model.reasons import Failure, Reason, passing
+from bottlerocket_ecs_updater.core.model.reasons import Failure, Reason
 
 OPERATE = Path(__file__).parents[2] / "docs" / "operate"
 

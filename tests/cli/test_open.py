@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -14,7 +15,7 @@ import pytest
 
 from bottlerocket_ecs_updater.cli.commands.report import write_index_beside
 from bottlerocket_ecs_updater.cli.commands.status import as_last
-from bottlerocket_ecs_updater.core.model.event import RunFinished, RunStarted
+from bottlerocket_ecs_updater.core.model.event import LeaseRefused, RunFinished, RunStarted
 from bottlerocket_ecs_updater.core.model.ids import RunId
 from bottlerocket_ecs_updater.core.model.outcome import RunOutcome
 from bottlerocket_ecs_updater.engine.store.audit import note_act
@@ -67,6 +68,17 @@ def test_the_index_finds_the_pages_that_it_links_to(store: FolderStore, tmp_path
     assert len(set(links)) == 2
     assert all((tmp_path / link).is_file() for link in links)
     assert "a holiday" in html
+
+
+def test_the_latest_run_is_not_one_that_left_because_another_held_the_lease(store: FolderStore, tmp_path: Path) -> None:
+    at, run = NOW + timedelta(hours=2), RunId("20260105-1100-bbbb")
+    record = Record(store, STATE, run)
+    record.record(LeaseRefused(at, "another", NOW))
+    record.record(RunFinished(at, run, RunOutcome.LEFT, 0, {}, timedelta(0), "another run acts", {}, {}))
+    done = call("report", "--out", "--format", "json", "--cluster", ARN, "--state", str(tmp_path / "state"))
+    assert json.loads(done.stdout)["run"] == "20260105-1000-aaaa"
+    named = call("report", run, "--out", "--format", "json", "--cluster", ARN, "--state", str(tmp_path / "state"))
+    assert json.loads(named.stdout)["run"] == run
 
 
 @pytest.mark.parametrize("outcome", RunOutcome)

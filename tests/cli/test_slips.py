@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -66,3 +67,19 @@ def test_no_help_shows_a_default_that_is_empty(command: str, capsys: pytest.Capt
     said = " ".join(capsys.readouterr().out.replace("│", " ").split())
     assert "default: ]" not in said
     assert 'default: ""' not in said
+
+
+@pytest.mark.parametrize(
+    ("tokens", "said"),
+    [
+        (("--foo",), "say which Python first"),
+        (("python", "--tag"), "--tag needs a value"),
+        (("python", "--foo", "x"), "--foo is not known"),
+    ],
+)
+def test_what_the_build_of_the_image_cannot_take_is_said_before_it_builds(tokens: tuple[str, ...], said: str) -> None:
+    done = subprocess.run(
+        [Path(__file__).parents[2] / "image" / "build", *tokens], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr

@@ -62,15 +62,14 @@ from bottlerocket_ecs_updater.core.model.run_progress import RunProgress, SentRe
 from bottlerocket_ecs_updater.core.model.services import Services, Slot
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.rules.policy import Policy
-from bottlerocket_ecs_updater.core.state.observe import (
+from bottlerocket_ecs_updater.core.state.acts import see_drain_sent, see_marked
+from bottlerocket_ecs_updater.core.state.observe import see_registration
+from bottlerocket_ecs_updater.core.state.run_commands import (
     see_check_answer,
-    see_drain_sent,
     see_ended,
-    see_marked,
     see_reboot_end,
     see_reboot_found,
     see_reboot_sent,
-    see_registration,
     see_sent,
 )
 

@@ -22,8 +22,9 @@ from bottlerocket_ecs_updater.core.model.event import (
 )
 from bottlerocket_ecs_updater.core.model.ids import RunId
 from bottlerocket_ecs_updater.core.model.outcome import RunOutcome
+from bottlerocket_ecs_updater.core.model.reasons import Hold
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
-from bottlerocket_ecs_updater.engine.run import Stop
+from bottlerocket_ecs_updater.engine.run import PASSING_REASONS, Stop
 from bottlerocket_ecs_updater.engine.store.ledger_store import KeptLedger
 from bottlerocket_ecs_updater.engine.store.memory_store import MemoryStore
 from bottlerocket_ecs_updater.simulator import faults as f
@@ -56,6 +57,8 @@ def exit_code_of_one_stopped_at(at: Callable[[Event], bool], *faults: f.Fault) -
     finished = updater.run()
     assert (finished.outcome, finished.why) == (RunOutcome.INTERRUPTED, "SIGTERM was received")
     assert (finished.exit_code == 3) == bool(world.findings().stranded)
+    # The slots of others may never have been taken.
+    assert not {hold.reason for hold in finished.outcomes.values() if isinstance(hold, Hold)} & PASSING_REASONS
     return finished.exit_code
 
 

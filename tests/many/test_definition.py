@@ -19,7 +19,14 @@ from typing import Any
 
 import pytest
 
-from bottlerocket_ecs_updater.core.planning.waves import APPROVE_WITHIN, Wave, waves_json
+from bottlerocket_ecs_updater.core.planning.waves import (
+    APPROVE_WITHIN,
+    CLUSTERS_MAX,
+    STATE_MAX_BYTES,
+    Wave,
+    state_bytes,
+    waves_json,
+)
 from bottlerocket_ecs_updater.simulator.waves import interpreter as waves_interpreter
 from bottlerocket_ecs_updater.simulator.waves.definition import definition
 from bottlerocket_ecs_updater.simulator.waves.fleet import filled
@@ -36,6 +43,7 @@ class Pretended:
     waves: Mapping[str, Any]
     codes: Mapping[str, int | None]
     sidecars: Mapping[str, int] = field(default_factory=dict)
+    lasts_seconds: float = 0.2
     not_started: dict[str, int] = field(default_factory=dict)
     """How often RunTask starts nothing, by cluster."""
     reason: str = ""
@@ -74,7 +82,7 @@ class Pretended:
                 self.ran.append(name)
                 self.at_once += 1
                 self.most_at_once = max(self.most_at_once, self.at_once)
-            threading.Event().wait(0.2)
+            threading.Event().wait(self.lasts_seconds)
             with self.lock:
                 self.at_once -= 1
             code = self.codes.get(name, 0)
@@ -246,19 +254,35 @@ def test_a_fleet_without_clusters_ends_well() -> None:
     assert ". Clusters run: 0. None failed." in digest(states)
 
 
-def test_three_hundred_clusters_are_far_below_the_limits_of_step_functions() -> None:
-    """25,000 events an execution, and 256 KiB a payload: reckoned from what 20 clusters in 2 waves make here."""
+EVENTS_MAX = 25_000
 
-    def events(clusters: int) -> int:
-        names = [f"cluster-{number:03}" for number in range(clusters)]
-        half = clusters // 2
-        waves = [wave(1, *names[:half], concurrency=40), wave(2, *names[half:], concurrency=40)]
-        with gone_through(waves) as (_, states, execution):
-            assert ended(states, execution) == "SUCCEEDED"
-            return len(states.events(execution))
 
-    few, more = events(4), events(20)
-    each = (more - few) / 16
-    assert more + 280 * each < 25_000 / 2
-    longest = [f"{number:0255}" for number in range(300)]
-    assert len(json.dumps(waves_json([wave(1, *longest)]))) < 256 * 1024 / 2
+def test_three_hundred_clusters_that_all_fail_are_below_the_limits_of_step_functions() -> None:
+    """With the longest names that ECS allows, in three waves, each event of the history measured."""
+    names = [f"{number:0255}" for number in range(300)]
+    waves = [wave(n + 1, *names[n * 100 : n * 100 + 100], concurrency=40, stop_after=101) for n in range(3)]
+    codes = dict.fromkeys(names, 3)
+    with gone_through(waves, codes, lasts_seconds=0.01) as (tasks, states, execution):
+        assert ended(states, execution) == "FAILED"
+        events = states.events(execution)
+    assert len(tasks.ran) == 300
+    assert len(failures(states)) == 300
+    assert len(events) < EVENTS_MAX / 3
+    largest = max(len(text) for event in events for text in texts_of(event))
+    assert largest < state_bytes(waves) < STATE_MAX_BYTES
+
+
+def texts_of(value: Any) -> Iterator[str]:
+    """All texts in an event: inputs and outputs of states are JSON as text."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for one in value.values():
+            yield from texts_of(one)
+
+
+def test_clusters_that_do_not_fit_into_a_state_are_refused_before_the_first_wave() -> None:
+    few, many = ([f"{number:0255}" for number in range(count)] for count in (300, 500))
+    assert state_bytes([wave(1, *few)]) < STATE_MAX_BYTES < state_bytes([wave(1, *many)])
+    short = [f"cluster-{number:020}" for number in range(CLUSTERS_MAX)]
+    assert state_bytes([wave(1, *short)]) < STATE_MAX_BYTES

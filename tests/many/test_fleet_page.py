@@ -72,7 +72,7 @@ def test_the_worst_comes_first_and_each_says_why() -> None:
     assert states == [State.QUARANTINE] * 2 + [State.SILENT] * 2 + [State.BEHIND] * 2 + [State.CURRENT] * 2
     assert shown.rows[0].why[0] == "quarantined: i-0123456789abcdef0"
     assert shown.rows[4].days_behind == 9
-    assert shown.headline == "8 clusters: 2 quarantine, 2 silent, 2 behind, 2 up to date"
+    assert shown.headline == "8 clusters: 2 quarantined, 2 silent, 2 behind, 2 up to date"
 
 
 def test_a_standing_that_cannot_be_read_is_a_row_of_its_own() -> None:

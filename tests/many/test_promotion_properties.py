@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from tests.core.builders import fleet, idle, instance, registration, service
+from tests.core.builders import available, fleet, idle, instance, ready, registration, service, staged
 from tests.report.strategies import VERSIONS
 
+from bottlerocket_ecs_updater.core.decision.decide import decide
+from bottlerocket_ecs_updater.core.model.command import Apply, Mark
+from bottlerocket_ecs_updater.core.model.host_report import HostReport
+from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.location import Location
 from bottlerocket_ecs_updater.core.model.services import Services
 from bottlerocket_ecs_updater.core.model.shared import (
@@ -25,11 +31,20 @@ from bottlerocket_ecs_updater.core.model.shared import (
 )
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.planning.cluster_standing import Seen, standing_of
-from bottlerocket_ecs_updater.core.rules.policy import Policy
+from bottlerocket_ecs_updater.core.rules.policy import Limit, Policy
 from bottlerocket_ecs_updater.core.rules.promotion import CLOCKS_APART, Requirement, StageRules, block_on, not_promoted
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
+from bottlerocket_ecs_updater.engine.store.memory_store import MemoryStore
 from bottlerocket_ecs_updater.engine.store.read_json import Unreadable
-from bottlerocket_ecs_updater.engine.store.shared_state import read_standing, write_standing
+from bottlerocket_ecs_updater.engine.store.shared_state import (
+    SharedState,
+    change_acts,
+    publish,
+    read_standing,
+    standing_key,
+    with_forgotten,
+    write_standing,
+)
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 OLD, NEW, NEWER = (Version.parse(text) for text in ("1.20.0", "1.21.0", "1.22.0"))
@@ -49,9 +64,14 @@ class Look:
 
 
 def history(draw: st.DrawFn) -> list[Look]:
-    hours = sorted(draw(st.sets(st.integers(0, 200), min_size=1, max_size=12)))
-    versions = st.lists(st.sampled_from([OLD, NEW, NEWER]), min_size=0, max_size=3).map(tuple)
-    return [Look(hour, draw(versions), draw(st.sampled_from([True, True, True, False]))) for hour in hours]
+    """Mostly a cluster that is well and on the version, now and then not; mostly looked at often, now and then not."""
+    version = st.sampled_from([NEW, NEW, NEW, NEW, NEWER, OLD])
+    hour, looks = 0, []
+    for _ in range(draw(st.integers(1, 8))):
+        hour += draw(st.sampled_from([1, 2, 6, 12, 12, 24, 30, 80]))
+        running = draw(st.lists(version, min_size=0 if draw(st.integers(0, 9)) == 0 else 1, max_size=2).map(tuple))
+        looks.append(Look(hour, running, draw(st.sampled_from([True, True, True, True, False]))))
+    return looks
 
 
 HISTORIES = st.composite(history)()
@@ -62,6 +82,8 @@ def place(number: int) -> Location:
 
 
 STAGING = Policy(rules=Rules(stages=StageRules("staging")))
+PRODUCTION = Policy(rules=Rules(stages=RULES))
+RUN = LastRun("r", "ok", 0, START)
 
 
 def standing(looks: list[Look], number: int = 0, skew: timedelta = timedelta()) -> ClusterStanding:
@@ -93,7 +115,8 @@ def proven(looks: list[Look], version: Version, now: datetime) -> bool:
     return bool(looks[-1].running) and began is not None and not silent and now - began >= SOAK
 
 
-@given(st.lists(HISTORIES, min_size=1, max_size=3), st.integers(0, 300), st.sampled_from([NEW, NEWER]))
+@settings(max_examples=400)
+@given(st.lists(HISTORIES, min_size=1, max_size=2), st.integers(0, 100), st.sampled_from([NEW, NEW, NEWER]))
 def test_a_version_is_never_admitted_before_every_cluster_has_proven_it(
     histories: list[list[Look]], later: int, version: Version
 ) -> None:
@@ -111,12 +134,30 @@ def test_what_every_cluster_has_proven_is_admitted_minutes_later(histories: list
         assert not_promoted(NEW, RULES, shared, now + CLOCKS_APART) is None
 
 
-@given(HISTORIES, st.integers(0, 300), st.integers(-300, 300))
-def test_a_clock_that_is_minutes_off_never_admits_before_the_time(looks: list[Look], later: int, skew: int) -> None:
-    now = START + looks[-1].hour * HOUR + later * HOUR / 4
-    shared = Shared(standings=(standing(looks, skew=timedelta(seconds=skew)),))
-    if not_promoted(NEW, RULES, shared, now) is None:
-        assert proven(looks, NEW, now)
+TWO_STAGES = replace(RULES, promoted_by=(*RULES.promoted_by, Requirement("canary", SOAK)))
+
+
+@given(HISTORIES, HISTORIES, st.integers(0, 300))
+@example([Look(0, (NEW,)), Look(30, (NEW,))], [Look(30, (OLD,))], 0)
+def test_all_stages_must_agree(staging: list[Look], canary: list[Look], later: int) -> None:
+    now = START + max(staging[-1].hour, canary[-1].hour) * HOUR + later * HOUR / 4
+    first, second = standing(staging, 0), replace(standing(canary, 1), stage="canary")
+    each = [not_promoted(NEW, RULES, Shared(standings=(first,)), now)]
+    each += [not_promoted(NEW, RULES, Shared(standings=(replace(second, stage="staging"),)), now)]
+    both = not_promoted(NEW, TWO_STAGES, Shared(standings=(first, second)), now)
+    assert (both is None) == (each == [None, None])
+
+
+PROVEN_AT_MIDNIGHT = [Look(0, (NEW,)), Look(20, (NEW,))]
+
+
+@given(st.integers(-300, 300), st.integers(-900, 900))
+def test_a_clock_that_is_minutes_off_never_admits_before_the_time_and_soon_after_it(skew: int, later: int) -> None:
+    """Around the time itself, to the second."""
+    shared = Shared(standings=(standing(PROVEN_AT_MIDNIGHT, skew=timedelta(seconds=skew)),))
+    admitted = not_promoted(NEW, RULES, shared, START + SOAK + timedelta(seconds=later)) is None
+    assert admitted == (later >= skew + CLOCKS_APART.total_seconds())
+    assert later >= 0 or not admitted
 
 
 @given(st.lists(HISTORIES, min_size=1, max_size=3), st.integers(0, 300), st.sampled_from(["garbled", "lost", "none"]))
@@ -210,3 +251,117 @@ def test_what_can_never_be_is_refused(promoted_by: tuple[str, ...]) -> None:
 def test_a_requirement_that_means_nothing_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"not a|longer than"):
         Requirement.parse(text)
+
+
+# Through the decision
+
+
+def acts_about(version: Version, draw: st.DrawFn) -> VersionActs:
+    """Anything that people may have said, with a block of the version among it."""
+    some = draw(st.sets(st.sampled_from(["promoted", "expedited", "other"])))
+    block, open_ = Act("ann", START), Expedite("eve", START, "", windows=True, freezes=True)
+    return VersionActs(
+        {version: block, **({OLD: block} if "other" in some else {})},
+        {version: Promotion("bob", START)} if "promoted" in some else {},
+        {version: open_} if "expedited" in some else {},
+    )
+
+
+HOSTS = st.lists(st.sampled_from([available(NEW), ready(NEW), staged(NEW), available(NEWER), idle(OLD)]), max_size=4)
+
+
+@given(HOSTS, st.composite(lambda draw: acts_about(NEW, draw))(), st.sampled_from([StageRules(), RULES]))
+def test_no_host_is_brought_to_a_blocked_version_whatever_else_is_said(
+    reports: list[HostReport], acts: VersionActs, stages: StageRules
+) -> None:
+    hosts = [instance(f"i-{number}", report) for number, report in enumerate(reports)]
+    policy = Policy(max_unavailable=Limit(number=9), rules=Rules(stages=stages))
+    begun = {one.instance for one in decide(fleet(*hosts, shared=Shared(acts)), policy).commands if _begins(one)}
+    assert not {one.id for one in hosts if _target(one) == NEW} & begun
+    unblocked = replace(acts, blocked={}, promoted={NEW: Promotion("bob", START)})
+    if any(_target(one) == NEW for one in hosts):
+        assert [one for one in decide(fleet(*hosts, shared=Shared(unblocked)), policy).commands if _begins(one)]
+
+
+@given(HOSTS, st.sampled_from(["garbled", "lost", "none"]))
+def test_no_host_is_brought_to_a_version_that_nobody_has_proven(reports: list[HostReport], what: str) -> None:
+    hosts = [instance(f"i-{number}", report) for number, report in enumerate(reports)]
+    well = standing([Look(0, (NEWER,)), Look(200, (NEWER,))], 1)
+    shared = {
+        "garbled": Shared(standings=(well,), unreadable=("fleet/clusters/a/b/c/standing.json",)),
+        "lost": Shared(standings=(well,), lost=(place(0),)),
+        "none": Shared(),
+    }
+    now = well.looked_at + HOUR
+    policy = Policy(rules=Rules(stages=RULES))
+    assert not [one for one in decide(fleet(*hosts, at=now, shared=shared[what]), policy).commands if _begins(one)]
+
+
+def _begins(command: object) -> bool:
+    return isinstance(command, Apply | Mark)
+
+
+def _target(one: Instance) -> Version | None:
+    report = one.check_answer.report if one.check_answer is not None else None
+    return report.target if report is not None else None
+
+
+# Clusters that come and go
+
+FATES = st.sampled_from(["proven", "behind", "garbled", "lost", "forgotten", "silent"])
+
+
+@given(st.lists(FATES, min_size=1, max_size=5))
+def test_a_cluster_that_leaves_is_waited_for_until_a_person_forgets_it(fates: list[str]) -> None:
+    store, shop = MemoryStore(), Location("222233334444", "eu-west-1", "shop")
+    now = START + 100 * HOUR
+    for number in range(len(fates)):
+        one = standing([Look(50, (NEW,)), Look(99, (NEW,))], number)
+        store.put(standing_key(one.place), write_standing(one), None)
+    publish(store, Seen(shop, fleet(at=now, shared=SharedState(store, shop, RULES).look(now)), {}, RUN), PRODUCTION)
+    for number, fate in enumerate(fates):
+        key = standing_key(place(number))
+        if fate in ("lost", "forgotten"):
+            store.delete(key, None)
+        if fate == "forgotten":
+            change_acts(store, partial(with_forgotten, place=place(number), act=Act("ann", now)))
+        looks = {"behind": [Look(99, (OLD,))], "silent": [Look(1, (NEW,)), Look(25, (NEW,))]}.get(fate)
+        if looks:
+            store.put(key, write_standing(standing(looks, number)), None)
+        if fate == "garbled":
+            store.put(key, b"{", None)
+    held = not_promoted(NEW, RULES, SharedState(store, shop, RULES).look(now), now)
+    assert (held is None) == ({"proven"} <= set(fates) <= {"proven", "forgotten"})
+
+
+@given(st.integers(-150, 150), st.integers(-150, 150), st.integers(-900, -1))
+def test_two_clocks_that_are_both_off_never_admit_before_the_time(theirs: int, ours: int, early: int) -> None:
+    shared = Shared(standings=(standing(PROVEN_AT_MIDNIGHT, skew=timedelta(seconds=theirs)),))
+    now = START + SOAK + timedelta(seconds=early)
+    assert not_promoted(NEW, RULES, shared, now + timedelta(seconds=ours)) is not None
+
+
+STAGES = "abcde"
+
+
+@given(st.dictionaries(st.sampled_from(STAGES), st.sets(st.sampled_from(STAGES), max_size=3), max_size=5))
+def test_stages_that_wait_for_each_other_are_found_in_every_graph_and_only_there(waits_: dict[str, set[str]]) -> None:
+    reached = {stage: set(waits_.get(stage, ())) for stage in STAGES}
+    for _ in STAGES:
+        reached = {stage: on | {more for one in on for more in reached[one]} for stage, on in reached.items()}
+    others = [waits(stage, *on, number=number) for number, (stage, on) in enumerate(waits_.items())]
+    for home in STAGES:
+        circle = circle_of(home, sorted(waits_.get(home, ())), others)
+        assert bool(circle) == (home in reached[home])
+        assert all(later in waits_[one] for one, later in pairwise(circle))
+
+
+def test_an_instance_that_did_not_say_what_it_runs_promotes_nothing() -> None:
+    at = START + SOAK + HOUR
+    silent = instance("i-1", None, registered=HOST)
+    hosts = [instance("i-0", idle(NEW), registered=HOST), silent]
+    seen = Seen(place(0), fleet(*hosts, at=at, services=Services((), at)), {}, LastRun("r", "ok", 0, at))
+    one = standing_of(seen, STAGING, standing([Look(0, (NEW, NEW))]))
+    why = not_promoted(NEW, RULES, Shared(standings=(one,)), at)
+    assert why is not None
+    assert "has 1 of 2 instances that have not reported their version" in str(why)

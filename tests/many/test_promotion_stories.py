@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import pytest
-from tests.support.many import NEW, Clusters, held, reasons, updated
-from tests.support.simulated import OLD, instance_id
+from tests.support.many import NEW, Cluster, Clusters, held, reasons, updated
+from tests.support.simulated import OLD, EngineClock, instance_id
 
-from bottlerocket_ecs_updater.core.model.event import StandingPublished, StateUnreadable
+from bottlerocket_ecs_updater.core.model.event import RunFinished, StandingPublished, StateUnreadable
+from bottlerocket_ecs_updater.core.model.ids import RunId
 from bottlerocket_ecs_updater.core.model.outcome import RunOutcome
 from bottlerocket_ecs_updater.core.model.shared import Act, Expedite, Promotion
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.rules.checkpoints import Checkpoints, parse_checkpoints
+from bottlerocket_ecs_updater.core.rules.health import AlarmRule, HealthRules
 from bottlerocket_ecs_updater.core.rules.promotion import CLOCKS_APART
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.core.rules.versions import VersionRange, VersionRules
 from bottlerocket_ecs_updater.core.rules.windows import Schedule, parse_freezes, parse_windows
+from bottlerocket_ecs_updater.engine.lease.both_leases import BothLeases
+from bottlerocket_ecs_updater.engine.lease.store_lease import HeldBy, Lease, Taken, lease_key
 from bottlerocket_ecs_updater.engine.store.shared_state import (
     ACTS_KEY,
     change_acts,
@@ -273,3 +278,65 @@ def test_a_host_that_joins_later_on_an_older_version_delays_production_and_does_
     assert "has 1 of 4 instances on older versions" in held(shop.run())
     canary.run()
     assert updated(shop.run()) == 3
+
+
+def expedited(rules: Rules, *, hosts: int = 3) -> tuple[Cluster, RunFinished]:
+    """A run whose version was expedited, windows and freezes too."""
+    clusters = Clusters()
+    shop = clusters.add("shop", hosts=hosts, rules=rules)
+    act = Expedite("ann", shop.world.clock.now(), "CVE", windows=True, freezes=True)
+    change_acts(clusters.store, lambda acts: with_expedite(acts, TARGET, act))
+    shop.world.cloudwatch.set_alarm("errors", "ALARM")
+    return shop, shop.run()
+
+
+@pytest.mark.parametrize(
+    ("rules", "hosts", "most"),
+    [
+        (Rules(health=HealthRules((AlarmRule("errors"),))), 3, 0),
+        (Rules(checkpoints=Checkpoints(per_day=1)), 3, 1),
+        (Rules(), 1, 0),
+    ],
+    ids=["health", "max-per-day", "room"],
+)
+def test_an_expedited_version_does_not_skip_health_the_daily_limit_or_room(rules: Rules, hosts: int, most: int) -> None:
+    shop, finished = expedited(rules, hosts=hosts)
+    assert updated(finished) == most
+    assert sum(host.running == NEW for host in shop.world.hosts.values()) == most
+    assert shop.world.findings().violations == ()
+
+
+@dataclass
+class Meanwhile(EngineClock):
+    """Something else is done whenever time passes."""
+
+    done: Callable[[], object] = lambda: None
+
+    def sleep(self, span: timedelta) -> bool:
+        slept = super().sleep(span)
+        self.done()
+        return slept
+
+
+def test_a_run_of_the_other_template_leaves_while_one_keeps_the_lease_of_the_cluster() -> None:
+    """The stack of one cluster moves an earlier state, so its run takes two leases, of which both take the new one."""
+    clusters = Clusters()
+    shop = clusters.add("shop")
+
+    def lease(run: str, key: str, done: Callable[[], object]) -> Lease:
+        clock = Meanwhile(shop.world, done)
+        return Lease(clusters.store, lease_key(key), run, RunId(run), timedelta(minutes=1), clock, clock.monotonic)
+
+    def of_many(run: str, done: Callable[[], object] = lambda: None) -> Lease:
+        return lease(run, str(shop.place), done)
+
+    def of_one(run: str, done: Callable[[], object] = lambda: None) -> BothLeases:
+        return BothLeases(of_many(run, done), lease(run, shop.place.name, done), clusters.store, shop.place)
+
+    for first, second in ((of_many("a"), of_one), (of_one("b"), of_many)):
+        assert isinstance(first.acquire(), Taken)
+        assert isinstance(second("c", first.keep).acquire(), HeldBy)
+        first.release()
+        later = second("d")
+        assert isinstance(later.acquire(), Taken)
+        later.release()

@@ -23,6 +23,7 @@ from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.core.rules.promotion import Requirement, StageRules
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.core.rules.versions import VersionRules
+from bottlerocket_ecs_updater.report.outputs.metrics import CLUSTER, METRICS, NAMESPACE
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
 from bottlerocket_ecs_updater.simulator.aws_basics.names import Names
 from bottlerocket_ecs_updater.simulator.waves.definition import definition
@@ -128,6 +129,26 @@ def test_it_is_for_every_partition(region: tuple[str, str]) -> None:
     for role in ("TaskRole", "ExecutionRole", "WavesRole", "ScheduleRole"):
         for statement in statements(stack, role):
             assert "arn:aws:" not in json.dumps(statement)
+
+
+def test_every_graph_of_the_dashboard_is_of_a_metric_of_all_clusters() -> None:
+    of_clusters = {metric.name for metric in METRICS if not metric.by}
+    body = json.loads(properties(STACK, "UpdaterDashboard")["DashboardBody"])
+    searched = re.findall(r"SEARCH\('\{(\w+),(\w+)\} (\w+)'", json.dumps(body))
+    assert [one[:2] for one in searched] == [(NAMESPACE, CLUSTER)] * 3
+    assert {one[2] for one in searched} <= of_clusters
+    assert "DaysBehind" in {one[2] for one in searched}
+
+
+def test_alarms_are_of_the_state_machine_and_of_the_queue_of_this_stack() -> None:
+    alarms = [holding.properties for holding in STACK.holdings.values() if holding.kind == "AWS::CloudWatch::Alarm"]
+    watched = {alarm["MetricName"]: alarm["Dimensions"][0]["Value"] for alarm in alarms}
+    machine = STACK.holdings["Waves"].made.physical_id
+    assert watched == {
+        "ApproximateNumberOfMessagesVisible": STACK.holdings["FailedStarts"].made.attributes["QueueName"],
+        "ExecutionsStarted": machine,
+        "ExecutionsFailed": machine,
+    }
 
 
 # Permissions

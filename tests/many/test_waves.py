@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from bottlerocket_ecs_updater.engine.store.folder_store import FolderStore
 from bottlerocket_ecs_updater.engine.store.shared_state import look_for_acts
 from bottlerocket_ecs_updater.errors import UsageError
 from bottlerocket_ecs_updater.simulator.clock import ScaledClock
+from bottlerocket_ecs_updater.simulator.ecs.model import Status
 from bottlerocket_ecs_updater.simulator.faults import BootHangs
 from bottlerocket_ecs_updater.simulator.scenarios import NEW, OLD, Scenario, row
 from bottlerocket_ecs_updater.simulator.waves.fleet import SimulatedFleet, simulated_fleet
@@ -113,6 +115,35 @@ def test_a_failing_cluster_in_the_second_wave_and_a_block_half_way(state: Path) 
             verdict = fleet.worlds[name].findings()
             assert verdict.violations == ()
             assert verdict.stranded == ()
+
+
+def test_an_updater_that_is_killed_fails_its_wave_and_the_next_execution_finishes_what_it_began(state: Path) -> None:
+    clusters = {"canary-a": row(2), "staging-a": row(3), "staging-b": row(2), "prod-a": row(2)}
+    settings = SETTINGS.replace("approve     = [3]", "").replace("staging for 30d", "staging for 1m")
+    with simulated_fleet(clusters, ScaledClock(90), settings, state) as fleet:
+        execution = fleet.start()
+        world, ends = fleet.worlds["staging-a"], time.monotonic() + ENDS_WITHIN_SECONDS
+        while {world.instance(name).status for name in world.hosts} == {Status.ACTIVE}:
+            assert time.monotonic() < ends
+            threading.Event().wait(0.05)
+        [task] = fleet.processes.of("staging-a")
+        assert task.process is not None
+        task.process.kill()
+        until(fleet, execution)
+        assert fleet.states.status(execution) == "FAILED"
+        message = str(fleet.states.messages.sent[-1]["Message"])
+        assert '{"cluster":"staging-a","ok":false,"why":"exit code 137"}' in message
+        assert fleet.versions()["prod-a"] == {OLD}
+        assert fleet.versions()["staging-b"] == {NEW}
+        # Its lease ends before another run may act.
+        fleet.clock.sleep(timedelta(minutes=3))
+        execution = fleet.start()
+        until(fleet, execution)
+        assert fleet.states.status(execution) == "SUCCEEDED", fleet.states.messages.sent[-1]
+        assert set(map(frozenset, fleet.versions().values())) == {frozenset({NEW})}
+        for one in fleet.worlds.values():
+            verdict = one.findings()
+            assert (verdict.violations, verdict.stranded) == ((), ())
 
 
 # Settings

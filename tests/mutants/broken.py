@@ -27,6 +27,9 @@ def broken(what: str, file: str, old: str, new: str, *tests: str) -> Mutant:
 CORE = "tests/core"
 LOST_IN_A_BOOT = "tests/properties/test_prefixes.py -k attributes"
 
+PROMOTION = "tests/many/test_promotion_properties.py"
+WAVES = "tests/many/test_definition.py"
+
 MUTANTS = (
     broken(
         "a phase is forgotten: nobody looks after a quarantined instance",
@@ -486,8 +489,8 @@ MUTANTS = (
     broken(
         "a release lets go of the claim on the registration that it chose alone",
         "engine/manual_release.py",
-        "frozenset(), tuple(written), drained_by_us)",
-        "frozenset(), tuple(written)[-1:], drained_by_us)",
+        "frozenset(), tuple(written), drained_by_us, group)",
+        "frozenset(), tuple(written)[-1:], drained_by_us, group)",
         "tests/engine/test_manual_release.py",
     ),
     broken(
@@ -766,5 +769,139 @@ MUTANTS = (
         "HEALTH_WAIT = timedelta(minutes=2)\n",
         "HEALTH_WAIT = timedelta(minutes=15)\n",
         "tests/faults/test_instance_health.py",
+    ),
+    # Promotion and waves
+    broken(
+        "clocks that differ let a version in before its time",
+        "core/rules/promotion.py",
+        "        return self.soak + min(self.soak, CLOCKS_APART)\n",
+        "        return self.soak\n",
+        PROMOTION,
+    ),
+    broken(
+        "silent clusters are always left out",
+        "core/rules/promotion.py",
+        "    counted = [one for one in members if not (rules.ignore_silent and one.silent(rules.silent_after, now))]\n",
+        "    counted = [one for one in members if not one.silent(rules.silent_after, now)]\n",
+        PROMOTION,
+    ),
+    broken(
+        "a standing that cannot be read is left out",
+        "core/rules/promotion.py",
+        'cannot be read", anew) for key in shared.unreadable]\n',
+        'cannot be read", anew) for key in shared.unreadable[:0]]\n',
+        PROMOTION,
+    ),
+    broken(
+        "a cluster that lost its standing is left out",
+        "core/rules/promotion.py",
+        'lost its standing", anew) for place in shared.lost)\n',
+        'lost its standing", anew) for place in shared.lost[:0])\n',
+        PROMOTION,
+    ),
+    broken(
+        "a stage of which no cluster has reported promotes everything",
+        "core/rules/promotion.py",
+        "    if not counted:\n",
+        "    if not counted and shared.standings:\n",
+        PROMOTION,
+    ),
+    broken(
+        "one stage that agrees is enough",
+        "core/rules/promotion.py",
+        "    if not lacking:\n",
+        "    if len(lacking) < len(each):\n",
+        PROMOTION,
+    ),
+    broken(
+        "an expedited version is not blocked",
+        "core/rules/promotion.py",
+        "    act = acts.blocked.get(version)\n",
+        "    act = acts.blocked.get(version) if version not in acts.expedited else None\n",
+        PROMOTION,
+    ),
+    broken(
+        "acts that cannot be read block nothing",
+        "core/rules/promotion.py",
+        "    if acts.unreadable:\n",
+        "    if not acts:\n",
+        "tests/many/test_promotion_stories.py",
+    ),
+    broken(
+        "a version that was promoted to another stage is promoted here",
+        "core/model/shared.py",
+        "        return not self.stages or stage in self.stages\n",
+        "        return not self.stages or bool(stage)\n",
+        "tests/many/test_promotion_stories.py",
+    ),
+    broken(
+        "an unhealthy cluster keeps its time on a version",
+        "core/planning/cluster_standing.py",
+        "    if now.trouble:\n        return {}\n",
+        "",
+        PROMOTION,
+    ),
+    broken(
+        "the time that nobody looked at a cluster counts as healthy",
+        "core/planning/cluster_standing.py",
+        "    gap = before is not None and before.silent(policy.rules.stages.silent_after, at)\n",
+        "    gap = False\n",
+        PROMOTION,
+    ),
+    broken(
+        "an instance that went back to an older version is taken for a new one",
+        "core/planning/cluster_standing.py",
+        "    return registration is None or registration.registered_at <= since\n",
+        "    return registration is None\n",
+        PROMOTION,
+    ),
+    broken(
+        "instances that did not report a version count as updated",
+        "core/model/shared.py",
+        "        known = self.running if self.eligible and not self.unknown else {}\n",
+        "        known = self.running if self.eligible else {}\n",
+        PROMOTION,
+    ),
+    broken(
+        "clusters that were seen are forgotten without a person",
+        "engine/store/shared_state.py",
+        "        lost = [one for one in self._peers if one not in there and str(one) not in self._acts.forgotten]\n",
+        "        lost: list[Location] = []\n",
+        PROMOTION,
+    ),
+    broken(
+        "stages wait for each other through a third one",
+        "core/model/shared.py",
+        "            left += (((*so_far, stage), one) for one in sorted(edges.get(stage, ())))\n",
+        "",
+        PROMOTION,
+    ),
+    broken(
+        "one failure more than a wave tolerates starts the next wave",
+        "simulator/waves/definition.py",
+        '"NumericGreaterThanEqualsPath": "$.wave.stop_after"',
+        '"NumericGreaterThanPath": "$.wave.stop_after"',
+        WAVES,
+    ),
+    broken(
+        "the exit code of any container counts",
+        "simulator/waves/definition.py",
+        "f\"$.task.Containers[?(@.Name == '{CONTAINER}')].ExitCode\"",
+        '"$.task.Containers[*].ExitCode"',
+        WAVES,
+    ),
+    broken(
+        "a Cause that is no JSON stops the other clusters of its wave",
+        "simulator/waves/definition.py",
+        '["States.ALL"], "ResultPath": "$.unreadable"',
+        '["States.Timeout"], "ResultPath": "$.unreadable"',
+        WAVES,
+    ),
+    broken(
+        "a wave that is not approved is a failure",
+        "simulator/waves/definition.py",
+        '                "ended": True,\n                "why.$": "States.Format(\'Wave {} was not approved',
+        '                "ended": False,\n                "why.$": "States.Format(\'Wave {} was not approved',
+        WAVES,
     ),
 )

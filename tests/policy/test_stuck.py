@@ -9,7 +9,8 @@ import pytest
 from tests.support.simulated import Updater, row
 
 from bottlerocket_ecs_updater.core.model.outcome import RunOutcome
-from bottlerocket_ecs_updater.core.model.reasons import Passing, Reason, passing
+from bottlerocket_ecs_updater.core.model.passing import Passing, passing
+from bottlerocket_ecs_updater.core.model.reasons import Reason
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.core.rules.selection import Selection, parse_selector

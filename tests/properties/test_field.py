@@ -14,7 +14,8 @@ from tests.support.simulated import NEW, Updater, at_most, row
 
 from bottlerocket_ecs_updater.core.model.event import Claimed, ClaimFound, RunFinished
 from bottlerocket_ecs_updater.core.model.outcome import Updated, UpToDate
-from bottlerocket_ecs_updater.core.model.reasons import Hold, Passing, passing
+from bottlerocket_ecs_updater.core.model.passing import Passing, passing
+from bottlerocket_ecs_updater.core.model.reasons import Hold
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.state.ledger import with_release
 from bottlerocket_ecs_updater.engine.store.ledger_store import UnkeptLedger

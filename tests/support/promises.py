@@ -25,8 +25,9 @@ from bottlerocket_ecs_updater.core.model.event import (
 )
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.outcome import Outcome, Quarantined, RunOutcome, Updated, UpToDate, count
+from bottlerocket_ecs_updater.core.model.passing import Passing, passing
 from bottlerocket_ecs_updater.core.model.phase import Phase
-from bottlerocket_ecs_updater.core.model.reasons import Failed, Hold, Passing, Reason, passing
+from bottlerocket_ecs_updater.core.model.reasons import Failed, Hold, Reason
 from bottlerocket_ecs_updater.core.rules.checkpoints import DAY
 from bottlerocket_ecs_updater.core.rules.policy import APPLY_TRIES, REBOOT_TRIES
 from bottlerocket_ecs_updater.engine.run_state import DENIED_FOR_ALL

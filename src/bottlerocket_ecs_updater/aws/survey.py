@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from bottlerocket_ecs_updater.aws.ecs_shapes import failures, moment
 from bottlerocket_ecs_updater.aws.probe import PROBES_AT_ONCE, ask_probes
+from bottlerocket_ecs_updater.aws.survey_shapes import capacity_provider, definition, group_of, machines_in
 from bottlerocket_ecs_updater.aws.transport.api import Api
 from bottlerocket_ecs_updater.aws.transport.batches import chunks, pages
 from bottlerocket_ecs_updater.aws.transport.operation import Operation
@@ -27,7 +28,7 @@ from bottlerocket_ecs_updater.core.model.calendars import CalendarClosed, Calend
 from bottlerocket_ecs_updater.core.model.capacity_provider import CapacityProvider, ProviderKind
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, TaskArn
 from bottlerocket_ecs_updater.core.model.instance import Machine
-from bottlerocket_ecs_updater.core.model.resources import Definition, Port, TaskRequirements
+from bottlerocket_ecs_updater.core.model.resources import Definition
 from bottlerocket_ecs_updater.core.rules.health import AlarmRule
 from bottlerocket_ecs_updater.errors import Denied
 
@@ -48,10 +49,8 @@ if TYPE_CHECKING:
     from types_boto3_ecs import ECSClient
     from types_boto3_ecs.type_defs import (
         CapacityProviderTypeDef,
-        ContainerDefinitionOutputTypeDef,
         DescribeCapacityProvidersRequestTypeDef,
         DescribeCapacityProvidersResponseTypeDef,
-        TaskDefinitionTypeDef,
     )
     from types_boto3_ssm import SSMClient
 
@@ -86,9 +85,6 @@ MISSING = "MISSING"
 
 REFRESHES_ASKED = 10
 """Refreshes to read: the newest come first, and a group has one active refresh at a time."""
-
-DEFAULT_CONTAINER_MEMORY = 0
-AWSVPC = "awsvpc"
 
 
 def _time_in(text: str | None) -> datetime | None:
@@ -258,7 +254,7 @@ class AwsSurvey:
                 shapes += reply.get("capacityProviders", ())
                 failed = failures(reply.get("failures"))
                 missing |= {arn.rsplit("/", 1)[-1] for arn, why in failed.items() if why.startswith(MISSING)}
-        groups = self._groups_by_name({group for shape in shapes if (group := _group_of(shape))})
+        groups = self._groups_by_name({group for shape in shapes if (group := group_of(shape))})
         found = {provider.name: provider for provider in (capacity_provider(shape, groups) for shape in shapes)}
         return {name: CapacityProvider(name, ProviderKind.MISSING) for name in missing} | found
 
@@ -329,109 +325,3 @@ class AwsSurvey:
                 if shape.get("protectionEnabled") and shape.get("expirationDate") is not None:
                     found[TaskArn(shape.get("taskArn", ""))] = moment(shape.get("expirationDate"))
         return found
-
-
-def machines_in(reply: DescribeInstancesResultTypeDef) -> Iterable[tuple[InstanceId, Machine]]:
-    """The instances of a reply, across all reservations."""
-    for reservation in reply.get("Reservations", ()):
-        for shape in reservation.get("Instances", ()):
-            operator = shape.get("Operator", {})
-            managed_by = operator.get("Principal") or "an AWS service" if operator.get("Managed") else ""
-            state = str(shape.get("State", {}).get("Name", ""))
-            yield InstanceId(shape.get("InstanceId", "")), Machine(state, managed_by, shape.get("PrivateIpAddress", ""))
-
-
-def definition(shape: TaskDefinitionTypeDef) -> Definition:
-    """The parts of a task definition that decide where its tasks can be placed."""
-    containers = shape.get("containerDefinitions") or ()
-    constraints = shape.get("placementConstraints") or ()
-    required = (attribute.get("name", "") for attribute in shape.get("requiresAttributes") or ())
-    awsvpc = shape.get("networkMode") == AWSVPC
-    return Definition(
-        TaskRequirements(
-            cpu=_number(shape.get("cpu")) or sum(one.get("cpu", 0) for one in containers),
-            memory=_number(shape.get("memory")) or sum(map(_memory, containers)),
-            gpus=sum(_gpus(one) for one in containers),
-            # A task with its own network interface uses no host ports.
-            ports=frozenset() if awsvpc else frozenset(port for one in containers for port in _ports(one)),
-            interfaces=1 if awsvpc else 0,
-            required=frozenset(name for name in required if name),
-        ),
-        tuple(one.get("expression", "") for one in constraints if one.get("type") == "memberOf"),
-    )
-
-
-_KINDS = {kind.value: kind for kind in ProviderKind}
-_FARGATE = ("FARGATE", "FARGATE_SPOT")
-_LEAVING = ("Terminat", "Detach", "Warmed")
-_NEEDED_TO_GROW = frozenset({"AlarmNotification", "Launch"})
-"""The processes by which a group follows a scaling policy and launches an instance."""
-
-
-def capacity_provider(
-    shape: CapacityProviderTypeDef, groups: Mapping[str, AutoScalingGroupTypeDef]
-) -> CapacityProvider:
-    """A capacity provider, with how far its Auto Scaling group may grow."""
-    name, kind = shape.get("name", ""), _kind_of(shape)
-    if kind is not ProviderKind.AUTO_SCALING:
-        return CapacityProvider(name, kind)
-    group = _group_of(shape)
-    why_not = _why_not(shape, groups.get(group))
-    protects = shape.get("autoScalingGroupProvider", {}).get("managedTerminationProtection") == "ENABLED"
-    found = groups.get(group)
-    if found is None:
-        return CapacityProvider(name, kind, not why_not, why_not, group, protects_busy=protects)
-    staying = [one for one in found.get("Instances", ()) if not one.get("LifecycleState", "").startswith(_LEAVING)]
-    most = found.get("MaxSize", 0)
-    more = max(0, most - max(found.get("DesiredCapacity", 0), len(staying)))
-    return CapacityProvider(name, kind, not why_not, why_not, group, most, more, protects)
-
-
-def _kind_of(shape: CapacityProviderTypeDef) -> ProviderKind:
-    """The provider's kind. ECS may omit the type of providers that are older than that field."""
-    if "managedInstancesProvider" in shape:
-        return ProviderKind.MANAGED_INSTANCES
-    if "autoScalingGroupProvider" in shape:
-        return ProviderKind.AUTO_SCALING
-    if shape.get("name") in _FARGATE:
-        return ProviderKind.FARGATE
-    return _KINDS.get(str(shape.get("type", "")), ProviderKind.OTHER)
-
-
-def _group_of(shape: CapacityProviderTypeDef) -> str:
-    """The group's name, from its ARN `…:autoScalingGroup:<id>:autoScalingGroupName/<name>` or given directly."""
-    return shape.get("autoScalingGroupProvider", {}).get("autoScalingGroupArn", "").rpartition("/")[2]
-
-
-def _why_not(shape: CapacityProviderTypeDef, group: AutoScalingGroupTypeDef | None) -> str:
-    """Why the provider cannot launch instances; empty if it can."""
-    status = shape.get("status", "ACTIVE")
-    if status != "ACTIVE":
-        return f"its status is {status}"
-    if shape.get("autoScalingGroupProvider", {}).get("managedScaling", {}).get("status") != "ENABLED":
-        return "its managed scaling is off"
-    suspended = {one.get("ProcessName", "") for one in group.get("SuspendedProcesses", ())} if group else set()
-    if suspended & _NEEDED_TO_GROW:
-        return f"the process {min(suspended & _NEEDED_TO_GROW)} of its Auto Scaling group is suspended"
-    return ""
-
-
-def _number(text: str | None) -> int:
-    return int(text) if text and text.isdigit() else 0
-
-
-def _memory(container: ContainerDefinitionOutputTypeDef) -> int:
-    """ECS reserves the soft limit if the container has one."""
-    return container.get("memoryReservation") or container.get("memory") or DEFAULT_CONTAINER_MEMORY
-
-
-def _gpus(container: ContainerDefinitionOutputTypeDef) -> int:
-    wanted = container.get("resourceRequirements") or ()
-    return sum(_number(one.get("value")) for one in wanted if one.get("type") == "GPU")
-
-
-def _ports(container: ContainerDefinitionOutputTypeDef) -> Iterable[Port]:
-    for mapping in container.get("portMappings") or ():
-        number = mapping.get("hostPort", 0)
-        if number:
-            yield Port(number, mapping.get("protocol", "tcp"))

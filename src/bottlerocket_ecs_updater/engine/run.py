@@ -81,7 +81,10 @@ from bottlerocket_ecs_updater.errors import Interrupted, LeaseLapsed, LeaseLost,
 PASSING_REASONS = frozenset(
     {Reason.BUDGET, Reason.ZONE_BUDGET, Reason.SETTLING, Reason.STAGING_AHEAD, Reason.OWN_HOST_LAST}
 )
-"""Holds that come and go with every slot: they are in the summary, not in the log."""
+"""Holds that come and go with every slot: they are in the summary, not in the log.
+
+A run that was stopped holds instances for none of them: it may not have taken the slots that it gave to others.
+"""
 
 IDLE_PASSES_MAX = 5
 """How many passes without an act may follow each other at once. Each may need a look at what the last one found."""
@@ -564,7 +567,7 @@ class Run:
         if instance.claim is not None and instance.progress.sent_return is not None:
             return instance.progress.sent_return.outcome
         known = self._holds.get(instance.id)
-        if known is not None:
+        if known is not None and not (self._known.stopping and known.reason in PASSING_REASONS):
             return known
         if not instance.bottlerocket:
             return hold(Reason.NOT_BOTTLEROCKET)

@@ -31,7 +31,8 @@ from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, RunId
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.reasons import Reason
-from bottlerocket_ecs_updater.core.state.observe import see_marked, see_registration
+from bottlerocket_ecs_updater.core.state.acts import see_marked
+from bottlerocket_ecs_updater.core.state.observe import see_registration
 
 ELDER, YOUNGER = RunId("a-run-before-this"), RunId("younger-run")
 OUR_STORE, THEIR_STORE = "aaaaaa", "bbbbbb"

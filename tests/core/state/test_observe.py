@@ -42,20 +42,17 @@ from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.reboots import FIRST_RUN, SentReboot
 from bottlerocket_ecs_updater.core.model.run_command import CheckAnswer, DocumentKind
 from bottlerocket_ecs_updater.core.model.run_progress import Applies, RunProgress, SentDrain
-from bottlerocket_ecs_updater.core.state.observe import (
+from bottlerocket_ecs_updater.core.state.acts import see_drain_sent, see_marked
+from bottlerocket_ecs_updater.core.state.observe import see_missing, see_registration, see_undescribed
+from bottlerocket_ecs_updater.core.state.run_commands import (
     see_cancelled,
     see_check_answer,
     see_denied,
-    see_drain_sent,
     see_ended,
-    see_marked,
-    see_missing,
     see_reboot_end,
     see_reboot_found,
     see_reboot_sent,
-    see_registration,
     see_sent,
-    see_undescribed,
 )
 
 REBOOTING = a_claim(ClaimPhase.REBOOTING)

@@ -231,6 +231,15 @@ def test_files_that_a_system_leaves_in_folders_are_no_objects(tmp_path: Path) ->
     assert list(store.keys("runs/")) == ["runs/web/1/a"]
 
 
+def test_a_folder_below_a_file_is_refused_with_that_file(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("")
+    store = FolderStore(file / "state")
+    for act in (lambda: store.get("pause.json"), lambda: store.put("pause.json", b"{}", None), store.prove):
+        with pytest.raises(UsageError, match=rf": {file} is not a folder; choose another --state$"):
+            act()
+
+
 @pytest.mark.parametrize("own", [".lock", ".new", ".counts"])
 def test_a_folder_whose_own_files_are_something_else_is_refused_with_the_place(tmp_path: Path, own: str) -> None:
     store = FolderStore(tmp_path)

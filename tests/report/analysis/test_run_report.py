@@ -42,7 +42,8 @@ from bottlerocket_ecs_updater.core.model.ids import BootId, InstanceId
 from bottlerocket_ecs_updater.core.model.outcome import Outcome, OutcomeKind, Quarantined, RunOutcome, Updated, UpToDate
 from bottlerocket_ecs_updater.core.model.phase import Phase
 from bottlerocket_ecs_updater.core.model.reasons import Failure, Hold, Reason, failed, hold
-from bottlerocket_ecs_updater.report.analysis.run_report import Ending, run_report
+from bottlerocket_ecs_updater.report.analysis.ending import Ending
+from bottlerocket_ecs_updater.report.analysis.run_report import run_report
 from bottlerocket_ecs_updater.report.analysis.suggested_commands import Reach
 from bottlerocket_ecs_updater.report.outputs.archive import render
 

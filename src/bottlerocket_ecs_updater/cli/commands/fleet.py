@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 from cyclopts import Parameter
 
@@ -18,7 +18,7 @@ from bottlerocket_ecs_updater.cli.app import settings_of_all
 from bottlerocket_ecs_updater.cli.settings import parameters as kinds
 from bottlerocket_ecs_updater.cli.settings.parameters import Bucket
 from bottlerocket_ecs_updater.cli.settings.parameters import Place as StatePlace
-from bottlerocket_ecs_updater.cli.settings.parsing import CONFIG_TEXT, arguments_of
+from bottlerocket_ecs_updater.cli.settings.parsing import CONFIG_TEXT, PREFIX, arguments_of
 from bottlerocket_ecs_updater.cli.settings.sections import FLEET, Sections, fleet_rules, read_sections, take_apart
 from bottlerocket_ecs_updater.cli.settings.settings import ConfigFile, RunSettings, load
 from bottlerocket_ecs_updater.cli.whoever import whoever
@@ -26,7 +26,15 @@ from bottlerocket_ecs_updater.cli.wiring import WiredRegion, WiredStore, wire_re
 from bottlerocket_ecs_updater.core.model.location import Location
 from bottlerocket_ecs_updater.core.model.shared import Act
 from bottlerocket_ecs_updater.core.model.wording import counted
-from bottlerocket_ecs_updater.core.planning.waves import CLUSTERS_MAX, Found, Wave, waves_json, waves_of
+from bottlerocket_ecs_updater.core.planning.waves import (
+    CLUSTERS_MAX,
+    STATE_MAX_BYTES,
+    Found,
+    Wave,
+    state_bytes,
+    waves_json,
+    waves_of,
+)
 from bottlerocket_ecs_updater.engine.store.audit_entry import AuditEntry
 from bottlerocket_ecs_updater.engine.store.shared_state import (
     change_acts,
@@ -74,6 +82,7 @@ class FleetSettings:
 
 
 NO_SETTINGS = FleetSettings()
+DOCUMENTS = ("check-document", "apply-document", "reboot-document")
 
 
 def fleet(
@@ -187,8 +196,22 @@ def find_waves(settings: FleetSettings, wired: WiredRegion, environ: Mapping[str
     if len(names) > CLUSTERS_MAX:
         raise UsageError(f"{len(names)} clusters match, but the limit is {CLUSTERS_MAX}: leave some out")
     for name in names:
-        check(name, settings.config, environ)
-    return waves_of((Found(name, sections.wave_of(name)) for name in names), rules)
+        check(name, settings.config, {**_of_the_stack(sections.of(name), settings), **environ})
+    waves = waves_of((Found(name, sections.wave_of(name)) for name in names), rules)
+    if state_bytes(waves) > STATE_MAX_BYTES:
+        raise UsageError(f"the names of {len(names)} clusters are too long for one state machine: leave some out")
+    return waves
+
+
+def _of_the_stack(given: Mapping[str, Any], settings: FleetSettings) -> Mapping[str, str]:
+    """Stand-ins for what the stack gives its tasks, so that a person can check a file that leaves it out."""
+    state = str(settings.state) if settings.state is not None else "/state-of-the-stack"
+    own = {name: f"{name}-of-the-stack" for name in DOCUMENTS} | {"state": state}
+    return {
+        f"{PREFIX}{name.upper().replace('-', '_')}": value
+        for name, value in own.items()
+        if name not in {key.replace("_", "-") for key in given}
+    }
 
 
 def check(cluster: str, config: Path | None, environ: Mapping[str, str]) -> RunSettings:

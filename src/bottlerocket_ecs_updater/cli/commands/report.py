@@ -22,11 +22,12 @@ from bottlerocket_ecs_updater.core.model.location import name_of
 from bottlerocket_ecs_updater.engine.ports import Store
 from bottlerocket_ecs_updater.engine.store.audit import acts_of
 from bottlerocket_ecs_updater.errors import NotFound, UsageError
+from bottlerocket_ecs_updater.report.analysis.ending import Ending
 from bottlerocket_ecs_updater.report.analysis.run_report import RunReport, run_report
 from bottlerocket_ecs_updater.report.analysis.suggested_commands import Reach
 from bottlerocket_ecs_updater.report.outputs.archive import FORMS, acts_around, render, report_key, write_reports
 from bottlerocket_ecs_updater.report.outputs.index import entries_of
-from bottlerocket_ecs_updater.report.record.record import read_record, runs_of
+from bottlerocket_ecs_updater.report.record.record import read_record
 from bottlerocket_ecs_updater.report.words.sanitize import sanitize
 
 LATEST = "latest"
@@ -138,7 +139,7 @@ def _read(store: Store, states: Sequence[str], run: str, reach: Reach) -> tuple[
     if run != LATEST and ("/" in run or not run):
         raise UsageError(f"{run!r} is not a run id; `history` lists them")
     for state in states:
-        name = RunId(run) if run != LATEST else max(runs_of(store, state), default=None)
+        name = RunId(run) if run != LATEST else _latest(store, state)
         past = read_record(store, state, name) if name is not None else None
         if name is not None and past is not None and past.events:
             acts = acts_around(store, state, past.events)
@@ -146,6 +147,13 @@ def _read(store: Store, states: Sequence[str], run: str, reach: Reach) -> tuple[
     if run == LATEST:
         raise NotFound(f"no run of {cluster} has left a record")
     raise NotFound(f"run {run} of {cluster} has left no record; `history` lists those that did")
+
+
+def _latest(store: Store, state: str) -> RunId | None:
+    """The newest run, without those that left because another one held the lease, if there are others."""
+    entries = entries_of(store, state)
+    acted = (entry.run for entry in entries if entry.ending != Ending.LEFT.value)
+    return next(acted, entries[0].run if entries else None)
 
 
 def form_of(path: Path | None) -> str:

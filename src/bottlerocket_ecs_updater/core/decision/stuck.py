@@ -18,7 +18,8 @@ from bottlerocket_ecs_updater.core.model.history import Waiting
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.outcome import Outcome, Updated, UpToDate
-from bottlerocket_ecs_updater.core.model.reasons import Hold, Passing, Reason, passing
+from bottlerocket_ecs_updater.core.model.passing import Passing, passing
+from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
 from bottlerocket_ecs_updater.core.model.time_text import has_passed, time_text
 
 WAITED_FOR = frozenset({Reason.SERVICE_DEPLOYING, Reason.UNWELL, Reason.SETTLING, Reason.BUDGET, Reason.ZONE_BUDGET})

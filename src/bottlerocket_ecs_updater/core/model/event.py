@@ -157,6 +157,20 @@ class InstanceUpdated(InstanceEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class InstanceLost(InstanceEvent):
+    """It left the cluster in the run that updated it: its group or a person terminated it, and a replacement starts.
+
+    ECS removes scale-in protection from a drained instance, so that a scale-in takes an updated one first.
+    """
+
+    name: ClassVar[str] = "instance.lost"
+    version: Version
+    """The version that it had been updated to."""
+    after: timedelta
+    """How long after its update that was seen."""
+
+
+@dataclass(frozen=True, slots=True)
 class InstanceFailed(InstanceEvent):
     """Its update failed; the instance is in service."""
 

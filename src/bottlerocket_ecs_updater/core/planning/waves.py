@@ -18,6 +18,7 @@ A wave only starts runs. Each cluster's own policy decides whether it takes a ve
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -29,7 +30,16 @@ CONCURRENCY_MAX = 40
 """Source: "Map state processing modes": an inline Map runs up to 40 iterations at once."""
 
 CLUSTERS_MAX = 1000
-"""Names are at most 255 characters, and a state takes 256 KiB; 25,000 events are 20 for each of a thousand."""
+"""An execution has at most 25,000 events: 20 for each of a thousand clusters that fail, and 12 where all is well."""
+
+STATE_MAX_BYTES = 256 * 1024
+"""Source: "Step Functions service quotas": the input or output of a state."""
+
+FAILURE_BYTES = 160
+"""What a state says of a cluster that failed, beside its name: an exit code, or a reason of ECS of usual length."""
+
+REST_BYTES = 2048
+"""Subnets, counts and names of keys."""
 
 WAVE_MAX = 99
 
@@ -105,6 +115,13 @@ def waves_of(found: Iterable[Found], rules: FleetRules) -> Sequence[Wave]:
         )
         for number, names in sorted(by_number.items())
     )
+
+
+def state_bytes(waves: Iterable[Wave]) -> int:
+    """The most that a state of the machine can take, which is when every cluster has failed."""
+    waves = tuple(waves)
+    failures = sum(len(name) + FAILURE_BYTES for wave in waves for name in wave.clusters)
+    return len(json.dumps(waves_json(waves))) + failures + REST_BYTES
 
 
 def waves_json(waves: Iterable[Wave]) -> dict[str, object]:

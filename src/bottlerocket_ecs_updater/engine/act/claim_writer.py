@@ -20,6 +20,7 @@ from bottlerocket_ecs_updater.core.model.run_command import CommandStatus
 from bottlerocket_ecs_updater.core.model.run_progress import RunProgress
 from bottlerocket_ecs_updater.core.model.services import Slot
 from bottlerocket_ecs_updater.core.model.version import Version
+from bottlerocket_ecs_updater.core.state.acts import see_marked
 from bottlerocket_ecs_updater.core.state.ledger import (
     with_begun,
     with_claim,
@@ -28,7 +29,7 @@ from bottlerocket_ecs_updater.core.state.ledger import (
     without_blockers,
     without_claim,
 )
-from bottlerocket_ecs_updater.core.state.observe import health_before, see_marked
+from bottlerocket_ecs_updater.core.state.observe import health_before
 from bottlerocket_ecs_updater.engine.act.outcomes import Outcomes
 from bottlerocket_ecs_updater.engine.ports import Clock, Cluster, Done, Gone, Later, Recorder, Refused, Result, Unclear
 from bottlerocket_ecs_updater.engine.run_state import RunState

@@ -33,17 +33,15 @@ from bottlerocket_ecs_updater.core.model.event import ActDenied, CommandSent, Dr
 from bottlerocket_ecs_updater.core.model.ids import CommandId, InstanceId
 from bottlerocket_ecs_updater.core.model.reboots import COMMAND_LIFE, SentReboot
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind, PendingCommand
+from bottlerocket_ecs_updater.core.state.acts import see_drain_sent, see_return_sent, see_successor_called
 from bottlerocket_ecs_updater.core.state.ledger import with_backoff, with_blocked, with_survival
-from bottlerocket_ecs_updater.core.state.observe import (
+from bottlerocket_ecs_updater.core.state.run_commands import (
     see_cancelled,
     see_denied,
-    see_drain_sent,
     see_maybe_sent,
     see_reboot_sent,
     see_refused,
-    see_return_sent,
     see_sent,
-    see_successor_called,
 )
 from bottlerocket_ecs_updater.engine.act.claim_writer import ClaimWriter
 from bottlerocket_ecs_updater.engine.act.outcomes import Outcomes

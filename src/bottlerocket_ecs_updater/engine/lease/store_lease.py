@@ -167,7 +167,7 @@ class Lease:
         now = self._clock.now()
         left = watch.term - timedelta(seconds=self._monotonic() - watch.began)
         since = f" since {time_text(watch.note.since)}" if watch.note.since is not None else ""
-        what = f"the lease of the cluster, which {watch.note.holder} holds{since}: whether it is still renewed"
+        what = f"the lease of the cluster, which {watch.note.holder} holds{since}, to see whether it is still renewed"
         self._waits.begin(what, now, now + left)
 
     def _look(self, watch: _Watch | None) -> Taken | HeldBy | _Watch:

@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeVar
 
-from bottlerocket_ecs_updater.core.capacity.cluster_room import constraints_ask_for_tasks, tasks_changed
+from bottlerocket_ecs_updater.core.capacity.cluster_room import tasks_changed
+from bottlerocket_ecs_updater.core.capacity.unread_facts import constraints_ask_for_tasks
 from bottlerocket_ecs_updater.core.decision.affected import taking_part, unread_of, worst_of
 from bottlerocket_ecs_updater.core.decision.evidence import on_trial
 from bottlerocket_ecs_updater.core.decision.instance_health import impaired_by_update
@@ -25,10 +26,18 @@ from bottlerocket_ecs_updater.core.model.container_instance import (
     Task,
     Tasks,
 )
-from bottlerocket_ecs_updater.core.model.event import ClaimFound, ClusterLooked, HostChecked, Rebooted, Settled
+from bottlerocket_ecs_updater.core.model.event import (
+    ClaimFound,
+    ClusterLooked,
+    HostChecked,
+    InstanceLost,
+    Rebooted,
+    Settled,
+)
 from bottlerocket_ecs_updater.core.model.host_report import HostProblem, Problem, cause_line, lock_held, read_check
 from bottlerocket_ecs_updater.core.model.ids import CommandId, ContainerInstanceArn, InstanceId
 from bottlerocket_ecs_updater.core.model.instance import Instance
+from bottlerocket_ecs_updater.core.model.outcome import Updated
 from bottlerocket_ecs_updater.core.model.reboots import (
     COMMAND_LIFE,
     FIRST_RUN,
@@ -48,15 +57,13 @@ from bottlerocket_ecs_updater.core.model.services import Services, Slot
 from bottlerocket_ecs_updater.core.model.time_text import has_passed
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.core.state.activation import known_as
-from bottlerocket_ecs_updater.core.state.observe import (
+from bottlerocket_ecs_updater.core.state.acts import see_successor
+from bottlerocket_ecs_updater.core.state.observe import see_missing, see_registration, see_undescribed
+from bottlerocket_ecs_updater.core.state.run_commands import (
     see_check_answer,
     see_ended,
-    see_missing,
     see_reboot_end,
     see_reboot_found,
-    see_registration,
-    see_successor,
-    see_undescribed,
 )
 from bottlerocket_ecs_updater.engine.look.registrations import one_per_instance
 from bottlerocket_ecs_updater.engine.look.surveyor import Surveyor
@@ -141,6 +148,10 @@ class Looker:
         """Whether new hosts, or another updater's claims, appeared since commands of others were last adopted."""
         self._nameless: dict[ContainerInstanceArn, InstanceId] = {}
         """Container instances that ECS lists but has never described."""
+        self._updated_since: dict[InstanceId, datetime] = {}
+        """The first look after the update of each instance in this run."""
+        self._lost: set[InstanceId] = set()
+        """Instances that left the cluster after that."""
 
     def look(self, wants: Wants) -> None:
         """Take one look. Raises what the ports raise, and keeps what it learned until then.
@@ -184,6 +195,7 @@ class Looker:
         self._look_for_successor()
         if wants.services and not first:
             self._look_at_services(now)
+        self._tell_lost(now)
 
     def _long_unsteady(self, now: datetime) -> Iterable[InstanceId]:
         """Hosts that were returned a while ago but whose slot is not steady: tasks may not start there.
@@ -274,6 +286,17 @@ class Looker:
         ours = sum(1 for instance in known.instances.values() if instance.bottlerocket)
         services = len(known.services.all) if known.services else 0
         self._recorder.record(ClusterLooked(now, len(known.instances), ours, services))
+
+    def _tell_lost(self, now: datetime) -> None:
+        """Report once each instance that this run updated and that left the cluster since."""
+        for instance in self._known.instances.values():
+            outcome = instance.progress.outcome
+            if not isinstance(outcome, Updated) or instance.id in self._lost:
+                continue
+            since = self._updated_since.setdefault(instance.id, now)
+            if not instance.registered:
+                self._lost.add(instance.id)
+                self._recorder.record(InstanceLost(now, instance.id, outcome.target, now - since))
 
     def _known_arns(self) -> Iterable[ContainerInstanceArn]:
         return (registration.arn for registration in self._registrations())

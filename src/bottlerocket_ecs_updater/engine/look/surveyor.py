@@ -15,7 +15,7 @@ from functools import partial
 from itertools import islice
 from typing import TypeVar
 
-from bottlerocket_ecs_updater.core.capacity.cluster_room import capacity_providers, instance_types, unread_definitions
+from bottlerocket_ecs_updater.core.capacity.unread_facts import capacity_providers, instance_types, unread_definitions
 from bottlerocket_ecs_updater.core.model.auto_scaling import InGroup, Membership
 from bottlerocket_ecs_updater.core.model.calendars import CalendarState, CalendarUnread
 from bottlerocket_ecs_updater.core.model.capacity_provider import CapacityProvider, ProviderKind

@@ -170,12 +170,25 @@ def _faults(doing: str, path: Path) -> Iterator[None]:
     try:
         yield
     except PermissionError as error:
-        raise Denied(f"the state store's folder refuses to {doing} {path}: {error}", doing, str(path)) from error
+        raise Denied(
+            f"the state store's folder refuses to {doing} {path}: {error.strerror or error}", doing, str(path)
+        ) from error
     except OSError as error:
-        what = f"the state store's folder cannot {doing} {path}: {error}"
+        what = f"the state store's folder cannot {doing} {path}: {_why(error)}"
         if error.errno in _NEVER:
             raise UsageError(f"{what}; choose another --state") from error
         raise Unreachable(what) from error
+
+
+def _why(error: OSError) -> str:
+    """The reason, with the file that it is about: the path of an object, or of one of the store's own files."""
+    about = Path(error.filename) if isinstance(error.filename, str) else None
+    if about is None:
+        return error.strerror or str(error)
+    if error.errno in (errno.ENOTDIR, errno.EEXIST):
+        blocking = next((one for one in (about, *about.parents) if one.exists() and not one.is_dir()), about)
+        return f"{blocking} is not a folder"
+    return f"{error.strerror}: {about}"
 
 
 def _hidden(part: str) -> bool:

@@ -20,7 +20,7 @@ DAY = timedelta(days=1)
 class State(Enum):
     """The state of a cluster, worst first."""
 
-    QUARANTINE = "quarantine"
+    QUARANTINE = "quarantined"
     FAILED = "run failed"
     UNREADABLE = "cannot be read"
     SILENT = "silent"

@@ -34,7 +34,8 @@ from bottlerocket_ecs_updater.engine.store.read_json import (
     whole_of,
 )
 from bottlerocket_ecs_updater.errors import Unreachable
-from bottlerocket_ecs_updater.report.analysis.run_report import Ending, RunReport, run_report
+from bottlerocket_ecs_updater.report.analysis.ending import Ending
+from bottlerocket_ecs_updater.report.analysis.run_report import RunReport, run_report
 from bottlerocket_ecs_updater.report.record.record import read_record, runs_of
 from bottlerocket_ecs_updater.report.words.sanitize import sanitize
 

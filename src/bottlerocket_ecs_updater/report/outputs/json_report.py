@@ -15,9 +15,10 @@ from typing import Any
 
 from bottlerocket_ecs_updater.core.model.time_text import write_time
 from bottlerocket_ecs_updater.engine.store.audit_entry import AuditEntry
-from bottlerocket_ecs_updater.report.analysis.run_report import RunReport, Trouble, spent_by_part
+from bottlerocket_ecs_updater.report.analysis.run_report import RunReport, spent_by_part
 from bottlerocket_ecs_updater.report.analysis.suggested_commands import SuggestedCommands
 from bottlerocket_ecs_updater.report.analysis.summary import Row
+from bottlerocket_ecs_updater.report.analysis.troubles import Trouble
 from bottlerocket_ecs_updater.report.analysis.version_progress import release_notes
 
 FORMAT = 1
@@ -28,7 +29,7 @@ def report_json(account: RunReport) -> str:
     # Encode in pieces: `dumps` would need ten times the memory of the text.
     held = BytesIO()
     with TextIOWrapper(held, encoding="ascii", newline="\n") as text:
-        json.dump(report_object(account), text, indent=2)
+        json.dump(report_object(account), text, indent=1)
         text.write("\n")
         text.flush()
         return held.getvalue().decode("ascii")

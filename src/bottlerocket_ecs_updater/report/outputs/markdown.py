@@ -12,7 +12,8 @@ from bottlerocket_ecs_updater.core.model.outcome import OutcomeKind
 from bottlerocket_ecs_updater.core.model.time_text import measured_text, rough_text
 from bottlerocket_ecs_updater.core.model.wording import counted
 from bottlerocket_ecs_updater.engine.store.audit_entry import AuditEntry
-from bottlerocket_ecs_updater.report.analysis.run_report import Group, RunReport, Trouble
+from bottlerocket_ecs_updater.report.analysis.run_report import RunReport
+from bottlerocket_ecs_updater.report.analysis.troubles import Group, Trouble
 from bottlerocket_ecs_updater.report.analysis.version_progress import release_notes
 from bottlerocket_ecs_updater.report.outputs.page.lanes import durations
 from bottlerocket_ecs_updater.report.words.sanitize import sanitize

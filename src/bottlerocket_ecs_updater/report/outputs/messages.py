@@ -25,7 +25,8 @@ from bottlerocket_ecs_updater.core.model.event import (
 )
 from bottlerocket_ecs_updater.core.model.time_text import time_text
 from bottlerocket_ecs_updater.errors import UpdaterError
-from bottlerocket_ecs_updater.report.analysis.run_report import Ending, Group, RunReport, Trouble, run_report
+from bottlerocket_ecs_updater.report.analysis.ending import Ending
+from bottlerocket_ecs_updater.report.analysis.run_report import RunReport, run_report
 from bottlerocket_ecs_updater.report.analysis.suggested_commands import (
     Reach,
     SuggestedCommands,
@@ -33,6 +34,7 @@ from bottlerocket_ecs_updater.report.analysis.suggested_commands import (
     for_halt,
     for_quarantine,
 )
+from bottlerocket_ecs_updater.report.analysis.troubles import Group, Trouble
 from bottlerocket_ecs_updater.report.outputs.log import last_facts
 from bottlerocket_ecs_updater.report.words.event_fields import Field, event_fields
 from bottlerocket_ecs_updater.report.words.event_text import event_text

@@ -97,7 +97,7 @@ def _of_what_is_kept(event: e.Event) -> str:
                 + (f": {warning}" if warning else "")
             )
         case e.LeaseRefused(holder=holder, since=since):
-            return f"another run holds the lease: {holder}" + (f", since {write_time(since)}" if since else "")
+            return f"another run holds the lease: {holder}" + (f", since {time_text(since)}" if since else "")
         case _:
             return ""
 
@@ -113,7 +113,7 @@ def _of_instance(event: e.InstanceEvent) -> str:  # noqa: C901, PLR0912 - one se
         case e.Claimed(source=source, target=target):
             return f"claimed, {change(source, target)}"
         case e.ClaimFound(phase=phase, run=run, since=since):
-            return f"run {run} left it {phase} since {write_time(since)}: finishing it first"
+            return f"run {run} left it {phase} since {time_text(since)}: finishing it first"
         case e.Drained(tasks=int(tasks)):
             return f"draining, with {counted(tasks, 'task')} of services to move"
         case e.Drained():
@@ -126,6 +126,11 @@ def _of_instance(event: e.InstanceEvent) -> str:  # noqa: C901, PLR0912 - one se
             return f"services are steady, {measured_text(took)} after its return"
         case e.InstanceHeld(hold=hold):
             return f"held: {hold}"
+        case e.InstanceLost(version=version, after=after):
+            return (
+                f"left the cluster {measured_text(after)} after its update to {version}: keep the AMI of its launch "
+                "template current, or its replacement is updated again"
+            )
         case e.InstanceUpdated(source=source, target=target):
             return f"updated {change(source, target)}"
         case e.InstanceFailed(failure=failure):

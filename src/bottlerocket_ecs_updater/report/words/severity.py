@@ -15,6 +15,7 @@ from bottlerocket_ecs_updater.core.model.event import (
     HostChecked,
     InstanceFailed,
     InstanceHeld,
+    InstanceLost,
     InstanceQuarantined,
     LeaseTaken,
     LookPostponed,
@@ -132,6 +133,7 @@ def level_of(event: Event) -> Level:
             | StateUnreadable()
             | OutputFailed()
             | VersionWithdrawn()
+            | InstanceLost()
         ):
             return Level.WARNING
         case CommandSent(kind=DocumentKind.BEFORE_DRAIN | DocumentKind.AFTER_REBOOT):

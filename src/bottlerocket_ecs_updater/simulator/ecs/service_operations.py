@@ -23,7 +23,7 @@ from bottlerocket_ecs_updater.simulator.ecs.model import (
     Way,
 )
 from bottlerocket_ecs_updater.simulator.ecs.requests import MISSING, at_most, invalid
-from bottlerocket_ecs_updater.simulator.ecs.shapes import service_deployment_shape, service_shape
+from bottlerocket_ecs_updater.simulator.ecs.service_shapes import service_deployment_shape, service_shape
 
 if TYPE_CHECKING:
     from bottlerocket_ecs_updater.simulator.ecs.model import Cluster, ContainerInstance, ServiceSpec, Shape

@@ -6,14 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from bottlerocket_ecs_updater.simulator.ecs.model import (
     FARGATE_PROVIDERS,
-    Bucket,
-    Controller,
     Desired,
     Last,
-    ProviderShare,
-    Spreading,
-    Strategy,
-    Way,
 )
 
 if TYPE_CHECKING:
@@ -23,15 +17,13 @@ if TYPE_CHECKING:
         CapacityProvider,
         Cluster,
         ContainerInstance,
-        Deployment,
-        Service,
         Shape,
         Task,
         TaskDefinition,
     )
 
 _AGENTS_PORTS = (22, 2375, 2376, 51678, 51679)
-_NOT_RUNNING_YET = (Last.PROVISIONING, Last.PENDING)
+NOT_RUNNING_YET = (Last.PROVISIONING, Last.PENDING)
 
 
 def instance_shape(instance: ContainerInstance) -> Shape:
@@ -54,7 +46,7 @@ def instance_shape(instance: ContainerInstance) -> Shape:
         "agentConnected": instance.agent_connected,
         # Stopping tasks are in neither count: ECS counts by desired status.
         "runningTasksCount": sum(task.desired is Desired.RUNNING for task in tasks),
-        "pendingTasksCount": sum(task.desired is Desired.RUNNING and task.last in _NOT_RUNNING_YET for task in tasks),
+        "pendingTasksCount": sum(task.desired is Desired.RUNNING and task.last in NOT_RUNNING_YET for task in tasks),
         "attributes": [
             {"name": name} if value is None else {"name": name, "value": value}
             for attributes in (instance.built_in, instance.custom)
@@ -111,125 +103,6 @@ def task_shape(task: Task) -> Shape:
     return shape
 
 
-def service_shape(service: Service) -> Shape:
-    """A service, as DescribeServices answers."""
-    desired = desired_count(service)
-    shape: Shape = {
-        "serviceArn": service.arn,
-        "serviceName": service.name,
-        "clusterArn": service.cluster.arn,
-        "loadBalancers": _load_balancers(service),
-        "serviceRegistries": [],
-        "status": service.status,
-        "desiredCount": desired,
-        "runningCount": service.running,
-        "pendingCount": service.pending,
-        **_launched_by(service),
-        "taskDefinition": service.deployments[0].definition.arn,
-        "deploymentConfiguration": _deployment_configuration(service),
-        **_deployments(service),
-        "events": [{"id": event_id, "createdAt": at, "message": message} for event_id, at, message in service.events],
-        "createdAt": service.created_at,
-        "placementConstraints": _constraints(service),
-        "placementStrategy": _strategy(service),
-        "schedulingStrategy": service.strategy.value,
-        "deploymentController": {"type": service.rollout.controller.value},
-        "enableECSManagedTags": False,
-        "propagateTags": "NONE",
-        "enableExecuteCommand": False,
-    }
-    return shape
-
-
-def _launched_by(service: Service) -> Shape:
-    """The launch type, or the strategy that replaces it."""
-    if service.providers:
-        by_provider = {share.provider: share for share in service.shares}
-        shares = [by_provider.get(name) or ProviderShare(name) for name in service.providers]
-        strategy = [{"capacityProvider": one.provider, "weight": one.weight, "base": one.base} for one in shares]
-        return {"capacityProviderStrategy": strategy}
-    return {"launchType": service.launch.value}
-
-
-def _deployment_configuration(service: Service) -> Shape:
-    rollout = service.rollout
-    shape: Shape = {
-        "maximumPercent": service.maximum_percent,
-        "minimumHealthyPercent": service.minimum_healthy_percent,
-    }
-    if rollout.circuit_breaker:
-        shape["deploymentCircuitBreaker"] = {"enable": True, "rollback": False}
-    if rollout.way is not Way.ROLLING:
-        shape |= {"strategy": rollout.way.value, "bakeTimeInMinutes": int(rollout.bake.total_seconds() // 60)}
-    if rollout.pause:
-        hook = {"targetType": "PAUSE", "lifecycleStages": ["POST_TEST_TRAFFIC_SHIFT"]}
-        shape["lifecycleHooks"] = [hook]
-    return shape
-
-
-def _deployments(service: Service) -> Shape:
-    """The deployments; other controllers than ECS have task sets instead."""
-    if service.rollout.controller is Controller.ECS:
-        return {"deployments": [_deployment_shape(service, deployment) for deployment in service.deployments]}
-    return {"deployments": [], "taskSets": [_task_set_shape(service, one) for one in service.deployments]}
-
-
-def _task_set_shape(service: Service, deployment: Deployment) -> Shape:
-    # The controller sets the new one to PRIMARY only at the end.
-    primary = deployment is service.deployments[-1]
-    shown = _deployment_shape(service, deployment)
-    arn = service.arn.replace(":service/", ":task-set/")
-    return {
-        "id": deployment.id,
-        "taskSetArn": f"{arn}/{deployment.id}",
-        "serviceArn": service.arn,
-        "clusterArn": service.cluster.arn,
-        "status": "PRIMARY" if primary else "ACTIVE",
-        "taskDefinition": deployment.definition.arn,
-        "computedDesiredCount": desired_count(service),
-        "pendingCount": shown["pendingCount"],
-        "runningCount": shown["runningCount"],
-        "createdAt": deployment.created_at,
-        "updatedAt": deployment.updated_at,
-        **_launched_by(service),
-        "scale": {"value": 100.0, "unit": "PERCENT"},
-        "stabilityStatus": "STABILIZING" if shown["pendingCount"] else "STEADY_STATE",
-    }
-
-
-def service_deployment_shape(service: Service, deployment: Deployment) -> Shape:
-    """A deployment, as DescribeServiceDeployments answers."""
-    shown = _deployment_shape(service, deployment)
-    arn = service.arn.replace(":service/", ":service-deployment/")
-    revision = service.arn.replace(":service/", ":service-revision/")
-    status = "SUCCESSFUL" if deployment.completed else ("STOPPED" if deployment.failed else "IN_PROGRESS")
-    counts = {
-        "requestedTaskCount": shown["desiredCount"],
-        "runningTaskCount": shown["runningCount"],
-        "pendingTaskCount": shown["pendingCount"],
-    }
-    shape: Shape = {
-        "serviceDeploymentArn": f"{arn}/{deployment.id.rsplit('/', 1)[-1]}",
-        "serviceArn": service.arn,
-        "clusterArn": service.cluster.arn,
-        "createdAt": deployment.created_at,
-        "startedAt": deployment.created_at,
-        "updatedAt": deployment.updated_at,
-        "status": status,
-        "targetServiceRevision": {"arn": f"{revision}/{deployment.definition.revision}", **counts},
-        "deploymentConfiguration": _deployment_configuration(service),
-    }
-    return {**shape, "finishedAt": deployment.updated_at} if deployment.completed else shape
-
-
-def desired_count(service: Service) -> int:
-    """A service's desired count; for a daemon service, one task on each instance that accepts tasks."""
-    if service.strategy is Strategy.DAEMON and service.status == "ACTIVE":
-        placement = service.cluster.placement
-        return sum(service.runs_on(each) and service.suits(each) for each in placement)
-    return service.desired
-
-
 def cluster_shape(cluster: Cluster) -> Shape:
     """A cluster, as DescribeClusters answers."""
     live = [task for task in cluster.tasks.values() if task.last is not Last.STOPPED]
@@ -241,7 +114,7 @@ def cluster_shape(cluster: Cluster) -> Shape:
             instance.status != "INACTIVE" for instance in cluster.instances.values()
         ),
         "runningTasksCount": sum(task.last is Last.RUNNING for task in live),
-        "pendingTasksCount": sum(task.last in _NOT_RUNNING_YET for task in live),
+        "pendingTasksCount": sum(task.last in NOT_RUNNING_YET for task in live),
         "activeServicesCount": sum(service.status == "ACTIVE" for service in cluster.services.values()),
         "statistics": [],
         "tags": list(cluster.tags),
@@ -309,44 +182,6 @@ def _container_shape(task: Task) -> Shape:
     return shape
 
 
-def _deployment_shape(service: Service, deployment: Deployment) -> Shape:
-    primary = deployment is service.deployments[0]
-    if len(service.deployments) == 1:
-        running, pending = service.running, service.pending
-    else:
-        mine = [task for task in service.live_tasks() if task.deployment == deployment.id]
-        running = sum(task.last is Last.RUNNING and task.bucket is not Bucket.STOPPING for task in mine)
-        pending = sum(task.last in _NOT_RUNNING_YET and task.bucket is not Bucket.STOPPING for task in mine)
-    return {
-        "id": deployment.id,
-        "status": "PRIMARY" if primary else "ACTIVE",
-        "taskDefinition": deployment.definition.arn,
-        "desiredCount": desired_count(service) if primary else 0,
-        "pendingCount": pending,
-        "runningCount": running,
-        "failedTasks": deployment.failed_tasks,
-        "createdAt": deployment.created_at,
-        "updatedAt": deployment.updated_at,
-        **_launched_by(service),
-        **_rollout_state(deployment),
-    }
-
-
-def _rollout_state(deployment: Deployment) -> Shape:
-    state, words = ("COMPLETED", "completed.") if deployment.completed else ("IN_PROGRESS", "in progress.")
-    if deployment.failed:
-        state, words = "FAILED", "failed: tasks failed to start."
-    return {"rolloutState": state, "rolloutStateReason": f"ECS deployment {deployment.id} {words}"}
-
-
-def _load_balancers(service: Service) -> list[Shape]:
-    if not service.load_balanced:
-        return []
-    given: list[Shape] = service.registered.get("loadBalancers", [])
-    group = service.arn.replace(":ecs:", ":elasticloadbalancing:").replace(":service/", ":targetgroup/")
-    return given or [{"targetGroupArn": group, "containerName": service.name, "containerPort": 80}]
-
-
 def provider_shape(provider: CapacityProvider, arn: str, cluster_arn: str) -> Shape:
     """A capacity provider, as DescribeCapacityProviders answers."""
     shape: Shape = {"capacityProviderArn": arn, "name": provider.name, "status": provider.status, "tags": []}
@@ -381,19 +216,6 @@ def _interface_shape(task: Task) -> Shape:
     }
 
 
-def _strategy(service: Service) -> list[Shape]:
-    if service.strategy is Strategy.DAEMON:
-        return []
-    if service.spreading is Spreading.BINPACK:
-        return [{"type": "binpack", "field": "memory"}]
-    if service.spreading is Spreading.RANDOM:
-        return [{"type": "random"}]
-    return [
-        {"type": "spread", "field": "attribute:ecs.availability-zone"},
-        {"type": "spread", "field": "instanceId"},
-    ]
-
-
 def _resources(cpu: int, memory: int, gpus: int, ports: list[int]) -> list[Shape]:
     resources = [_number("CPU", cpu), _number("MEMORY", memory), _strings("PORTS", [*_AGENTS_PORTS, *ports])]
     return resources + ([_strings("GPU", [f"GPU-{number:08x}" for number in range(gpus)])] if gpus else [])
@@ -406,12 +228,3 @@ def _number(name: str, value: int) -> Shape:
 def _strings(name: str, values: Iterable[object]) -> Shape:
     strings = [str(value) for value in values]
     return {**_number(name, 0), "type": "STRINGSET", "stringSetValue": strings}
-
-
-def _constraints(service: Service) -> list[Shape]:
-    constraints: list[Shape] = []
-    if service.distinct_instances:
-        constraints.append({"type": "distinctInstance"})
-    if service.member_of:
-        constraints.append({"type": "memberOf", "expression": service.member_of})
-    return constraints

@@ -150,12 +150,13 @@ def _waves() -> Json:
     return {
         "More": {
             "Type": "Choice",
-            "Choices": [{"Variable": "$.i", "NumericLessThanPath": "$.n", "Next": "Take"}],
+            "Choices": [{"Variable": "$.waves[0]", "IsPresent": True, "Next": "Take"}],
             "Default": "Ended",
         },
         "Take": {
             "Type": "Pass",
-            "Parameters": {**kept, "wave.$": "States.ArrayGetItem($.waves, $.i)"},
+            # Each name is carried once, by its wave: a state takes 256 KiB.
+            "Parameters": {**kept, "waves.$": "$.waves[1:]", "wave.$": "$.waves[0]", "i.$": "States.MathAdd($.i, 1)"},
             "Next": "MustAsk",
         },
         "MustAsk": {
@@ -172,7 +173,7 @@ def _waves() -> Json:
                 "Message.$": "States.Format('${Where}: wave {} of {} waits for approval: {}. To start it: "
                 "aws stepfunctions send-task-success --region ${Region} --task-output true --task-token {} "
                 "To decline it, send-task-failure --error Declined with the same token.', "
-                "States.MathAdd($.i, 1), $.n, States.JsonToString($.wave.clusters), $$.Task.Token)",
+                "$.i, $.n, States.JsonToString($.wave.clusters), $$.Task.Token)",
             },
             "TimeoutSecondsPath": "$.wave.approve_within",
             "ResultPath": "$.approved",
@@ -320,7 +321,7 @@ def _judge() -> Json:
             "Type": "Pass",
             "Parameters": {
                 **kept,
-                "i.$": "States.MathAdd($.i, 1)",
+                "i.$": "$.i",
                 "done.$": "States.MathAdd($.done, $.result.done)",
                 "here.$": "States.ArrayLength($.result.failed)",
                 "both.$": "States.Array($.failed, $.result.failed)",
@@ -341,7 +342,7 @@ def _judge() -> Json:
         "Judge": {
             "Type": "Choice",
             "Choices": [
-                {"Variable": "$.i", "NumericGreaterThanEqualsPath": "$.n", "Next": "Ended"},
+                {"Variable": "$.waves[0]", "IsPresent": False, "Next": "Ended"},
                 {"Variable": "$.here", "NumericGreaterThanEqualsPath": "$.wave.stop_after", "Next": "Stop"},
                 {"Variable": "$.wave.bake", "NumericGreaterThan": 0, "Next": "Bake"},
             ],
@@ -367,7 +368,7 @@ def _judge() -> Json:
 
 
 def _tell() -> Json:
-    kept = {"failed.$": "$.failed", "ended.$": "$.ended"}
+    kept = {"failures.$": "States.ArrayLength($.failed)", "ended.$": "$.ended"}
     return {
         "Report": {
             "Type": "Choice",
@@ -409,7 +410,7 @@ def _tell() -> Json:
             "Type": "Choice",
             "Choices": [
                 {"Variable": "$.ended", "BooleanEquals": False, "Next": "Fail"},
-                {"Variable": "$.failed[0]", "IsPresent": True, "Next": "Fail"},
+                {"Variable": "$.failures", "NumericGreaterThan": 0, "Next": "Fail"},
             ],
             "Default": "Succeed",
         },

@@ -54,7 +54,8 @@ from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.rules.policy import APPLY_TRIES, CHECK_TRIES, UNHEARD_APPLIES
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.core.rules.versions import VersionRules, parse_ranges
-from bottlerocket_ecs_updater.core.state.observe import see_denied, see_registration
+from bottlerocket_ecs_updater.core.state.observe import see_registration
+from bottlerocket_ecs_updater.core.state.run_commands import see_denied
 
 
 def candidate(one: Instance, **changes: Any) -> CandidateState:

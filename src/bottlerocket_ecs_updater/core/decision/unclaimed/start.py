@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-from bottlerocket_ecs_updater.core.capacity.cluster_room import held_for_survey, missed, unsurveyed
+from bottlerocket_ecs_updater.core.capacity.unread_facts import held_for_survey, missed, unsurveyed
 from bottlerocket_ecs_updater.core.decision.affected import seen_deploying_since
 from bottlerocket_ecs_updater.core.decision.blockers import stopping_unread
 from bottlerocket_ecs_updater.core.decision.draft import DecisionDraft, due

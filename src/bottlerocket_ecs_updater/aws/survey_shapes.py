@@ -1,0 +1,135 @@
+"""Reads descriptions of EC2 instances, task definitions and capacity providers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from bottlerocket_ecs_updater.core.model.capacity_provider import CapacityProvider, ProviderKind
+from bottlerocket_ecs_updater.core.model.ids import InstanceId
+from bottlerocket_ecs_updater.core.model.instance import Machine
+from bottlerocket_ecs_updater.core.model.resources import Definition, Port, TaskRequirements
+
+if TYPE_CHECKING:
+    from types_boto3_autoscaling.type_defs import AutoScalingGroupTypeDef
+    from types_boto3_ec2.type_defs import DescribeInstancesResultTypeDef
+    from types_boto3_ecs.type_defs import (
+        CapacityProviderTypeDef,
+        ContainerDefinitionOutputTypeDef,
+        TaskDefinitionTypeDef,
+    )
+
+DEFAULT_CONTAINER_MEMORY = 0
+AWSVPC = "awsvpc"
+
+
+def machines_in(reply: DescribeInstancesResultTypeDef) -> Iterable[tuple[InstanceId, Machine]]:
+    """The instances of a reply, across all reservations."""
+    for reservation in reply.get("Reservations", ()):
+        for shape in reservation.get("Instances", ()):
+            operator = shape.get("Operator", {})
+            managed_by = operator.get("Principal") or "an AWS service" if operator.get("Managed") else ""
+            state = str(shape.get("State", {}).get("Name", ""))
+            yield InstanceId(shape.get("InstanceId", "")), Machine(state, managed_by, shape.get("PrivateIpAddress", ""))
+
+
+def definition(shape: TaskDefinitionTypeDef) -> Definition:
+    """The parts of a task definition that decide where its tasks can be placed."""
+    containers = shape.get("containerDefinitions") or ()
+    constraints = shape.get("placementConstraints") or ()
+    required = (attribute.get("name", "") for attribute in shape.get("requiresAttributes") or ())
+    awsvpc = shape.get("networkMode") == AWSVPC
+    return Definition(
+        TaskRequirements(
+            cpu=_number(shape.get("cpu")) or sum(one.get("cpu", 0) for one in containers),
+            memory=_number(shape.get("memory")) or sum(map(_memory, containers)),
+            gpus=sum(_gpus(one) for one in containers),
+            # A task with its own network interface uses no host ports.
+            ports=frozenset() if awsvpc else frozenset(port for one in containers for port in _ports(one)),
+            interfaces=1 if awsvpc else 0,
+            required=frozenset(name for name in required if name),
+        ),
+        tuple(one.get("expression", "") for one in constraints if one.get("type") == "memberOf"),
+    )
+
+
+_KINDS = {kind.value: kind for kind in ProviderKind}
+
+
+_FARGATE = ("FARGATE", "FARGATE_SPOT")
+
+
+_LEAVING = ("Terminat", "Detach", "Warmed")
+
+
+_NEEDED_TO_GROW = frozenset({"AlarmNotification", "Launch"})
+"""The processes by which a group follows a scaling policy and launches an instance."""
+
+
+def capacity_provider(
+    shape: CapacityProviderTypeDef, groups: Mapping[str, AutoScalingGroupTypeDef]
+) -> CapacityProvider:
+    """A capacity provider, with how far its Auto Scaling group may grow."""
+    name, kind = shape.get("name", ""), _kind_of(shape)
+    if kind is not ProviderKind.AUTO_SCALING:
+        return CapacityProvider(name, kind)
+    group = group_of(shape)
+    why_not = _why_not(shape, groups.get(group))
+    protects = shape.get("autoScalingGroupProvider", {}).get("managedTerminationProtection") == "ENABLED"
+    found = groups.get(group)
+    if found is None:
+        return CapacityProvider(name, kind, not why_not, why_not, group, protects_busy=protects)
+    staying = [one for one in found.get("Instances", ()) if not one.get("LifecycleState", "").startswith(_LEAVING)]
+    most = found.get("MaxSize", 0)
+    more = max(0, most - max(found.get("DesiredCapacity", 0), len(staying)))
+    return CapacityProvider(name, kind, not why_not, why_not, group, most, more, protects)
+
+
+def _kind_of(shape: CapacityProviderTypeDef) -> ProviderKind:
+    """The provider's kind. ECS may omit the type of providers that are older than that field."""
+    if "managedInstancesProvider" in shape:
+        return ProviderKind.MANAGED_INSTANCES
+    if "autoScalingGroupProvider" in shape:
+        return ProviderKind.AUTO_SCALING
+    if shape.get("name") in _FARGATE:
+        return ProviderKind.FARGATE
+    return _KINDS.get(str(shape.get("type", "")), ProviderKind.OTHER)
+
+
+def group_of(shape: CapacityProviderTypeDef) -> str:
+    """The group's name, from its ARN `…:autoScalingGroup:<id>:autoScalingGroupName/<name>` or given directly."""
+    return shape.get("autoScalingGroupProvider", {}).get("autoScalingGroupArn", "").rpartition("/")[2]
+
+
+def _why_not(shape: CapacityProviderTypeDef, group: AutoScalingGroupTypeDef | None) -> str:
+    """Why the provider cannot launch instances; empty if it can."""
+    status = shape.get("status", "ACTIVE")
+    if status != "ACTIVE":
+        return f"its status is {status}"
+    if shape.get("autoScalingGroupProvider", {}).get("managedScaling", {}).get("status") != "ENABLED":
+        return "its managed scaling is off"
+    suspended = {one.get("ProcessName", "") for one in group.get("SuspendedProcesses", ())} if group else set()
+    if suspended & _NEEDED_TO_GROW:
+        return f"the process {min(suspended & _NEEDED_TO_GROW)} of its Auto Scaling group is suspended"
+    return ""
+
+
+def _number(text: str | None) -> int:
+    return int(text) if text and text.isdigit() else 0
+
+
+def _memory(container: ContainerDefinitionOutputTypeDef) -> int:
+    """ECS reserves the soft limit if the container has one."""
+    return container.get("memoryReservation") or container.get("memory") or DEFAULT_CONTAINER_MEMORY
+
+
+def _gpus(container: ContainerDefinitionOutputTypeDef) -> int:
+    wanted = container.get("resourceRequirements") or ()
+    return sum(_number(one.get("value")) for one in wanted if one.get("type") == "GPU")
+
+
+def _ports(container: ContainerDefinitionOutputTypeDef) -> Iterable[Port]:
+    for mapping in container.get("portMappings") or ():
+        number = mapping.get("hostPort", 0)
+        if number:
+            yield Port(number, mapping.get("protocol", "tcp"))

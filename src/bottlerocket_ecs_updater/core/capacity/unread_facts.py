@@ -1,0 +1,85 @@
+"""What must still be read before room for tasks can be judged: surveys, task definitions, tasks that changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from bottlerocket_ecs_updater.core.capacity.cluster_room import TYPE_ATTRIBUTE, ClusterRoom
+from bottlerocket_ecs_updater.core.model.container_instance import Status
+from bottlerocket_ecs_updater.core.model.fleet import Fleet
+from bottlerocket_ecs_updater.core.model.instance import Instance
+from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
+from bottlerocket_ecs_updater.core.model.time_text import has_passed
+from bottlerocket_ecs_updater.core.rules.policy import Policy
+
+
+def unsurveyed(instance: Instance, fleet: Fleet, poll: timedelta) -> bool:
+    """Whether it must be surveyed before its update starts: the survey is too old, or a task definition is missing."""
+    if not fleet.surveyed:
+        return False
+    around = instance.around
+    if around is None or around.asked_at is None or has_passed(around.asked_at, poll, fleet.at):
+        return True
+    return not around.unasked and any(True for _ in unread_definitions(instance, fleet))
+
+
+def missed(instance: Instance) -> Hold | None:
+    """The hold if AWS did not answer everything at its last survey; None if it did."""
+    around = instance.around
+    return hold(Reason.SURVEY_FAILED, what=around.unasked) if around is not None and around.unasked else None
+
+
+def held_for_survey(instance: Instance, fleet: Fleet, policy: Policy) -> tuple[Hold, datetime | None] | None:
+    """The hold if AWS did not answer everything, with when to ask again; None if it did, or if it is time to ask again.
+
+    At first it is asked again at the next poll. After a while it is asked only now and then, as long as the run
+    continues anyway: then the time is None, and the run does not wait for it.
+    """
+    around, why = instance.around, missed(instance)
+    if around is None or why is None or around.asked_at is None or around.unasked_since is None:
+        return None
+    long_since = has_passed(around.unasked_since, policy.answer_timeout, around.asked_at)
+    again_at = around.asked_at + (policy.full_look_spacing if long_since else policy.poll_interval)
+    if fleet.at >= again_at:
+        return None
+    return why, None if long_since else again_at
+
+
+def unread_definitions(instance: Instance, fleet: Fleet) -> Iterable[str]:
+    """The task definitions of services on it that were not read yet."""
+    known = fleet.definitions
+    if known is None:
+        return
+    for service in ClusterRoom(fleet).services_on(instance):
+        definition = service.moving.definition if service.moving is not None else None
+        if definition is not None and definition not in known:
+            yield definition
+
+
+def instance_types(fleet: Fleet) -> frozenset[str]:
+    """The instance types of the instances that take tasks."""
+    registrations = (one.registration for one in fleet.instances.values())
+    active = (one for one in registrations if one is not None and one.status is Status.ACTIVE)
+    return frozenset(one.attributes.get(TYPE_ATTRIBUTE, "") for one in active) - {""}
+
+
+def capacity_providers(fleet: Fleet) -> frozenset[str]:
+    """The names of all capacity providers of its instances and services."""
+    services = fleet.services.all if fleet.services is not None else ()
+    of_services = (name for service in services if service.moving is not None for name in service.moving.providers)
+    registrations = (one.registration for one in fleet.instances.values())
+    return frozenset(of_services) | {one.capacity_provider for one in registrations if one is not None} - {""}
+
+
+def constraints_ask_for_tasks(fleet: Fleet) -> bool:
+    """Whether the placement of any service depends on the tasks that an instance already has."""
+    services = fleet.services.all if fleet.services is not None else ()
+    definitions = fleet.definitions or {}
+    for moving in (service.moving for service in services if service.moving is not None):
+        definition = definitions.get(moving.definition)
+        expressions = (*moving.member_of, *(definition.member_of if definition is not None else ()))
+        own_interface = definition is not None and definition.demand.interfaces > 0
+        if moving.distinct or own_interface or any("task:group" in text for text in expressions):
+            return True
+    return False

@@ -1,0 +1,81 @@
+"""The headline of a run's report, in one line."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Sequence
+
+from bottlerocket_ecs_updater.core.model.event import Event, LeaseRefused
+from bottlerocket_ecs_updater.core.model.outcome import OutcomeKind, RunOutcome
+from bottlerocket_ecs_updater.core.model.time_text import measured_text
+from bottlerocket_ecs_updater.core.model.wording import counted
+from bottlerocket_ecs_updater.report.analysis.ending import Ending
+from bottlerocket_ecs_updater.report.analysis.summary import Summary
+
+WHY_IN_HEADLINE_MAX_CHARACTERS = 120
+"""Characters of the reason why a run could not begin that are shown in the headline. The whole reason is below it."""
+
+
+def _nothing_updated(summary: Summary, ours: int) -> str:
+    """What held all instances, if it does not pass by itself."""
+    if summary.outcome is RunOutcome.STUCK:
+        return summary.why[:1].upper() + summary.why[1:WHY_IN_HEADLINE_MAX_CHARACTERS]
+    return f"Nothing was updated: {summary.counts[OutcomeKind.HELD]} of {counted(ours, 'instance')} held back"
+
+
+def headline_of(summary: Summary, ending: Ending, events: Sequence[Event]) -> str:
+    counts = summary.counts
+    ours = len(summary.rows) - counts[OutcomeKind.NOT_BOTTLEROCKET]
+    updated = f"{counts[OutcomeKind.UPDATED]} of {counted(ours, 'instance')} updated{_to_which(summary)}"
+    trouble = _trouble_in_words(counts[OutcomeKind.QUARANTINED], counts[OutcomeKind.FAILED])
+    match ending:
+        case Ending.WELL if counts[OutcomeKind.UPDATED] == ours:
+            every = "The one instance" if ours == 1 else f"All {ours} instances"
+            return f"{every} updated{_to_which(summary)}, in {measured_text(summary.took)}"
+        case Ending.WELL:
+            return f"{updated}, nothing failed, in {measured_text(summary.took)}"
+        case Ending.HELD | Ending.STUCK:
+            return _nothing_updated(summary, ours)
+        case Ending.NOTHING:
+            return (
+                f"Nothing to do: {counted(ours, 'instance')}, all up to date"
+                if ours
+                else "No Bottlerocket instances found"
+            )
+        case Ending.HALTED:
+            return f"Halted: {trouble or 'a person must look'}; {updated}"
+        case Ending.FAILURES:
+            return f"{trouble or 'An instance is out of service'}; {updated}"
+        case Ending.STOPPED | Ending.STOPPED_AFTER_FAILURES | Ending.CUT_SHORT:
+            where = " in the middle of an update" if ending is Ending.CUT_SHORT else ""
+            stopped = f"Stopped{_by_what(summary)} after {measured_text(summary.took)}{where}"
+            return f"{stopped}: {updated}" + (f"; {trouble}" if trouble else "")
+        case Ending.ERROR if not summary.rows:
+            why = textwrap.shorten(summary.why, WHY_IN_HEADLINE_MAX_CHARACTERS, placeholder=" …")
+            return f"The run could not start: {why}"
+        case Ending.ERROR:
+            return f"The run could not continue: {updated}" + (f"; {trouble}" if trouble else "")
+        case Ending.DIED:
+            return f"The record of this run ends after {measured_text(summary.took)}, before the run's end: {updated}"
+        case Ending.LEFT:
+            holder = next((event.holder for event in events if isinstance(event, LeaseRefused)), "it did not say which")
+            return f"Exited at once: another run holds the lease ({holder})"
+
+
+def _by_what(summary: Summary) -> str:
+    """The signal that stopped the run, if it is recorded."""
+    signal = re.match(r"SIG[A-Z]+\b", summary.why)
+    return f" by {signal[0]}" if signal else ""
+
+
+def _trouble_in_words(quarantined: int, failed: int) -> str:
+    if not quarantined:
+        return f"{counted(failed, 'instance')} failed" if failed else ""
+    out = f"{counted(quarantined, 'instance is', 'instances are')} out of service"
+    return f"{out}, {failed} failed" if failed else out
+
+
+def _to_which(summary: Summary) -> str:
+    targets = {row.versions[1] for row in summary.rows if row.became is OutcomeKind.UPDATED}
+    return f" to {next(iter(targets))}" if len(targets) == 1 else ""

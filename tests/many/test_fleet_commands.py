@@ -1,0 +1,128 @@
+"""`fleet plan` and `fleet waves` over clusters of an account: which are found, their waves, and how each stands."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from tests.many.test_fleet_page import standing
+from tests.support.simulated import row
+
+from bottlerocket_ecs_updater.cli.app import main
+from bottlerocket_ecs_updater.core.planning.waves import CLUSTERS_MAX
+from bottlerocket_ecs_updater.engine.store.folder_store import FolderStore
+from bottlerocket_ecs_updater.engine.store.shared_state import standing_key, write_standing
+from bottlerocket_ecs_updater.simulator.waves.control import Control
+from bottlerocket_ecs_updater.simulator.world.world import World
+
+SETTINGS = """
+[fleet]
+leave-out = ["legacy-*"]
+tag = "updater=on"
+approve = [2]
+
+[cluster."staging-*"]
+wave = 1
+stage = "staging"
+
+[cluster."shop-*"]
+wave = 2
+stage = "production"
+promoted-by = ["staging for 1d"]
+"""
+"""What the stack gives its tasks is not in the file: documents, and where the state is."""
+
+ON = {"updater": "on"}
+
+
+@pytest.fixture
+def worlds(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, World]]:
+    """Clusters by name; one that is added is found by the next command."""
+    there = {name: row(2) for name in ("staging-a", "shop-eu", "legacy-a", "other")}
+    tags: Mapping[str, Mapping[str, str]] = {name: ON for name in (*there, "shop-us") if name != "other"}
+    with Control(there, tags) as control:
+        for name, value in {
+            "AWS_ENDPOINT_URL": control.endpoint,
+            "AWS_ACCESS_KEY_ID": "AKIASIMULATEDUPDATER",
+            "AWS_SECRET_ACCESS_KEY": "simulated",
+            "AWS_REGION": "us-east-1",
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }.items():
+            monkeypatch.setenv(name, value)
+        yield there
+
+
+def asked(tmp_path: Path, *words: str, settings: str = SETTINGS) -> int:
+    file = tmp_path / "fleet.toml"
+    file.write_text(settings, encoding="utf-8")
+    return main(["fleet", *words, "--config", str(file), "--region", "us-east-1"])
+
+
+def test_clusters_are_found_by_tag_some_are_left_out_and_a_new_one_is_found_by_the_next_execution(
+    worlds: dict[str, World], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for more, second in (([], ["shop-eu"]), (["shop-us"], ["shop-eu", "shop-us"])):
+        worlds.update({name: row(2) for name in more})
+        assert asked(tmp_path, "waves", "--format", "json") == 0
+        waves = json.loads(capsys.readouterr().out)["waves"]
+        assert [(wave["number"], wave["clusters"]) for wave in waves] == [(1, ["staging-a"]), (2, second)]
+
+
+def test_a_plan_shows_the_waves_and_how_each_cluster_stands(
+    worlds: dict[str, World], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = FolderStore(tmp_path / "state")
+    one = standing("shop-eu", quarantined=("i-0123456789abcdef0",), trouble=("1 quarantined",))
+    store.put(standing_key(one.place), write_standing(one), None)
+    assert asked(tmp_path, "plan", "--state", str(tmp_path / "state")) == 0
+    said = capsys.readouterr().out
+    assert "wave 1: 1 cluster" in said
+    assert "staging-a  has not reported yet" in said
+    assert "shop-eu  quarantined: quarantined: i-0123456789abcdef0" in said
+    assert "after a person has approved" in said
+    assert "legacy-a" not in said
+    assert "other" not in said
+
+
+@pytest.mark.parametrize(
+    ("settings", "names"),
+    [
+        (SETTINGS.replace("1d", "soon"), ["shop-eu", "promoted-by"]),
+        (f'check-document = "c"\n{SETTINGS}', ["check-document cannot be 'c'"]),
+        (SETTINGS.replace("approve = [2]", 'bake = "7d"'), ["bake", "promoted-by"]),
+        (SETTINGS.replace("approve = [2]", 'approve-within = "30d"'), ["approve-within"]),
+    ],
+)
+def test_wrong_settings_of_a_cluster_are_refused_before_any_wave(
+    worlds: dict[str, World],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    settings: str,
+    names: list[str],
+) -> None:
+    assert worlds
+    assert asked(tmp_path, "waves", settings=settings) == 2
+    said = capsys.readouterr().err
+    assert all(name in said for name in names), said
+
+
+def test_more_clusters_than_an_execution_can_take_are_refused_with_what_to_do(
+    worlds: dict[str, World], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world = worlds["other"]
+    worlds.update({f"c-{number}": world for number in range(CLUSTERS_MAX + 1)})
+    assert asked(tmp_path, "waves", settings="") == 2
+    assert "leave some out" in capsys.readouterr().err
+
+
+def test_a_default_bake_is_none_and_an_hour_is_taken(
+    worlds: dict[str, World], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert worlds
+    for line, bake in (("", timedelta()), ('bake = "1h"', timedelta(hours=1))):
+        assert asked(tmp_path, "waves", "--format", "json", settings=SETTINGS.replace("approve = [2]", line)) == 0
+        waves = json.loads(capsys.readouterr().out)["waves"]
+        assert {wave["bake"] for wave in waves} == {int(bake.total_seconds())}

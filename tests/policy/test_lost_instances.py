@@ -1,0 +1,44 @@
+"""An instance that leaves the cluster right after its update is noticed, and said once."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import partial
+
+from tests.support.simulated import NEW, Updater, at_most, instance_id, row
+
+from bottlerocket_ecs_updater.core.model.event import InstanceLost
+from bottlerocket_ecs_updater.core.model.ids import InstanceId
+from bottlerocket_ecs_updater.core.model.outcome import Updated
+from bottlerocket_ecs_updater.report.words.event_text import event_text
+from bottlerocket_ecs_updater.simulator.world.world import World
+
+
+def take_when_updated(world: World, id_: str, after: timedelta) -> None:
+    """A scale-in terminates it so long after it is back on the new version."""
+    instance = world.instance(id_)
+    back = world.hosts[id_].running == NEW and instance.agent_connected and str(instance.status) == "ACTIVE"
+    then, wait = (world.terminate_instance, after) if back else (None, timedelta(seconds=5))
+    again = partial(then, id_) if then is not None else partial(take_when_updated, world, id_, after)
+    world.clock.after(wait, again)
+
+
+def test_an_updated_instance_that_is_terminated_while_its_services_settle_is_told_of_once() -> None:
+    world = row(4, services=1)
+    updater = Updater(world, at_most(1))
+    taken = instance_id(0)
+    take_when_updated(world, taken, timedelta(seconds=20))
+    finished = updater.run()
+    [told] = updater.tape.of(InstanceLost)
+    assert (told.instance, str(told.version)) == (InstanceId(taken), NEW)
+    assert told.after < timedelta(minutes=15)
+    assert "keep the AMI" in event_text(told)
+    assert isinstance(finished.outcomes[InstanceId(taken)], Updated)
+    assert world.findings().violations == ()
+
+
+def test_where_none_is_taken_nothing_is_told() -> None:
+    world = row(4, services=1)
+    updater = Updater(world, at_most(1))
+    updater.run()
+    assert updater.tape.of(InstanceLost) == []
