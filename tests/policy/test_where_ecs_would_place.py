@@ -132,6 +132,28 @@ def test_an_instance_that_ecs_would_not_use_for_a_service_is_no_room(spare: Call
     assert nothing_was_drained(beside)
 
 
+def free_host(world: World) -> str:
+    """A host without a task of web."""
+    groups = {id_: {task.group for task in world.instance(id_).tasks.values()} for id_ in world.hosts}
+    return next(id_ for id_, there in groups.items() if "service:web" not in there)
+
+
+@pytest.mark.parametrize("state", ["Terminating:Wait", "Terminating:Proceed", "Warmed:Running"])
+def test_a_host_that_its_group_takes_away_is_no_room(state: str) -> None:
+    """ECS places tasks there as long as nobody drains it, and they are lost when it goes."""
+    world = world_of(3, ServiceSpec("web", desired=2, workload=HALF))
+    world.autoscaling.join("hosts", free_host(world), state)
+    assert len(no_room(rolled(world))) == 2
+    assert nothing_was_drained(world)
+
+
+@pytest.mark.parametrize("state", ["InService", "Standby", "Detaching", "Pending:Wait"])
+def test_a_host_that_stays_is_room_whatever_its_group_does_with_it(state: str) -> None:
+    world = world_of(3, ServiceSpec("web", desired=2, workload=HALF))
+    world.autoscaling.join("hosts", free_host(world), state)
+    assert updated(rolled(world)) == 2 + (state == "InService")
+
+
 def in_providers(world: World, **most: int) -> World:
     """The first two hosts in the provider `hosts`, the others in `batch`, each with its maximum size."""
     ids = [instance_id(number) for number in range(len(world.hosts))]

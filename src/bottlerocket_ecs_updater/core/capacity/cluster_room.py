@@ -18,6 +18,7 @@ from bottlerocket_ecs_updater.core.capacity.will_it_fit import (
     takes,
     will_drain,
 )
+from bottlerocket_ecs_updater.core.model.auto_scaling import taken_away
 from bottlerocket_ecs_updater.core.model.capacity_provider import LaunchType, cannot_grow, doubt_of_growth, is_managed
 from bottlerocket_ecs_updater.core.model.container_instance import Registration, Status, Task
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
@@ -270,7 +271,7 @@ class ClusterRoom:
             left.gpus,
             left.ports_taken,
             attributes=registration.attributes,
-            accepts=registration.status is Status.ACTIVE and registration.connected,
+            accepts=registration.status is Status.ACTIVE and registration.connected and not _is_leaving(instance),
             hosts=frozenset(hosts) if known else None,
             launch=_launch_of(instance, registration, self._fleet),
             provider=registration.capacity_provider,
@@ -288,6 +289,11 @@ class ClusterRoom:
         if most is None or TRUNK_ATTRIBUTE in registration.attributes:
             return None
         return max(0, most - 1 - sum(task.own_interface for task in tasks))
+
+
+def _is_leaving(instance: Instance) -> bool:
+    """Whether its group terminates it, or keeps it in its warm pool. ECS may place tasks there, which do not last."""
+    return instance.around is not None and taken_away(instance.around.membership) is not None
 
 
 def tasks_changed(instance: Instance) -> bool:
