@@ -289,3 +289,15 @@ def test_an_old_image_and_a_group_that_takes_drained_hosts_are_told(built: Town)
     ), said
     assert any("capacity-provider protecting: " in line and "launch template" in line for line in warned), said
     assert code == 0
+
+
+def test_published_versions_are_looked_at_where_only_they_are_admitted(built: Town) -> None:
+    _, without = examine(built)
+    assert " published " not in without
+    _, said = examine(built, "--published-only")
+    assert "OK    published /aws/service/bottlerocket/aws-ecs-2/x86_64/latest/image_version: the newest" in said
+    assert "WARN  published /aws/service/bottlerocket/aws-ecs-1/" in said
+    built.world.authorize = denying("ssm:GetParameters")
+    code, denied = examine(built, "--published-only")
+    assert code == 1
+    assert "FAIL  published /aws/service/bottlerocket/aws-ecs-2/x86_64/latest/image_version: not allowed" in denied

@@ -9,7 +9,8 @@ from functools import partial
 from typing import Any, cast
 
 import pytest
-from tests.support.simulated import EngineClock, row
+from tests.support.memory_store import MemoryStore
+from tests.support.simulated import EngineClock, row, survey_of
 
 from bottlerocket_ecs_updater.aws.ecs import EcsCluster
 from bottlerocket_ecs_updater.aws.transport.api import Api
@@ -35,10 +36,10 @@ from bottlerocket_ecs_updater.engine.manual_release import (
 )
 from bottlerocket_ecs_updater.engine.ports import Done, Gone, Later, Listing, Refused, Result, Unclear
 from bottlerocket_ecs_updater.engine.store.ledger_store import KeptLedger
-from bottlerocket_ecs_updater.engine.store.memory_store import MemoryStore
 from bottlerocket_ecs_updater.errors import Denied, LeaseLost, Unreachable, UpdaterError, UsageError
 from bottlerocket_ecs_updater.simulator.ecs.model import Status
 from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients
+from bottlerocket_ecs_updater.simulator.world.api_faults import denying
 from bottlerocket_ecs_updater.simulator.world.world import World
 
 OLD, NEW = Version(1, 20, 0), Version(1, 21, 0)
@@ -58,6 +59,7 @@ class Desk:
         self.clients = InProcessClients(self.world, "updater")
         api = Api(self.clock, Pace(self.clock), Calls())
         self.cluster = EcsCluster(cast("Any", Pair.of(self.clients.ecs)), api, self.clock, "demo")
+        self.survey = survey_of(self.clients, api)
 
     def ledger(self) -> KeptLedger:
         ledger = KeptLedger(self.store, "demo", RunId("release"))
@@ -103,10 +105,10 @@ class Desk:
         ledger.flush()
 
     def consider(self, id_: InstanceId = ONE) -> Release:
-        return consider_instance(id_, self.cluster, self.ledger())
+        return consider_instance(id_, self.cluster, self.ledger(), self.survey)
 
     def perform(self, release: Release) -> None:
-        perform(release, self.cluster, self.ledger(), self.clock)
+        perform(release, self.cluster, self.ledger(), self.clock, self.survey)
 
     def stands(self) -> Mapping[str, object]:
         """How the instance stands, in ECS and in the store."""
@@ -332,7 +334,7 @@ def test_an_instance_that_ecs_does_not_describe_is_not_held_to_be_gone(*, anew: 
     if anew:
         desk.register_anew()
     with pytest.raises(Unreachable, match="SERVER: try again"):
-        consider_instance(ONE, cast("Any", Dark(desk, desk.arn)), desk.ledger())
+        consider_instance(ONE, cast("Any", Dark(desk, desk.arn)), desk.ledger(), desk.survey)
 
 
 # While the person thinks
@@ -480,7 +482,7 @@ def test_what_is_not_set_active_keeps_its_claim(status: Result | UpdaterError, s
     desk = quarantined()
     planned = desk.consider()
     with pytest.raises(UpdaterError, match=says):
-        perform(planned, cast("Any", Grudging(desk, status=status)), desk.ledger(), desk.clock)
+        perform(planned, cast("Any", Grudging(desk, status=status)), desk.ledger(), desk.clock, desk.survey)
     assert desk.stands()["claimed"]
     assert desk.stands()["remembered"]
     desk.perform(desk.consider())
@@ -496,7 +498,7 @@ def test_a_claim_that_is_not_dropped_is_told_with_what_was_done_and_is_dropped_t
     desk = quarantined()
     planned = desk.consider()
     with pytest.raises(UpdaterError, match=f"{ONE} was set ACTIVE, but .* Run `release {ONE}` again for the rest"):
-        perform(planned, cast("Any", Grudging(desk, attribute=attribute)), desk.ledger(), desk.clock)
+        perform(planned, cast("Any", Grudging(desk, attribute=attribute)), desk.ledger(), desk.clock, desk.survey)
     stands = desk.stands()
     assert stands["status"] is Status.ACTIVE
     assert stands["remembered"], "the ledger forgets a claim only when no copy of it is left"
@@ -513,7 +515,42 @@ def test_what_the_store_does_not_take_is_told_with_what_was_done_and_is_taken_th
 
     ledger.flush = fails  # type: ignore[method-assign]
     with pytest.raises(LeaseLost, match=f"{ONE} was set ACTIVE without a claim, but somebody else wrote it"):
-        perform(planned, desk.cluster, ledger, desk.clock)
+        perform(planned, desk.cluster, ledger, desk.clock, desk.survey)
     assert desk.stands() == {"status": Status.ACTIVE, "claimed": False, "remembered": [ONE]}
     desk.perform(desk.consider())
     assert desk.stands() == IN_SERVICE
+
+
+# Its Auto Scaling group
+
+
+@pytest.mark.parametrize("state", ["Terminating", "Terminating:Wait", "Terminating:Proceed", "Warmed:Stopped"])
+def test_an_instance_that_its_group_takes_away_is_left_draining_and_loses_its_claim(state: str) -> None:
+    desk = quarantined()
+    desk.world.autoscaling.join("hosts", ONE, state)
+    planned = desk.consider()
+    assert planned.steps()[0].startswith(f"leave {ONE} DRAINING: ")
+    assert "hosts" in planned.steps()[0]
+    desk.perform(planned)
+    left = desk.world.instance(ONE)
+    assert (left.status, ATTRIBUTE in left.custom) == (Status.DRAINING, False)
+    assert not desk.world.findings().violations
+
+
+def test_an_instance_that_its_group_starts_to_take_away_meanwhile_is_not_set_active() -> None:
+    desk = quarantined()
+    desk.world.autoscaling.join("hosts", ONE)
+    planned = desk.consider()
+    desk.world.take_away(ONE, drains=False)
+    with pytest.raises(Changed, match=r"leave .* DRAINING"):
+        desk.perform(planned)
+    assert desk.world.instance(ONE).status is Status.DRAINING
+
+
+def test_where_aws_denies_the_question_the_person_reads_it() -> None:
+    desk = quarantined()
+    desk.world.authorize = denying("autoscaling:DescribeAutoScalingInstances")
+    planned = desk.consider()
+    assert "check that it is not terminating" in planned.steps()[0]
+    desk.perform(planned)
+    assert desk.world.instance(ONE).status is Status.ACTIVE

@@ -489,8 +489,8 @@ MUTANTS = (
     broken(
         "a release lets go of the claim on the registration that it chose alone",
         "engine/manual_release.py",
-        "frozenset(), tuple(written), drained_by_us)",
-        "frozenset(), tuple(written)[-1:], drained_by_us)",
+        "frozenset(), tuple(written), drained_by_us, group)",
+        "frozenset(), tuple(written)[-1:], drained_by_us, group)",
         "tests/engine/test_manual_release.py",
     ),
     broken(

@@ -7,7 +7,9 @@ from contextlib import contextmanager
 
 import pytest
 
+from bottlerocket_ecs_updater.core.decision.claimed.let_go import RETURNS_AFTER_ANSWER
 from bottlerocket_ecs_updater.core.decision.decide import Decision, decide
+from bottlerocket_ecs_updater.core.model.command import Return
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.rules.policy import Policy
@@ -51,11 +53,23 @@ def _unreasoned(fleet: Fleet, decision: Decision) -> Iterator[str]:
         verdict = decision.steps.get(instance.id)
         if verdict is None:
             yield f"{instance.id} is left out of the decision"
+        elif any(isinstance(command, Return) for command in verdict.commands) and not _group_known(instance, fleet):
+            yield f"{instance.id} is returned, and its Auto Scaling group was not asked"
         elif verdict.hold is not None:
             if not str(verdict.hold) or not verdict.hold.remedy:
                 yield f"{instance.id} is held for a reason without words"
         elif not (verdict.commands or verdict.look_at or _asks(verdict) or _settled(instance)):
             yield f"{instance.id} is passed over without a reason"
+
+
+def _group_known(instance: Instance, fleet: Fleet) -> bool:
+    """Whether its group answered a moment ago, or was asked in vain: no other instance is set ACTIVE."""
+    around = instance.around
+    if not fleet.surveyed:
+        return True
+    if around is None or around.group_at is None:
+        return around is not None and around.group_missed_since is not None
+    return around.group_missed_since is not None or fleet.at - around.group_at <= RETURNS_AFTER_ANSWER
 
 
 def _asks(verdict: object) -> bool:

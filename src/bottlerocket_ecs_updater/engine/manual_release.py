@@ -4,6 +4,9 @@ The command first shows what it would do, and acts only after the person agrees.
 may change things. So it looks again while it holds the lease, and does nothing if the result differs from what it
 showed.
 
+An instance that its Auto Scaling group is terminating is not set ACTIVE: it would get tasks that are killed soon. Its
+group is asked before the person is, and again while the lease is held.
+
 It first sets the instance ACTIVE, then deletes its claim, then removes it from the ledger. If that stops halfway,
 another `release` or the next run completes it: both remove the claim from an instance that is ACTIVE.
 """
@@ -15,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
+from bottlerocket_ecs_updater.core.model.auto_scaling import taken_away
 from bottlerocket_ecs_updater.core.model.claim import ATTRIBUTE, Claim, ClaimPhase, furthest, read_claim
 from bottlerocket_ecs_updater.core.model.container_instance import Registration, Status
 from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, InstanceId
@@ -23,15 +27,25 @@ from bottlerocket_ecs_updater.core.model.time_text import time_text
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.state.ledger import Ledger, with_release, without_claim, without_rest
 from bottlerocket_ecs_updater.engine.look.registrations import one_per_instance
-from bottlerocket_ecs_updater.engine.ports import Clock, Cluster, Done, Gone, Listing, Result, Unclear
+from bottlerocket_ecs_updater.engine.ports import Clock, Cluster, Done, Gone, Listing, Result, Survey, Unclear
 from bottlerocket_ecs_updater.engine.resume import refuse_foreign
 from bottlerocket_ecs_updater.engine.store.ledger_store import LedgerKeeping
-from bottlerocket_ecs_updater.errors import LeaseLost, Unreachable, UpdaterError, UsageError
+from bottlerocket_ecs_updater.errors import Denied, LeaseLost, NotFound, Unreachable, UpdaterError, UsageError
 
 
 @dataclass
 class Changed(UpdaterError):
     """Ask the person again: the release would do something else than was shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupState:
+    """What an instance's Auto Scaling group does with it."""
+
+    leaving: str = ""
+    """Why it must not be set ACTIVE; empty if it may."""
+    unread: str = ""
+    """Why its group could not be read; empty if it was read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +63,13 @@ class Release:
     """Every registration of the instance that carries a claim."""
     drained_by_us: bool = False
     """Whether the registration is DRAINING because of that claim."""
+    group: GroupState = GroupState()
+    """What its Auto Scaling group does with it, if it is drained by us."""
+
+    @property
+    def sets_active(self) -> bool:
+        """Whether the release sets the instance ACTIVE."""
+        return self.drained_by_us and not self.group.leaving
 
     def steps(self) -> Sequence[str]:
         """The steps, one sentence each; empty if there is nothing to release."""
@@ -65,12 +86,18 @@ class Release:
         if registration is None:
             yield f"forget our claim on {name}: the instance is no longer in the cluster"
             return
-        if self.drained_by_us:
+        if self.drained_by_us and self.group.leaving:
+            yield f"leave {name} DRAINING: {self.group.leaving}"
+        elif self.drained_by_us:
             since = time_text(claim.since)
             written = registration.arn in self.carriers
             see = "" if written else "; its claim is only in the state store, so check that no one else drained it"
             if claim.phase is ClaimPhase.REBOOTING:
                 see += ", and that it has rebooted since: the reboot may be outstanding"
+            if self.group.unread:
+                see += (
+                    f"; its Auto Scaling group was not read ({self.group.unread}), so check that it is not terminating"
+                )
             yield f"set {name} ACTIVE: it may take tasks again ({claim.phase.value} since {since}){see}"
         elif registration.status is Status.DRAINING:
             yield f"leave {name} DRAINING: it has registered again since its quarantine, and someone else drained it"
@@ -91,8 +118,11 @@ class Release:
             yield f"declare {self.version} good, although it failed on {names}: all instances may get it again"
 
 
-def consider_instance(id_: InstanceId, cluster: Cluster, ledger: LedgerKeeping) -> Release:
-    """Find out what a release of one instance would do. Raises UsageError if it must not be released."""
+def consider_instance(id_: InstanceId, cluster: Cluster, ledger: LedgerKeeping, survey: Survey) -> Release:
+    """Find out what a release of one instance would do. Raises UsageError if it must not be released.
+
+    Raises Throttled or Unreachable also if its Auto Scaling group could not be read for the moment.
+    """
     state = ledger.load()
     listing = cluster.list_all()
     refuse_foreign(state, (each.arn for each in listing.registrations))
@@ -117,7 +147,17 @@ def consider_instance(id_: InstanceId, cluster: Cluster, ledger: LedgerKeeping) 
         and (registration.arn in written or (kept is not None and kept.arn == registration.arn))
     )
     backoff = state.backoffs.get(id_)
-    return Release(id_, registration, claim, backoff, None, frozenset(), tuple(written), drained_by_us)
+    group = _group_of(id_, survey) if drained_by_us else GroupState()
+    return Release(id_, registration, claim, backoff, None, frozenset(), tuple(written), drained_by_us, group)
+
+
+def _group_of(id_: InstanceId, survey: Survey) -> GroupState:
+    """What its group does with it. If AWS denies the question, the person is told so, and decides."""
+    try:
+        leaving = taken_away(survey.memberships([id_], refreshes=False).get(id_))
+    except (Denied, NotFound) as problem:
+        return GroupState(unread=str(problem))
+    return GroupState(str(leaving) if leaving is not None else "")
 
 
 def consider_version(version: Version, ledger: LedgerKeeping) -> Release:
@@ -128,15 +168,15 @@ def consider_version(version: Version, ledger: LedgerKeeping) -> Release:
     return Release(None, None, None, None, version, failed_on | resting)
 
 
-def perform(release: Release, cluster: Cluster, ledger: LedgerKeeping, clock: Clock) -> None:
+def perform(release: Release, cluster: Cluster, ledger: LedgerKeeping, clock: Clock, survey: Survey) -> None:
     """Look again, and do what was shown. The caller must hold the cluster's lease.
 
     Raises Changed if the steps differ now, and UpdaterError if an AWS call failed. Its text says what was done; the
     rest can be retried.
     """
-    now = _look_again(release, cluster, ledger)
+    now = _look_again(release, cluster, ledger, survey)
     done = "nothing was done"
-    if now.drained_by_us and now.registration is not None:
+    if now.sets_active and now.registration is not None:
         _set_active(now, now.registration.arn, cluster)
         done = f"{now.instance} was set ACTIVE"
     if now.carriers:
@@ -192,13 +232,13 @@ def _check_it_may_be_released(id_: InstanceId, claim: Claim) -> None:
         )
 
 
-def _look_again(said: Release, cluster: Cluster, ledger: LedgerKeeping) -> Release:
+def _look_again(said: Release, cluster: Cluster, ledger: LedgerKeeping, survey: Survey) -> Release:
     """What the release would do now. Raises Changed if that differs from what was shown."""
     try:
         if said.version is not None:
             now = consider_version(said.version, ledger)
         elif said.instance is not None:
-            now = consider_instance(said.instance, cluster, ledger)
+            now = consider_instance(said.instance, cluster, ledger, survey)
         else:
             return said
     except UsageError as error:

@@ -81,7 +81,7 @@ def test_the_index_has_the_days_behind_and_how_long_each_version_took() -> None:
     assert again == entry
     html = index_page("web", [entry])
     assert f'<a href="{release_notes(NEW)}"' in html
-    assert "after it was first seen" in html
+    assert 'data-of="since first seen">2d3h<' in html
     older = write_index([entry]).replace(b'"days_behind":2,', b"")
     assert read_index(older)[0].days_behind is None
 

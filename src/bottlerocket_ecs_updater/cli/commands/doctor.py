@@ -274,6 +274,7 @@ def _of_the_cluster(asked: AwsCheckup, run: RunSettings) -> Iterator[Finding]:
     def ask_hosts() -> Iterator[Finding]:
         fleet = look(wire(run, os.environ), run.policy)
         yield from checkup.judge_fleet(fleet)
+        yield from checkup.judge_published(fleet, run.policy)
         providers = checkup.providers_of(fleet)
         protection = lambda: checkup.judge_protection(asked.protected(providers), providers)  # noqa: E731
         yield from _asked("capacity-provider", ", ".join(providers), protection, vital=False)

@@ -64,7 +64,7 @@ def release(
 
 def _consider(what: str, wired: Wired) -> Release:
     if what.startswith(("i-", "mi-")):
-        return consider_instance(InstanceId(what), wired.cluster, wired.ledger)
+        return consider_instance(InstanceId(what), wired.cluster, wired.ledger, wired.survey)
     try:
         version = Version.parse(what)
     except ValueError as error:
@@ -90,7 +90,7 @@ def _perform(planned: Release, wired: Wired, what: str, why: str) -> int:
     try:
         wired.api.before_call = lambda acting: wired.right.check_before_act() if acting else None
         wired.ledger.ask_first(wired.right.check_before_act)
-        perform(planned, wired.cluster, wired.ledger, wired.clock)
+        perform(planned, wired.cluster, wired.ledger, wired.clock, wired.survey)
     finally:
         wired.right.release()
     record(wired, "release", what, why, "; ".join(planned.steps()))
