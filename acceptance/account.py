@@ -78,6 +78,28 @@ class Account:
             time.sleep(0.3 if self.speed > 1 else 5)  # noqa: TID251 - this is no part of the program
         return found
 
+    def pass_time(self, time_: timedelta) -> None:
+        """Do nothing for so long, by the world's clock."""
+        time.sleep(time_ / self.speed / timedelta(seconds=1))  # noqa: TID251 - this is no part of the program
+
+    def key(self) -> str:
+        """The ARN of a KMS key with our tag: that of an earlier check, or a new one."""
+        kms = self.client("kms")
+        for arn in self._with_tag("kms"):
+            if kms.describe_key(KeyId=arn)["KeyMetadata"]["KeyState"] == "Enabled":
+                return arn
+        tags = [{"TagKey": TAG, "TagValue": "yes"}]
+        return str(kms.create_key(Description="acceptance of the updater", Tags=tags)["KeyMetadata"]["Arn"])
+
+    def delete_keys(self) -> list[str]:
+        """Have our keys deleted, after the shortest time that KMS allows: a week."""
+        kms, found = self.client("kms"), []
+        for arn in self._with_tag("kms"):
+            with suppress(ClientError):
+                kms.schedule_key_deletion(KeyId=arn, PendingWindowInDays=7)
+                found.append(arn)
+        return found
+
     # Stacks
 
     def deploy(self, stack: str, template: str, **parameters: str) -> str:
@@ -142,10 +164,12 @@ class Account:
 
     def buckets_with_tag(self) -> list[str]:
         """The names of all buckets with our tag, which CloudFormation hands on to them. Stacks leave theirs behind."""
-        asked = {"TagFilters": [{"Key": TAG}], "ResourceTypeFilters": ["s3"]}
+        return [arn.rsplit(":", 1)[-1] for arn in self._with_tag("s3")]
+
+    def _with_tag(self, service: str) -> list[str]:
+        asked = {"TagFilters": [{"Key": TAG}], "ResourceTypeFilters": [service]}
         pages = self.client("resourcegroupstaggingapi").get_paginator("get_resources").paginate(**asked)
-        found = [each["ResourceARN"] for page in pages for each in page["ResourceTagMappingList"]]
-        return [arn.rsplit(":", 1)[-1] for arn in found]
+        return [each["ResourceARN"] for page in pages for each in page["ResourceTagMappingList"]]
 
     def empty(self, bucket: str) -> None:
         """Delete a bucket with all versions of its objects."""
@@ -201,7 +225,9 @@ class Account:
 
     def stop_tasks(self, stack: str) -> list[str]:
         """Stop the updater's tasks of a stack, which a killed acceptance run leaves running, and wait for their end."""
-        given = {each["ParameterKey"]: each["ParameterValue"] for each in (self.stack(stack) or {}).get("Parameters", ())}
+        given = {
+            each["ParameterKey"]: each["ParameterValue"] for each in (self.stack(stack) or {}).get("Parameters", ())
+        }
         definition = self.outputs(stack).get("UpdaterTaskDefinitionArn")
         if definition is None:
             return []

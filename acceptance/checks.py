@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
 
@@ -13,6 +14,8 @@ from acceptance.account import TAG, Ran
 from acceptance.ground import GROUP, PREDECESSOR, SETTINGS, STACK, TEMPLATE, Ground, parameters
 from acceptance.result import Check, Notes, Skipped, Wrong, expect
 
+WRITES = 20
+TICK = timedelta(minutes=10)
 ATTRIBUTE = "acceptance.mark"
 LONGEST_VALUE = "a" * 128
 """As long as a claim may be."""
@@ -73,6 +76,7 @@ def variants(ground: Ground, notes: Notes) -> None:
         {"ScheduleTimezone": "Europe/Berlin", "ScheduleExpression": "cron(0 3 * * ? *)"},
         {"LaunchType": "EC2"},
         {"EventBus": "default", "MaxUnavailable": "50%"},
+        {"KmsKeyArn": account.key()},
     )
     for changed in variants_:
         notes.fact(f"{json.dumps(changed)}: {deploy(ground, **changed)}")
@@ -85,12 +89,34 @@ def zones(ground: Ground, notes: Notes) -> None:
     """3: from UTC to a time zone and back: one start at a tick."""
     account, events = ground.account, ground.account.client("events")
     for zone in ("UTC", "Europe/Berlin", "UTC"):
+        before = started(ground)
         deploy(ground, ScheduleTimezone=zone, ScheduleExpression="cron(0/10 * * * ? *)", ScheduleState="ENABLED")
         rule = events.describe_rule(Name=account.resource(STACK, "BottlerocketUpdaterSchedule"))
         schedule = account.resource(STACK, "ZonedSchedule")
         expect((rule["State"], bool(schedule)), ("ENABLED", False) if zone == "UTC" else ("DISABLED", True), zone)
-        notes.fact(f"{zone}: the rule is {rule['State']}, and there is {'a' if schedule else 'no'} schedule")
+        account.wait(
+            f"a start by the schedule in {zone}", lambda: started(ground) - before, TICK + timedelta(minutes=5)
+        )  # noqa: B023
+        # A second start at the same tick would come within this time, and the next tick does not.
+        account.pass_time(timedelta(minutes=3))
+        expect(len(started(ground) - before), 1, f"starts at one tick in {zone}")
+        notes.fact(
+            f"{zone}: the rule is {rule['State']}, there is {'a' if schedule else 'no'} schedule, and one start a tick"
+        )
     deploy(ground, ScheduleState="DISABLED")
+
+
+def started(ground: Ground) -> set[str]:
+    """The tasks of the updater that were started lately, whatever became of them."""
+    account = ground.account
+    if not account.stack(STACK):
+        return set()
+    ecs, definition = account.client("ecs"), account.outputs(STACK)["UpdaterTaskDefinitionArn"]
+    family = definition.rsplit("/", 1)[-1].split(":")[0]
+    asked = {"cluster": ground.cluster, "family": family}
+    return {
+        arn for status in ("RUNNING", "STOPPED") for arn in ecs.list_tasks(**asked, desiredStatus=status)["taskArns"]
+    }
 
 
 def first_run(ground: Ground, notes: Notes) -> None:
@@ -110,7 +136,9 @@ def attributes(ground: Ground, notes: Notes) -> None:
     deploy(ground)
     ecs, host = account.client("ecs"), account.instances(ground.cluster)[0]
     arn, instance = host["containerInstanceArn"], host["ec2InstanceId"]
-    before = account.check(STACK, instance).split()[0]
+    said = account.check(STACK, instance)
+    before = said.split()[0]
+    notes.record(f"what a host prints has {'escape codes in it' if chr(27) in said else 'no escape codes'}")
     reply = ecs.update_container_instances_state(cluster=ground.cluster, containerInstances=[arn], status="DRAINING")
     mark = {"name": ATTRIBUTE, "targetType": "container-instance", "targetId": arn}
     for value in ("first", LONGEST_VALUE):
@@ -184,10 +212,11 @@ def blocked(ground: Ground, notes: Notes) -> None:
     ground.only_real("blocking Systems Manager on a host takes its network")
     deploy(ground)
     account, ssm = ground.account, ground.account.client("ssm")
-    document = account.resource(STACK, "UpdateCheckCommand")
     host = account.instances(ground.cluster)[0]["ec2InstanceId"]
     stop = "apiclient set host-containers.control.enabled=false && sleep {} && apiclient set host-containers.control.enabled=true"
-    for seconds in (45, 120):
+    documents = ("UpdateCheckCommand", "UpdateApplyCommand", "RebootCommand")
+    for name, seconds in ((name, seconds) for name in documents for seconds in (45, 120)):
+        document = account.resource(STACK, name)
         with suppress(ClientError):
             shell = {"commands": [f"nohup sh -c '{stop.format(seconds)}' >/dev/null 2>&1 &"]}
             ssm.send_command(DocumentName="AWS-RunShellScript", InstanceIds=[host], Parameters=shell)
@@ -200,28 +229,40 @@ def blocked(ground: Ground, notes: Notes) -> None:
             status = found[0]["StatusDetails"] if found else ""
             return status if status not in ("", "Pending", "InProgress", "Delayed") else ""
 
-        status = account.wait("the end of the command", over, timedelta(minutes=10))
+        status = account.wait("the end of the command", over, timedelta(minutes=40))
         life = sent["ExpiresAfter"] - sent["RequestedDateTime"]
-        notes.record(
-            f"blocked for {seconds} s: a check with TimeoutSeconds=30 ended as {status}; ExpiresAfter is {life} later",
-            request,
-        )
+        ran = ssm.get_command_invocation(CommandId=sent["CommandId"], InstanceId=host)["ExecutionStartDateTime"]
+        asked = f"{name} with TimeoutSeconds=30, sent at {sent['RequestedDateTime']:%H:%M:%S}Z"
+        seen = f"ended as {status}, began {ran or 'never'}; ExpiresAfter is {life} later"
+        notes.record(f"blocked for {seconds} s: {asked}, {seen}", request)
 
 
 def interrupted(ground: Ground, notes: Notes) -> None:
-    """9: the task stopped while a host is drained: the next run finishes."""
+    """9: the task stopped at a drain, and while a host reboots: the next run finishes."""
     account = ground.account
     deploy(ground)
-    task = account.start(ground.cluster, STACK, ground.subnets, public=ground.public)
-    draining = lambda: [one for one in account.instances(ground.cluster) if one["status"] == "DRAINING"]  # noqa: E731
-    [first, *_] = account.wait("a drain", draining, timedelta(minutes=40))
-    reply = account.client("ecs").stop_task(cluster=ground.cluster, task=task, reason="acceptance")
-    notes.fact(f"stopped while {first['ec2InstanceId']} was DRAINING", reply["ResponseMetadata"]["RequestId"])
-    ended = account.ended(ground.cluster, task, GROUP)
-    notes.fact(f"the first run: {ended.finished.get('outcome')}, exit code {ended.finished.get('exit_code')}")
+    for moment, found in (("was drained", draining), ("rebooted", rebooting)):
+        task = account.start(ground.cluster, STACK, ground.subnets, public=ground.public)
+        [first, *_] = account.wait(f"a host that {moment}", lambda: found(ground), timedelta(minutes=40))  # noqa: B023
+        reply = account.client("ecs").stop_task(cluster=ground.cluster, task=task, reason="acceptance")
+        notes.fact(f"stopped while {first} {moment}", reply["ResponseMetadata"]["RequestId"])
+        ended = account.ended(ground.cluster, task, GROUP)
+        notes.fact(f"that run: {ended.finished.get('outcome')}, exit code {ended.finished.get('exit_code')}")
     ran = run(ground)
-    expect(ran.finished.get("exit_code"), 0, "exit code of the next run")
+    expect(ran.finished.get("exit_code"), 0, "exit code of the last run")
     all_active(ground)
+
+
+def draining(ground: Ground) -> list[str]:
+    """The hosts that are out of service."""
+    return [one["ec2InstanceId"] for one in ground.account.instances(ground.cluster) if one["status"] == "DRAINING"]
+
+
+def rebooting(ground: Ground) -> list[str]:
+    """Those of them whose agent is gone."""
+    out = draining(ground)
+    hosts = ground.account.instances(ground.cluster)
+    return [one["ec2InstanceId"] for one in hosts if one["ec2InstanceId"] in out and not one["agentConnected"]]
 
 
 def rivals(ground: Ground, notes: Notes) -> None:
@@ -236,16 +277,20 @@ def rivals(ground: Ground, notes: Notes) -> None:
         raise Wrong(f"outcomes: {[one.finished.get('outcome') for one in ran]}")
     expect([one.finished.get("exit_code") for one in ran], [0, 0], "exit codes")
     notes.fact(f"outcomes: {', '.join(str(one.finished.get('outcome')) for one in ran)}")
-    bucket, codes = account.resource(STACK, "StateBucket"), []
-    s3 = account.client("s3")
-    for number in range(20):
+    bucket, s3 = account.resource(STACK, "StateBucket"), account.client("s3")
+
+    def write(number: int) -> int:
         try:
             s3.put_object(Bucket=bucket, Key="acceptance", Body=str(number).encode(), IfNoneMatch="*")
-            codes.append(200)
         except ClientError as error:
-            codes.append(error.response["ResponseMetadata"]["HTTPStatusCode"])
+            return int(error.response["ResponseMetadata"]["HTTPStatusCode"])
+        return 200
+
+    with ThreadPoolExecutor(WRITES) as together:
+        codes = list(together.map(write, range(WRITES)))
     expect(codes.count(200), 1, "writes that were taken")
-    notes.record(f"of 20 writes with If-None-Match {codes.count(412)} came back with 412, {codes.count(409)} with 409")
+    taken = f"{codes.count(412)} came back with 412, {codes.count(409)} with 409"
+    notes.record(f"of {WRITES} writes at once with If-None-Match, {taken}")
 
 
 def short_arns(ground: Ground, notes: Notes) -> None:
@@ -353,12 +398,12 @@ def _check(number: int, minutes: int, run: object) -> Check:
 CHECKS = (
     _check(1, 30, predecessor),
     _check(2, 60, variants),
-    _check(3, 30, zones),
+    _check(3, 90, zones),
     _check(4, 120, first_run),
     _check(5, 45, attributes),
     _check(6, 150, roll),
     _check(7, 120, one_group),
-    _check(8, 45, blocked),
+    _check(8, 240, blocked),
     _check(9, 180, interrupted),
     _check(10, 150, rivals),
     _check(11, 10, short_arns),

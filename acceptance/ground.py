@@ -134,6 +134,7 @@ def clean(account: Account) -> list[str]:
     for bucket in account.buckets_with_tag():
         account.empty(bucket)
         found.append(f"bucket {bucket}")
+    found += [f"key {arn}, within a week" for arn in account.delete_keys()]
     for what, service, operation, request in _BY_NAME:
         with suppress(ClientError):
             getattr(account.client(service), operation)(**request)

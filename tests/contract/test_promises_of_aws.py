@@ -33,6 +33,12 @@ REFUSALS: list[tuple[str, str, dict[str, Any], str]] = [
     ("ssm", "send_command", {"DocumentName": NO_DOCUMENT, "InstanceIds": [NO_INSTANCE]}, "InvalidDocument"),
     (
         "ssm",
+        "send_command",
+        {"DocumentName": "AWS-RunShellScript", "InstanceIds": [NO_INSTANCE], "Parameters": {"commands": ["true"]}},
+        "InvalidInstanceId",
+    ),
+    (
+        "ssm",
         "get_command_invocation",
         {"CommandId": NO_COMMAND, "InstanceId": NO_INSTANCE},
         "InvocationDoesNotExist",
