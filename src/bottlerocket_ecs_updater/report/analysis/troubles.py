@@ -85,10 +85,10 @@ def troubles(
             _DIED_TO_DO,
             commands=for_open(reach),
         )
-    for group in groups_of(summary.rows, {OutcomeKind.QUARANTINED}, alike_max=0):
+    for group in grouped_rows(summary.rows, {OutcomeKind.QUARANTINED}, alike_max=0):
         yield _quarantine(group, lanes, reach)
     yield from _left_open(summary, lanes)
-    for group in groups_of(summary.rows, {OutcomeKind.FAILED}, alike_max=0):
+    for group in grouped_rows(summary.rows, {OutcomeKind.FAILED}, alike_max=0):
         yield _failure(group, lanes, reach)
     yield from _withdrawn(summary, events)
 
@@ -191,7 +191,7 @@ def _said(group: Group) -> tuple[tuple[str, str], ...]:
     return () if group.alike else tuple((row.instance, row.why) for row in group.rows)
 
 
-def groups_of(rows: Iterable[Row], which: set[OutcomeKind], alike_max: int = ALIKE_MAX) -> list[Group]:
+def grouped_rows(rows: Iterable[Row], which: set[OutcomeKind], alike_max: int = ALIKE_MAX) -> list[Group]:
     """Rows by reason. A reason with many different sentences is one group; otherwise each sentence is a group."""
     by_code: dict[tuple[OutcomeKind, str], list[Row]] = {}
     for row in rows:
