@@ -37,8 +37,9 @@ CONFIG_TEXT = f"{PREFIX}CONFIG_TEXT"
 """A whole settings file in one variable, for ECS, which passes SSM parameters as variables."""
 # The Go updater took flags with one dash. Its command lines still work.
 _GO_FLAG = re.compile(r"-(?:cluster|region|(?:check|apply|reboot)-document)(?:=.*)?", re.DOTALL)
+
 ALIKE = 0.7
-"""How similar an unknown flag must be to a known one to be suggested as it (0 to 1)."""
+"""How similar an unknown name must be to a known one to be suggested as it (0 to 1)."""
 
 MAY_BE_EMPTY = frozenset({"Cluster", "Output", "Messages"})
 """Groups of settings for which an empty variable counts as unset. Every other setting may be a guard."""
@@ -287,7 +288,7 @@ def _append(argument: Argument, setting: _Given, source: str) -> None:
 
 
 def _unknown(written: str, source: str, name: str, names: Iterable[str]) -> str:
-    nearest = get_close_matches(name, sorted(names), n=1, cutoff=0.5)
+    nearest = get_close_matches(name, sorted(names), n=1, cutoff=ALIKE)
     if not nearest:
         return f"unknown setting {written} in {source}"
     suggestion = nearest[0]
