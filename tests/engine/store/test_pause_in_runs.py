@@ -1,0 +1,49 @@
+"""A pause takes effect while a run is active, and costs few reads."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from tests.support.simulated import Updater, at_most, row
+
+from bottlerocket_ecs_updater.core.model.event import Drained, UpdatesPaused
+from bottlerocket_ecs_updater.engine.ports import Stored
+from bottlerocket_ecs_updater.engine.run import PAUSE_KNOWN_FOR
+from bottlerocket_ecs_updater.engine.store.memory_store import MemoryStore
+from bottlerocket_ecs_updater.engine.store.pause_switch import Pause, pause_key, set_pause
+from bottlerocket_ecs_updater.simulator.aws_basics.calls import Call
+
+
+class Counting(MemoryStore):
+    """A store that counts the reads of the pause switch."""
+
+    reads = 0
+
+    def get(self, key: str) -> Stored | None:
+        self.reads += key == pause_key("demo")
+        return super().get(key)
+
+
+def test_a_pause_stops_the_next_drain() -> None:
+    world, store = row(4), Counting()
+
+    def authorize(call: Call) -> None:
+        if call.operation == "UpdateContainerInstancesState" and call.params["status"] == "DRAINING":
+            set_pause(store, "demo", Pause(world.clock.now(), "ops", "a release"))
+
+    world.authorize = authorize
+    updater = Updater(world, at_most(1), store=store)
+    finished = updater.run()
+    assert len(updater.tape.of(Drained)) == 1
+    assert len(updater.tape.of(UpdatesPaused)) == 1
+    assert (finished.counts["updated"], finished.counts["held"]) == (1, 3)
+
+
+def test_the_switch_is_read_once_in_half_a_minute_at_most_and_only_if_updates_start() -> None:
+    world, store = row(4), Counting()
+    updater = Updater(world, at_most(1), store=store)
+    finished = updater.run()
+    assert finished.counts["updated"] == 4
+    starts = len(updater.tape.of(Drained)) + 2
+    assert store.reads <= min(starts, 1 + finished.took / PAUSE_KNOWN_FOR)
+    assert finished.took > timedelta(minutes=4)
