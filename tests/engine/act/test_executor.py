@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import pytest
+from tests.support.memory_store import MemoryStore
 from tests.support.simulated import Updater, at_most, row
 
 from bottlerocket_ecs_updater.core.model.claim import ATTRIBUTE, Claim, read_claim
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, RunId
 from bottlerocket_ecs_updater.engine.act.executor import LEDGER_WAITS, LOOK_SERVES
 from bottlerocket_ecs_updater.engine.store.ledger_store import KeptLedger, ledger_key, read_ledger
-from bottlerocket_ecs_updater.engine.store.memory_store import MemoryStore
 from bottlerocket_ecs_updater.simulator.aws_basics.calls import Call
 from bottlerocket_ecs_updater.simulator.services.documents import REBOOT
 from bottlerocket_ecs_updater.simulator.world.world import World
