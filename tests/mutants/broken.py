@@ -132,7 +132,7 @@ MUTANTS = (
     broken(
         "updates start on an old answer about the pause switch",
         "engine/run.py",
-        "        if not starts_updates(decision) or not self._pause_is_old():\n",
+        "        if not starts_updates(decision) or not self._pause_is_older_than(PAUSE_KNOWN_FOR):\n",
         "        if not starts_updates(decision) or self._pause_read_at:\n",
         "tests/engine/store/test_pause_in_runs.py",
     ),

@@ -100,6 +100,9 @@ IDLE_PASSES_MAX = 5
 PAUSE_KNOWN_FOR = timedelta(seconds=45)
 """How old the pause switch may be when updates start. A pause stops them within this time."""
 
+PAUSE_READ_EVERY = timedelta(seconds=60)
+"""How often the pause switch is read otherwise, so that a pause is reported while updates are in progress."""
+
 BASELINE_LOOKS, BASELINE_SPACING = 5, timedelta(seconds=15)
 """Looks at services before the first drain, and the time between them. They show which services flap by themselves."""
 
@@ -372,14 +375,17 @@ class Run:
     def _decide(self) -> Decision:
         """Decide. If updates would start, and the pause switch was not read lately, read it first."""
         decision = decide(self._known.fleet(), self._policy)
-        if not starts_updates(decision) or not self._pause_is_old():
+        if not starts_updates(decision) or not self._pause_is_older_than(PAUSE_KNOWN_FOR):
             return decision
         self._read_beyond(self._look_for_pause)
         return decide(self._known.fleet(), self._policy)
 
     def _look_beyond(self) -> None:
-        """Read the shared state, and the pause switch while updates are paused: no run ends because of an old pause."""
-        if self._pause_read_at is None or self._known.paused:
+        """Read the shared state, and the pause switch once a minute.
+
+        While updates are paused it is read with every look, so that no run ends because of an old pause.
+        """
+        if self._known.paused or self._pause_is_older_than(PAUSE_READ_EVERY):
             self._read_beyond(self._look_for_pause)
         self._read_beyond(self._look_at_store)
 
@@ -398,9 +404,9 @@ class Run:
         self._record_pause(look_for_pause(self._ports.store, self._ports.state or self._cluster_name))
         self._pause_read_at = self._known.at
 
-    def _pause_is_old(self) -> bool:
+    def _pause_is_older_than(self, age: timedelta) -> bool:
         read_at = self._pause_read_at
-        return read_at is None or has_passed(read_at, PAUSE_KNOWN_FOR, self._known.at)
+        return read_at is None or has_passed(read_at, age, self._known.at)
 
     def _look_at_store(self) -> None:
         """Read how old versions are, and what other clusters and people recorded about them."""
