@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
+import pytest
 from tests.support.memory_store import MemoryStore
 from tests.support.simulated import Updater, at_most, row
 
@@ -37,6 +39,25 @@ def test_a_pause_stops_the_next_drain() -> None:
     assert len(updater.tape.of(Drained)) == 1
     assert len(updater.tape.of(UpdatesPaused)) == 1
     assert (finished.counts["updated"], finished.counts["held"]) == (1, 3)
+
+
+@pytest.mark.parametrize("settle", [0, 20, 40, 50])
+def test_no_drain_starts_on_an_older_answer(settle: int) -> None:
+    world, store = row(5), Counting()
+    reads, read_at = 0, world.clock.now()
+    ages: list[timedelta] = []
+
+    def authorize(call: Call) -> None:
+        nonlocal reads, read_at
+        if reads != store.reads:
+            reads, read_at = store.reads, world.clock.now()
+        if call.operation == "UpdateContainerInstancesState" and call.params["status"] == "DRAINING":
+            ages.append(world.clock.now() - read_at)
+
+    world.authorize = authorize
+    policy = replace(at_most(1), settle=timedelta(seconds=settle))
+    assert Updater(world, policy, store=store).run().counts["updated"] == 5
+    assert max(ages) <= PAUSE_KNOWN_FOR + timedelta(seconds=5)
 
 
 def test_the_switch_is_read_at_its_own_pace() -> None:
