@@ -13,10 +13,11 @@ from datetime import UTC, datetime, timedelta
 from enum import Enum
 from itertools import chain, cycle, repeat
 
+from tests.support.memory_store import MemoryStore
+
 from bottlerocket_ecs_updater.core.model.ids import RunId
 from bottlerocket_ecs_updater.engine.lease.store_lease import Lease, Taken
 from bottlerocket_ecs_updater.engine.ports import Conflict, Stored
-from bottlerocket_ecs_updater.engine.store.memory_store import MemoryStore
 from bottlerocket_ecs_updater.errors import LeaseLapsed, LeaseLost, Unreachable
 
 TERM = 60.0

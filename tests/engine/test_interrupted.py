@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 import pytest
+from tests.support.memory_store import MemoryStore
 from tests.support.simulated import Tape, Updater, row
 
 from bottlerocket_ecs_updater.core.model.event import (
@@ -26,7 +27,6 @@ from bottlerocket_ecs_updater.core.model.reasons import Hold
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.engine.run import PASSING_REASONS, Stop
 from bottlerocket_ecs_updater.engine.store.ledger_store import KeptLedger
-from bottlerocket_ecs_updater.engine.store.memory_store import MemoryStore
 from bottlerocket_ecs_updater.simulator import faults as f
 from bottlerocket_ecs_updater.simulator.faults import FaultPlan, Placed
 from bottlerocket_ecs_updater.simulator.world.api_faults import KilledError

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, cast
 
 import pytest
+from tests.support.memory_store import MemoryStore
 from tests.support.simulated import EngineClock, row, survey_of
 
 from bottlerocket_ecs_updater.aws.ecs import EcsCluster
@@ -35,7 +36,6 @@ from bottlerocket_ecs_updater.engine.manual_release import (
 )
 from bottlerocket_ecs_updater.engine.ports import Done, Gone, Later, Listing, Refused, Result, Unclear
 from bottlerocket_ecs_updater.engine.store.ledger_store import KeptLedger
-from bottlerocket_ecs_updater.engine.store.memory_store import MemoryStore
 from bottlerocket_ecs_updater.errors import Denied, LeaseLost, Unreachable, UpdaterError, UsageError
 from bottlerocket_ecs_updater.simulator.ecs.model import Status
 from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
+from tests.support.rules import parse_task_rules
 from tests.support.simulated import Updater, instance_id, row
 
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
-from bottlerocket_ecs_updater.core.rules.tasks import TaskRules, parse_task_rules
+from bottlerocket_ecs_updater.core.rules.tasks import TaskRules
 from bottlerocket_ecs_updater.simulator.ecs import ServiceSpec, Workload
 
 

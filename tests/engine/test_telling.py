@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from tests.support.memory_store import MemoryStore
 from tests.support.simulated import NEW, Updater, instance_id, row
 
 from bottlerocket_ecs_updater.core.model.event import InstanceHeld
@@ -15,7 +16,6 @@ from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.core.state.ledger import with_backoff
 from bottlerocket_ecs_updater.engine.store.ledger_store import KeptLedger
-from bottlerocket_ecs_updater.engine.store.memory_store import MemoryStore
 from bottlerocket_ecs_updater.simulator.ecs import ServiceSpec
 
 

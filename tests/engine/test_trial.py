@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from tests.support.memory_store import MemoryStore
 
 from bottlerocket_ecs_updater.engine.ports import ABSENT, Conflict, Store, Stored
 from bottlerocket_ecs_updater.engine.store.folder_store import FolderStore
-from bottlerocket_ecs_updater.engine.store.memory_store import MemoryStore
 from bottlerocket_ecs_updater.engine.store.trial import Unconditional, trial_key, try_conditions
 
 NOW = datetime(2026, 1, 5, tzinfo=UTC)

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 import pytest
+from tests.support.memory_store import MemoryStore
 from tests.support.simulated import NEW, OLD, EngineClock, Tape, Updater, at_most, instance_id, row
 
 from bottlerocket_ecs_updater.core.model.claim import ATTRIBUTE, Claim, ClaimPhase
@@ -22,7 +23,6 @@ from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.core.state.ledger import Ledger, with_claim
 from bottlerocket_ecs_updater.engine.run import Stop
 from bottlerocket_ecs_updater.engine.store.ledger_store import KeptLedger
-from bottlerocket_ecs_updater.engine.store.memory_store import MemoryStore
 from bottlerocket_ecs_updater.simulator import faults as f
 from bottlerocket_ecs_updater.simulator.ecs import EcsTiming, ServiceSpec, Workload
 from bottlerocket_ecs_updater.simulator.ecs.model import Status

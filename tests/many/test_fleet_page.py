@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from tests.support.many import NEW, Clusters
+from tests.support.memory_store import MemoryStore
 
 from bottlerocket_ecs_updater.cli.app import main
 from bottlerocket_ecs_updater.core.model.event import StandingPublished
@@ -19,7 +20,6 @@ from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.engine.ports import Conflict, Stored
 from bottlerocket_ecs_updater.engine.store.audit import acts_of
 from bottlerocket_ecs_updater.engine.store.folder_store import FolderStore
-from bottlerocket_ecs_updater.engine.store.memory_store import MemoryStore
 from bottlerocket_ecs_updater.engine.store.shared_state import (
     change_acts,
     standing_key,

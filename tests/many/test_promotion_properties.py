@@ -12,6 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.core.builders import available, fleet, idle, instance, ready, registration, service, staged
 from tests.report.strategies import VERSIONS
+from tests.support.memory_store import MemoryStore
 
 from bottlerocket_ecs_updater.core.decision.decide import decide
 from bottlerocket_ecs_updater.core.model.command import Apply, Mark
@@ -34,7 +35,6 @@ from bottlerocket_ecs_updater.core.planning.cluster_standing import Seen, standi
 from bottlerocket_ecs_updater.core.rules.policy import Limit, Policy
 from bottlerocket_ecs_updater.core.rules.promotion import CLOCKS_APART, Requirement, StageRules, block_on, not_promoted
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
-from bottlerocket_ecs_updater.engine.store.memory_store import MemoryStore
 from bottlerocket_ecs_updater.engine.store.read_json import Unreadable
 from bottlerocket_ecs_updater.engine.store.shared_state import (
     SharedState,

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 from tests.support.many import NEW, Cluster, Clusters, held, reasons, updated
+from tests.support.rules import parse_checkpoints, parse_freezes, parse_windows
 from tests.support.simulated import OLD, EngineClock, instance_id
 
 from bottlerocket_ecs_updater.core.model.event import RunFinished, StandingPublished, StateUnreadable
@@ -15,12 +16,12 @@ from bottlerocket_ecs_updater.core.model.ids import RunId
 from bottlerocket_ecs_updater.core.model.outcome import RunOutcome
 from bottlerocket_ecs_updater.core.model.shared import Act, Expedite, Promotion
 from bottlerocket_ecs_updater.core.model.version import Version
-from bottlerocket_ecs_updater.core.rules.checkpoints import Checkpoints, parse_checkpoints
+from bottlerocket_ecs_updater.core.rules.checkpoints import Checkpoints
 from bottlerocket_ecs_updater.core.rules.health import AlarmRule, HealthRules
 from bottlerocket_ecs_updater.core.rules.promotion import CLOCKS_APART
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.core.rules.versions import VersionRange, VersionRules
-from bottlerocket_ecs_updater.core.rules.windows import Schedule, parse_freezes, parse_windows
+from bottlerocket_ecs_updater.core.rules.windows import Schedule
 from bottlerocket_ecs_updater.engine.lease.both_leases import BothLeases
 from bottlerocket_ecs_updater.engine.lease.store_lease import HeldBy, Lease, Taken, lease_key
 from bottlerocket_ecs_updater.engine.store.shared_state import (

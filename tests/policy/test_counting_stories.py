@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import pytest
+from tests.support.memory_store import MemoryStore
+from tests.support.rules import parse_checkpoints
 from tests.support.simulated import NEW, OLD, ZONES, Tape, Updater, at_most, instance_id, row
 
 from bottlerocket_ecs_updater.core.model.event import Claimed, Drained, Event, RunFinished
@@ -14,12 +16,11 @@ from bottlerocket_ecs_updater.core.model.ids import RunId
 from bottlerocket_ecs_updater.core.model.outcome import Updated
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
 from bottlerocket_ecs_updater.core.model.version import Version
-from bottlerocket_ecs_updater.core.rules.checkpoints import Checkpoints, parse_checkpoints
+from bottlerocket_ecs_updater.core.rules.checkpoints import Checkpoints
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.core.state.ledger import Ledger
 from bottlerocket_ecs_updater.engine.store.ledger_store import KeptLedger
-from bottlerocket_ecs_updater.engine.store.memory_store import MemoryStore
 from bottlerocket_ecs_updater.simulator import faults as f
 from bottlerocket_ecs_updater.simulator.faults import Fault, FaultPlan, Placed
 from bottlerocket_ecs_updater.simulator.host import HostSpec

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from tests.support.memory_store import MemoryStore
 from tests.support.simulated import Tape, Updater, instance_id, row
 
 from bottlerocket_ecs_updater.core.model.event import Drained, InstanceHeld, RuleOff, RunFinished
@@ -17,7 +18,6 @@ from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
 from bottlerocket_ecs_updater.core.rules.health import AlarmRule, HealthRules
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
-from bottlerocket_ecs_updater.engine.store.memory_store import MemoryStore
 from bottlerocket_ecs_updater.engine.store.pause_switch import Pause, set_pause
 from bottlerocket_ecs_updater.simulator import faults as f
 from bottlerocket_ecs_updater.simulator.ecs import ServiceSpec, Workload

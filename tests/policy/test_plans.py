@@ -14,6 +14,7 @@ import pytest
 from botocore.exceptions import ClientError
 from tests.policy.test_stories import Story
 from tests.support.invented import Dice, story_of_faults
+from tests.support.rules import parse_checkpoints, parse_windows
 from tests.support.simulated import NEW, OLD, Updater, instance_id, row
 from tests.support.story import world_of
 
@@ -22,10 +23,10 @@ from bottlerocket_ecs_updater.core.planning.launch_advice import StartsOld, Star
 from bottlerocket_ecs_updater.core.planning.plan import Plan
 from bottlerocket_ecs_updater.core.planning.plan import plan as plan_of
 from bottlerocket_ecs_updater.core.planning.roll_advice import NeverMoves, TakesDrained
-from bottlerocket_ecs_updater.core.rules.checkpoints import Checkpoints, parse_checkpoints
+from bottlerocket_ecs_updater.core.rules.checkpoints import Checkpoints
 from bottlerocket_ecs_updater.core.rules.policy import Limit, Policy
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
-from bottlerocket_ecs_updater.core.rules.windows import Schedule, parse_windows
+from bottlerocket_ecs_updater.core.rules.windows import Schedule
 from bottlerocket_ecs_updater.engine.store.fleet_file import read_fleet, write_fleet
 from bottlerocket_ecs_updater.report.views.plan import plan_json, plan_text
 from bottlerocket_ecs_updater.simulator.ecs import ServiceSpec, Workload

@@ -8,15 +8,16 @@ from pathlib import Path
 
 import pytest
 from tests.policy.test_stories import DAY, Story
+from tests.support.rules import parse_checkpoints, parse_freezes, parse_windows
 from tests.support.simulated import NEW, OLD, instance_id, row
 
 from bottlerocket_ecs_updater.core.model.event import Claimed, HostChecked
-from bottlerocket_ecs_updater.core.rules.checkpoints import Checkpoints, parse_checkpoints
+from bottlerocket_ecs_updater.core.rules.checkpoints import Checkpoints
 from bottlerocket_ecs_updater.core.rules.policy import Limit, Policy
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.core.rules.selection import Selection, parse_selector
 from bottlerocket_ecs_updater.core.rules.versions import VersionRange, VersionRules
-from bottlerocket_ecs_updater.core.rules.windows import Schedule, parse_freezes, parse_windows
+from bottlerocket_ecs_updater.core.rules.windows import Schedule
 
 HOSTS = 9
 NEWER = "1.22.0"

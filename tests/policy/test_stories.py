@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
+from tests.support.rules import parse_checkpoints, parse_freezes, parse_task_rules, parse_windows
 from tests.support.simulated import DOCUMENTS, NEW, EngineClock, Tape, Updater, instance_id, row, survey_of
 
 from bottlerocket_ecs_updater.aws.ecs import EcsCluster
@@ -29,13 +30,13 @@ from bottlerocket_ecs_updater.core.model.ids import InstanceId, RunId
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
 from bottlerocket_ecs_updater.core.planning.explain import explain
 from bottlerocket_ecs_updater.core.planning.plan import Plan, plan
-from bottlerocket_ecs_updater.core.rules.checkpoints import Checkpoints, parse_checkpoints
+from bottlerocket_ecs_updater.core.rules.checkpoints import Checkpoints
 from bottlerocket_ecs_updater.core.rules.policy import Limit, Policy
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.core.rules.selection import Selection, parse_selector
-from bottlerocket_ecs_updater.core.rules.tasks import TaskRules, parse_task_rules
+from bottlerocket_ecs_updater.core.rules.tasks import TaskRules
 from bottlerocket_ecs_updater.core.rules.versions import VersionRange, VersionRules
-from bottlerocket_ecs_updater.core.rules.windows import Schedule, parse_freezes, parse_windows
+from bottlerocket_ecs_updater.core.rules.windows import Schedule
 from bottlerocket_ecs_updater.engine.snapshot import ExtraPorts, take_snapshot
 from bottlerocket_ecs_updater.engine.store.fleet_file import read_fleet, write_fleet
 from bottlerocket_ecs_updater.engine.store.folder_store import FolderStore

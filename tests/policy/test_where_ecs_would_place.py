@@ -132,6 +132,28 @@ def test_an_instance_that_ecs_would_not_use_for_a_service_is_no_room(spare: Call
     assert nothing_was_drained(beside)
 
 
+def free_host(world: World) -> str:
+    """A host without a task of web."""
+    groups = {id_: {task.group for task in world.instance(id_).tasks.values()} for id_ in world.hosts}
+    return next(id_ for id_, there in groups.items() if "service:web" not in there)
+
+
+@pytest.mark.parametrize("state", ["Terminating:Wait", "Terminating:Proceed", "Warmed:Running"])
+def test_a_host_that_its_group_takes_away_is_no_room(state: str) -> None:
+    """ECS places tasks there as long as nobody drains it, and they are lost when it goes."""
+    world = world_of(3, ServiceSpec("web", desired=2, workload=HALF))
+    world.autoscaling.join("hosts", free_host(world), state)
+    assert len(no_room(rolled(world))) == 2
+    assert nothing_was_drained(world)
+
+
+@pytest.mark.parametrize("state", ["InService", "Standby", "Detaching", "Pending:Wait"])
+def test_a_host_that_stays_is_room_whatever_its_group_does_with_it(state: str) -> None:
+    world = world_of(3, ServiceSpec("web", desired=2, workload=HALF))
+    world.autoscaling.join("hosts", free_host(world), state)
+    assert updated(rolled(world)) == 2 + (state == "InService")
+
+
 def in_providers(world: World, **most: int) -> World:
     """The first two hosts in the provider `hosts`, the others in `batch`, each with its maximum size."""
     ids = [instance_id(number) for number in range(len(world.hosts))]
@@ -307,3 +329,29 @@ def test_capacity_providers_are_read_once_a_run_and_only_where_there_are_any() -
     plain = world_of(4, ServiceSpec("web", desired=4))
     rolled(plain)
     assert plain.calls.by_action["ecs:DescribeCapacityProviders"] == 0
+
+
+def in_two_providers(world: World, *, second: int) -> World:
+    """Two hosts each, of which the first provider is full, and a service on both."""
+    world.scaling.add("full", instance_id(0), instance_id(1), most=2)
+    world.scaling.add("open", instance_id(2), instance_id(3), most=second)
+    world.add_service(ServiceSpec("web", desired=4, workload=HALF, providers=("full", "open")))
+    world.clock.sleep(timedelta(minutes=2))
+    return world
+
+
+def test_one_full_provider_of_several_costs_no_drain() -> None:
+    """ECS chooses the provider of the next task by weight, and waits if that one is full."""
+    world = in_two_providers(row(4, services=0), second=4)
+    finished = rolled(world)
+    held = [one for one in finished.outcomes.values() if isinstance(one, Hold)]
+    assert (len(held), {one.reason for one in held}) == (4, {Reason.NO_ROOM})
+    assert "full" in str(held[0])
+    assert world.findings().task_moves == 0
+
+
+def test_two_providers_with_room_each_take_their_share() -> None:
+    world = in_two_providers(row(4, services=0), second=4)
+    world.call("ecs", "UpdateService", {"cluster": "demo", "service": "web", "desiredCount": 2}, "operator")
+    world.clock.sleep(timedelta(minutes=5))
+    assert updated(rolled(world)) == 4

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.report.samples import CLEAN_RUN
+from tests.support.memory_store import MemoryStore
 
 from bottlerocket_ecs_updater.aws.identity import Identity, Unidentified, identify
 from bottlerocket_ecs_updater.cli.app import build_app
@@ -34,7 +35,6 @@ from bottlerocket_ecs_updater.engine.ports import Stored
 from bottlerocket_ecs_updater.engine.store.first_seen import FirstSeen
 from bottlerocket_ecs_updater.engine.store.fleet_file import read_fleet, write_fleet
 from bottlerocket_ecs_updater.engine.store.ledger_store import LedgerBroken, ledger_key, read_ledger, write_ledger
-from bottlerocket_ecs_updater.engine.store.memory_store import MemoryStore
 from bottlerocket_ecs_updater.engine.store.pause_switch import Pause, look_for_pause, pause_key, set_pause
 from bottlerocket_ecs_updater.engine.store.read_json import Unreadable, read_json
 from bottlerocket_ecs_updater.errors import UsageError

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from tests.support.memory_store import MemoryStore
 
 from bottlerocket_ecs_updater.core.model.event import RunFinished, RunStarted
 from bottlerocket_ecs_updater.core.model.ids import RunId
@@ -12,7 +13,6 @@ from bottlerocket_ecs_updater.core.model.outcome import RunOutcome
 from bottlerocket_ecs_updater.engine.store import audit
 from bottlerocket_ecs_updater.engine.store.audit import acts_of, acts_prefix, note_act
 from bottlerocket_ecs_updater.engine.store.audit_entry import AuditEntry
-from bottlerocket_ecs_updater.engine.store.memory_store import MemoryStore
 from bottlerocket_ecs_updater.errors import Denied
 from bottlerocket_ecs_updater.report.outputs.archive import Archive, refresh_index_page
 from bottlerocket_ecs_updater.report.outputs.index import acts_text, index_key

@@ -13,13 +13,14 @@ from datetime import timedelta
 from typing import Protocol, TypeVar
 
 from hypothesis import strategies as st
+from tests.support.rules import parse_checkpoints, parse_ranges
 from tests.support.story import AFTER_REBOOT, ALARM, BEFORE_DRAIN, Nap, Ringing, Story, Told
 
-from bottlerocket_ecs_updater.core.rules.checkpoints import Checkpoints, parse_checkpoints
+from bottlerocket_ecs_updater.core.rules.checkpoints import Checkpoints
 from bottlerocket_ecs_updater.core.rules.health import AlarmRule, HealthRules
 from bottlerocket_ecs_updater.core.rules.policy import Limit, Policy
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
-from bottlerocket_ecs_updater.core.rules.versions import VersionRules, parse_ranges
+from bottlerocket_ecs_updater.core.rules.versions import VersionRules
 from bottlerocket_ecs_updater.simulator import faults as f
 from bottlerocket_ecs_updater.simulator.ecs import (
     EcsTiming,

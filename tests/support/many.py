@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from tests.support.memory_store import MemoryStore
 from tests.support.simulated import NEW, EngineClock, Updater, row
 
 from bottlerocket_ecs_updater.core.model.event import RunFinished
@@ -19,7 +20,6 @@ from bottlerocket_ecs_updater.core.rules.promotion import Requirement, StageRule
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.engine.ports import Store
 from bottlerocket_ecs_updater.engine.store.ledger_store import KeptLedger
-from bottlerocket_ecs_updater.engine.store.memory_store import MemoryStore
 from bottlerocket_ecs_updater.simulator.world.world import World
 
 

@@ -220,7 +220,8 @@ def the_last_run_tells_of_the_world(played: Played) -> Broken:
         yield f"quarantined are {played.verdict.quarantined}, and {quarantined} are called so"
     for name, registered in played.world.cluster.by_ec2.items():
         outcome = finished.outcomes.get(InstanceId(name))
-        if registered.status is not Status.INACTIVE and outcome is None:
+        was_there = registered.registered_at < played.last.began
+        if registered.status is not Status.INACTIVE and outcome is None and was_there:
             yield f"{name} is left out of the summary"
         if isinstance(outcome, UpToDate | Updated) and registered.status is not Status.INACTIVE:
             version = outcome.version if isinstance(outcome, UpToDate) else outcome.target

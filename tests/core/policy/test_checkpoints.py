@@ -3,6 +3,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.rules import parse_checkpoints
 
 from bottlerocket_ecs_updater.core.model.reasons import Reason
 from bottlerocket_ecs_updater.core.model.version import Version
@@ -15,7 +16,6 @@ from bottlerocket_ecs_updater.core.rules.checkpoints import (
     Roll,
     allow,
     allow_today,
-    parse_checkpoints,
 )
 
 NOW = datetime(2024, 10, 15, 12, tzinfo=UTC)

@@ -4,14 +4,15 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.support.rules import parse_checkpoints, parse_freezes, parse_windows
 
 from bottlerocket_ecs_updater.core.model.history import RecordedDurations
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, Zone
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.planning.forecast import Batch, Limits, Pending, Rolls, forecast
-from bottlerocket_ecs_updater.core.rules.checkpoints import DAY, Checkpoint, Checkpoints, Roll, parse_checkpoints
+from bottlerocket_ecs_updater.core.rules.checkpoints import DAY, Checkpoint, Checkpoints, Roll
 from bottlerocket_ecs_updater.core.rules.pace import STATED, Pace, needed, pace_from
-from bottlerocket_ecs_updater.core.rules.windows import Open, Schedule, open_at, parse_freezes, parse_windows
+from bottlerocket_ecs_updater.core.rules.windows import Open, Schedule, open_at
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)  # a Friday
 MINUTE = timedelta(minutes=1)

@@ -25,6 +25,7 @@ from tests.core.builders import (
     registration,
 )
 from tests.core.strategies import fleets
+from tests.support.rules import parse_checkpoints
 
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.decision.unclaimed.eligibility import begun_lately, newly_found, roll_of
@@ -34,7 +35,7 @@ from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.history import History, PastUpdate
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.instance import Instance
-from bottlerocket_ecs_updater.core.rules.checkpoints import Checkpoints, Roll, parse_checkpoints
+from bottlerocket_ecs_updater.core.rules.checkpoints import Checkpoints, Roll
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.core.rules.selection import Selection, parse_selector

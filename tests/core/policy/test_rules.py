@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.rules import parse_checkpoints, parse_freezes, parse_ranges, parse_task_rules, parse_windows
 
 from bottlerocket_ecs_updater.core.capacity.host_room import Capacity, ServiceRules
 from bottlerocket_ecs_updater.core.capacity.will_it_fit import Leaving, NoRoom, will_drain
@@ -22,13 +23,13 @@ from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, Instan
 from bottlerocket_ecs_updater.core.model.reasons import Reason, hold
 from bottlerocket_ecs_updater.core.model.resources import TaskRequirements
 from bottlerocket_ecs_updater.core.model.version import Version
-from bottlerocket_ecs_updater.core.rules.checkpoints import Checkpoints, Roll, allow, allow_today, parse_checkpoints
+from bottlerocket_ecs_updater.core.rules.checkpoints import Checkpoints, Roll, allow, allow_today
 from bottlerocket_ecs_updater.core.rules.pace import Pace, needed
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.core.rules.selection import Selection, parse_selector
-from bottlerocket_ecs_updater.core.rules.tasks import TaskOnHost, TaskRules, longest_wait, parse_task_rules
-from bottlerocket_ecs_updater.core.rules.versions import VersionRules, parse_ranges
-from bottlerocket_ecs_updater.core.rules.windows import Schedule, parse_freezes, parse_windows
+from bottlerocket_ecs_updater.core.rules.tasks import TaskOnHost, TaskRules, longest_wait
+from bottlerocket_ecs_updater.core.rules.versions import VersionRules
+from bottlerocket_ecs_updater.core.rules.windows import Schedule
 
 NOW = datetime(2024, 10, 15, 12, tzinfo=UTC)
 OLD, BAD, GOOD = (Version.parse(text) for text in ("1.25.0", "1.26.0", "1.26.1"))

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.rules import parse_task_rules
 
 from bottlerocket_ecs_updater.core.decision.affected import hold_for_deployments
 from bottlerocket_ecs_updater.core.model.container_instance import Task
@@ -21,7 +22,6 @@ from bottlerocket_ecs_updater.core.rules.tasks import (
     drain_deadline,
     longest_wait,
     may_leave,
-    parse_task_rules,
 )
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)

@@ -3,17 +3,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.rules import parse_ranges
 
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
 from bottlerocket_ecs_updater.core.model.version import Version
-from bottlerocket_ecs_updater.core.rules.versions import (
-    Downgrades,
-    VersionRange,
-    VersionRules,
-    admit,
-    admitted_at,
-    parse_ranges,
-)
+from bottlerocket_ecs_updater.core.rules.versions import Downgrades, VersionRange, VersionRules, admit
 
 NOW = datetime(2024, 10, 25, 12, tzinfo=UTC)
 WEEK = timedelta(days=7)
@@ -206,7 +200,7 @@ def test_what_is_held_only_for_its_age_is_admitted_when_the_hold_says(
     held = admit(target, running, rules, seen, NOW)
     if held is None or held.reason is not Reason.VERSION_TOO_YOUNG:
         return
-    until = admitted_at(target, rules, seen)
+    until = seen[target] + rules.minimum_age if target in seen else None
     assert until is not None
     assert admit(target, running, rules, seen, until) is None
     assert admit(target, running, rules, seen, until - timedelta(seconds=1)) is not None

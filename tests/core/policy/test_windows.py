@@ -4,20 +4,10 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from tests.support.rules import parse_freezes, parse_windows
 
 from bottlerocket_ecs_updater.core.model.reasons import Reason
-from bottlerocket_ecs_updater.core.rules.windows import (
-    Closed,
-    Freeze,
-    Open,
-    Schedule,
-    Window,
-    fits,
-    may_begin,
-    open_at,
-    parse_freezes,
-    parse_windows,
-)
+from bottlerocket_ecs_updater.core.rules.windows import Closed, Freeze, Open, Schedule, Window, fits, may_begin, open_at
 
 MINUTE = timedelta(minutes=1)
 BERLIN = "Europe/Berlin"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from tests.support.memory_store import MemoryStore
 from tests.support.simulated import Updater, instance_id, row
 
 from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, RunId
 from bottlerocket_ecs_updater.engine.act.claim_writer import PROBE
 from bottlerocket_ecs_updater.engine.store.ledger_store import KeptLedger
-from bottlerocket_ecs_updater.engine.store.memory_store import MemoryStore
 from bottlerocket_ecs_updater.simulator import faults as f
 from bottlerocket_ecs_updater.simulator.aws_basics.calls import Call
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError

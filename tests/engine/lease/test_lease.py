@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.engine.rivals import ACT_MAX, TERM, Act, Fate, Rival, Way, Work, World
+from tests.support.memory_store import MemoryStore
 
 from bottlerocket_ecs_updater.core.model.ids import RunId, TaskArn
 from bottlerocket_ecs_updater.engine.lease.lease_note import LONGEST_TERM
@@ -24,7 +25,6 @@ from bottlerocket_ecs_updater.engine.lease.store_lease import (
     lease_key,
 )
 from bottlerocket_ecs_updater.engine.ports import ABSENT, Conflict, Stored
-from bottlerocket_ecs_updater.engine.store.memory_store import MemoryStore
 from bottlerocket_ecs_updater.engine.waits import Wait, Waits
 from bottlerocket_ecs_updater.errors import LeaseLapsed, LeaseLost, Throttled, Unreachable
 

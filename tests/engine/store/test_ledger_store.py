@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.memory_store import MemoryStore
 
 from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.model.ids import BootId, ContainerInstanceArn, InstanceId, RunId
@@ -46,7 +47,6 @@ from bottlerocket_ecs_updater.engine.store.ledger_store import (
     read_ledger,
     write_ledger,
 )
-from bottlerocket_ecs_updater.engine.store.memory_store import MemoryStore
 from bottlerocket_ecs_updater.errors import LeaseLapsed, LeaseLost, Throttled, Unreachable
 
 NOW = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.memory_store import MemoryStore
 from tests.support.simulated import NEW as NEWER
 from tests.support.simulated import EngineClock, Tape, Updater, row
 
@@ -23,7 +24,6 @@ from bottlerocket_ecs_updater.core.state.ledger import Ledger, OpenClaim, with_b
 from bottlerocket_ecs_updater.engine.lease.both_leases import BothLeases
 from bottlerocket_ecs_updater.engine.lease.store_lease import HeldBy, Lease, Taken, lease_key
 from bottlerocket_ecs_updater.engine.store.ledger_store import KeptLedger, LedgerBroken, ledger_key, read_ledger
-from bottlerocket_ecs_updater.engine.store.memory_store import MemoryStore
 from bottlerocket_ecs_updater.engine.store.migration import MovingLedger, end_pause, has_left, move_pause, pause_of
 from bottlerocket_ecs_updater.engine.store.pause_switch import Pause, look_for_pause, set_pause
 from bottlerocket_ecs_updater.errors import LeaseLapsed, LeaseLost, Unreachable

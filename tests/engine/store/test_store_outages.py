@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import pytest
+from tests.support.memory_store import MemoryStore
 from tests.support.promises import broken_promises
 from tests.support.simulated import NEW, EngineClock, Tape, Updater, row
 from tests.support.story import Ending, Played, Story, play
@@ -26,7 +27,6 @@ from bottlerocket_ecs_updater.core.model.outcome import RunOutcome
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.engine.run import Stop
 from bottlerocket_ecs_updater.engine.store.ledger_store import FLUSH_TRIES, KeptLedger
-from bottlerocket_ecs_updater.engine.store.memory_store import MemoryStore
 from bottlerocket_ecs_updater.errors import Unreachable
 from bottlerocket_ecs_updater.simulator.ecs import ServiceSpec
 from bottlerocket_ecs_updater.simulator.ecs.model import Status

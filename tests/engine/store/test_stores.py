@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.support.memory_store import MemoryStore
 
 from bottlerocket_ecs_updater.engine.ports import ABSENT, Conflict, Store, Stored
 from bottlerocket_ecs_updater.engine.store import folder_store as folder
 from bottlerocket_ecs_updater.engine.store.folder_store import FolderStore, _faults
-from bottlerocket_ecs_updater.engine.store.memory_store import MemoryStore
 from bottlerocket_ecs_updater.errors import Denied, Unreachable, UsageError
 
 KEY = "clusters/web/ledger.json"

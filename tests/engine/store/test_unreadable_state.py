@@ -6,6 +6,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from tests.support.memory_store import MemoryStore
 from tests.support.simulated import NEW, OLD, Tape, Updater, row
 
 from bottlerocket_ecs_updater.core.model.event import Drained, Event, StateUnreadable
@@ -18,7 +19,6 @@ from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.core.rules.versions import VersionRules
 from bottlerocket_ecs_updater.engine.store.first_seen import FirstSeen
 from bottlerocket_ecs_updater.engine.store.ledger_store import KeptLedger
-from bottlerocket_ecs_updater.engine.store.memory_store import MemoryStore
 from bottlerocket_ecs_updater.engine.store.pause_switch import look_for_pause, pause_key
 from bottlerocket_ecs_updater.errors import Unreachable
 from bottlerocket_ecs_updater.simulator.world.api_faults import KilledError

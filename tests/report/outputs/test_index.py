@@ -15,12 +15,12 @@ from tests.report.hostile import HTML, hostile_run
 from tests.report.outputs.test_page import KNOWN_TAGS, Page
 from tests.report.runs import died, events_of
 from tests.report.samples import CLEAN_RUN, HALTED_RUN, RUN
+from tests.support.memory_store import MemoryStore
 
 from bottlerocket_ecs_updater.core.model.event import Event, RunFinished, RunStarted
 from bottlerocket_ecs_updater.core.model.ids import RunId
 from bottlerocket_ecs_updater.core.model.outcome import RunOutcome
 from bottlerocket_ecs_updater.engine.ports import Stored
-from bottlerocket_ecs_updater.engine.store.memory_store import MemoryStore
 from bottlerocket_ecs_updater.errors import Unreachable
 from bottlerocket_ecs_updater.report.analysis.run_report import run_report
 from bottlerocket_ecs_updater.report.outputs import index

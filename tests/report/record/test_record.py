@@ -7,13 +7,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.memory_store import MemoryStore
 
 from bottlerocket_ecs_updater.core.model.event import Claimed, Drained, Event, RunFinished, RunStarted
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, RunId
 from bottlerocket_ecs_updater.core.model.outcome import RunOutcome
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.engine.ports import ABSENT, Conflict
-from bottlerocket_ecs_updater.engine.store.memory_store import MemoryStore
 from bottlerocket_ecs_updater.errors import Unreachable
 from bottlerocket_ecs_updater.report.record.record import (
     BATCH_MAX_AGE,

@@ -18,13 +18,13 @@ from bottlerocket_ecs_updater.core.capacity.will_it_fit import (
     takes,
     will_drain,
 )
+from bottlerocket_ecs_updater.core.model.auto_scaling import taken_away
 from bottlerocket_ecs_updater.core.model.capacity_provider import LaunchType, cannot_grow, doubt_of_growth, is_managed
 from bottlerocket_ecs_updater.core.model.container_instance import Registration, Status, Task
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.host_report import UpdateState
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, ServiceArn
 from bottlerocket_ecs_updater.core.model.instance import Instance
-from bottlerocket_ecs_updater.core.model.resources import DeploymentLimits
 from bottlerocket_ecs_updater.core.model.services import Service
 
 GROUP = "service:"
@@ -76,6 +76,9 @@ class ClusterRoom:
         if rules is None or capacity is None:
             return None
         self._placed = None
+        full = self._full_provider(instance.id, rules, here, leaving)
+        if full is not None:
+            return full
         nowhere = {rules[arn].name for arn in here if self._has_room_nowhere(rules[arn], leaving[arn])}
         for name in nowhere & self._refusals.keys():
             if f" {instance.id}, the nearest" not in self._refusals[name].missing:
@@ -89,6 +92,29 @@ class ClusterRoom:
         if isinstance(answer, NoRoom) and answer.service in nowhere:
             self._refusals[answer.service] = answer
         return answer
+
+    def _full_provider(
+        self,
+        instance: InstanceId,
+        rules: Mapping[ServiceArn, ServiceRules],
+        here: Iterable[ServiceArn],
+        leaving: Mapping[ServiceArn, int],
+    ) -> NoRoom | None:
+        """The refusal if one of several capacity providers of a service has no room for its share of the tasks.
+
+        ECS chooses the provider of the next task by weight, and does not turn to another one if that is full.
+        """
+        for arn in dict.fromkeys(here):
+            service = rules[arn]
+            moving = must_place(service, leaving[arn]) if len(service.providers) > 1 else 0
+            share = -(-moving // len(service.providers)) if moving else 0
+            for provider in service.providers if share else ():
+                alone = _limited_to(service, provider, share, self._fleet)
+                moved = [Leaving(instance, arn)] * share
+                answer = will_drain(instance, self._all_capacity() or {}, {arn: alone}, moved, self._all_coming())
+                if isinstance(answer, NoRoom):
+                    return answer
+        return None
 
     def _has_room_nowhere(self, service: ServiceRules, leaving: int) -> bool:
         """Whether a task of the service must move and no instance at all has room for it.
@@ -245,7 +271,7 @@ class ClusterRoom:
             left.gpus,
             left.ports_taken,
             attributes=registration.attributes,
-            accepts=registration.status is Status.ACTIVE and registration.connected,
+            accepts=registration.status is Status.ACTIVE and registration.connected and not _is_leaving(instance),
             hosts=frozenset(hosts) if known else None,
             launch=_launch_of(instance, registration, self._fleet),
             provider=registration.capacity_provider,
@@ -263,6 +289,11 @@ class ClusterRoom:
         if most is None or TRUNK_ATTRIBUTE in registration.attributes:
             return None
         return max(0, most - 1 - sum(task.own_interface for task in tasks))
+
+
+def _is_leaving(instance: Instance) -> bool:
+    """Whether its group terminates it, or keeps it in its warm pool. ECS may place tasks there, which do not last."""
+    return instance.around is not None and taken_away(instance.around.membership) is not None
 
 
 def tasks_changed(instance: Instance) -> bool:
@@ -306,7 +337,9 @@ def _rules_of(service: Service, fleet: Fleet) -> ServiceRules | None:
     definition = fleet.definitions.get(moving.definition)
     if definition is None:
         return None
-    growth = _growth_of(moving, fleet)
+    # Of its launch types, only these have room that no instance here provides.
+    elsewhere = moving.launch in (LaunchType.FARGATE, LaunchType.MANAGED_INSTANCES, LaunchType.OTHER)
+    growth = _growth_of(moving.providers, fleet) if moving.providers else _Growth(elsewhere)
     return ServiceRules(
         arn=service.arn,
         name=service.name,
@@ -326,6 +359,22 @@ def _rules_of(service: Service, fleet: Fleet) -> ServiceRules | None:
     )
 
 
+def _limited_to(service: ServiceRules, provider: str, share: int, fleet: Fleet) -> ServiceRules:
+    """The same service as if it had only this provider, and only its share of the tasks that must move."""
+    growth = _growth_of((provider,), fleet)
+    return replace(
+        service,
+        desired=share,
+        running=share,
+        minimum_healthy_percent=100,
+        maximum_percent=200,
+        providers=(provider,),
+        grows=growth.without_end,
+        why_not=growth.why_not,
+        doubts=growth.doubts,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class _Growth:
     """Which instances may be added for a service."""
@@ -335,13 +384,11 @@ class _Growth:
     doubts: tuple[str, ...] = ()
 
 
-def _growth_of(moving: DeploymentLimits, fleet: Fleet) -> _Growth:
-    if not moving.providers:
-        return _Growth(moving.launch in (LaunchType.FARGATE, LaunchType.MANAGED_INSTANCES, LaunchType.OTHER))
+def _growth_of(providers: Sequence[str], fleet: Fleet) -> _Growth:
     known = fleet.providers or {}
     have = {one.registration.capacity_provider for one in fleet.instances.values() if one.registration is not None}
-    unknown = tuple(doubt for name in moving.providers if (doubt := doubt_of_growth(name, known, have)))
-    unbounded = any(name in known and known[name].unbounded for name in moving.providers)
-    reasons = [cannot_grow(name, known) for name in moving.providers]
+    unknown = tuple(doubt for name in providers if (doubt := doubt_of_growth(name, known, have)))
+    unbounded = any(name in known and known[name].unbounded for name in providers)
+    reasons = [cannot_grow(name, known) for name in providers]
     why_not = "; ".join(filter(None, reasons)) if all(reasons) else ""
     return _Growth(unbounded or bool(unknown), why_not, () if unbounded else unknown)

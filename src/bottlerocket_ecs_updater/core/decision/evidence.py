@@ -82,7 +82,10 @@ def evidence_is_old(claim: Claim, fleet: Fleet, fresh: timedelta = EVIDENCE_FRES
 
 
 def suspicious(fleet: Fleet, starts_before: Mapping[ServiceArn, int]) -> tuple[Service, ...]:
-    """The services that lose more tasks than before the first drain, and more than our drains explain."""
+    """The services that lose more tasks than before the first drain, and more than our drains explain.
+
+    One task each of several services is as suspicious as several of one. Whether they failed, their ends tell.
+    """
     services = fleet.services.all if fleet.services is not None else ()
     moving: Counter[str] = Counter()
     in_progress = len(fleet.slots)
@@ -92,11 +95,13 @@ def suspicious(fleet: Fleet, starts_before: Mapping[ServiceArn, int]) -> tuple[S
             moving.update(one.progress.moving)
     # A daemon service stops a task at each drain and starts one at each return, which events show only in part.
     moving.update({one.name: 2 * in_progress for one in services if one.daemon})
-    return tuple(
-        one
+    lost = {
+        one: one.unasked_starts - starts_before[one.arn] - moving[one.name]
         for one in services
-        if one.arn in starts_before and one.unasked_starts - starts_before[one.arn] - moving[one.name] >= FAILED_TASKS
-    )
+        if one.arn in starts_before
+    }
+    losing = {one: count for one, count in lost.items() if count > 0}
+    return tuple(losing) if sum(losing.values()) >= FAILED_TASKS else ()
 
 
 def broken_by_ends(trial: Trial, names: Names, tasks: Tasks, now: datetime) -> BrokenVersion | None:

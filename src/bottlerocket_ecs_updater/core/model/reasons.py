@@ -172,7 +172,8 @@ class Reason(Enum):
     VERSION_BREAKS_TASKS = _Words(
         "version-breaks-tasks",
         "tasks fail on {version}, so no other instance is updated to it; on {hosts}: {what}",
-        "check these tasks; run `release {version}` when you know that it is good, or wait for another version",
+        "check these tasks; run `release {version}` when you know that it is good, or wait for another version; where "
+        "this one is staged, `apiclient update cancel` on the host makes way for it",
     )
     BUDGET = _Words(
         "budget",

@@ -139,11 +139,6 @@ def allow_today(checkpoints: Checkpoints, begun: Sequence[datetime], now: dateti
     return Allowance(room, held, until)
 
 
-def parse_checkpoints(text: str) -> tuple[Checkpoint, ...]:
-    """Read `1, 10%, 50%, 100%`."""
-    return tuple(Checkpoint.parse(part) for part in text.split(",") if part.strip())
-
-
 def _sizes(steps: Sequence[Checkpoint], total: int) -> Iterator[int]:
     """The number of instances at each checkpoint in a cluster of that size, without checkpoints that add none."""
     reached = 0

@@ -179,11 +179,6 @@ def drain_deadline(
     )
 
 
-def parse_task_rules(text: str) -> tuple[TaskRule, ...]:
-    """Read several rules, with `;` between them."""
-    return tuple(TaskRule.parse(part) for part in text.split(";") if part.strip())
-
-
 def _wait_of(rule: TaskRule | None) -> timedelta:
     match rule.treatment if rule is not None else None:
         case None | HoldInstance():

@@ -153,17 +153,6 @@ def admit(
     return _too_young(target, rules.minimum_age, first_seen.get(target), now)
 
 
-def admitted_at(target: Version, rules: VersionRules, first_seen: Mapping[Version, datetime]) -> datetime | None:
-    """When a version is old enough; None if it was not recorded yet."""
-    seen = first_seen.get(target)
-    return None if seen is None else seen + rules.minimum_age
-
-
-def parse_ranges(text: str) -> tuple[VersionRange, ...]:
-    """Read several ranges, with `;` between them."""
-    return tuple(VersionRange.parse(part) for part in text.split(";") if part.strip())
-
-
 def _too_young(target: Version, minimum_age: timedelta, seen: datetime | None, now: datetime) -> Hold | None:
     if seen is None:
         return hold(Reason.VERSION_NEW, version=target, minimum_age=duration_text(minimum_age))

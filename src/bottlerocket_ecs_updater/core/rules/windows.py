@@ -192,16 +192,6 @@ def fits(now: datetime, needed: timedelta, windows: Sequence[Window], freezes: S
     return may_begin(Schedule(tuple(windows), tuple(freezes)), now, needed) is None
 
 
-def parse_windows(text: str) -> tuple[Window, ...]:
-    """Read several windows, with `;` between them."""
-    return tuple(Window.parse(part) for part in text.split(";") if part.strip())
-
-
-def parse_freezes(text: str) -> tuple[Freeze, ...]:
-    """Read several freezes, with `;` between them."""
-    return tuple(Freeze.parse(part) for part in text.split(";") if part.strip())
-
-
 def _next_opens(windows: Sequence[Window], freezes: Sequence[Freeze], now: datetime) -> datetime:
     """Each step passes a freeze or reaches a window, so there are at most two steps per freeze, plus one."""
     at = now

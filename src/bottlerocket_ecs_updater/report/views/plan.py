@@ -19,8 +19,6 @@ from bottlerocket_ecs_updater.report.words.sanitize import sanitize
 SCHEMA = 1
 """The version of the JSON format. New keys do not change it; a key that changes its meaning does."""
 
-_X = 86_400
-
 
 def plan_text(plan: Plan, cluster: str) -> str:
     """The plan as text: what is finished first, what is updated in which order, and what is left alone and why."""

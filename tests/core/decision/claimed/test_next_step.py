@@ -35,6 +35,7 @@ from tests.core.builders import (
     task,
 )
 from tests.core.decision.claimed.steps import UPDATED, kinds, next_step
+from tests.support.rules import parse_ranges
 
 from bottlerocket_ecs_updater.core.decision.claimed.next_step import proceed
 from bottlerocket_ecs_updater.core.decision.decide import decide
@@ -60,7 +61,7 @@ from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.model.run_progress import RunProgress, SentDrain
 from bottlerocket_ecs_updater.core.rules.policy import MISSING_LOOKS
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
-from bottlerocket_ecs_updater.core.rules.versions import VersionRules, parse_ranges
+from bottlerocket_ecs_updater.core.rules.versions import VersionRules
 
 
 def let_go(verdict: NextStep) -> Reason:

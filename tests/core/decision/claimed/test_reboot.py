@@ -40,6 +40,7 @@ from tests.core.builders import (
     unknown_end,
 )
 from tests.core.decision.claimed.steps import UPDATED, kinds, next_step
+from tests.support.rules import parse_ranges
 
 from bottlerocket_ecs_updater.core.decision.claimed.next_step import proceed
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
@@ -67,7 +68,7 @@ from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.model.run_progress import SentDrain
 from bottlerocket_ecs_updater.core.rules.policy import CHECK_TRIES, CONNECTED_LOOKS, REBOOT_MARKS, REBOOT_TRIES
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
-from bottlerocket_ecs_updater.core.rules.versions import VersionRules, parse_ranges
+from bottlerocket_ecs_updater.core.rules.versions import VersionRules
 
 
 def waits(verdict: NextStep) -> bool:

@@ -29,6 +29,7 @@ from tests.core.builders import (
     staged,
     task,
 )
+from tests.support.rules import parse_ranges
 
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.decision.unclaimed.assess import (
@@ -53,7 +54,7 @@ from bottlerocket_ecs_updater.core.model.run_progress import Applies, RunProgres
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.rules.policy import APPLY_TRIES, CHECK_TRIES, UNHEARD_APPLIES
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
-from bottlerocket_ecs_updater.core.rules.versions import VersionRules, parse_ranges
+from bottlerocket_ecs_updater.core.rules.versions import VersionRules
 from bottlerocket_ecs_updater.core.state.observe import see_registration
 from bottlerocket_ecs_updater.core.state.run_commands import see_denied
 

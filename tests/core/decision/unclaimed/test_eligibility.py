@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.core.builders import NEW, NOW, service
 from tests.core.strategies import crowds, fleets
+from tests.support.rules import parse_windows
 
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.decision.unclaimed.assess import Ready, assess
@@ -22,7 +23,7 @@ from bottlerocket_ecs_updater.core.rules.checkpoints import Checkpoint, Checkpoi
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.core.rules.tasks import TaskRules
-from bottlerocket_ecs_updater.core.rules.windows import Schedule, parse_windows
+from bottlerocket_ecs_updater.core.rules.windows import Schedule
 
 EARLIER = NOW - timedelta(hours=2)
 

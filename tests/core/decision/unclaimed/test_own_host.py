@@ -28,6 +28,7 @@ from tests.core.builders import (
     task,
 )
 from tests.core.strategies import ABLE, MARKED, PROVEN, PURE, fleets, placed, policies
+from tests.support.rules import parse_task_rules
 
 from bottlerocket_ecs_updater.core.decision.decide import Decision, decide
 from bottlerocket_ecs_updater.core.decision.tasks_on_host import is_own_host
@@ -55,7 +56,7 @@ from bottlerocket_ecs_updater.core.model.services import Slot
 from bottlerocket_ecs_updater.core.planning.plan import plan
 from bottlerocket_ecs_updater.core.rules.policy import STAGE_AHEAD_MIN, OwnHost, Policy
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
-from bottlerocket_ecs_updater.core.rules.tasks import TaskRules, parse_task_rules
+from bottlerocket_ecs_updater.core.rules.tasks import TaskRules
 
 OWN = OwnTask(TaskArn("arn:task/this-run"), "updater")
 OURS = Task(OWN.task, "RUNNING", "events-rule/start", "family:updater", family="updater")

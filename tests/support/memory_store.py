@@ -1,4 +1,4 @@
-"""A state store in memory: for simulated runs, and for tests."""
+"""A state store in memory."""
 
 from __future__ import annotations
 
