@@ -304,14 +304,15 @@ def test_published_versions_are_looked_at_where_only_they_are_admitted(built: To
 
 
 def test_an_image_for_another_architecture_and_a_log_group_that_is_not_there_are_told(built: Town) -> None:
+    media = "application/vnd.oci.image.index.v1+json"
     manifest = {
         "schemaVersion": 2,
-        "mediaType": "application/vnd.oci.image.index.v1+json",
+        "mediaType": media,
         "manifests": [{"digest": f"sha256:{'1' * 64}", "platform": {"architecture": "amd64", "os": "linux"}}],
     }
     built.aws("ecr", "create-repository", "--repository-name", "updater")
     put = ("--image-tag", "1", "--image-manifest", json.dumps(manifest), "--image-manifest-media-type")
-    built.aws("ecr", "put-image", "--repository-name", "updater", *put, manifest["mediaType"])
+    built.aws("ecr", "put-image", "--repository-name", "updater", *put, media)
     image = f"{built.world.names.account}.dkr.ecr.{built.world.names.region}.amazonaws.com/updater:1"
     container = {
         "name": "updater",
