@@ -123,7 +123,7 @@ def consider_instance(
 ) -> Release:
     """Find out what a release of one instance would do. Raises UsageError if it must not be released.
 
-    Without a survey, its Auto Scaling group is not read. Raises Throttled or Unreachable also if it could not be read for
+    Without a survey, its Auto Scaling group is not read. Raises Throttled or Unreachable also if that failed for
     the moment.
     """
     state = ledger.load()
