@@ -67,6 +67,15 @@ def test_an_execution_without_a_permission_fails_and_tells_that_the_clusters_wer
     assert ground.site.world.findings().boots == dict.fromkeys(NEW, 0)
 
 
+def test_a_setting_that_is_wrong_is_named_in_the_message(ground: FleetGround) -> None:
+    ground.make(Settings='[cluster."dem*"]\nwindow = ["always"]')
+    inbox = ground.subscribe()
+    assert ground.run_waves() == "FAILED"
+    said = "\n".join(ground.heard(inbox))
+    assert "settings of the cluster demo: window cannot be" in said
+    assert ground.site.world.findings().boots == dict.fromkeys(NEW, 0)
+
+
 def test_without_a_topic_to_write_to_the_waves_are_run_and_nobody_is_told(ground: FleetGround) -> None:
     ground.make(without("TellPeople"))
     inbox = ground.subscribe()

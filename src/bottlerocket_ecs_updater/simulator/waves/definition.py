@@ -123,8 +123,9 @@ def _find() -> Json:
                 "failed": [],
                 "done": 0,
                 "ended": False,
-                "why.$": "States.Format('The clusters were not found: {}. The log of the updater may say more.', "
-                "$.error.Error)",
+                # With its cause: an action that is denied, or a setting that is wrong.
+                "why.$": "States.Format('The clusters were not found: {} The log of the updater may say more.', "
+                "States.JsonToString($.error))",
             },
             "Next": "Report",
         },

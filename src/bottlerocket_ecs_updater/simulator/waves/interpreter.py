@@ -22,6 +22,8 @@ from botocore import xform_name
 from botocore.exceptions import ClientError
 from botocore.model import StructureShape
 from moto.core.config import default_user_config
+from moto.core.responses import EmptyResult
+from moto.stepfunctions import responses
 from moto.stepfunctions.parser.api import HistoryEventType, TaskFailedEventDetails
 from moto.stepfunctions.parser.asl.component.common.error_name import custom_error_name
 from moto.stepfunctions.parser.asl.component.common.error_name.custom_error_name import CustomErrorName
@@ -213,6 +215,7 @@ def interpreting(connect: Connect, speed: float) -> Iterator[None]:
         (wait_function.WaitFunction, "_wait_interval", shorter),
         (retrier_decl, "time", SimpleNamespace(sleep=sleep)),
         (timeout.Timeout, "_eval_body", limit),
+        (responses.StepFunctionResponse, "send_task_failure", _send_task_failure),
     ]
     before = [(thing, name, getattr(thing, name)) for thing, name, _ in changes]
     executes = default_user_config["stepfunctions"]["execute_state_machine"]
@@ -272,6 +275,13 @@ def _none_for_no_match(path: str, data: Any) -> Any:
             return []
         raise
     return [found] if ".." in path and not isinstance(found, list) else found
+
+
+def _send_task_failure(self: Any) -> EmptyResult:
+    """With its cause, which moto drops."""
+    token, error, cause = (self._get_param(name) for name in ("taskToken", "error", "cause"))
+    self.stepfunction_backend.send_task_failure(token, error=error, cause=cause)
+    return EmptyResult()
 
 
 def _any_name(self: Any, error_name: str | None) -> None:

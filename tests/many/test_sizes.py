@@ -1,0 +1,63 @@
+"""What a run reads of the store: it grows with the clusters that share it, no faster, and has a limit."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from tests.many.test_fleet_page import NOW, Counting, standing
+
+from bottlerocket_ecs_updater.core.model.location import Location
+from bottlerocket_ecs_updater.core.rules.promotion import Requirement, StageRules
+from bottlerocket_ecs_updater.engine.store import shared_state
+from bottlerocket_ecs_updater.engine.store.shared_state import (
+    ACTS_EVERY,
+    STANDINGS_EVERY,
+    SharedState,
+    standing_key,
+    standings_of,
+    write_standing,
+)
+
+OWN = Location("111122223333", "eu-west-1", "shop")
+RULES = StageRules("production", (Requirement.parse("staging for 1d"),))
+OF_A_RUN = 2
+"""What people decided, and the cluster's own standing."""
+
+
+def store_with(clusters: int) -> Counting:
+    """Half of the clusters are in the stage that is waited for."""
+    store = Counting()
+    for number in range(clusters):
+        one = standing(f"c-{number:04}", stage="staging" if number % 2 else "other")
+        store.put(standing_key(one.place), write_standing(one), None)
+    return store
+
+
+def reads_of(store: Counting, shared: SharedState, later: timedelta = timedelta()) -> int:
+    store.reads = 0
+    shared.look(NOW + later)
+    return store.reads
+
+
+@pytest.mark.parametrize("clusters", [0, 3, 30, 300])
+def test_a_run_reads_each_standing_once_and_then_those_it_waits_for_every_ten_minutes(clusters: int) -> None:
+    store = store_with(clusters)
+    shared = SharedState(store, OWN, RULES)
+    assert reads_of(store, shared) == clusters + OF_A_RUN
+    assert reads_of(store, shared, ACTS_EVERY / 2) == 0
+    assert reads_of(store, shared, ACTS_EVERY) == 1
+    assert reads_of(store, shared, STANDINGS_EVERY) == clusters // 2 + 1
+
+
+def test_a_cluster_that_waits_for_no_stage_reads_no_standing() -> None:
+    store = store_with(30)
+    assert reads_of(store, SharedState(store, OWN, StageRules("staging"))) == 1
+
+
+def test_a_store_full_of_standings_is_read_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shared_state, "STANDINGS_MAX", 20)
+    store = store_with(30)
+    assert reads_of(store, SharedState(store, OWN, RULES)) == 20 + OF_A_RUN
+    store.reads = 0
+    assert len(standings_of(store)[0]) == store.reads == 20
