@@ -561,7 +561,29 @@ def story_of_the_field(choose: Chooser) -> Story:
         faults=plan,
     )
     # It has been in trouble for a while before the first run.
-    return replace(story, scenario=field, lead=seconds(choose.one_of((3000, 60, 600))))
+    told = replace(story, scenario=field, lead=seconds(choose.one_of((3000, 60, 600))))
+    return _with_odd_health(choose, told) if choose.happens(30) else told
+
+
+_ODD_HEALTH: tuple[Callable[[Chooser], Fault], ...] = (
+    lambda c: f.HealthUnknown(c.one_of(list(f.Unknown)), c.one_of((seconds(40), seconds(90), None)), c.happens(30)),
+    lambda c: f.HealthImpaired(after=seconds(0), version=OLD),
+    lambda c: f.HealthImpaired(after=seconds(c.number(0, 120)), version=NEW, ends_after=seconds(c.number(5, 300))),
+    lambda c: f.HealthImpaired(
+        after=seconds(c.number(0, 60)),
+        version=NEW,
+        ends_after=seconds(c.number(5, 30)),
+        every=seconds(c.number(40, 200)),
+    ),
+)
+"""What ECS's own health checks say of a host, besides OK."""
+
+
+def _with_odd_health(choose: Chooser, story: Story) -> Story:
+    ids = [member.host.instance_id for member in story.scenario.members if member.bottlerocket]
+    odd = tuple(Placed(choose.one_of(_ODD_HEALTH)(choose), id_) for id_ in ids if choose.happens(40))
+    faults = story.scenario.faults
+    return replace(story, scenario=replace(story.scenario, faults=replace(faults, faults=(*faults.faults, *odd))))
 
 
 def _service_elsewhere(choose: Chooser) -> ServiceSpec:
