@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.aws.fakes import START, Bench, denial, refusal
 
-from bottlerocket_ecs_updater.aws.ssm import LONGEST_COMMAND
+from bottlerocket_ecs_updater.aws.ssm_commands import LONGEST_COMMAND
 from bottlerocket_ecs_updater.aws.transport.api import ACT_ATTEMPTS
 from bottlerocket_ecs_updater.core.model.container_instance import PingStatus
 from bottlerocket_ecs_updater.core.model.ids import CommandId, InstanceId

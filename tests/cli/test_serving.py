@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bottlerocket_ecs_updater.cli.app import build_app
+from bottlerocket_ecs_updater.cli.app import build_app, main
 from bottlerocket_ecs_updater.cli.commands.simulate import serving
 from bottlerocket_ecs_updater.cli.settings.parsing import parse
 from bottlerocket_ecs_updater.cli.settings.settings import Target
@@ -57,3 +58,19 @@ def test_a_demo_may_have_any_number_of_instances_and_shows_a_quarantine_where_th
     assert len(fates) == instances
     assert Fate.UPDATED in fates
     assert (Fate.QUARANTINED in fates) == (instances > 8)
+
+
+@pytest.mark.parametrize("extra", [(), ("--serve",)])
+def test_a_port_that_is_in_use_is_refused(extra: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        assert main(["simulate", "--port", str(port), *extra]) == 2
+    assert f"port {port}: " in capsys.readouterr().err
+
+
+def test_the_services_of_a_cluster_of_one_may_stop_while_it_reboots() -> None:
+    scenario = demo_cluster(1, 0)
+    assert set(scenario.fates.values()) == {Fate.UPDATED}
+    assert all(one.minimum_healthy_percent == 0 for one in scenario.services if one.name != "log-router")

@@ -6,10 +6,11 @@ import copy
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from datetime import timedelta
 
 from hypothesis import event, given
 from hypothesis import strategies as st
-from tests.core.builders import NOW
+from tests.core.builders import NEW, NEWER, NOW, OLD
 from tests.core.strategies import PURE, crowds, fleets, policies
 
 from bottlerocket_ecs_updater.core.decision.decide import decide
@@ -33,8 +34,10 @@ from bottlerocket_ecs_updater.core.model.host_report import UpdateState
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, Zone
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.outcome import Outcome, Quarantined, Updated
+from bottlerocket_ecs_updater.core.model.published import Published, PublishedUnread
 from bottlerocket_ecs_updater.core.model.reasons import Failed, Hold
 from bottlerocket_ecs_updater.core.rules.policy import Policy
+from bottlerocket_ecs_updater.core.rules.published import ARCHITECTURE_ATTRIBUTE, COUNTS_FOR, parameter_of
 
 
 def commands(fleet: Fleet, policy: Policy, kind: type[Command]) -> Iterator[tuple[Instance, Command]]:
@@ -296,3 +299,41 @@ def test_every_failure_that_ends_a_claim_is_noted(fleet: Fleet, policy: Policy) 
         kinds = {type(command) for command in verdict.commands}
         if Quarantine in kinds:
             assert Note in kinds
+
+
+read_at = st.sampled_from([0, 14, 16, 600]).map(lambda minutes: NOW - timedelta(minutes=minutes))
+published_states = st.one_of(
+    *[st.builds(Published, st.sampled_from([NEWER, NEWER, NEW, OLD]), read_at)] * 4,
+    st.just(PublishedUnread("not allowed")),
+    st.none(),
+)
+
+
+def with_architecture(one: Instance) -> Instance:
+    seen = one.registration
+    if seen is None:
+        return one
+    attributes = {**seen.attributes, ARCHITECTURE_ATTRIBUTE: "x86_64"}
+    return replace(one, registration=replace(seen, attributes=attributes))
+
+
+@PURE
+@given(st.one_of(crowds(), crowds(), fleets()), policies, published_states)
+def test_nothing_that_is_not_known_to_be_published_is_staged_begun_or_rebooted(
+    fleet: Fleet, policy: Policy, state: Published | PublishedUnread | None
+) -> None:
+    versions = replace(policy.rules.versions, published_only=True)
+    policy = replace(policy, rules=replace(policy.rules, versions=versions))
+    instances = {id_: with_architecture(one) for id_, one in fleet.instances.items()}
+    registered = (one.registration for one in instances.values() if one.registration is not None)
+    names = {name for one in registered if (name := parameter_of(one)) is not None}
+    states = dict.fromkeys(names, state) if state is not None else {}
+    fleet = replace(fleet, instances=instances, published=states)
+    targets = [c.target for _, c in commands(fleet, policy, Apply) if isinstance(c, Apply)]
+    targets += [c.claim.target for one, c in commands(fleet, policy, Mark) if isinstance(c, Mark) and one.claim is None]
+    targets += [one.claim.target for one, _ in commands(fleet, policy, Reboot) if one.claim is not None]
+    event("begins" if targets else "begins nothing")
+    for target in targets:
+        assert isinstance(state, Published)
+        assert target <= state.version
+        assert fleet.at - state.read_at < COUNTS_FOR

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from tests.support.simulated import Updater, instance_id, row
 
-from bottlerocket_ecs_updater.aws.ssm import LONGEST_COMMAND
+from bottlerocket_ecs_updater.aws.ssm_commands import LONGEST_COMMAND
 from bottlerocket_ecs_updater.simulator.aws_basics.calls import Call
 from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients
 from bottlerocket_ecs_updater.simulator.services.documents import APPLY

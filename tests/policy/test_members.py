@@ -11,7 +11,7 @@ from tests.support.simulated import NEW, OLD, ZONES, Updater, at_most, instance_
 
 from bottlerocket_ecs_updater.core.model.event import RunFinished
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
-from bottlerocket_ecs_updater.core.model.outcome import Updated
+from bottlerocket_ecs_updater.core.model.outcome import RunOutcome, Updated
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
 from bottlerocket_ecs_updater.core.rules.policy import Limit, Policy
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
@@ -161,6 +161,17 @@ def test_a_quarantined_host_that_somebody_terminates_is_let_go() -> None:
     world.terminate_instance(FIRST)
     finished = Updater(world, name="run-2").run()
     assert (held(finished, FIRST).reason, updated(finished), finished.exit_code) == (Reason.GONE, 3, 0)
+    assert world.findings().clean
+
+
+def test_a_quarantined_host_that_its_group_terminates_does_not_halt_the_run_that_lets_it_go() -> None:
+    world = row(4, faults={0: (BootHangs(times=None),)})
+    assert Updater(world).run().exit_code == 4
+    world.take_away(FIRST, hook=timedelta(hours=2), drains=False)
+    let_go = Updater(world, name="run-2").run()
+    assert (held(let_go, FIRST).reason, let_go.outcome) == (Reason.LEAVING_GROUP, RunOutcome.OK)
+    world.clock.sleep(timedelta(hours=3))
+    assert updated(Updater(world, name="run-3").run()) == 3
     assert world.findings().clean
 
 

@@ -78,7 +78,7 @@ def test_each_architecture_has_a_parameter_of_its_own_and_one_call_reads_all(tmp
     held = {id_: why.reason for id_, why in outcomes.items() if isinstance(why, Hold)}
     assert held == {InstanceId(instance_id(7)): Reason.NOT_PUBLISHED}
     lasted = updater.tape.events[-1].at - updater.tape.events[0].at
-    assert 1 <= updater.calls["ssm:GetParameters"] <= lasted / timedelta(minutes=5) + 1
+    assert 1 <= updater.calls["ssm:GetParameters"] <= lasted / timedelta(minutes=2) + 1
 
 
 @pytest.mark.parametrize(

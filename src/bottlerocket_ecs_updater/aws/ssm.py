@@ -8,15 +8,19 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from bottlerocket_ecs_updater.aws.ecs_shapes import UNKNOWN_TIME, moment
+from bottlerocket_ecs_updater.aws.ecs_shapes import moment
+from bottlerocket_ecs_updater.aws.ssm_commands import (
+    NOT_OFFERED_CODES,
+    commands_of,
+    requested_at,
+)
+from bottlerocket_ecs_updater.aws.ssm_nodes import SsmNodes
 from bottlerocket_ecs_updater.aws.ssm_shapes import (
-    activated_node,
     end_of,
     fetched_answer,
     joined_answer,
     life_of,
     listed_answer,
-    managed,
     needs_fetching,
 )
 from bottlerocket_ecs_updater.aws.transport.api import Api
@@ -24,7 +28,7 @@ from bottlerocket_ecs_updater.aws.transport.batches import chunks, keep_earlier_
 from bottlerocket_ecs_updater.aws.transport.operation import Operation
 from bottlerocket_ecs_updater.aws.transport.session import Pair
 from bottlerocket_ecs_updater.aws.transport.translate import NOT_ALLOWED, CallRefused, NeverSent
-from bottlerocket_ecs_updater.core.model.container_instance import ManagedNode, PingStatus
+from bottlerocket_ecs_updater.core.model.container_instance import ManagedNode
 from bottlerocket_ecs_updater.core.model.ids import CommandId, InstanceId
 from bottlerocket_ecs_updater.core.model.instance import Node
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind, PendingCommand
@@ -34,24 +38,14 @@ from bottlerocket_ecs_updater.errors import Denied, LeaseLapsed, NotFound, Throt
 if TYPE_CHECKING:
     from types_boto3_ssm import SSMClient
     from types_boto3_ssm.type_defs import (
-        CommandFilterTypeDef,
         CommandInvocationTypeDef,
         CommandTypeDef,
-        DescribeInstanceInformationRequestTypeDef,
         GetCommandInvocationRequestTypeDef,
-        InstanceInformationTypeDef,
         ListCommandInvocationsRequestTypeDef,
-        ListCommandsRequestTypeDef,
     )
 
 SEND_MAX = 50
 """Limit of instance ids for SendCommand."""
-
-REACHED_AT_ONCE = 50
-"""DescribeInstanceInformation accepts 100 ids and returns 50 instances a page."""
-
-ACTIVATED_PAGES = 4
-"""Pages to search for nodes of hybrid activations, which are only used for advice."""
 
 DEFAULT_VERSION = "$DEFAULT"
 """The version that the document's owner set as default."""
@@ -70,18 +64,8 @@ AT_ONCE = "50"
 
 COMMENT_MAX_CHARACTERS = 100
 
-CLOCK_SKEW_MAX = timedelta(minutes=5)
-"""How far our clock may be off when commands are searched by time: AWS rejects signatures with a larger skew."""
-
-LONGEST_COMMAND = timedelta(hours=49)
-"""No command is in progress for longer: a document step may run for 48 hours, and by default Systems Manager tries to
-deliver a command for an hour. It keeps commands for thirty days."""
-
 _ENDED_COMMANDS = frozenset({"Success", "Cancelled", "Failed", "TimedOut"})
-_NOT_OFFERED_CODES = frozenset(
-    {"InvalidAction", "NotImplemented", "UnknownOperation", "UnknownOperationException", "UnsupportedOperation"}
-)
-_NO_FILTER = _NOT_OFFERED_CODES | {"InvalidFilterKey", "ValidationException"}
+_NO_FILTER = NOT_OFFERED_CODES | {"InvalidFilterKey", "ValidationException"}
 _CULPRIT_CODES = frozenset({"InvalidInstanceId", "UnsupportedPlatformType", "InvalidTarget"})
 _INSTANCE_ID = re.compile(r"\bm?i-[0-9a-zA-Z]+")
 _OF_DOCUMENT = re.compile(r"(^|:)document/")
@@ -95,70 +79,22 @@ class SsmHosts:
         self._api = api
         self._documents = documents
         self._comment = comment[:COMMENT_MAX_CHARACTERS]
+        self._nodes = SsmNodes(clients, api)
         self._fetched: dict[CommandId, dict[InstanceId, Answer]] = {}
         self._lives: dict[CommandId, timedelta] = {}
         """Time from sending to expiry, for each reboot command."""
-        self._activated: dict[str, Node] = {}
-        """Nodes from hybrid activations that were seen so far."""
         self._sent: dict[CommandId, tuple[datetime, int]] = {}
         """When Systems Manager accepted each command, by its own clock, and for how many instances."""
         self._ahead = timedelta(0)
         """How far the clock of Systems Manager was ahead of ours when a command was last sent."""
 
     def reach(self, instances: Sequence[InstanceId]) -> Mapping[InstanceId, ManagedNode]:
-        """Whether Systems Manager has a connection to each of these instances, and the version that each runs.
-
-        Looks instances up by id, 50 a call, because an account may have thousands of other managed nodes. An instance
-        that Systems Manager does not know, or knows by another id than ECS (after a hybrid activation), is left out.
-        """
-        found: dict[InstanceId, ManagedNode] = {}
-        for some in chunks(instances, REACHED_AT_ONCE):
-            found |= narrow(some, self._reach, lambda _, __: ManagedNode(PingStatus.UNKNOWN))
-        return found
-
-    def _reach(self, instances: Sequence[InstanceId]) -> Mapping[InstanceId, ManagedNode]:
-        found: dict[InstanceId, ManagedNode] = {}
-        request: DescribeInstanceInformationRequestTypeDef = {
-            "MaxResults": REACHED_AT_ONCE,
-            "Filters": [{"Key": "InstanceIds", "Values": instances}],
-        }
-
-        def ask(token: str | None) -> str | None:
-            asked: DescribeInstanceInformationRequestTypeDef = {**request, "NextToken": token} if token else request
-            method = self._clients.looking.describe_instance_information
-            reply = self._api.look(Operation.DESCRIBE_INSTANCE_INFORMATION, "*", method, **asked)
-            for shape in reply.get("InstanceInformationList", ()):
-                found[InstanceId(shape.get("InstanceId", ""))] = managed(shape)
-                self._note_activated(shape)
-            # There may be more pages even when all instances are found: stop then.
-            return reply.get("NextToken") if any(id_ not in found for id_ in instances) else None
-
-        for _ in pages(ask, lambda token: token):
-            pass
-        return found
+        """Whether Systems Manager has a connection to each of these instances, and the version that each runs."""
+        return self._nodes.reach(instances)
 
     def activated(self) -> Sequence[Node]:
-        """Nodes from hybrid activations, from the first few pages: an account may have thousands."""
-        request: DescribeInstanceInformationRequestTypeDef = {
-            "MaxResults": REACHED_AT_ONCE,
-            "Filters": [{"Key": "ResourceType", "Values": ["ManagedInstance"]}],
-        }
-        token: str | None = None
-        for _ in range(ACTIVATED_PAGES):
-            asked: DescribeInstanceInformationRequestTypeDef = {**request, "NextToken": token} if token else request
-            method = self._clients.looking.describe_instance_information
-            reply = self._api.look(Operation.DESCRIBE_INSTANCE_INFORMATION, "*", method, **asked)
-            for shape in reply.get("InstanceInformationList", ()):
-                self._note_activated(shape)
-            token = reply.get("NextToken")
-            if not token:
-                break
-        return tuple(self._activated.values())
-
-    def _note_activated(self, shape: InstanceInformationTypeDef) -> None:
-        node = activated_node(shape)
-        if node is not None:
-            self._activated[node.id] = node
+        """Nodes from hybrid activations, from the first few pages."""
+        return self._nodes.activated()
 
     # Sending
 
@@ -380,9 +316,9 @@ class SsmHosts:
         one counts. Empty if the service does not offer ListCommands.
         """
         pending_commands: dict[InstanceId, PendingCommand] = {}
-        for shape in sorted(self._open_commands(kind, since), key=_requested):
+        for shape in sorted(self._open_commands(kind, since), key=requested_at):
             # Time limits use our clock, so a command cannot have been sent in the future.
-            sent_at = min(_requested(shape), self._api.now())
+            sent_at = min(requested_at(shape), self._api.now())
             pending = PendingCommand(kind, CommandId(shape.get("CommandId", "")), sent_at)
             ends = {
                 InstanceId(one.get("InstanceId", "")): end_of(one.get("Status", ""), one.get("StatusDetails", ""))
@@ -397,9 +333,9 @@ class SsmHosts:
         """Commands sent since then for the kind's document, ended or not, by instance, oldest first."""
         found: dict[InstanceId, list[FoundCommand]] = {}
         shapes = self._commands(kind, since)
-        for shape in sorted(shapes, key=_requested):
+        for shape in sorted(shapes, key=requested_at):
             command = CommandId(shape.get("CommandId", ""))
-            sent_at = min(_requested(shape) - self._ahead, self._api.now())
+            sent_at = min(requested_at(shape) - self._ahead, self._api.now())
             listed = self._invocations(command, details=True)
             answers = {InstanceId(one.get("InstanceId", "")): listed_answer(one) for one in listed}
             for id_ in answers.keys() | {InstanceId(id_) for id_ in shape.get("InstanceIds", ())}:
@@ -407,55 +343,11 @@ class SsmHosts:
                 found.setdefault(id_, []).append(one)
         return found
 
+    def _commands(self, kind: DocumentKind, since: datetime | None) -> Sequence[CommandTypeDef]:
+        return commands_of(self._documents[kind], since, self._clients, self._api, self._ahead)
+
     def _open_commands(self, kind: DocumentKind, since: datetime | None) -> Sequence[CommandTypeDef]:
         return [shape for shape in self._commands(kind, since) if shape.get("Status", "") not in _ENDED_COMMANDS]
-
-    def _commands(self, kind: DocumentKind, since: datetime | None) -> Sequence[CommandTypeDef]:
-        document = self._documents[kind]
-        filters: list[CommandFilterTypeDef] = [{"key": "DocumentName", "value": document}]
-        earliest = UNKNOWN_TIME
-        if since is not None:
-            earliest = since.astimezone(UTC).replace(microsecond=0) + self._ahead - CLOCK_SKEW_MAX
-            filters.append({"key": "InvokedAfter", "value": f"{earliest:%Y-%m-%dT%H:%M:%SZ}"})
-
-        def ask(token: str | None) -> tuple[Sequence[CommandTypeDef], str | None]:
-            request: ListCommandsRequestTypeDef = {"MaxResults": 50, "Filters": filters}
-            if token:
-                request["NextToken"] = token
-            try:
-                reply = self._api.look(Operation.LIST_COMMANDS, "*", self._clients.looking.list_commands, **request)
-            except CallRefused as refusal:
-                if refusal.code in _NOT_OFFERED_CODES:
-                    return (), None
-                raise
-            return reply.get("Commands", ()), reply.get("NextToken")
-
-        found: list[CommandTypeDef] = []
-        for shapes, _ in pages(ask, lambda page: page[1]):
-            found += shapes
-            if since is None:
-                # The newest come first. They show the time at Systems Manager, even if our own clock is wrong.
-                earliest = max([earliest, *(_requested(shape) - LONGEST_COMMAND for shape in shapes if _dated(shape))])
-            if shapes and all(_dated(shape) and _requested(shape) < earliest for shape in shapes):
-                break
-        return [
-            shape
-            for shape in found
-            if _same_document(shape.get("DocumentName", ""), document) and _requested(shape) >= earliest
-        ]
-
-
-def _dated(shape: CommandTypeDef) -> bool:
-    return "RequestedDateTime" in shape
-
-
-def _requested(shape: CommandTypeDef) -> datetime:
-    return moment(shape.get("RequestedDateTime"))
-
-
-def _same_document(one: str, other: str) -> bool:
-    """A document in one's own account may be given by name or by ARN."""
-    return one.rpartition("/")[2] == other.rpartition("/")[2]
 
 
 def _refused(_: InstanceId, refusal: CallRefused) -> Refused:

@@ -6,6 +6,7 @@ import random
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING
 
 from bottlerocket_ecs_updater.simulator.aws_basics.names import Names
@@ -85,6 +86,8 @@ class Member:
     drained_by_operator: bool = False
     provider: str = ""
     """Its capacity provider, one of the scenario's; empty if it has none."""
+    warm_pool: str = ""
+    """The Auto Scaling group that keeps it stopped in its warm pool; empty if none does."""
     spec: ContainerInstanceSpec | None = None
     """Its container instance if it is a special one, such as from `anywhere`."""
 
@@ -100,6 +103,8 @@ class Provider:
     """Whether its managed scaling is on."""
     managed: bool = False
     """Whether its instances are ECS Managed Instances instead of an Auto Scaling group's."""
+    refreshes_at: timedelta | None = None
+    """When an instance refresh of its group starts; None for never."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +149,11 @@ class Scenario:
                 world.scaling.add_managed_instances(provider.name, *ids)
             else:
                 world.scaling.add(provider.name, *ids, most=provider.most, scaling=provider.scaling)
+                if provider.refreshes_at is not None:
+                    clock.after(provider.refreshes_at, partial(world.autoscaling.start_refresh, provider.name))
+        for member in self.members:
+            if member.warm_pool:
+                world.put_into_warm_pool(member.warm_pool, member.host.instance_id)
         for service in self.services:
             world.add_service(service)
         for member in self.members:
@@ -170,7 +180,7 @@ def row(
     chances = _chances(seed)
     return Scenario(
         name="row",
-        story=f"{instances} healthy instances with an update available",
+        story=f"{instances} healthy instance{'s' * (instances != 1)} with an update available",
         members=tuple(_spread(place, _host(chances, place)) for place in range(instances)),
         services=usual_services(instances) if services is None else services,
         faults=faults or FaultPlan(seed=seed),
@@ -265,7 +275,11 @@ def thirteen_broken(healthy: int = 13, seed: int = 0) -> Scenario:
 
 
 def usual_services(instances: int) -> tuple[ServiceSpec, ...]:
-    """Two services and a daemon service, small enough to leave room for moves."""
+    """Two services and a daemon service, small enough to leave room for moves.
+
+    With one instance there is nowhere to move to, so both may stop while it reboots.
+    """
+    least_web, least_api = (100, 50) if instances > 1 else (0, 0)
     web = Workload(cpu=128, memory=256, shutdown=timedelta(seconds=3))
     api = Workload(
         cpu=256,
@@ -275,8 +289,8 @@ def usual_services(instances: int) -> tuple[ServiceSpec, ...]:
         healthy_after=timedelta(seconds=6),
     )
     return (
-        ServiceSpec("web", 2 * instances, web),
-        ServiceSpec("api", instances, api, minimum_healthy_percent=50, maximum_percent=150, load_balanced=True),
+        ServiceSpec("web", 2 * instances, web, minimum_healthy_percent=least_web),
+        ServiceSpec("api", instances, api, minimum_healthy_percent=least_api, maximum_percent=150, load_balanced=True),
         ServiceSpec("log-router", workload=Workload(cpu=64, memory=128), strategy=Strategy.DAEMON),
     )
 
@@ -312,7 +326,7 @@ class _Odd:
 
 
 _ODD_ONES = (
-    _Odd("runs the newest release already", Fate.UP_TO_DATE, version=NEW),
+    _Odd("runs the newest version already", Fate.UP_TO_DATE, version=NEW),
     _Odd("is not Bottlerocket", Fate.FOREIGN, bottlerocket=False),
     _Odd("is too old to be updated this way", Fate.HELD, version=TOO_OLD, variant=TOO_OLD_VARIANT),
     _Odd("runs a standalone task", Fate.HELD, standalone=Workload(cpu=128, memory=256)),

@@ -13,12 +13,13 @@ from bottlerocket_ecs_updater.core.model.history import Blocker, BrokenVersion, 
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, RunId, Zone
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.outcome import Backoff
+from bottlerocket_ecs_updater.core.model.published import NewestPublished
 from bottlerocket_ecs_updater.core.model.time_text import time_text, write_time
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.state.ledger import Ledger
 from bottlerocket_ecs_updater.report.views.status import (
     ClusterStatus,
-    LastRun,
+    NewestRun,
     NextRun,
     next_run,
     status_json,
@@ -137,6 +138,16 @@ def test_what_kept_drains_from_their_end_is_shown_with_when_one_is_tried_again()
     assert status_json(status(host("i-a"), ledger=ledger))["blockers"]["service:encoder"]["runs"] == 2
 
 
+def test_a_version_that_aws_withdrew_is_shown() -> None:
+    name = "/aws/service/bottlerocket/aws-ecs-2/x86_64/latest/image_version"
+    ledger = Ledger(published={name: NewestPublished(NEW, NOW - timedelta(days=1), NOW)})
+    text = status_text(status(host("i-a"), ledger=ledger))
+    assert "  WITHDRAWN    1.21.0: AWS set the newest published version of aws-ecs-2/x86_64 back, seen " in text
+    assert status_json(status(ledger=ledger))["withdrawn"]["aws-ecs-2/x86_64"]["version"] == "1.21.0"
+    published = Ledger(published={name: NewestPublished(NEW, NOW)})
+    assert "WITHDRAWN" not in status_text(status(host("i-a"), ledger=published))
+
+
 def test_what_has_kept_runs_from_beginning_anything_is_shown_from_the_second_on() -> None:
     for runs, shown in ((1, False), (2, True)):
         ledger = Ledger(waiting={"service-deploying": Waiting(runs, NOW)})
@@ -145,7 +156,7 @@ def test_what_has_kept_runs_from_beginning_anything_is_shown_from_the_second_on(
 
 
 def test_a_run_that_has_no_end_yet_is_told_with_the_time_of_its_last_event() -> None:
-    last = LastRun(RunId("20260105-0900-3f9c"), None, NOW, None, "", {}, NOW)
+    last = NewestRun(RunId("20260105-0900-3f9c"), None, NOW, None, "", {}, NOW)
     text = status_text(status(last=last))
     assert (
         f"Last run 20260105-0900-3f9c is in progress, or was killed; its last event is of {time_text(NOW)}.\n" in text

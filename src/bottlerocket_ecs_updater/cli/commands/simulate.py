@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -101,6 +102,7 @@ def simulate(settings: SimulateSettings = SimulateSettings()) -> int:
     if settings.report is not None:
         form_of(settings.report)
         check_place(settings.report)
+    _check_port(settings.port)
     scenario = demo_cluster(settings.instances, settings.seed)
     settings = settings.suited_to(scenario)
     origin = _origin(settings)
@@ -121,6 +123,17 @@ def simulate(settings: SimulateSettings = SimulateSettings()) -> int:
             return 0 if _conclude(scenario, world) and code in _RUN_ENDED and reported else 1
     finally:
         clock.stop()
+
+
+def _check_port(port: int) -> None:
+    """Raise UsageError if the simulator cannot listen there. The server itself would end the process."""
+    with socket.socket() as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind(("127.0.0.1", port))
+        except OSError as error:
+            why = error.strerror or str(error)
+            raise UsageError(f"port {port}: {why}; choose another one, or leave it out for a free one") from error
 
 
 def _origin(settings: SimulateSettings) -> datetime:

@@ -42,7 +42,7 @@ from bottlerocket_ecs_updater.core.decision.unclaimed.start import (
     leave_own_host,
     services_for_begin,
 )
-from bottlerocket_ecs_updater.core.model.command import Cancel, Check, Command, Conclude, NextStep, Note
+from bottlerocket_ecs_updater.core.model.command import Cancel, Check, Command, Conclude, NextStep, Note, Unmark
 from bottlerocket_ecs_updater.core.model.fleet import Fleet, Halt
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.instance import Instance
@@ -86,7 +86,8 @@ def decide(fleet: Fleet, policy: Policy) -> Decision:
             others = left_to_others(instance, this_pass, older_run)
             theirs = NextStep(hold=others) if others is not None else None
             draft.steps[instance.id] = theirs or proceed(instance, instance.claim, this_pass)
-    may_recover = {id_ for id_, step in draft.steps.items() if step.look_at is not None}
+    # A quarantined instance that is let go in this pass, because its group terminates it, fills no budget any more.
+    may_recover = {id_ for id_, step in draft.steps.items() if step.look_at is not None or _is_let_go(step)}
     halt = find_halt(this_pass, may_recover)
     candidates = {
         instance.id: assess(instance, this_pass) for instance in fleet.instances.values() if instance.claim is None
@@ -104,6 +105,10 @@ def decide(fleet: Fleet, policy: Policy) -> Decision:
     begin(this_pass, candidates, gates, draft)
     leave_own_host(this_pass, candidates, gates, draft)
     return _close(this_pass, halt, gates.whole, draft)
+
+
+def _is_let_go(step: NextStep) -> bool:
+    return any(isinstance(command, Unmark) for command in step.commands)
 
 
 def _cancel_late_apply(instance: Instance, step: NextStep) -> NextStep:

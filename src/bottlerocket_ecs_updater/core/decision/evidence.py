@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from bottlerocket_ecs_updater.core.decision.contrast import FAILED_TASKS, Tasks, Trial, blamed_on_version
+from bottlerocket_ecs_updater.core.decision.contrast import FAILED_TASKS, TasksAlike, Trial, blamed_on_version
 from bottlerocket_ecs_updater.core.model.claim import Claim
 from bottlerocket_ecs_updater.core.model.container_instance import EXITED, LiveTask, TaskEnd
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
@@ -104,7 +104,7 @@ def suspicious(fleet: Fleet, starts_before: Mapping[ServiceArn, int]) -> tuple[S
     return tuple(losing) if sum(losing.values()) >= FAILED_TASKS else ()
 
 
-def broken_by_ends(trial: Trial, names: Names, tasks: Tasks, now: datetime) -> BrokenVersion | None:
+def broken_by_ends(trial: Trial, names: Names, tasks: TasksAlike, now: datetime) -> BrokenVersion | None:
     """The evidence of stopped tasks against a version; None if there is not enough, or if the version is not the cause.
 
     `names` are the ids of the hosts on trial for it.

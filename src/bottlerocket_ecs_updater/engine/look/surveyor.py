@@ -63,7 +63,7 @@ AWAY_FOR = timedelta(minutes=3)
 CALENDARS_EVERY = timedelta(minutes=1)
 """A calendar also changes when people add entries: it is read this often, with a look at the services."""
 
-PUBLISHED_EVERY, PUBLISHED_AGAIN = timedelta(minutes=5), timedelta(minutes=1)
+PUBLISHED_EVERY, PUBLISHED_AGAIN = timedelta(minutes=2), timedelta(minutes=1)
 """How often public parameters are read, and how soon again if that failed: they change every few weeks."""
 
 ONE_GROUP_CALL = 50

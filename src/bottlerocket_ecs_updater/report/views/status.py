@@ -24,6 +24,7 @@ from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.model.wording import counted
 from bottlerocket_ecs_updater.core.planning.behind import Behind, behind
 from bottlerocket_ecs_updater.core.planning.launch_advice import advise
+from bottlerocket_ecs_updater.core.rules.published import build_of
 from bottlerocket_ecs_updater.core.state.ledger import Ledger
 from bottlerocket_ecs_updater.engine.lease.lease_note import LeaseNote
 from bottlerocket_ecs_updater.report.views.advice import advice_json, advice_lines
@@ -34,7 +35,7 @@ UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
-class LastRun:
+class NewestRun:
     """The newest recorded run."""
 
     run: RunId
@@ -86,7 +87,7 @@ class ClusterStatus:
     fleet: Fleet
     ledger: Ledger
     lease: LeaseNote | None
-    last: LastRun | None
+    last: NewestRun | None
     kept: bool
     """Whether there is a state store."""
     next_run: NextRun | None = None
@@ -128,6 +129,7 @@ def _needs_a_person(status: ClusterStatus) -> Iterator[str]:
         why = sanitize(said_against(broken))
         to_do = f"no other instance gets it; `release {version}` when it is known to be good"
         yield f"  SUSPECT      {version} breaks tasks, on {', '.join(broken.hosts)}: {why}: {to_do}"
+    yield from _withdrawn(status)
     for group, one in sorted(status.ledger.blockers.items()):
         yield _blocker(group, one)
     for code, waiting in sorted(status.ledger.waiting.items()):
@@ -138,6 +140,15 @@ def _needs_a_person(status: ClusterStatus) -> Iterator[str]:
         if version in status.ledger.broken:
             continue
         yield _failed_version(version, names, status.ledger.suspect_after)
+
+
+def _withdrawn(status: ClusterStatus) -> Iterator[str]:
+    """The versions that a public parameter named, and names no more."""
+    for parameter, one in sorted(status.ledger.published.items()):
+        if one.back_at is not None:
+            since = time_text(one.back_at)
+            what = f"AWS set the newest published version of {build_of(parameter)} back, seen {since}"
+            yield f"  WITHDRAWN    {one.version}: {what}; read why in Bottlerocket's release notes"
 
 
 def _blocker(group: str, one: Blocker) -> str:
@@ -265,7 +276,7 @@ def _who_acts(status: ClusterStatus) -> Iterator[str]:
     yield _next_run(status)
 
 
-def _last_run(last: LastRun) -> str:
+def _last_run(last: NewestRun) -> str:
     if last.ended is None or last.outcome is None:
         recorded = f"; its last event is of {time_text(last.recorded)}" if last.recorded is not None else ""
         return f"is in progress, or was killed{recorded}."
@@ -307,6 +318,11 @@ def status_json(status: ClusterStatus) -> dict[str, Any]:
         "blockers": {
             group: {"runs": one.times, "since": write_time(one.first), "last": write_time(one.last), "on": one.instance}
             for group, one in sorted(status.ledger.blockers.items())
+        },
+        "withdrawn": {
+            build_of(parameter): {"version": str(one.version), "since": write_time(one.back_at)}
+            for parameter, one in sorted(status.ledger.published.items())
+            if one.back_at is not None
         },
         "waiting": {
             code: {"runs": one.runs, "since": write_time(one.since)}

@@ -69,7 +69,7 @@ def _of_waits(event: e.Event) -> str:
     match event:
         case e.LookPostponed(why=why, for_=length):
             again = measured_text(length)
-            return f"AWS or the state store did not answer{_lasting(event)}, trying again in {again}: {why}"
+            return f"nothing could be done{_lasting(event)}, trying again in {again}: {why}"
         case e.WaitBegan(what=what, until=until):
             return f"waiting for {what}{_until(until)}"
         case e.UpdatesPaused(why=why):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from bottlerocket_ecs_updater.core.model.claim import ATTRIBUTE, ClaimPhase, read_claim
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
-from bottlerocket_ecs_updater.simulator.ecs.model import Desired, Last, Status
+from bottlerocket_ecs_updater.simulator.ecs.model import Desired, Last, Launch, Status
 from bottlerocket_ecs_updater.simulator.ecs.requests import arn_like
 from bottlerocket_ecs_updater.simulator.ecs.scheduler import SCHEDULED
 from bottlerocket_ecs_updater.simulator.host import Power
@@ -289,11 +289,14 @@ class InvariantChecker:
             self._violated(1, name, f"{call.caller} makes it {here} out of service in {zone}, of {most_here}")
 
     def _counts(self, name: str, seen: _Seen) -> bool:
-        """Whether an outage counts: not for instances that are stopped, in a warm pool, or excluded."""
+        """Whether an outage counts: not for instances that are stopped, in a warm pool, excluded, or managed by AWS."""
         host = self._world.hosts[name]
         if host.power in (Power.STOPPED, Power.TERMINATED) or host.spec.managed_by or name in self.budget.not_counted:
             return False
         outage = seen.outage
+        managed = self._world.instance(name).launch is Launch.MANAGED_INSTANCES
+        if managed and outage is not None and not outage.by_updater:
+            return False
         return (
             outage is not None
             and seen.bottlerocket
