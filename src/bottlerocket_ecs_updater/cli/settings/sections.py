@@ -24,7 +24,7 @@ from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import Any
 
-from bottlerocket_ecs_updater.cli.settings.parsing import ALIKE
+from bottlerocket_ecs_updater.cli.settings.names import ALIKE
 from bottlerocket_ecs_updater.core.model.location import name_of
 from bottlerocket_ecs_updater.core.model.time_text import duration_text, parse_duration
 from bottlerocket_ecs_updater.core.planning.waves import (
