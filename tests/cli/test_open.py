@@ -18,6 +18,7 @@ from bottlerocket_ecs_updater.cli.commands.status import as_last
 from bottlerocket_ecs_updater.core.model.event import LeaseRefused, RunFinished, RunStarted
 from bottlerocket_ecs_updater.core.model.ids import RunId
 from bottlerocket_ecs_updater.core.model.outcome import RunOutcome
+from bottlerocket_ecs_updater.engine.lease.store_lease import lease_key
 from bottlerocket_ecs_updater.engine.store.audit import note_act
 from bottlerocket_ecs_updater.engine.store.audit_entry import AuditEntry
 from bottlerocket_ecs_updater.engine.store.folder_store import FolderStore
@@ -79,6 +80,15 @@ def test_the_latest_run_is_not_one_that_left_because_another_held_the_lease(stor
     assert json.loads(done.stdout)["run"] == "20260105-1000-aaaa"
     named = call("report", run, "--out", "--format", "json", "--cluster", ARN, "--state", str(tmp_path / "state"))
     assert json.loads(named.stdout)["run"] == run
+
+
+def test_a_pause_in_a_store_that_no_run_uses_is_told_with_a_warning(store: FolderStore, tmp_path: Path) -> None:
+    words = ("pause", "--cluster", ARN, "--state")
+    slip = call(*words, str(tmp_path / "sate"))
+    assert (slip.returncode, "are paused" in slip.stdout) == (0, True)
+    assert f"{tmp_path / 'sate'} holds no lease of web: no run has used it yet; check --state" in slip.stderr
+    store.put(lease_key(STATE), b"{}", None)
+    assert call(*words, str(tmp_path / "state")).stderr == ""
 
 
 @pytest.mark.parametrize("outcome", RunOutcome)

@@ -117,3 +117,12 @@ def test_acts_that_cannot_be_read_are_not_overwritten(tmp_path: Path, capsys: py
     stored = store.get(ACTS_KEY)
     assert stored is not None
     assert stored.data == b"{"
+
+
+def test_a_store_without_clusters_is_told_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert typed(tmp_path, "fleet", "status") == 0
+    assert capsys.readouterr().out == "No cluster has reported\n"
+    typed(tmp_path, "block", "1.26.1", "--why", "it breaks")
+    capsys.readouterr()
+    assert typed(tmp_path, "fleet", "status") == 0
+    assert capsys.readouterr().out.startswith("No cluster has reported\n\nblocked 1.26.1 by ")

@@ -242,7 +242,7 @@ MUTANTS = (
     broken(
         "a standalone task holds nobody",
         "core/decision/unclaimed/assess.py",
-        '        Answer("tasks", tasks_hold(instance, this_pass)),\n',
+        '        RuleAnswer("tasks", tasks_hold(instance, this_pass)),\n',
         "",
         f"{CORE}/decision/unclaimed/test_assess.py",
     ),

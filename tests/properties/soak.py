@@ -19,6 +19,7 @@ from tests.support.invented import (
     story_of_own_ground,
     story_of_reboots,
     story_of_the_field,
+    story_of_the_platform,
 )
 from tests.support.promises import broken_promises
 from tests.support.store_stories import story_of_the_store
@@ -36,6 +37,7 @@ KINDS = (
     story_of_departures,
     story_of_mixed_ground,
     story_of_the_field,
+    story_of_the_platform,
 )
 
 

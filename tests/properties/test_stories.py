@@ -18,6 +18,7 @@ from tests.support.invented import (
     story_of_operators,
     story_of_own_ground,
     story_of_the_field,
+    story_of_the_platform,
 )
 from tests.support.promises import broken_promises
 from tests.support.store_stories import story_of_the_store
@@ -66,6 +67,12 @@ def test_instances_that_do_not_take_every_task_keep_no_promise_from_being_kept(s
 @settings(ALWAYS_THE_SAME, max_examples=60)
 @given(stories(story_of_the_field))
 def test_services_in_trouble_and_versions_that_break_tasks_break_no_promise(story: Story) -> None:
+    assert broken_promises(play(story)) == []
+
+
+@settings(ALWAYS_THE_SAME, max_examples=40)
+@given(stories(story_of_the_platform))
+def test_what_ecs_and_auto_scaling_do_by_themselves_breaks_no_promise(story: Story) -> None:
     assert broken_promises(play(story)) == []
 
 

@@ -23,6 +23,7 @@ from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.core.rules.versions import VersionRules
 from bottlerocket_ecs_updater.simulator import faults as f
 from bottlerocket_ecs_updater.simulator.ecs import (
+    Controller,
     EcsTiming,
     Launch,
     Rollout,
@@ -480,6 +481,56 @@ def story_of_mixed_ground(choose: Chooser) -> Story:
     return replace(story, scenario=mixed)
 
 
+def story_of_the_platform(choose: Chooser) -> Story:
+    """What ECS and Auto Scaling do by themselves, and tasks with ports, interfaces, volumes and long ends."""
+    story = quiet_story(choose)
+    scenario = story.scenario
+    there = tuple(
+        replace(one, warm_pool="hosts", fate=Fate.HELD) if one.bottlerocket and choose.happens(15) else one
+        for one in scenario.members
+    )
+    joined = tuple(replace(one, provider="hosts") if not one.warm_pool and choose.happens(60) else one for one in there)
+    count = sum(one.provider == "hosts" for one in joined)
+    refresh = seconds(choose.number(60, 1500)) if choose.happens(30) else None
+    hosts = (Provider("hosts", count + choose.number(0, 1), refreshes_at=refresh),) if count else ()
+    joined = joined if count else tuple(replace(one, warm_pool="") for one in joined)
+    taken = tuple(
+        Placed(_departure(choose), one.host.instance_id)
+        for one in joined
+        if one.bottlerocket and not one.warm_pool and choose.happens(10)
+    )
+    platform = replace(
+        scenario,
+        story="ECS and Auto Scaling are at work",
+        members=joined,
+        providers=hosts,
+        services=tuple(_on_platform(choose, one) for one in scenario.services),
+        faults=FaultPlan(taken, scenario.seed),
+    )
+    return replace(story, scenario=platform)
+
+
+def _on_platform(choose: Chooser, service: ServiceSpec) -> ServiceSpec:
+    if service.strategy is Strategy.DAEMON:
+        return service
+    long = seconds(choose.one_of((20, 20, 20, 900, 20_000)))
+    work = replace(
+        service.workload,
+        host_ports=(choose.number(8000, 8001),) if choose.happens(20) else (),
+        awsvpc=choose.happens(20),
+        ebs=choose.happens(20),
+        shutdown=min(service.workload.shutdown, long) if long < seconds(100) else long,
+        stop_timeout=max(service.workload.stop_timeout, long),
+    )
+    rollouts = (
+        Rollout(),
+        Rollout(choose.one_of(list(Way)), bake=seconds(choose.number(0, 900)), circuit_breaker=choose.happens(50)),
+        Rollout(controller=choose.one_of((Controller.EXTERNAL, Controller.CODE_DEPLOY))),
+    )
+    every = seconds(choose.number(60, 900)) if choose.happens(30) else None
+    return replace(service, workload=work, rollout=choose.one_of(rollouts), rebalanced_every=every)
+
+
 def _placed_somewhere(choose: Chooser, service: ServiceSpec, providers: Sequence[str]) -> ServiceSpec:
     if service.strategy is Strategy.DAEMON:
         return service
@@ -510,7 +561,29 @@ def story_of_the_field(choose: Chooser) -> Story:
         faults=plan,
     )
     # It has been in trouble for a while before the first run.
-    return replace(story, scenario=field, lead=seconds(choose.one_of((3000, 60, 600))))
+    told = replace(story, scenario=field, lead=seconds(choose.one_of((3000, 60, 600))))
+    return _with_odd_health(choose, told) if choose.happens(30) else told
+
+
+_ODD_HEALTH: tuple[Callable[[Chooser], Fault], ...] = (
+    lambda c: f.HealthUnknown(c.one_of(list(f.Unknown)), c.one_of((seconds(40), seconds(90), None)), c.happens(30)),
+    lambda c: f.HealthImpaired(after=seconds(0), version=OLD),
+    lambda c: f.HealthImpaired(after=seconds(c.number(0, 120)), version=NEW, ends_after=seconds(c.number(5, 300))),
+    lambda c: f.HealthImpaired(
+        after=seconds(c.number(0, 60)),
+        version=NEW,
+        ends_after=seconds(c.number(5, 30)),
+        every=seconds(c.number(40, 200)),
+    ),
+)
+"""What ECS's own health checks say of a host, besides OK."""
+
+
+def _with_odd_health(choose: Chooser, story: Story) -> Story:
+    ids = [member.host.instance_id for member in story.scenario.members if member.bottlerocket]
+    odd = tuple(Placed(choose.one_of(_ODD_HEALTH)(choose), id_) for id_ in ids if choose.happens(40))
+    faults = story.scenario.faults
+    return replace(story, scenario=replace(story.scenario, faults=replace(faults, faults=(*faults.faults, *odd))))
 
 
 def _service_elsewhere(choose: Chooser) -> ServiceSpec:

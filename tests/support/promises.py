@@ -314,7 +314,7 @@ def _is_healthy(played: Played, member: Member) -> bool:
         return False  # the operator's own words may keep any of them as it is
     if _is_any(played, f.HealthImpaired):
         return False  # every host that takes the version is out of order
-    plain = member.bottlerocket and member.standalone is None and not member.drained_by_operator
+    plain = member.bottlerocket and not (member.standalone or member.drained_by_operator or member.warm_pool)
     outdated = member.host.version == OLD and member.host.variant == VARIANT
     return plain and outdated and not played.story.scenario.faults.on(member.host.instance_id)
 
@@ -389,12 +389,20 @@ def _has_room(played: Played) -> bool:
 def _never_deployed(service: ServiceSpec) -> bool:
     """Whether its deployment never ends, since its tasks never start or never stay."""
     work = service.workload
-    return bool(work.fails_to_start) or work.stays_pending or work.runs_for is not None or service.rollout.never_ends
+    lasts = service.rollout.never_ends or service.rollout.lasts > timedelta()
+    return bool(work.fails_to_start) or work.stays_pending or work.runs_for is not None or lasts
+
+
+def _stops_late(service: ServiceSpec) -> bool:
+    """Whether its tasks take longer to stop than a drain may take, or nearly so."""
+    return min(service.workload.shutdown, service.workload.stop_timeout) > timedelta(minutes=10)
 
 
 def _goes_anywhere(service: ServiceSpec) -> bool:
     """Whether nothing but room decides where its tasks go; for all others `test_room.py` has ECS as the judge."""
-    return not (service.providers or service.member_of or service.distinct_instances)
+    work = service.workload
+    anywhere = not (service.providers or service.member_of or service.distinct_instances)
+    return anywhere and not (work.host_ports or work.awsvpc or work.ebs)
 
 
 def _movable(service: ServiceSpec) -> bool:
@@ -548,7 +556,8 @@ _EXPLAINED: Mapping[Reason, Callable[[Played, InstanceId], bool]] = {
     Reason.SEND_DENIED: lambda told, _: told.last.exit_code == 1,
     Reason.OWN_HOST: lambda told, id_: told.story.on_instances and not _others_in_service(told, id_),
     Reason.BACKING_OFF: _gave_it_up_before,
-    Reason.DRAIN_TIMED_OUT: lambda told, _: not _has_room(told),
+    Reason.DRAIN_TIMED_OUT: lambda told, _: not _has_room(told) or any(map(_stops_late, told.story.scenario.services)),
+    Reason.GROUP_REFRESHING: lambda told, _: any(one.refreshes_at for one in told.story.scenario.providers),
     Reason.DRAIN_BLOCKED: lambda told, _: any(
         _reason_of(ending, member.host.instance_id) is Reason.DRAIN_TIMED_OUT
         for ending in told.endings

@@ -118,10 +118,13 @@ class Release:
             yield f"declare {self.version} good, although it failed on {names}: all instances may get it again"
 
 
-def consider_instance(id_: InstanceId, cluster: Cluster, ledger: LedgerKeeping, survey: Survey) -> Release:
+def consider_instance(
+    id_: InstanceId, cluster: Cluster, ledger: LedgerKeeping, survey: Survey | None = None
+) -> Release:
     """Find out what a release of one instance would do. Raises UsageError if it must not be released.
 
-    Raises Throttled or Unreachable also if its Auto Scaling group could not be read for the moment.
+    Without a survey, its Auto Scaling group is not read. Raises Throttled or Unreachable also if that failed for
+    the moment.
     """
     state = ledger.load()
     listing = cluster.list_all()
@@ -151,8 +154,10 @@ def consider_instance(id_: InstanceId, cluster: Cluster, ledger: LedgerKeeping, 
     return Release(id_, registration, claim, backoff, None, frozenset(), tuple(written), drained_by_us, group)
 
 
-def _group_of(id_: InstanceId, survey: Survey) -> GroupState:
+def _group_of(id_: InstanceId, survey: Survey | None) -> GroupState:
     """What its group does with it. If AWS denies the question, the person is told so, and decides."""
+    if survey is None:
+        return GroupState(unread="without a survey")
     try:
         leaving = taken_away(survey.memberships([id_], refreshes=False).get(id_))
     except (Denied, NotFound) as problem:
@@ -168,7 +173,9 @@ def consider_version(version: Version, ledger: LedgerKeeping) -> Release:
     return Release(None, None, None, None, version, failed_on | resting)
 
 
-def perform(release: Release, cluster: Cluster, ledger: LedgerKeeping, clock: Clock, survey: Survey) -> None:
+def perform(
+    release: Release, cluster: Cluster, ledger: LedgerKeeping, clock: Clock, survey: Survey | None = None
+) -> None:
     """Look again, and do what was shown. The caller must hold the cluster's lease.
 
     Raises Changed if the steps differ now, and UpdaterError if an AWS call failed. Its text says what was done; the
@@ -232,7 +239,7 @@ def _check_it_may_be_released(id_: InstanceId, claim: Claim) -> None:
         )
 
 
-def _look_again(said: Release, cluster: Cluster, ledger: LedgerKeeping, survey: Survey) -> Release:
+def _look_again(said: Release, cluster: Cluster, ledger: LedgerKeeping, survey: Survey | None) -> Release:
     """What the release would do now. Raises Changed if that differs from what was shown."""
     try:
         if said.version is not None:

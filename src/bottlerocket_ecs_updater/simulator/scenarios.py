@@ -6,6 +6,7 @@ import random
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING
 
 from bottlerocket_ecs_updater.simulator.aws_basics.names import Names
@@ -85,6 +86,8 @@ class Member:
     drained_by_operator: bool = False
     provider: str = ""
     """Its capacity provider, one of the scenario's; empty if it has none."""
+    warm_pool: str = ""
+    """The Auto Scaling group that keeps it stopped in its warm pool; empty if none does."""
     spec: ContainerInstanceSpec | None = None
     """Its container instance if it is a special one, such as from `anywhere`."""
 
@@ -100,6 +103,8 @@ class Provider:
     """Whether its managed scaling is on."""
     managed: bool = False
     """Whether its instances are ECS Managed Instances instead of an Auto Scaling group's."""
+    refreshes_at: timedelta | None = None
+    """When an instance refresh of its group starts; None for never."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +149,11 @@ class Scenario:
                 world.scaling.add_managed_instances(provider.name, *ids)
             else:
                 world.scaling.add(provider.name, *ids, most=provider.most, scaling=provider.scaling)
+                if provider.refreshes_at is not None:
+                    clock.after(provider.refreshes_at, partial(world.autoscaling.start_refresh, provider.name))
+        for member in self.members:
+            if member.warm_pool:
+                world.put_into_warm_pool(member.warm_pool, member.host.instance_id)
         for service in self.services:
             world.add_service(service)
         for member in self.members:

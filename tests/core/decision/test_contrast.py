@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bottlerocket_ecs_updater.core.decision.contrast import Tasks, Trial, blamed_on_version, waiting_for_version
+from bottlerocket_ecs_updater.core.decision.contrast import TasksAlike, Trial, blamed_on_version, waiting_for_version
 from bottlerocket_ecs_updater.core.model.container_instance import LiveTask, TaskEnd
 from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, TaskArn
 
@@ -37,34 +37,36 @@ TWICE = (failed(NEW, 200), failed(NEW, 150))
 
 
 def test_what_fails_on_the_version_and_runs_elsewhere_is_the_versions_fault() -> None:
-    assert blamed_on_version(TRIAL, Tasks(TWICE, [runs(OLD, timedelta(days=3))]), NOW)
+    assert blamed_on_version(TRIAL, TasksAlike(TWICE, [runs(OLD, timedelta(days=3))]), NOW)
 
 
 def test_a_service_of_one_task_that_ran_for_days_before_it_moved_tells_enough() -> None:
-    assert blamed_on_version(TRIAL, Tasks([*TWICE, moved(OLD)]), NOW)
+    assert blamed_on_version(TRIAL, TasksAlike([*TWICE, moved(OLD)]), NOW)
 
 
 @pytest.mark.parametrize(
     "tasks",
     [
-        pytest.param(Tasks([*TWICE, failed(OLD, 190), failed(OLD, 180)]), id="it fails elsewhere, too"),
-        pytest.param(Tasks(TWICE), id="it never ran"),
-        pytest.param(Tasks(TWICE, [runs(OLD, timedelta(days=3), by="2")]), id="another deployment runs"),
-        pytest.param(Tasks([*TWICE, moved(OLD, by="2")]), id="another deployment ran"),
-        pytest.param(Tasks([*TWICE, moved(OLD), failed(OTHER, 200, 500)]), id="it ran long on the version"),
-        pytest.param(Tasks([*TWICE, moved(OLD)], [runs(OTHER, timedelta(minutes=9))]), id="it runs on the version"),
+        pytest.param(TasksAlike([*TWICE, failed(OLD, 190), failed(OLD, 180)]), id="it fails elsewhere, too"),
+        pytest.param(TasksAlike(TWICE), id="it never ran"),
+        pytest.param(TasksAlike(TWICE, [runs(OLD, timedelta(days=3), by="2")]), id="another deployment runs"),
+        pytest.param(TasksAlike([*TWICE, moved(OLD, by="2")]), id="another deployment ran"),
+        pytest.param(TasksAlike([*TWICE, moved(OLD), failed(OTHER, 200, 500)]), id="it ran long on the version"),
+        pytest.param(
+            TasksAlike([*TWICE, moved(OLD)], [runs(OTHER, timedelta(minutes=9))]), id="it runs on the version"
+        ),
     ],
 )
-def test_what_may_have_another_cause_is_not_blamed_on_the_version(tasks: Tasks) -> None:
+def test_what_may_have_another_cause_is_not_blamed_on_the_version(tasks: TasksAlike) -> None:
     assert not blamed_on_version(TRIAL, tasks, NOW)
 
 
 def test_if_every_service_fails_and_none_runs_elsewhere_the_version_is_what_they_have_in_common() -> None:
     ends = [failed(NEW, ago, 1200, group=group) for group in ("web", "api") for ago in (60, 120)]
     trial = Trial(dict.fromkeys((NEW,), NOW - timedelta(hours=9)), frozenset({"service:web", "service:api"}))
-    assert len(blamed_on_version(trial, Tasks(ends), NOW)) == 4
+    assert len(blamed_on_version(trial, TasksAlike(ends), NOW)) == 4
     more = Trial(trial.since, trial.groups | {"service:agent"})
-    assert not blamed_on_version(more, Tasks(ends), NOW)
+    assert not blamed_on_version(more, TasksAlike(ends), NOW)
 
 
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(2, 300), st.data())
@@ -75,7 +77,7 @@ def test_a_service_that_fails_everywhere_is_never_blamed_on_the_version(
     ago = st.integers(0, 120)
     ends = [failed(NEW, data.draw(ago), lives) for _ in range(here)]
     ends += [failed(OLD, data.draw(ago), lives) for _ in range(elsewhere)]
-    assert not blamed_on_version(TRIAL, Tasks(ends), NOW)
+    assert not blamed_on_version(TRIAL, TasksAlike(ends), NOW)
 
 
 def waits(where: ContainerInstanceArn, minutes: float) -> LiveTask:
@@ -83,7 +85,7 @@ def waits(where: ContainerInstanceArn, minutes: float) -> LiveTask:
 
 
 def waiting(here: LiveTask, *alive: LiveTask) -> bool:
-    return bool(waiting_for_version(TRIAL, [here], Tasks(alive=[here, *alive]), NOW, timedelta(minutes=5)))
+    return bool(waiting_for_version(TRIAL, [here], TasksAlike(alive=[here, *alive]), NOW, timedelta(minutes=5)))
 
 
 def test_a_task_that_starts_elsewhere_and_not_on_the_version_is_the_versions_fault() -> None:

@@ -9,7 +9,7 @@ from tests.support.rules import parse_checkpoints, parse_freezes, parse_windows
 from bottlerocket_ecs_updater.core.model.history import RecordedDurations
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, Zone
 from bottlerocket_ecs_updater.core.model.version import Version
-from bottlerocket_ecs_updater.core.planning.forecast import Batch, Limits, Pending, Rolls, forecast
+from bottlerocket_ecs_updater.core.planning.forecast import Batch, ForecastLimits, Pending, Rolls, forecast
 from bottlerocket_ecs_updater.core.rules.checkpoints import DAY, Checkpoint, Checkpoints, Roll
 from bottlerocket_ecs_updater.core.rules.pace import STATED, Pace, needed, pace_from
 from bottlerocket_ecs_updater.core.rules.windows import Open, Schedule, open_at
@@ -30,29 +30,31 @@ def hosts(count: int, *, zones: int = 1, waits: timedelta = timedelta(), staged:
 
 
 def test_one_at_a_time_takes_as_many_batches_as_instances() -> None:
-    answer = forecast(hosts(3), PACE, Limits(1), Rolls(), NOW)
+    answer = forecast(hosts(3), PACE, ForecastLimits(1), Rolls(), NOW)
     assert [batch.begins - NOW for batch in answer.batches] == [0 * MINUTE, 6 * MINUTE, 12 * MINUTE]
     assert answer.ends == NOW + 18 * MINUTE
     assert answer.windows == 1
 
 
 def test_staging_comes_before_the_first_batch() -> None:
-    answer = forecast(hosts(1, staged=False), PACE, Limits(1), Rolls(), NOW)
+    answer = forecast(hosts(1, staged=False), PACE, ForecastLimits(1), Rolls(), NOW)
     assert answer.batches[0].begins == NOW + 2 * MINUTE
 
 
 def test_nothing_to_do_ends_now() -> None:
-    answer = forecast([], PACE, Limits(1), Rolls(), NOW)
+    answer = forecast([], PACE, ForecastLimits(1), Rolls(), NOW)
     assert (answer.batches, answer.ends, answer.left) == ((), NOW, ())
 
 
 def test_batches_are_as_large_as_the_budget_and_no_zone_gives_more_than_its_own() -> None:
-    answer = forecast(hosts(6, zones=3), PACE, Limits(4, {Zone("a"): 1, Zone("b"): 1, Zone("c"): 1}), Rolls(), NOW)
+    answer = forecast(
+        hosts(6, zones=3), PACE, ForecastLimits(4, {Zone("a"): 1, Zone("b"): 1, Zone("c"): 1}), Rolls(), NOW
+    )
     assert [len(batch.instances) for batch in answer.batches] == [3, 3]
 
 
 def test_a_window_that_fits_ten_of_sixty_makes_six_windows() -> None:
-    answer = forecast(hosts(60), PACE, Limits(1), Rolls(SATURDAYS), NOW)
+    answer = forecast(hosts(60), PACE, ForecastLimits(1), Rolls(SATURDAYS), NOW)
     assert answer.windows == 6
     assert answer.batches[0].begins == datetime(2026, 5, 2, 2, tzinfo=UTC)
     assert answer.batches[10].begins == datetime(2026, 5, 9, 2, tzinfo=UTC)
@@ -61,48 +63,48 @@ def test_a_window_that_fits_ten_of_sixty_makes_six_windows() -> None:
 
 def test_a_freeze_puts_the_roll_off() -> None:
     frozen = Schedule(SATURDAYS.windows, parse_freezes("2026-05-02..2026-05-10 UTC"))
-    answer = forecast(hosts(1), PACE, Limits(1), Rolls(frozen), NOW)
+    answer = forecast(hosts(1), PACE, ForecastLimits(1), Rolls(frozen), NOW)
     assert answer.batches[0].begins == datetime(2026, 5, 16, 2, tzinfo=UTC)
 
 
 def test_a_batch_family_that_needs_longer_than_any_window_never_begins() -> None:
-    answer = forecast(hosts(2, waits=4 * HOUR), PACE, Limits(1), Rolls(SATURDAYS), NOW)
+    answer = forecast(hosts(2, waits=4 * HOUR), PACE, ForecastLimits(1), Rolls(SATURDAYS), NOW)
     assert answer.ends is None
     assert len(answer.left) == 2
 
 
 def test_instances_that_never_begin_do_not_keep_others_from_it() -> None:
     slow = Pending(InstanceId("i-slow"), Zone("a"), NEW, 4 * HOUR, staged=True)
-    answer = forecast([slow, *hosts(2)], PACE, Limits(1), Rolls(SATURDAYS), NOW)
+    answer = forecast([slow, *hosts(2)], PACE, ForecastLimits(1), Rolls(SATURDAYS), NOW)
     assert answer.left == (InstanceId("i-slow"),)
     assert len(answer.batches) == 2
 
 
 def test_canaries_go_first_and_the_roll_waits_for_them() -> None:
     steps = Checkpoints(parse_checkpoints("1, 50%"), wait=HOUR)
-    answer = forecast(hosts(4), PACE, Limits(4), Rolls(checkpoints=steps), NOW)
+    answer = forecast(hosts(4), PACE, ForecastLimits(4), Rolls(checkpoints=steps), NOW)
     assert [len(batch.instances) for batch in answer.batches] == [1, 1, 2]
     assert answer.batches[1].begins == NOW + 5 * MINUTE + HOUR
 
 
 def test_a_daily_limit_spreads_the_roll_over_days() -> None:
-    answer = forecast(hosts(5), PACE, Limits(5), Rolls(checkpoints=Checkpoints(per_day=2)), NOW)
+    answer = forecast(hosts(5), PACE, ForecastLimits(5), Rolls(checkpoints=Checkpoints(per_day=2)), NOW)
     assert [batch.begins for batch in answer.batches] == [NOW, NOW + DAY, NOW + 2 * DAY]
 
 
 def test_quarantined_instances_that_fill_the_budget_leave_nothing_to_begin() -> None:
-    answer = forecast(hosts(2), PACE, Limits(1, taken=(Zone("a"),)), Rolls(), NOW)
+    answer = forecast(hosts(2), PACE, ForecastLimits(1, taken=(Zone("a"),)), Rolls(), NOW)
     assert (answer.batches, len(answer.left)) == ((), 2)
 
 
 def test_a_failed_canary_leaves_the_rest_where_they_are() -> None:
     steps = Rolls(checkpoints=Checkpoints(parse_checkpoints("1")), rolls={NEW: Roll(NEW, 5, failed=1)})
-    assert len(forecast(hosts(4), PACE, Limits(1), steps, NOW).left) == 4
+    assert len(forecast(hosts(4), PACE, ForecastLimits(1), steps, NOW).left) == 4
 
 
 def test_a_canary_that_is_under_way_is_waited_for() -> None:
     steps = Rolls(checkpoints=Checkpoints(parse_checkpoints("1"), wait=HOUR), rolls={NEW: Roll(NEW, 5, under_way=1)})
-    answer = forecast(hosts(4), PACE, Limits(4), steps, NOW)
+    answer = forecast(hosts(4), PACE, ForecastLimits(4), steps, NOW)
     assert answer.batches[0].begins == NOW + 5 * MINUTE + HOUR
 
 
@@ -135,7 +137,7 @@ pendings = st.lists(
     ]
 )
 limit_sets = st.builds(
-    Limits,
+    ForecastLimits,
     st.integers(1, 6),
     st.dictionaries(st.sampled_from([Zone("a"), Zone("b"), Zone("c")]), st.integers(1, 2)),
 )
@@ -161,7 +163,7 @@ rolls_drawn = st.builds(Rolls, schedules, paces)
 
 @settings(deadline=None)
 @given(pendings, limit_sets, rolls_drawn)
-def test_every_instance_is_in_one_batch_or_left(pending: list[Pending], limits: Limits, rolls: Rolls) -> None:
+def test_every_instance_is_in_one_batch_or_left(pending: list[Pending], limits: ForecastLimits, rolls: Rolls) -> None:
     answer = forecast(pending, PACE, limits, rolls, NOW)
     named = [id_ for batch in answer.batches for id_ in batch.instances] + list(answer.left)
     assert sorted(named) == sorted(each.id for each in pending)
@@ -170,7 +172,9 @@ def test_every_instance_is_in_one_batch_or_left(pending: list[Pending], limits: 
 
 @settings(deadline=None)
 @given(pendings, limit_sets, rolls_drawn)
-def test_no_batch_is_larger_than_the_budget_allows(pending: list[Pending], limits: Limits, rolls: Rolls) -> None:
+def test_no_batch_is_larger_than_the_budget_allows(
+    pending: list[Pending], limits: ForecastLimits, rolls: Rolls
+) -> None:
     zones = {each.id: each.zone for each in pending}
     for batch in forecast(pending, PACE, limits, rolls, NOW).batches:
         assert len(batch.instances) <= limits.total
@@ -181,7 +185,7 @@ def test_no_batch_is_larger_than_the_budget_allows(pending: list[Pending], limit
 @settings(deadline=None)
 @given(pendings, limit_sets, rolls_drawn)
 def test_every_batch_is_back_before_its_window_closes_and_they_follow_each_other(
-    pending: list[Pending], limits: Limits, rolls: Rolls
+    pending: list[Pending], limits: ForecastLimits, rolls: Rolls
 ) -> None:
     answer = forecast(pending, PACE, limits, rolls, NOW)
     closings = set()
@@ -202,7 +206,7 @@ def _follow(batches: tuple[Batch, ...]) -> None:
 @settings(deadline=None)
 @given(pendings, limit_sets, rolls_drawn)
 def test_no_24_hours_of_a_forecast_see_more_begin_than_a_day_allows(
-    pending: list[Pending], limits: Limits, rolls: Rolls
+    pending: list[Pending], limits: ForecastLimits, rolls: Rolls
 ) -> None:
     limit = rolls.checkpoints.per_day
     batches = forecast(pending, PACE, limits, rolls, NOW).batches
@@ -213,5 +217,5 @@ def test_no_24_hours_of_a_forecast_see_more_begin_than_a_day_allows(
 
 @settings(deadline=None)
 @given(pendings, limit_sets)
-def test_without_rules_every_instance_has_its_turn(pending: list[Pending], limits: Limits) -> None:
+def test_without_rules_every_instance_has_its_turn(pending: list[Pending], limits: ForecastLimits) -> None:
     assert forecast(pending, PACE, limits, Rolls(), NOW).left == ()

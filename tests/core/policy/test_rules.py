@@ -11,8 +11,8 @@ from tests.support.rules import parse_checkpoints, parse_freezes, parse_ranges, 
 from bottlerocket_ecs_updater.core.capacity.host_room import Capacity, ServiceRules
 from bottlerocket_ecs_updater.core.capacity.will_it_fit import Leaving, NoRoom, will_drain
 from bottlerocket_ecs_updater.core.decision.unclaimed.rule_answers import (
-    Answer,
     Case,
+    RuleAnswer,
     before_drain,
     before_staging,
     first_hold,
@@ -56,7 +56,7 @@ def case(target: Version = BAD, **facts: Any) -> Case:
     return Case(HOST, OLD, target, facts.pop("first_seen", {target: NOW}), **facts)
 
 
-def reason(answers: tuple[Answer, ...]) -> Reason | None:
+def reason(answers: tuple[RuleAnswer, ...]) -> Reason | None:
     held = first_hold(answers)
     return held.reason if held is not None else None
 

@@ -12,7 +12,7 @@ from tests.report.samples import CLEAN_RUN, HALTED_RUN, NEW, OLD, OLDER, START, 
 from tests.support.simulated import NEW as TARGET
 from tests.support.simulated import row
 
-from bottlerocket_ecs_updater.core.model.event import VersionSeen
+from bottlerocket_ecs_updater.core.model.event import VersionSeen, VersionWithdrawn
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.planning.behind import behind
 from bottlerocket_ecs_updater.core.planning.explain import explain
@@ -113,3 +113,13 @@ def test_plan_explain_status_report_and_index_say_the_same_of_one_host(tmp_path:
         assert all(took > 5 * DAY for took in version.took)
         assert first.id not in account.days_behind
         assert first.id not in updater.ledger.value.offered
+
+
+def test_a_version_that_aws_withdrew_is_what_a_person_must_look_at() -> None:
+    taken_back = VersionWithdrawn(START + timedelta(minutes=5), "aws-ecs-2/x86_64", NEW, OLD, START)
+    account = run_report([*CLEAN_RUN[:-1], taken_back, CLEAN_RUN[-1]])
+    [trouble] = account.troubles
+    assert trouble.what == "AWS withdrew 1.21.0 for aws-ecs-2/x86_64"
+    assert trouble.why == "the newest published version is 1.20.0 again; 3 instances had it"
+    assert trouble.what in page(account)
+    assert run_report(CLEAN_RUN).troubles == ()

@@ -19,7 +19,7 @@ from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.state.ledger import Ledger
 from bottlerocket_ecs_updater.report.views.status import (
     ClusterStatus,
-    LastRun,
+    NewestRun,
     NextRun,
     next_run,
     status_json,
@@ -156,7 +156,7 @@ def test_what_has_kept_runs_from_beginning_anything_is_shown_from_the_second_on(
 
 
 def test_a_run_that_has_no_end_yet_is_told_with_the_time_of_its_last_event() -> None:
-    last = LastRun(RunId("20260105-0900-3f9c"), None, NOW, None, "", {}, NOW)
+    last = NewestRun(RunId("20260105-0900-3f9c"), None, NOW, None, "", {}, NOW)
     text = status_text(status(last=last))
     assert (
         f"Last run 20260105-0900-3f9c is in progress, or was killed; its last event is of {time_text(NOW)}.\n" in text

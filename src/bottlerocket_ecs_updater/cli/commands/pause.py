@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass
 
 from cyclopts import Parameter
@@ -10,6 +11,7 @@ from cyclopts import Parameter
 from bottlerocket_ecs_updater.cli.acts import Why, caller, record
 from bottlerocket_ecs_updater.cli.settings.settings import ConfigFile, Target
 from bottlerocket_ecs_updater.cli.wiring import Wired, wire_read_only
+from bottlerocket_ecs_updater.engine.lease.store_lease import lease_key
 from bottlerocket_ecs_updater.engine.ports import Store
 from bottlerocket_ecs_updater.engine.store.migration import pause_of
 from bottlerocket_ecs_updater.engine.store.pause_switch import Pause, set_pause
@@ -39,7 +41,15 @@ def pause(*, settings: PauseSettings) -> int:
     if before:
         said += f"\nThis replaces an earlier pause, {before}. `resume` ends both."
     print(said)  # noqa: T201 - the answer itself
+    if not _used(store, wired):
+        where, who = f"{settings.target.state} holds no lease of {wired.cluster_name}", "no run has used it yet"
+        print(f"warning: {where}: {who}; check --state", file=sys.stderr)  # noqa: T201 - to a person
     return 0
+
+
+def _used(store: Store, wired: Wired) -> bool:
+    """Whether a run ever acted with this store. A pause in another one, as after a slip in its name, pauses nobody."""
+    return any(store.get(lease_key(name)) is not None for name in (wired.state, wired.cluster_name))
 
 
 def store_of(wired: Wired) -> Store:

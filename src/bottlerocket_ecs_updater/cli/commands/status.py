@@ -25,7 +25,7 @@ from bottlerocket_ecs_updater.engine.ports import Store
 from bottlerocket_ecs_updater.engine.snapshot import ExtraPorts, take_snapshot
 from bottlerocket_ecs_updater.report.analysis.run_report import run_report
 from bottlerocket_ecs_updater.report.record.record import read_record, runs_of
-from bottlerocket_ecs_updater.report.views.status import ClusterStatus, LastRun, next_run, status_json, status_text
+from bottlerocket_ecs_updater.report.views.status import ClusterStatus, NewestRun, next_run, status_json, status_text
 
 WATCH_EVERY = timedelta(seconds=10)
 
@@ -85,7 +85,7 @@ def _runs(wired: Wired) -> tuple[str, Sequence[RunId]]:
     return (wired.state, runs) if runs else (wired.cluster_name, runs_of(wired.store, wired.cluster_name))
 
 
-def _last_run(wired: Wired, state: str, runs: Sequence[RunId]) -> LastRun | None:
+def _last_run(wired: Wired, state: str, runs: Sequence[RunId]) -> NewestRun | None:
     if wired.store is None or not runs:
         return None
     past = [as_last(wired.store, state, run) for run in sorted(runs, reverse=True)[:LEFT_MAX]]
@@ -93,12 +93,12 @@ def _last_run(wired: Wired, state: str, runs: Sequence[RunId]) -> LastRun | None
     return next((one for one in past if one.outcome is not RunOutcome.LEFT), past[0])
 
 
-def as_last(store: Store, state: str, run: RunId) -> LastRun:
+def as_last(store: Store, state: str, run: RunId) -> NewestRun:
     """A run as the last one, by its record. Raises what the store raises."""
     events = read_record(store, state, run).events
     began = next((event.at for event in events if isinstance(event, RunStarted)), began_at(run))
     ended = next((event for event in events if isinstance(event, RunFinished)), None)
     if ended is None:
-        return LastRun(run, None, began, None, "", {}, max((event.at for event in events), default=None))
+        return NewestRun(run, None, began, None, "", {}, max((event.at for event in events), default=None))
     ending = run_report(events).ending.value
-    return LastRun(run, ended.outcome, began, ended.at, ended.why, dict(ended.counts), ending=ending)
+    return NewestRun(run, ended.outcome, began, ended.at, ended.why, dict(ended.counts), ending=ending)

@@ -34,7 +34,7 @@ ALIKE = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Tasks:
+class TasksAlike:
     """The tasks of services that are in doubt."""
 
     ended: Sequence[TaskEnd] = ()
@@ -109,7 +109,7 @@ class _Alike:
         return any(end.lasted > max(SHORTEST, self.usual()) and not end.failed for end in self.ended_elsewhere)
 
 
-def blamed_on_version(trial: Trial, tasks: Tasks, now: datetime) -> Sequence[TaskEnd]:
+def blamed_on_version(trial: Trial, tasks: TasksAlike, now: datetime) -> Sequence[TaskEnd]:
     """The failed tasks for which the version is the cause; empty if something else may be."""
     alike = [one for one in _by_deployment(trial, tasks).values() if one.failed]
     against_it = [one for one in alike if _tells(one, now)]
@@ -131,7 +131,7 @@ def _all_fail(alike: Collection[_Alike], groups: Collection[str], now: datetime)
     return len(failing) >= FAILED_TASKS and failing >= set(groups)
 
 
-def _by_deployment(trial: Trial, tasks: Tasks) -> Mapping[tuple[str, str], _Alike]:
+def _by_deployment(trial: Trial, tasks: TasksAlike) -> Mapping[tuple[str, str], _Alike]:
     found: dict[tuple[str, str], _Alike] = {}
 
     def of(task: TaskEnd | LiveTask) -> _Alike:
@@ -145,7 +145,7 @@ def _by_deployment(trial: Trial, tasks: Tasks) -> Mapping[tuple[str, str], _Alik
 
 
 def waiting_for_version(
-    trial: Trial, here: Iterable[LiveTask], of_services: Tasks, now: datetime, patience: timedelta
+    trial: Trial, here: Iterable[LiveTask], of_services: TasksAlike, now: datetime, patience: timedelta
 ) -> Sequence[LiveTask]:
     """The tasks that do not start on the version, although tasks that are alike start elsewhere.
 

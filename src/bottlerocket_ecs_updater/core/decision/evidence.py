@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from bottlerocket_ecs_updater.core.decision.affected import services_on
-from bottlerocket_ecs_updater.core.decision.contrast import FAILED_TASKS, Tasks, Trial, blamed_on_version
+from bottlerocket_ecs_updater.core.decision.contrast import FAILED_TASKS, TasksAlike, Trial, blamed_on_version
 from bottlerocket_ecs_updater.core.model.claim import Claim
 from bottlerocket_ecs_updater.core.model.container_instance import EXITED, LiveTask, TaskEnd
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
@@ -121,7 +121,7 @@ def losing_on_trial(trial: Iterable[InstanceId], fleet: Fleet) -> frozenset[str]
     return frozenset(one.name for one in losing[:LOSING_ASKED]) if enough else frozenset()
 
 
-def broken_by_ends(trial: Trial, names: Names, tasks: Tasks, now: datetime) -> BrokenVersion | None:
+def broken_by_ends(trial: Trial, names: Names, tasks: TasksAlike, now: datetime) -> BrokenVersion | None:
     """The evidence of stopped tasks against a version; None if there is not enough, or if the version is not the cause.
 
     `names` are the ids of the hosts on trial for it.

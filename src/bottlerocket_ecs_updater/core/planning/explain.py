@@ -14,7 +14,7 @@ from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.decision.unclaimed.assess import CandidateState, answers_about, assess, out_of_reach
 from bottlerocket_ecs_updater.core.decision.unclaimed.budget import count_budget
 from bottlerocket_ecs_updater.core.decision.unclaimed.eligibility import RolloutLimits
-from bottlerocket_ecs_updater.core.decision.unclaimed.rule_answers import Answer
+from bottlerocket_ecs_updater.core.decision.unclaimed.rule_answers import RuleAnswer
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.host_report import HostReport
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
@@ -42,7 +42,7 @@ class Explanation:
     instance: Instance
     candidate: CandidateState | None
     """None if it is claimed: then no rules apply, because its update is finished first."""
-    answers: tuple[Answer, ...]
+    answers: tuple[RuleAnswer, ...]
     outcome: Hold | Failed | UpToDate | None = None
     """Its outcome in a plan: held, failed or up to date. None if it is claimed or would be updated."""
     turn: QueuePosition | None = None
@@ -66,11 +66,11 @@ def _outcome(id_: InstanceId, planned: Plan) -> Hold | Failed | UpToDate | None:
     return outcomes.get(id_)
 
 
-def _with_outcome(answers: tuple[Answer, ...], outcome: Hold | Failed | UpToDate | None) -> Iterator[Answer]:
+def _with_outcome(answers: tuple[RuleAnswer, ...], outcome: Hold | Failed | UpToDate | None) -> Iterator[RuleAnswer]:
     """The answers, plus the plan's hold if no rule gave it: from its check, or because no slot will ever be free."""
     yield from answers
     if isinstance(outcome, Hold) and outcome.reason not in {a.hold.reason for a in answers if a.hold is not None}:
-        yield Answer("budget" if outcome.reason is Reason.NO_PLACE else "check", outcome)
+        yield RuleAnswer("budget" if outcome.reason is Reason.NO_PLACE else "check", outcome)
 
 
 def _turn(instance: Instance, planned: Plan) -> QueuePosition | None:
@@ -81,14 +81,14 @@ def _turn(instance: Instance, planned: Plan) -> QueuePosition | None:
     return QueuePosition(order.index(instance.id) + 1, len(order), next(begins, None))
 
 
-def _answers(instance: Instance, this_pass: Pass) -> Iterator[Answer]:
+def _answers(instance: Instance, this_pass: Pass) -> Iterator[RuleAnswer]:
     reach = out_of_reach(instance)
-    yield Answer("reach", reach)
+    yield RuleAnswer("reach", reach)
     if reach is not None and reach.reason is Reason.NOT_BOTTLEROCKET:
         return
     report = instance.check_answer.report if instance.check_answer is not None else None
     if report is None or report.target is None:
-        yield Answer("selection", not_selected(instance, this_pass.policy))
+        yield RuleAnswer("selection", not_selected(instance, this_pass.policy))
         return
     asked: set[str] = set()
     for answer in _about_update(instance, report, this_pass):
@@ -98,11 +98,11 @@ def _answers(instance: Instance, this_pass: Pass) -> Iterator[Answer]:
         asked.add(answer.rule)
 
 
-def _about_update(instance: Instance, report: HostReport, this_pass: Pass) -> Iterator[Answer]:
+def _about_update(instance: Instance, report: HostReport, this_pass: Pass) -> Iterator[RuleAnswer]:
     assert report.target is not None
     before = answers_about(instance, report, report.target, this_pass)
     yield from before
     said = {(answer.rule, answer.hold) for answer in before}
     drain = RolloutLimits(this_pass).answers(instance, report, report.target, room=True)
     yield from (answer for answer in drain if (answer.rule, answer.hold) not in said)
-    yield Answer("budget", count_budget(this_pass).refusal(instance.zone))
+    yield RuleAnswer("budget", count_budget(this_pass).refusal(instance.zone))

@@ -33,7 +33,7 @@ class Pending:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ForecastLimits:
     """How many instances may be out of service at once."""
 
     total: int = 1
@@ -81,7 +81,7 @@ class Rolls:
     """When the first change calendar closes that is open now: nothing begins that would not end before."""
 
 
-def forecast(pending: Sequence[Pending], pace: Pace, limits: Limits, rolls: Rolls, now: datetime) -> Forecast:
+def forecast(pending: Sequence[Pending], pace: Pace, limits: ForecastLimits, rolls: Rolls, now: datetime) -> Forecast:
     """Simulate the rollout, in the order of `pending`."""
     state = _State(max(now, rolls.calendars_open or now), list(pending), rolls, now + pace.out_of_service)
     if any(not each.staged for each in pending):
@@ -139,7 +139,9 @@ class _State:
         self.at = back + pace.settle
 
 
-def _next_batch(state: _State, opened: Open, pace: Pace, limits: Limits) -> tuple[list[Pending], datetime | None]:
+def _next_batch(
+    state: _State, opened: Open, pace: Pace, limits: ForecastLimits
+) -> tuple[list[Pending], datetime | None]:
     """The instances that start now; if there are none, when to try again, or None if time alone changes nothing."""
     today = state.today()
     allowances: dict[Version, Allowance] = {}

@@ -42,7 +42,14 @@ from bottlerocket_ecs_updater.core.model.phase import Phase, phase_of
 from bottlerocket_ecs_updater.core.model.reasons import Failed, Hold, Reason, hold
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.planning.behind import behind, instance_behind
-from bottlerocket_ecs_updater.core.planning.forecast import FORECAST_HORIZON, Forecast, Limits, Pending, Rolls, forecast
+from bottlerocket_ecs_updater.core.planning.forecast import (
+    FORECAST_HORIZON,
+    Forecast,
+    ForecastLimits,
+    Pending,
+    Rolls,
+    forecast,
+)
 from bottlerocket_ecs_updater.core.planning.launch_advice import Advice, advise
 from bottlerocket_ecs_updater.core.planning.roll_advice import RollAdvice, advise_on_roll
 from bottlerocket_ecs_updater.core.planning.room_advice import RoomNote
@@ -282,7 +289,7 @@ def _forecast(updates: tuple[Update, ...], this_pass: Pass, pace: Pace) -> Forec
     budget = count_budget(this_pass)
     lasting = set(in_quarantine(fleet))
     taken = tuple(zone for id_, zone in budget.taken if id_ in lasting or fleet.instances[id_].claim is None)
-    limits = Limits(budget.limit, budget.limit_per_zone, taken)
+    limits = ForecastLimits(budget.limit, budget.limit_per_zone, taken)
     pending = [
         Pending(
             one.instance, one.zone, one.target, expected_wait(fleet.instances[one.instance], fleet, rules), one.staged

@@ -12,7 +12,7 @@ from functools import partial
 from typing import TypeVar
 
 from bottlerocket_ecs_updater.core.decision.affected import GROUP
-from bottlerocket_ecs_updater.core.decision.contrast import Tasks, Trial, waiting_for_version
+from bottlerocket_ecs_updater.core.decision.contrast import TasksAlike, Trial, waiting_for_version
 from bottlerocket_ecs_updater.core.decision.evidence import (
     EVIDENCE_FRESH,
     PENDING_FOR,
@@ -108,7 +108,7 @@ class Evidence:
         here = [task for arn in arns for task in self._read(partial(self._cluster.alive_on, arn))]
         long = [one for one in here if one.started_at is None and has_passed(one.launched_at, PENDING_FOR, fleet.at)]
         names = sorted({one.group.removeprefix(GROUP) for one in long if one.group.startswith(GROUP)})
-        alike = self._tasks_of(names) if names else Tasks()
+        alike = self._tasks_of(names) if names else TasksAlike()
         return waiting_for_version(self._trial(version, trial, fleet), here, alike, fleet.at, PENDING_FOR)
 
     def _connected(self, arns: Sequence[ContainerInstanceArn]) -> Sequence[ContainerInstanceArn]:
@@ -144,7 +144,7 @@ class Evidence:
         soon = self._reboots_soon(trial, fleet)
         longest_ago = sorted((name for name in names if name in known_names), key=self._read_at)
         due = [name for name in longest_ago[:SERVICES_READ] if self._due(name, fleet.at, soon=soon)]
-        tasks = self._tasks_of(due) if due else Tasks()
+        tasks = self._tasks_of(due) if due else TasksAlike()
         if not any(end.failed for end in tasks.ended):
             return
         for version in sorted({version for version, _ in trial.values()}):
@@ -181,13 +181,13 @@ class Evidence:
         self._asked[what] = now, min(last[1] * 2, ASKED_AGAIN_MAX) if last is not None else ASKED_AGAIN
         return True
 
-    def _tasks_of(self, services: Iterable[str]) -> Tasks:
+    def _tasks_of(self, services: Iterable[str]) -> TasksAlike:
         ended: list[TaskEnd] = []
         alive: list[LiveTask] = []
         for name in services:
             ended += {*self._read(partial(self._cluster.ended_of, name)), *self._before.get(name, ())}
             alive += self._read(partial(self._cluster.alive_of, name))
-        return Tasks(ended, alive)
+        return TasksAlike(ended, alive)
 
     def _read(self, question: Callable[[], Sequence[T]]) -> Sequence[T]:
         try:

@@ -48,7 +48,7 @@ def structured(made: Converter, value: Any, kind: type[T]) -> T:
     try:
         return made.structure(value, kind)
     except BaseValidationError as error:
-        raise Unreadable(explain(error)) from error
+        raise Unreadable(explained(error)) from error
     except MISFITS as error:
         raise Unreadable(error) from error
 
@@ -66,7 +66,7 @@ def ledger_converter() -> Converter:
     return made
 
 
-def explain(error: BaseException) -> str:
+def explained(error: BaseException) -> str:
     """What is wrong with an unreadable value, and where. Uses the reader's own message if there is one."""
     return "; ".join(transform_error(error, format_exception=_say))
 

@@ -27,7 +27,7 @@ from bottlerocket_ecs_updater.report.analysis.timeline import Lane, Part, Timeli
 from bottlerocket_ecs_updater.report.analysis.troubles import (
     Group,
     Trouble,
-    groups_of,
+    grouped_rows,
     troubles,
     with_commands,
 )
@@ -125,8 +125,8 @@ def run_report(
         ending,
         headline_of(summary, ending, events),
         found,
-        tuple(with_commands(group, reach) for group in groups_of(summary.rows, {OutcomeKind.HELD})),
-        tuple(groups_of(summary.rows, {OutcomeKind.QUARANTINED, OutcomeKind.FAILED})),
+        tuple(with_commands(group, reach) for group in grouped_rows(summary.rows, {OutcomeKind.HELD})),
+        tuple(grouped_rows(summary.rows, {OutcomeKind.QUARANTINED, OutcomeKind.FAILED})),
         _moves(summary, timeline),
         tuple(events),
         reach,

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from bottlerocket_ecs_updater.core.model.event import CommandSent, Event, RunHalted
+from bottlerocket_ecs_updater.core.model.event import CommandSent, Event, RunHalted, VersionWithdrawn
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.outcome import OutcomeKind, RunOutcome
 from bottlerocket_ecs_updater.core.model.reasons import Failure, Hold
@@ -85,11 +85,27 @@ def troubles(
             _DIED_TO_DO,
             commands=for_open(reach),
         )
-    for group in groups_of(summary.rows, {OutcomeKind.QUARANTINED}, alike_max=0):
+    for group in grouped_rows(summary.rows, {OutcomeKind.QUARANTINED}, alike_max=0):
         yield _quarantine(group, lanes, reach)
     yield from _left_open(summary, lanes)
-    for group in groups_of(summary.rows, {OutcomeKind.FAILED}, alike_max=0):
+    for group in grouped_rows(summary.rows, {OutcomeKind.FAILED}, alike_max=0):
         yield _failure(group, lanes, reach)
+    yield from _withdrawn(summary, events)
+
+
+def _withdrawn(summary: Summary, events: Sequence[Event]) -> Iterable[Trouble]:
+    """Versions that AWS took back, which some instances may run by now."""
+    for event in events:
+        if isinstance(event, VersionWithdrawn):
+            had_it = [row for row in summary.rows if row.versions and row.versions[-1] == event.version]
+            why = f"the newest published version is {event.latest} again; {counted(len(had_it), 'instance')} had it"
+            yield Trouble(f"AWS withdrew {event.version} for {event.build}", event.since, why, _WITHDRAWN_TO_DO)
+
+
+_WITHDRAWN_TO_DO = (
+    "Read in Bottlerocket's release notes why, and decide whether instances that run it may keep it. No other instance "
+    "gets it. If the update repository offers the older version, the next run follows it (`--downgrades`)."
+)
 
 
 _HALT_TO_DO = (
@@ -175,7 +191,7 @@ def _said(group: Group) -> tuple[tuple[str, str], ...]:
     return () if group.alike else tuple((row.instance, row.why) for row in group.rows)
 
 
-def groups_of(rows: Iterable[Row], which: set[OutcomeKind], alike_max: int = ALIKE_MAX) -> list[Group]:
+def grouped_rows(rows: Iterable[Row], which: set[OutcomeKind], alike_max: int = ALIKE_MAX) -> list[Group]:
     """Rows by reason. A reason with many different sentences is one group; otherwise each sentence is a group."""
     by_code: dict[tuple[OutcomeKind, str], list[Row]] = {}
     for row in rows:

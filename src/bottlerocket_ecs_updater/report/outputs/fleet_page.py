@@ -198,7 +198,8 @@ def overview_text(shown: FleetOverview) -> str:
         *(f"expedited {version} {act}" for version, act in said.expedited.items()),
         *([f"every version is blocked: {said.unreadable}"] if said.unreadable else []),
     ]
-    return "\n".join([shown.headline, "", *(lines if shown.rows else []), *(["", *acts] if acts else [])]) + "\n"
+    parts = [[shown.headline], lines if shown.rows else [], acts]
+    return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
 
 
 def _cells(row: FleetRow) -> tuple[str, ...]:

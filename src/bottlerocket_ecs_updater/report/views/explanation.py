@@ -9,7 +9,7 @@ from typing import Any
 from bottlerocket_ecs_updater.core.decision.backoff import UNTIL_CLEARED
 from bottlerocket_ecs_updater.core.decision.claimed.quarantine import still_quarantined
 from bottlerocket_ecs_updater.core.decision.unclaimed.assess import Done
-from bottlerocket_ecs_updater.core.decision.unclaimed.rule_answers import Answer
+from bottlerocket_ecs_updater.core.decision.unclaimed.rule_answers import RuleAnswer
 from bottlerocket_ecs_updater.core.model.auto_scaling import InGroup, NoGroup
 from bottlerocket_ecs_updater.core.model.claim import Claim
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
@@ -81,7 +81,7 @@ def _lines(explanation: Explanation, fleet: Fleet, cluster: str) -> Iterator[str
             yield f"       to do: {sanitize(answer.hold.remedy)}"
 
 
-def _why(answer: Answer) -> str:
+def _why(answer: RuleAnswer) -> str:
     """Why the rule holds the instance, or what it checks if it allows the update."""
     if answer.hold is None:
         return ASKS.get(answer.rule, "")

@@ -35,7 +35,7 @@ UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
-class LastRun:
+class NewestRun:
     """The newest recorded run."""
 
     run: RunId
@@ -87,7 +87,7 @@ class ClusterStatus:
     fleet: Fleet
     ledger: Ledger
     lease: LeaseNote | None
-    last: LastRun | None
+    last: NewestRun | None
     kept: bool
     """Whether there is a state store."""
     next_run: NextRun | None = None
@@ -276,7 +276,7 @@ def _who_acts(status: ClusterStatus) -> Iterator[str]:
     yield _next_run(status)
 
 
-def _last_run(last: LastRun) -> str:
+def _last_run(last: NewestRun) -> str:
     if last.ended is None or last.outcome is None:
         recorded = f"; its last event is of {time_text(last.recorded)}" if last.recorded is not None else ""
         return f"is in progress, or was killed{recorded}."

@@ -264,6 +264,8 @@ class ServiceSpec:
     """Weights and bases of its providers. Providers that are not listed have weight 1 and base 0."""
     spreading: Spreading = Spreading.SPREAD
     rollout: Rollout = Rollout()
+    rebalanced_every: timedelta | None = None
+    """How often ECS moves a task to another zone if the zones are uneven; None without zone rebalancing."""
 
 
 @dataclass(slots=True, eq=False)
@@ -455,6 +457,7 @@ class Service:
     shares: tuple[ProviderShare, ...] = ()
     spreading: Spreading = Spreading.SPREAD
     rollout: Rollout = Rollout()
+    rebalanced_every: timedelta | None = None
     failed_starts: int = 0
     """Consecutive tasks that failed to start."""
     starts_again_at: datetime | None = None

@@ -102,6 +102,21 @@ class Scheduler:
                 pass
         service.deployments[0].completed = service.steady = True
 
+    def rebalance_from_now(self, service: Service) -> None:
+        """Move a task to another zone from time to time, if the service has zone rebalancing."""
+        if service.rebalanced_every is not None:
+            self._registry.clock.after(service.rebalanced_every, lambda: self._rebalance(service))
+
+    def _rebalance(self, service: Service) -> None:
+        """Stop a task in the zone with the most tasks if another has two less. Its replacement goes there."""
+        zones = {one.zone: service.zones[one.zone] for one in service.cluster.placement if service.may_go_to(one)}
+        if service.steady and zones and max(zones.values()) - min(zones.values()) > 1:
+            most = max(zones, key=lambda zone: zones[zone])
+            there = [one for one in service.live_tasks() if one.instance is not None and one.instance.zone == most]
+            self.note(service, f"is not AZ balanced with {zones[most]} tasks in {most}. AZ Rebalancing in progress.")
+            self._stop(service, [one for one in there if not self._is_protected(one)][-1:])
+        self.rebalance_from_now(service)
+
     def _task_changed(self, task: Task) -> None:
         if task.service is not None:
             self.wake(task.service)

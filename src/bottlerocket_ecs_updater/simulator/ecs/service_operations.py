@@ -71,7 +71,9 @@ class ServiceOperations:
         service.load_balanced = spec.load_balanced
         service.launch, service.providers, service.rollout = spec.launch, spec.providers, spec.rollout
         service.shares, service.spreading = spec.shares, spec.spreading
+        service.rebalanced_every = spec.rebalanced_every
         _constrain(service, spec.member_of, distinct=spec.distinct_instances)
+        self._scheduler.rebalance_from_now(service)
         self._scheduler.fill_at_once(service)
         self._scheduler.wake(service)
         return service

@@ -41,6 +41,7 @@ def service_shape(service: Service) -> Shape:
         "placementConstraints": _constraints(service),
         "placementStrategy": _strategy(service),
         "schedulingStrategy": service.strategy.value,
+        "availabilityZoneRebalancing": "ENABLED" if service.rebalanced_every is not None else "DISABLED",
         "deploymentController": {"type": service.rollout.controller.value},
         "enableECSManagedTags": False,
         "propagateTags": "NONE",

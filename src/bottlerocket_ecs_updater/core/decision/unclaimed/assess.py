@@ -18,7 +18,7 @@ from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.decision.unclaimed.before_drain_hook import before_drain_hold
 from bottlerocket_ecs_updater.core.decision.unclaimed.eligibility import answers_before_staging, tasks_hold
 from bottlerocket_ecs_updater.core.decision.unclaimed.own_host import own_host_hold
-from bottlerocket_ecs_updater.core.decision.unclaimed.rule_answers import Answer, first_hold
+from bottlerocket_ecs_updater.core.decision.unclaimed.rule_answers import RuleAnswer, first_hold
 from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.model.container_instance import PingStatus, Registration, Status
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
@@ -230,7 +230,7 @@ def _report(instance: Instance, report: HostReport, this_pass: Pass) -> Candidat
     return Stageable(target, again=applied is not None)
 
 
-def answers_about(instance: Instance, report: HostReport, target: Version, this_pass: Pass) -> tuple[Answer, ...]:
+def answers_about(instance: Instance, report: HostReport, target: Version, this_pass: Pass) -> tuple[RuleAnswer, ...]:
     """Whether it may be updated to the version, rule by rule.
 
     ECS moves only tasks of services; a standalone task would be killed, and nothing would restart it. So a standalone
@@ -238,12 +238,12 @@ def answers_about(instance: Instance, report: HostReport, target: Version, this_
     """
     fleet = this_pass.fleet
     return (
-        Answer("block", block_on(target, fleet.shared.acts)),
-        Answer("record", failed_before(instance, target, this_pass)),
-        Answer("claim", _unclaimable(report, target, fleet)),
+        RuleAnswer("block", block_on(target, fleet.shared.acts)),
+        RuleAnswer("record", failed_before(instance, target, this_pass)),
+        RuleAnswer("claim", _unclaimable(report, target, fleet)),
         *answers_before_staging(instance, report, target, this_pass),
-        Answer("own-host", own_host_hold(instance, this_pass)),
-        Answer("tasks", tasks_hold(instance, this_pass)),
+        RuleAnswer("own-host", own_host_hold(instance, this_pass)),
+        RuleAnswer("tasks", tasks_hold(instance, this_pass)),
     )
 
 

@@ -19,7 +19,7 @@ from bottlerocket_ecs_updater.core.decision.instance_health import impaired_on_t
 from bottlerocket_ecs_updater.core.decision.outside import is_there, not_selected, set_aside
 from bottlerocket_ecs_updater.core.decision.tasks_on_host import tasks_on
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
-from bottlerocket_ecs_updater.core.decision.unclaimed.rule_answers import Answer, Case, before_drain, before_staging
+from bottlerocket_ecs_updater.core.decision.unclaimed.rule_answers import Case, RuleAnswer, before_drain, before_staging
 from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.model.container_instance import Status
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
@@ -42,7 +42,7 @@ CUTOFF_SHARE = 0.9
 
 def answers_before_staging(
     instance: Instance, report: HostReport, target: Version, this_pass: Pass
-) -> tuple[Answer, ...]:
+) -> tuple[RuleAnswer, ...]:
     """Whether the update may be staged, or a staged one kept for a drain, rule by rule."""
     rules = rules_for(target, this_pass)
     case = _case(instance, report, target, this_pass, _needed(instance, this_pass, staged=False))
@@ -72,7 +72,7 @@ class RolloutLimits:
 
     def answers(
         self, instance: Instance, report: HostReport, target: Version, *, room: bool = False
-    ) -> tuple[Answer, ...]:
+    ) -> tuple[RuleAnswer, ...]:
         """Whether the instance may be drained, rule by rule; with `room`, also whether its tasks fit elsewhere."""
         fleet, time = self._pass.fleet, _needed(instance, self._pass, staged=True)
         case = _case(
@@ -86,7 +86,10 @@ class RolloutLimits:
             room=self.room(instance) if room else None,
         )
         case = replace(case, deployments=self._deploying(instance)) if case is not None else None
-        tasks = Answer("services", self._unknown(instance)), Answer("drains", blocked(instance, fleet, self._picked))
+        tasks = (
+            RuleAnswer("services", self._unknown(instance)),
+            RuleAnswer("drains", blocked(instance, fleet, self._picked)),
+        )
         rules = rules_for(target, self._pass)
         return (_pause(fleet), *tasks, *before_drain(case, rules, fleet.at)) if case is not None else ()
 
@@ -295,8 +298,8 @@ def _needed(instance: Instance, this_pass: Pass, *, staged: bool) -> timedelta:
     return needed(pace, expected_wait(instance, this_pass.fleet, rules)) + (timedelta() if staged else pace.stage)
 
 
-def _pause(fleet: Fleet) -> Answer:
-    return Answer("pause", hold(Reason.PAUSED, why=fleet.paused) if fleet.paused else None)
+def _pause(fleet: Fleet) -> RuleAnswer:
+    return RuleAnswer("pause", hold(Reason.PAUSED, why=fleet.paused) if fleet.paused else None)
 
 
 @lru_cache(maxsize=8)

@@ -53,7 +53,7 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class RuleAnswer:
     """The answer of one rule: yes, or no with its reason."""
 
     rule: str
@@ -62,55 +62,55 @@ class Answer:
     """Additional notes to a yes."""
 
 
-def before_staging(case: Case, rules: Rules, now: datetime) -> tuple[Answer, ...]:
+def before_staging(case: Case, rules: Rules, now: datetime) -> tuple[RuleAnswer, ...]:
     """Whether an update may be staged on the host, rule by rule."""
     return (*_who_and_what(case, rules, now), *_about_time(case, rules, now))
 
 
-def before_drain(case: Case, rules: Rules, now: datetime) -> tuple[Answer, ...]:
+def before_drain(case: Case, rules: Rules, now: datetime) -> tuple[RuleAnswer, ...]:
     """Whether the instance may be drained, rule by rule."""
     return (
         *_who_and_what(case, rules, now),
         *_about_time(case, rules, now),
-        *(Answer("pace", allowance.refusal()) for allowance in case.allowances),
+        *(RuleAnswer("pace", allowance.refusal()) for allowance in case.allowances),
         *_about_health(case, rules),
         *_about_tasks(case, rules, now),
     )
 
 
-def first_hold(answers: Iterable[Answer]) -> Hold | None:
+def first_hold(answers: Iterable[RuleAnswer]) -> Hold | None:
     """The first no; None if every rule said yes."""
     return next((answer.hold for answer in answers if answer.hold is not None), None)
 
 
-def _who_and_what(case: Case, rules: Rules, now: datetime) -> Iterator[Answer]:
+def _who_and_what(case: Case, rules: Rules, now: datetime) -> Iterator[RuleAnswer]:
     selected = select(case.registration, rules.selection, case.capacity_provider, case.membership)
     yield from (
-        Answer("selection", selected),
-        Answer("auto-scaling", leave_to_group(case.membership)),
-        Answer("version", admit(case.target, case.running, rules.versions, case.first_seen, now)),
+        RuleAnswer("selection", selected),
+        RuleAnswer("auto-scaling", leave_to_group(case.membership)),
+        RuleAnswer("version", admit(case.target, case.running, rules.versions, case.first_seen, now)),
     )
     if rules.versions.published_only:
-        yield Answer("published", case.published)
+        yield RuleAnswer("published", case.published)
     if rules.stages.promoted_by:
-        yield Answer("promotion", not_promoted(case.target, rules.stages, case.shared, now))
+        yield RuleAnswer("promotion", not_promoted(case.target, rules.stages, case.shared, now))
 
 
-def _about_time(case: Case, rules: Rules, now: datetime) -> Iterator[Answer]:
-    yield Answer("window", may_begin(rules.schedule, now, case.needed))
+def _about_time(case: Case, rules: Rules, now: datetime) -> Iterator[RuleAnswer]:
+    yield RuleAnswer("window", may_begin(rules.schedule, now, case.needed))
     if rules.calendars:
-        yield Answer("calendar", hold_for_calendars(rules.calendars, case.calendars, now, case.needed))
+        yield RuleAnswer("calendar", hold_for_calendars(rules.calendars, case.calendars, now, case.needed))
 
 
-def _about_health(case: Case, rules: Rules) -> Iterable[Answer]:
+def _about_health(case: Case, rules: Rules) -> Iterable[RuleAnswer]:
     if rules.health and case.health is not None:
-        yield Answer("health", hold_for_health(case.health))
+        yield RuleAnswer("health", hold_for_health(case.health))
 
 
-def _about_tasks(case: Case, rules: Rules, now: datetime) -> Iterable[Answer]:
+def _about_tasks(case: Case, rules: Rules, now: datetime) -> Iterable[RuleAnswer]:
     if case.left is not None:
-        yield Answer("tasks", may_leave(case.left, rules.tasks, now))
-        yield Answer("deployments", case.deployments)
+        yield RuleAnswer("tasks", may_leave(case.left, rules.tasks, now))
+        yield RuleAnswer("deployments", case.deployments)
     if case.room is not None and rules.check_room:
         notes = (*case.room.provisos, *case.room.notes) if isinstance(case.room, Fits) else ()
-        yield Answer("room", room_hold(case.room), notes)
+        yield RuleAnswer("room", room_hold(case.room), notes)

@@ -251,7 +251,7 @@ def _ticks(timeline: Timeline, scale: _Scale) -> Iterator[Tick]:
 
 
 @dataclass(frozen=True, slots=True)
-class Durations:
+class DurationRow:
     """How long one part of life took on all instances."""
 
     part: str
@@ -261,13 +261,13 @@ class Durations:
     longest: str
 
 
-def durations(account: RunReport) -> Sequence[Durations]:
+def durations(account: RunReport) -> Sequence[DurationRow]:
     """The durations of each part of life that occurred, in order."""
     if account.timeline is None:
         return ()
     spans = {part.value: sorted(lasted) for part, lasted in spent_by_part(account.timeline).items()}
     return [
-        Durations(
+        DurationRow(
             part,
             len(lasted),
             measured_text(lasted[0]),
