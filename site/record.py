@@ -80,7 +80,10 @@ def main() -> None:
     lines = lines[: ends[0] if ends else None]
     console = Console(record=True, width=COLUMNS, file=open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
     console.print(Text("$ bottlerocket-ecs-updater " + " ".join(COMMAND), style="bold"))
-    for line in lines[-ROWS:]:
+    shown = lines[-ROWS:]
+    # It begins with a whole entry, not in the middle of one.
+    first = next(place for place, line in enumerate(shown) if not MOVES.sub("", line).startswith(" "))
+    for line in shown[first:]:
         console.print(Text.from_ansi(line), no_wrap=True, overflow="crop")
     svg = console.export_svg(title="An update run over a simulated cluster")
     # The site loads nothing from elsewhere.

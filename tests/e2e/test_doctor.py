@@ -301,3 +301,34 @@ def test_published_versions_are_looked_at_where_only_they_are_admitted(built: To
     code, denied = examine(built, "--published-only")
     assert code == 1
     assert "FAIL  published /aws/service/bottlerocket/aws-ecs-2/x86_64/latest/image_version: not allowed" in denied
+
+
+def test_an_image_for_another_architecture_and_a_log_group_that_is_not_there_are_told(built: Town) -> None:
+    media = "application/vnd.oci.image.index.v1+json"
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": media,
+        "manifests": [{"digest": f"sha256:{'1' * 64}", "platform": {"architecture": "amd64", "os": "linux"}}],
+    }
+    built.aws("ecr", "create-repository", "--repository-name", "updater")
+    put = ("--image-tag", "1", "--image-manifest", json.dumps(manifest), "--image-manifest-media-type")
+    built.aws("ecr", "put-image", "--repository-name", "updater", *put, media)
+    image = f"{built.world.names.account}.dkr.ecr.{built.world.names.region}.amazonaws.com/updater:1"
+    container = {
+        "name": "updater",
+        "memory": 64,
+        "image": image,
+        "logConfiguration": {"logDriver": "awslogs", "options": {"awslogs-group": "/updater"}},
+    }
+    built.aws(
+        "ecs",
+        "register-task-definition",
+        *("--family", "updater", "--container-definitions", json.dumps([container])),
+        *("--runtime-platform", "cpuArchitecture=ARM64"),
+    )
+    code, said = examine(built, "--task-definition", "updater")
+    [line] = graded(said, "FAIL")
+    assert (code, "the task needs ARM64, but the image is for X86_64" in line) == (1, True), said
+    warned = graded(said, "WARN")
+    assert any("log-group /updater: it does not exist yet" in line for line in warned), said
+    assert any("named by a tag" in line for line in warned)

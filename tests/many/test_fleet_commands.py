@@ -109,6 +109,15 @@ def test_wrong_settings_of_a_cluster_are_refused_before_any_wave(
     assert all(name in said for name in names), said
 
 
+def test_the_settings_of_clusters_that_differ_in_their_sections_are_all_checked(
+    worlds: dict[str, World], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    worlds.update({f"shop-{number}": worlds["shop-eu"] for number in range(200)})
+    settings = '[cluster."shop-*"]\nwave = 2\n[cluster."shop-199"]\nwindow = ["always"]\n'
+    assert asked(tmp_path, "waves", settings=settings) == 2
+    assert "settings of the cluster shop-199: window cannot be" in capsys.readouterr().err
+
+
 def test_more_clusters_than_an_execution_can_take_are_refused_with_what_to_do(
     worlds: dict[str, World], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -266,6 +266,23 @@ def test_a_key_decrypts_the_webhook_s_secret_and_no_other(secret: str, key: str,
     assert caller.may(IamRequest("kms:Decrypt", "arn:aws:kms:us-east-1:123456789012:key/2", context)) is decision
 
 
+@pytest.mark.parametrize(
+    ("sources", "decision"),
+    [
+        (("bottlerocket-ecs-updater",), Decision.ALLOWED),
+        (("bottlerocket-ecs-updater", "bottlerocket-ecs-updater"), Decision.ALLOWED),
+        (("bottlerocket-ecs-updater", "aws.ecs"), Decision.NOT_ALLOWED),
+    ],
+)
+def test_several_events_may_be_put_at_once_if_all_are_the_updaters(
+    sources: tuple[str, ...], decision: Decision
+) -> None:
+    """`events:source` has a value for each entry of PutEvents."""
+    caller = Caller("somebody", (policy_of(deployed(EventBus="chat"), "TaskRole"),))
+    bus = "arn:aws:events:us-east-1:123456789012:event-bus/chat"
+    assert caller.may(IamRequest("events:PutEvents", bus, {"events:source": sources})) is decision
+
+
 def test_an_image_of_ones_own_is_used() -> None:
     assert _image({"UpdaterImage": "registry.example/updater:1"}) == "registry.example/updater:1"
 

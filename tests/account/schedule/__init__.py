@@ -1,4 +1,4 @@
-"""What starts by itself: schedules fire in the world's time, and a Fargate task is a process of this machine.
+"""What starts by itself: schedules fire in the world's time, state machines run, and a Fargate task is a process here.
 
 A process gets its role's credentials and its task's metadata where ECS offers them, on loopback.
 Never here: what the process does.

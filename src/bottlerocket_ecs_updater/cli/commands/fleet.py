@@ -195,7 +195,8 @@ def find_waves(settings: FleetSettings, wired: WiredRegion, environ: Mapping[str
     names = sorted(name for name, tags in there.items() if rules.takes(name, tags))
     if len(names) > CLUSTERS_MAX:
         raise UsageError(f"{len(names)} clusters match, but the limit is {CLUSTERS_MAX}: leave some out")
-    for name in names:
+    # Clusters with the same sections have the same settings: one of them is checked for all.
+    for name in {sections.patterns_of(name): name for name in reversed(names)}.values():
         check(name, settings.config, {**_of_the_stack(sections.of(name), settings), **environ})
     waves = waves_of((Found(name, sections.wave_of(name)) for name in names), rules)
     if state_bytes(waves) > STATE_MAX_BYTES:

@@ -64,14 +64,18 @@ class Sections:
             merged |= {name: value for name, value in section.items() if name != WAVE}
         return merged
 
+    def patterns_of(self, cluster: str) -> tuple[str, ...]:
+        """The patterns of the sections that a cluster takes, in the order of the file."""
+        name = name_of(cluster)
+        return tuple(pattern for pattern in self.clusters if fnmatchcase(name, pattern))
+
     def wave_of(self, cluster: str) -> int:
         """The wave of a cluster; 1 by default."""
         waves = [section[WAVE] for section in self._matching(cluster) if WAVE in section]
         return int(waves[-1] if waves else self.fleet.get(WAVE, 1))
 
     def _matching(self, cluster: str) -> Iterable[Mapping[str, Any]]:
-        name = name_of(cluster)
-        return [section for pattern, section in self.clusters.items() if fnmatchcase(name, pattern)]
+        return [self.clusters[pattern] for pattern in self.patterns_of(cluster)]
 
 
 def take_apart(content: Mapping[str, Any], source: str, known: Collection[str]) -> Sections:
