@@ -27,6 +27,7 @@ from bottlerocket_ecs_updater.aws.transport.session import Pair
 from bottlerocket_ecs_updater.cli.commands.run import MADE_BEFORE_COLLECTED
 from bottlerocket_ecs_updater.core.model.event import Event
 from bottlerocket_ecs_updater.core.model.ids import RunId
+from bottlerocket_ecs_updater.core.model.location import Location
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.rules.policy import Limit, Policy
 from bottlerocket_ecs_updater.engine import run as engine_run
@@ -49,7 +50,11 @@ DOCUMENTS: Mapping[DocumentKind, str] = {
     DocumentKind.APPLY: APPLY,
     DocumentKind.REBOOT: REBOOT,
 }
-LEASE = timedelta(seconds=60)
+LEASE = timedelta(minutes=2)
+"""As `run` has it by default."""
+PLACE = Location("123456789014", "us-east-1", "demo")
+"""With a place, people's acts on versions are read, as `run` does."""
+
 AFTERWARDS = timedelta(minutes=1)
 """What the last host began, such as the start of its daemon tasks, is over by then."""
 
@@ -211,6 +216,7 @@ def _run(
 
     def before_call(acting: bool) -> None:  # noqa: FBT001 - the hook's form
         lease.keep()
+        tape.record_.tick(clock.now())
         if acting:
             tape.record_.secure()
             lease.check_before_act()
@@ -224,7 +230,7 @@ def _run(
     ]
     survey = AwsSurvey(asked[0], asked[1], asked[2], api, name, asked[3])
     ledger = KeptLedger(store, name, RUN)
-    talked_to = RunWorld(ecs, ssm, clock, ledger, lease, tape, store, survey)
+    talked_to = RunWorld(ecs, ssm, clock, ledger, lease, tape, store, survey, place=PLACE)
     with _DecisionsTimed(effort):
         finished = Run(RUN, name, talked_to, policy, wake=LEASE / 4, version="benchmark", calls=calls).execute()
     assert finished.exit_code == 0, (finished.outcome, finished.why)

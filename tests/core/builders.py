@@ -202,7 +202,7 @@ def instance(
         registration=registered or registration(name, running_tasks=len(tasks or ())),
         reach=PingStatus.ONLINE,
         check_answer=None if says is None else check_answer(says, asked),
-        tasks=None if tasks is None else Tasks(tasks, NOW),
+        tasks=None if tasks is None else Tasks(tasks, NOW, with_stopping=True),
         progress=progress or RunProgress(),
     )
     return replace(plain, **changes)

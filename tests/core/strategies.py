@@ -214,7 +214,7 @@ class Dice:
             claim_on_instance=claim is not None and seen is not None and bool(seen.attributes),
             claim_unreadable=self.among("", "", "", "", "2 …") if claim is None else "",
             backoff=self.among(None, None, self.rest()),
-            tasks=Tasks(tasks, self.recent()) if self.mostly() else None,
+            tasks=Tasks(tasks, self.recent(), with_stopping=self.mostly()) if self.mostly() else None,
             progress=self.progress() if self.mostly() else RunProgress(),
         )
 
@@ -264,7 +264,13 @@ def spoiled(one: Instance) -> list[Instance]:
     ]
     changes: list[dict[str, Any]] = [{"registration": replace(seen, **change)} for change in registrations]
     changes += [
-        {"tasks": tasks} for tasks in (None, Tasks((task(last_status="STOPPING"),), NOW), Tasks((), seen.registered_at))
+        {"tasks": tasks}
+        for tasks in (
+            None,
+            Tasks((task(last_status="STOPPING"),), NOW, with_stopping=True),
+            Tasks((), seen.registered_at, with_stopping=True),
+            Tasks((), NOW),
+        )
     ]
     changes += [{"claim": replace(claim, phase=phase)} for phase in ClaimPhase]
     changes += [

@@ -119,12 +119,25 @@ def test_only_a_marked_draining_empty_instance_is_rebooted_and_only_by_a_fresh_l
     for one, _ in commands(fleet, policy, Reboot):
         event("a reboot")
         assert one.claim is not None
-        assert (one.claim.phase, one.claim.run) == (ClaimPhase.REBOOTING, fleet.run)
+        claims = [
+            command.claim for command in decide(fleet, policy).steps[one.id].commands if isinstance(command, Mark)
+        ]
+        claim = claims[0] if claims else one.claim
+        assert (claim.phase, claim.run) == (ClaimPhase.REBOOTING, fleet.run)
         assert one.registration is not None
         assert (one.registration.status, one.registration.at) == (Status.DRAINING, NOW)
         assert one.registration.running_tasks + one.registration.pending_tasks == 0
         assert one.tasks is not None
-        assert (one.tasks.left, one.tasks.at) == ((), NOW)
+        assert (one.tasks.left, one.tasks.at, one.tasks.with_stopping) == ((), NOW, True)
+
+
+@PURE
+@given(fleets(), policies)
+def test_a_reboot_comes_after_its_mark_and_nothing_else(fleet: Fleet, policy: Policy) -> None:
+    for verdict in decide(fleet, policy).steps.values():
+        kinds = [type(command) for command in verdict.commands]
+        if Reboot in kinds:
+            assert kinds in ([Reboot], [Mark, Reboot])
 
 
 @PURE

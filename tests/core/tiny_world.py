@@ -237,7 +237,7 @@ class Run:
         )
         instance = see_registration(known, host.registered(now), self.id)
         left = tuple(task(last_status="STOPPING" if host.drained_at else "RUNNING") for _ in range(host.tasks))
-        instance = replace(instance, tasks=Tasks(left, now))
+        instance = replace(instance, tasks=Tasks(left, now, with_stopping=True))
         sent = instance.pending
         if sent is not None and sent.kind is DocumentKind.APPLY and host.applied_at is None:
             instance = see_ended(

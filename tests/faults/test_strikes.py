@@ -88,8 +88,9 @@ def lying(clients: InProcessClients, end: Mapping[str, Any] | None, *, lose_repl
             ours.add(answer["Command"]["CommandId"])
             if lose_replies:
                 raise ConnectionClosedError(endpoint_url="ssm")
-        if operation == "ListCommandInvocations" and params["CommandId"] in ours and end is not None:
-            answer = {**answer, "CommandInvocations": [{**one, **end} for one in answer["CommandInvocations"]]}
+        if operation == "ListCommandInvocations" and end is not None:
+            shapes = [{**one, **end} if one["CommandId"] in ours else one for one in answer["CommandInvocations"]]
+            answer = {**answer, "CommandInvocations": shapes}
         return answer
 
     ssm._call = call  # type: ignore[method-assign]

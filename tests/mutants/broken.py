@@ -83,8 +83,8 @@ MUTANTS = (
     broken(
         "an instance is drained before it is marked",
         "core/decision/unclaimed/start.py",
-        "NextStep((mark, Drain(pick.id)), look_at=look_at)",
-        "NextStep((Drain(pick.id), mark), look_at=look_at)",
+        "NextStep((mark, Drain(pick.id)), look_at",
+        "NextStep((Drain(pick.id), mark), look_at",
         f"{CORE}/decision/test_decide.py",
     ),
     broken(
@@ -104,9 +104,37 @@ MUTANTS = (
     broken(
         "an instance is rebooted before it is empty",
         "core/decision/claimed/reboot.py",
-        "    empty = not (registration.running_tasks or registration.pending_tasks or instance.tasks.left)\n",
+        "    empty = not (registration.running_tasks or registration.pending_tasks or tasks.left)\n",
         "    empty = True\n",
         f"{CORE}/decision/claimed/test_reboot.py",
+    ),
+    broken(
+        "an instance is rebooted though nobody listed the tasks that are still stopping",
+        "core/decision/claimed/reboot.py",
+        "    listed = tasks is not None and tasks.with_stopping and tasks.at >= registration.at\n",
+        "    listed = tasks is not None and tasks.at >= registration.at\n",
+        f"{CORE}/decision/claimed/test_next_step.py",
+    ),
+    broken(
+        "a reboot is sent on a look that is old because the mark took long",
+        "engine/act/executor.py",
+        "        late = self._clock.now() > self._known.at + LOOK_SERVES\n",
+        "        late = False\n",
+        "tests/engine/act/test_executor.py",
+    ),
+    broken(
+        "claims wait for the store before any attribute was seen to survive a reboot",
+        "engine/act/claim_writer.py",
+        "at_once=not self._known.attributes_survive",
+        "at_once=False",
+        "tests/engine/act/test_executor.py",
+    ),
+    broken(
+        "updates start on an old answer about the pause switch",
+        "engine/run.py",
+        "        if not starts_updates(decision) or not self._pause_is_older_than(PAUSE_KNOWN_FOR):\n",
+        "        if not starts_updates(decision) or self._pause_read_at:\n",
+        "tests/engine/store/test_pause_in_runs.py",
     ),
     Mutant(
         "an instance is rebooted without another look whether it is still DRAINING",
@@ -117,8 +145,8 @@ MUTANTS = (
                 "    if not claimed.claim.run:\n        drain = ",
             ),
             (
-                "    if not empty or registration.status is not Status.DRAINING or not registration.connected:\n",
-                "    if not empty or not registration.connected:\n",
+                "    return empty and registration.status is Status.DRAINING and registration.connected\n",
+                "    return empty and registration.connected\n",
             ),
         ),
         (f"{CORE}/decision/claimed/test_reboot.py",),

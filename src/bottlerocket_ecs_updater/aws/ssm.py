@@ -38,6 +38,7 @@ from bottlerocket_ecs_updater.errors import Denied, LeaseLapsed, NotFound, Throt
 if TYPE_CHECKING:
     from types_boto3_ssm import SSMClient
     from types_boto3_ssm.type_defs import (
+        CommandFilterTypeDef,
         CommandInvocationTypeDef,
         CommandTypeDef,
         GetCommandInvocationRequestTypeDef,
@@ -85,6 +86,8 @@ class SsmHosts:
         """Time from sending to expiry, for each reboot command."""
         self._sent: dict[CommandId, tuple[datetime, int]] = {}
         """When Systems Manager accepted each command, by its own clock, and for how many instances."""
+        self._crowded = False
+        """Whether a list of a document's commands did not show one that was looked for."""
         self._ahead = timedelta(0)
         """How far the clock of Systems Manager was ahead of ours when a command was last sent."""
 
@@ -197,13 +200,34 @@ class SsmHosts:
         return self._read(command, kind, self._invocations(command, details=True))
 
     def answers_to(
-        self, commands: Sequence[CommandId], kind: DocumentKind
+        self, commands: Sequence[CommandId], kind: DocumentKind, along: Sequence[CommandId] = ()
     ) -> Mapping[CommandId, Mapping[InstanceId, Answer]]:
-        """Results of several commands of one document. Those that this run sent are listed together."""
-        together = [command for command in commands if command in self._sent]
+        """Results of several commands of one document. Those that this run sent are listed together.
+
+        Those in `along` are left out if the same pages do not show them. If other clusters fill the pages, they are not
+        looked for again.
+        """
+        also = [command for command in along if command in self._sent] if not self._crowded else []
+        together = [*(command for command in commands if command in self._sent), *also]
         listed = self._listed_together(together, kind) if len(together) > 1 else {}
+        self._crowded = self._crowded or (len(together) > 1 and len(listed) < len(together))
         found = {command: self._read(command, kind, shapes) for command, shapes in listed.items()}
         return found | {command: self.answers(command, kind) for command in commands if command not in found}
+
+    def answers_on(
+        self, instance: InstanceId, commands: Mapping[CommandId, DocumentKind]
+    ) -> Mapping[CommandId, Mapping[InstanceId, Answer]]:
+        """Results of several commands on one instance. Those that the first page does not show are read by their id."""
+        after = min(self._sent[command][0] for command in commands) if commands.keys() <= self._sent.keys() else None
+        request: ListCommandInvocationsRequestTypeDef = {"InstanceId": instance, "Details": True, "MaxResults": 50}
+        if after is not None:
+            request["Filters"] = [_invoked_after(after)]
+        shapes = next(self._invocation_pages(request, instance), ())
+        found: dict[CommandId, Mapping[InstanceId, Answer]] = {}
+        for command, kind in commands.items():
+            shown = [shape for shape in shapes if shape.get("CommandId") == command]
+            found[command] = self._read(command, kind, shown) if shown else self.answers(command, kind)
+        return found
 
     def _read(
         self, command: CommandId, kind: DocumentKind, shapes: Iterable[CommandInvocationTypeDef]
@@ -231,14 +255,13 @@ class SsmHosts:
         document = self._documents[kind]
         if _OF_DOCUMENT.search(document):
             return {}
-        # Systems Manager's own clock, in whole seconds: nothing older than the first of these commands is listed.
-        after = min(self._sent[command][0] for command in commands).astimezone(UTC) - timedelta(seconds=1)
+        after = min(self._sent[command][0] for command in commands)
         request: ListCommandInvocationsRequestTypeDef = {
             "Details": True,
             "MaxResults": 50,
             "Filters": [
                 {"key": "DocumentName", "value": document},
-                {"key": "InvokedAfter", "value": f"{after:%Y-%m-%dT%H:%M:%SZ}"},
+                _invoked_after(after),
             ],
         }
         listed: dict[CommandId, list[CommandInvocationTypeDef]] = {command: [] for command in commands}
@@ -348,6 +371,12 @@ class SsmHosts:
 
     def _open_commands(self, kind: DocumentKind, since: datetime | None) -> Sequence[CommandTypeDef]:
         return [shape for shape in self._commands(kind, since) if shape.get("Status", "") not in _ENDED_COMMANDS]
+
+
+def _invoked_after(first: datetime) -> CommandFilterTypeDef:
+    """Nothing older than the first command is listed, by Systems Manager's own clock, in whole seconds."""
+    after = first.astimezone(UTC) - timedelta(seconds=1)
+    return {"key": "InvokedAfter", "value": f"{after:%Y-%m-%dT%H:%M:%SZ}"}
 
 
 def _refused(_: InstanceId, refusal: CallRefused) -> Refused:

@@ -49,8 +49,10 @@ class Outputs:
     _metrics: Metrics | None
 
     def tick(self) -> None:
-        """Update displays and gauges, which also change without an event."""
+        """Update displays and gauges, which also change without an event, and write events that have waited."""
         now = self.clock.now()
+        if self.record is not None:
+            self.record.tick(now)
         for reader in (self._live, self._metrics):
             if reader is not None:
                 with suppress(Exception):  # a display that fails must not prevent the call that follows

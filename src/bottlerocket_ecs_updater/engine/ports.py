@@ -205,9 +205,17 @@ class Hosts(Protocol):
         """A command's results; instances that Systems Manager does not list yet are left out."""
 
     def answers_to(
-        self, commands: Sequence[CommandId], kind: DocumentKind
+        self, commands: Sequence[CommandId], kind: DocumentKind, along: Sequence[CommandId] = ()
     ) -> Mapping[CommandId, Mapping[InstanceId, Answer]]:
-        """The same of several commands of one document, in fewer calls than there are commands where that can be."""
+        """The same of several commands of one document, in fewer calls than there are commands where that can be.
+
+        The results of the commands in `along` are included only if they come with the others.
+        """
+
+    def answers_on(
+        self, instance: InstanceId, commands: Mapping[CommandId, DocumentKind]
+    ) -> Mapping[CommandId, Mapping[InstanceId, Answer]]:
+        """The same of several commands of any documents on one instance, in one call where that can be."""
 
     def under_way(self, kind: DocumentKind, since: datetime | None = None) -> Mapping[InstanceId, PendingCommand]:
         """Commands in progress for one of our documents, whoever sent them, optionally only those since a time."""

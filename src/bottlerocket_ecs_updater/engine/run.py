@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 
-from bottlerocket_ecs_updater.core.decision.decide import Decision, decide
+from bottlerocket_ecs_updater.core.decision.decide import Decision, decide, starts_updates
 from bottlerocket_ecs_updater.core.decision.halting import in_quarantine
-from bottlerocket_ecs_updater.core.decision.polling import apart, is_prompt, shared_look, soon_interval
+from bottlerocket_ecs_updater.core.decision.polling import (
+    apart,
+    is_crowd,
+    is_prompt,
+    services_apart,
+    shared_look,
+    soon_interval,
+)
 from bottlerocket_ecs_updater.core.decision.stuck import failed_drains, said, stuck_on, waiting_codes
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.decision.unclaimed.budget import left_out
@@ -90,15 +97,14 @@ IDLE_PASSES_MAX = 5
 """How many passes without an act may follow each other at once. Each may need a look at what the last one found."""
 
 
+PAUSE_KNOWN_FOR = timedelta(seconds=45)
+"""How old the pause switch may be when updates start. A pause stops them within this time."""
+
 PAUSE_READ_EVERY = timedelta(seconds=60)
-"""How often the pause switch is read. It is also read right before each drain, so a pause stops drains at once and
-everything else within a minute."""
+"""How often the pause switch is read otherwise, so that a pause is reported while updates are in progress."""
 
 BASELINE_LOOKS, BASELINE_SPACING = 5, timedelta(seconds=15)
 """Looks at services before the first drain, and the time between them. They show which services flap by themselves."""
-
-SETTLED_TOGETHER = 2
-"""Every second shared look includes the services, while instances settle."""
 
 EVERYTHING = Wants(full=True, listing=True, services=True)
 """What the first look reads, and the first look after the lease lapsed."""
@@ -286,8 +292,8 @@ class Run:
                     self._forget_gone()
                     afresh = False
                 self._evidence.look()
-                self._look_beyond(anew=wants.full or wants.listing)
-                decision = decide(self._known.fleet(), self._policy)
+                self._look_beyond()
+                decision = self._decide()
                 self._notice_stuck(decision)
                 self._record_decision(decision)
                 if self._stopping():
@@ -314,6 +320,7 @@ class Run:
             if self._executor.faltered or self._idle_passes >= IDLE_PASSES_MAX:
                 # Do not retry at once what AWS just refused or throttled, or what a few looks in a row did not find.
                 again = max(again, self._known.at + self._policy.poll_interval)
+            self._executor.save(again)
             self._outages.sleep_until(again)
             wants = self._wants(decision)
 
@@ -365,11 +372,27 @@ class Run:
             present = {id_ for id_, one in self._known.instances.items() if one.registration is not None}
             self._ports.ledger.change(partial(without_gone, present=present, now=self._known.at))
 
-    def _look_beyond(self, *, anew: bool) -> None:
-        """Read the pause switch and the shared state. If that fails, start no updates, but finish those in progress."""
+    def _decide(self) -> Decision:
+        """Decide. If updates would start, and the pause switch was not read lately, read it first."""
+        decision = decide(self._known.fleet(), self._policy)
+        if not starts_updates(decision) or not self._pause_is_older_than(PAUSE_KNOWN_FOR):
+            return decision
+        self._read_beyond(self._look_for_pause)
+        return decide(self._known.fleet(), self._policy)
+
+    def _look_beyond(self) -> None:
+        """Read the shared state, and the pause switch once a minute.
+
+        While updates are paused it is read with every look, so that no run ends because of an old pause.
+        """
+        if self._known.paused or self._pause_is_older_than(PAUSE_READ_EVERY):
+            self._read_beyond(self._look_for_pause)
+        self._read_beyond(self._look_at_store)
+
+    def _read_beyond(self, read: Callable[[], None]) -> None:
+        """Read something in the store. If that fails, start no updates, but finish those in progress."""
         try:
-            self._look_for_pause(anew=anew)
-            self._look_at_store()
+            read()
         except (Throttled, Unreachable, LeaseLost, Interrupted):
             raise
         except UpdaterError as problem:
@@ -377,16 +400,13 @@ class Run:
                 raise
             self._known.bar(problem)
 
-    def _look_for_pause(self, *, anew: bool) -> None:
-        """Read the pause switch: with every look that may lead to a drain, otherwise every `PAUSE_READ_EVERY`.
+    def _look_for_pause(self) -> None:
+        self._record_pause(look_for_pause(self._ports.store, self._ports.state or self._cluster_name))
+        self._pause_read_at = self._known.at
 
-        While updates are paused it is read with every look, so that a run does not end because of an old pause.
-        """
-        known = self._known
+    def _pause_is_older_than(self, age: timedelta) -> bool:
         read_at = self._pause_read_at
-        if anew or known.paused or read_at is None or has_passed(read_at, PAUSE_READ_EVERY, known.at):
-            self._record_pause(look_for_pause(self._ports.store, self._ports.state or self._cluster_name))
-            self._pause_read_at = known.at
+        return read_at is None or has_passed(read_at, age, self._known.at)
 
     def _look_at_store(self) -> None:
         """Read how old versions are, and what other clusters and people recorded about them."""
@@ -439,13 +459,13 @@ class Run:
     def _services_at(self, decision: Decision) -> datetime | None:
         """When to look at the services next.
 
-        With many updates in progress and a settle time, one look covers several instances that settle. The next
-        drains then start together, after one look at the whole cluster.
+        With many updates in progress, one look covers several instances that settle (see `services_apart`).
         """
-        at, many_settle = decision.services_at, self._batch_interval >= self._policy.poll_interval
-        if at is None or decision.wants_full_look or not many_settle:
+        policy, at = self._policy, decision.services_at
+        if at is None or decision.wants_full_look:
             return at
-        return shared_look(at, self._known.started_at, self._batch_interval * SETTLED_TOGETHER)
+        spacing = services_apart(policy.poll_interval, self._together_at_most, policy.settle)
+        return shared_look(at, self._known.started_at, spacing)
 
     def _baseline_due(self, now: datetime) -> bool:
         """Whether to look at services again before the first drain, to see how stable they are."""
@@ -460,8 +480,8 @@ class Run:
         Results that arrive within seconds are read sooner than the rest, by looks that are shared as well.
         """
         policy, began = self._policy, self._known.started_at
-        spacing = self._batch_interval
-        prompt = self._schedule.earliest(lambda id_: is_prompt(self._known.instance(id_)))
+        spacing, crowd = self._batch_interval, is_crowd(self._together_at_most)
+        prompt = self._schedule.earliest(lambda id_: is_prompt(self._known.instance(id_), crowd=crowd))
         shared = shared_look(again, began, spacing)
         if prompt is None:
             return shared
@@ -471,9 +491,12 @@ class Run:
     @property
     def _batch_interval(self) -> timedelta:
         """How far apart shared looks are."""
-        policy = self._policy
-        many = policy.max_unavailable.of(len(self._known.instances))
-        return apart(policy.poll_interval, many, policy.settle)
+        return apart(self._policy.poll_interval, self._together_at_most, self._policy.settle)
+
+    @property
+    def _together_at_most(self) -> int:
+        """How many instances may be out of service at once."""
+        return self._policy.max_unavailable.of(len(self._known.instances))
 
     def _wants(self, decision: Decision) -> Wants:
         now = self._ports.clock.now()

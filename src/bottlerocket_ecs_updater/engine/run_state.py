@@ -222,10 +222,18 @@ class RunState:
         return f"not allowed: {denials[0]}" if denials and enough and kind not in self.allowed else ""
 
     def learn_drain(self, instance: Instance) -> None:
-        """Record how long the drain took, if it was the shortest so far."""
-        drain = instance.progress.drain
-        if drain is not None and self._teaches(self.at - drain.at, self.durations.drain):
-            self.durations = replace(self.durations, drain=self.at - drain.at)
+        """Record how long the drain took, if it was the shortest so far.
+
+        The host may have been empty while it was checked, so half of that time does not count: the next look is earlier
+        until it finds tasks.
+        """
+        drain, answer = instance.progress.drain, instance.check_answer
+        if drain is None:
+            return
+        checked = answer.at - answer.asked_at if answer is not None and answer.asked_at > drain.at else timedelta()
+        took = self.at - drain.at - checked / 2
+        if self._teaches(took, self.durations.drain):
+            self.durations = replace(self.durations, drain=took)
 
     def learn_reboot(self, instance: Instance) -> None:
         """Record how long the reboot took, if it was the shortest so far."""

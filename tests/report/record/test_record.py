@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.memory_store import MemoryStore
 
-from bottlerocket_ecs_updater.core.model.event import Claimed, Drained, Event, RunFinished, RunStarted
+from bottlerocket_ecs_updater.core.model import reasons
+from bottlerocket_ecs_updater.core.model.event import Claimed, Drained, Event, InstanceFailed, RunFinished, RunStarted
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, RunId
 from bottlerocket_ecs_updater.core.model.outcome import RunOutcome
 from bottlerocket_ecs_updater.core.model.version import Version
@@ -56,6 +57,11 @@ def claimed(number: int = 1) -> Claimed:
     return Claimed(START, InstanceId(f"i-{number}"), Version(1, 0, 0), Version(1, 1, 0), downgrade=False)
 
 
+def failed(number: int = 1) -> InstanceFailed:
+    why = reasons.failed(reasons.Failure.ROLLED_BACK, version="1.0.0", target="1.1.0")
+    return InstanceFailed(START, InstanceId(f"i-{number}"), why)
+
+
 def past(store: MemoryStore) -> tuple[Event, ...]:
     read = read_record(store, "web", RUN)
     assert read.unreadable == ()
@@ -79,11 +85,11 @@ def test_the_end_of_a_run_is_written_at_once() -> None:
     assert past(store) == (drained(), FINISHED)
 
 
-def test_what_was_claimed_is_in_the_store_before_the_act_that_follows() -> None:
+def test_what_failed_is_in_the_store_before_the_act_that_follows() -> None:
     store = Flaky()
     record = Record(store, "web", RUN)
     for number in range(10):
-        record.record(claimed(number))
+        record.record(failed(number))
     record.secure()
     assert len(past(store)) == 10
     assert store.writes == 1
@@ -95,6 +101,30 @@ def test_nothing_is_written_for_what_does_not_matter_yet() -> None:
     record.record(drained())
     record.secure()
     assert store.writes == 0
+
+
+def test_what_a_claim_says_waits_for_the_batch() -> None:
+    """The instance carries it, with the run and both versions: one write serves many instances."""
+    store = Flaky()
+    record = Record(store, "web", RUN)
+    for number in range(10):
+        record.record(claimed(number))
+        record.secure()
+    assert store.writes == 0
+    record.tick(START + BATCH_MAX_AGE)
+    assert (len(past(store)), store.writes) == (10, 1)
+
+
+def test_events_are_written_when_they_are_old_though_no_other_follows() -> None:
+    store = Flaky()
+    record = Record(store, "web", RUN)
+    record.record(drained())
+    record.tick(START + BATCH_MAX_AGE - timedelta(seconds=1))
+    assert store.writes == 0
+    store.lose = ["request"]
+    record.tick(START + BATCH_MAX_AGE)
+    record.tick(START + 2 * BATCH_MAX_AGE)
+    assert past(store) == (drained(),)
 
 
 def test_events_do_not_wait_for_ever() -> None:
@@ -118,12 +148,12 @@ def test_an_hour_of_an_event_a_second_costs_about_sixty_writes() -> None:
 def test_an_act_waits_while_the_store_does_not_answer() -> None:
     store = Flaky()
     record = Record(store, "web", RUN)
-    record.record(claimed())
+    record.record(failed())
     store.lose = ["request"]
     with pytest.raises(Unreachable):
         record.secure()
     record.secure()
-    assert past(store) == (claimed(),)
+    assert past(store) == (failed(),)
 
 
 @given(
@@ -139,7 +169,7 @@ def test_whatever_replies_are_lost_no_event_is_lost_or_written_twice(
     store.lose = lost
     events: list[Event] = []
     for number, secure in enumerate(secured):
-        event = claimed(number) if secure else drained(number * spacing, number)
+        event = failed(number) if secure else drained(number * spacing, number)
         events.append(event)
         record.record(event)
         if secure:
@@ -158,12 +188,12 @@ def test_a_record_never_overwrites_what_somebody_else_wrote() -> None:
     key = f"{record_folder('web', RUN)}/events-001.jsonl"
     store.put(key, b"theirs\n", ABSENT)
     record = Record(store, "web", RUN)
-    record.record(claimed())
+    record.record(failed())
     record.secure()
     stored = store.get(key)
     assert stored is not None
     assert stored.data == b"theirs\n"
-    assert read_record(store, "web", RUN).events == (claimed(),)
+    assert read_record(store, "web", RUN).events == (failed(),)
 
 
 def test_a_batch_that_was_refused_though_there_is_none_is_written_later_under_its_number() -> None:
@@ -178,7 +208,7 @@ def test_a_batch_that_was_refused_though_there_is_none_is_written_later_under_it
 
     store = Refusing()
     record = Record(store, "web", RUN)
-    record.record(claimed())
+    record.record(failed())
     with pytest.raises(Unreachable):
         record.secure()
     record.secure()

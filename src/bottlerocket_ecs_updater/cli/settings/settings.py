@@ -175,7 +175,7 @@ class Limits:
     ] = SUSPECT_AFTER
     lease: Annotated[
         timedelta, kinds.duration("A run that does not renew its lease for this long loses it.", most=LONGEST_TERM)
-    ] = timedelta(seconds=60)
+    ] = timedelta(minutes=2)
     deadline: Annotated[
         timedelta | None, kinds.duration("Start no new updates after this time; updates in progress are finished.")
     ] = None

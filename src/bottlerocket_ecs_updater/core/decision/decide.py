@@ -12,6 +12,7 @@ from typing import assert_never
 
 from bottlerocket_ecs_updater.core.decision.backoff import next_backoff
 from bottlerocket_ecs_updater.core.decision.blockers import with_timed_out
+from bottlerocket_ecs_updater.core.decision.claimed.drain import check_along
 from bottlerocket_ecs_updater.core.decision.claimed.next_step import proceed
 from bottlerocket_ecs_updater.core.decision.draft import DecisionDraft, due
 from bottlerocket_ecs_updater.core.decision.halting import find_halt
@@ -42,7 +43,21 @@ from bottlerocket_ecs_updater.core.decision.unclaimed.start import (
     leave_own_host,
     services_for_begin,
 )
-from bottlerocket_ecs_updater.core.model.command import Cancel, Check, Command, Conclude, NextStep, Note, Unmark
+from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
+from bottlerocket_ecs_updater.core.model.command import (
+    Apply,
+    CallSuccessor,
+    Cancel,
+    Check,
+    Command,
+    Conclude,
+    Drain,
+    Mark,
+    NextStep,
+    Note,
+    RunBeforeDrain,
+    Unmark,
+)
 from bottlerocket_ecs_updater.core.model.fleet import Fleet, Halt
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.instance import Instance
@@ -104,7 +119,32 @@ def decide(fleet: Fleet, policy: Policy) -> Decision:
     drain_marked(this_pass, gates, draft)
     begin(this_pass, candidates, gates, draft)
     leave_own_host(this_pass, candidates, gates, draft)
+    _check_together(this_pass, draft)
     return _close(this_pass, halt, gates.whole, draft)
+
+
+def starts_updates(decision: Decision) -> bool:
+    """Whether it stages, prepares or drains an instance, and does not only finish what was started."""
+    return any(
+        isinstance(command, Apply | RunBeforeDrain | Drain | CallSuccessor)
+        or (isinstance(command, Mark) and command.claim.phase is ClaimPhase.DRAINING)
+        for command in decision.commands
+    )
+
+
+def _check_together(this_pass: Pass, draft: DecisionDraft) -> None:
+    """If any host is checked now, check those with it that would be checked within seconds."""
+    if not any(isinstance(command, Check) for step in draft.steps.values() for command in step.commands):
+        return
+    for id_, step in draft.steps.items():
+        along = check_along(this_pass.fleet.instances[id_], this_pass) if _only_waits(step) else None
+        if along is not None:
+            draft.steps[id_] = along
+
+
+def _only_waits(step: NextStep) -> bool:
+    wants = step.wants_tasks or step.wants_group or step.wants_services or step.wants_listing or step.wants_reboot_end
+    return step.look_at is not None and not (step.commands or step.hold or wants)
 
 
 def _is_let_go(step: NextStep) -> bool:

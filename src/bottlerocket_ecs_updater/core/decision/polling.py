@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
 from bottlerocket_ecs_updater.core.model.instance import Instance
 
 _SPACING_SHARE = 10
@@ -17,11 +18,11 @@ _NEAR_SHARE = 4
 _NEAR_POLLS = 0.5
 """…but never closer than this many polls. While a change is due at any moment, every second counts."""
 
-_SEVERAL, _SEVERAL_POLLS = 3, 0.5
+_SEVERAL, _SEVERAL_POLLS = 3, 0.8
 """If this many instances may be out of service together, looks are shared and this many polls apart…"""
 
-_MANY, _MANY_POLLS, _MANY_SETTLE_POLLS = 5, 1.5, 6
-"""…and if this many may be, and the settle time is at least this many polls, further apart."""
+_MANY, _MANY_POLLS, _CROWD, _CROWD_POLLS, _MANY_SETTLE_POLLS = 5, 1, 20, 1.5, 6
+"""…and if this many may be, or a crowd, and the settle time is at least this many polls, further apart."""
 
 LEARNED_SHARE = 0.9
 """The part of the shortest duration seen so far that passes before the first look."""
@@ -66,7 +67,26 @@ def apart(poll: timedelta, together: int, settle: timedelta) -> timedelta:
     """
     if together < _SEVERAL:
         return timedelta(0)
-    return poll * (_MANY_POLLS if together >= _MANY and settle >= _MANY_SETTLE_POLLS * poll else _SEVERAL_POLLS)
+    if together < _MANY or settle < _MANY_SETTLE_POLLS * poll:
+        return poll * _SEVERAL_POLLS
+    return poll * (_CROWD_POLLS if together >= _CROWD else _MANY_POLLS)
+
+
+def is_crowd(together: int) -> bool:
+    """Whether so many instances may be out of service at once that looks serve many of them anyway."""
+    return together >= _CROWD
+
+
+def services_apart(poll: timedelta, together: int, settle: timedelta) -> timedelta:
+    """How far apart looks at the services are while instances settle; 0 if each is taken when it is due.
+
+    With many, one look covers several instances, and the next drains start together, after one look at the whole
+    cluster. A place waits for it for half of that in the mean, so only a settle time that is long compared with it
+    allows that.
+    """
+    if together < _MANY or settle < _MANY_SETTLE_POLLS * poll:
+        return timedelta(0)
+    return apart(poll, together, settle)
 
 
 def shared_look(due: datetime, began: datetime, spacing: timedelta) -> datetime:
@@ -76,7 +96,14 @@ def shared_look(due: datetime, began: datetime, spacing: timedelta) -> datetime:
     return began - ((began - due) // spacing) * spacing
 
 
-def is_prompt(instance: Instance) -> bool:
-    """Whether the next change is due within seconds: a command result, or the looks that prove it is back."""
-    proving = instance.progress.proof is not None and instance.progress.sent_return is None
-    return instance.claim is not None and (instance.pending is not None or proving)
+def is_prompt(instance: Instance, *, crowd: bool = False) -> bool:
+    """Whether the next change is due within seconds: a command result, its last task, or the proof that it is back.
+
+    In a crowd, the last tasks are looked at with others: a few seconds for each of so many spare calls.
+    """
+    claim, progress, answer = instance.claim, instance.progress, instance.check_answer
+    if claim is None or progress.sent_return is not None:
+        return False
+    drain = progress.drain if claim.phase is ClaimPhase.DRAINING else None
+    emptied = not crowd and drain is not None and answer is not None and answer.asked_at > drain.at
+    return instance.pending is not None or progress.proof is not None or emptied

@@ -135,6 +135,8 @@ class Tasks:
 
     left: tuple[Task, ...]
     at: datetime
+    with_stopping: bool = False
+    """Whether all tasks that are still stopping were listed at that time, as right before a reboot."""
 
     @property
     def standalone(self) -> tuple[Task, ...]:

@@ -49,8 +49,9 @@ LOOKS_APART = timedelta(seconds=2.5)
 FLAP_TIME = timedelta(seconds=60)
 """An agent that only flaps is connected again within this time. Source: it reconnects with a backoff of seconds."""
 
-FLAP_APART = timedelta(seconds=2.5)
-"""Spacing of looks at the connection of a starting agent: three span five seconds; closer ones show nothing new."""
+FLAP_APART, FLAP_APART_POLLS = timedelta(seconds=2.25), 0.45
+"""Spacing of looks at the connection of a starting agent: closer ones show nothing new. The looks are due half a poll
+apart, and other calls may make one late: so a little less counts, and three looks span about five seconds."""
 
 SHUTDOWN_TIME = timedelta(seconds=20)
 """No host shuts down and boots faster, so looking earlier shows nothing."""
@@ -165,7 +166,7 @@ class Policy:
     @property
     def flap_spacing(self) -> timedelta:
         """How far apart two looks at the connection of an agent must be to count as two."""
-        return self._time(FLAP_APART, 0.5)
+        return self._time(FLAP_APART, FLAP_APART_POLLS)
 
     @property
     def flap_time(self) -> timedelta:

@@ -61,8 +61,14 @@ class ClaimWriter:
         self._proven = False
 
     def mark(self, batch: Sequence[Mark]) -> set[InstanceId]:
-        """Write claims to the store, then to the instance. Either copy is enough to return the instance to service."""
-        self._write_claims({command.instance: command.claim for command in batch})
+        """Write claims to the store, then to the instance. Either copy is enough to return the instance to service.
+
+        Once this cluster has shown that attributes survive a reboot, the copy in the store is only a spare: it follows
+        with the next write of the ledger (see `Executor.save`).
+        """
+        self._write_claims(
+            {command.instance: command.claim for command in batch}, at_once=not self._known.attributes_survive
+        )
         values = {}
         for command in batch:
             arn = self._known.arn_of(command.instance)
@@ -71,8 +77,8 @@ class ClaimWriter:
         results = self._known.by_instance(self._cluster.put_attribute(ATTRIBUTE, values))
         return {command.instance for command in batch if not self._marked(command, results.get(command.instance))}
 
-    def _write_claims(self, claims: Mapping[InstanceId, Claim]) -> None:
-        """Save claims in the store. Raises what the store raises: then nothing else may follow.
+    def _write_claims(self, claims: Mapping[InstanceId, Claim], *, at_once: bool = True) -> None:
+        """Write claims to the ledger, and save it. Raises what the store raises: then nothing else may follow.
 
         On failure it also undoes the change: otherwise a later run finds a claim on an instance that was never marked.
         """
@@ -84,6 +90,8 @@ class ClaimWriter:
                 self._note_progress(instance, claim.phase)
                 health = health_before(instance)
                 self._ledger.change(partial(with_claim, instance=id_, claim=claim, arn=arn, health_before=health))
+        if not at_once:
+            return
         try:
             self._ledger.flush()
         except (UpdaterError, LeaseLost):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from datetime import datetime, timedelta
 from functools import partial
 
 from bottlerocket_ecs_updater.core.decision.settling import lasting_deficits, running_now
@@ -108,6 +109,12 @@ SURE = (Conclude, Note, NoteBlockers, Cancel, StopTasks)
 HOOKS = (DocumentKind.BEFORE_DRAIN, DocumentKind.AFTER_REBOOT)
 """The operator's documents, if the settings name them."""
 
+LEDGER_WAITS = timedelta(seconds=90)
+"""How long changes of the ledger wait that no act depends on: a run that is killed loses at most these."""
+
+LOOK_SERVES = timedelta(seconds=10)
+"""How old the look may be on which a reboot is sent. A claim that was written first may have taken long."""
+
 
 class Executor:
     """Executes decisions. Create one per run."""
@@ -137,8 +144,10 @@ class Executor:
         """Whether any command of the last `perform` has to be retried."""
         self.denied: UpdaterError | None = None
         """The first Denied or NotFound in the last `perform`."""
+        self._saved_at: datetime | None = None
+        """When the ledger was last saved after commands."""
         self.unsafe = False
-        """Whether the ledger has unsaved changes."""
+        """Whether the ledger could not be saved."""
         self.stalled: set[InstanceId] = set()
         """Instances with a command in the last `perform` that AWS did not accept, or may not have accepted."""
 
@@ -167,22 +176,39 @@ class Executor:
                     else:
                         queue.pop(0)
             waiting = [left for queue in waiting if (left := self._without_unseen(queue))]
-        self._save()
+        self.save(self._clock.now())
         return acted
 
-    def _save(self) -> None:
-        """Write the ledger. Where that fails, every later pass retries it, and so does the end of the run.
+    def save(self, by: datetime) -> None:
+        """Write the ledger, unless it can wait until after `by`. Where that fails, every later pass retries it.
 
-        What must be in the store before an act is written before that act.
+        What must be in the store before an act is written before that act. The rest waits for `LEDGER_WAITS`, so that
+        one write serves many instances, but only once this cluster has shown that claims on instances survive a reboot:
+        until then a claim that only the store has may be the last copy, so the store must never be out of date.
         """
+        if not self._known.attributes_survive or self._saved_at is None or by >= self._saved_at + LEDGER_WAITS:
+            self._save()
+
+    def _save(self) -> None:
         self.unsafe = True
         with suppress(Throttled, Unreachable, LeaseLapsed):
             self._ledger.flush()
             self.unsafe = False
+            self._saved_at = self._clock.now()
 
     def _without_unseen(self, queue: list[Command]) -> list[Command]:
-        """Keep the claim if the reply to the return was lost: first a look must show the instance ACTIVE."""
-        return [one for one in queue if not (isinstance(one, Unmark) and self._return_unseen(one.instance))]
+        """Leave out what needs another look first, because something in between took long or has no reply.
+
+        A claim is kept if the reply to the return was lost: first a look must show the instance ACTIVE. A reboot is not
+        sent on an old look: the next pass looks again.
+        """
+        late = self._clock.now() > self._known.at + LOOK_SERVES
+        return [
+            one
+            for one in queue
+            if not (isinstance(one, Unmark) and self._return_unseen(one.instance))
+            and not (isinstance(one, Reboot) and late)
+        ]
 
     def _return_unseen(self, id_: InstanceId) -> bool:
         """Whether the instance may have been set ACTIVE, but ECS has neither confirmed nor shown it."""

@@ -11,6 +11,8 @@ from typing import TypeVar
 from bottlerocket_ecs_updater.core.capacity.cluster_room import tasks_changed
 from bottlerocket_ecs_updater.core.capacity.unread_facts import constraints_ask_for_tasks
 from bottlerocket_ecs_updater.core.decision.affected import taking_part, unread_of, worst_of
+from bottlerocket_ecs_updater.core.decision.claimed.drain import is_checked_first, others_were_empty
+from bottlerocket_ecs_updater.core.decision.claimed.give_back import staged_report
 from bottlerocket_ecs_updater.core.decision.evidence import on_trial
 from bottlerocket_ecs_updater.core.decision.instance_health import impaired_by_update
 from bottlerocket_ecs_updater.core.decision.outside import set_aside
@@ -105,6 +107,9 @@ HEARD_AGAIN_POLLS = 0.4
 DESCRIBED_AT_ONCE = 100
 """What one call of DescribeContainerInstances takes."""
 
+ENDS_AFTER = timedelta(seconds=5)
+"""A reboot command ends no sooner on most hosts, so its result is not read before, even without a further call."""
+
 LATE_TO_SETTLE = timedelta(seconds=60)
 """After a return, services are usually steady sooner than this."""
 FEW_COMMANDS, FEW_HEARD_AGAIN_POLLS = 5, 0.25
@@ -177,8 +182,7 @@ class Looker:
             asked = self._ask_for_stopping_tasks(wants.due, now)
             others = [id_ for id_ in wants.due if id_ not in asked and not self._described_just_now(id_, wants, now)]
             others += [id_ for id_ in self._long_unsteady(now) if id_ not in others] if wants.services else []
-            described = [registration.arn for registration in self._registrations(others)]
-            self._describe([*described, *self._on_trial(len(described))], now)
+            self._describe_with_others([registration.arn for registration in self._registrations(others)], now)
             self._ask_for_stopping_tasks(others, now)
         if self._denied and not known.in_progress:
             raise next(iter(self._denied.values()))
@@ -208,6 +212,16 @@ class Looker:
             if slot.unsteady and (self._impaired(slot) or has_passed(slot.returned_at, LATE_TO_SETTLE, now))
         ]
         return [slot.instance for slot in late if slot.instance in self._known.instances]
+
+    def _describe_with_others(self, arns: Sequence[ContainerInstanceArn], now: datetime) -> None:
+        """Describe these, and in the same call as many others: all of them in a cluster of one call."""
+        every = list(self._known_arns())
+        if arns and len(every) <= DESCRIBED_AT_ONCE and not self._some_are_unknown():
+            self._describe(every, now)
+            self._known.full_at = now
+            self.surveying.look_at_groups_of_drained(now)
+        else:
+            self._describe([*arns, *self._on_trial(len(arns))], now)
 
     def _on_trial(self, described: int) -> Sequence[ContainerInstanceArn]:
         """Hosts that got their version in this rollout, if a call that is made anyway has room for them."""
@@ -418,11 +432,21 @@ class Looker:
             self._known.learn(replace(arns[arn], stopping=Tasks(tasks, now)))
 
     def _ask_for_stopping_tasks(self, due: Collection[InstanceId], now: datetime) -> set[InstanceId]:
-        """Check the known tasks on draining instances whose task counts are 0. Returns those instances.
+        """Check the known tasks on instances that may be empty: their task counts are 0, or others took as long.
+
+        Returns those instances.
 
         Unknown tasks are listed right before the reboot, after all the known ones have stopped.
         """
-        stopping = [self._known.instance(id_) for id_ in due if _draining_and_counted_out(self._known.instance(id_))]
+        this_pass = Pass(self._known.fleet(), self._policy)
+        candidates = [one for id_ in due if _drains_with_tasks(one := self._known.instance(id_))]
+        # While the host is checked, its tasks have time to stop.
+        stopping = [
+            one
+            for one in candidates
+            if _counts_none(one) or _may_be_empty(one, this_pass)
+            if not is_checked_first(one, this_pass)
+        ]
         known = [task.arn for instance in stopping if instance.tasks is not None for task in instance.tasks.left]
         left = self._ask(TASKS, lambda: self._cluster.not_stopped(known)) if known else frozenset()
         if left is None:
@@ -435,7 +459,9 @@ class Looker:
 
     def _before_reboot(self, due: Collection[InstanceId]) -> set[InstanceId]:
         """Instances that are about to be rebooted: all their tasks are listed right before."""
-        return {id_ for id_ in due if _marked_for_reboot(self._known.instance(id_))}
+        this_pass = Pass(self._known.fleet(), self._policy)
+        instances = [self._known.instance(id_) for id_ in due]
+        return {one.id for one in instances if _marked_for_reboot(one) or _nearly_marked(one, this_pass)}
 
     def _look_at_tasks(self, ids: Collection[InstanceId], now: datetime) -> None:
         instances = [self._known.instance(id_) for id_ in sorted(ids)]
@@ -450,7 +476,7 @@ class Looker:
         for arn, instance in arns.items():
             # Tasks that are stopping come first: they keep the drain from finishing.
             tasks = (*left.get(arn, ()), *(others[arn] if arn in running else ()))
-            self._known.learn(replace(instance, tasks=Tasks(tasks, now)))
+            self._known.learn(replace(instance, tasks=Tasks(tasks, now, with_stopping=arn in left)))
         self._learn_what_came_along(others.keys() - arns.keys(), others, now)
 
     def _learn_what_came_along(
@@ -549,14 +575,38 @@ class Looker:
         self._heard = {command: at for command, at in self._heard.items() if command in open_commands}
         few = len(waiting) <= FEW_COMMANDS
         asked = {one: ids for one, ids in waiting.items() if self._may_answer(one[0], ids, now, few=few)}
+        alone = self._answers_of_one(asked, reboot_ends)
         for kind in DocumentKind:
-            self._read_answers_of(kind, {command: ids for (command, of), ids in asked.items() if of is kind}, now)
-        self._read_reboot_ends(reboot_ends, now)
+            of_kind = {command: ids for (command, of), ids in asked.items() if of is kind}
+            self._read_answers_of(kind, of_kind, now, alone)
+        self._read_reboot_ends(reboot_ends, now, alone)
 
-    def _read_answers_of(self, kind: DocumentKind, asked: Mapping[CommandId, list[InstanceId]], now: datetime) -> None:
+    def _answers_of_one(
+        self,
+        asked: Mapping[tuple[CommandId, DocumentKind], Collection[InstanceId]],
+        reboot_ends: Collection[InstanceId],
+    ) -> Mapping[CommandId, Mapping[InstanceId, Answer]]:
+        """The results of several commands, if all of them were sent to one instance alone; otherwise nothing."""
+        commands = {command: kind for command, kind in asked if command}
+        commands |= {
+            one.command: DocumentKind.REBOOT for id_ in reboot_ends for one in self._reboots(id_) if _read_by_id(one)
+        }
+        instances = {id_ for ids in asked.values() for id_ in ids} | set(reboot_ends)
+        if len(commands) < 2 or len(instances) != 1:
+            return {}
+        [instance] = instances
+        return self._ask(ANSWERS, partial(self._hosts.answers_on, instance, commands), mute=True) or {}
+
+    def _read_answers_of(
+        self,
+        kind: DocumentKind,
+        asked: Mapping[CommandId, list[InstanceId]],
+        now: datetime,
+        heard: Mapping[CommandId, Mapping[InstanceId, Answer]],
+    ) -> None:
         """Read the results of the commands of one document, in as few calls as possible."""
-        sent = [command for command in asked if command]
-        answers = self._answers_to(sent, kind)
+        sent = [command for command in asked if command and command not in heard]
+        answers = {**heard, **self._answers_to(sent, kind)}
         for command, ids in asked.items():
             if not command:
                 self._ask(ANSWERS, partial(self._adopt, kind, ids), mute=True)
@@ -564,23 +614,47 @@ class Looker:
                 self._note_answer(id_, answers.get(command, {}).get(id_), now)
 
     def _answers_to(
-        self, commands: Sequence[CommandId], kind: DocumentKind
+        self, commands: Sequence[CommandId], kind: DocumentKind, along: Sequence[CommandId] = ()
     ) -> Mapping[CommandId, Mapping[InstanceId, Answer]]:
-        return self._ask(ANSWERS, partial(self._hosts.answers_to, commands, kind), mute=True) or {} if commands else {}
+        if not commands:
+            return {}
+        return self._ask(ANSWERS, partial(self._hosts.answers_to, commands, kind, along), mute=True) or {}
 
-    def _read_reboot_ends(self, ids: Collection[InstanceId], now: datetime) -> None:
-        """Read how the open reboot commands of these instances ended. One call for all that share a command."""
+    def _read_reboot_ends(
+        self, ids: Collection[InstanceId], now: datetime, heard: Mapping[CommandId, Mapping[InstanceId, Answer]]
+    ) -> None:
+        """Read how the open reboot commands of these instances ended, and of others if that takes no further call."""
         self._find_reboots([id_ for id_ in ids if any(one.open and not one.command for one in self._reboots(id_))], now)
         commands: dict[CommandId, list[InstanceId]] = {}
         for id_ in ids:
             for one in self._reboots(id_):
-                if one.open and one.command:
+                if _read_by_id(one):
                     commands.setdefault(one.command, []).append(id_)
-        answers = self._answers_to(list(commands), DocumentKind.REBOOT)
+        along = self._open_reboots_of_others(ids, commands, now)
+        unheard = [command for command in commands if command not in heard]
+        answers = {**heard, **self._answers_to(unheard, DocumentKind.REBOOT, list(along))}
+        for command, others in along.items():
+            for id_ in others:
+                end = _reboot_end(self._reboots(id_), command, answers.get(command, {}).get(id_), now)
+                if end is not None:
+                    self._known.learn(see_reboot_end(self._known.instance(id_), command, now, end))
         for command, asked in commands.items():
             for id_ in asked:
                 end = _reboot_end(self._reboots(id_), command, answers.get(command, {}).get(id_), now)
                 self._known.learn(see_reboot_end(self._known.instance(id_), command, now, end))
+
+    def _open_reboots_of_others(
+        self, ids: Collection[InstanceId], asked: Collection[CommandId], now: datetime
+    ) -> Mapping[CommandId, Sequence[InstanceId]]:
+        """Open reboot commands of other claimed instances that may have ended by now, each with its instances."""
+        found: dict[CommandId, list[InstanceId]] = {}
+        for instance in self._known.instances.values() if asked else ():
+            if instance.claim is None or instance.id in ids:
+                continue
+            for one in instance.reboots:
+                if _read_by_id(one) and one.command not in asked and has_passed(one.sent_at, ENDS_AFTER, now):
+                    found.setdefault(one.command, []).append(instance.id)
+        return found
 
     def _reboots(self, id_: InstanceId) -> tuple[SentReboot, ...]:
         return self._known.instance(id_).reboots
@@ -687,6 +761,10 @@ class Looker:
         return after
 
 
+def _read_by_id(one: SentReboot) -> bool:
+    return one.open and bool(one.command)
+
+
 def _could_be_known(instance: Instance) -> bool:
     """Whether it is a connected host of ours that Systems Manager does not know for no other reason."""
     connected = instance.registration is not None and instance.registration.connected
@@ -735,15 +813,30 @@ def _counts_none(instance: Instance) -> bool:
     return _drains_for_us(instance) and counted == 0
 
 
-def _draining_and_counted_out(instance: Instance) -> bool:
-    """Whether we are draining the instance, and ECS counts no running or pending tasks on it."""
-    registration, claim = instance.registration, instance.claim
-    if registration is None or claim is None or instance.tasks is None or not instance.tasks.left:
+def _drains_with_tasks(instance: Instance) -> bool:
+    """Whether we are draining the instance, and tasks are known that may be left on it."""
+    claim = instance.claim
+    if instance.registration is None or claim is None or instance.tasks is None or not instance.tasks.left:
         return False
-    return claim.phase is ClaimPhase.DRAINING and instance.progress.sent_return is None and _counts_none(instance)
+    return claim.phase is ClaimPhase.DRAINING and instance.progress.sent_return is None
+
+
+def _may_be_empty(instance: Instance, this_pass: Pass) -> bool:
+    """Whether this run drained it, and others were empty after that time."""
+    return instance.progress.drain is not None and others_were_empty(instance.phase_began, this_pass)
 
 
 def _marked_for_reboot(instance: Instance) -> bool:
     claim, progress = instance.claim, instance.progress
     unsent = progress.reboot_sent_at is None and progress.sent_return is None
     return claim is not None and claim.phase is ClaimPhase.REBOOTING and unsent
+
+
+def _nearly_marked(instance: Instance, this_pass: Pass) -> bool:
+    """Whether this look may find it empty, and its report is recent enough to mark and reboot it at once."""
+    registration, claim = instance.registration, instance.claim
+    if registration is None or claim is None or claim.phase is not ClaimPhase.DRAINING:
+        return False
+    counted_now = registration.at == this_pass.at and _counts_none(instance) and instance.pending is None
+    none_known = instance.tasks is not None and not instance.tasks.left
+    return counted_now and none_known and staged_report(instance, this_pass) is not None

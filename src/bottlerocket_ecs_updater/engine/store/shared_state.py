@@ -49,7 +49,7 @@ ACTS_KEY = "fleet/acts.json"
 WRITE_TRIES = 10
 """Tries if others write in between. People rarely act at the same time, and a cluster has one run at a time."""
 
-ACTS_EVERY = timedelta(seconds=10)
+ACTS_EVERY = timedelta(seconds=45)
 """How often a run reads people's acts: a block takes effect within this time."""
 
 STANDINGS_EVERY = timedelta(minutes=10)

@@ -3,8 +3,9 @@
     runs/<cluster>/<run>/events-001.jsonl, events-002.jsonl, …
 
 Each batch is an object of its own, written once and never changed: appending would mean reading and writing all of it
-again. A batch is written when it is old or large enough, at what ends a run, and by `secure` before an act that must
-not be forgotten: what has been acted on is then in the store, whenever the run dies.
+again. A batch is written when it is old or large enough, at what ends a run, and by `secure` before an act that follows
+what must not be forgotten, such as a failure. A run that is killed loses the events of its last minute and a half at
+most; the instances that it was working on carry its claim, and the next run records them.
 """
 
 from __future__ import annotations
@@ -14,11 +15,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from bottlerocket_ecs_updater.core.model.event import (
-    Claimed,
     Event,
     InstanceFailed,
     InstanceQuarantined,
-    InstanceUpdated,
     LeaseTaken,
     RunFinished,
     RunHalted,
@@ -28,8 +27,8 @@ from bottlerocket_ecs_updater.core.model.ids import RunId
 from bottlerocket_ecs_updater.engine.ports import ABSENT, Conflict, Store
 from bottlerocket_ecs_updater.errors import Unreachable, UpdaterError
 
-BATCH_MAX_AGE = timedelta(seconds=60)
-"""The oldest an unwritten event may be, by event times.
+BATCH_MAX_AGE = timedelta(seconds=90)
+"""The oldest an unwritten event may be.
 
 A run of an hour writes about as often as it renews its lease.
 """
@@ -40,7 +39,9 @@ BATCH_MAX_EVENTS = 1000
 NUMBERS_TRIED_MAX = 10
 """How many taken numbers are skipped before giving up. They mean that another process writes under this run's id."""
 
-_WEIGHTY = (RunStarted, LeaseTaken, Claimed, InstanceUpdated, InstanceFailed, InstanceQuarantined, RunHalted)
+_WEIGHTY = (RunStarted, LeaseTaken, InstanceFailed, InstanceQuarantined, RunHalted)
+"""What must be in the store before the next act. That an instance was claimed is on the instance, with the run and both
+versions, and an update that is done needs no act of a later run: these wait for the batch."""
 
 
 class Record:
@@ -66,7 +67,7 @@ class Record:
         self._since = self._since or event.at
         self._weighty = self._weighty or isinstance(event, _WEIGHTY)
         last = isinstance(event, RunFinished)
-        if last or len(self._waiting) >= BATCH_MAX_EVENTS or event.at - self._since >= BATCH_MAX_AGE:
+        if last or len(self._waiting) >= BATCH_MAX_EVENTS or self._is_old(event.at):
             self._try_to_flush(event.at)
 
     def secure(self) -> None:
@@ -76,6 +77,14 @@ class Record:
         """
         if self._weighty:
             self.flush()
+
+    def tick(self, now: datetime) -> None:
+        """Write what is older than `BATCH_MAX_AGE`. Call it often; it raises nothing that the store raises."""
+        if self._is_old(now):
+            self._try_to_flush(now)
+
+    def _is_old(self, now: datetime) -> bool:
+        return self._since is not None and now - self._since >= BATCH_MAX_AGE
 
     def flush(self) -> None:
         """Write every event so far. Raises what the store raises; nothing is lost then."""

@@ -48,6 +48,7 @@ from bottlerocket_ecs_updater.core.model.command import (
     NextStep,
     Note,
     NoteBlockers,
+    Reboot,
     Return,
     Unmark,
 )
@@ -124,10 +125,11 @@ def test_tasks_that_nobody_listed_are_listed() -> None:
     assert (verdict.commands, verdict.wants_tasks, verdict.look_at) == ((), True, NOW)
 
 
-def test_an_empty_instance_is_marked_for_its_reboot_and_not_rebooted_in_the_same_breath() -> None:
+def test_an_instance_that_this_look_shows_empty_is_marked_for_its_reboot_and_then_rebooted() -> None:
     """DrainContainerInstances/no tasks: an empty instance goes on at once."""
-    (mark,) = next_step(claimed()).commands
+    mark, reboot = next_step(claimed()).commands
     assert isinstance(mark, Mark)
+    assert isinstance(reboot, Reboot)
     assert (mark.claim.phase, mark.claim.reboots, mark.claim.since) == (ClaimPhase.REBOOTING, 1, NOW)
 
 
@@ -141,6 +143,23 @@ def test_no_look_is_later_than_the_drain_limit() -> None:
     claim = a_claim(since=NOW - POLICY.drain_timeout + 3 * SECOND)
     one = claimed(claim=claim, tasks=(task(),), progress=drained_by_us(claim))
     assert next_step(one).look_at == NOW + 3 * SECOND
+
+
+@pytest.mark.parametrize(
+    "tasks",
+    [Tasks((), NOW - SECOND, with_stopping=True), Tasks((), NOW)],
+    ids=["an earlier look", "without those that are stopping"],
+)
+def test_before_the_mark_the_tasks_that_are_still_stopping_are_listed(tasks: Tasks) -> None:
+    verdict = next_step(replace(claimed(), tasks=tasks))
+    assert (verdict.commands, verdict.wants_tasks, verdict.look_at) == ((), True, NOW)
+
+
+def test_before_the_mark_it_is_described_once_more() -> None:
+    one = claimed()
+    assert one.registration is not None
+    verdict = next_step(replace(one, registration=replace(one.registration, at=NOW - SECOND)))
+    assert (verdict.commands, verdict.wants_tasks, verdict.look_at) == ((), True, NOW)
 
 
 # The drain limit
@@ -175,7 +194,7 @@ def test_the_tasks_that_are_left_are_looked_at_right_before_the_limit_strikes() 
 
 
 def test_an_instance_that_is_empty_at_the_limit_goes_on() -> None:
-    assert kinds(next_step(aged(25))) == [Mark]
+    assert kinds(next_step(aged(25))) == [Mark, Reboot]
 
 
 # Before the reboot: is it still what was claimed?
@@ -185,7 +204,7 @@ def test_what_waited_for_hours_for_its_tasks_is_asked_again_before_it_is_reboote
     """Somebody may have staged another version meanwhile."""
     long_ago = check_answer(ready(), NOW - POLICY.staged_report_max_age - SECOND)
     assert kinds(next_step(claimed(check_answer=long_ago))) == [Check]
-    assert kinds(next_step(claimed(check_answer=check_answer(ready(), NOW - 10 * SECOND)))) == [Mark]
+    assert kinds(next_step(claimed(check_answer=check_answer(ready(), NOW - 10 * SECOND)))) == [Mark, Reboot]
 
 
 def test_a_host_is_asked_while_its_last_tasks_stop() -> None:
@@ -247,7 +266,7 @@ def test_the_host_of_a_dead_run_is_asked_however_long_ago_its_drain_began() -> N
 
 def test_the_host_of_a_dead_run_goes_on_when_it_answered() -> None:
     one = of_dead_run(12 * 60, known=NOW - MINUTE, asked=NOW - 10 * SECOND)
-    (mark,) = next_step(one).commands
+    mark, _ = next_step(one).commands
     assert isinstance(mark, Mark)
     assert (mark.claim.run, mark.claim.phase) == (RUN, ClaimPhase.REBOOTING)
 

@@ -149,7 +149,7 @@ def test_an_instance_is_not_rebooted_on_the_strength_of_an_old_description() -> 
     assert (verdict.commands, verdict.wants_tasks, verdict.look_at) == ((), True, NOW)
 
 
-@pytest.mark.parametrize("tasks", [None, Tasks((), NOW - SECOND)])
+@pytest.mark.parametrize("tasks", [None, Tasks((), NOW - SECOND, with_stopping=True), Tasks((), NOW)])
 def test_an_instance_is_not_rebooted_on_the_strength_of_old_tasks(tasks: Tasks | None) -> None:
     verdict = next_step(replace(rebooting(), tasks=tasks))
     assert (verdict.commands, verdict.wants_tasks, verdict.look_at) == ((), True, NOW)

@@ -20,6 +20,7 @@ from bottlerocket_ecs_updater.core.decision.claimed.let_go import (
     REBOOTS_AFTER_ANSWER,
     group_due_soon,
 )
+from bottlerocket_ecs_updater.core.decision.claimed.reboot import is_seen_empty, send_reboot
 from bottlerocket_ecs_updater.core.decision.claimed.rival_claim import wait_for_rival
 from bottlerocket_ecs_updater.core.decision.evidence import evidence_is_old
 from bottlerocket_ecs_updater.core.decision.host_checks import ask_host
@@ -40,6 +41,9 @@ from bottlerocket_ecs_updater.core.rules.tasks import drain_deadline
 REPORT_SPACING_SHARE = 4
 """While the last tasks stop, the host is checked again after each further quarter of the drain so far."""
 
+
+CHECKED_EARLIER = timedelta(seconds=7.5)
+"""How much earlier than needed a host is checked together with others: half of `STAGED_REPORT_MAX_AGE`."""
 
 LONG_DRAIN, SERVICES_SPACING = timedelta(minutes=2), timedelta(seconds=60)
 """During a drain longer than `LONG_DRAIN`, services are looked at once per `SERVICES_SPACING`."""
@@ -77,7 +81,7 @@ def draining(claimed: ClaimedInstance, this_pass: Pass) -> NextStep:
 
 def _not_empty(claimed: ClaimedInstance, this_pass: Pass) -> NextStep:
     """Tasks are left: wait for them as long as the rules allow, and stop those that the rules say to stop."""
-    instance, registration = claimed.instance, claimed.registration
+    instance = claimed.instance
     fleet, policy = this_pass.fleet, this_pass.policy
     began = instance.phase_began
     stands = drain_deadline(tasks_on(instance, fleet), policy.rules.tasks, began, policy.drain_timeout, this_pass.at)
@@ -91,17 +95,71 @@ def _not_empty(claimed: ClaimedInstance, this_pass: Pass) -> NextStep:
         return NextStep((StopTasks(instance.id, stands.stop),), look_at=soon)
     due = next_look(began, this_pass.at, policy.poll_interval, fleet.durations.drain)
     look_at = min(due, stands.until, stands.next_stop or due)
-    soon_empty = _counts_say_empty(registration) or _others_were_empty(began, this_pass)
-    if soon_empty and registration.connected and _report_is_aging(instance, this_pass):
-        # Only stopping tasks are left: if the host is checked now, it has answered by the time it is empty.
-        asked = ask_host(instance, this_pass)
-        return replace(asked, look_at=look_at, wants_group=group_due_soon(instance, REBOOTS_AFTER_ANSWER, fleet))
+    ahead = _check_ahead(claimed, this_pass)
+    if ahead is not None:
+        return ahead
     # If a drain takes long, the version may be the cause: its tasks may fail to start on updated hosts.
     long = has_passed(began, LONG_DRAIN, this_pass.at)
     return NextStep(look_at=look_at, wants_services=long and evidence_is_old(claimed.claim, fleet, SERVICES_SPACING))
 
 
-def _others_were_empty(began: datetime, this_pass: Pass) -> bool:
+def _check_ahead(claimed: ClaimedInstance, this_pass: Pass) -> NextStep | None:
+    """Check the host when only stopping tasks are likely to be left, so that it has answered by the time it is empty.
+
+    Until it answers, nothing else is read about it, and then everything at once. None if it is not time for that.
+    """
+    instance, registration = claimed.instance, claimed.registration
+    if not registration.connected:
+        return None
+    soon_empty = _counts_say_empty(registration) or others_were_empty(instance.phase_began, this_pass)
+    if soon_empty and _report_is_aging(instance, this_pass):
+        wants_group = group_due_soon(instance, REBOOTS_AFTER_ANSWER, this_pass.fleet)
+        return replace(ask_host(instance, this_pass), wants_answer_only=True, wants_group=wants_group)
+    if _answered_now(claimed, this_pass) or _known_tasks_stopped_now(claimed, this_pass):
+        return NextStep(look_at=this_pass.at)
+    return None
+
+
+def is_checked_first(instance: Instance, this_pass: Pass) -> bool:
+    """Whether the host is being checked, or will be now, before its tasks matter."""
+    return instance.pending is not None or _report_is_aging(instance, this_pass)
+
+
+def check_along(instance: Instance, this_pass: Pass) -> NextStep | None:
+    """Check a host a little earlier, because others are checked now: one call sends to all, and one reads all results.
+
+    None if its drain will not be over while its report is recent enough for a reboot.
+    """
+    fleet, poll = this_pass.fleet, this_pass.policy.poll_interval
+    claim, registration, learned = instance.claim, instance.registration, fleet.durations.drain
+    if claim is None or registration is None or learned is None or claim.phase is not ClaimPhase.DRAINING:
+        return None
+    soon_empty = has_passed(instance.phase_began, quiet_time(learned, poll) - CHECKED_EARLIER, this_pass.at)
+    ours = claim.run == fleet.run and instance.progress.drain is not None and registration.connected
+    if not (ours and soon_empty and _report_is_aging(instance, this_pass)):
+        return None
+    return replace(ask_host(instance, this_pass), wants_answer_only=True)
+
+
+def _answered_now(claimed: ClaimedInstance, this_pass: Pass) -> bool:
+    """Whether this look read the host's answer, but not whether its last tasks have stopped, and they may have."""
+    instance, registration = claimed.instance, claimed.registration
+    tasks, answer = instance.tasks, instance.check_answer
+    if answer is None or answer.at != this_pass.at or (tasks is not None and tasks.at >= this_pass.at):
+        return False
+    if registration.at >= this_pass.at:
+        return _counts_say_empty(registration)
+    return others_were_empty(instance.phase_began, this_pass)
+
+
+def _known_tasks_stopped_now(claimed: ClaimedInstance, this_pass: Pass) -> bool:
+    """Whether this look read only that the known tasks have stopped: whether there are others is read at once."""
+    tasks = claimed.instance.tasks
+    stopped_now = tasks is not None and not tasks.left and tasks.at == this_pass.at
+    return stopped_now and claimed.registration.at < this_pass.at
+
+
+def others_were_empty(began: datetime, this_pass: Pass) -> bool:
     """Whether this drain has taken about as long as the quickest one so far."""
     learned = this_pass.fleet.durations.drain
     return learned is not None and has_passed(began, quiet_time(learned, this_pass.policy.poll_interval), this_pass.at)
@@ -109,7 +167,7 @@ def _others_were_empty(began: datetime, this_pass: Pass) -> bool:
 
 def _report_is_aging(instance: Instance, this_pass: Pass) -> bool:
     """Whether the host's report would be too old for a reboot; it is renewed less and less often."""
-    if instance.pending is not None:
+    if instance.pending is not None or staged_report(instance, this_pass) is not None:
         return False
     if instance.check_answer is None:
         return True
@@ -142,7 +200,9 @@ def _marked_but_active(claimed: ClaimedInstance, this_pass: Pass) -> NextStep:
         return NextStep(look_at=soon)  # it is drained through the same gates as all others: see `unclaimed/start.py`
     if not has_passed(progress.drain.at, lag, registration.at):
         # This pass may use an older description of it than the drain.
-        return NextStep(look_at=soon)
+        ahead = _check_ahead(claimed, this_pass)
+        due = next_look(progress.drain.at, this_pass.at, policy.poll_interval, fleet.durations.drain)
+        return ahead or NextStep(look_at=due if fleet.durations.drain is not None else soon)
     if progress.drain_seen:
         return NextStep((Unmark(instance.id, hold(Reason.RETURNED_BY_OTHERS), took_slot=True),))
     blocked = why_blocked(instance, fleet)
@@ -176,8 +236,14 @@ def _emptied(claimed: ClaimedInstance, this_pass: Pass) -> NextStep:
         return give_back_changed(claimed, difference, this_pass)
     if evidence_is_old(claim, this_pass.fleet):
         return NextStep(look_at=this_pass.at, wants_services=True)
+    if not is_seen_empty(claimed, this_pass):
+        wants_group = group_due_soon(instance, REBOOTS_AFTER_ANSWER, this_pass.fleet)
+        return NextStep(wants_tasks=True, look_at=this_pass.at, wants_group=wants_group)
     mark = Mark(instance.id, claim_for_reboot(claim, this_pass.fleet))
-    return NextStep((mark,), look_at=this_pass.at)
+    if report.boot != claim.boot:
+        # Somebody rebooted it: it is verified as after our own reboot.
+        return NextStep((mark,), look_at=this_pass.at)
+    return send_reboot(instance, this_pass, mark)
 
 
 def _limit_of_drain(claimed: ClaimedInstance, this_pass: Pass) -> datetime:

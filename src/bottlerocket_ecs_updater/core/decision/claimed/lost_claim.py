@@ -3,7 +3,7 @@
 The store has a copy of every claim, because it is not certain that the attribute survives a registration of the agent.
 A copy without its attribute has three explanations, and each needs something else:
 
-* the claim never reached the instance, or the instance was returned while the store was unreachable: if it is DRAINING
+* the claim never reached the instance, or the instance was returned and its copy was not deleted yet: if it is DRAINING
   now, somebody else drained it;
 * a person deleted the attribute to take over the instance;
 * the attribute was lost when the agent registered after our reboot: only the updater knows that it must be returned.

@@ -45,6 +45,10 @@ from bottlerocket_ecs_updater.core.model.reboots import FIRST_RUN, SentReboot, q
 from bottlerocket_ecs_updater.core.model.time_text import duration_text, has_passed
 from bottlerocket_ecs_updater.core.rules.policy import CONNECTED_LOOKS, REBOOT_MARKS, REBOOT_TRIES, Policy
 
+END_ASKED_SHARE = 0.7
+"""When the result of a reboot command is read first, as a share of `FIRST_RUN`. By then it has ended on most hosts, and
+the results of several commands are read together."""
+
 
 def rebooting(claimed: ClaimedInstance, this_pass: Pass) -> NextStep:
     """The next step for an instance that is marked for its reboot or comes back from it."""
@@ -112,11 +116,10 @@ def _not_sent(claimed: ClaimedInstance, report: HostReport | None, this_pass: Pa
 
 def _send(claimed: ClaimedInstance, report: HostReport | None, this_pass: Pass) -> NextStep:
     """Send the reboot, if looks taken just now show that it is empty, DRAINING and staged."""
-    instance, registration = claimed.instance, claimed.registration
-    if instance.tasks is None or instance.tasks.at < registration.at or registration.at < this_pass.at:
+    instance = claimed.instance
+    if not _looked_at_now(claimed, this_pass):
         return NextStep(wants_tasks=True, look_at=this_pass.at)
-    empty = not (registration.running_tasks or registration.pending_tasks or instance.tasks.left)
-    if not empty or registration.status is not Status.DRAINING or not registration.connected:
+    if not is_seen_empty(claimed, this_pass):
         return NextStep(look_at=this_pass.next_poll)
     if report is None or (staged_report(instance, this_pass) is None and instance.progress.stalled_since is None):
         return replace(ask_host(instance, this_pass), wants_answer_only=True)
@@ -124,9 +127,31 @@ def _send(claimed: ClaimedInstance, report: HostReport | None, this_pass: Pass) 
     if difference is not None:
         why = hold(Reason.CHANGED_WHILE_DRAINING, why=difference)
         return _give_back_when_quiet(claimed, why, this_pass)
-    # Look soon, not only when the host may be back: read the command's result before it can run a second time.
-    soon = this_pass.at + FIRST_RUN / 2
-    return NextStep((Reboot(instance.id),), look_at=soon, wants_answer_only=True, wants_reboot_end=True)
+    return send_reboot(instance, this_pass)
+
+
+def is_seen_empty(claimed: ClaimedInstance, this_pass: Pass) -> bool:
+    """Whether this look, and no earlier one, shows that it is DRAINING, connected, and has no task that is not STOPPED.
+
+    It must have counted its tasks and listed those that are still stopping: the counts do not include them.
+    """
+    tasks, registration = claimed.instance.tasks, claimed.registration
+    if tasks is None or not _looked_at_now(claimed, this_pass):
+        return False
+    empty = not (registration.running_tasks or registration.pending_tasks or tasks.left)
+    return empty and registration.status is Status.DRAINING and registration.connected
+
+
+def _looked_at_now(claimed: ClaimedInstance, this_pass: Pass) -> bool:
+    tasks, registration = claimed.instance.tasks, claimed.registration
+    listed = tasks is not None and tasks.with_stopping and tasks.at >= registration.at
+    return listed and registration.at >= this_pass.at
+
+
+def send_reboot(instance: Instance, this_pass: Pass, *first: Mark) -> NextStep:
+    """Send the reboot after the commands in `first`, and read the command's result before it can run a second time."""
+    soon = this_pass.at + FIRST_RUN * END_ASKED_SHARE
+    return NextStep((*first, Reboot(instance.id)), look_at=soon, wants_answer_only=True, wants_reboot_end=True)
 
 
 def _why_unsent(claimed: ClaimedInstance, policy: Policy) -> Hold:
@@ -296,7 +321,10 @@ def _ask_when_connected(claimed: ClaimedInstance, this_pass: Pass) -> NextStep:
         spacing = policy.listing_spacing if late else timedelta(0)
         return NextStep(look_at=max(due, this_pass.at + spacing), wants_listing=late, wants_reboot_end=wants_end)
     if _came_back_unasked(instance):
-        return ask_host(instance, this_pass)
+        # The look after the answer proves its connection as well: nothing else is read until then.
+        asked = ask_host(instance, this_pass)
+        wants_end = any(one.open for one in instance.reboots)
+        return replace(asked, wants_answer_only=bool(asked.commands), wants_reboot_end=wants_end)
     return _ask_one_that_never_left(instance, sent_at, due, this_pass)
 
 

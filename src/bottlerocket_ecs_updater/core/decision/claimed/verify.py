@@ -113,7 +113,11 @@ def _second_reboot_possible(claimed: ClaimedInstance, this_pass: Pass) -> NextSt
     due = max(second, quiet) if quiet is not None else second
     if this_pass.at < due:
         soon = min(due, this_pass.at + SECOND_PROOF_LOOK_POLLS * policy.poll_interval)
-        return NextStep(cancel_open(instance), look_at=soon, wants_reboot_end=_end_unasked(instance))
+        # The second proof shows whether it went down meanwhile: a look right before it would show nothing more.
+        last = soon == due and not _end_unasked(instance)
+        return NextStep(
+            cancel_open(instance), look_at=soon, wants_reboot_end=_end_unasked(instance), wants_answer_only=last
+        )
     if check_answer.asked_at < due or check_answer.report is None:
         asked = ask_host(instance, this_pass)
         return NextStep(asked.commands, look_at=asked.look_at, wants_reboot_end=True)

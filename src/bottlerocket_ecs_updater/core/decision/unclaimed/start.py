@@ -39,9 +39,6 @@ from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.model.time_text import has_passed
 
-ONE_LOOK = 100
-"""Instances that one call describes. In a larger cluster, the tasks of the next ones are listed in the same look."""
-
 
 def begin(
     this_pass: Pass, states: Mapping[InstanceId, CandidateState], gates: StartGates, draft: DecisionDraft
@@ -290,7 +287,9 @@ def _begin_picks(
             continue
         mark = Mark(pick.id, claim_of(ready[pick.id], fleet))
         look_at = next_look(this_pass.at, this_pass.at, this_pass.policy.poll_interval, fleet.durations.drain)
-        draft.steps[pick.id] = NextStep((mark, Drain(pick.id)), look_at=look_at)
+        # Once the time of a drain is known, there is nothing to see before the host is checked again.
+        learned = fleet.durations.drain is not None
+        draft.steps[pick.id] = NextStep((mark, Drain(pick.id)), look_at=look_at, wants_answer_only=learned)
 
 
 def _looked_at(picks: list[Instance], this_pass: Pass, draft: DecisionDraft) -> bool:
@@ -308,11 +307,11 @@ def _looked_at(picks: list[Instance], this_pass: Pass, draft: DecisionDraft) -> 
         # If looks take longer than a poll, or are a poll apart, facts read one after the other would never be fresh
         # together, and no update would ever start. Then everything is read in one look.
         draft.wants_full_look = True
-        tried = all(pick.tasks is not None and pick.tasks.at > fleet.full_at for pick in picks)
-        at_once = tried or len(fleet.instances) > ONE_LOOK
-        draft.wants_services = draft.wants_services or tried
+        services = fleet.services
+        aging = services is None or has_passed(services.at, this_pass.policy.poll_interval / 2, this_pass.at)
+        draft.wants_services = draft.wants_services or aging
         for pick in picks:
-            draft.steps[pick.id] = NextStep(hold=missed(pick), wants_tasks=at_once, look_at=this_pass.at)
+            draft.steps[pick.id] = NextStep(hold=missed(pick), wants_tasks=True, look_at=this_pass.at)
         return False
     unseen = [
         pick

@@ -1,0 +1,114 @@
+"""What is in the store before an act, what follows later, and that a reboot is sent on a fresh look only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import pytest
+from tests.support.memory_store import MemoryStore
+from tests.support.simulated import Updater, at_most, row
+
+from bottlerocket_ecs_updater.core.model.claim import ATTRIBUTE, Claim, read_claim
+from bottlerocket_ecs_updater.core.model.ids import InstanceId, RunId
+from bottlerocket_ecs_updater.engine.act.executor import LEDGER_WAITS, LOOK_SERVES
+from bottlerocket_ecs_updater.engine.store.ledger_store import KeptLedger, ledger_key, read_ledger
+from bottlerocket_ecs_updater.simulator.aws_basics.calls import Call
+from bottlerocket_ecs_updater.simulator.services.documents import REBOOT
+from bottlerocket_ecs_updater.simulator.world.world import World
+
+MARKED, REBOOTED, DESCRIBED = "PutAttributes", "SendCommand", "DescribeContainerInstances"
+
+
+class Counting(MemoryStore):
+    """A store that counts the writes of the ledger, and shows what it holds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writes = 0
+
+    def put(self, key: str, data: bytes, expect: str | None) -> str:
+        self.writes += key == ledger_key("demo")
+        return super().put(key, data, expect)
+
+    def claims(self) -> dict[InstanceId, Claim]:
+        stored = self.get(ledger_key("demo"))
+        found = read_ledger(stored.data, "")[0].claims if stored is not None else {}
+        return {id_: one.claim for id_, one in found.items()}
+
+    @property
+    def survival_known(self) -> bool:
+        stored = self.get(ledger_key("demo"))
+        return stored is not None and read_ledger(stored.data, "")[0].attributes_survive
+
+
+def claims_of(call: Call) -> Sequence[Claim]:
+    """The claims that a call writes on instances."""
+    if call.operation != MARKED:
+        return ()
+    values = [one["value"] for one in call.params["attributes"] if one["name"] == ATTRIBUTE]
+    return [claim for value in values if (claim := read_claim(value)) is not None]
+
+
+def run_with(world: World, store: MemoryStore) -> None:
+    ledger = KeptLedger(store, "demo", RunId("run-1"))
+    assert Updater(world, at_most(1), ledger=ledger, store=store).run().exit_code == 0
+    assert world.findings().clean
+
+
+def test_until_attributes_are_seen_to_survive_a_claim_is_in_the_store_before_it_is_on_the_instance() -> None:
+    world, store = row(3), Counting()
+    early: list[bool] = []
+    late: list[bool] = []
+
+    def authorize(call: Call) -> None:
+        for claim in claims_of(call):
+            (late if store.survival_known else early).append(claim in store.claims().values())
+
+    world.authorize = authorize
+    run_with(world, store)
+    assert early == [True, True]
+    assert late.count(False) > 0
+
+
+def test_after_that_the_copy_in_the_store_is_ninety_seconds_old_at_most() -> None:
+    world, store = row(5), Counting()
+    marks: list[tuple[datetime, Claim]] = []
+    missing: list[Claim] = []
+    dropped: set[str] = set()
+
+    def authorize(call: Call) -> None:
+        now = world.clock.now()
+        marks.extend((now, claim) for claim in claims_of(call))
+        if call.operation == "DeleteAttributes":
+            dropped.update(claim.boot for _, claim in marks)
+        current = {claim.boot: (at, claim) for at, claim in marks}
+        stored = store.claims().values()
+        for boot, (at, claim) in current.items():
+            if now > at + LEDGER_WAITS + timedelta(seconds=5) and boot not in dropped and claim not in stored:
+                missing.append(claim)
+
+    world.authorize = authorize
+    run_with(world, store)
+    assert missing == []
+    assert store.writes <= 6 + (world.clock.now() - marks[0][0]) / LEDGER_WAITS
+
+
+@pytest.mark.parametrize("takes", [timedelta(0), LOOK_SERVES - timedelta(seconds=1), 2 * LOOK_SERVES])
+def test_no_reboot_is_sent_on_a_look_that_is_old_because_the_mark_took_long(takes: timedelta) -> None:
+    world = row(2)
+    looked_at, ages = world.clock.now(), []
+
+    def authorize(call: Call) -> None:
+        nonlocal looked_at
+        if call.operation == DESCRIBED:
+            looked_at = world.clock.now()
+        if any(claim.reboots for claim in claims_of(call)):
+            world.clock.sleep(takes)
+        if call.operation == REBOOTED and call.params["DocumentName"] == REBOOT:
+            ages.append(world.clock.now() - looked_at)
+
+    world.authorize = authorize
+    run_with(world, MemoryStore())
+    assert len(ages) == 2
+    assert max(ages) <= LOOK_SERVES + timedelta(seconds=1)
