@@ -165,7 +165,12 @@ def test_another_region_is_empty(wired: Door) -> None:
 @pytest.mark.parametrize(
     ("service", "method", "params", "name"),
     [
-        ("ecs", "create_task_set", {"cluster": "demo", "service": "web", "taskDefinition": "web"}, "ecs:CreateTaskSet"),
+        (
+            "ecs",
+            "update_task_set",
+            {"cluster": "demo", "service": "web", "taskSet": "a", "scale": {"value": 50, "unit": "PERCENT"}},
+            "ecs:UpdateTaskSet",
+        ),
         ("ssm", "list_associations", {}, "ssm:ListAssociations"),
         ("ecs", "submit_task_state_change", {}, "ecs:SubmitTaskStateChange"),
         ("braket", "search_jobs", {"filters": []}, "braket"),

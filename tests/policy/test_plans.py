@@ -26,6 +26,7 @@ from bottlerocket_ecs_updater.core.planning.roll_advice import NeverMoves, Takes
 from bottlerocket_ecs_updater.core.rules.checkpoints import Checkpoints
 from bottlerocket_ecs_updater.core.rules.policy import Limit, Policy
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
+from bottlerocket_ecs_updater.core.rules.versions import VersionRange, VersionRules
 from bottlerocket_ecs_updater.core.rules.windows import Schedule
 from bottlerocket_ecs_updater.engine.store.fleet_file import read_fleet, write_fleet
 from bottlerocket_ecs_updater.report.views.plan import plan_json, plan_text
@@ -179,6 +180,19 @@ def test_a_plan_says_for_how_many_days_each_host_is_behind(tmp_path: Path) -> No
     assert {each.days_behind for each in (*plan.updates, *plan.later)} == {3}
     assert f"{OLD} → {NEW}, 3 days behind" in plan_text(plan, "demo")
     assert {each["days_behind"] for each in plan_json(plan, "demo")["later"]} == {3}
+
+
+def test_a_plan_says_for_how_many_days_held_hosts_are_behind(tmp_path: Path) -> None:
+    world = row(2)
+    rules = Rules(versions=VersionRules(deny=(VersionRange.parse(NEW),)))
+    story, _ = story_in(world, tmp_path, rules)
+    story.run()
+    assert "Behind" not in plan_text(story.plan(), "demo")
+    world.clock.sleep(timedelta(days=3, hours=1))
+    plan = story.plan()
+    said = plan_text(plan, "demo").partition("\nBehind, and not in the forecast: 2\n")[2]
+    assert said.startswith(f"  3 days  {instance_id(0)}  {instance_id(1)}")
+    assert {each["days_behind"] for each in plan_json(plan, "demo")["held"]} == {3}
 
 
 def test_what_a_task_holds_anyway_is_not_promised_for_the_next_window(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from tests.support.simulated import row
 
+from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
 from bottlerocket_ecs_updater.simulator.ecs import Controller, Launch, Rollout, ServiceSpec, Way, Workload
 from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients
 from bottlerocket_ecs_updater.simulator.world.world import World
@@ -80,6 +81,37 @@ def test_another_controller_shows_task_sets_in_place_of_deployments() -> None:
     assert service["deploymentController"] == {"type": "CODE_DEPLOY"}
     assert service["deployments"] == []
     assert [one["status"] for one in service["taskSets"]] == ["ACTIVE", "PRIMARY"]
+
+
+def asked(world: World, operation: str, **params: object) -> dict[str, Any]:
+    return world.call("ecs", operation, {"cluster": "demo", "service": "web", **params}, "operator")
+
+
+def test_a_controller_runs_a_task_set_beside_the_primary_one_until_it_deletes_one() -> None:
+    world = row(3)
+    world.add_service(ServiceSpec("web", desired=3, rollout=Rollout(controller=Controller.EXTERNAL)))
+    before = shown(world, "web")["taskSets"][0]["id"]
+    new = asked(world, "CreateTaskSet", taskDefinition="web")["taskSet"]["id"]
+    world.clock.sleep(60 * MINUTE)
+    sets = {one["id"]: (one["status"], one["runningCount"]) for one in shown(world, "web")["taskSets"]}
+    assert sets == {new: ("ACTIVE", 3), before: ("PRIMARY", 3)}
+    with pytest.raises(AwsError, match="force"):
+        asked(world, "DeleteTaskSet", taskSet=before)
+    asked(world, "UpdateServicePrimaryTaskSet", primaryTaskSet=new)
+    asked(world, "DeleteTaskSet", taskSet=before)
+    world.clock.sleep(10 * MINUTE)
+    sets = {one["id"]: (one["status"], one["runningCount"]) for one in asked(world, "DescribeTaskSets")["taskSets"]}
+    assert sets == {new: ("PRIMARY", 3)}
+
+
+def test_a_task_set_that_is_deleted_leaves_the_primary_one() -> None:
+    world = row(3)
+    world.add_service(ServiceSpec("web", desired=3, rollout=Rollout(controller=Controller.CODE_DEPLOY)))
+    new = asked(world, "CreateTaskSet", taskDefinition="web")["taskSet"]["id"]
+    world.clock.sleep(5 * MINUTE)
+    asked(world, "DeleteTaskSet", taskSet=new)
+    world.clock.sleep(10 * MINUTE)
+    assert [(one["status"], one["runningCount"]) for one in shown(world, "web")["taskSets"]] == [("PRIMARY", 3)]
 
 
 def test_a_pause_hook_and_steps_make_a_deployment_longer() -> None:

@@ -39,7 +39,18 @@ def _lines(plan: Plan, cluster: str) -> Iterator[str]:
         yield f"\nUp to date: {len(plan.current)}"
         for version, some in grouped(plan.current, lambda pair: pair[1]).items():
             yield from id_lines([id_ for id_, _ in some], "  ", str(version))
+    yield from _held_and_behind(plan)
     yield from advice_lines(plan.advice)
+
+
+def _held_and_behind(plan: Plan) -> Iterator[str]:
+    """How far behind the instances are that would not be updated now; the others say it in their batch."""
+    told = {update.instance for update in (*plan.updates, *plan.later)}
+    late = [(id_, days) for id_, days in plan.days_behind.items() if days and id_ not in told]
+    if late:
+        yield f"\nBehind, and not in the forecast: {len(late)}"
+    for days, some in sorted(grouped(late, lambda pair: pair[1]).items(), reverse=True):
+        yield from id_lines([id_ for id_, _ in some], "  ", counted(days, "day"))
 
 
 def _unfinished(unfinished: list[Unfinished]) -> Iterator[str]:

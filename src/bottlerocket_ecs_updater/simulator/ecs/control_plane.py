@@ -13,6 +13,7 @@ from bottlerocket_ecs_updater.simulator.ecs.scheduler import Scheduler
 from bottlerocket_ecs_updater.simulator.ecs.service_operations import ServiceOperations
 from bottlerocket_ecs_updater.simulator.ecs.stale_reads import ReadHistory
 from bottlerocket_ecs_updater.simulator.ecs.task_operations import TaskOperations
+from bottlerocket_ecs_updater.simulator.ecs.task_sets import TaskSetOperations
 
 if TYPE_CHECKING:
     import random
@@ -39,4 +40,5 @@ class ControlPlane:
             **InstanceOperations(self.registry, self.memory, self.agents).handlers(),
             **TaskOperations(self.registry, self.lifecycle, self.scheduler, self.memory).handlers(),
             **self.services.handlers(),
+            **TaskSetOperations(self.registry, self.lifecycle, self.scheduler).handlers(),
         }

@@ -420,6 +420,8 @@ class Deployment:
     """Consecutive failed tasks."""
     steady_at: datetime | None = None
     """When its tasks were first steady: the bake time starts then."""
+    beside_primary: bool = False
+    """Whether it is a task set that runs beside another until one of them is deleted."""
 
 
 @dataclass(slots=True, eq=False)
@@ -458,6 +460,8 @@ class Service:
     spreading: Spreading = Spreading.SPREAD
     rollout: Rollout = Rollout()
     rebalanced_every: timedelta | None = None
+    primary_task_set: str = ""
+    """The primary task set; empty for the oldest one."""
     failed_starts: int = 0
     """Consecutive tasks that failed to start."""
     starts_again_at: datetime | None = None
@@ -480,7 +484,9 @@ class Service:
     @property
     def baking(self) -> bool:
         """Whether a deployment still keeps the previous deployment's tasks."""
-        return self.rollout.way is not Way.ROLLING and len(self.deployments) > 1 and not self.deployments[0].failed
+        newest = self.deployments[0]
+        both = self.rollout.way is not Way.ROLLING or newest.beside_primary
+        return both and len(self.deployments) > 1 and not newest.failed
 
     def count(self, *buckets: Bucket) -> int:
         return sum(len(self.buckets[bucket]) for bucket in buckets)

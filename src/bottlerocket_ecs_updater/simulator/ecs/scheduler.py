@@ -377,7 +377,7 @@ class Scheduler:
     def _has_baked(self, service: Service, primary: Deployment) -> bool:
         """Whether a steady deployment may complete. If not, schedules another look."""
         now, rollout = self._registry.clock.now(), service.rollout
-        if rollout.never_ends or primary.failed:
+        if rollout.never_ends or primary.failed or primary.beside_primary:
             return False
         if primary.steady_at is None:
             primary.steady_at = now

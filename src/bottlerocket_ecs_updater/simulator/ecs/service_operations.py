@@ -57,7 +57,6 @@ class ServiceOperations:
             "DeleteService": self.delete,
             "ListServiceDeployments": self.list_deployments,
             "DescribeServiceDeployments": self.describe_deployments,
-            "DescribeTaskSets": self.describe_task_sets,
         }
 
     def add(self, cluster: Cluster, spec: ServiceSpec) -> Service:
@@ -172,18 +171,6 @@ class ServiceOperations:
         return {
             "serviceDeployments": [known[arn] for arn in asked if arn in known],
             "failures": [{"arn": arn, "reason": MISSING} for arn in asked if arn not in known],
-        }
-
-    def describe_task_sets(self, request: Shape) -> Shape:
-        """Task sets of a service with another deployment controller than ECS."""
-        service = self._find(request)
-        sets = service_shape(service).get("taskSets", [])
-        asked = [last_part(name) for name in request.get("taskSets") or []]
-        known = {one["id"] for one in sets}
-        missing = [name for name in asked if name not in known]
-        return {
-            "taskSets": [one for one in sets if not asked or one["id"] in asked],
-            "failures": [{"arn": name, "reason": MISSING} for name in missing],
         }
 
     def _find(self, request: Shape) -> Service:

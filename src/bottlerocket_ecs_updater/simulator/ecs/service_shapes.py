@@ -85,7 +85,7 @@ def _deployments(service: Service) -> Shape:
 
 def _task_set_shape(service: Service, deployment: Deployment) -> Shape:
     # The controller sets the new one to PRIMARY only at the end.
-    primary = deployment is service.deployments[-1]
+    primary = deployment.id == (service.primary_task_set or service.deployments[-1].id)
     shown = _deployment_shape(service, deployment)
     arn = service.arn.replace(":service/", ":task-set/")
     return {
