@@ -105,8 +105,8 @@ def _withdrawn(summary: Summary, events: Sequence[Event]) -> Iterable[Trouble]:
 
 _WITHDRAWN_TO_DO = (
     "Read in Bottlerocket's release notes why, and decide whether instances that run it may keep it. The updater "
-    "updates no other instance to it, but a host on which it is staged boots it at any reboot. If the update repository "
-    "offers the older version, the next run follows it (`--downgrades`)."
+    "updates no other instance to it, but a host on which it is staged boots it at any reboot. If the update "
+    "repository offers the older version, the next run follows it (`--downgrades`)."
 )
 
 
