@@ -7,12 +7,16 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from tests.support.rules import parse_checkpoints
 from tests.support.simulated import NEW, OLD, ZONES, Updater, at_most, instance_id, row
 
 from bottlerocket_ecs_updater.core.model.event import RunHalted
 from bottlerocket_ecs_updater.core.model.outcome import RunOutcome
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
 from bottlerocket_ecs_updater.core.model.version import Version
+from bottlerocket_ecs_updater.core.rules.checkpoints import Checkpoints
+from bottlerocket_ecs_updater.core.rules.policy import Policy
+from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.core.state.ledger import with_release
 from bottlerocket_ecs_updater.engine.store.ledger_store import UnkeptLedger
 from bottlerocket_ecs_updater.simulator.ecs import ContainerInstanceSpec, ServiceSpec, Workload
@@ -303,6 +307,22 @@ def test_f44_a_version_that_a_person_releases_after_the_cause_is_mended_goes_on(
     finished = Updater(world, name="run-2", ledger=ledger).run()
     assert (finished.exit_code, on_new(world)) == (0, HOSTS)
     assert {one.invariant for one in world.findings().violations} == (set() if says else {16})
+
+
+@pytest.mark.parametrize("minutes", [30, 50])
+def test_f44_tasks_that_fail_once_an_hour_on_the_first_host_stop_the_rollout_at_its_checkpoint(minutes: int) -> None:
+    """Each service loses one task an hour, on the one host that was updated."""
+    plan = breaking(how=Breaking.EXITS, after=timedelta(minutes=minutes))
+    world, ledger = row(HOSTS, plan=plan, tasks=3), UnkeptLedger()
+    policy = Policy(rules=Rules(checkpoints=Checkpoints(parse_checkpoints("1"), timedelta(hours=6))))
+    Updater(world, policy, ledger=ledger).run()
+    for name in ("web-0", "web-1"):
+        service = world.cluster.services[name]
+        world.ecs.scheduler.new_deployment(service, service.deployments[0].definition)
+    world.clock.sleep(timedelta(hours=7))
+    finished = Updater(world, policy, name="run-2", ledger=ledger).run()
+    assert (finished.outcome, on_new(world)) == (RunOutcome.HALTED, 1)
+    assert world.findings().clean
 
 
 # GPUs

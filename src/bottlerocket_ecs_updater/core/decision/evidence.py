@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
+from bottlerocket_ecs_updater.core.decision.affected import services_on
 from bottlerocket_ecs_updater.core.decision.contrast import FAILED_TASKS, TasksAlike, Trial, blamed_on_version
 from bottlerocket_ecs_updater.core.model.claim import Claim
 from bottlerocket_ecs_updater.core.model.container_instance import EXITED, LiveTask, TaskEnd
@@ -45,6 +46,9 @@ CARRIED_FOR, EVIDENCE_FRESH_LATER = timedelta(minutes=8), timedelta(minutes=2)
 """After a version has run tasks for `CARRIED_FOR`, the look at services may be older."""
 
 HOSTS_NAMED, TASKS_NAMED = 3, 2
+
+LOSING_ASKED = 20
+"""How many services a run asks at its start how their tasks ended: a service that is scaled up looks the same."""
 
 Names = Mapping[ContainerInstanceArn, InstanceId]
 
@@ -102,6 +106,19 @@ def suspicious(fleet: Fleet, starts_before: Mapping[ServiceArn, int]) -> tuple[S
     }
     losing = {one: count for one, count in lost.items() if count > 0}
     return tuple(losing) if sum(losing.values()) >= FAILED_TASKS else ()
+
+
+def losing_on_trial(trial: Iterable[InstanceId], fleet: Fleet) -> frozenset[str]:
+    """The services on hosts that an earlier run updated which started more tasks than they stopped in the last hour.
+
+    On a first host, before a checkpoint, tasks may fail only once an hour: too seldom for a service to be restless.
+    """
+    services = fleet.services.all if fleet.services is not None else ()
+    here = frozenset(name for id_ in trial for name in services_on(fleet.instances[id_]))
+    losing = [one for one in services if one.unasked_starts and one.name in here]
+    losing.sort(key=lambda one: (-one.unasked_starts, one.name))
+    enough = sum(one.unasked_starts for one in losing) >= FAILED_TASKS
+    return frozenset(one.name for one in losing[:LOSING_ASKED]) if enough else frozenset()
 
 
 def broken_by_ends(trial: Trial, names: Names, tasks: TasksAlike, now: datetime) -> BrokenVersion | None:

@@ -21,6 +21,7 @@ from bottlerocket_ecs_updater.core.decision.evidence import (
     broken_by_loss,
     broken_by_pending,
     long_pending,
+    losing_on_trial,
     lost_gpus,
     on_trial,
     suspicious,
@@ -80,7 +81,7 @@ class Evidence:
                 return
         self._impaired_on_the_way(fleet)
         if trial and fleet.services is not None and fleet.services.at == fleet.at:
-            self._ask(sorted(self._in_doubt(fleet)), trial, fleet)
+            self._ask(sorted(self._in_doubt(trial, fleet)), trial, fleet)
 
     def _note_trouble_before(self) -> None:
         """Read once how tasks end of the services that lose tasks by themselves, for comparison later."""
@@ -123,12 +124,12 @@ class Evidence:
             elif one.claim is not None and lost_gpus(one) and one.claim.target not in fleet.past.broken:
                 self._note(one.claim.target, broken_by_loss(one, fleet.at))
 
-    def _in_doubt(self, fleet: Fleet) -> Iterable[str]:
+    def _in_doubt(self, trial: Updated, fleet: Fleet) -> Iterable[str]:
         """The services whose ended tasks to read."""
         known = self._known
         if not known.drained:
             # Hosts that an earlier run updated may have broken tasks since then.
-            return known.restless_before
+            return known.restless_before | losing_on_trial(trial, fleet)
         unsteady = {
             name
             for slot in fleet.slots
