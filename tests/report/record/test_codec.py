@@ -149,7 +149,7 @@ def test_names_of_earlier_versions_are_read() -> None:
     failed = encode(OutputFailed(NOW, "the log", "disk full")).replace("output.failed", "telling.failed")
     assert decode(failed) == OutputFailed(NOW, "the log", "disk full")
     held = hold(Reason.VERSION_SUSPECT, version="1.53.1", count="2")
-    suspect = encode(InstanceHeld(NOW, InstanceId("i-1"), held)).replace("version-suspect", "version-suspect")
+    suspect = encode(InstanceHeld(NOW, InstanceId("i-1"), held)).replace("version-suspect", "release-suspect")
     assert decode(suspect) == InstanceHeld(NOW, InstanceId("i-1"), held)
 
 

@@ -107,7 +107,7 @@ def _converter() -> Converter:
     return made
 
 
-_REASONS = {reason.code: reason for reason in Reason} | {"version-suspect": Reason.VERSION_SUSPECT}
+_REASONS = {reason.code: reason for reason in Reason} | {"release-suspect": Reason.VERSION_SUSPECT}
 """Reasons by code, also by the codes in records of earlier versions."""
 _FAILURES = {failure.code: failure for failure in Failure}
 
