@@ -83,7 +83,7 @@ Several hosts share looks, checks and answers, but an act is shared only by host
 seconds. With ten places one host is ready for each act in about ten seconds, so most acts are for one host. To wait for
 a second one would cost more than the time that is asked for. With five to 19 places and a settle time, looks are 5 s
 apart; with 20 or more they are 7.5 s apart, which spares calls and costs each host and place some seconds. Without a
-settle time looks are 4 s apart, and 2.5 s apart for results that are due.
+settle time looks of five or more are 4 s apart. Looks of three or four, and for results that are due, are 2.5 s apart.
 
 S3 calls are the renewals of the lease, the pause switch, people's acts on versions, the ledger and the record, each at
 its own pace. With hosts one after the other that pace counts most: a host takes more than a minute.

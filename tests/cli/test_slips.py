@@ -47,6 +47,13 @@ def test_a_word_that_is_none_of_a_few_brings_those_few(tokens: tuple[str, ...], 
     assert refused(*tokens) == said
 
 
+@pytest.mark.parametrize("name", ["foo", "version", "banana"])
+def test_a_setting_that_is_like_no_other_brings_no_suggestion(name: str, tmp_path: Path) -> None:
+    file = tmp_path / "updater.toml"
+    file.write_text(f"{name} = 3\n")
+    assert refused("run", *COMPLETE, "--config", str(file)) == f"unknown setting {name} in {file}"
+
+
 def test_a_table_in_the_file_is_told_as_one(tmp_path: Path) -> None:
     file = tmp_path / "updater.toml"
     file.write_text('[foo]\nwindow = "daily 22:00 6h UTC"\n')

@@ -72,6 +72,25 @@ def test_after_the_stack_is_installed_the_cluster_is_enough(built: Town) -> None
         built.aws("ssm", "delete-parameter", "--name", name)
 
 
+@pytest.mark.parametrize(("named", "said"), [("/nowhere", "/nowhere does not exist"), (None, "")])
+def test_settings_that_the_stack_names_must_exist_and_name_no_others(built: Town, named: str | None, said: str) -> None:
+    own = f"/bottlerocket-ecs-updater/{built.scenario.cluster}"
+    text = f"state = 's3://simulated-state/x'\nsettings-parameter = '{named or own}'"
+    built.aws("ssm", "put-parameter", "--type", "String", "--name", own, "--value", text)
+    where = ("--cluster", built.scenario.cluster, "--region", built.scenario.names.region)
+    done = subprocess.run(
+        [sys.executable, "-m", "bottlerocket_ecs_updater", "plan", *where],
+        env=built.environment(),
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=60,
+    )
+    built.aws("ssm", "delete-parameter", "--name", own)
+    assert done.returncode in (1, 2)
+    assert said in done.stderr
+
+
 def test_a_plan_names_every_instance_and_leaves_no_trace(built: Town, tmp_path: Path) -> None:
     saved = tmp_path / "fleet.json"
     text = ask(built, "plan", "--save", str(saved))

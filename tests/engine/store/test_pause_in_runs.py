@@ -41,7 +41,7 @@ def test_a_pause_stops_the_next_drain() -> None:
     assert (finished.counts["updated"], finished.counts["held"]) == (1, 3)
 
 
-@pytest.mark.parametrize("settle", [0, 20, 40, 50])
+@pytest.mark.parametrize("settle", [3, 5, 43])
 def test_no_drain_starts_on_an_older_answer(settle: int) -> None:
     world, store = row(5), Counting()
     reads, read_at = 0, world.clock.now()
@@ -57,7 +57,7 @@ def test_no_drain_starts_on_an_older_answer(settle: int) -> None:
     world.authorize = authorize
     policy = replace(at_most(1), settle=timedelta(seconds=settle))
     assert Updater(world, policy, store=store).run().counts["updated"] == 5
-    assert max(ages) <= PAUSE_KNOWN_FOR + timedelta(seconds=5)
+    assert max(ages) <= PAUSE_KNOWN_FOR + timedelta(seconds=1)
 
 
 def test_the_switch_is_read_at_its_own_pace() -> None:

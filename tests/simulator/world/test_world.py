@@ -307,3 +307,14 @@ def test_the_world_itself_raises_its_own_errors() -> None:
     with pytest.raises(AwsError) as caught:
         bench(1).world.call("ecs", "ListTasks", {"cluster": "nowhere"})
     assert caught.value.code == "ClusterNotFoundException"
+
+
+def test_a_cluster_is_deleted_only_when_it_is_empty() -> None:
+    ecs = bench(1).ecs
+    ecs.create_cluster(clusterName="runner")
+    with pytest.raises(ClientError, match="ClusterContainsContainerInstances"):
+        ecs.delete_cluster(cluster="demo")
+    assert ecs.delete_cluster(cluster="runner")["cluster"]["status"] == "INACTIVE"
+    assert [arn.rsplit("/", 1)[-1] for arn in ecs.list_clusters()["clusterArns"]] == ["demo"]
+    with pytest.raises(ClientError, match="ClusterNotFound"):
+        ecs.delete_cluster(cluster="runner")

@@ -29,10 +29,11 @@ def parameter_of(cluster: str) -> str:
 
 
 def read_installed(cluster: str, region: str | None) -> Iterator[tuple[str, str]]:
-    """The parameters with settings of the cluster, as TOML by name.
+    """The parameter that the stack wrote for the cluster, and the one with its settings file, as TOML by name.
 
     The first overrides the second. Empty if no stack wrote one. If AWS denies the call, one line on stderr says so.
-    Other errors are raised, because the command itself would fail for the same reason.
+    Other errors are raised, because the command itself would fail for the same reason; also if the second one does not
+    exist, because a plan without its windows and freezes would be wrong.
     """
     from bottlerocket_ecs_updater import __version__  # noqa: PLC0415 - help and version need no AWS
     from bottlerocket_ecs_updater.aws.transport.api import Api  # noqa: PLC0415
@@ -41,17 +42,21 @@ def read_installed(cluster: str, region: str | None) -> Iterator[tuple[str, str]
     from bottlerocket_ecs_updater.aws.transport.session import Clients  # noqa: PLC0415
     from bottlerocket_ecs_updater.engine.clock import SystemClock  # noqa: PLC0415
 
+    found: list[tuple[str, str]] = []
     clock = SystemClock(1.0, None, threading.Event())
     clients = Clients(version=__version__, region=region)
     api = Api(clock, Pace(clock), Calls(), within=clients.within)
-    name = parameter_of(cluster)
+
+    def read(name: str) -> tuple[str, str]:
+        return name, read_parameter(lambda: clients.ssm.looking, api, name)
+
     try:
-        while name:
-            text = read_parameter(lambda: clients.ssm.looking, api, name)
-            yield name, text
-            name = _next(text)
-    except NotFound:
-        return
+        with suppress(NotFound):
+            found.append(read(parameter_of(cluster)))
+        yield from found
+        named = _settings_named_by(found[0][1]) if found else ""
+        if named:
+            yield read(named)
     except Denied as error:
         with suppress(OSError, ValueError):
             print(f"the settings of the stack were not read: {error}", file=sys.stderr)  # noqa: T201 - for people
@@ -62,7 +67,7 @@ def region_in(cluster: str) -> str | None:
     return cluster.split(":")[3] if cluster.startswith("arn:") and cluster.count(":") > 3 else None
 
 
-def _next(text: str) -> str:
+def _settings_named_by(text: str) -> str:
     with suppress(tomllib.TOMLDecodeError):
         named = tomllib.loads(text).get(SETTINGS_PARAMETER, "")
         if isinstance(named, str):

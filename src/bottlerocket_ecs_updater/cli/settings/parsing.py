@@ -26,6 +26,7 @@ from cyclopts.exceptions import (
 )
 
 from bottlerocket_ecs_updater.cli.settings.installed import NOT_FOR, SETTINGS_PARAMETER, region_in
+from bottlerocket_ecs_updater.cli.settings.names import ALIKE
 from bottlerocket_ecs_updater.errors import UsageError
 
 Installed = Callable[[str, str | None], Iterable[tuple[str, str]]]
@@ -37,8 +38,6 @@ CONFIG_TEXT = f"{PREFIX}CONFIG_TEXT"
 """A whole settings file in one variable, for ECS, which passes SSM parameters as variables."""
 # The Go updater took flags with one dash. Its command lines still work.
 _GO_FLAG = re.compile(r"-(?:cluster|region|(?:check|apply|reboot)-document)(?:=.*)?", re.DOTALL)
-ALIKE = 0.7
-"""How similar an unknown flag must be to a known one to be suggested as it (0 to 1)."""
 
 MAY_BE_EMPTY = frozenset({"Cluster", "Output", "Messages"})
 """Groups of settings for which an empty variable counts as unset. Every other setting may be a guard."""
@@ -287,7 +286,7 @@ def _append(argument: Argument, setting: _Given, source: str) -> None:
 
 
 def _unknown(written: str, source: str, name: str, names: Iterable[str]) -> str:
-    nearest = get_close_matches(name, sorted(names), n=1, cutoff=0.5)
+    nearest = get_close_matches(name, sorted(names), n=1, cutoff=ALIKE)
     if not nearest:
         return f"unknown setting {written} in {source}"
     suggestion = nearest[0]

@@ -24,6 +24,7 @@ from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import Any
 
+from bottlerocket_ecs_updater.cli.settings.names import ALIKE
 from bottlerocket_ecs_updater.core.model.location import name_of
 from bottlerocket_ecs_updater.core.model.time_text import duration_text, parse_duration
 from bottlerocket_ecs_updater.core.planning.waves import (
@@ -127,7 +128,7 @@ def _named(section: Any, where: str, known: Collection[str]) -> Mapping[str, Any
     named = _dashed(section, where)
     for name in named:
         if name not in known:
-            nearest = get_close_matches(name, sorted(known), n=1, cutoff=0.6)
+            nearest = get_close_matches(name, sorted(known), n=1, cutoff=ALIKE)
             raise UsageError(
                 f"unknown setting {name} in {where}" + (f"; did you mean {nearest[0]}?" if nearest else "")
             )

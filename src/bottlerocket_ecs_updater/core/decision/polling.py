@@ -18,11 +18,14 @@ _NEAR_SHARE = 4
 _NEAR_POLLS = 0.5
 """…but never closer than this many polls. While a change is due at any moment, every second counts."""
 
-_SEVERAL, _SEVERAL_POLLS = 3, 0.8
+_SEVERAL, _SEVERAL_POLLS = 3, 0.5
 """If this many instances may be out of service together, looks are shared and this many polls apart…"""
 
-_MANY, _MANY_POLLS, _CROWD, _CROWD_POLLS, _MANY_SETTLE_POLLS = 5, 1, 20, 1.5, 6
-"""…and if this many may be, or a crowd, and the settle time is at least this many polls, further apart."""
+_MANY, _MANY_UNSETTLED_POLLS, _MANY_POLLS, _MANY_SETTLE_POLLS = 5, 0.8, 1, 6
+"""…if this many may be, a little further; and further still if the settle time is at least this many polls…"""
+
+_CROWD, _CROWD_POLLS = 20, 1.5
+"""…and with a crowd and such a settle time this many polls."""
 
 LEARNED_SHARE = 0.9
 """The part of the shortest duration seen so far that passes before the first look."""
@@ -67,8 +70,10 @@ def apart(poll: timedelta, together: int, settle: timedelta) -> timedelta:
     """
     if together < _SEVERAL:
         return timedelta(0)
-    if together < _MANY or settle < _MANY_SETTLE_POLLS * poll:
+    if together < _MANY:
         return poll * _SEVERAL_POLLS
+    if settle < _MANY_SETTLE_POLLS * poll:
+        return poll * _MANY_UNSETTLED_POLLS
     return poll * (_CROWD_POLLS if together >= _CROWD else _MANY_POLLS)
 
 
