@@ -217,9 +217,15 @@ class RunState:
 
     def denied_for_all(self, kind: DocumentKind) -> str:
         """The denial, if AWS denied a document for all hosts tried so far; empty if it may concern a single host."""
-        denials = list(self.denials.get(kind, {}).values())
-        enough = len(denials) >= DENIED_FOR_ALL or not self.allowed
+        denied = self.denials.get(kind, {})
+        denials = list(denied.values())
+        enough = len(denials) >= DENIED_FOR_ALL or not (self.allowed or self._others_in_doubt(denied))
         return f"not allowed: {denials[0]}" if denials and enough and kind not in self.allowed else ""
+
+    def _others_in_doubt(self, denied: Collection[InstanceId]) -> bool:
+        """Whether commands to other instances may be allowed: they are pending, answered, or retried."""
+        others = [one for id_, one in self.instances.items() if id_ not in denied and one.bottlerocket]
+        return any(one.pending or one.check_answer or one.applied or one.progress.stalled_since for one in others)
 
     def learn_drain(self, instance: Instance) -> None:
         """Record how long the drain took, if it was the shortest so far.

@@ -254,7 +254,7 @@ def test_an_instance_that_waits_for_a_person_makes_no_run_stuck() -> None:
 
 
 def test_a_run_that_died_has_told_its_gauges() -> None:
-    assert values(told(died("clean")), "InstancesInHand") == [1]
+    assert values(told(died("clean")), "InstancesInProgress") == [1]
 
 
 def test_the_cluster_is_the_only_dimension_of_what_alarms_watch() -> None:

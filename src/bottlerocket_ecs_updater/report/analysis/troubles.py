@@ -98,13 +98,15 @@ def _withdrawn(summary: Summary, events: Sequence[Event]) -> Iterable[Trouble]:
     for event in events:
         if isinstance(event, VersionWithdrawn):
             had_it = [row for row in summary.rows if row.versions and row.versions[-1] == event.version]
-            why = f"the newest published version is {event.latest} again; {counted(len(had_it), 'instance')} had it"
+            run_it = counted(len(had_it), "instance runs it", "instances run it")
+            why = f"the newest published version is {event.latest} again; {run_it}"
             yield Trouble(f"AWS withdrew {event.version} for {event.build}", event.since, why, _WITHDRAWN_TO_DO)
 
 
 _WITHDRAWN_TO_DO = (
-    "Read in Bottlerocket's release notes why, and decide whether instances that run it may keep it. No other instance "
-    "gets it. If the update repository offers the older version, the next run follows it (`--downgrades`)."
+    "Read in Bottlerocket's release notes why, and decide whether instances that run it may keep it. The updater "
+    "updates no other instance to it, but a host on which it is staged boots it at any reboot. If the update "
+    "repository offers the older version, the next run follows it (`--downgrades`)."
 )
 
 

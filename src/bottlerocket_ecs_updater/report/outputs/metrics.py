@@ -63,7 +63,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("LastSuccessTime", "Seconds", "When a run last succeeded, in seconds since 1970."),
     Metric("LastProgressTime", "Seconds", "When an instance last made progress, in seconds since 1970."),
     Metric("SecondsSinceProgress", "Seconds", "How long no claimed instance has made progress."),
-    Metric("InstancesInHand", "Count", "Instances that are out of service for an update, or settling after one."),
+    Metric("InstancesInProgress", "Count", "Instances that are out of service for an update, or settling after one."),
     Metric("InstancesUpdated", "Count", "Instances that the run updated."),
     Metric("InstancesFailed", "Count", "Instances that failed in the run, and are in service."),
     Metric("InstancesHeld", "Count", "Instances that were held back at the end of the run."),
@@ -122,7 +122,7 @@ class Metrics:
     def _gauges(self, now: datetime) -> dict[str, float | list[float]]:
         progress = self._standing.progress_at or now
         return {
-            "InstancesInHand": len(self._standing.working),
+            "InstancesInProgress": len(self._standing.working),
             "SecondsSinceProgress": (now - progress).total_seconds(),
             "LastProgressTime": progress.timestamp(),
             **{_PHASES[phase]: count for phase, count in self._standing.by_phase.items()},
