@@ -13,7 +13,7 @@ from bottlerocket_ecs_updater.core.model.claim import ATTRIBUTE, FINISHED, Claim
 from bottlerocket_ecs_updater.core.model.command import Mark, Quarantine, Unmark
 from bottlerocket_ecs_updater.core.model.event import Claimed, Returned
 from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, InstanceId
-from bottlerocket_ecs_updater.core.model.instance import Instance
+from bottlerocket_ecs_updater.core.model.instance import Instance, SurveyedFacts
 from bottlerocket_ecs_updater.core.model.outcome import Quarantined, Updated
 from bottlerocket_ecs_updater.core.model.reasons import Reason, hold
 from bottlerocket_ecs_updater.core.model.run_command import CommandStatus
@@ -242,6 +242,7 @@ class ClaimWriter:
             out = now - progress.drain.at if progress.drain is not None else None
             self._recorder.record(Returned(now, instance.id, out))
         kept = replace(progress, unmarked=True) if command.outcome is not None else RunProgress(unmarked=True)
+        instance = replace(instance, around=_without_old_machine(instance.around))
         claimless = replace(instance, claim=None, claim_on_instance=False, reboots=(), progress=kept)
         self._known.learn(claimless)
         if command.outcome is not None:
@@ -275,3 +276,10 @@ class ClaimWriter:
         written = self._cluster.put_attribute(PROBE, {arn: self._known.run}).get(arn)
         dropped = self._cluster.delete_attribute(PROBE, [arn]).get(arn)
         self._proven = isinstance(written, Done) and isinstance(dropped, Done)
+
+
+def _without_old_machine(around: SurveyedFacts | None) -> SurveyedFacts | None:
+    """What was surveyed, without what EC2 said while it was claimed: it may have been started again since."""
+    if around is None or around.machine is None or around.machine.terminated:
+        return around
+    return replace(around, machine=None)
