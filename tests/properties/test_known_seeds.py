@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from tests.support.invented import Dice, story_of_own_ground
 from tests.support.promises import broken_promises
 from tests.support.story import Story, play
 
@@ -38,6 +39,15 @@ def test_a_look_that_takes_longer_than_a_poll_does_not_keep_everything_from_begi
     polling = Policy(poll_interval=timedelta(seconds=1))
     played = play(Story(row(3), polling, latency=timedelta(seconds=0.6), runs_max=2))
     assert set(played.verdict.versions.values()) == {NEW}
+
+
+def test_a_last_look_for_room_and_the_look_at_the_own_host_are_one_where_looks_are_slow() -> None:
+    """The host without room and the updater's own host were read in turn, and a run went on for six hours.
+
+    Found by seed 31121 of the stories of hosts that run the updater.
+    """
+    played = play(story_of_own_ground(Dice(31121)))
+    assert broken_promises(played) == []
 
 
 def test_an_ecs_that_lags_behind_for_longer_than_three_polls_leaves_no_drain_to_nobody() -> None:

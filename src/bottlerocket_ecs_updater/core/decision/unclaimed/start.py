@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 
 from bottlerocket_ecs_updater.core.capacity.unread_facts import held_for_survey, missed, unsurveyed
@@ -171,7 +172,8 @@ def leave_own_host(
     if not own:
         return
     others = [(fleet.instances[id_], step) for id_, step in draft.steps.items()]
-    awaited = [one.id for one, step in others if one not in own and due(one, step, this_pass) is not None]
+    looks = [due(one, step, this_pass) for one, step in others if one not in own]
+    awaited = [look for look in looks if look is not None]
     for instance in own:
         candidate = states.get(instance.id)
         if not isinstance(candidate, Ready):
@@ -188,6 +190,10 @@ def leave_own_host(
             done = not awaited and not fleet.slots
             step = hand_over(instance, this_pass, others_done=done)
             calls = any(isinstance(command, CallSuccessor) for command in step.commands)
+            if awaited and not fleet.slots and max(awaited) <= this_pass.at:
+                # The others wait only for one more look. Read our own host in the same look. If looks take longer than
+                # a poll, the two would otherwise never be fresh together, and the run would never end.
+                step = replace(step, wants_tasks=True, look_at=this_pass.at)
             # Request no run before a fresh look shows that nothing holds the instance.
             if not calls or _looked_at([instance], this_pass, draft):
                 draft.steps[instance.id] = step
