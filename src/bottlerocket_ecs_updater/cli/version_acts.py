@@ -1,6 +1,6 @@
 """What `promote`, `block`, `expedite` and their opposites share: they apply to all clusters of a state store.
 
-Each action records who, when and why, and its opposite undoes it. Runs in progress see it within seconds, others when
+Each action records who, when and why, and its opposite undoes it. Runs in progress see it within a minute, others when
 they start.
 """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -85,11 +86,12 @@ def test_the_end_of_a_run_is_written_at_once() -> None:
     assert past(store) == (drained(), FINISHED)
 
 
-def test_what_failed_is_in_the_store_before_the_act_that_follows() -> None:
+@pytest.mark.parametrize("event", [claimed, failed])
+def test_what_was_claimed_or_failed_is_in_the_store_before_the_act_that_follows(event: Callable[[int], Event]) -> None:
     store = Flaky()
     record = Record(store, "web", RUN)
     for number in range(10):
-        record.record(failed(number))
+        record.record(event(number))
     record.secure()
     assert len(past(store)) == 10
     assert store.writes == 1
@@ -101,18 +103,6 @@ def test_nothing_is_written_for_what_does_not_matter_yet() -> None:
     record.record(drained())
     record.secure()
     assert store.writes == 0
-
-
-def test_what_a_claim_says_waits_for_the_batch() -> None:
-    """The instance carries it, with the run and both versions: one write serves many instances."""
-    store = Flaky()
-    record = Record(store, "web", RUN)
-    for number in range(10):
-        record.record(claimed(number))
-        record.secure()
-    assert store.writes == 0
-    record.tick(START + BATCH_MAX_AGE)
-    assert (len(past(store)), store.writes) == (10, 1)
 
 
 def test_events_are_written_when_they_are_old_though_no_other_follows() -> None:

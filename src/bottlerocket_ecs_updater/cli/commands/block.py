@@ -7,7 +7,7 @@ from bottlerocket_ecs_updater.engine.store.shared_state import with_block
 
 
 def block(version: VersionWord, /, *, settings: ActSettings) -> int:
-    """Stop all clusters that share the state store from updating to a version. Active runs stop within seconds."""
+    """Stop all clusters that share the state store from updating to a version. Active runs stop within a minute."""
     which = version_of(version)
     return act(
         settings,

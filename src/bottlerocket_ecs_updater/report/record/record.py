@@ -3,9 +3,9 @@
     runs/<cluster>/<run>/events-001.jsonl, events-002.jsonl, …
 
 Each batch is an object of its own, written once and never changed: appending would mean reading and writing all of it
-again. A batch is written when it is old or large enough, at what ends a run, and by `secure` before an act that follows
-what must not be forgotten, such as a failure. A run that is killed loses the events of its last minute and a half at
-most; the instances that it was working on carry its claim, and the next run records them.
+again. A batch is written when it is old or large enough, at the end of a run, and by `secure` before an act that
+follows a claim or a failure. So the record of a killed run names every instance that it took out of service, and may
+lack other events of its last minute and a half.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from bottlerocket_ecs_updater.core.model.event import (
+    Claimed,
     Event,
     InstanceFailed,
     InstanceQuarantined,
@@ -39,9 +40,11 @@ BATCH_MAX_EVENTS = 1000
 NUMBERS_TRIED_MAX = 10
 """How many taken numbers are skipped before giving up. They mean that another process writes under this run's id."""
 
-_WEIGHTY = (RunStarted, LeaseTaken, InstanceFailed, InstanceQuarantined, RunHalted)
-"""What must be in the store before the next act. That an instance was claimed is on the instance, with the run and both
-versions, and an update that is done needs no act of a later run: these wait for the batch."""
+_WEIGHTY = (RunStarted, LeaseTaken, Claimed, InstanceFailed, InstanceQuarantined, RunHalted)
+"""What must be in the store before the next act.
+
+So the report of a killed run names every instance that may be out of service. A finished update waits for the batch.
+"""
 
 
 class Record:
