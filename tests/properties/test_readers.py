@@ -339,7 +339,6 @@ TOML: Mapping[str, bytes] = {
     "not a number": b"state = nan",
     "a half of a character": b'settle = "\\ud800"',
     "no UTF-8": b"\xff\xfe",
-    "a byte order mark": b"\xef\xbb\xbfsettle = '5s'",
     "twice": b"settle = '5s'\nsettle = '6s'",
     "a table": b"[settle]\na = 1",
 }

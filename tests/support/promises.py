@@ -174,7 +174,13 @@ def _exit_code(ending: Ending) -> int:
     if not bad and finished.outcome is RunOutcome.INTERRUPTED:
         return finished.exit_code  # what it leaves is no outcome: `an_interrupted_run_says_what_it_leaves` tells
     left = ending.left_out or any(_reason_of(ending, id_) in _LEFT for id_ in finished.outcomes)
-    return 3 if bad or left else 0
+    return 3 if bad or left or _ends_deregistering(ending) else 0
+
+
+def _ends_deregistering(ending: Ending) -> bool:
+    """Whether a claimed instance did not leave the cluster although it is deregistering."""
+    claimed = {event.instance for event in ending.events if isinstance(event, Claimed | ClaimFound)}
+    return any(_reason_of(ending, id_) is Reason.NOT_ACTIVE for id_ in claimed)
 
 
 def _took_any(ending: Ending) -> bool:
@@ -265,8 +271,11 @@ def checkpoints_count_each_instance_once(played: Played) -> Broken:
             if isinstance(event, InstanceFailed | InstanceQuarantined | InstanceUpdated):
                 last_word[event.instance] = event
         failed = sum(not isinstance(event, InstanceUpdated) for event in last_word.values())
+        outcomes = ending.finished.outcomes if ending.finished is not None else {}
+        # What only a person can say whether it is still in progress counts as that.
+        lost = sum(_reason_of(ending, id_) in _LEFT for id_ in outcomes)
         for name, hold in _holds(ending, Reason.CHECKPOINT_FULL):
-            if ending.by_itself and not ending.rival and dict(hold.facts)["under_way"] != "0":
+            if ending.by_itself and not ending.rival and int(dict(hold.facts)["under_way"]) > lost:
                 yield f"{ending.run} has ended, and holds {name}: {hold}"
         for name, hold in _holds(ending, Reason.CHECKPOINT_FAILED):
             if int(dict(hold.facts)["failed"]) > failed and not _forgotten(played):
