@@ -200,7 +200,7 @@ def test_of_a_run_that_died_every_instance_says_where_it_was_last_seen() -> None
     rows = run_report(died("clean")).summary.rows
     assert sorted(row.why for row in rows) == [
         *["the run ended before it was its turn; it was ready"] * 4,
-        *["the run ended while it was rebooting"] * 2,
+        *["the run ended while it was draining"] * 2,
     ]
 
 

@@ -29,6 +29,12 @@ AROUND = timedelta(minutes=2)
 OUTLIVES, SHORTEST = 2, timedelta(seconds=30)
 """A task that lived `OUTLIVES` times as long as those that fail, and `SHORTEST`, did not fail like them."""
 
+AT_ONCE = timedelta(seconds=5)
+"""Tasks that all fail within this time may have failed with their host, for example because it was stopped."""
+
+STARTED_TOGETHER = timedelta(seconds=30)
+"""Tasks that were started within this time may end at once by themselves, each as long after its start."""
+
 ALIKE = 4
 """Lives differ by no more than this factor if one fault of the host ends them; one fault elsewhere ends all at once."""
 
@@ -97,7 +103,15 @@ class _Alike:
     def consistent(self, now: datetime) -> bool:
         """Whether all on the version ended after about the same time."""
         lives = sorted(max(end.lasted, SHORTEST) for end in self.failed)
-        return lives[-1] <= ALIKE * lives[0] and not self.outlived_here(now)
+        return lives[-1] <= ALIKE * lives[0] and not self.outlived_here(now) and not self.fell_together()
+
+    def fell_together(self) -> bool:
+        """Whether most of those that failed ended at one moment, however long each had run: something else failed."""
+        return any(
+            2 * len(group) >= len(self.failed) and started_apart(group)
+            for one in self.failed
+            if len(group := [end for end in self.failed if abs(end.stopped_at - one.stopped_at) < AT_ONCE]) > 1
+        )
 
     def unusual(self) -> Sequence[TaskEnd]:
         """Those that failed on the version unlike the same deployment fails elsewhere."""
@@ -107,6 +121,17 @@ class _Alike:
     def ran_before(self) -> bool:
         """Whether others ran longer before, as far back as ECS shows stopped tasks."""
         return any(end.lasted > max(SHORTEST, self.usual()) and not end.failed for end in self.ended_elsewhere)
+
+
+def started_apart(ends: Iterable[TaskEnd]) -> bool:
+    """Whether these tasks were started at different times, so that ending at once has a common cause."""
+    return span_of(end.launched_at for end in ends) > STARTED_TOGETHER
+
+
+def span_of(times: Iterable[datetime]) -> timedelta:
+    """From the first to the last of these times."""
+    ordered = sorted(times)
+    return ordered[-1] - ordered[0]
 
 
 def blamed_on_version(trial: Trial, tasks: TasksAlike, now: datetime) -> Sequence[TaskEnd]:

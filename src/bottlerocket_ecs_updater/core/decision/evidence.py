@@ -13,7 +13,15 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from bottlerocket_ecs_updater.core.decision.affected import services_on
-from bottlerocket_ecs_updater.core.decision.contrast import FAILED_TASKS, TasksAlike, Trial, blamed_on_version
+from bottlerocket_ecs_updater.core.decision.contrast import (
+    AT_ONCE,
+    FAILED_TASKS,
+    TasksAlike,
+    Trial,
+    blamed_on_version,
+    span_of,
+    started_apart,
+)
 from bottlerocket_ecs_updater.core.model.claim import Claim
 from bottlerocket_ecs_updater.core.model.container_instance import EXITED, LiveTask, TaskEnd
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
@@ -26,12 +34,6 @@ from bottlerocket_ecs_updater.core.model.version import Version
 
 ROLL_LASTS = timedelta(days=7)
 """A host that was updated longer ago has run tasks since then, and is no longer on trial."""
-
-AT_ONCE = timedelta(seconds=5)
-"""Tasks that all fail within this time may have failed with their host, for example because it was stopped."""
-
-STARTED_TOGETHER = timedelta(seconds=30)
-"""Tasks that were started within this time may end at once by themselves, each as long after its start."""
 
 KILLED = frozenset({None, 137, 143})
 """Exit codes of containers that were killed, or whose end the ECS agent did not see."""
@@ -134,14 +136,9 @@ def broken_by_ends(trial: Trial, names: Names, tasks: TasksAlike, now: datetime)
 
 def _may_be_of_host(ends: Sequence[TaskEnd]) -> bool:
     """Whether these tasks may all have ended with their host, or with something else that they share."""
-    together = _span(end.stopped_at for end in ends) < AT_ONCE
+    together = span_of(end.stopped_at for end in ends) < AT_ONCE
     killed = any(end.code == EXITED and end.exit_code in KILLED for end in ends)
-    return together and (killed or _span(end.launched_at for end in ends) > STARTED_TOGETHER)
-
-
-def _span(times: Iterable[datetime]) -> timedelta:
-    found = sorted(times)
-    return found[-1] - found[0]
+    return together and (killed or started_apart(ends))
 
 
 def _services(ends: Sequence[TaskEnd]) -> tuple[str, ...]:
