@@ -80,9 +80,10 @@ class Town:
             [str(cli), *words, "--output", "json"],
             env={**self.environment(OPERATOR_KEY), "AWS_PAGER": ""},
             capture_output=True,
-            check=True,
+            check=False,
             text=True,
         )
+        assert done.returncode == 0, done.stderr
         return json.loads(done.stdout) if done.stdout.strip() else None
 
     def calls(self) -> int:

@@ -96,6 +96,9 @@ class Wire:
             # moto uses this account for a request, unless its own IAM created the key.
             os.environ[_MOTO_ACCOUNT] = names.account
         backend = ssm_backends[names.account][names.region]
+        if not any(other.names.account == names.account for other in WORLDS.values() if other is not self._world):
+            # An earlier world of this process may have left some.
+            backend._parameters.clear()
         for name, content in self._world.documents.all().items():
             if name not in backend._documents:
                 backend.create_document(
