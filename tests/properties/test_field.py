@@ -47,7 +47,7 @@ def spans(least: int, most: int) -> st.SearchStrategy[timedelta]:
 
 faults = st.one_of(
     st.none(),
-    st.builds(TasksBreak, st.sampled_from(Breaking), spans(2, 240), st.booleans()),
+    st.builds(TasksBreak, st.sampled_from(Breaking), spans(2, 240), gpus_only=st.booleans()),
     st.builds(HealthImpaired, st.sampled_from(["CONTAINER_RUNTIME", "DAEMON"]), spans(0, 200)),
 )
 workloads = st.one_of(
