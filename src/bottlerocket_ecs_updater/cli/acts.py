@@ -8,9 +8,10 @@ from typing import Annotated, Protocol, cast
 from bottlerocket_ecs_updater.aws.transport.api import Api
 from bottlerocket_ecs_updater.aws.transport.operation import Operation
 from bottlerocket_ecs_updater.aws.transport.session import Clients
+from bottlerocket_ecs_updater.cli.local_user import local_user
 from bottlerocket_ecs_updater.cli.settings import parameters as kinds
-from bottlerocket_ecs_updater.cli.whoever import whoever
-from bottlerocket_ecs_updater.cli.wiring import Wired
+from bottlerocket_ecs_updater.cli.wiring import Wired, WiredStore
+from bottlerocket_ecs_updater.core.model.shared import Act
 from bottlerocket_ecs_updater.engine.store.audit import note_act
 from bottlerocket_ecs_updater.engine.store.audit_entry import AuditEntry
 from bottlerocket_ecs_updater.errors import UpdaterError
@@ -34,14 +35,20 @@ def caller(wired: Wired) -> str:
     return caller_of(wired.clients, wired.own_api)
 
 
+def act_on(wired: WiredStore, state: kinds.Place | None, why: str) -> Act:
+    """An act that is taken now on what clusters share. In a folder, AWS does not know who takes it."""
+    who = caller_of(wired.clients, wired.api) if isinstance(state, kinds.Bucket) else local_user()
+    return Act(who, wired.clock.now(), why)
+
+
 def caller_of(clients: Clients, api: Api) -> str:
     """The caller of a command that is not about one cluster."""
     try:
         client = cast("_Tokens", clients.in_region("sts", None))
         arn = api.look(Operation.GET_CALLER_IDENTITY, "", client.get_caller_identity)["Arn"]
     except UpdaterError:
-        return whoever()
-    return f"{arn} ({whoever()})"
+        return local_user()
+    return f"{arn} ({local_user()})"
 
 
 def record(wired: Wired, verb: str, about: str, why: str, done: str, who: str = "") -> None:

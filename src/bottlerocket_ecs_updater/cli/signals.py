@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from bottlerocket_ecs_updater.cli.whoever import whoever
+from bottlerocket_ecs_updater.cli.local_user import local_user
 from bottlerocket_ecs_updater.engine.run import Stop
 from bottlerocket_ecs_updater.errors import Interrupted
 
@@ -77,7 +77,7 @@ def handle_signals(
 def _told(received: signal.Signals) -> str:
     """Which signal it was, and what is known about the sender."""
     if received is signal.SIGINT and sys.stdin is not None and sys.stdin.isatty():
-        return f"{received.name} was received: Ctrl-C at the terminal of {whoever()}"
+        return f"{received.name} was received: Ctrl-C at the terminal of {local_user()}"
     return f"{received.name} was received: the process, or its task in ECS, was stopped from outside"
 
 

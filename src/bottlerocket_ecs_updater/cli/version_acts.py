@@ -12,11 +12,10 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from bottlerocket_ecs_updater.cli.acts import Why, caller_of
+from bottlerocket_ecs_updater.cli.acts import Why, act_on
 from bottlerocket_ecs_updater.cli.settings import parameters as kinds
-from bottlerocket_ecs_updater.cli.settings.parameters import Bucket, Place
+from bottlerocket_ecs_updater.cli.settings.parameters import Place
 from bottlerocket_ecs_updater.cli.settings.settings import ConfigFile
-from bottlerocket_ecs_updater.cli.whoever import whoever
 from bottlerocket_ecs_updater.cli.wiring import WiredStore, wire_store
 from bottlerocket_ecs_updater.core.model.shared import Act
 from bottlerocket_ecs_updater.core.model.version import Version
@@ -82,11 +81,7 @@ def act(
     Raises UpdaterError if the recorded actions cannot be read.
     """
     wired = settings.store.wired()
-    made = Act(
-        caller_of(wired.clients, wired.api) if isinstance(settings.store.state, Bucket) else whoever(),
-        wired.clock.now(),
-        settings.why,
-    )
+    made = act_on(wired, settings.store.state, settings.why)
     before: list[Acts] = []
 
     def change(acts: Acts) -> Acts:

@@ -134,7 +134,7 @@ def _asked(check: str, about: str, ask: Callable[[], Iterator[Finding]], *, vita
     except (LeaseLost, Interrupted):
         raise
     except Denied as error:
-        who = "the task role" if vital else "whoever runs `doctor`"
+        who = "the task role" if vital else "the identity that runs `doctor`"
         yield grade(check, about, str(error), f"Allow {error.action} on {error.resource or 'it'} to {who}")
     except (NotFound, CallRefused) as error:
         yield fail(check, about, str(error), "Correct its name, its Region or the credentials, or create it")

@@ -13,18 +13,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 from cyclopts import Parameter
 
 from bottlerocket_ecs_updater.aws.clusters import TaskCallback, find_clusters
-from bottlerocket_ecs_updater.cli.acts import Why, caller_of
+from bottlerocket_ecs_updater.cli.acts import Why, act_on
 from bottlerocket_ecs_updater.cli.app import settings_of_all
 from bottlerocket_ecs_updater.cli.settings import parameters as kinds
-from bottlerocket_ecs_updater.cli.settings.parameters import Bucket
 from bottlerocket_ecs_updater.cli.settings.parameters import Place as StatePlace
 from bottlerocket_ecs_updater.cli.settings.parsing import CONFIG_TEXT, PREFIX, arguments_of
 from bottlerocket_ecs_updater.cli.settings.sections import FLEET, Sections, fleet_rules, read_sections, take_apart
 from bottlerocket_ecs_updater.cli.settings.settings import ConfigFile, RunSettings, load
-from bottlerocket_ecs_updater.cli.whoever import whoever
 from bottlerocket_ecs_updater.cli.wiring import WiredRegion, WiredStore, wire_region, wire_store
 from bottlerocket_ecs_updater.core.model.location import Location
-from bottlerocket_ecs_updater.core.model.shared import Act
 from bottlerocket_ecs_updater.core.model.wording import counted
 from bottlerocket_ecs_updater.core.planning.waves import (
     CLUSTERS_MAX,
@@ -173,11 +170,7 @@ def _forget(settings: FleetSettings, about: str) -> None:
     if len(parts) != 3 or not all(parts):
         raise UsageError(f"write the cluster to forget as ACCOUNT/REGION/NAME, not {about[:80]!r}")
     wired, place = _store(settings), Location(*parts)
-    made = Act(
-        caller_of(wired.clients, wired.api) if isinstance(settings.state, Bucket) else whoever(),
-        wired.clock.now(),
-        settings.why,
-    )
+    made = act_on(wired, settings.state, settings.why)
     there = forget_standing(wired.store, place)
     done = "removed its standing: no cluster waits for it"
     entry = AuditEntry(made.at, made.who, "fleet forget", about, made.why, done)

@@ -6,7 +6,7 @@ import getpass
 import socket
 
 
-def whoever() -> str:
+def local_user() -> str:
     """The user and the machine: `ann on laptop-7`."""
     try:
         user = getpass.getuser()
