@@ -29,6 +29,7 @@ from bottlerocket_ecs_updater.core.model.event import (
     VersionSeen,
     VersionWithdrawn,
 )
+from bottlerocket_ecs_updater.core.model.passing import NEVER_PASSES
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 
@@ -68,45 +69,24 @@ PASSES_BY_ITSELF = frozenset(
 )
 """Holds that are normal in a run. There may be hundreds of them, and they end with the next slot or run."""
 
-WANTS_A_PERSON = frozenset(
-    {
-        Reason.NOT_DESCRIBED,
-        Reason.AGENT_DISCONNECTED,
-        Reason.UNKNOWN_TO_SSM,
-        Reason.SSM_CONNECTION_LOST,
-        Reason.SEND_DENIED,
-        Reason.SEND_REFUSED,
-        Reason.TOO_OLD,
-        Reason.UPDATE_LOCK_HELD,
-        Reason.CHECK_FAILED,
-        Reason.NO_BOOT_ID,
-        Reason.UNREADABLE,
-        Reason.UNKNOWN_STATE,
-        Reason.NO_ANSWER,
-        Reason.END_OF_LIFE_VARIANT,
-        Reason.VERSION_SUSPECT,
-        Reason.VERSION_BREAKS_TASKS,
-        Reason.DRAIN_BLOCKED,
-        Reason.CLAIM_REMOVED,
-        Reason.DRAIN_TIMED_OUT,
-        Reason.BEFORE_DRAIN_FAILED,
-        Reason.NO_ROOM_FOR_CLAIM,
-        Reason.UNCLAIMABLE,
-        Reason.CLAIM_UNREADABLE,
-        Reason.CHECKPOINT_FAILED,
-        Reason.MEMBERSHIP_UNKNOWN,
-        Reason.NO_ROOM,
-        Reason.CALENDAR_UNKNOWN,
-        Reason.PUBLISHED_UNKNOWN,
-        Reason.VERSION_WITHDRAWN,
-        Reason.UNCLEAR,
-    }
-)
-"""Holds that last until a person acts."""
+WANTS_A_PERSON = (
+    NEVER_PASSES - {Reason.HYBRID_ACTIVATION, Reason.CLAIM_LOST, Reason.DEPLOYMENT_FAILED, Reason.NO_PLACE}
+) | {
+    Reason.NOT_DESCRIBED,
+    Reason.SEND_REFUSED,
+    Reason.UPDATE_LOCK_HELD,
+    Reason.DRAIN_BLOCKED,
+    Reason.CLAIM_REMOVED,
+    Reason.DRAIN_TIMED_OUT,
+    Reason.CALENDAR_UNKNOWN,
+    Reason.VERSION_WITHDRAWN,
+    Reason.UNCLEAR,
+}
+"""Holds that a person should look at: most that do not pass by themselves, and some that may."""
 
 
 def wants_a_person(hold: Hold) -> bool:
-    """Whether it lasts until a person acts."""
+    """Whether a person should look at it."""
     rests = hold.reason is Reason.BACKING_OFF and ("until", UNTIL_CLEARED) in hold.facts
     return rests or hold.reason in WANTS_A_PERSON
 
