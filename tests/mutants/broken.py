@@ -217,7 +217,7 @@ MUTANTS = (
         "tests/properties/test_known_seeds.py",
     ),
     broken(
-        "an instance that somebody else drained in the last moment is gone on with, and returned",
+        "an instance that somebody else drained at the last moment is continued, and returned",
         "core/decision/claimed/drain.py",
         "    if marked_by_this_run and progress.drain is None:\n",
         "    if marked_by_this_run and progress.drain is None and progress.claim_absent_looks:\n",
@@ -331,7 +331,7 @@ MUTANTS = (
         "tests/engine/lease/test_lease.py",
     ),
     broken(
-        "the ledger is written whoever wrote it meanwhile",
+        "the ledger is written even if another run wrote it meanwhile",
         "engine/store/ledger_store.py",
         "        self._tag = self._store.put(self.key, data, self._tag)\n",
         "        self._tag = self._store.put(self.key, data, None)\n",
@@ -352,7 +352,7 @@ MUTANTS = (
         "tests/engine/lease/test_lease.py",
     ),
     broken(
-        "after a time without the right to act, a run goes on with what it knew before",
+        "after a time without the lease, a run continues with what it knew before",
         "engine/lease/store_lease.py",
         "        held.lapsed = held.lapsed or _between(held.began, began) >= self._term - self.margin\n",
         "",
@@ -373,7 +373,7 @@ MUTANTS = (
         "tests/aws/test_s3_store.py",
     ),
     broken(
-        "the ledger is written without the right to act",
+        "the ledger is written without the lease",
         "engine/store/ledger_store.py",
         "        self._check()\n",
         "",
@@ -472,7 +472,7 @@ MUTANTS = (
         "tests/engine/store/test_migration.py",
     ),
     broken(
-        "the claim of a living run with another store is gone on with",
+        "the claim of a live run with another store is continued",
         "core/decision/rival_runs.py",
         "    return abs(this_pass.at - claim.since) < this_pass.policy.longest_phase\n",
         "    return this_pass.at < claim.since\n",
@@ -508,7 +508,7 @@ MUTANTS = (
         f"{CORE}/decision/unclaimed/test_budget.py",
     ),
     broken(
-        "a release does what a person was told, whatever has changed meanwhile",
+        "a release does what a person was shown, even if things have changed meanwhile",
         "engine/manual_release.py",
         "    if now.differs_from(said):\n",
         "    if not now:\n",

@@ -333,7 +333,7 @@ class SsmHosts:
     # Commands that others, or an earlier run, sent
 
     def under_way(self, kind: DocumentKind, since: datetime | None = None) -> Mapping[InstanceId, PendingCommand]:
-        """Commands in progress for the kind's document, by instance, whoever sent them.
+        """Commands in progress for the kind's document, by instance, from any sender.
 
         Without `since`, goes back as far as a command may still be in progress. If an instance has several, the last
         one counts. Empty if the service does not offer ListCommands.

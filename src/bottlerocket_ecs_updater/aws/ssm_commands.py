@@ -1,4 +1,4 @@
-"""The commands that Systems Manager lists for a document, whoever sent them."""
+"""The commands that Systems Manager lists for a document, from any sender."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ NOT_OFFERED_CODES = frozenset(
 def commands_of(
     document: str, since: datetime | None, clients: Pair[SSMClient], api: Api, ahead: timedelta
 ) -> Sequence[CommandTypeDef]:
-    """Commands sent for a document, whoever sent them; none if the service does not offer ListCommands.
+    """Commands for a document, from any sender; none if the service does not offer ListCommands.
 
     Without `since`, goes back as far as a command may still be in progress. `ahead` is how far the clock of Systems
     Manager is ahead of ours.

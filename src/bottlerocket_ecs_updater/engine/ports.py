@@ -116,7 +116,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class FoundCommand:
-    """A command that Systems Manager lists for an instance, whoever sent it."""
+    """A command that Systems Manager lists for an instance, from any sender."""
 
     command: CommandId
     sent_at: datetime
@@ -218,7 +218,7 @@ class Hosts(Protocol):
         """The same of several commands of any documents on one instance, in one call where that can be."""
 
     def under_way(self, kind: DocumentKind, since: datetime | None = None) -> Mapping[InstanceId, PendingCommand]:
-        """Commands in progress for one of our documents, whoever sent them, optionally only those since a time."""
+        """Commands in progress for one of our documents, from any sender, optionally only those since a time."""
 
     def listed(self, kind: DocumentKind, since: datetime) -> Mapping[InstanceId, Sequence[FoundCommand]]:
         """Commands for one of our documents that were sent since then, ended or not, oldest first."""

@@ -261,7 +261,7 @@ class Looker:
     # Commands that earlier runs, or others, sent
 
     def adopt_commands(self) -> None:
-        """Adopt Run Command commands for our documents that are still in progress, whoever sent them.
+        """Adopt Run Command commands for our documents that are still in progress, from any sender.
 
         Systems Manager reports whether they have ended, however old they are. Its clock may differ from ours, so their
         time limits start now.

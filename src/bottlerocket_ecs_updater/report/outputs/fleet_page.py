@@ -3,9 +3,9 @@
     fleet/index.json    the standing of every cluster, as the last run that ended saw it
     fleet/index.html    the same as a page
 
-Each run adds its own cluster to the JSON under the condition that nobody wrote it meanwhile, and makes the page from it
-under the same condition: of two runs that end together the later one has both. So a run reads as many objects for 300
-clusters as for 3; a standing that the JSON lacks is read once, by whoever writes next.
+Each run adds its own cluster to the JSON with a conditional write, and then writes the page from it in the same way: of
+two runs that end together, the later one writes both clusters. So a run reads as many objects for 300 clusters as for
+3. A standing that the JSON lacks is read once, by the next run that writes.
 """
 
 from __future__ import annotations

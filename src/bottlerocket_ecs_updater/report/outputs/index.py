@@ -4,10 +4,10 @@
     runs/<cluster>/index.html      the same as a page, with a link to the page of each run
 
 Each run adds its own entry to the JSON, with a conditional write, so that an index of years costs two reads. Runs
-that died could not; whoever writes next finds them by the folders that they left, and adds them.
+that died could not: the next one that writes finds them by their folders, and adds them.
 
-What that costs does not grow with the years. The JSON says up to which run everybody was looked for (`looked_to`), and
-only what comes after it is listed. The index has room for so many runs; those that it dropped are not looked for again.
+The cost does not grow with the years. The JSON says up to which run the search is complete (`looked_to`), and only
+later runs are listed. The index has a limited number of runs; those that it dropped are not searched for again.
 """
 
 from __future__ import annotations
