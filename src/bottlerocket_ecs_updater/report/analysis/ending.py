@@ -15,7 +15,7 @@ from bottlerocket_ecs_updater.report.analysis.timeline import Lane, Timeline
 class Ending(Enum):
     """How a run ended."""
 
-    WELL = "all well"
+    WELL = "success"
     NOTHING = "nothing to do"
     HELD = "held back"
     FAILURES = "failures"

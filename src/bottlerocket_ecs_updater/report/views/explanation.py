@@ -94,7 +94,7 @@ def _conclusion(explanation: Explanation) -> str:
         return _claimed(explanation.instance, claim)
     outcome = explanation.outcome
     if outcome is None and isinstance(explanation.candidate, Done):
-        return "A run has just finished with it."
+        return "A run has just finished updating it."
     match outcome:
         case UpToDate(version=version):
             return f"It is up to date: it runs {version}, and the repository offers it no update."
@@ -122,7 +122,7 @@ def _may_go(explanation: Explanation) -> str:
     target = check.report.target if check is not None and check.report is not None else None
     to = f" to {target}" if target is not None else ""
     if turn is None:
-        return f"Nothing holds it: a run would update it{to}, after those that come before it."
+        return f"Nothing holds it: a run would update it{to}, after the instances ahead of it."
     when = f", about {time_text(turn.begins)}" if turn.begins is not None else ""
     return f"Nothing holds it: a run would update it{to}, as number {turn.number} of {turn.of}{when}."
 
