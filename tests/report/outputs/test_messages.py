@@ -218,9 +218,7 @@ def test_what_waits_for_a_person_from_run_to_run_is_not_told_again_and_again() -
 def test_a_withdrawn_version_is_told_of_by_the_run_that_saw_it_first() -> None:
     outcomes: dict[InstanceId, Outcome] = {name(1): UpToDate(NEW)}
     seen, earlier = START + timedelta(minutes=1), START - timedelta(days=1)
-    first, later = (
-        VersionWithdrawn(seen, "aws-ecs-2/x86_64", NEW, OLD, at) for at in (seen, START - timedelta(days=1))
-    )
+    first, later = (VersionWithdrawn(seen, "aws-ecs-2/x86_64", NEW, OLD, at) for at in (seen, earlier))
     (message,) = told([STARTED, first, finished(outcomes)])
     assert message.subject == "[demo] AWS withdrew 1.21.0, which 1 instance runs; nothing was updated"
     assert told([STARTED, later, finished(outcomes)]) == []
