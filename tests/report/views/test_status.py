@@ -80,7 +80,7 @@ def test_an_instance_is_so_many_days_behind_as_a_newer_version_has_been_known() 
     section = text.partition("\nBehind\n")[2].partition("\n\n")[0].splitlines()
     assert section == [
         "  1 instance for 3 days: a newer version was first seen 2026-02-27 05:00 UTC, and 1.22.0 is offered",
-        "  1 instance for 0 days: a newer version was first seen 2026-03-02 09:00 UTC, and 1.22.0 is offered",
+        "  1 instance for less than a day: a newer version was first seen 2026-03-02 09:00 UTC, and 1.22.0 is offered",
     ]
     days = {one["instance"]: one["days_behind"] for one in status_json(told)["instances"]}
     assert days == {"i-a": 3, "i-b": 0, "i-c": 0, "i-d": 0}

@@ -10,14 +10,13 @@ from itertools import pairwise
 from typing import Any
 
 from bottlerocket_ecs_updater.core.decision.admission import is_suspect, said_against
-from bottlerocket_ecs_updater.core.decision.backoff import UNTIL_CLEARED
 from bottlerocket_ecs_updater.core.decision.blockers import tried_again
 from bottlerocket_ecs_updater.core.decision.stuck import RUNS_IN_A_ROW
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.history import Blocker
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, RunId
 from bottlerocket_ecs_updater.core.model.instance import Instance
-from bottlerocket_ecs_updater.core.model.outcome import RunOutcome
+from bottlerocket_ecs_updater.core.model.outcome import UNTIL_CLEARED, RunOutcome
 from bottlerocket_ecs_updater.core.model.phase import Phase, phase_of
 from bottlerocket_ecs_updater.core.model.time_text import duration_text, time_text, write_time
 from bottlerocket_ecs_updater.core.model.version import Version
@@ -176,7 +175,7 @@ def _behind_lines(ours: list[Instance], status: ClusterStatus) -> Iterator[str]:
         yield "\nBehind"
     for one, count in sorted(counts.items(), key=lambda item: (item[0].since, str(item[0].newest))):
         yield (
-            f"  {counted(count, 'instance')} for {counted(one.days(status.fleet.at), 'day')}: a newer version was "
+            f"  {counted(count, 'instance')} {one.since_when(status.fleet.at)}: a newer version was "
             f"first seen {time_text(one.since)}, and {one.newest} is offered"
         )
 
