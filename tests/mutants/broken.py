@@ -283,7 +283,7 @@ MUTANTS = (
     ),
     broken(
         "applies of a dead run are not searched for",
-        "engine/look/looker.py",
+        "engine/look/command_results.py",
         "            if id_ in known.instances and known.instances[id_].pending is None:\n",
         "            if id_ in known.arns:\n",
         "tests/properties/test_prefixes.py -k download",
@@ -716,7 +716,7 @@ MUTANTS = (
     ),
     broken(
         "a question that AWS denies is asked at every look",
-        "engine/look/looker.py",
+        "engine/look/denials.py",
         "            self._denied[what] = problem\n",
         "",
         "tests/faults/test_denials.py",

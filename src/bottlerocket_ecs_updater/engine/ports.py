@@ -25,6 +25,7 @@ from bottlerocket_ecs_updater.core.model.container_instance import (
     TaskEnd,
 )
 from bottlerocket_ecs_updater.core.model.event import Event
+from bottlerocket_ecs_updater.core.model.host_report import cause_line
 from bottlerocket_ecs_updater.core.model.ids import CommandId, ContainerInstanceArn, InstanceId, TaskArn
 from bottlerocket_ecs_updater.core.model.instance import Machine, Node
 from bottlerocket_ecs_updater.core.model.resources import Definition
@@ -112,6 +113,11 @@ class Answer:
     """StatusDetails from Systems Manager."""
     took: timedelta | None = None
     """Time from the request to the end of its script, from Systems Manager; None if not reported."""
+
+    @property
+    def cause(self) -> str:
+        """What the output says about the cause, in one line; without output, what Systems Manager says."""
+        return cause_line(self.stdout, self.stderr) if self.stdout or self.stderr else self.detail
 
 
 @dataclass(frozen=True, slots=True)

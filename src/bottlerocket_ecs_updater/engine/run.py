@@ -62,8 +62,9 @@ from bottlerocket_ecs_updater.core.state.ledger import (
 from bottlerocket_ecs_updater.engine.act.executor import Executor
 from bottlerocket_ecs_updater.engine.lease.right import lease_guard
 from bottlerocket_ecs_updater.engine.look.evidence import Evidence
-from bottlerocket_ecs_updater.engine.look.looker import Looker, Wants
+from bottlerocket_ecs_updater.engine.look.looker import Looker
 from bottlerocket_ecs_updater.engine.look.schedule import GATHER_SHARE, LookSchedule
+from bottlerocket_ecs_updater.engine.look.wants import Wants
 from bottlerocket_ecs_updater.engine.outages import OutageWaits
 from bottlerocket_ecs_updater.engine.ports import (
     Clock,
