@@ -336,7 +336,7 @@ class Surveyor:
         known.providers = {**unsaid, **found} if found is not None else None
         return ()
 
-    def _knows_providers(self, names: Collection[str], now: datetime) -> bool:
+    def _knows_providers(self, names: frozenset[str], now: datetime) -> bool:
         """Whether what was last read of these providers still counts: not if instances of any came or went since."""
         known = self._known.providers or {}
         grows = any(one.more and one.scales for one in known.values())
