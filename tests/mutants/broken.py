@@ -131,9 +131,9 @@ MUTANTS = (
     ),
     broken(
         "updates start on an old answer about the pause switch",
-        "engine/run.py",
-        "        if not starts_updates(decision) or not self._pause_is_older_than(PAUSE_KNOWN_FOR):\n",
-        "        if not starts_updates(decision) or self._pause_read_at:\n",
+        "engine/look/store.py",
+        "        if not self._pause_is_older_than(PAUSE_KNOWN_FOR):\n",
+        "        if self._pause_read_at:\n",
         "tests/engine/store/test_pause_in_runs.py",
     ),
     Mutant(
@@ -283,7 +283,7 @@ MUTANTS = (
     ),
     broken(
         "applies of a dead run are not searched for",
-        "engine/look/looker.py",
+        "engine/look/command_results.py",
         "            if id_ in known.instances and known.instances[id_].pending is None:\n",
         "            if id_ in known.arns:\n",
         "tests/properties/test_prefixes.py -k download",
@@ -389,7 +389,7 @@ MUTANTS = (
     broken(
         "a run ends though the ledger still has a claim on what it returned",
         "engine/run.py",
-        "            self._outages.retry(ports.ledger.flush)\n",
+        "            self._outages.retry(self._ports.ledger.flush)\n",
         "",
         "tests/engine/store/test_store_outages.py",
     ),
@@ -523,7 +523,7 @@ MUTANTS = (
     ),
     broken(
         "a run that is told to stop says that all is well, whatever it leaves out of service",
-        "engine/run.py",
+        "engine/run_result.py",
         "return RunOutcome.INTERRUPTED, 3 if bad else 0\n",
         "return RunOutcome.INTERRUPTED, 0\n",
         "tests/engine/test_interrupted.py",
@@ -716,7 +716,7 @@ MUTANTS = (
     ),
     broken(
         "a question that AWS denies is asked at every look",
-        "engine/look/looker.py",
+        "engine/look/denials.py",
         "            self._denied[what] = problem\n",
         "",
         "tests/faults/test_denials.py",

@@ -47,7 +47,7 @@ from bottlerocket_ecs_updater.engine.lease.store_lease import (
     lease_guard,
     lease_key,
 )
-from bottlerocket_ecs_updater.engine.run import Stop
+from bottlerocket_ecs_updater.engine.stop import Stop
 from bottlerocket_ecs_updater.engine.store.ledger_store import KeptLedger, UnkeptLedger, ledger_key
 from bottlerocket_ecs_updater.engine.store.pause_switch import pause_key
 from bottlerocket_ecs_updater.errors import UpdaterError

@@ -24,7 +24,8 @@ from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.planning.launch_advice import groups_of
 from bottlerocket_ecs_updater.core.rules.policy import CHECK_TRIES, Policy
 from bottlerocket_ecs_updater.engine.act.executor import Executor
-from bottlerocket_ecs_updater.engine.look.looker import Looker, Wants
+from bottlerocket_ecs_updater.engine.look.looker import Looker
+from bottlerocket_ecs_updater.engine.look.wants import Wants
 from bottlerocket_ecs_updater.engine.ports import Clock, Cluster, Hosts, LaunchReader, Store, Survey
 from bottlerocket_ecs_updater.engine.resume import begin_afresh, remember
 from bottlerocket_ecs_updater.engine.run_state import RunState

@@ -25,7 +25,7 @@ from bottlerocket_ecs_updater.core.model.event import (
 from bottlerocket_ecs_updater.core.model.ids import RunId
 from bottlerocket_ecs_updater.core.model.outcome import RunOutcome
 from bottlerocket_ecs_updater.core.rules.policy import Policy
-from bottlerocket_ecs_updater.engine.run import Stop
+from bottlerocket_ecs_updater.engine.stop import Stop
 from bottlerocket_ecs_updater.engine.store.ledger_store import FLUSH_TRIES, KeptLedger
 from bottlerocket_ecs_updater.errors import Unreachable
 from bottlerocket_ecs_updater.simulator.ecs import ServiceSpec

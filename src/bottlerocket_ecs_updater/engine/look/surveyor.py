@@ -24,12 +24,7 @@ from bottlerocket_ecs_updater.core.model.container_instance import PingStatus, S
 from bottlerocket_ecs_updater.core.model.event import HealthChanged, RuleOff, VersionWithdrawn
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, RunId, TaskArn
 from bottlerocket_ecs_updater.core.model.instance import Instance, Machine, SurveyedFacts
-from bottlerocket_ecs_updater.core.model.published import (
-    NewestPublished,
-    Published,
-    PublishedState,
-    PublishedUnread,
-)
+from bottlerocket_ecs_updater.core.model.published import NewestPublished, Published, PublishedState, PublishedUnread
 from bottlerocket_ecs_updater.core.model.resources import Definition
 from bottlerocket_ecs_updater.core.model.services import see_health
 from bottlerocket_ecs_updater.core.model.time_text import has_passed

@@ -1,0 +1,48 @@
+"""Calls that AWS may deny: once one is denied, it is not made again in the run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from bottlerocket_ecs_updater.core.rules.policy import Policy
+from bottlerocket_ecs_updater.engine.ports import Recorder
+from bottlerocket_ecs_updater.engine.run_state import RunState
+from bottlerocket_ecs_updater.errors import Denied, NotFound, UpdaterError
+
+T = TypeVar("T")
+
+
+class DeniableCalls:
+    """Makes the calls of looks, and remembers which of them AWS denied in this run."""
+
+    def __init__(self, known: RunState) -> None:
+        self._known = known
+        self._denied: dict[str, UpdaterError] = {}
+
+    @property
+    def first_denial(self) -> UpdaterError | None:
+        """The first denial in this run; None if there was none."""
+        return next(iter(self._denied.values()), None)
+
+    def ask(self, what: str, question: Callable[[], T], *, mute: bool = False) -> T | None:
+        """Make a call; None if AWS denies it. With `mute`, a denial means that no command results can be read."""
+        if what in self._denied:
+            return None
+        try:
+            return question()
+        except (Denied, NotFound) as problem:
+            self._denied[what] = problem
+            self._known.bar(problem, mute=mute)
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class LookContext:
+    """What all looks of a run share."""
+
+    known: RunState
+    policy: Policy
+    recorder: Recorder
+    calls: DeniableCalls
