@@ -53,7 +53,7 @@ def spoiled(why: str, world: World) -> tuple[Policy, UnkeptLedger]:
             ledger.change(
                 lambda one: with_broken(one, version, BrokenVersion((elsewhere(1),), ("web",), "exit 1", now))
             )
-        case "withdrawn":
+        case _:
             world.retract(BAD)
     return Policy(), ledger
 
