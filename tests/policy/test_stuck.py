@@ -9,7 +9,7 @@ import pytest
 from tests.support.simulated import Updater, row
 
 from bottlerocket_ecs_updater.core.model.outcome import RunOutcome
-from bottlerocket_ecs_updater.core.model.passing import Passing, passing
+from bottlerocket_ecs_updater.core.model.passing import BY_ITSELF, CHOSEN, NEEDS_A_PERSON, NEVER_PASSES
 from bottlerocket_ecs_updater.core.model.reasons import Reason
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
@@ -114,5 +114,9 @@ def test_a_standalone_task_has_a_day() -> None:
 
 
 @pytest.mark.parametrize("reason", Reason)
-def test_every_reason_says_whether_it_passes(reason: Reason) -> None:
-    assert passing(reason) in Passing
+def test_every_reason_is_classified_once(reason: Reason) -> None:
+    assert sum(reason in each for each in (BY_ITSELF, CHOSEN, NEVER_PASSES)) == 1
+
+
+def test_a_hold_that_never_passes_needs_a_person() -> None:
+    assert NEVER_PASSES < NEEDS_A_PERSON

@@ -143,7 +143,7 @@ def _report(state: UpdateState, status: Mapping[str, Any], text: str) -> HostAns
         return HostProblem(Problem.UNREADABLE, "its status names no running version (active_partition)")
     boot = _BOOT_ID.search(text)
     if boot is None:
-        return HostProblem(Problem.NO_BOOT_ID, "the check printed no boot id, so a reboot could not be proven")
+        return HostProblem(Problem.NO_BOOT_ID, "the check printed no boot id, so the updater could not verify a reboot")
     return HostReport(boot_id(boot[1]), state, running, chosen, staged)
 
 

@@ -181,7 +181,7 @@ def _troubles(instance: Instance, registration: Registration) -> Iterator[Findin
         yield fail(
             "instance",
             instance.id,
-            said if instance.reach is not PingStatus.UNKNOWN else "Systems Manager does not know it",
+            said if instance.reach is not PingStatus.UNKNOWN else "it is not registered in Systems Manager",
             "Enable the control container (settings.host-containers.control.enabled), give the instance role "
             "AmazonSSMManagedInstanceCore, and let the host reach the ssm and ssmmessages endpoints",
         )

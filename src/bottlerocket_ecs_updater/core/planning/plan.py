@@ -266,7 +266,7 @@ def _later(instance: Instance, candidate: CandidateState) -> Update | None:
 def _update(instance: Instance, candidate: CandidateState) -> Update:
     report = instance.check_answer.report if instance.check_answer is not None else None
     if report is None or not isinstance(candidate, Stageable | Ready):
-        raise ValueError(f"{instance.id} has nothing to be updated to")
+        raise ValueError(f"{instance.id} has no update")
     ready = isinstance(candidate, Ready)
     return Update(instance.id, instance.zone, report.running, candidate.target, ready, tasks_to_move(instance))
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from bottlerocket_ecs_updater.core.decision.backoff import UNTIL_CLEARED
 from bottlerocket_ecs_updater.core.decision.claimed.quarantine import still_quarantined
 from bottlerocket_ecs_updater.core.decision.unclaimed.assess import Done
 from bottlerocket_ecs_updater.core.decision.unclaimed.rule_answers import RuleAnswer
@@ -15,7 +14,7 @@ from bottlerocket_ecs_updater.core.model.claim import Claim
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.host_report import HostReport
 from bottlerocket_ecs_updater.core.model.instance import Instance
-from bottlerocket_ecs_updater.core.model.outcome import UpToDate
+from bottlerocket_ecs_updater.core.model.outcome import UNTIL_CLEARED, UpToDate
 from bottlerocket_ecs_updater.core.model.phase import Phase, phase_of
 from bottlerocket_ecs_updater.core.model.reasons import Failed, Hold
 from bottlerocket_ecs_updater.core.model.time_text import time_text, write_time
@@ -94,7 +93,7 @@ def _conclusion(explanation: Explanation) -> str:
         return _claimed(explanation.instance, claim)
     outcome = explanation.outcome
     if outcome is None and isinstance(explanation.candidate, Done):
-        return "A run has just finished with it."
+        return "A run has just finished updating it."
     match outcome:
         case UpToDate(version=version):
             return f"It is up to date: it runs {version}, and the repository offers it no update."
@@ -122,7 +121,7 @@ def _may_go(explanation: Explanation) -> str:
     target = check.report.target if check is not None and check.report is not None else None
     to = f" to {target}" if target is not None else ""
     if turn is None:
-        return f"Nothing holds it: a run would update it{to}, after those that come before it."
+        return f"Nothing holds it: a run would update it{to}, after the instances ahead of it."
     when = f", about {time_text(turn.begins)}" if turn.begins is not None else ""
     return f"Nothing holds it: a run would update it{to}, as number {turn.number} of {turn.of}{when}."
 
@@ -187,8 +186,7 @@ def _told(instance: Instance, fleet: Fleet) -> Iterator[Row]:
     yield "runs", str(report.running)
     late = behind(report.running, report.target, fleet.past.first_seen)
     if late is not None:
-        days = counted(late.days(fleet.at), "day")
-        yield "behind", f"{days}: a newer version was first seen {time_text(late.since)}"
+        yield "behind", f"{late.since_when(fleet.at)}: a newer version was first seen {time_text(late.since)}"
     yield "says", report.state.value
     if report.target is not None:
         yield "would take", f"{report.target}{_since(fleet.past.first_seen.get(report.target))}"
