@@ -141,8 +141,8 @@ class RunState:
         reports = (
             check_answer.report for id_ in self.touched if (check_answer := self.instance(id_).check_answer) is not None
         )
-        named = ((report.running, report.target) for report in reports if report is not None)
-        return {version for both in named for version in both if version is not None}
+        named = ((report.running, report.target, report.chosen) for report in reports if report is not None)
+        return {version for each in named for version in each if version is not None}
 
     def offers_told(self) -> dict[InstanceId, Version | None]:
         """The newer versions that hosts reported since the last decision that they are offered; None for none."""

@@ -141,6 +141,19 @@ class Reason(Enum):
         "the update to {version} was withdrawn before it was applied",
         "do nothing: it is updated when another version is offered",
     )
+    STAGED_WITHDRAWN = _Words(
+        "staged-withdrawn",
+        "{version} is staged on it, but its update repository no longer offers that version",
+        "do nothing: the next version that is offered takes its place; reboot the host only after "
+        "`apiclient update cancel`, or it boots {version}",
+    )
+    STAGED_STAYS = _Words(
+        "staged-stays",
+        "{staged} is staged on it and must not be booted: {why}; the apply document did not replace it by {version}: "
+        "{detail}",
+        "use the apply document of this updater's own stack, which cancels such an update first; or run "
+        "`apiclient update cancel` on the host",
+    )
     STANDALONE_TASK = _Words(
         "standalone-task",
         "it runs a standalone task: {task}",
@@ -174,8 +187,8 @@ class Reason(Enum):
     VERSION_BREAKS_TASKS = _Words(
         "version-breaks-tasks",
         "tasks fail on {version}, so no other instance is updated to it; on {hosts}: {what}",
-        "check these tasks; run `release {version}` once you know that it is good, or wait for another version; to "
-        "discard a staged update, run `apiclient update cancel` on the host",
+        "check these tasks; run `release {version}` once you know that it is good, or wait for another version, which "
+        "also replaces this one on hosts where it is staged",
     )
     BUDGET = _Words(
         "budget",

@@ -59,7 +59,7 @@ class Looker:
         self._nodes = ManagedNodeLooks(context, hosts)
         self._tasks = TaskLooks(context, cluster)
         self._services = ServiceLooks(context, cluster, self.surveying)
-        self._reboots = RebootResults(context, hosts, answers)
+        self._reboots = RebootResults(context, hosts)
         self._results = CommandResults(context, hosts, answers, self._reboots)
 
     def look(self, wants: Wants) -> None:

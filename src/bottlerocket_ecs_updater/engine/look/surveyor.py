@@ -49,6 +49,9 @@ ONE_CALL = 100
 PROVIDERS_EVERY = timedelta(minutes=15)
 """How often capacity providers are read again: their limits change with settings and scaling."""
 
+GROWING_EVERY = timedelta(minutes=2)
+"""How often, if one of them may still launch instances. Room that it no longer has makes a drain time out."""
+
 DRAINED_EVERY = timedelta(minutes=1)
 """How often the Auto Scaling group is read of instances that someone else drained."""
 
@@ -84,6 +87,8 @@ class Surveyor:
         self._policy = policy
         self._recorder = recorder
         self._providers_at: datetime | None = None
+        self._provided: frozenset[InstanceId] = frozenset()
+        """The instances of capacity providers when the providers were last read."""
         self._calendars_at: datetime | None = None
         self._published_due: datetime | None = None
         self._withdrawn: set[tuple[str, Version]] = set()
@@ -321,22 +326,30 @@ class Surveyor:
         """Read the capacity providers of instances and services, if there are any and room for tasks is checked."""
         survey, known = self._survey, self._known
         names = capacity_providers(known.fleet)
-        fresh = self._providers_at is not None and not has_passed(self._providers_at, PROVIDERS_EVERY, now)
-        if (
-            survey is None
-            or known.fleet.definitions is None
-            or not names
-            or (fresh and names <= (known.fleet.providers or {}).keys())
-        ):
+        if survey is None or known.fleet.definitions is None or not names or self._knows_providers(names, now):
             return ()
         found = self._ask(PROVIDERS, lambda: survey.providers(sorted(names)))
         if isinstance(found, NotNow):
             return [(id_, f"the capacity providers: {found.why}") for id_ in ids]
-        self._providers_at = now
+        self._providers_at, self._provided = now, self._in_providers()
         # Do not look up a provider again at once if AWS did not return it.
         unsaid = {name: CapacityProvider(name, ProviderKind.OTHER) for name in names}
         known.fleet = replace(known.fleet, providers={**unsaid, **found} if found is not None else None)
         return ()
+
+    def _knows_providers(self, names: frozenset[str], now: datetime) -> bool:
+        """Whether what was last read of these providers still counts: not if instances of any came or went since."""
+        known = self._known.fleet.providers or {}
+        grows = any(one.more and one.scales for one in known.values())
+        if self._providers_at is None or not names <= known.keys():
+            return False
+        lasts = GROWING_EVERY if grows else PROVIDERS_EVERY
+        return not has_passed(self._providers_at, lasts, now) and self._provided == self._in_providers()
+
+    def _in_providers(self) -> frozenset[InstanceId]:
+        """The registered instances that belong to a capacity provider."""
+        ours = self._known.instances.values()
+        return frozenset(one.id for one in ours if one.registration is not None and one.registration.capacity_provider)
 
     def _look_at_protections(self, ids: Sequence[InstanceId], now: datetime) -> Iterable[Missed]:
         survey = self._survey
