@@ -277,8 +277,8 @@ MUTANTS = (
     broken(
         "a check is sent while an apply may run",
         "core/decision/unclaimed/assess.py",
-        "    if instance.pending is not None:\n        return Waiting",
-        "    if instance.pending is not None and instance.pending.kind is DocumentKind.CHECK:\n        return Waiting",
+        "    if instance.pending is not None:\n        return Deferred",
+        "    if instance.pending is not None and instance.pending.kind is DocumentKind.CHECK:\n        return Deferred",
         f"{CORE}/decision/unclaimed/test_assess.py",
     ),
     broken(
@@ -658,7 +658,7 @@ MUTANTS = (
     broken(
         "a reboot that was accepted and did not come is forgotten at its limit",
         "core/model/reboots.py",
-        "        return reboot.end.heard_at + PENDING_FOR\n",
+        "        return reboot.end.heard_at + COMMAND_PENDING_FOR\n",
         "        return reboot.end.heard_at\n",
         f"{CORE}/decision/claimed/test_reboot.py",
     ),
@@ -802,7 +802,7 @@ MUTANTS = (
     broken(
         "clocks that differ let a version in before its time",
         "core/rules/promotion.py",
-        "        return self.soak + min(self.soak, CLOCKS_APART)\n",
+        "        return self.soak + min(self.soak, CLUSTER_CLOCKS_APART)\n",
         "        return self.soak\n",
         PROMOTION,
     ),

@@ -20,7 +20,7 @@ from bottlerocket_ecs_updater.cli.settings.settings import load
 from bottlerocket_ecs_updater.core.model.phase import Phase
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.planning.checkup import STEPS
-from bottlerocket_ecs_updater.report.outputs.metrics import CLUSTER, METRICS, NAMESPACE
+from bottlerocket_ecs_updater.report.outputs.metrics import CLUSTER_DIMENSION, METRICS, NAMESPACE
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
 from bottlerocket_ecs_updater.simulator.aws_basics.names import Names
 
@@ -363,7 +363,7 @@ def test_every_alarm_and_every_graph_is_of_a_metric_that_the_updater_emits() -> 
     ours = [alarm for alarm in alarms if alarm["Namespace"] == NAMESPACE]
     assert len(ours) == 6
     assert {alarm["MetricName"] for alarm in ours} <= emitted
-    assert all(alarm["Dimensions"] == [{"Name": CLUSTER, "Value": "demo"}] for alarm in ours)
+    assert all(alarm["Dimensions"] == [{"Name": CLUSTER_DIMENSION, "Value": "demo"}] for alarm in ours)
     body = json.loads(properties(STACK, "UpdaterDashboard")["DashboardBody"])
     graphs = [line for widget in body["widgets"] for line in widget["properties"].get("metrics", [])]
     drawn = {line[1] for line in graphs if isinstance(line[0], str)}

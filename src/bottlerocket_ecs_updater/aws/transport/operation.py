@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum
 
 
-class Bucket(Enum):
+class ThrottleBucket(Enum):
     """Operations that share a rate limit. Source: "Request throttling for the Amazon ECS API"."""
 
     CLUSTER_RESOURCE_READ = "cluster resource read"
@@ -23,55 +23,55 @@ class Bucket(Enum):
 class Operation(Enum):
     """An operation's name and rate limit bucket, and its IAM action if that has another name."""
 
-    LIST_CONTAINER_INSTANCES = ("ecs:ListContainerInstances", Bucket.CLUSTER_RESOURCE_READ)
-    DESCRIBE_CONTAINER_INSTANCES = ("ecs:DescribeContainerInstances", Bucket.CLUSTER_RESOURCE_READ)
-    LIST_TASKS = ("ecs:ListTasks", Bucket.CLUSTER_RESOURCE_READ)
-    DESCRIBE_TASKS = ("ecs:DescribeTasks", Bucket.CLUSTER_RESOURCE_READ)
-    UPDATE_CONTAINER_INSTANCES_STATE = ("ecs:UpdateContainerInstancesState", Bucket.CLUSTER_RESOURCE_MODIFY)
-    PUT_ATTRIBUTES = ("ecs:PutAttributes", Bucket.CLUSTER_RESOURCE_MODIFY)
-    DELETE_ATTRIBUTES = ("ecs:DeleteAttributes", Bucket.CLUSTER_RESOURCE_MODIFY)
-    STOP_TASK = ("ecs:StopTask", Bucket.CLUSTER_RESOURCE_MODIFY)
-    LIST_SERVICES = ("ecs:ListServices", Bucket.SERVICE_READ)
-    DESCRIBE_SERVICES = ("ecs:DescribeServices", Bucket.SERVICE_READ)
-    DESCRIBE_TASK_DEFINITION = ("ecs:DescribeTaskDefinition", Bucket.SERVICE_READ)
-    DESCRIBE_CAPACITY_PROVIDERS = ("ecs:DescribeCapacityProviders", Bucket.CLUSTER_RESOURCE_READ)
-    GET_TASK_PROTECTION = ("ecs:GetTaskProtection", Bucket.SERVICE_READ)
-    DESCRIBE_AUTO_SCALING_INSTANCES = ("autoscaling:DescribeAutoScalingInstances", Bucket.AUTO_SCALING)
-    DESCRIBE_INSTANCE_REFRESHES = ("autoscaling:DescribeInstanceRefreshes", Bucket.AUTO_SCALING)
-    DESCRIBE_INSTANCE_TYPES = ("ec2:DescribeInstanceTypes", Bucket.EC2)
-    DESCRIBE_INSTANCES = ("ec2:DescribeInstances", Bucket.EC2)
-    DESCRIBE_ALARMS = ("cloudwatch:DescribeAlarms", Bucket.ALARMS)
-    DESCRIBE_DOCUMENT = ("ssm:DescribeDocument", Bucket.SYSTEMS_MANAGER)
-    DESCRIBE_AUTO_SCALING_GROUPS = ("autoscaling:DescribeAutoScalingGroups", Bucket.AUTO_SCALING)
-    DESCRIBE_LAUNCH_CONFIGURATIONS = ("autoscaling:DescribeLaunchConfigurations", Bucket.AUTO_SCALING)
-    DESCRIBE_LAUNCH_TEMPLATE_VERSIONS = ("ec2:DescribeLaunchTemplateVersions", Bucket.EC2)
-    DESCRIBE_IMAGES = ("ec2:DescribeImages", Bucket.EC2)
-    GET_CALENDAR_STATE = ("ssm:GetCalendarState", Bucket.SYSTEMS_MANAGER)
-    GET_PARAMETERS = ("ssm:GetParameters", Bucket.SYSTEMS_MANAGER)
-    SEND_COMMAND = ("ssm:SendCommand", Bucket.SYSTEMS_MANAGER)
-    CANCEL_COMMAND = ("ssm:CancelCommand", Bucket.SYSTEMS_MANAGER)
-    LIST_COMMANDS = ("ssm:ListCommands", Bucket.SYSTEMS_MANAGER)
-    LIST_COMMAND_INVOCATIONS = ("ssm:ListCommandInvocations", Bucket.SYSTEMS_MANAGER)
-    GET_COMMAND_INVOCATION = ("ssm:GetCommandInvocation", Bucket.SYSTEMS_MANAGER)
-    DESCRIBE_INSTANCE_INFORMATION = ("ssm:DescribeInstanceInformation", Bucket.SYSTEMS_MANAGER)
-    GET_OBJECT = ("s3:GetObject", Bucket.STORE)
-    PUT_OBJECT = ("s3:PutObject", Bucket.STORE)
-    DELETE_OBJECT = ("s3:DeleteObject", Bucket.STORE)
-    LIST_OBJECTS = ("s3:ListObjectsV2", Bucket.STORE, "s3:ListBucket")
-    PUBLISH = ("sns:Publish", Bucket.MESSAGES)
-    PUT_EVENTS = ("events:PutEvents", Bucket.MESSAGES)
-    GET_SECRET_VALUE = ("secretsmanager:GetSecretValue", Bucket.MESSAGES)
-    GET_PARAMETER = ("ssm:GetParameter", Bucket.MESSAGES)
-    LIST_CLUSTERS = ("ecs:ListClusters", Bucket.CLUSTER_RESOURCE_READ)
-    DESCRIBE_CLUSTERS = ("ecs:DescribeClusters", Bucket.CLUSTER_RESOURCE_READ)
-    SEND_TASK_SUCCESS = ("states:SendTaskSuccess", Bucket.MESSAGES)
-    SEND_TASK_FAILURE = ("states:SendTaskFailure", Bucket.MESSAGES)
-    GET_DOCUMENT = ("ssm:GetDocument", Bucket.SYSTEMS_MANAGER)
-    DESCRIBE_LOG_GROUPS = ("logs:DescribeLogGroups", Bucket.MESSAGES)
-    GET_TOPIC_ATTRIBUTES = ("sns:GetTopicAttributes", Bucket.MESSAGES)
-    DESCRIBE_EVENT_BUS = ("events:DescribeEventBus", Bucket.MESSAGES)
-    BATCH_GET_IMAGE = ("ecr:BatchGetImage", Bucket.IDENTITY)
-    GET_CALLER_IDENTITY = ("sts:GetCallerIdentity", Bucket.IDENTITY)
+    LIST_CONTAINER_INSTANCES = ("ecs:ListContainerInstances", ThrottleBucket.CLUSTER_RESOURCE_READ)
+    DESCRIBE_CONTAINER_INSTANCES = ("ecs:DescribeContainerInstances", ThrottleBucket.CLUSTER_RESOURCE_READ)
+    LIST_TASKS = ("ecs:ListTasks", ThrottleBucket.CLUSTER_RESOURCE_READ)
+    DESCRIBE_TASKS = ("ecs:DescribeTasks", ThrottleBucket.CLUSTER_RESOURCE_READ)
+    UPDATE_CONTAINER_INSTANCES_STATE = ("ecs:UpdateContainerInstancesState", ThrottleBucket.CLUSTER_RESOURCE_MODIFY)
+    PUT_ATTRIBUTES = ("ecs:PutAttributes", ThrottleBucket.CLUSTER_RESOURCE_MODIFY)
+    DELETE_ATTRIBUTES = ("ecs:DeleteAttributes", ThrottleBucket.CLUSTER_RESOURCE_MODIFY)
+    STOP_TASK = ("ecs:StopTask", ThrottleBucket.CLUSTER_RESOURCE_MODIFY)
+    LIST_SERVICES = ("ecs:ListServices", ThrottleBucket.SERVICE_READ)
+    DESCRIBE_SERVICES = ("ecs:DescribeServices", ThrottleBucket.SERVICE_READ)
+    DESCRIBE_TASK_DEFINITION = ("ecs:DescribeTaskDefinition", ThrottleBucket.SERVICE_READ)
+    DESCRIBE_CAPACITY_PROVIDERS = ("ecs:DescribeCapacityProviders", ThrottleBucket.CLUSTER_RESOURCE_READ)
+    GET_TASK_PROTECTION = ("ecs:GetTaskProtection", ThrottleBucket.SERVICE_READ)
+    DESCRIBE_AUTO_SCALING_INSTANCES = ("autoscaling:DescribeAutoScalingInstances", ThrottleBucket.AUTO_SCALING)
+    DESCRIBE_INSTANCE_REFRESHES = ("autoscaling:DescribeInstanceRefreshes", ThrottleBucket.AUTO_SCALING)
+    DESCRIBE_INSTANCE_TYPES = ("ec2:DescribeInstanceTypes", ThrottleBucket.EC2)
+    DESCRIBE_INSTANCES = ("ec2:DescribeInstances", ThrottleBucket.EC2)
+    DESCRIBE_ALARMS = ("cloudwatch:DescribeAlarms", ThrottleBucket.ALARMS)
+    DESCRIBE_DOCUMENT = ("ssm:DescribeDocument", ThrottleBucket.SYSTEMS_MANAGER)
+    DESCRIBE_AUTO_SCALING_GROUPS = ("autoscaling:DescribeAutoScalingGroups", ThrottleBucket.AUTO_SCALING)
+    DESCRIBE_LAUNCH_CONFIGURATIONS = ("autoscaling:DescribeLaunchConfigurations", ThrottleBucket.AUTO_SCALING)
+    DESCRIBE_LAUNCH_TEMPLATE_VERSIONS = ("ec2:DescribeLaunchTemplateVersions", ThrottleBucket.EC2)
+    DESCRIBE_IMAGES = ("ec2:DescribeImages", ThrottleBucket.EC2)
+    GET_CALENDAR_STATE = ("ssm:GetCalendarState", ThrottleBucket.SYSTEMS_MANAGER)
+    GET_PARAMETERS = ("ssm:GetParameters", ThrottleBucket.SYSTEMS_MANAGER)
+    SEND_COMMAND = ("ssm:SendCommand", ThrottleBucket.SYSTEMS_MANAGER)
+    CANCEL_COMMAND = ("ssm:CancelCommand", ThrottleBucket.SYSTEMS_MANAGER)
+    LIST_COMMANDS = ("ssm:ListCommands", ThrottleBucket.SYSTEMS_MANAGER)
+    LIST_COMMAND_INVOCATIONS = ("ssm:ListCommandInvocations", ThrottleBucket.SYSTEMS_MANAGER)
+    GET_COMMAND_INVOCATION = ("ssm:GetCommandInvocation", ThrottleBucket.SYSTEMS_MANAGER)
+    DESCRIBE_INSTANCE_INFORMATION = ("ssm:DescribeInstanceInformation", ThrottleBucket.SYSTEMS_MANAGER)
+    GET_OBJECT = ("s3:GetObject", ThrottleBucket.STORE)
+    PUT_OBJECT = ("s3:PutObject", ThrottleBucket.STORE)
+    DELETE_OBJECT = ("s3:DeleteObject", ThrottleBucket.STORE)
+    LIST_OBJECTS = ("s3:ListObjectsV2", ThrottleBucket.STORE, "s3:ListBucket")
+    PUBLISH = ("sns:Publish", ThrottleBucket.MESSAGES)
+    PUT_EVENTS = ("events:PutEvents", ThrottleBucket.MESSAGES)
+    GET_SECRET_VALUE = ("secretsmanager:GetSecretValue", ThrottleBucket.MESSAGES)
+    GET_PARAMETER = ("ssm:GetParameter", ThrottleBucket.MESSAGES)
+    LIST_CLUSTERS = ("ecs:ListClusters", ThrottleBucket.CLUSTER_RESOURCE_READ)
+    DESCRIBE_CLUSTERS = ("ecs:DescribeClusters", ThrottleBucket.CLUSTER_RESOURCE_READ)
+    SEND_TASK_SUCCESS = ("states:SendTaskSuccess", ThrottleBucket.MESSAGES)
+    SEND_TASK_FAILURE = ("states:SendTaskFailure", ThrottleBucket.MESSAGES)
+    GET_DOCUMENT = ("ssm:GetDocument", ThrottleBucket.SYSTEMS_MANAGER)
+    DESCRIBE_LOG_GROUPS = ("logs:DescribeLogGroups", ThrottleBucket.MESSAGES)
+    GET_TOPIC_ATTRIBUTES = ("sns:GetTopicAttributes", ThrottleBucket.MESSAGES)
+    DESCRIBE_EVENT_BUS = ("events:DescribeEventBus", ThrottleBucket.MESSAGES)
+    BATCH_GET_IMAGE = ("ecr:BatchGetImage", ThrottleBucket.IDENTITY)
+    GET_CALLER_IDENTITY = ("sts:GetCallerIdentity", ThrottleBucket.IDENTITY)
 
     @property
     def by_setting(self) -> bool:
@@ -96,7 +96,7 @@ class Operation(Enum):
             *_ASKED_BY_DOCTOR,
         )
 
-    def __init__(self, title: str, bucket: Bucket, action: str = "") -> None:
+    def __init__(self, title: str, bucket: ThrottleBucket, action: str = "") -> None:
         self.title = title
         self.bucket = bucket
         self.action = action or title

@@ -42,7 +42,7 @@ SERVED_WITHOUT_LEAD = timedelta(hours=8)
 _RUN_ENDED = (0, 3, 4)
 """Exit codes of a run that finished. Broken hosts are part of the simulated scenario."""
 
-LEAVE_WITHIN_SECONDS = 15
+SIMULATION_LEAVES_WITHIN_SECONDS = 15
 """How long the run may take to exit when the simulation is interrupted."""
 
 
@@ -205,7 +205,7 @@ def _run(settings: SimulateSettings, wire: Wire, scenario: Scenario, origin: str
         code = process.wait()
     except KeyboardInterrupt:
         process.send_signal(signal.SIGINT)
-        code = process.wait(timeout=LEAVE_WITHIN_SECONDS)
+        code = process.wait(timeout=SIMULATION_LEAVES_WITHIN_SECONDS)
     _say(f"\nThe run ended with exit code {code} after {time.monotonic() - began:.0f} s of real time.")
     return code
 

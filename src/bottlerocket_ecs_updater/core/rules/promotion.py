@@ -11,7 +11,7 @@ A person can override this: `promote` skips the stages, `expedite` skips every w
 wins over both and over every other rule.
 
 The times in a standing come from another machine's clock. Clocks often differ by minutes, so each wait is extended by
-`CLOCKS_APART`: a wrong clock never lets a version through too early.
+`CLUSTER_CLOCKS_APART`: a wrong clock never lets a version through too early.
 """
 
 from __future__ import annotations
@@ -28,18 +28,16 @@ from bottlerocket_ecs_updater.core.model.time_text import duration_text, parse_d
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.model.wording import and_more
 
-CLOCKS_APART = timedelta(minutes=5)
+CLUSTER_CLOCKS_APART = timedelta(minutes=5)
 """How far two clocks may differ without harm: a host without NTP drifts by minutes in months."""
 
 SILENT_AFTER = timedelta(days=3)
 """Runs usually start once or twice a day. A cluster without a run for three days counts as silent."""
 
-NAMED_MAX = 3
-"""The most clusters that a reason names; the fleet page shows all of them."""
 
 STAGE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 _REQUIREMENT = re.compile(r"(\S+)\s+for\s+(\S+)")
-LONGEST = timedelta(days=365)
+LONGEST_STAGE = timedelta(days=365)
 
 
 def read_stage(text: str) -> str:
@@ -63,8 +61,8 @@ class Requirement:
         if match is None:
             raise ValueError(f"not a stage and a time: {text[:60]!r}; write it as 'staging for 7d'")
         soak = parse_duration(match[2])
-        if soak > LONGEST:
-            raise ValueError(f"longer than {LONGEST.days} days: {match[2]!r}")
+        if soak > LONGEST_STAGE:
+            raise ValueError(f"longer than {LONGEST_STAGE.days} days: {match[2]!r}")
         return cls(read_stage(match[1]), soak)
 
     def __str__(self) -> str:
@@ -73,7 +71,7 @@ class Requirement:
     @property
     def wait(self) -> timedelta:
         """How long to wait by the clocks of others: the soak time, plus how far clocks may differ."""
-        return self.soak + min(self.soak, CLOCKS_APART)
+        return self.soak + min(self.soak, CLUSTER_CLOCKS_APART)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +173,7 @@ def _why_not(standing: ClusterStanding, version: Version) -> str:
 
 
 def _named(lacks: Sequence[_Lack]) -> str:
-    return and_more([lack.why for lack in lacks], NAMED_MAX)
+    return and_more([lack.why for lack in lacks])
 
 
 def _name(place: Location) -> str:

@@ -18,9 +18,9 @@ from bottlerocket_ecs_updater.core.model.history import (
     Blocker,
     BrokenVersion,
     History,
+    LastingHold,
     PastUpdate,
     RecordedDurations,
-    Waiting,
 )
 from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, InstanceId
 from bottlerocket_ecs_updater.core.model.outcome import Backoff, longest_backoff
@@ -87,7 +87,7 @@ class Ledger:
     """Versions that boot but on which tasks failed, since a person last released them."""
     blockers: Mapping[str, Blocker] = field(default_factory=dict)
     """Groups of tasks that made the last drain of a host with such tasks time out."""
-    waiting: Mapping[str, Waiting] = field(default_factory=dict)
+    waiting: Mapping[str, LastingHold] = field(default_factory=dict)
     """The reasons, by code, that kept the last runs from starting any update."""
     published: Mapping[str, NewestPublished] = field(default_factory=dict)
     """The newest version that each public parameter has ever named."""
@@ -174,7 +174,8 @@ def with_waiting(ledger: Ledger, codes: Collection[str], at: datetime) -> Ledger
     """Record the reason codes that kept a run from starting any update, and drop all others."""
     before = ledger.waiting
     now = {
-        code: replace(before[code], runs=before[code].runs + 1) if code in before else Waiting(1, at) for code in codes
+        code: replace(before[code], runs=before[code].runs + 1) if code in before else LastingHold(1, at)
+        for code in codes
     }
     return replace(ledger, waiting=now) if now or before else ledger
 

@@ -42,7 +42,7 @@ SAME_MAX = 5
 ROOM_MIN = 30
 """The least width of a sentence beside its instance. On a narrower terminal it is not indented."""
 
-Form = Literal["auto", "json", "text"]
+LogForm = Literal["auto", "json", "text"]
 
 
 def log_to(
@@ -50,7 +50,7 @@ def log_to(
     *,
     run: str,
     cluster: str,
-    form: Form = "auto",
+    form: LogForm = "auto",
     level: Level = Level.INFO,
     colour: bool | None = None,
     width: Callable[[], int] | None = None,

@@ -31,7 +31,7 @@ from bottlerocket_ecs_updater.engine.store.json_values import converter, structu
 from bottlerocket_ecs_updater.engine.store.read_json import read_object
 from bottlerocket_ecs_updater.errors import UpdaterError
 
-FORMAT = 1
+RECORD_FORMAT = 1
 
 NOT_RECORDED = "?"
 
@@ -58,13 +58,13 @@ _BECAME: Mapping[type, str] = {
 
 
 @dataclass
-class Unreadable(UpdaterError):
+class UnreadableLine(UpdaterError):
     """A line of a record that this version does not understand. It is skipped."""
 
 
 def encode(event: Event) -> str:
     """The event as one line of JSON, without its line end; ASCII only."""
-    value = {"format": FORMAT, "event": event.name, **_converter().unstructure(event)}
+    value = {"format": RECORD_FORMAT, "event": event.name, **_converter().unstructure(event)}
     return json.dumps(value, separators=(",", ":"))
 
 
@@ -73,12 +73,12 @@ def decode(line: str | bytes) -> Event:
     try:
         return read_object(line, _event, halves=True)
     except readjson.Unreadable as problem:
-        raise Unreadable(str(problem)) from problem
+        raise UnreadableLine(str(problem)) from problem
 
 
 def _event(value: Mapping[str, Any]) -> Event:
-    if value.get("format") != FORMAT:
-        raise readjson.Unreadable(f"format {value.get('format')!r}; this updater reads format {FORMAT}")
+    if value.get("format") != RECORD_FORMAT:
+        raise readjson.Unreadable(f"format {value.get('format')!r}; this updater reads format {RECORD_FORMAT}")
     name = str(value.get("event"))
     kind = EVENTS.get(_RENAMED.get(name, name))
     if kind is None:

@@ -159,11 +159,11 @@ def read_batches(batches: Iterable[tuple[str, bytes]]) -> Past:
 
 
 def _read_line(line: bytes, place: str, events: list[Event], unreadable: list[str]) -> None:
-    from bottlerocket_ecs_updater.report.record.codec import Unreadable, decode  # noqa: PLC0415 - slow to import
+    from bottlerocket_ecs_updater.report.record.codec import UnreadableLine, decode  # noqa: PLC0415 - slow to import
 
     try:
         events.append(decode(line))
-    except Unreadable as problem:
+    except UnreadableLine as problem:
         unreadable.append(f"{place}: {problem}")
 
 
