@@ -32,8 +32,8 @@ from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.rules.policy import Limit, Policy
 from bottlerocket_ecs_updater.engine import run as engine_run
 from bottlerocket_ecs_updater.engine.lease.store_lease import Lease, Taken, lease_key
-from bottlerocket_ecs_updater.engine.run import Ports as RunWorld
 from bottlerocket_ecs_updater.engine.run import Run
+from bottlerocket_ecs_updater.engine.run_ports import Ports as RunWorld
 from bottlerocket_ecs_updater.engine.store.ledger_store import KeptLedger
 from bottlerocket_ecs_updater.report.record.record import Record
 from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients

@@ -18,7 +18,7 @@ from bottlerocket_ecs_updater.cli.signals import handle_signals, time_limit
 from bottlerocket_ecs_updater.core.model.event import Event, RunFinished
 from bottlerocket_ecs_updater.core.model.ids import RunId
 from bottlerocket_ecs_updater.core.model.outcome import RunOutcome
-from bottlerocket_ecs_updater.engine.run import Stop
+from bottlerocket_ecs_updater.engine.stop import Stop
 from bottlerocket_ecs_updater.errors import Interrupted
 from bottlerocket_ecs_updater.report.outputs.archive import Archive
 from bottlerocket_ecs_updater.report.record.record import Record
@@ -156,7 +156,7 @@ def test_the_limits_add_up_to_less_than_the_ten_seconds_that_a_process_is_given(
 DEAF = """
 import ctypes, os, signal, sys, threading
 from bottlerocket_ecs_updater.cli.signals import heard
-from bottlerocket_ecs_updater.engine.run import Stop
+from bottlerocket_ecs_updater.engine.stop import Stop
 lock = ctypes.create_string_buffer(256)
 libc = ctypes.CDLL(None)
 libc.pthread_mutex_lock(lock)

@@ -13,7 +13,7 @@ from bottlerocket_ecs_updater.core.model.ids import InstanceId, OwnTask, TaskArn
 from bottlerocket_ecs_updater.core.model.outcome import RunOutcome, Updated
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
 from bottlerocket_ecs_updater.core.rules.policy import OwnHost, Policy
-from bottlerocket_ecs_updater.engine.run import Stop
+from bottlerocket_ecs_updater.engine.stop import Stop
 from bottlerocket_ecs_updater.errors import Denied
 from bottlerocket_ecs_updater.simulator.world.world import World
 

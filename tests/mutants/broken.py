@@ -118,22 +118,22 @@ MUTANTS = (
     broken(
         "a reboot is sent on a look that is old because the mark took long",
         "engine/act/executor.py",
-        "        late = self._clock.now() > self._known.at + LOOK_SERVES\n",
+        "        late = self._clock.now() > self._known.fleet.at + LOOK_SERVES\n",
         "        late = False\n",
         "tests/engine/act/test_executor.py",
     ),
     broken(
         "claims wait for the store before any attribute was seen to survive a reboot",
         "engine/act/claim_writer.py",
-        "at_once=not self._known.attributes_survive",
+        "at_once=not self._known.fleet.attributes_survive",
         "at_once=False",
         "tests/engine/act/test_executor.py",
     ),
     broken(
         "updates start on an old answer about the pause switch",
-        "engine/run.py",
-        "        if not starts_updates(decision) or not self._pause_is_older_than(PAUSE_KNOWN_FOR):\n",
-        "        if not starts_updates(decision) or self._pause_read_at:\n",
+        "engine/look/store.py",
+        "        if not self._pause_is_older_than(PAUSE_KNOWN_FOR):\n",
+        "        if self._pause_read_at:\n",
         "tests/engine/store/test_pause_in_runs.py",
     ),
     Mutant(
@@ -389,7 +389,7 @@ MUTANTS = (
     broken(
         "a run ends though the ledger still has a claim on what it returned",
         "engine/run.py",
-        "            self._outages.retry(ports.ledger.flush)\n",
+        "            self._outages.retry(self._ports.ledger.flush)\n",
         "",
         "tests/engine/store/test_store_outages.py",
     ),
@@ -523,7 +523,7 @@ MUTANTS = (
     ),
     broken(
         "a run that is told to stop says that all is well, whatever it leaves out of service",
-        "engine/run.py",
+        "engine/run_result.py",
         "return RunOutcome.INTERRUPTED, 3 if bad else 0\n",
         "return RunOutcome.INTERRUPTED, 0\n",
         "tests/engine/test_interrupted.py",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -36,6 +37,8 @@ HALT = (
 NOT_BACK = failed(Failure.NOT_BACK, limit="20m", detail="silence")
 ROLLED_BACK = failed(Failure.ROLLED_BACK, version=OLD, target=NEW)
 STANDALONE = hold(Reason.STANDALONE_TASK, task="batch/42")
+ANY_WORDS = {word: "x" for reason in Reason for word in re.findall(r"{(\w+)}", str(reason.value))}
+"""A value for each fact that any reason names."""
 
 
 def name(number: int) -> InstanceId:

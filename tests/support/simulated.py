@@ -20,8 +20,9 @@ from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.rules.policy import Limit, Policy
 from bottlerocket_ecs_updater.engine.lease.store_lease import NoLease, Right
 from bottlerocket_ecs_updater.engine.ports import Store, Successors
-from bottlerocket_ecs_updater.engine.run import Ports as RunWorld
-from bottlerocket_ecs_updater.engine.run import Run, Stop
+from bottlerocket_ecs_updater.engine.run import Run
+from bottlerocket_ecs_updater.engine.run_ports import Ports as RunWorld
+from bottlerocket_ecs_updater.engine.stop import Stop
 from bottlerocket_ecs_updater.engine.store.ledger_store import LedgerKeeping, UnkeptLedger
 from bottlerocket_ecs_updater.simulator.clock import VirtualClock
 from bottlerocket_ecs_updater.simulator.ecs import ServiceSpec, Strategy

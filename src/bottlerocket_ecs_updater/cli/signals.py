@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from bottlerocket_ecs_updater.cli.local_user import local_user
-from bottlerocket_ecs_updater.engine.run import Stop
+from bottlerocket_ecs_updater.engine.stop import Stop
 from bottlerocket_ecs_updater.errors import Interrupted
 
 CALL_GRACE_SECONDS = 4

@@ -10,8 +10,8 @@ from tests.support.memory_store import MemoryStore
 from tests.support.simulated import Updater, at_most, row
 
 from bottlerocket_ecs_updater.core.model.event import Drained, UpdatesPaused
+from bottlerocket_ecs_updater.engine.look.store import PAUSE_KNOWN_FOR
 from bottlerocket_ecs_updater.engine.ports import Stored
-from bottlerocket_ecs_updater.engine.run import PAUSE_KNOWN_FOR
 from bottlerocket_ecs_updater.engine.store.pause_switch import Pause, pause_key, set_pause
 from bottlerocket_ecs_updater.simulator.aws_basics.calls import Call
 

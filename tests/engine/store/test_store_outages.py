@@ -25,7 +25,7 @@ from bottlerocket_ecs_updater.core.model.event import (
 from bottlerocket_ecs_updater.core.model.ids import RunId
 from bottlerocket_ecs_updater.core.model.outcome import RunOutcome
 from bottlerocket_ecs_updater.core.rules.policy import Policy
-from bottlerocket_ecs_updater.engine.run import Stop
+from bottlerocket_ecs_updater.engine.stop import Stop
 from bottlerocket_ecs_updater.engine.store.ledger_store import FLUSH_TRIES, KeptLedger
 from bottlerocket_ecs_updater.errors import Unreachable
 from bottlerocket_ecs_updater.simulator.ecs import ServiceSpec
@@ -100,7 +100,7 @@ def test_a_run_whose_lease_a_rival_took_meanwhile_ends_and_the_rival_finishes() 
         assert rival.finished is not None, begins
         assert (first.exit_code, rival.exit_code) == (1, 0)
         assert first.finished is not None
-        assert "rival-0 has it" in first.finished.why
+        assert "rival-0 holds it" in first.finished.why
         assert broken_promises(played) == []
 
 

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.report.runs import died, events_of
 from tests.report.samples import (
+    ANY_WORDS,
     CLEAN_RUN,
     HALT,
     HALTED_RUN,
@@ -28,7 +29,6 @@ from tests.report.strategies import ANY_EVENT
 
 from bottlerocket_ecs_updater.cli.app import build_app
 from bottlerocket_ecs_updater.cli.settings.parsing import parse
-from bottlerocket_ecs_updater.core.decision.backoff import UNTIL_CLEARED
 from bottlerocket_ecs_updater.core.model.event import (
     Claimed,
     Event,
@@ -36,10 +36,21 @@ from bottlerocket_ecs_updater.core.model.event import (
     LeaseRefused,
     PhaseEntered,
     RunFinished,
+    VersionWithdrawn,
 )
 from bottlerocket_ecs_updater.core.model.host_report import HostReport, UpdateState
 from bottlerocket_ecs_updater.core.model.ids import BootId, InstanceId
-from bottlerocket_ecs_updater.core.model.outcome import Outcome, OutcomeKind, Quarantined, RunOutcome, Updated, UpToDate
+from bottlerocket_ecs_updater.core.model.outcome import (
+    UNTIL_CLEARED,
+    Outcome,
+    OutcomeKind,
+    Quarantined,
+    RunOutcome,
+    Updated,
+    UpToDate,
+    version_of,
+)
+from bottlerocket_ecs_updater.core.model.passing import NEEDS_A_PERSON, NEVER_PASSES
 from bottlerocket_ecs_updater.core.model.phase import Phase
 from bottlerocket_ecs_updater.core.model.reasons import Failure, Hold, Reason, failed, hold
 from bottlerocket_ecs_updater.report.analysis.ending import Ending
@@ -199,7 +210,7 @@ def test_of_many_instances_three_commands_are_spelled_out_and_the_rest_is_counte
 def test_of_a_run_that_died_every_instance_says_where_it_was_last_seen() -> None:
     rows = run_report(died("clean")).summary.rows
     assert sorted(row.why for row in rows) == [
-        *["the run ended before it was its turn; it was ready"] * 4,
+        *["the run ended before its turn came; it was ready"] * 4,
         *["the run ended while it was draining"] * 2,
     ]
 
@@ -226,7 +237,7 @@ def test_releases_are_counted_before_and_after() -> None:
 
 def test_holds_are_grouped_by_reason_and_those_for_a_person_come_first() -> None:
     holds = run_report(events_of("halted")).holds
-    wanting = [group.wants_a_person for group in holds]
+    wanting = [group.needs_a_person for group in holds]
     assert wanting == sorted(wanting, reverse=True)
     assert len({group.code for group in holds}) == len(holds)
 
@@ -259,7 +270,7 @@ def test_a_rest_that_only_a_person_ends_wants_that_person_and_another_does_not()
     rolled_back, later = run_report(
         run_of({ONE: resting(UNTIL_CLEARED), name(2): resting("2026-01-05 10:00 UTC")})
     ).holds
-    assert (rolled_back.wants_a_person, later.wants_a_person) == (True, False)
+    assert (rolled_back.needs_a_person, later.needs_a_person) == (True, False)
     assert rolled_back.commands[0].lines == (f"bottlerocket-ecs-updater release {ONE} --cluster web",)
 
 
@@ -283,3 +294,40 @@ def test_an_instance_whose_turn_had_not_come_is_not_told_as_in_progress() -> Non
     ready = PhaseEntered(START, ONE, Phase.READY, Phase.STAGING, None)
     (row,) = run_report([STARTED, ready]).summary.rows
     assert (row.code, row.remedy) == ("not-reached", "wait for the next run, or start one")
+
+
+@pytest.mark.parametrize("reason", [one for one in Reason if one in NEVER_PASSES | NEEDS_A_PERSON])
+@pytest.mark.parametrize("others", [{}, {name(2): Updated(OLD, NEW)}, {name(2): UpToDate(NEW)}])
+def test_a_run_that_leaves_something_to_a_person_is_never_called_well(
+    reason: Reason, others: dict[InstanceId, Outcome]
+) -> None:
+    account = run_report(run_of({ONE: hold(reason, **ANY_WORDS), **others}))
+    assert account.ending is Ending.NEEDS_A_PERSON
+    assert account.ending.bad
+    assert account.headline.startswith(f"1 instance needs a person ({reason.code}); ")
+    assert render(account, "html").count("all well") == 0
+
+
+@pytest.mark.parametrize("others", [{ONE: Updated(OLD, NEW)}, {ONE: UpToDate(NEW)}, {ONE: UpToDate(OLD)}, {}])
+def test_a_withdrawn_version_is_in_the_headline(others: dict[InstanceId, Outcome]) -> None:
+    withdrawn = VersionWithdrawn(START, "aws-ecs-2/x86_64", NEW, OLD, START)
+    account = run_report([*told(others), withdrawn, finished(others)])
+    assert account.ending is Ending.NEEDS_A_PERSON
+    run_it = ", which 1 instance runs" if version_of(others.get(ONE, UpToDate(OLD))) == NEW else ""
+    assert account.headline.split("; ")[0] == f"AWS withdrew 1.21.0{run_it}"
+
+
+def test_a_withdrawn_version_counts_instances_that_are_held_on_it() -> None:
+    outcomes: dict[InstanceId, Outcome] = {ONE: hold(Reason.DOWNGRADE_HELD, version=OLD, running=NEW)}
+    report = HostReport(BootId("b"), UpdateState.AVAILABLE, NEW, OLD, None)
+    withdrawn = VersionWithdrawn(START, "aws-ecs-2/x86_64", NEW, OLD, START)
+    account = run_report([*told(outcomes), HostChecked(START, ONE, report), withdrawn, finished(outcomes)])
+    assert account.headline == "AWS withdrew 1.21.0, which 1 instance runs; nothing was updated"
+
+
+def test_a_withdrawn_version_is_named_after_how_a_run_was_stopped() -> None:
+    withdrawn = VersionWithdrawn(START, "aws-ecs-2/x86_64", NEW, OLD, START)
+    outcomes: dict[InstanceId, Outcome] = {ONE: Updated(OLD, NEW)}
+    account = run_report([*told(outcomes), withdrawn, finished(outcomes, RunOutcome.INTERRUPTED, 0, "SIGTERM")])
+    assert account.ending is Ending.STOPPED
+    assert account.headline.endswith("; AWS withdrew 1.21.0, which 1 instance runs")

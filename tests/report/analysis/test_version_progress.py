@@ -120,6 +120,6 @@ def test_a_version_that_aws_withdrew_is_what_a_person_must_look_at() -> None:
     account = run_report([*CLEAN_RUN[:-1], taken_back, CLEAN_RUN[-1]])
     [trouble] = account.troubles
     assert trouble.what == "AWS withdrew 1.21.0 for aws-ecs-2/x86_64"
-    assert trouble.why == "the newest published version is 1.20.0 again; 3 instances run it"
+    assert trouble.why == "the newest published version is 1.20.0 again; 3 instances of the cluster run it"
     assert trouble.what in page(account)
     assert run_report(CLEAN_RUN).troubles == ()

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.report.samples import CLEAN_RUN, HALTED, HALTED_RUN, LARGE_RUN, NEW, RUN, STANDALONE, START, name
+from tests.report.samples import ANY_WORDS, CLEAN_RUN, HALTED, HALTED_RUN, LARGE_RUN, NEW, RUN, STANDALONE, START, name
 from tests.report.strategies import ANY_EVENT
 
 from bottlerocket_ecs_updater.core.model.event import (
@@ -24,6 +24,7 @@ from bottlerocket_ecs_updater.core.model.event import (
     Rebooted,
 )
 from bottlerocket_ecs_updater.core.model.host_report import HostProblem, Problem
+from bottlerocket_ecs_updater.core.model.passing import NEEDS_A_PERSON, NEVER_PASSES
 from bottlerocket_ecs_updater.core.model.phase import Phase
 from bottlerocket_ecs_updater.core.model.reasons import Reason, hold
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
@@ -33,8 +34,7 @@ from bottlerocket_ecs_updater.report.words.event_fields import event_fields
 from bottlerocket_ecs_updater.report.words.event_text import event_text
 from bottlerocket_ecs_updater.report.words.sanitize import sanitize
 from bottlerocket_ecs_updater.report.words.severity import (
-    PASSES_BY_ITSELF,
-    WANTS_A_PERSON,
+    ROUTINE,
     Level,
     level_named,
     level_of,
@@ -109,8 +109,13 @@ def test_a_right_that_protects_from_nothing_is_a_warning() -> None:
     assert level_of(LeaseTaken(START, 1, "")) is Level.INFO
 
 
-def test_no_reason_is_both_ordinary_and_a_matter_for_a_person() -> None:
-    assert not PASSES_BY_ITSELF & WANTS_A_PERSON
+def test_no_reason_is_both_routine_and_a_matter_for_a_person() -> None:
+    assert not ROUTINE & NEEDS_A_PERSON
+
+
+@pytest.mark.parametrize("reason", [one for one in Reason if one in NEVER_PASSES])
+def test_a_hold_that_never_passes_is_a_warning(reason: Reason) -> None:
+    assert level_of(InstanceHeld(START, ONE, hold(reason, **ANY_WORDS))) is Level.WARNING
 
 
 @pytest.mark.parametrize("word", ["error", "warning", "info", "debug"])

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.report.hostile import hostile_run
 from tests.report.runs import RUN, events_of
-from tests.report.samples import CLEAN_RUN, HALTED_RUN, NEW, START, STARTED, finished, name
+from tests.report.samples import CLEAN_RUN, HALTED_RUN, NEW, OLD, START, STARTED, finished, name
 from tests.report.strategies import ANY_EVENT
 
-from bottlerocket_ecs_updater.core.model.event import Event, InstanceFailed, InstanceQuarantined, RunHalted
+from bottlerocket_ecs_updater.core.model.event import (
+    Event,
+    InstanceFailed,
+    InstanceQuarantined,
+    RunHalted,
+    VersionWithdrawn,
+)
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.outcome import Outcome, RunOutcome, UpToDate
 from bottlerocket_ecs_updater.core.model.reasons import Failure, Reason, failed, hold
@@ -201,3 +208,17 @@ def test_a_subject_is_as_sns_takes_it(text: str) -> None:
 def test_whatever_happened_messages_can_be_written(events: list[Event]) -> None:
     occasions = [message.occasion for message in told([STARTED, *events])]
     assert len(occasions) == len(set(occasions))
+
+
+def test_what_waits_for_a_person_from_run_to_run_is_not_told_again_and_again() -> None:
+    outcomes: dict[InstanceId, Outcome] = {name(1): hold(Reason.AGENT_DISCONNECTED), name(2): UpToDate(NEW)}
+    assert told([STARTED, finished(outcomes)]) == []
+
+
+def test_a_withdrawn_version_is_told_of_by_the_run_that_saw_it_first() -> None:
+    outcomes: dict[InstanceId, Outcome] = {name(1): UpToDate(NEW)}
+    seen, earlier = START + timedelta(minutes=1), START - timedelta(days=1)
+    first, later = (VersionWithdrawn(seen, "aws-ecs-2/x86_64", NEW, OLD, at) for at in (seen, earlier))
+    (message,) = told([STARTED, first, finished(outcomes)])
+    assert message.subject == "[demo] AWS withdrew 1.21.0, which 1 instance runs; nothing was updated"
+    assert told([STARTED, later, finished(outcomes)]) == []

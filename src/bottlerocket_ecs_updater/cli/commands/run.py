@@ -20,7 +20,9 @@ from bottlerocket_ecs_updater.core.model.outcome import RunOutcome, count
 from bottlerocket_ecs_updater.core.model.time_text import has_passed
 from bottlerocket_ecs_updater.engine.lease.store_lease import HeldBy, Taken, lease_guard
 from bottlerocket_ecs_updater.engine.ports import Recorder
-from bottlerocket_ecs_updater.engine.run import Ports, Run, Stop
+from bottlerocket_ecs_updater.engine.run import Run
+from bottlerocket_ecs_updater.engine.run_ports import Ports
+from bottlerocket_ecs_updater.engine.stop import Stop
 from bottlerocket_ecs_updater.engine.store.folder_store import FolderStore
 from bottlerocket_ecs_updater.engine.store.migration import move_pause
 from bottlerocket_ecs_updater.engine.store.trial import try_conditions

@@ -12,10 +12,6 @@ FIRST_BACKOFF = timedelta(minutes=30)
 """Long enough for the most common causes, a repository or a deployment, to pass."""
 
 
-UNTIL_CLEARED = "a person clears it"
-"""In place of a time, if only a person can end the backoff."""
-
-
 def next_backoff(
     before: Backoff | None, version: Version, why: str, now: datetime, *, rolled_back: bool = False
 ) -> Backoff:

@@ -13,6 +13,9 @@ from bottlerocket_ecs_updater.core.model.ids import (
 from bottlerocket_ecs_updater.core.model.reasons import Failed, Hold, Reason
 from bottlerocket_ecs_updater.core.model.version import Version
 
+UNTIL_CLEARED = "a person clears it"
+"""In place of a time, if only a person can end the backoff."""
+
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
@@ -100,6 +103,15 @@ def kind_of(outcome: Outcome) -> OutcomeKind:
             return OutcomeKind.NOT_BOTTLEROCKET
         case Hold():
             return OutcomeKind.HELD
+
+
+def version_of(outcome: Outcome) -> Version | None:
+    """The version that an instance with this outcome runs; None if the outcome does not say."""
+    match outcome:
+        case Updated(target=version) | UpToDate(version=version):
+            return version
+        case _:
+            return None
 
 
 LONGEST_BACKOFF = timedelta(days=2)

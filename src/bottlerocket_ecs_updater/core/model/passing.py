@@ -1,10 +1,14 @@
-"""Whether a hold passes by itself, was chosen, or stays until somebody acts."""
+"""Whether a hold passes by itself, was chosen, or stays until somebody acts; and whether a person must look at it.
+
+Every reason is in exactly one of the three sets, and a test says which one is missing.
+"""
 
 from __future__ import annotations
 
 from enum import Enum
 
-from bottlerocket_ecs_updater.core.model.reasons import Reason
+from bottlerocket_ecs_updater.core.model.outcome import UNTIL_CLEARED
+from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
 
 
 class Passing(Enum):
@@ -59,6 +63,7 @@ NEVER_PASSES = frozenset(
         Reason.END_OF_LIFE_VARIANT,
         Reason.VERSION_SUSPECT,
         Reason.VERSION_BREAKS_TASKS,
+        Reason.STAGED_STAYS,
         Reason.NO_PLACE,
         Reason.NO_ROOM,
         Reason.NO_ROOM_FOR_CLAIM,
@@ -75,8 +80,87 @@ NEVER_PASSES = frozenset(
 """Holds that stay until somebody acts."""
 
 
+BY_ITSELF = frozenset(
+    {
+        Reason.NOT_DESCRIBED,
+        Reason.NOT_ACTIVE,
+        Reason.ANOTHER_RUN,
+        Reason.SEND_REFUSED,
+        Reason.UPDATE_LOCK_HELD,
+        Reason.NOTHING_CHOSEN,
+        Reason.WITHDRAWN,
+        Reason.STANDALONE_TASK,
+        Reason.OWN_HOST_LAST,
+        Reason.HANDED_OVER,
+        Reason.BACKING_OFF,
+        Reason.BUDGET,
+        Reason.ZONE_BUDGET,
+        Reason.SETTLING,
+        Reason.HALTED,
+        Reason.STOPPING,
+        Reason.STAGING_AHEAD,
+        Reason.DRAIN_TIMED_OUT,
+        Reason.DRAIN_BLOCKED,
+        Reason.CHANGED_WHILE_DRAINING,
+        Reason.GONE,
+        Reason.NOT_ANSWERED,
+        Reason.IN_PROGRESS,
+        Reason.NOT_REACHED,
+        Reason.UNCLEAR,
+        Reason.WINDOW_CLOSED,
+        Reason.CUTOFF,
+        Reason.FROZEN,
+        Reason.CALENDAR_CLOSED,
+        Reason.CALENDAR_CUTOFF,
+        Reason.CALENDAR_UNKNOWN,
+        Reason.VERSION_TOO_YOUNG,
+        Reason.VERSION_NEW,
+        Reason.NOT_PROMOTED,
+        Reason.CHECKPOINT_WAIT,
+        Reason.CHECKPOINT_FULL,
+        Reason.DAILY_LIMIT,
+        Reason.TASK_PROTECTED,
+        Reason.SURVEY_FAILED,
+        Reason.SERVICE_DEPLOYING,
+        Reason.UNWELL,
+        Reason.SERVICE_UNKNOWN,
+        Reason.FACTS_MISSING,
+        Reason.LEAVING_GROUP,
+        Reason.GROUP_REFRESHING,
+    }
+)
+"""Holds that end when their time comes, when other instances are done, or when AWS or the host answers again."""
+
+
+NEEDS_A_LOOK = frozenset(
+    {
+        # They may pass by themselves, but often do not.
+        Reason.NOT_DESCRIBED,
+        Reason.SEND_REFUSED,
+        Reason.UPDATE_LOCK_HELD,
+        Reason.DRAIN_BLOCKED,
+        Reason.DRAIN_TIMED_OUT,
+        Reason.CALENDAR_UNKNOWN,
+        Reason.UNCLEAR,
+        # A person or a rule caused them, and they may leave an instance out of service or on a withdrawn version.
+        Reason.CLAIM_REMOVED,
+        Reason.VERSION_WITHDRAWN,
+    }
+)
+"""Holds that a person should look at although they may pass, or were chosen."""
+
+NEEDS_A_PERSON = NEVER_PASSES | NEEDS_A_LOOK
+"""Holds that a person should look at."""
+
+
 def passing(reason: Reason) -> Passing:
     """Whether a hold for that reason can end without anybody's action."""
     if reason in CHOSEN:
         return Passing.CHOSEN
     return Passing.NEVER if reason in NEVER_PASSES else Passing.BY_ITSELF
+
+
+def needs_a_person(hold: Hold) -> bool:
+    """Whether a person should look at it. A run with such a hold is never reported as all well."""
+    until_cleared = hold.reason is Reason.BACKING_OFF and ("until", UNTIL_CLEARED) in hold.facts
+    return until_cleared or hold.reason in NEEDS_A_PERSON

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.version import Version
+from bottlerocket_ecs_updater.core.model.wording import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,11 @@ class Behind:
     def days(self, now: datetime) -> int:
         """Whole days since then; 0 on the first."""
         return max(0, (now - self.since) // timedelta(days=1))
+
+    def since_when(self, now: datetime) -> str:
+        """For how long, as text: `for 3 days`, or `for less than a day`."""
+        days = self.days(now)
+        return f"for {counted(days, 'day')}" if days else "for less than a day"
 
 
 def behind(running: Version | None, target: Version | None, first_seen: Mapping[Version, datetime]) -> Behind | None:

@@ -8,16 +8,21 @@ from enum import Enum
 from bottlerocket_ecs_updater.core.model.event import Event, LeaseRefused
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.outcome import OutcomeKind, RunOutcome
-from bottlerocket_ecs_updater.report.analysis.summary import Summary
+from bottlerocket_ecs_updater.core.model.passing import needs_a_person
+from bottlerocket_ecs_updater.core.model.reasons import Hold
+from bottlerocket_ecs_updater.report.analysis.summary import Row, Summary
 from bottlerocket_ecs_updater.report.analysis.timeline import Lane, Timeline
+from bottlerocket_ecs_updater.report.analysis.withdrawals import withdrawals
 
 
 class Ending(Enum):
     """How a run ended."""
 
-    WELL = "all well"
+    WELL = "success"
     NOTHING = "nothing to do"
     HELD = "held back"
+    NEEDS_A_PERSON = "needs a person"
+    """Nothing failed, but an instance waits for a person, or a version was withdrawn."""
     FAILURES = "failures"
     STUCK = "no update could start"
     HALTED = "halted"
@@ -36,6 +41,7 @@ class Ending(Enum):
 
 _BAD = frozenset(
     {
+        Ending.NEEDS_A_PERSON,
         Ending.FAILURES,
         Ending.STUCK,
         Ending.HALTED,
@@ -60,6 +66,8 @@ def ending_of(summary: Summary, timeline: Timeline | None, events: Sequence[Even
         case RunOutcome.ERROR:
             return Ending.ERROR
         case RunOutcome.OK:
+            if needing_a_person(summary) or withdrawals(events):
+                return Ending.NEEDS_A_PERSON
             if summary.counts[OutcomeKind.UPDATED]:
                 return Ending.WELL
             return Ending.HELD if summary.counts[OutcomeKind.HELD] else Ending.NOTHING
@@ -67,6 +75,11 @@ def ending_of(summary: Summary, timeline: Timeline | None, events: Sequence[Even
             return Ending.LEFT
         case RunOutcome.UNFINISHED:
             return Ending.LEFT if any(isinstance(event, LeaseRefused) for event in events) else Ending.DIED
+
+
+def needing_a_person(summary: Summary) -> Sequence[Row]:
+    """The instances that are held until a person acts."""
+    return [row for row in summary.rows if isinstance(row.outcome, Hold) and needs_a_person(row.outcome)]
 
 
 def _stopped(summary: Summary, timeline: Timeline | None) -> Ending:

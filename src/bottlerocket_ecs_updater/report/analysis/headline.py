@@ -9,12 +9,17 @@ from collections.abc import Sequence
 from bottlerocket_ecs_updater.core.model.event import Event, LeaseRefused
 from bottlerocket_ecs_updater.core.model.outcome import OutcomeKind, RunOutcome
 from bottlerocket_ecs_updater.core.model.time_text import measured_text
-from bottlerocket_ecs_updater.core.model.wording import counted
-from bottlerocket_ecs_updater.report.analysis.ending import Ending
+from bottlerocket_ecs_updater.core.model.wording import and_more, counted
+from bottlerocket_ecs_updater.report.analysis.ending import Ending, needing_a_person
 from bottlerocket_ecs_updater.report.analysis.summary import Summary
+from bottlerocket_ecs_updater.report.analysis.withdrawals import withdrawals
 
 WHY_IN_HEADLINE_MAX_CHARACTERS = 120
 """Characters of the reason why a run could not begin that are shown in the headline. The whole reason is below it."""
+
+
+CODES_IN_HEADLINE_MAX = 3
+"""How many reasons the headline names."""
 
 
 def _nothing_updated(summary: Summary, ours: int) -> str:
@@ -25,16 +30,40 @@ def _nothing_updated(summary: Summary, ours: int) -> str:
 
 
 def headline_of(summary: Summary, ending: Ending, events: Sequence[Event]) -> str:
+    """What happened, in one line. A withdrawn version is named however the run ended."""
+    line = _headline(summary, ending, events)
+    if ending is Ending.NEEDS_A_PERSON:
+        return line
+    return "; ".join([line, *map(str, withdrawals(events))])
+
+
+def _for_a_person(summary: Summary, ours: int, events: Sequence[Event]) -> str:
+    """What a person must look at, then what was done."""
+    rows = needing_a_person(summary)
+    codes = and_more(sorted({row.code for row in rows}), CODES_IN_HEADLINE_MAX)
+    them = [f"{counted(len(rows), 'instance needs', 'instances need')} a person ({codes})"] if rows else []
+    updated = summary.counts[OutcomeKind.UPDATED]
+    done = f"{updated} of {counted(ours, 'instance')} updated{_to_which(summary)}" if updated else "nothing was updated"
+    return "; ".join([*map(str, withdrawals(events)), *them, done])
+
+
+def _well(summary: Summary, ours: int, updated: str) -> str:
+    if summary.counts[OutcomeKind.UPDATED] < ours:
+        return f"{updated}, nothing failed, in {measured_text(summary.took)}"
+    every = "The one instance" if ours == 1 else f"All {ours} instances"
+    return f"{every} updated{_to_which(summary)}, in {measured_text(summary.took)}"
+
+
+def _headline(summary: Summary, ending: Ending, events: Sequence[Event]) -> str:
     counts = summary.counts
     ours = len(summary.rows) - counts[OutcomeKind.NOT_BOTTLEROCKET]
     updated = f"{counts[OutcomeKind.UPDATED]} of {counted(ours, 'instance')} updated{_to_which(summary)}"
     trouble = _trouble_in_words(counts[OutcomeKind.QUARANTINED], counts[OutcomeKind.FAILED])
     match ending:
-        case Ending.WELL if counts[OutcomeKind.UPDATED] == ours:
-            every = "The one instance" if ours == 1 else f"All {ours} instances"
-            return f"{every} updated{_to_which(summary)}, in {measured_text(summary.took)}"
         case Ending.WELL:
-            return f"{updated}, nothing failed, in {measured_text(summary.took)}"
+            return _well(summary, ours, updated)
+        case Ending.NEEDS_A_PERSON:
+            return _for_a_person(summary, ours, events)
         case Ending.HELD | Ending.STUCK:
             return _nothing_updated(summary, ours)
         case Ending.NOTHING:

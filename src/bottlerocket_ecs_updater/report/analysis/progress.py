@@ -14,7 +14,7 @@ from bottlerocket_ecs_updater.core.model.phase import Phase
 from bottlerocket_ecs_updater.core.model.reasons import Reason
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.report.analysis.timeline import BEFORE_A_DRAIN
-from bottlerocket_ecs_updater.report.words.severity import PASSES_BY_ITSELF
+from bottlerocket_ecs_updater.report.words.severity import ROUTINE
 
 TO_COME = frozenset({Phase.AVAILABLE, Phase.STAGING, Phase.READY})
 """Phases of instances that are still to be updated."""
@@ -115,7 +115,7 @@ class Progress:
 
     def _open(self, id_: InstanceId) -> bool:
         hold = self.holds.get(id_)
-        return id_ not in self.became and id_ not in self.in_progress and (hold is None or hold in PASSES_BY_ITSELF)
+        return id_ not in self.became and id_ not in self.in_progress and (hold is None or hold in ROUTINE)
 
     def ends_at(self, now: datetime) -> datetime | None:
         """When the run is likely to end; None while there is no data.

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from bottlerocket_ecs_updater.core.model.event import CommandSent, Event, RunHalted, VersionWithdrawn
+from bottlerocket_ecs_updater.core.model.event import CommandSent, Event, RunHalted
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.outcome import OutcomeKind, RunOutcome
+from bottlerocket_ecs_updater.core.model.passing import needs_a_person
 from bottlerocket_ecs_updater.core.model.reasons import Failure, Hold
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.model.wording import counted
@@ -26,7 +27,7 @@ from bottlerocket_ecs_updater.report.analysis.suggested_commands import (
 )
 from bottlerocket_ecs_updater.report.analysis.summary import Row, Summary
 from bottlerocket_ecs_updater.report.analysis.timeline import Lane, Timeline
-from bottlerocket_ecs_updater.report.words.severity import wants_a_person
+from bottlerocket_ecs_updater.report.analysis.withdrawals import withdrawals
 
 ALIKE_MAX = 3
 """How many different sentences for one reason are shown. Beyond that, one stands for all."""
@@ -62,9 +63,9 @@ class Group:
     commands: tuple[SuggestedCommands, ...] = ()
 
     @property
-    def wants_a_person(self) -> bool:
+    def needs_a_person(self) -> bool:
         """Whether it lasts until a person acts."""
-        return any(isinstance(row.outcome, Hold) and wants_a_person(row.outcome) for row in self.rows)
+        return any(isinstance(row.outcome, Hold) and needs_a_person(row.outcome) for row in self.rows)
 
 
 def troubles(
@@ -90,28 +91,26 @@ def troubles(
     yield from _left_open(summary, lanes)
     for group in grouped_rows(summary.rows, {OutcomeKind.FAILED}, alike_max=0):
         yield _failure(group, lanes, reach)
-    yield from _withdrawn(summary, events)
+    yield from _withdrawn(events)
 
 
-def _withdrawn(summary: Summary, events: Sequence[Event]) -> Iterable[Trouble]:
-    """Versions that AWS took back, which some instances may run by now."""
-    for event in events:
-        if isinstance(event, VersionWithdrawn):
-            had_it = [row for row in summary.rows if row.versions and row.versions[-1] == event.version]
-            run_it = counted(len(had_it), "instance runs it", "instances run it")
-            why = f"the newest published version is {event.latest} again; {run_it}"
-            yield Trouble(f"AWS withdrew {event.version} for {event.build}", event.since, why, _WITHDRAWN_TO_DO)
+def _withdrawn(events: Sequence[Event]) -> Iterable[Trouble]:
+    for one in withdrawals(events):
+        run_it = counted(len(one.instances), "instance of the cluster runs it", "instances of the cluster run it")
+        why = f"the newest published version is {one.latest} again; {run_it}"
+        yield Trouble(f"AWS withdrew {one.version} for {one.build}", one.since, why, _WITHDRAWN_TO_DO)
 
 
 _WITHDRAWN_TO_DO = (
-    "Read in Bottlerocket's release notes why, and decide whether instances that run it may keep it. The updater "
-    "updates no other instance to it, but a host on which it is staged boots it at any reboot. If the update "
-    "repository offers the older version, the next run follows it (`--downgrades`)."
+    "Read why in Bottlerocket's release notes, and decide whether instances may keep running it. The updater updates "
+    "no other instance to it, but a host that has it staged boots it at the next reboot. If the update repository "
+    "offers the older version, the next run follows it (`--downgrades`)."
 )
 
 
 _HALT_TO_DO = (
-    "Look at the instances below. The next run knows of these failures. To stop every run from starting updates until "
+    "Look at the instances below. The next run takes these failures into account. To stop every run from starting "
+    "updates until "
     "you have looked, `pause`, or disable the schedule."
 )
 
@@ -119,7 +118,7 @@ _HALT_TO_DO = (
 _ERROR_TO_DO = "Correct the error. The next run finishes the claimed instances first."
 
 
-_DIED_WHY = "Its task was stopped, its machine failed, or it is still running: the record has no end."
+_DIED_WHY = "The record has no end: its task was stopped, its machine failed, or it is still running."
 
 
 _DIED_TO_DO = (
@@ -207,7 +206,7 @@ def grouped_rows(rows: Iterable[Row], which: set[OutcomeKind], alike_max: int = 
         else:
             groups += [_group([row for row in members if row.why == why], alike=True) for why in sentences]
     order = list(OutcomeKind)
-    return sorted(groups, key=lambda group: (order.index(group.became), not group.wants_a_person, -len(group.rows)))
+    return sorted(groups, key=lambda group: (order.index(group.became), not group.needs_a_person, -len(group.rows)))
 
 
 def _group(rows: Sequence[Row], *, alike: bool) -> Group:
@@ -221,9 +220,9 @@ def with_commands(group: Group, reach: Reach) -> Group:
 
 _DID: Mapping[str, str] = {
     Failure.APPLY_FAILED.code: "could not stage the update",
-    Failure.ROLLED_BACK.code: "fell back to the old version",
+    Failure.ROLLED_BACK.code: "rolled back to the old version",
     Failure.WRONG_VERSION.code: "came back on another version",
     Failure.NOT_BACK.code: "did not come back in time",
     Failure.NEVER_REBOOTED.code: "did not reboot",
-    Failure.REBOOT_REFUSED.code: "refused to reboot",
+    Failure.REBOOT_REFUSED.code: "rejected the reboot command",
 }

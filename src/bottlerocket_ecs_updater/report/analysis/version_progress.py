@@ -18,6 +18,7 @@ from bottlerocket_ecs_updater.core.model.event import (
 )
 from bottlerocket_ecs_updater.core.model.host_report import HostReport
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
+from bottlerocket_ecs_updater.core.model.outcome import version_of
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.planning.behind import behind
 
@@ -68,6 +69,16 @@ def days_behind(events: Sequence[Event]) -> Mapping[InstanceId, int]:
     seen = first_seen_in(events)
     late = ((id_, behind(host.running, host.target, seen)) for id_, host in _hosts(events).items())
     return {id_: one.days(events[-1].at) for id_, one in late if one is not None}
+
+
+def running_in(events: Sequence[Event]) -> Mapping[InstanceId, Version]:
+    """What each instance ran when the run last saw it; those that were not seen are left out."""
+    hosts = _hosts(events)
+    known = {id_: host.running for id_, host in hosts.items() if host.running is not None}
+    for event in events:
+        if isinstance(event, RunFinished):
+            known |= {id_: version for id_, one in event.outcomes.items() if (version := version_of(one)) is not None}
+    return known
 
 
 def version_progress(events: Sequence[Event]) -> tuple[VersionProgress, ...]:

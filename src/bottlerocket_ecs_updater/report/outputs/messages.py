@@ -35,6 +35,7 @@ from bottlerocket_ecs_updater.report.analysis.suggested_commands import (
     for_quarantine,
 )
 from bottlerocket_ecs_updater.report.analysis.troubles import Group, Trouble
+from bottlerocket_ecs_updater.report.analysis.withdrawals import withdrawals
 from bottlerocket_ecs_updater.report.outputs.log import last_facts
 from bottlerocket_ecs_updater.report.words.event_fields import Field, event_fields
 from bottlerocket_ecs_updater.report.words.event_text import event_text
@@ -161,9 +162,15 @@ class Messenger:
                 self._hand_over()
 
     def _worth_telling(self) -> bool:
-        """Whether anything happened: an update started, or something failed."""
+        """Whether anything happened: an update started, something failed, or a version was withdrawn.
+
+        Holds that wait for a person are no news: they last from run to run, and nobody reads the same message daily.
+        """
         account = run_report(self._past, cluster=self._cluster, reach=self._reach)
-        return bool(self._told) or account.ending.bad
+        if self._told or (account.ending.bad and account.ending is not Ending.NEEDS_A_PERSON):
+            return True
+        began = account.summary.began
+        return began is not None and any(one.since >= began for one in withdrawals(self._past))
 
     def _message(self, occasion: Occasion, event: Event) -> Message:
         if occasion is Occasion.FINISHED:
@@ -229,7 +236,7 @@ def finish_text(account: RunReport, report: str) -> str:
 
 def _held(group: Group) -> Iterator[str]:
     yield _line(f"  {len(group.rows)}  {group.code}: {group.why}")
-    if group.wants_a_person:
+    if group.needs_a_person:
         names = [sanitize(row.instance, 40) for row in group.rows]
         left = len(names) - NAMED_MAX
         yield _line(f"    {' '.join(names[:NAMED_MAX])}{f' … and {left} more' if left > 0 else ''}")
@@ -270,7 +277,7 @@ def _subject(occasion: Occasion, event: Event) -> str:
         case InstanceQuarantined(failure=failure):
             return f"{who} is out of service: {failure.failure.code}"
         case RunHalted():
-            return "the update halted, a person must look"
+            return "the run halted, and a person must look at it"
         case _:
             return occasion.value
 
@@ -298,7 +305,7 @@ def _typed_for(event: Event, reach: Reach) -> Sequence[SuggestedCommands]:
 
 
 _WHAT_NEXT = {
-    Occasion.STARTED: "You need not do anything. Another message follows when the run ends.",
+    Occasion.STARTED: "There is nothing to do. Another message follows when the run ends.",
     Occasion.FAILED: "The run continues with the others. The message at the end of the run lists further failures.",
     Occasion.QUARANTINED: "The run continues within its budget. The instance stays out of service until it is healthy "
     "again or a person releases it.",

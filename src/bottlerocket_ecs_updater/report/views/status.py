@@ -10,14 +10,13 @@ from itertools import pairwise
 from typing import Any
 
 from bottlerocket_ecs_updater.core.decision.admission import is_suspect, said_against
-from bottlerocket_ecs_updater.core.decision.backoff import UNTIL_CLEARED
 from bottlerocket_ecs_updater.core.decision.blockers import tried_again
 from bottlerocket_ecs_updater.core.decision.stuck import RUNS_IN_A_ROW
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.history import Blocker
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, RunId
 from bottlerocket_ecs_updater.core.model.instance import Instance
-from bottlerocket_ecs_updater.core.model.outcome import RunOutcome
+from bottlerocket_ecs_updater.core.model.outcome import UNTIL_CLEARED, RunOutcome
 from bottlerocket_ecs_updater.core.model.phase import Phase, phase_of
 from bottlerocket_ecs_updater.core.model.time_text import duration_text, time_text, write_time
 from bottlerocket_ecs_updater.core.model.version import Version
@@ -127,7 +126,7 @@ def _needs_a_person(status: ClusterStatus) -> Iterator[str]:
             yield f"  QUARANTINED  {instance.id}  {what}: repair, replace or `release` it"
     for version, broken in sorted(status.ledger.broken.items()):
         why = sanitize(said_against(broken))
-        to_do = f"no other instance gets it; `release {version}` when it is known to be good"
+        to_do = f"no other instance gets it; `release {version}` once it is known to be good"
         yield f"  SUSPECT      {version} breaks tasks, on {', '.join(broken.hosts)}: {why}: {to_do}"
     yield from _withdrawn(status)
     for group, one in sorted(status.ledger.blockers.items()):
@@ -147,7 +146,7 @@ def _withdrawn(status: ClusterStatus) -> Iterator[str]:
     for parameter, one in sorted(status.ledger.published.items()):
         if one.back_at is not None:
             since = time_text(one.back_at)
-            what = f"AWS set the newest published version of {build_of(parameter)} back, seen {since}"
+            what = f"AWS moved the newest published version of {build_of(parameter)} back, seen {since}"
             yield f"  WITHDRAWN    {one.version}: {what}; read why in Bottlerocket's release notes"
 
 
@@ -164,7 +163,7 @@ def _failed_version(version: Version, names: Collection[InstanceId], suspect_aft
     """A version that failed, and whether it is suspect, by the same rule as in a run."""
     where = ", ".join(sorted(names))
     if is_suspect(len(names), suspect_after):
-        to_do = f"no other instance gets it; `release {version}` when it is known to be good"
+        to_do = f"no other instance gets it; `release {version}` once it is known to be good"
         return f"  SUSPECT      {version} failed on {where}: {to_do}"
     return f"  FAILED       {version} failed on {where}; others get it until it has failed on {suspect_after}"
 
@@ -176,7 +175,7 @@ def _behind_lines(ours: list[Instance], status: ClusterStatus) -> Iterator[str]:
         yield "\nBehind"
     for one, count in sorted(counts.items(), key=lambda item: (item[0].since, str(item[0].newest))):
         yield (
-            f"  {counted(count, 'instance')} for {counted(one.days(status.fleet.at), 'day')}: a newer version was "
+            f"  {counted(count, 'instance')} {one.since_when(status.fleet.at)}: a newer version was "
             f"first seen {time_text(one.since)}, and {one.newest} is offered"
         )
 
@@ -278,7 +277,7 @@ def _who_acts(status: ClusterStatus) -> Iterator[str]:
 
 def _last_run(last: NewestRun) -> str:
     if last.ended is None or last.outcome is None:
-        recorded = f"; its last event is of {time_text(last.recorded)}" if last.recorded is not None else ""
+        recorded = f"; its last event is from {time_text(last.recorded)}" if last.recorded is not None else ""
         return f"is in progress, or was killed{recorded}."
     counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in last.counts.items() if count)
     return f"ended {time_text(last.ended)}: {last.ending}{'; ' + counts if counts else ''}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from bottlerocket_ecs_updater.core.decision.backoff import UNTIL_CLEARED
 from bottlerocket_ecs_updater.core.model.event import (
     ActDenied,
     ActUnclear,
@@ -29,7 +28,7 @@ from bottlerocket_ecs_updater.core.model.event import (
     VersionSeen,
     VersionWithdrawn,
 )
-from bottlerocket_ecs_updater.core.model.passing import NEVER_PASSES
+from bottlerocket_ecs_updater.core.model.passing import needs_a_person
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 
@@ -53,7 +52,7 @@ def level_named(word: str) -> Level:
     return Level[word.upper()]
 
 
-PASSES_BY_ITSELF = frozenset(
+ROUTINE = frozenset(
     {
         Reason.NOT_BOTTLEROCKET,
         Reason.BUDGET,
@@ -68,27 +67,6 @@ PASSES_BY_ITSELF = frozenset(
     }
 )
 """Holds that are normal in a run. There may be hundreds of them, and they end with the next slot or run."""
-
-WANTS_A_PERSON = (
-    NEVER_PASSES - {Reason.HYBRID_ACTIVATION, Reason.CLAIM_LOST, Reason.DEPLOYMENT_FAILED, Reason.NO_PLACE}
-) | {
-    Reason.NOT_DESCRIBED,
-    Reason.SEND_REFUSED,
-    Reason.UPDATE_LOCK_HELD,
-    Reason.DRAIN_BLOCKED,
-    Reason.CLAIM_REMOVED,
-    Reason.DRAIN_TIMED_OUT,
-    Reason.CALENDAR_UNKNOWN,
-    Reason.VERSION_WITHDRAWN,
-    Reason.UNCLEAR,
-}
-"""Holds that a person should look at: most that do not pass by themselves, and some that may."""
-
-
-def wants_a_person(hold: Hold) -> bool:
-    """Whether a person should look at it."""
-    rests = hold.reason is Reason.BACKING_OFF and ("until", UNTIL_CLEARED) in hold.facts
-    return rests or hold.reason in WANTS_A_PERSON
 
 
 def level_of(event: Event) -> Level:
@@ -125,6 +103,6 @@ def level_of(event: Event) -> Level:
 
 
 def _level_of_hold(hold: Hold) -> Level:
-    if wants_a_person(hold):
+    if needs_a_person(hold):
         return Level.WARNING
-    return Level.DEBUG if hold.reason in PASSES_BY_ITSELF else Level.INFO
+    return Level.DEBUG if hold.reason in ROUTINE else Level.INFO

@@ -1,0 +1,123 @@
+"""Reads the state store for what people and other clusters wrote: the pause switch, blocks, promotions, versions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from functools import partial
+
+from bottlerocket_ecs_updater.core.decision.unclaimed.eligibility import newly_found
+from bottlerocket_ecs_updater.core.model.event import (
+    RuleOff,
+    StateUnreadable,
+    UpdatesPaused,
+    UpdatesResumed,
+    VersionSeen,
+)
+from bottlerocket_ecs_updater.core.model.published import Published
+from bottlerocket_ecs_updater.core.model.time_text import has_passed
+from bottlerocket_ecs_updater.core.model.version import Version
+from bottlerocket_ecs_updater.core.rules.policy import Policy
+from bottlerocket_ecs_updater.core.state.ledger import with_found, with_offer, with_published, with_sighting
+from bottlerocket_ecs_updater.engine.look.surveyor import Surveyor
+from bottlerocket_ecs_updater.engine.run_ports import Ports
+from bottlerocket_ecs_updater.engine.run_state import RunState
+from bottlerocket_ecs_updater.engine.store.first_seen import FirstSeen
+from bottlerocket_ecs_updater.engine.store.pause_switch import look_for_pause
+from bottlerocket_ecs_updater.engine.store.shared_state import SharedState
+from bottlerocket_ecs_updater.errors import Interrupted, LeaseLost, Throttled, Unreachable, UpdaterError
+
+PAUSE_KNOWN_FOR = timedelta(seconds=45)
+"""How old the pause switch may be when updates start. A pause stops them within this time."""
+
+PAUSE_READ_EVERY = timedelta(seconds=60)
+"""How often the pause switch is read otherwise, so that a pause is reported while updates are in progress."""
+
+
+class StoreLooks:
+    """Reads the shared objects of the state store, with every look or every minute."""
+
+    def __init__(self, known: RunState, policy: Policy, ports: Ports, surveyor: Surveyor) -> None:
+        self._known = known
+        self._policy = policy
+        self._recorder = ports.recorder
+        self._ledger = ports.ledger
+        self._store = ports.store
+        self._state = ports.state
+        self._surveyor = surveyor
+        self._shared = SharedState(ports.store, ports.place, policy.rules.stages)
+        self._first_seen = FirstSeen(ports.store)
+        self._sighted: set[Version] = set()
+        """The versions whose first sighting this run has recorded."""
+        self._pause_read_at: datetime | None = None
+
+    def refresh_pause(self) -> bool:
+        """Read the pause switch before updates start, unless it was read lately. Returns whether it was read."""
+        if not self._pause_is_older_than(PAUSE_KNOWN_FOR):
+            return False
+        self._read_beyond(self._look_for_pause)
+        return True
+
+    def look(self) -> None:
+        """Read the shared state, and the pause switch once a minute.
+
+        While updates are paused it is read with every look, so that no run ends because of an old pause.
+        """
+        if self._known.fleet.paused or self._pause_is_older_than(PAUSE_READ_EVERY):
+            self._read_beyond(self._look_for_pause)
+        self._read_beyond(self._look_at_store)
+
+    def _read_beyond(self, read: Callable[[], None]) -> None:
+        """Read something in the store. If that fails, start no updates, but finish those in progress."""
+        try:
+            read()
+        except (Throttled, Unreachable, LeaseLost, Interrupted):
+            raise
+        except UpdaterError as problem:
+            if not self._known.in_progress:
+                raise
+            self._known.bar(problem)
+
+    def _look_for_pause(self) -> None:
+        self._record_pause(look_for_pause(self._store, self._state))
+        self._pause_read_at = self._known.fleet.at
+
+    def _pause_is_older_than(self, age: timedelta) -> bool:
+        read_at = self._pause_read_at
+        return read_at is None or has_passed(read_at, age, self._known.fleet.at)
+
+    def _look_at_store(self) -> None:
+        """Read how old versions are, and what other clusters and people recorded about them."""
+        known, ledger = self._known, self._ledger
+        known.fleet = replace(known.fleet, shared=self._shared.look(known.fleet.at))
+        if why := self._shared.take_off():
+            self._recorder.record(RuleOff(known.fleet.at, "blocks and promotions", why))
+        for key, why in self._shared.take_unreadable():
+            self._recorder.record(StateUnreadable(known.fleet.at, key, why))
+        for version in known.releases_told():
+            seen = self._first_seen.note(version, known.fleet.at)
+            ledger.change(partial(with_sighting, version=version, at=seen))
+            if version not in self._sighted:
+                self._sighted.add(version)
+                self._recorder.record(VersionSeen(known.fleet.at, version, seen))
+        for id_, offered in known.offers_told().items():
+            ledger.change(partial(with_offer, instance=id_, offered=offered))
+        for key, why in self._first_seen.take_unreadable():
+            self._recorder.record(StateUnreadable(known.fleet.at, key, why))
+        for name, state in known.fleet.published.items():
+            if isinstance(state, Published):
+                ledger.change(partial(with_published, parameter=name, found=state))
+        for id_, version in newly_found(known.fleet, self._policy).items():
+            ledger.change(partial(with_found, instance=id_, version=version, at=known.fleet.at))
+        known.recall(ledger.value)
+        self._surveyor.tell_withdrawn(known.fleet.past.published)
+
+    def _record_pause(self, paused: str) -> None:
+        """Report a new pause, another reason, or a resume."""
+        before = self._known.fleet.paused
+        self._known.fleet = replace(self._known.fleet, paused=paused)
+        if paused and paused != before:
+            self._recorder.record(UpdatesPaused(self._known.fleet.at, paused))
+        elif before and not paused:
+            self._recorder.record(UpdatesResumed(self._known.fleet.at, before))

@@ -1,0 +1,71 @@
+"""Notices what keeps a run from acting: denied calls, calls that AWS does not accept, facts that never arrive."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+from bottlerocket_ecs_updater.core.decision.decide import Decision
+from bottlerocket_ecs_updater.core.model.ids import InstanceId
+from bottlerocket_ecs_updater.core.model.reasons import Reason, hold
+from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
+from bottlerocket_ecs_updater.core.model.time_text import duration_text, has_passed
+from bottlerocket_ecs_updater.core.rules.policy import Policy
+from bottlerocket_ecs_updater.engine.act.executor import Executor
+from bottlerocket_ecs_updater.engine.ports import Clock
+from bottlerocket_ecs_updater.engine.run_state import RunState
+
+
+class Obstacles:
+    """Decides when to stop waiting for a call or a fact that the run does not get."""
+
+    def __init__(self, known: RunState, executor: Executor, clock: Clock, policy: Policy) -> None:
+        self._known = known
+        self._executor = executor
+        self._clock = clock
+        self._policy = policy
+        self._stuck: dict[InstanceId, datetime] = {}
+        """By instance: since when passes did not act on it, and wanted to look at it again at once."""
+
+    def notice_denials(self) -> None:
+        """After an act that AWS denied, start no more updates. Raises the denial if no update is in progress.
+
+        Claimed instances are finished without the call: they are verified if possible, the others are returned to
+        service, and the run ends with the error.
+        """
+        known, denied = self._known, self._executor.denied
+        if denied is not None:
+            if not known.in_progress:
+                raise denied
+            known.bar(denied)
+        self._block_stalled()
+        # If AWS denies reboots or checks for all hosts so far, drain no more hosts.
+        for kind in (DocumentKind.REBOOT, DocumentKind.CHECK):
+            known.block(known.denied_for_all(kind))
+
+    def _block_stalled(self) -> None:
+        """Treat a call that AWS has neither accepted nor denied for `stall_timeout` as denied."""
+        known, now, limit = self._known, self._clock.now(), self._policy.stall_timeout
+        since = {id_: known.instance(id_).progress.stalled_since for id_ in sorted(self._executor.stalled)}
+        over = [id_ for id_, at in since.items() if at is not None and has_passed(at, limit, now)]
+        if known.fleet.blocked or not over:
+            return
+        why = f"AWS did not accept any call for {', '.join(over)} within {duration_text(limit)}"
+        known.fleet = replace(known.fleet, blocked=why)
+        for id_ in over:
+            # The next step for the instance gets its own time limit.
+            instance = known.instance(id_)
+            known.learn(replace(instance, progress=replace(instance.progress, stalled_since=None)))
+
+    def notice_missing_facts(self, decision: Decision) -> None:
+        """Hold instances for this run if looks never return all the facts that a drain needs."""
+        now, limit = self._known.fleet.at, self._policy.answer_timeout
+        wanted = [id_ for id_, step in decision.steps.items() if step.look_at == now and not step.commands]
+        self._stuck = {id_: self._stuck.get(id_, now) for id_ in wanted if self._known.instance(id_).claim is None}
+        for id_ in [id_ for id_, since in self._stuck.items() if has_passed(since, limit, now)]:
+            self._executor.outcomes.settle(id_, hold(Reason.FACTS_MISSING, limit=duration_text(limit)))
+
+    def denial(self) -> str:
+        """The error to end the run with: a denied call, or a document that is denied for all hosts; empty if none."""
+        known = self._known
+        return known.fleet.blocked or next(filter(None, map(known.denied_for_all, DocumentKind)), "")
