@@ -127,7 +127,7 @@ def limit(meaning: str) -> Parameter:
     return _setting(meaning, read, "a number from 1 up, or a percentage from 1% to 100%", "NUMBER|PERCENT")
 
 
-def whole_number(meaning: str, least: int = 1, most: int = 1_000_000) -> Parameter:
+def integer(meaning: str, least: int = 1, most: int = 1_000_000) -> Parameter:
     """A whole number between two bounds."""
 
     def read(text: str) -> int:

@@ -117,7 +117,7 @@ class RuleSettings:
     checkpoint_wait: Annotated[timedelta, kinds.duration("How long to wait at each checkpoint.", NOTHING)] = timedelta(
         hours=1
     )
-    max_per_day: Annotated[int | None, kinds.count("How many instances may be drained in any 24 hours.")] = None
+    max_per_day: Annotated[int | None, kinds.integer("How many instances may be drained in any 24 hours.")] = None
     task: Annotated[
         tuple[TaskRule, ...],
         kinds.several(

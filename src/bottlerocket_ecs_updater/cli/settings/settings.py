@@ -164,11 +164,11 @@ class Limits:
         timedelta, kinds.duration("Time limit for services to settle. After it, no new update starts.")
     ] = timedelta(minutes=10)
     max_failures: Annotated[
-        int, kinds.count("The run halts when this many instances fail during or after their drain.")
+        int, kinds.integer("The run halts when this many instances fail during or after their drain.")
     ] = 2
     suspect_after: Annotated[
         int,
-        kinds.count(
+        kinds.integer(
             "A version that failed on this many instances, over all runs, goes to no others until you `release` it."
         ),
     ] = SUSPECT_AFTER
