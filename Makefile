@@ -10,7 +10,7 @@ MAKEFLAGS += --no-builtin-rules
 PYTHON ?= $(firstword $(shell command -v python3.11 python3.12 python3.13 python3 2>/dev/null))
 VENV := .venv
 BIN := $(VENV)/bin
-SOURCES := $(wildcard src tests benchmarks)
+SOURCES := $(wildcard src tests benchmarks acceptance)
 
 ARGS ?=
 WORKERS ?= 2
@@ -46,7 +46,7 @@ lint: $(VENV)/dev.stamp ## Style, types, import direction, templates, workflows,
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	if compgen -G 'stacks/*.yaml' >/dev/null; then $(BIN)/cfn-lint stacks/*.yaml; fi
+	if compgen -G 'stacks/*.yaml' >/dev/null; then $(BIN)/cfn-lint stacks/*.yaml acceptance/*.yaml; fi
 	# The state machine too, which the linter knows in the partition aws only.
 	sed -e 's/{ignore_checks: \[E3601\]}/{}/' -e 's/arn:$${Partition}:states/arn:aws:states/' stacks/fleet.yaml | $(BIN)/cfn-lint
 	$(BIN)/zizmor --offline --quiet .github

@@ -153,7 +153,7 @@ def test_the_answers_to_several_commands_cost_one_call(aws: Aws) -> None:
     commands = [hosts.send(DocumentKind.CHECK, [id_]).commands[id_] for id_ in ids(3)]
     aws.pass_time(seconds=30)
     asked = aws.calls["ssm:ListCommandInvocations"]
-    answers = hosts.answers_to(commands, DocumentKind.CHECK)
+    answers = hosts.answers_to(dict.fromkeys(commands, DocumentKind.CHECK))
     assert aws.calls["ssm:ListCommandInvocations"] == asked + 1
     assert [set(answers[command]) for command in commands] == [{id_} for id_ in ids(3)]
     assert {one.end for told in answers.values() for one in told.values()} == {CommandStatus.SUCCESS}
@@ -167,7 +167,7 @@ def test_commands_of_others_keep_no_answer_from_being_heard(aws: Aws) -> None:
         other.send(DocumentKind.CHECK, ids())
     aws.pass_time(minutes=2)
     asked = aws.calls["ssm:ListCommandInvocations"]
-    answers = hosts.answers_to(commands, DocumentKind.CHECK)
+    answers = hosts.answers_to(dict.fromkeys(commands, DocumentKind.CHECK))
     assert [set(answers[command]) for command in commands] == [{id_} for id_ in ids(2)]
     assert aws.calls["ssm:ListCommandInvocations"] - asked <= 3
 
@@ -176,7 +176,7 @@ def test_what_another_run_sent_is_asked_for_by_its_id(aws: Aws) -> None:
     before, hosts = aws.hosts(), aws.hosts()
     found = [before.send(DocumentKind.CHECK, [id_]).commands[id_] for id_ in ids(2)]
     aws.pass_time(seconds=30)
-    answers = hosts.answers_to(found, DocumentKind.CHECK)
+    answers = hosts.answers_to(dict.fromkeys(found, DocumentKind.CHECK))
     assert [set(answers[command]) for command in found] == [{id_} for id_ in ids(2)]
 
 

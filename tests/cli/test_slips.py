@@ -37,9 +37,9 @@ def test_a_slip_brings_the_flag_that_was_meant(flag: str, meant: str) -> None:
 @pytest.mark.parametrize(
     ("tokens", "said"),
     [
-        (("fleet", "foo"), "ACTION cannot be 'foo': allowed is one of status, plan, page, forget, waves"),
-        (("completion", "tcsh"), "SHELL cannot be 'tcsh': allowed is one of bash, zsh, fish"),
-        (("simulate", "--serve=maybe"), "serve cannot be 'maybe' (from --serve): allowed is true or false"),
+        (("fleet", "foo"), "ACTION cannot be 'foo': it must be one of status, plan, page, forget, waves"),
+        (("completion", "tcsh"), "SHELL cannot be 'tcsh': it must be one of bash, zsh, fish"),
+        (("simulate", "--serve=maybe"), "serve cannot be 'maybe' (from --serve): it must be true or false"),
         (("--verison",), "unknown flag --verison; did you mean --version?"),
     ],
 )
@@ -58,7 +58,7 @@ def test_a_table_in_the_file_is_told_as_one(tmp_path: Path) -> None:
     file = tmp_path / "updater.toml"
     file.write_text('[foo]\nwindow = "daily 22:00 6h UTC"\n')
     assert refused("run", *COMPLETE, "--config", str(file)) == (
-        f"config file {file}: [foo] is a table; settings stand at the top, outside of any table"
+        f"config file {file}: [foo] is a table; settings belong at the top, outside any table"
     )
 
 

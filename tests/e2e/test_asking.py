@@ -117,7 +117,7 @@ def test_why_a_host_was_not_updated_is_answered_in_one_command(built: Town) -> N
     busy = next(m.host.instance_id for m in built.scenario.members if m.standalone is not None)
     text = ask(built, "explain", busy)
     assert text.splitlines()[2].startswith("It is held: it runs a standalone task")
-    assert "to do: stop the task or wait for its end" in text
+    assert "to do: stop the task, wait until it ends" in text
     assert "web, InService" in text
 
 

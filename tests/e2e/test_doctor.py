@@ -19,7 +19,7 @@ from tests.e2e.town import SPEED, Town, town
 from bottlerocket_ecs_updater.simulator.aws_basics.calls import Call
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
 from bottlerocket_ecs_updater.simulator.scenarios import showcase_cluster
-from bottlerocket_ecs_updater.simulator.services.documents import REBOOT, shell_document
+from bottlerocket_ecs_updater.simulator.services.documents import PLAIN_APPLY_LINES, REBOOT, shell_document
 from bottlerocket_ecs_updater.simulator.world.api_faults import denying
 
 HARMLESS = (
@@ -95,8 +95,18 @@ def test_a_document_with_other_steps_is_told(built: Town) -> None:
     code, said = examine(built, "--apply-document", "older")
     [line] = graded(said, "FAIL")
     assert code == 1
-    assert "document older: it runs `apiclient update apply --reboot` instead of `apiclient update apply`" in line
+    assert "document older: it runs `apiclient update apply --reboot` instead of `apiclient update apply && " in line
     assert "Deploy the stack" in line
+
+
+def test_an_apply_document_that_cannot_replace_a_staged_update_is_told_but_will_do(built: Town) -> None:
+    content = shell_document("Stage", PLAIN_APPLY_LINES, 60)
+    built.aws("ssm", "create-document", "--name", "plain", "--document-type", "Command", "--content", content)
+    code, said = examine(built, "--apply-document", "plain")
+    assert code == 0
+    assert any(
+        "document plain: it runs `apiclient update apply`: it cannot replace" in one for one in graded(said, "WARN")
+    )
 
 
 def test_a_document_that_is_not_there_is_told(built: Town) -> None:

@@ -53,7 +53,7 @@ def test_a_run_leaves_its_reports_and_they_can_be_made_again(built: Town) -> Non
     alone = ask(built, "report", "--out", "--format", "html")
     assert re.sub(r" All runs: <code>[^<]*</code>[.]", "", alone) == page.replace(link, "")
     (entry,) = json.loads(ask(built, "history", "--format", "json"))["runs"]
-    assert (entry["run"], entry["ending"]) == (run, "all well")
+    assert (entry["run"], entry["ending"]) == (run, "success")
 
 
 def test_the_last_line_of_a_log_with_metrics_is_still_the_canonical_one(built: Town) -> None:
@@ -170,5 +170,5 @@ def test_a_simulated_run_leaves_its_report_where_it_was_told_to(tmp_path: Path) 
     text = file.read_text("utf-8")
     assert text.startswith("# 2 instances failed; 2 of 7 instances updated to 1.53.1\n")
     assert "could not stage the update; it is in service" in text
-    assert "fell back to the old version; it is in service" in text
+    assert "rolled back to the old version; it is in service" in text
     assert "standalone-task" in text

@@ -84,7 +84,7 @@ def test_an_entry_that_is_added_during_a_run_holds_the_next_drain(tmp_path: Path
     ("prepare", "words"),
     [
         (lambda world: None, "does not exist"),
-        (lambda world: world.calendars.set_calendar(OURS, "CLOSED"), "names no time"),
+        (lambda world: world.calendars.set_calendar(OURS, "CLOSED"), "names no opening time"),
         (lambda world: setattr(world, "authorize", denying("ssm:GetCalendarState")), "ssm:GetCalendarState"),
         (lambda world: world.documents.add("company-changes", "{}"), "must be of type ChangeCalendar"),
     ],

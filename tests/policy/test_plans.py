@@ -190,7 +190,7 @@ def test_a_plan_says_for_how_many_days_held_hosts_are_behind(tmp_path: Path) -> 
     assert "Behind" not in plan_text(story.plan(), "demo")
     world.clock.sleep(timedelta(days=3, hours=1))
     plan = story.plan()
-    said = plan_text(plan, "demo").partition("\nBehind, and not in the forecast: 2\n")[2]
+    said = plan_text(plan, "demo").partition("\nBehind and not in the forecast: 2\n")[2]
     assert said.startswith(f"  3 days  {instance_id(0)}  {instance_id(1)}")
     assert {each["days_behind"] for each in plan_json(plan, "demo")["held"]} == {3}
 
@@ -206,7 +206,7 @@ def test_what_a_task_holds_anyway_is_not_promised_for_the_next_window(tmp_path: 
     assert {id_: why.reason for id_, why in plan.behind.items()} == {instance_id(0): Reason.STANDALONE_TASK}
     assert_well_told(plan, list(world.hosts))
     text = plan_text(plan, "demo")
-    assert "\nWaiting for their time: 1\n" in text
+    assert "\nHeld for now: 1\n" in text
     assert "\nWould be left alone: 1\n" in text
     assert "      then still held: standalone-task: it runs a standalone task: " in text
     assert {one["then"] for one in plan_json(plan, "demo")["held"]} == {None, "standalone-task"}

@@ -17,6 +17,7 @@ from bottlerocket_ecs_updater.core.rules.selection import Selection, parse_selec
 from bottlerocket_ecs_updater.core.rules.tasks import TaskRules
 from bottlerocket_ecs_updater.engine.store.ledger_store import UnkeptLedger
 from bottlerocket_ecs_updater.simulator.ecs import Rollout, ServiceSpec, Way, Workload
+from bottlerocket_ecs_updater.simulator.faults import FaultPlan, PartialFailures, Placed
 from bottlerocket_ecs_updater.simulator.world.world import World
 
 HALF_A_DAY = timedelta(hours=12)
@@ -120,3 +121,18 @@ def test_every_reason_is_classified_once(reason: Reason) -> None:
 
 def test_a_hold_that_never_passes_needs_a_person() -> None:
     assert NEVER_PASSES < NEEDS_A_PERSON
+
+
+def test_a_run_to_which_ecs_describes_no_instance_is_no_success() -> None:
+    """It knows nothing of the cluster, even where it keeps no record of earlier runs."""
+    world = row(3, plan=FaultPlan((Placed(PartialFailures(every=1)),)))
+    finished = Updater(world).run()
+    assert (finished.outcome, finished.exit_code) == (RunOutcome.STUCK, 3)
+    assert finished.why.startswith("no update could start: ECS lists 3 container instances and described none of them")
+
+
+def test_one_instance_that_ecs_does_not_describe_stops_no_run() -> None:
+    world = row(3, plan=FaultPlan((Placed(PartialFailures(every=4, at=timedelta(minutes=4))),)))
+    finished = Updater(world).run()
+    assert finished.exit_code == 0
+    assert finished.counts["updated"] > 0

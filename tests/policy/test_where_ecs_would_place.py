@@ -321,11 +321,15 @@ def test_what_may_not_be_asked_is_left_out_and_the_roll_goes_on(operation: str) 
     assert "no-room" not in plan_said
 
 
-def test_capacity_providers_are_read_once_a_run_and_only_where_there_are_any() -> None:
+def test_capacity_providers_are_read_once_where_none_may_grow_and_once_a_drain_where_one_may() -> None:
+    full = in_providers(row(4, services=0), hosts=2, batch=2)
+    full.add_service(by_hosts())
+    rolled(full)
+    assert full.calls.by_action["ecs:DescribeCapacityProviders"] == 1
     world = in_providers(row(4, services=0), hosts=4)
     world.add_service(by_hosts())
-    rolled(world)
-    assert world.calls.by_action["ecs:DescribeCapacityProviders"] == 1
+    drained = updated(rolled(world))
+    assert 1 < world.calls.by_action["ecs:DescribeCapacityProviders"] <= drained
     plain = world_of(4, ServiceSpec("web", desired=4))
     rolled(plain)
     assert plain.calls.by_action["ecs:DescribeCapacityProviders"] == 0

@@ -68,7 +68,7 @@ def test_a_second_stack_that_finds_a_run_at_work_says_which_and_leaves() -> None
         if isinstance(outcome, Hold) and outcome.reason is Reason.ANOTHER_RUN
     ]
     assert refused
-    assert "which uses another state store, works on this cluster" in str(refused[0])
+    assert "which uses another state store, is working on this cluster" in str(refused[0])
     assert harm(played) == []
 
 

@@ -18,6 +18,8 @@ from tests.stack.stage import TEMPLATE, Paper, deployed, policy_of, properties, 
 
 from bottlerocket_ecs_updater.cli.settings.settings import load
 from bottlerocket_ecs_updater.core.model.phase import Phase
+from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
+from bottlerocket_ecs_updater.core.planning.checkup import STEPS
 from bottlerocket_ecs_updater.report.outputs.metrics import CLUSTER, METRICS, NAMESPACE
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
 from bottlerocket_ecs_updater.simulator.aws_basics.names import Names
@@ -110,7 +112,7 @@ def test_no_partition_is_written_into_it() -> None:
     ("document", "steps"),
     [
         ("UpdateCheckCommand", ["cat /proc/sys/kernel/random/boot_id", "apiclient update check"]),
-        ("UpdateApplyCommand", ["apiclient update apply"]),
+        ("UpdateApplyCommand", list(STEPS[DocumentKind.APPLY])),
         ("RebootCommand", ["apiclient reboot"]),
     ],
 )

@@ -93,7 +93,7 @@ def _identity(metadata: Mapping[str, Any]) -> Identity:
 def family_of(task_definition_arn: str) -> str:
     """The family in a task definition's ARN. Raises ValueError for anything else."""
     if not task_definition_arn.startswith("arn:"):
-        raise ValueError(f"not an ARN, which begins with arn: {task_definition_arn!r}")
+        raise ValueError(f"not an ARN (an ARN begins with arn:): {task_definition_arn!r}")
     sections = task_definition_arn.split(":", _ARN_SECTIONS - 1)
     if len(sections) < _ARN_SECTIONS:
         raise ValueError(f"an ARN has {_ARN_SECTIONS} sections, this one has fewer: {task_definition_arn!r}")

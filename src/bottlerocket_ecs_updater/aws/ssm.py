@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import islice
+from math import ceil
 from typing import TYPE_CHECKING
 
 from bottlerocket_ecs_updater.aws.ecs_shapes import moment
@@ -45,6 +46,9 @@ if TYPE_CHECKING:
         ListCommandInvocationsRequestTypeDef,
     )
 
+LISTED_AT_ONCE = 50
+"""Page size of ListCommandInvocations."""
+
 SEND_MAX = 50
 """Limit of instance ids for SendCommand."""
 
@@ -64,6 +68,8 @@ AT_ONCE = "50"
 """MaxConcurrency and MaxErrors: the whole batch. By default, the first failed host would stop the batch."""
 
 COMMENT_MAX_CHARACTERS = 100
+
+NONE_ALONG: Mapping[CommandId, DocumentKind] = {}
 
 _ENDED_COMMANDS = frozenset({"Success", "Cancelled", "Failed", "TimedOut"})
 _NO_FILTER = NOT_OFFERED_CODES | {"InvalidFilterKey", "ValidationException"}
@@ -200,19 +206,37 @@ class SsmHosts:
         return self._read(command, kind, self._invocations(command, details=True))
 
     def answers_to(
-        self, commands: Sequence[CommandId], kind: DocumentKind, along: Sequence[CommandId] = ()
+        self, commands: Mapping[CommandId, DocumentKind], along: Mapping[CommandId, DocumentKind] = NONE_ALONG
     ) -> Mapping[CommandId, Mapping[InstanceId, Answer]]:
-        """Results of several commands of one document. Those that this run sent are listed together.
+        """Results of several commands. Those that this run sent are listed together.
 
         Those in `along` are left out if the same pages do not show them. If other clusters fill the pages, they are not
         looked for again.
         """
-        also = [command for command in along if command in self._sent] if not self._crowded else []
-        together = [*(command for command in commands if command in self._sent), *also]
-        listed = self._listed_together(together, kind) if len(together) > 1 else {}
-        self._crowded = self._crowded or (len(together) > 1 and len(listed) < len(together))
-        found = {command: self._read(command, kind, shapes) for command, shapes in listed.items()}
-        return found | {command: self.answers(command, kind) for command in commands if command not in found}
+        also = {command: kind for command, kind in along.items() if command in self._sent} if not self._crowded else {}
+        sent = {command: kind for command, kind in commands.items() if command in self._sent}
+        listed: dict[CommandId, Sequence[CommandInvocationTypeDef]] = {}
+        for together in self._lists_of(sent | also) if sent else ():
+            listed |= self._listed_together(together)
+            self._crowded = self._crowded or not together.keys() <= listed.keys()
+        found = {command: self._read(command, (sent | also)[command], shapes) for command, shapes in listed.items()}
+        unlisted = {command: kind for command, kind in commands.items() if command not in found}
+        return found | {command: self.answers(command, kind) for command, kind in unlisted.items()}
+
+    def _lists_of(self, commands: Mapping[CommandId, DocumentKind]) -> Iterable[Mapping[CommandId, DocumentKind]]:
+        """What to list together: all of it, or the commands of each document if others fill the pages.
+
+        Commands with so many instances that a list takes as many pages as there are commands are read one by one.
+        """
+        if not self._crowded:
+            return [commands] if self._fit_in_fewer_pages(commands) else []
+        by_kind: dict[DocumentKind, dict[CommandId, DocumentKind]] = {}
+        for command, kind in commands.items():
+            by_kind.setdefault(kind, {})[command] = kind
+        return [of_kind for of_kind in by_kind.values() if self._fit_in_fewer_pages(of_kind)]
+
+    def _fit_in_fewer_pages(self, commands: Collection[CommandId]) -> bool:
+        return ceil(sum(self._sent[command][1] for command in commands) / LISTED_AT_ONCE) < len(commands)
 
     def answers_on(
         self, instance: InstanceId, commands: Mapping[CommandId, DocumentKind]
@@ -244,25 +268,25 @@ class SsmHosts:
         return found
 
     def _listed_together(
-        self, commands: Sequence[CommandId], kind: DocumentKind
+        self, commands: Mapping[CommandId, DocumentKind]
     ) -> Mapping[CommandId, Sequence[CommandInvocationTypeDef]]:
         """The invocations of these commands. Commands that the list does not show in full are left out.
 
-        Reads fewer pages than there are commands. Other clusters may use the same document at the same time, and their
-        invocations fill pages; a command that is left out is asked for by its id. A document named by its ARN is never
-        listed: the filter may not accept an ARN.
+        Reads fewer pages than there are commands. Others may send commands at the same time, and their invocations fill
+        pages; a command that is left out is asked for by its id. Commands of one document are listed by its name, but
+        never by its ARN, which the filter may not accept.
         """
-        document = self._documents[kind]
-        if _OF_DOCUMENT.search(document):
-            return {}
+        documents = {self._documents[kind] for kind in commands.values()}
+        named: list[CommandFilterTypeDef] = [
+            {"key": "DocumentName", "value": document}
+            for document in documents
+            if len(documents) == 1 and not _OF_DOCUMENT.search(document)
+        ]
         after = min(self._sent[command][0] for command in commands)
         request: ListCommandInvocationsRequestTypeDef = {
             "Details": True,
-            "MaxResults": 50,
-            "Filters": [
-                {"key": "DocumentName", "value": document},
-                _invoked_after(after),
-            ],
+            "MaxResults": LISTED_AT_ONCE,
+            "Filters": [*named, _invoked_after(after)],
         }
         listed: dict[CommandId, list[CommandInvocationTypeDef]] = {command: [] for command in commands}
         for shapes in islice(self._invocation_pages(request, "*"), len(commands) - 1):
@@ -352,13 +376,20 @@ class SsmHosts:
             pending_commands |= {id_: pending for id_ in targets if ends.get(id_) is None}
         return pending_commands
 
-    def listed(self, kind: DocumentKind, since: datetime) -> Mapping[InstanceId, Sequence[FoundCommand]]:
-        """Commands sent since then for the kind's document, ended or not, by instance, oldest first."""
+    def listed(
+        self, kind: DocumentKind, since: datetime, instances: Collection[InstanceId]
+    ) -> Mapping[InstanceId, Sequence[FoundCommand]]:
+        """Commands sent since then to these instances for the kind's document, ended or not, oldest first.
+
+        Reads the results of only those commands, by instance; other instances of the same commands are included.
+        """
         found: dict[InstanceId, list[FoundCommand]] = {}
-        shapes = self._commands(kind, since)
+        shapes = (shape for shape in self._commands(kind, since) if _may_target(shape, instances))
         for shape in sorted(shapes, key=requested_at):
             command = CommandId(shape.get("CommandId", ""))
             sent_at = min(requested_at(shape) - self._ahead, self._api.now())
+            if sent_at < since:
+                continue
             listed = self._invocations(command, details=True)
             answers = {InstanceId(one.get("InstanceId", "")): listed_answer(one) for one in listed}
             for id_ in answers.keys() | {InstanceId(id_) for id_ in shape.get("InstanceIds", ())}:
@@ -371,6 +402,12 @@ class SsmHosts:
 
     def _open_commands(self, kind: DocumentKind, since: datetime | None) -> Sequence[CommandTypeDef]:
         return [shape for shape in self._commands(kind, since) if shape.get("Status", "") not in _ENDED_COMMANDS]
+
+
+def _may_target(shape: CommandTypeDef, instances: Collection[InstanceId]) -> bool:
+    """Whether the command was sent to one of these; unknown if it was sent to targets."""
+    named = shape.get("InstanceIds", ())
+    return not named or any(id_ in instances for id_ in named)
 
 
 def _invoked_after(first: datetime) -> CommandFilterTypeDef:

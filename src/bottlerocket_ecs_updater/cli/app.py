@@ -40,7 +40,7 @@ class Exit(IntEnum):
 COMMANDS = {
     "run": "Update the cluster's Bottlerocket instances, within the configured limits.",
     "plan": "Show what `run` would do, without changing anything.",
-    "doctor": "Check credentials, cluster, documents, state store, permissions and hosts, and say what to fix.",
+    "doctor": "Check credentials, cluster, documents, state store, permissions and hosts, and report what to fix.",
     "explain": "Explain why an instance is, or is not, updated: all known facts, and the result of every rule.",
     "status": "Show instances by version and state, claims, backoffs, quarantine, the lease, and the last run.",
     "report": "Write the report of a run, from its record, as HTML, Markdown or JSON.",

@@ -87,7 +87,7 @@ def act(
     def change(acts: Acts) -> Acts:
         before[:] = [acts]
         after = step(acts, made)
-        instead = f", in place of an earlier one {replaced}" if (replaced := there(acts)) else ""
+        instead = f", replacing an earlier one {replaced}" if (replaced := there(acts)) else ""
         entry = AuditEntry(made.at, made.who, verb, str(version), made.why, f"{result}{instead}")
         return after if after == acts else with_history(after, entry)
 

@@ -91,7 +91,7 @@ class Release:
         elif self.drained_by_us:
             since = time_text(claim.since)
             written = registration.arn in self.carriers
-            see = "" if written else "; its claim is only in the state store, so check that no one else drained it"
+            see = "" if written else "; its claim exists only in the state store, so check that no one else drained it"
             if claim.phase is ClaimPhase.REBOOTING:
                 see += ", and that it has rebooted since: the reboot may be outstanding"
             if self.group.unread:
@@ -115,7 +115,7 @@ class Release:
     def _about_version(self) -> Iterator[str]:
         if self.version is not None and self.failed_on:
             names = ", ".join(sorted(self.failed_on))
-            yield f"declare {self.version} good, although it failed on {names}: all instances may get it again"
+            yield f"mark {self.version} as good, although it failed on {names}: all instances may get it again"
 
 
 def consider_instance(

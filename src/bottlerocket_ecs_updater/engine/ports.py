@@ -7,7 +7,7 @@ Methods that act return a result per instance, so one bad instance never fails t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -211,9 +211,9 @@ class Hosts(Protocol):
         """A command's results; instances that Systems Manager does not list yet are left out."""
 
     def answers_to(
-        self, commands: Sequence[CommandId], kind: DocumentKind, along: Sequence[CommandId] = ()
+        self, commands: Mapping[CommandId, DocumentKind], along: Mapping[CommandId, DocumentKind]
     ) -> Mapping[CommandId, Mapping[InstanceId, Answer]]:
-        """The same of several commands of one document, in fewer calls than there are commands where that can be.
+        """The same of several commands of any documents, in fewer calls than there are commands where that can be.
 
         The results of the commands in `along` are included only if they come with the others.
         """
@@ -226,8 +226,13 @@ class Hosts(Protocol):
     def under_way(self, kind: DocumentKind, since: datetime | None = None) -> Mapping[InstanceId, PendingCommand]:
         """Commands in progress for one of our documents, from any sender, optionally only those since a time."""
 
-    def listed(self, kind: DocumentKind, since: datetime) -> Mapping[InstanceId, Sequence[FoundCommand]]:
-        """Commands for one of our documents that were sent since then, ended or not, oldest first."""
+    def listed(
+        self, kind: DocumentKind, since: datetime, instances: Collection[InstanceId]
+    ) -> Mapping[InstanceId, Sequence[FoundCommand]]:
+        """Commands for one of our documents that were sent to these instances since then, ended or not, oldest first.
+
+        Other instances that the same commands were sent to may be included.
+        """
 
     def cancel(self, command: CommandId, instances: Sequence[InstanceId]) -> None:
         """Cancel a command. Best effort: raises only Denied."""

@@ -241,7 +241,7 @@ def showcase_cluster(instances: int = 12, seed: int = 0, *, quarantine: bool = F
         members[last] = _HANGS.put_on(members[last])
     return Scenario(
         name="showcase",
-        story="three zones, two services and a daemon service, and one instance of each kind that may be met",
+        story="three zones, two services and a daemon service, and one instance for each situation that a run may meet",
         members=tuple(members),
         services=usual_services(instances),
         seed=seed,
@@ -328,7 +328,7 @@ class _Odd:
 _ODD_ONES = (
     _Odd("runs the newest version already", Fate.UP_TO_DATE, version=NEW),
     _Odd("is not Bottlerocket", Fate.FOREIGN, bottlerocket=False),
-    _Odd("is too old to be updated this way", Fate.HELD, version=TOO_OLD, variant=TOO_OLD_VARIANT),
+    _Odd("is too old to be updated in place", Fate.HELD, version=TOO_OLD, variant=TOO_OLD_VARIANT),
     _Odd("runs a standalone task", Fate.HELD, standalone=Workload(cpu=128, memory=256)),
     _Odd("cannot download its update", Fate.FAILED, (HashMismatch(),)),
     _Odd("rolls back at its first boot", Fate.FAILED, (RollsBack(),)),

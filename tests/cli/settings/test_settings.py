@@ -247,8 +247,8 @@ def test_a_flag_without_a_value_is_refused() -> None:
 
 def test_a_refused_value_is_named_with_its_flag_and_what_is_allowed() -> None:
     assert refusal("--drain-timeout", "30") == (
-        "drain-timeout cannot be '30' (from --drain-timeout): a number needs a unit, as in 30s; "
-        "allowed is a duration from 1ms to 30d, such as 300ms, 30s, 25m or 1h30m"
+        "drain-timeout cannot be '30' (from --drain-timeout): a number needs a unit, as in 30s; it must be a duration "
+        "from 1ms to 30d, such as 300ms, 30s, 25m or 1h30m"
     )
 
 
@@ -286,7 +286,7 @@ def test_a_refused_value_is_named_with_its_file(tmp_path: Path) -> None:
 def test_a_value_that_is_not_allowed_is_refused_with_what_is(flag: str, value: str) -> None:
     message = refusal(f"{flag}={value}")
     assert message.startswith(f"{flag.lstrip('-')} cannot be {value!r} (from {flag}): ")
-    assert "; allowed is " in message
+    assert "; it must be " in message
 
 
 def test_a_long_value_is_cut_where_it_is_shown() -> None:
@@ -380,7 +380,7 @@ def test_a_file_that_is_not_utf_8_is_told_as_that(tmp_path: Path) -> None:
 
 def test_a_file_without_a_name_is_refused() -> None:
     assert (
-        refusal("--config", "") == "config cannot be '' (from --config): that is empty; allowed is the path of a file"
+        refusal("--config", "") == "config cannot be '' (from --config): that is empty; it must be the path of a file"
     )
 
 

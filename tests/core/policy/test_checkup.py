@@ -54,7 +54,7 @@ def test_a_clock_is_judged_by_how_far_it_is_off(seconds: int, grade: Grade) -> N
     [
         ({}, Grade.OK, "agent is connected"),
         ({"reach": PingStatus.CONNECTION_LOST}, Grade.FAIL, "no connection"),
-        ({"reach": PingStatus.UNKNOWN}, Grade.FAIL, "does not know it"),
+        ({"reach": PingStatus.UNKNOWN}, Grade.FAIL, "not registered in"),
         ({"send_denied": "not allowed: ssm:SendCommand"}, Grade.FAIL, "ssm:SendCommand"),
     ],
 )

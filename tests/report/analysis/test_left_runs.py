@@ -28,4 +28,4 @@ def test_its_beginning_is_known_from_how_long_it_took() -> None:
 
 
 def test_nothing_is_said_of_no_instances_at_all() -> None:
-    assert headline(run_report(LEFT).summary) == f"no instance was looked at in 1m (run {RUN})"
+    assert headline(run_report(LEFT).summary) == f"no instances were checked in 1m (run {RUN})"

@@ -210,7 +210,7 @@ def test_of_many_instances_three_commands_are_spelled_out_and_the_rest_is_counte
 def test_of_a_run_that_died_every_instance_says_where_it_was_last_seen() -> None:
     rows = run_report(died("clean")).summary.rows
     assert sorted(row.why for row in rows) == [
-        *["the run ended before it was its turn; it was ready"] * 4,
+        *["the run ended before its turn came; it was ready"] * 4,
         *["the run ended while it was draining"] * 2,
     ]
 

@@ -167,7 +167,7 @@ def test_headings_tell_the_page_and_every_table_has_its_head(browser: Browser, t
     seen = visit(browser, tmp_path, page(run_report(run_named("halted"))))
     assert seen.find("h2") == [
         "What is broken, and what to do",
-        "The run in time",
+        "Timeline",
         "Versions before and after",
         "Held back, and why",
         "Failures, step by step",
@@ -206,7 +206,7 @@ def test_all_that_opens_scrolls_or_leads_on_is_reached_by_the_keyboard(browser: 
 
 def test_a_screen_reader_is_told_what_the_drawing_shows(browser: Browser, tmp_path: Path) -> None:
     seen = visit(browser, tmp_path, page(run_report(run_named("clean"))))
-    image = seen.tab.get_by_role("img", name="The run in time, a lane for each instance")
+    image = seen.tab.get_by_role("img", name="Timeline, a lane for each instance")
     assert image.count() == 1
     seen.tab.context.close()
 

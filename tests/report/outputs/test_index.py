@@ -74,7 +74,7 @@ def test_a_run_leaves_every_form_of_its_report_and_both_of_the_index() -> None:
 def test_runs_are_listed_newest_first() -> None:
     store = MemoryStore()
     lived(store, CLEAN_RUN, HALTED_RUN, CLEAN_RUN)
-    assert [entry.ending for entry in entries_of(store, "web")] == ["all well", "halted", "all well"]
+    assert [entry.ending for entry in entries_of(store, "web")] == ["success", "halted", "success"]
     assert [entry.run[:8] for entry in entries_of(store, "web")] == ["20260107", "20260106", "20260105"]
 
 
@@ -88,7 +88,7 @@ def test_a_run_that_died_is_found_by_the_next_and_gets_its_report() -> None:
     store = MemoryStore()
     lived(store, died("clean"), events_of("clean"))
     entries = entries_of(store, "web")
-    assert [entry.ending for entry in entries] == ["all well", "no end recorded"]
+    assert [entry.ending for entry in entries] == ["success", "no end recorded"]
     assert store.get(report_key("web", entries[1].run, "html")) is not None
     index = store.get(index_key("web", "json"))
     assert index is not None
@@ -98,7 +98,7 @@ def test_a_run_that_died_is_found_by_the_next_and_gets_its_report() -> None:
 def test_history_shows_a_run_that_died_last() -> None:
     store = MemoryStore()
     lived(store, events_of("clean"), died("clean"))
-    assert [entry.ending for entry in entries_of(store, "web")] == ["no end recorded", "all well"]
+    assert [entry.ending for entry in entries_of(store, "web")] == ["no end recorded", "success"]
 
 
 def test_a_run_that_was_still_at_work_when_another_looked_is_entered_again_when_it_ends() -> None:
@@ -119,7 +119,7 @@ def test_an_index_that_cannot_be_read_is_made_again_from_the_records() -> None:
     store = MemoryStore()
     lived(store, CLEAN_RUN, HALTED_RUN)
     store.put(index_key("web", "json"), b"{half", None)
-    assert [entry.ending for entry in entries_of(store, "web")] == ["halted", "all well"]
+    assert [entry.ending for entry in entries_of(store, "web")] == ["halted", "success"]
 
 
 def test_an_index_that_cannot_be_read_is_named_by_the_run_that_makes_it_again() -> None:
@@ -128,7 +128,7 @@ def test_an_index_that_cannot_be_read_is_named_by_the_run_that_makes_it_again() 
     store.put(index_key("web", "json"), b"[" * 100_000, None)
     (complaint,) = live_through(store, days_later(HALTED_RUN, 1), "20260106-0900-0000")
     assert index_key("web", "json") in complaint
-    assert [entry.ending for entry in entries_of(store, "web")] == ["halted", "all well"]
+    assert [entry.ending for entry in entries_of(store, "web")] == ["halted", "success"]
     assert live_through(store, days_later(CLEAN_RUN, 2), "20260107-0900-0000") == []
 
 
@@ -262,7 +262,7 @@ def test_a_store_that_fails_costs_the_report_and_a_complaint_that_says_how_to_ma
             return super().put(key, data, expect)
 
     (complaint,) = live_through(Full(), CLEAN_RUN, RUN)
-    assert f"`report {RUN}` makes it again" in complaint
+    assert f"`report {RUN}` writes it again" in complaint
     assert "the bucket is gone" in complaint
 
 
@@ -279,7 +279,7 @@ def test_two_that_write_the_index_at_once_are_both_in_it() -> None:
 
     store = Racing()
     lived(store, CLEAN_RUN)
-    assert {entry.ending for entry in entries_of(store, "web")} == {"all well", "halted"}
+    assert {entry.ending for entry in entries_of(store, "web")} == {"success", "halted"}
 
 
 @given(numbers=st.lists(st.integers(0, 2), max_size=5))

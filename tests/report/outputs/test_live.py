@@ -184,8 +184,8 @@ def test_a_slot_is_in_hand_until_its_cluster_has_settled() -> None:
 
 def test_on_a_narrow_terminal_the_likely_end_has_a_line_of_its_own() -> None:
     wide, narrow = (block(shown(until("large", 15), Size(columns))) for columns in (200, 80))
-    assert "; likely to end at " in wide[0]
-    assert re.fullmatch(r"likely to end at \d\d:\d\dZ, in \d+m(\d+s)?", narrow[1])
+    assert "; expected to end at " in wide[0]
+    assert re.fullmatch(r"expected to end at \d\d:\d\dZ, in \d+m(\d+s)?", narrow[1])
     assert max(map(len, narrow)) < 80
 
 

@@ -146,7 +146,7 @@ def test_what_is_ours_in_a_remedy_is_code_and_an_id_is_not_broken_in_two() -> No
 
 def test_what_is_broken_comes_before_everything_else() -> None:
     html = page_of(events_of("halted"))
-    places = [html.index(heading) for heading in ("<h1>", "What is broken", 'class="tiles"', "The run in time")]
+    places = [html.index(heading) for heading in ("<h1>", "What is broken", 'class="tiles"', "Timeline</h2>")]
     assert places == sorted(places)
 
 

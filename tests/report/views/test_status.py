@@ -142,7 +142,7 @@ def test_a_version_that_aws_withdrew_is_shown() -> None:
     name = "/aws/service/bottlerocket/aws-ecs-2/x86_64/latest/image_version"
     ledger = Ledger(published={name: NewestPublished(NEW, NOW - timedelta(days=1), NOW)})
     text = status_text(status(host("i-a"), ledger=ledger))
-    assert "  WITHDRAWN    1.21.0: AWS set the newest published version of aws-ecs-2/x86_64 back, seen " in text
+    assert "  WITHDRAWN    1.21.0: AWS moved the newest published version of aws-ecs-2/x86_64 back, seen " in text
     assert status_json(status(ledger=ledger))["withdrawn"]["aws-ecs-2/x86_64"]["version"] == "1.21.0"
     published = Ledger(published={name: NewestPublished(NEW, NOW)})
     assert "WITHDRAWN" not in status_text(status(host("i-a"), ledger=published))
@@ -159,6 +159,6 @@ def test_a_run_that_has_no_end_yet_is_told_with_the_time_of_its_last_event() -> 
     last = NewestRun(RunId("20260105-0900-3f9c"), None, NOW, None, "", {}, NOW)
     text = status_text(status(last=last))
     assert (
-        f"Last run 20260105-0900-3f9c is in progress, or was killed; its last event is of {time_text(NOW)}.\n" in text
+        f"Last run 20260105-0900-3f9c is in progress, or was killed; its last event is from {time_text(NOW)}.\n" in text
     )
     assert status_json(status(last=last))["last_run"]["last_event"] == write_time(NOW)

@@ -80,7 +80,7 @@ class Api:
                 return self._call(False, operation, about, method, *args, **kwargs)
             except (Throttled, Unreachable) as error:
                 if not shown and self._clock.now() - began >= SHOWN_AFTER:
-                    self._waits.begin(f"AWS, which does not answer: {error}", began, None)
+                    self._waits.begin(f"AWS to answer: {error}", began, None)
                     shown = True
                 if not self._clock.sleep(pause):
                     raise

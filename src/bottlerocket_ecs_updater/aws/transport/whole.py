@@ -42,7 +42,7 @@ def _look(operation_model: Any, response_dict: dict[str, Any], **_: object) -> N
     elif status < OK_BELOW and not _by_aws(operation_model.name, protocol, response_dict):
         body = response_dict["body"]
         start = _start(body) if isinstance(body, bytes) else "a body of its own"
-        raise ResponseParserError(f"{start} is no reply to {operation_model.name}")
+        raise ResponseParserError(f"{start} is not a reply to {operation_model.name}")
 
 
 def _by_aws(operation: str, protocol: str, response: Mapping[str, Any]) -> bool:

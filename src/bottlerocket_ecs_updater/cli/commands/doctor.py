@@ -90,7 +90,7 @@ class DoctorSettings:
 
 
 def doctor(*, settings: DoctorSettings) -> int:
-    """Check credentials, cluster, documents, state store, permissions and hosts, and say what to fix."""
+    """Check credentials, cluster, documents, state store, permissions and hosts, and report what to fix."""
     run = settings.of_run()
     findings = list(_examine(settings, run))
     if settings.form == "json":

@@ -50,7 +50,7 @@ def unexpedite(version: VersionWord, /, *, settings: ActSettings) -> int:
         settings,
         "unexpedite",
         which,
-        f"took back the expedite of {which}",
+        f"undid the expedite of {which}",
         lambda acts, _: with_expedite(acts, which, None),
         lambda _: f"{which} is no longer expedited",
     )

@@ -85,7 +85,7 @@ DOCUMENTS = ("check-document", "apply-document", "reboot-document")
 def fleet(
     action: Annotated[
         Literal["status", "plan", "page", "forget", "waves"],
-        Parameter(help="status, plan, page (write fleet/index.html anew), forget (a cluster that is gone), or waves."),
+        Parameter(help="status, plan, page (write fleet/index.html again), forget (a cluster that is gone), or waves."),
     ],
     cluster: Annotated[str, Parameter(help="For forget: ACCOUNT/REGION/NAME.", show_default=False)] = "",
     /,

@@ -35,7 +35,7 @@ def pause(*, settings: PauseSettings) -> int:
     before = pause_of(store, wired.place, wired.cluster_name)
     made = Pause(wired.clock.now(), caller(wired), settings.why)
     set_pause(store, wired.state, made)
-    instead = f", in place of the pause {before}" if before else ""
+    instead = f", replacing the pause {before}" if before else ""
     record(wired, "pause", "", settings.why, f"paused the updates{instead}", made.who)
     said = f"Updates of {wired.cluster_name} are paused {made}"
     if before:

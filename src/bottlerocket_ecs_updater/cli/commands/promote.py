@@ -53,7 +53,7 @@ def unpromote(version: VersionWord, /, *, settings: ActSettings) -> int:
         settings,
         "unpromote",
         which,
-        f"took back the promotion of {which}",
+        f"undid the promotion of {which}",
         lambda acts, _: with_promotion(acts, which, None),
         lambda _: f"{which} is no longer promoted",
     )

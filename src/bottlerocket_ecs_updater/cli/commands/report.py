@@ -49,7 +49,7 @@ class ReportSettings:
     target: Target
     config: ConfigFile = None
     to: Annotated[Path | None, kinds.file("File to write. Default: an object in the state store.")] = None
-    out: Annotated[bool, kinds.switch("Print the report, and write no file.", "o")] = False
+    out: Annotated[bool, kinds.switch("Print the report; do not write a file.", "o")] = False
     open_: Annotated[
         bool,
         kinds.switch(

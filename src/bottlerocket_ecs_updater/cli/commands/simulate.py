@@ -62,7 +62,7 @@ class SimulateSettings:
         int | None, kinds.count("As in `run`. Default: 3 if an instance ends in quarantine, otherwise 2.")
     ] = None
     serve: Annotated[
-        bool, kinds.switch("Start no run: keep the simulator up, and print what an AWS client needs to connect.", "s")
+        bool, kinds.switch("Start only the simulator, and print what an AWS client needs to connect.", "s")
     ] = False
     fleet: Annotated[
         bool, kinds.switch("Simulate six clusters in three stages, updated in waves by the real state machine.")
@@ -255,7 +255,7 @@ def _what_was_seen(scenario: Scenario, seen: Findings) -> Iterator[str]:
     for violation in seen.violations:
         yield f"  {violation.invariant}: {violation.subject} {violation.facts}"
     total = sum(seen.calls.values())
-    yield f"calls by operation           {total} in all, {total / max(1, len(scenario.members)):.1f} per instance"
+    yield f"calls by operation           {total} in total, {total / max(1, len(scenario.members)):.1f} per instance"
     for operation, count in sorted(seen.calls.items(), key=lambda item: -item[1]):
         yield f"  {count:6}  {operation}"
 

@@ -57,7 +57,7 @@ _FOLDER_BEGINS = ("/", "./", "../", "~")
 _SAFE_KEY = re.compile(r"[A-Za-z0-9!_.*'()/-]{0,512}")
 
 
-_EMPTY = "that is empty, and an empty guard would hold nothing back: leave the setting out instead"
+_EMPTY = "that is empty, so it would hold nothing: remove the setting instead"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class Reading:
                 return tuple(self.read(text) for text in texts)
             return self.read(tokens[-1].value)
         except ValueError as error:
-            raise ValueError(f"{error}; allowed is {self.allowed}") from error
+            raise ValueError(f"{error}; it must be {self.allowed}") from error
 
 
 def _see_that_none_is_empty(texts: Sequence[str], separator: str) -> None:
@@ -146,7 +146,7 @@ def factor(meaning: str, most: float = 100_000.0, *, show: bool = True) -> Param
         try:
             number = float(text if text.isascii() else "")
         except ValueError:
-            raise ValueError("that is no number") from None
+            raise ValueError("that is not a number") from None
         if not math.isfinite(number) or not 0 < number <= most:
             raise ValueError("that is out of range")
         return number
@@ -171,7 +171,7 @@ def choice(meaning: str, *choices: str, name: str | None = None) -> Parameter:
 
     def read(text: str) -> str:
         if text not in choices:
-            raise ValueError("that is none of the choices")
+            raise ValueError("that is not one of the choices")
         return text
 
     return _setting(meaning, read, f"one of {', '.join(choices)}", "WORD", name=name)
@@ -184,7 +184,7 @@ def choice_of(meaning: str, words: type[Enum]) -> Parameter:
         try:
             return words(text)
         except ValueError:
-            raise ValueError("that is none of the choices") from None
+            raise ValueError("that is not one of the choices") from None
 
     return _setting(meaning, read, f"one of {', '.join(word.value for word in words)}", "WORD", lambda one: one.value)
 
@@ -195,7 +195,7 @@ def text(meaning: str, pattern: str, allowed: str, metavar: str) -> Parameter:
 
     def read(given: str) -> str:
         if not form.fullmatch(given):
-            raise ValueError("that is empty" if not given else "that has another form")
+            raise ValueError("that is empty" if not given else "that has the wrong format")
         return given
 
     return _setting(meaning, read, allowed, metavar)
@@ -236,10 +236,10 @@ def switch(meaning: str, letter: str = "", name: str | None = None, *, show: boo
 def _read_place(given: str) -> Place:
     if not given.startswith("s3:"):
         if not given or "://" in given:
-            raise ValueError("that is no place for state")
+            raise ValueError("that is not a place for state")
         if not given.startswith(_FOLDER_BEGINS):
             # A bucket without s3:// would silently become a new, empty folder, in which nobody holds the lease.
-            raise ValueError("that begins neither as a bucket nor as a folder does")
+            raise ValueError("that is neither a bucket nor a folder")
         return Folder(Path(given).expanduser())
     match = _BUCKET.fullmatch(given)
     if match is None:

@@ -111,7 +111,7 @@ class _Sources:
         text = self.environ.get(CONFIG_TEXT)
         if text is not None:
             if not text.strip():
-                raise UsageError(f"{CONFIG_TEXT} in the environment is empty: give it a value, or leave it out")
+                raise UsageError(f"{CONFIG_TEXT} in the environment is empty: give it a value, or remove it")
             _fill(arguments, self._of_cluster(_content(text, CONFIG_TEXT), CONFIG_TEXT, known), CONFIG_TEXT, known)
 
         self._from_stack(commands, known)
@@ -249,7 +249,7 @@ def _texts(source: str, key: str, value: object) -> tuple[str, ...]:
         case list():
             return tuple(text for each in value for text in _texts(source, key, each))
         case dict():
-            raise UsageError(f"{source}: [{key}] is a table; settings stand at the top, outside of any table")
+            raise UsageError(f"{source}: [{key}] is a table; settings belong at the top, outside any table")
         case _:
             raise UsageError(f"{source}: {key} must be a text, a number, true or false, or a list of them")
 
@@ -265,7 +265,7 @@ def _fill(arguments: ArgumentCollection, given: Mapping[str, _Given], source: st
         elif not argument.tokens and setting.texts:
             _append(argument, setting, source)
         elif setting.empty and not argument.tokens and _guards(argument):
-            raise UsageError(f"{setting.written} in {source} is empty: give it a value, or leave it out")
+            raise UsageError(f"{setting.written} in {source} is empty: give it a value, or remove it")
 
 
 def _guards(argument: Argument) -> bool:
@@ -280,7 +280,7 @@ def _guards(argument: Argument) -> bool:
 def _append(argument: Argument, setting: _Given, source: str) -> None:
     _, takes_many = argument.token_count()
     if len(setting.texts) != 1 and not takes_many:
-        raise UsageError(f"{setting.written} in {source} is a list; allowed is one value")
+        raise UsageError(f"{setting.written} in {source} is a list; only one value is allowed")
     for index, text in enumerate(setting.texts):
         argument.append(Token(keyword=setting.written, value=text, source=source, index=index))
 
@@ -319,7 +319,7 @@ def _not_allowed(error: CoercionError) -> str:
     if argument is None or token is None:
         return str(error)
     choices = get_args(argument.hint)
-    reason = error.msg or f"allowed is {'one of ' + ', '.join(map(str, choices)) if choices else 'true or false'}"
+    reason = error.msg or f"it must be {'one of ' + ', '.join(map(str, choices)) if choices else 'true or false'}"
     origin = f" (from {_origin(token)})" if token.keyword else ""
     return f"{_name(argument)} cannot be {token.value[:_SHOWN]!r}{origin}: {reason}"
 

@@ -159,7 +159,7 @@ class RuleSettings:
         OwnHost,
         kinds.choice_of(
             "What to do about the instance that the updater's own task runs on: leave it to another run, or start "
-            "another run for it when all others are done.",
+            "another run for it once all others are done.",
             OwnHost,
         ),
     ] = OwnHost.HOLD

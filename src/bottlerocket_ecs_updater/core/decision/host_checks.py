@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from bottlerocket_ecs_updater.core.decision.polling import soon_interval
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
@@ -35,11 +35,12 @@ def ask_host(instance: Instance, this_pass: Pass) -> NextStep:
 
 def next_hearing(pending: PendingCommand, this_pass: Pass) -> datetime:
     """When to read the result again: soon at first, then less often the longer it takes."""
-    policy = this_pass.policy
-    return this_pass.at + min(
-        max(soon_interval(policy.poll_interval), (this_pass.at - pending.sent_at) / HEARD_AGAIN_SHARE),
-        HEARD_AGAIN_MAX_POLLS * policy.poll_interval,
-    )
+    return this_pass.at + hearing_spacing(this_pass.at - pending.sent_at, this_pass.policy.poll_interval)
+
+
+def hearing_spacing(waited: timedelta, poll: timedelta) -> timedelta:
+    """How long after a result was last read it is read again, if the command had been sent `waited` before that."""
+    return min(max(soon_interval(poll), waited / HEARD_AGAIN_SHARE), HEARD_AGAIN_MAX_POLLS * poll)
 
 
 def result_text(ended: CommandResult) -> str:

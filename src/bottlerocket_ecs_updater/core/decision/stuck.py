@@ -21,8 +21,17 @@ from bottlerocket_ecs_updater.core.model.passing import Passing, passing
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
 from bottlerocket_ecs_updater.core.model.time_text import has_passed, time_text
 
-WAITED_FOR = frozenset({Reason.SERVICE_DEPLOYING, Reason.UNWELL, Reason.SETTLING, Reason.BUDGET, Reason.ZONE_BUDGET})
-"""Holds that a run waits for, up to its `settle-timeout`. One that outlasts it in two runs in a row is stuck.
+WAITED_FOR = frozenset(
+    {
+        Reason.SERVICE_DEPLOYING,
+        Reason.UNWELL,
+        Reason.SETTLING,
+        Reason.BUDGET,
+        Reason.ZONE_BUDGET,
+        Reason.NOT_DESCRIBED,
+    }
+)
+"""Holds that a run waits for: most up to its `settle-timeout`. One that outlasts it in two runs in a row is stuck.
 
 A budget that is full at the end of a run is filled by instances that others took out; they may be back by the next run.
 """
@@ -61,10 +70,15 @@ def stuck_on(outcomes: Mapping[InstanceId, Outcome], fleet: Fleet) -> Hold | Non
     if begun(fleet.instances.values()):
         return None
     held = _that_count(outcomes, fleet)
-    if not held or not all(_lasts(why, fleet) for why in held):
+    if not held or not (_saw_nothing(held, outcomes) or all(_lasts(why, fleet) for why in held)):
         return None
     code, _ = Counter(why.reason.code for why in held).most_common(1)[0]
     return next(why for why in held if why.reason.code == code)
+
+
+def _saw_nothing(held: Collection[Hold], outcomes: Mapping[InstanceId, Outcome]) -> bool:
+    """Whether ECS lists instances and describes none: such a run knows nothing of the cluster."""
+    return len(held) == len(outcomes) and all(why.reason is Reason.NOT_DESCRIBED for why in held)
 
 
 def _that_count(outcomes: Mapping[InstanceId, Outcome], fleet: Fleet) -> Collection[Hold]:
@@ -123,6 +137,10 @@ def said(why: Hold, fleet: Fleet) -> str:
     """The reason as the first line of the summary."""
     known = fleet.past.waiting.get(why.reason.code)
     again = f", since {time_text(known.since)}, in {known.runs + 1} runs in a row" if known is not None else ""
+    undescribed = [one for one in fleet.instances.values() if one.undescribed]
+    if why.reason is Reason.NOT_DESCRIBED and len(undescribed) == len(fleet.instances) > 1:
+        of_all = f"ECS lists {len(undescribed)} container instances and described none of them"
+        return f"no update could start: {of_all}: {dict(why.facts)['why']}{again}"
     return f"no update could start: {why}{again}"
 
 

@@ -38,6 +38,8 @@ class HostReport:
     """The version that an apply would stage, at the time of the check."""
     staged: Version | None
     """The version on the staging partition; meaningful while Staged or Ready."""
+    withdrawn: bool = False
+    """Whether the update repository no longer offers the staged version to this host."""
 
     @property
     def target(self) -> Version | None:
@@ -143,8 +145,8 @@ def _report(state: UpdateState, status: Mapping[str, Any], text: str) -> HostAns
         return HostProblem(Problem.UNREADABLE, "its status names no running version (active_partition)")
     boot = _BOOT_ID.search(text)
     if boot is None:
-        return HostProblem(Problem.NO_BOOT_ID, "the check printed no boot id, so a reboot could not be proven")
-    return HostReport(boot_id(boot[1]), state, running, chosen, staged)
+        return HostProblem(Problem.NO_BOOT_ID, "the check printed no boot id, so the updater could not verify a reboot")
+    return HostReport(boot_id(boot[1]), state, running, chosen, staged, _is_withdrawn(status, staged))
 
 
 def _read_failure(exit_code: int, stdout: str, stderr: str) -> HostProblem:
@@ -172,6 +174,16 @@ def _status(text: str) -> Mapping[str, Any] | None:
                 return value
         start = text.find("{", end)
     return None
+
+
+def _is_withdrawn(status: Mapping[str, Any], staged: Version | None) -> bool:
+    """Whether the versions that the repository offers this host lack the staged one. If they are not told, it is not.
+
+    The list has the running version and older ones, too. It lacks those that the maintainers removed, those above the
+    maximum that they set, and those whose wave has not reached the host. Source: thar-be-updates.
+    """
+    offered = status.get("available_updates")
+    return staged is not None and isinstance(offered, list) and str(staged) not in map(str, offered)
 
 
 def _image_version(status: Mapping[str, Any], *path: str) -> Version | None:

@@ -63,6 +63,7 @@ NEVER_PASSES = frozenset(
         Reason.END_OF_LIFE_VARIANT,
         Reason.VERSION_SUSPECT,
         Reason.VERSION_BREAKS_TASKS,
+        Reason.STAGED_STAYS,
         Reason.NO_PLACE,
         Reason.NO_ROOM,
         Reason.NO_ROOM_FOR_CLAIM,

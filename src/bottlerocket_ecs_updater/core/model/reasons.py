@@ -28,7 +28,7 @@ class Reason(Enum):
     NOT_DESCRIBED = _Words(
         "not-described",
         "ECS could not describe it: {why}",
-        "deregister it if it stays listed; most often it is gone within minutes",
+        "deregister it if it is still listed after a few minutes",
     )
     NOT_ACTIVE = _Words("not-active", "its status in ECS is {status}", "wait until it is ACTIVE, or deregister it")
     DRAINED_BY_OTHERS = _Words(
@@ -38,7 +38,8 @@ class Reason(Enum):
     )
     ANOTHER_RUN = _Words(
         "another-run",
-        "run {run}, which uses another state store, works on this cluster: {instance} has been {phase} since {since}",
+        "run {run}, which uses another state store, is working on this cluster: {instance} has been {phase} since "
+        "{since}",
         "run only one updater for each cluster, or give all of them the same state store",
     )
     AGENT_DISCONNECTED = _Words(
@@ -48,12 +49,12 @@ class Reason(Enum):
     )
     UNKNOWN_TO_SSM = _Words(
         "unknown-to-ssm",
-        "Systems Manager does not know it",
+        "it is not registered in Systems Manager",
         "enable the control container and give the instance role AmazonSSMManagedInstanceCore",
     )
     HYBRID_ACTIVATION = _Words(
         "hybrid-activation",
-        "Systems Manager does not know it by its EC2 id: {known}",
+        "it is not registered in Systems Manager under its EC2 instance id: {known}",
         "remove the activation from the control container's user data, give the instance role "
         "AmazonSSMManagedInstanceCore, replace the instance, and deregister that node in Systems Manager",
     )
@@ -65,12 +66,13 @@ class Reason(Enum):
     INSTANCE_STOPPED = _Words(
         "instance-stopped",
         "its EC2 instance is {state}",
-        "start it, and the next run checks it; or deregister it. The updater does not count it while it is stopped",
+        "start it so that the next run can check it, or deregister it; a stopped instance does not count towards the "
+        "budget",
     )
     INSTANCE_TERMINATED = _Words(
         "instance-terminated",
-        "its EC2 instance is terminated, and only its registration in ECS is left",
-        "deregister it: `aws ecs deregister-container-instance --force`; ECS keeps an instance whose agent was "
+        "its EC2 instance is terminated, but it is still registered in ECS",
+        "deregister it with `aws ecs deregister-container-instance --force`; ECS keeps an instance whose agent was "
         "disconnected when it was terminated",
     )
     SSM_CONNECTION_LOST = _Words(
@@ -81,11 +83,11 @@ class Reason(Enum):
     SEND_REFUSED = _Words(
         "send-refused",
         "Systems Manager refused to send it a command: {why}",
-        "fix what the message names; the next run tries again",
+        "fix the cause that the message names; the next run tries again",
     )
     SEND_DENIED = _Words(
         "send-denied",
-        "AWS denies commands to it: {why}",
+        "AWS denied permission to send it a command: {why}",
         "add its Auto Scaling group to the stack's AutoScalingGroups, or give it the tag in InstanceTag: "
         "the task role needs ssm:SendCommand for each instance",
     )
@@ -102,11 +104,11 @@ class Reason(Enum):
     CHECK_FAILED = _Words(
         "check-failed",
         "its update check failed: {detail}",
-        "check the host's network and settings.updates: most often it cannot reach its update repository",
+        "check the host's network and settings.updates; the usual cause is that it cannot reach its update repository",
     )
     NO_BOOT_ID = _Words(
         "no-boot-id",
-        "its update check printed no boot id, so a reboot could not be proven",
+        "its update check printed no boot id, so the updater could not verify a reboot",
         "use the check document of this updater's own stack",
     )
     UNREADABLE = _Words(
@@ -126,7 +128,7 @@ class Reason(Enum):
     )
     END_OF_LIFE_VARIANT = _Words(
         "end-of-life-variant",
-        "its variant {variant} gets no new versions; it runs {version}",
+        "its variant {variant} no longer gets new versions; it runs {version}",
         "replace the instance with one of a current variant: a variant cannot be changed in place",
     )
     NOTHING_CHOSEN = _Words(
@@ -139,10 +141,23 @@ class Reason(Enum):
         "the update to {version} was withdrawn before it was applied",
         "do nothing: it is updated when another version is offered",
     )
+    STAGED_WITHDRAWN = _Words(
+        "staged-withdrawn",
+        "{version} is staged on it, but its update repository no longer offers that version",
+        "do nothing: the next version that is offered takes its place; reboot the host only after "
+        "`apiclient update cancel`, or it boots {version}",
+    )
+    STAGED_STAYS = _Words(
+        "staged-stays",
+        "{staged} is staged on it and must not be booted: {why}; the apply document did not replace it by {version}: "
+        "{detail}",
+        "use the apply document of this updater's own stack, which cancels such an update first; or run "
+        "`apiclient update cancel` on the host",
+    )
     STANDALONE_TASK = _Words(
         "standalone-task",
         "it runs a standalone task: {task}",
-        "stop the task or wait for its end, or run it as a service",
+        "stop the task, wait until it ends, or run it as a service",
     )
     OWN_HOST = _Words(
         "own-host",
@@ -151,8 +166,8 @@ class Reason(Enum):
     )
     OWN_HOST_LAST = _Words(
         "own-host-last",
-        "the updater's own task runs on it, so all other instances come first",
-        "wait: it is handed over to another run when the others are done",
+        "the updater's own task runs on it, so it is updated last",
+        "wait: another run takes it over when the other instances are done",
     )
     HANDED_OVER = _Words(
         "handed-over",
@@ -167,13 +182,13 @@ class Reason(Enum):
     VERSION_SUSPECT = _Words(
         "version-suspect",
         "{version} failed on {count} instances of this cluster, so no other instance is updated to it",
-        "run `release {version}` when you know that it is good, or wait for another version",
+        "run `release {version}` once you know that it is good, or wait for another version",
     )
     VERSION_BREAKS_TASKS = _Words(
         "version-breaks-tasks",
         "tasks fail on {version}, so no other instance is updated to it; on {hosts}: {what}",
-        "check these tasks; run `release {version}` when you know that it is good, or wait for another version; where "
-        "this one is staged, `apiclient update cancel` on the host makes way for it",
+        "check these tasks; run `release {version}` once you know that it is good, or wait for another version, which "
+        "also replaces this one on hosts where it is staged",
     )
     BUDGET = _Words(
         "budget",
@@ -190,16 +205,18 @@ class Reason(Enum):
     )
     HALTED = _Words("halted", "the run halted: {why}", "fix the cause of the halt; the next run continues")
     STOPPING = _Words("stopping", "the run is stopping: {why}", "wait for the next run, or start one")
-    STAGING_AHEAD = _Words("staging-ahead", "enough other instances are staged", "wait until those are rebooted")
+    STAGING_AHEAD = _Words(
+        "staging-ahead", "enough other instances are already staged", "wait until those are rebooted"
+    )
     CLAIM_REMOVED = _Words(
         "claim-removed",
-        "somebody removed our claim while it was draining, so it was left as it is, {status}",
-        "set it to ACTIVE when it may take tasks again",
+        "somebody removed the updater's claim while it was draining, so it was left {status}",
+        "set it to ACTIVE when it may run tasks again",
     )
     CLAIM_LOST = _Words(
         "claim-lost",
-        "run {run} claimed it at {since}, but it no longer carries that claim, so it was left as it is, {status}",
-        "set it to ACTIVE when it may take tasks again, unless somebody drained it on purpose",
+        "run {run} claimed it at {since}, but that claim is no longer on it, so it was left {status}",
+        "set it to ACTIVE when it may run tasks again, unless somebody drained it on purpose",
     )
     RETURNED_BY_OTHERS = _Words(
         "returned-by-others",
@@ -226,7 +243,7 @@ class Reason(Enum):
     )
     NO_ROOM_FOR_CLAIM = _Words(
         "no-room-for-claim",
-        "it cannot hold our claim: {why}",
+        "the updater's claim does not fit on it: {why}",
         "remove one of its custom ECS attributes (ECS allows ten)",
     )
     UNCLAIMABLE = _Words(
@@ -247,7 +264,7 @@ class Reason(Enum):
         "return instances that are out of service, raise the budget, or make a window longer",
     )
     NOT_ANSWERED = _Words(
-        "not-answered", "it had not answered its update check when the plan was made", "plan again in a moment"
+        "not-answered", "it had not answered its update check when the plan was made", "run `plan` again in a minute"
     )
     IN_PROGRESS = _Words(
         "in-progress",
@@ -255,10 +272,10 @@ class Reason(Enum):
         "wait for the next run, which finishes it, or start one now",
     )
     NOT_REACHED = _Words(
-        "not-reached", "the run ended before it was its turn; it was {phase}", "wait for the next run, or start one"
+        "not-reached", "the run ended before its turn came; it was {phase}", "wait for the next run, or start one"
     )
     UNCLEAR = _Words(
-        "unclear", "AWS did not say whether {what} took effect: {why}", "wait until the updater looks again"
+        "unclear", "AWS did not say whether {what} took effect: {why}", "wait until the updater checks again"
     )
 
     # Holds from the operator's rules.
@@ -344,17 +361,17 @@ class Reason(Enum):
     MEMBERSHIP_UNKNOWN = _Words(
         "membership-unknown",
         "a rule needs its {what}, which could not be read: {rule}",
-        "find out why AWS did not answer; most often a permission is missing",
+        "find out why AWS did not answer; usually a permission is missing",
     )
     NOT_PROMOTED = _Words(
         "not-promoted",
         "{version} waits for other stages, until {until} at the earliest: {waits}",
-        "check the clusters named here, or run `promote {version}` to let it through now",
+        "check the clusters named here, or run `promote {version}` to skip the wait",
     )
     BLOCKED = _Words(
         "blocked",
         "{version} is blocked {who}",
-        "run `unblock {version}` when you know that it is good, or wait for another version",
+        "run `unblock {version}` once you know that it is good, or wait for another version",
     )
     CHECKPOINT_WAIT = _Words(
         "checkpoint-wait",
@@ -370,7 +387,7 @@ class Reason(Enum):
     CHECKPOINT_FAILED = _Words(
         "checkpoint-failed",
         "{version} failed on {failed} of the first {limit} instances",
-        "check them; run `release {version}` when you know that it is good, or wait for another version",
+        "check them; run `release {version}` once you know that it is good, or wait for another version",
     )
     DAILY_LIMIT = _Words(
         "daily-limit",
@@ -389,18 +406,18 @@ class Reason(Enum):
     )
     SURVEY_FAILED = _Words(
         "survey-failed",
-        "AWS did not answer what must be known before a drain: {what}",
-        "wait for the next run, which asks again; if it fails again, find out why AWS does not answer",
+        "some of what the updater must know before a drain could not be read: {what}",
+        "wait for the next run, which tries again; if it fails again, find out why these calls fail",
     )
     SERVICE_DEPLOYING = _Words(
         "service-deploying",
         "a deployment is in progress: {services}",
-        "wait until the deployment is done; if it hangs, ask its owner to end it",
+        "wait until the deployment is done; if it hangs, ask its owner to stop it",
     )
     DEPLOYMENT_FAILED = _Words(
         "deployment-failed",
         "the last deployment of {services} failed, so ECS would not replace its tasks on this host",
-        "ask its owner to deploy it again, or to roll it back",
+        "ask its owner to deploy it again or roll it back",
     )
     BEFORE_DRAIN_FAILED = _Words(
         "before-drain-failed",
@@ -420,7 +437,7 @@ class Reason(Enum):
     NO_ROOM = _Words("no-room", "its tasks of {service} cannot move: {missing}", "{advice}")
     FACTS_MISSING = _Words(
         "facts-missing",
-        "AWS did not answer within {limit} what must be known before a drain",
+        "AWS did not return within {limit} what the updater must know before a drain",
         "check the log for the calls that AWS did not answer",
     )
     LEAVING_GROUP = _Words(
@@ -451,7 +468,7 @@ class Failure(Enum):
     APPLY_FAILED = _Words(
         "apply-failed",
         "the update could not be staged: {detail}",
-        "fix what the host's message names; the update is tried again after a backoff",
+        "fix the cause that the host's message names; a later run tries again after a backoff",
     )
     ROLLED_BACK = _Words(
         "rolled-back",
@@ -477,8 +494,8 @@ class Failure(Enum):
     )
     NEVER_REBOOTED = _Words(
         "never-rebooted",
-        "it was asked to reboot {times}, and did not",
-        "find out what inhibits the shutdown; the instance is in service on its old version",
+        "it did not reboot, although the command was sent {times}",
+        "find out what blocks the shutdown; the instance is in service on its old version",
     )
     REBOOT_STALLED = _Words(
         "reboot-stalled",
@@ -492,8 +509,8 @@ class Failure(Enum):
     )
     REBOOT_REFUSED = _Words(
         "reboot-refused",
-        "it refused to reboot: {detail}",
-        "find out what inhibits the shutdown; the instance is in service on its old version",
+        "it rejected the reboot command: {detail}",
+        "find out what blocks the shutdown; the instance is in service on its old version",
     )
 
     @property

@@ -25,6 +25,8 @@ class Applies:
     """How many of them got no reply from Systems Manager and were never found there."""
     on_boot: BootId | None = None
     """The host's boot id when the last one was sent; None if it was not known."""
+    target: Version | None = None
+    """The version that the host would have staged when the last one was sent; None if it was not known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,9 +22,15 @@ from bottlerocket_ecs_updater.core.planning.launch_advice import Advice, StartsO
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.core.rules.published import NOT_READ, parameter_of
 
+APPLY_STEPS = ("apiclient update apply && exit 0", "apiclient update cancel 2>/dev/null && apiclient update apply")
+"""The first step is refused if an update is ready to boot. Then that one is cancelled, and the other one is staged."""
+
+PLAIN_APPLY = ("apiclient update apply",)
+"""The steps of earlier documents, which cannot replace an update that is ready to boot."""
+
 STEPS: Mapping[DocumentKind, tuple[str, ...]] = {
     DocumentKind.CHECK: ("cat /proc/sys/kernel/random/boot_id", "apiclient update check"),
-    DocumentKind.APPLY: ("apiclient update apply",),
+    DocumentKind.APPLY: APPLY_STEPS,
     DocumentKind.REBOOT: ("apiclient reboot",),
 }
 """The steps that this version of the updater expects in each document, in order."""
@@ -73,6 +79,9 @@ def judge_document(kind: DocumentKind, name: str, content: str) -> Finding:
     steps = _steps_of(content)
     if steps is None:
         return fail("document", name, "it is not a Command document with shell steps", REDEPLOY)
+    if kind is DocumentKind.APPLY and steps == PLAIN_APPLY:
+        why = "it cannot replace an update that is staged and must not be booted"
+        return warn("document", name, f"it runs {_quoted(steps)}: {why}", REDEPLOY)
     if steps != expected:
         return fail("document", name, f"it runs {_quoted(steps)} instead of {_quoted(expected)}", REDEPLOY)
     return fine("document", name, f"it runs {_quoted(expected)}")
@@ -181,7 +190,7 @@ def _troubles(instance: Instance, registration: Registration) -> Iterator[Findin
         yield fail(
             "instance",
             instance.id,
-            said if instance.reach is not PingStatus.UNKNOWN else "Systems Manager does not know it",
+            said if instance.reach is not PingStatus.UNKNOWN else "it is not registered in Systems Manager",
             "Enable the control container (settings.host-containers.control.enabled), give the instance role "
             "AmazonSSMManagedInstanceCore, and let the host reach the ssm and ssmmessages endpoints",
         )

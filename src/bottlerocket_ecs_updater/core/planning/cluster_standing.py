@@ -58,7 +58,7 @@ def standing_of(seen: Seen, policy: Policy, before: ClusterStanding | None) -> C
     """The standing to publish. A run that did not see the whole cluster only updates how it ended."""
     fleet, stages = seen.fleet, policy.rules.stages
     if fleet.services is None:
-        blank = ClusterStanding(seen.place, stages.stage, seen.last_run.at, seen.last_run, trouble=("never looked at",))
+        blank = ClusterStanding(seen.place, stages.stage, seen.last_run.at, seen.last_run, trouble=("never checked",))
         return replace(before or blank, last_run=seen.last_run)
     eligible = tuple(one for one in fleet.instances.values() if _counts(one, policy))
     running = {one.id: version for one in eligible if (version := _running(one)) is not None}

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from bottlerocket_ecs_updater.core.decision.admission import rules_for
+from bottlerocket_ecs_updater.core.decision.admission import rules_for, target_of
 from bottlerocket_ecs_updater.core.decision.claimed.quarantine import still_quarantined
 from bottlerocket_ecs_updater.core.decision.halting import in_quarantine
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
@@ -153,13 +153,13 @@ def plan(fleet: Fleet, policy: Policy, pace: Pace | None = None) -> Plan:
     limits = RolloutLimits(this_pass)
     passing = [fleet.instances[id_] for id_, why in held.items() if why.reason in HELD_BY_TIME]
     still_held = {one.id: why for one in passing if (why := _behind(one, limits, this_pass)) is not None}
-    waiting = [one for one in passing if one.id not in still_held and _would_take(one) is not None]
+    waiting = [one for one in passing if one.id not in still_held and _would_take(one, this_pass) is not None]
     in_line = own_last(in_order(able, limits.tasks_moved_again), fleet)
     updates = tuple(_update(one, candidates[one.id]) for one in in_line if one.id not in refused)
     later = tuple(
         update
         for one in in_order(waiting, limits.tasks_moved_again)
-        if (update := _later(one, candidates[one.id])) is not None
+        if (update := _later(one, candidates[one.id], this_pass)) is not None
     )
     recorded = fleet.past.recorded
     counts = (len(recorded.stages), len(recorded.drains), len(recorded.reboots)) if pace is None else (0, 0, 0)
@@ -217,19 +217,20 @@ def _refused(
     return refused, tuple(notes)
 
 
-def _would_take(instance: Instance) -> Version | None:
-    """The version that the host reported as its target; None if it reported none."""
+def _would_take(instance: Instance, this_pass: Pass) -> Version | None:
+    """The version that it would be updated to; None if there is none."""
     report = instance.check_answer.report if instance.check_answer is not None else None
-    return report.target if report is not None else None
+    return target_of(instance, report, this_pass) if report is not None else None
 
 
 def _behind(instance: Instance, limits: RolloutLimits, this_pass: Pass) -> Hold | None:
     """The first hold that does not pass by itself, after those that do; None if there is none."""
     report = instance.check_answer.report if instance.check_answer is not None else None
-    if report is None or report.target is None:
+    target = _would_take(instance, this_pass)
+    if report is None or target is None:
         return None
-    before = answers_about(instance, report, report.target, this_pass)
-    answers = (*before, *limits.answers(instance, report, report.target, room=True))
+    before = answers_about(instance, report, target, this_pass)
+    answers = (*before, *limits.answers(instance, report, target, room=True))
     return first_hold([one for one in answers if one.hold is not None and one.hold.reason not in HELD_BY_TIME])
 
 
@@ -254,19 +255,20 @@ def _held(candidate: CandidateState) -> Hold | None:
             return None
 
 
-def _later(instance: Instance, candidate: CandidateState) -> Update | None:
-    """The update of an instance that is held for now; None if the host reported no target."""
+def _later(instance: Instance, candidate: CandidateState, this_pass: Pass) -> Update | None:
+    """The update of an instance that is held for now; None if there is none."""
     report = instance.check_answer.report if instance.check_answer is not None else None
-    if report is None or report.target is None:
+    target = _would_take(instance, this_pass)
+    if report is None or target is None:
         return None
-    staged = isinstance(candidate, Ready) or report.state is UpdateState.READY
-    return Update(instance.id, instance.zone, report.running, report.target, staged, tasks_to_move(instance))
+    staged = isinstance(candidate, Ready) or (report.state is UpdateState.READY and report.staged == target)
+    return Update(instance.id, instance.zone, report.running, target, staged, tasks_to_move(instance))
 
 
 def _update(instance: Instance, candidate: CandidateState) -> Update:
     report = instance.check_answer.report if instance.check_answer is not None else None
     if report is None or not isinstance(candidate, Stageable | Ready):
-        raise ValueError(f"{instance.id} has nothing to be updated to")
+        raise ValueError(f"{instance.id} has no update")
     ready = isinstance(candidate, Ready)
     return Update(instance.id, instance.zone, report.running, candidate.target, ready, tasks_to_move(instance))
 

@@ -56,7 +56,7 @@ def _hold(arn: str, state: CalendarState, now: datetime, needed: timedelta) -> H
         case CalendarClosed(opens=opens) if opens is not None:
             return hold(Reason.CALENDAR_CLOSED, calendar=name, opens=time_text(opens))
         case CalendarClosed():
-            return hold(Reason.CALENDAR_UNKNOWN, calendar=name, why="it is closed, and names no time at which it opens")
+            return hold(Reason.CALENDAR_UNKNOWN, calendar=name, why="it is closed, and names no opening time")
         case CalendarOpen(closes=closes) if closes is not None and closes <= now:
             why = f"it closed {time_text(closes)}, and has not been read since"
             return hold(Reason.CALENDAR_UNKNOWN, calendar=name, why=why)

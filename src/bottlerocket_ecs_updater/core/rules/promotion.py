@@ -167,7 +167,7 @@ def _why_not(standing: ClusterStanding, version: Version) -> str:
     if standing.trouble:
         return f"is not healthy: {'; '.join(standing.trouble)}"
     if not standing.eligible:
-        return "has no instances to prove it on"
+        return "has no instances that could run it"
     if standing.unknown:
         return f"has {standing.unknown} of {standing.eligible} instances that have not reported their version"
     older = sum(count for one, count in standing.running.items() if one < version)

@@ -106,8 +106,10 @@ def see_sent(instance: Instance, pending: PendingCommand) -> Instance:
         case DocumentKind.APPLY:
             report = instance.check_answer.report if instance.check_answer is not None else None
             boot = report.boot if report is not None else None
-            applies = replace(progress.applies, sent=progress.applies.sent + 1, on_boot=boot)
-            return replace(instance, pending=pending, progress=replace(progress, applies=applies))
+            target = report.chosen if report is not None else None
+            applies = replace(progress.applies, sent=progress.applies.sent + 1, on_boot=boot, target=target)
+            offered = target or progress.offered
+            return replace(instance, pending=pending, progress=replace(progress, applies=applies, offered=offered))
         case DocumentKind.REBOOT:
             return see_reboot_sent(instance, SentReboot(pending.command, pending.sent_at))
 

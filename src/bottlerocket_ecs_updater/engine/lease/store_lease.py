@@ -146,7 +146,7 @@ class Lease:
             except (Throttled, Unreachable) as error:
                 if fault is None:
                     until = began + self._term * LOOKS_MAX / WATCHES_PER_TERM
-                    self._waits.begin(f"the state store, which does not answer: {error}", began, until)
+                    self._waits.begin(f"the state store to answer: {error}", began, until)
                 fault = error
             else:
                 if not isinstance(step, _Watch):
@@ -266,7 +266,7 @@ class Lease:
         else:
             if stored is None or stored.data not in (held.data, *self._sent):
                 note = read_lease(stored)
-                raise self._lose(f"{note.holder} has it" if note is not None else "its object was deleted")
+                raise self._lose(f"{note.holder} holds it" if note is not None else "its object was deleted")
         held.failed = self._moment()
         if stored is not None and stored.data in self._sent:
             # A renewal whose reply was lost. It counts from when it started.
@@ -284,7 +284,7 @@ class Lease:
 
     def _holding(self) -> _Held:
         if self._held is None:
-            raise LeaseLost(self._lost or "this run never had the lease of the cluster")
+            raise LeaseLost(self._lost or "this run never held the lease of the cluster")
         return self._held
 
     def _lapse(self) -> LeaseLapsed:

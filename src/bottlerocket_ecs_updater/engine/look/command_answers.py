@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 
 from bottlerocket_ecs_updater.core.model.ids import CommandId, InstanceId
@@ -24,12 +24,12 @@ class CommandAnswers:
         self._calls = calls
 
     def to_commands(
-        self, commands: Sequence[CommandId], kind: DocumentKind, along: Sequence[CommandId] = ()
+        self, commands: Mapping[CommandId, DocumentKind], along: Mapping[CommandId, DocumentKind]
     ) -> Answers:
-        """The answers to commands of one document; also to those `along`, if that takes no further call."""
+        """The answers to these commands; also to those `along`, if that takes no further call."""
         if not commands:
             return {}
-        return self._calls.ask(ANSWERS, partial(self._hosts.answers_to, commands, kind, along), mute=True) or {}
+        return self._calls.ask(ANSWERS, partial(self._hosts.answers_to, commands, along), mute=True) or {}
 
     def on_instance(self, instance: InstanceId, commands: Mapping[CommandId, DocumentKind]) -> Answers:
         """The answers of one instance to several commands, in one call."""

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 
+from bottlerocket_ecs_updater.core.decision.host_checks import hearing_spacing
 from bottlerocket_ecs_updater.core.model.event import HostChecked, Rebooted
 from bottlerocket_ecs_updater.core.model.host_report import HostProblem, Problem, lock_held, read_check
 from bottlerocket_ecs_updater.core.model.ids import CommandId, InstanceId
@@ -22,7 +23,7 @@ from bottlerocket_ecs_updater.core.model.time_text import has_passed
 from bottlerocket_ecs_updater.core.state.run_commands import see_check_answer, see_ended
 from bottlerocket_ecs_updater.engine.look.command_answers import ANSWERS, Answers, CommandAnswers
 from bottlerocket_ecs_updater.engine.look.denials import LookContext
-from bottlerocket_ecs_updater.engine.look.reboot_results import RebootResults
+from bottlerocket_ecs_updater.engine.look.reboot_results import ALONG_FOR, RebootResults
 from bottlerocket_ecs_updater.engine.ports import Answer, Hosts
 
 HEARD_AGAIN_POLLS = 0.4
@@ -31,6 +32,13 @@ HEARD_AGAIN_POLLS = 0.4
 FEW_COMMANDS, FEW_HEARD_AGAIN_POLLS = 5, 0.25
 """So few commands are asked about twice as often, since the calls are few. A look that was promised when a command was
 sent comes half a poll later at the earliest, so it is never too early for it, however long the sending took."""
+
+
+EARLIER_SHARE = 10
+"""A late result is read by a look that comes earlier than due by the poll interval divided by this, as it is shared."""
+
+ByCommand = Mapping[tuple[CommandId, DocumentKind], Collection[InstanceId]]
+"""The instances of each command, with the document that it runs."""
 
 
 class CommandResults:
@@ -58,7 +66,7 @@ class CommandResults:
             self._calls.ask("ssm:ListCommands", partial(self._hosts.under_way, DocumentKind.APPLY)) or {}
         ).items():
             if id_ in known.instances and known.instances[id_].pending is None:
-                known.learn(replace(known.instances[id_], pending=replace(pending, sent_at=known.at)))
+                known.learn(replace(known.instances[id_], pending=replace(pending, sent_at=known.fleet.at)))
 
     def read(self, now: datetime, reboot_ends: Collection[InstanceId]) -> None:
         """Read the results of all pending commands that may have ended, and of these instances' reboot commands."""
@@ -72,44 +80,43 @@ class CommandResults:
         self._heard = {command: at for command, at in self._heard.items() if command in open_commands}
         few = len(waiting) <= FEW_COMMANDS
         asked = {one: ids for one, ids in waiting.items() if self._may_answer(one[0], ids, now, few=few)}
-        alone = self._answers_of_one(asked, reboot_ends)
-        for kind in DocumentKind:
-            of_kind = {command: ids for (command, of), ids in asked.items() if of is kind}
-            self._read_of_kind(kind, of_kind, now, alone)
-        self._reboots.read(reboot_ends, now, alone)
-
-    def _answers_of_one(
-        self,
-        asked: Mapping[tuple[CommandId, DocumentKind], Collection[InstanceId]],
-        reboot_ends: Collection[InstanceId],
-    ) -> Answers:
-        """The results of several commands, if all of them were sent to one instance alone; otherwise nothing."""
-        commands = {command: kind for command, kind in asked if command}
-        commands |= {one.command: DocumentKind.REBOOT for id_ in reboot_ends for one in self._reboots.by_id(id_)}
-        instances = {id_ for ids in asked.values() for id_ in ids} | set(reboot_ends)
-        if len(commands) < 2 or len(instances) != 1:
-            return {}
-        [instance] = instances
-        return self._answers.on_instance(instance, commands)
-
-    def _read_of_kind(
-        self,
-        kind: DocumentKind,
-        asked: Mapping[CommandId, list[InstanceId]],
-        now: datetime,
-        heard: Answers,
-    ) -> None:
-        """Read the results of the commands of one document, in as few calls as possible."""
-        sent = [command for command in asked if command and command not in heard]
-        answers = {**heard, **self._answers.to_commands(sent, kind)}
-        for command, ids in asked.items():
+        late = {one: ids for one, ids in waiting.items() if one not in asked and self._sent_lately(ids, now)}
+        self._reboots.find(reboot_ends, now)
+        ends = self._reboots.open_commands(reboot_ends)
+        others = self._reboots.open_commands_of_others(reboot_ends, now) if ends or asked else {}
+        answers = self._read(asked, ends, late, others)
+        for (command, kind), ids in asked.items():
             if not command:
                 self._calls.ask(ANSWERS, partial(self._adopt, kind, ids), mute=True)
+        for (command, _), ids in (asked | {one: ids for one, ids in late.items() if one[0] in answers}).items():
+            self._heard[command] = now
             for id_ in ids:
                 self._note_answer(id_, answers.get(command, {}).get(id_), now)
+        self._reboots.note(ends, others, answers, now)
+
+    def _read(
+        self,
+        asked: ByCommand,
+        ends: Mapping[CommandId, Collection[InstanceId]],
+        late: ByCommand,
+        others: Mapping[CommandId, Collection[InstanceId]],
+    ) -> Answers:
+        """The results of the commands in `asked` and `ends`, and of the rest if that takes no further call."""
+        commands = {command: kind for command, kind in asked if command}
+        commands |= dict.fromkeys(ends, DocumentKind.REBOOT)
+        instances = {id_ for ids in (*asked.values(), *ends.values()) for id_ in ids}
+        if len(commands) > 1 and len(instances) == 1:
+            [instance] = instances
+            return self._answers.on_instance(instance, commands)
+        along = {command: kind for command, kind in late if command} | dict.fromkeys(others, DocumentKind.REBOOT)
+        return self._answers.to_commands(commands, along)
+
+    def _sent_lately(self, ids: Collection[InstanceId], now: datetime) -> bool:
+        pending_commands = (self._known.instance(id_).pending for id_ in ids)
+        return any(one is not None and not has_passed(one.sent_at, ALONG_FOR, now) for one in pending_commands)
 
     def _may_answer(self, command: CommandId, ids: Collection[InstanceId], now: datetime, *, few: bool) -> bool:
-        """Whether to poll a command: not if it was sent or polled a moment ago.
+        """Whether to poll a command: not if it was sent or polled a moment ago, and less often the longer it takes.
 
         Passes may follow each other at once; hosts take longer to answer.
         """
@@ -118,14 +125,16 @@ class CommandResults:
         pending_commands = (self._known.instance(id_).pending for id_ in ids)
         sent = max((pending.sent_at for pending in pending_commands if pending is not None), default=None)
         last = self._heard.get(command, sent)
+        if last is None or sent is None:
+            return True
+        poll = self._policy.poll_interval
+        least = poll * (FEW_HEARD_AGAIN_POLLS if few else HEARD_AGAIN_POLLS)
+        # A look that was promised for it is never too early.
+        apart = hearing_spacing(last - sent, poll) - poll / EARLIER_SHARE if last > sent else least
         # If the clock was set back, ignore the last time.
-        polls = FEW_HEARD_AGAIN_POLLS if few else HEARD_AGAIN_POLLS
-        if last is not None and timedelta(0) <= now - last < self._policy.poll_interval * polls:
-            return False
-        self._heard[command] = now
-        return True
+        return not timedelta(0) <= now - last < max(least, apart)
 
-    def _adopt(self, kind: DocumentKind, ids: list[InstanceId]) -> None:
+    def _adopt(self, kind: DocumentKind, ids: Collection[InstanceId]) -> None:
         """Find the id of a command whose SendCommand reply was lost, among the commands in progress."""
         sent = {id_: pending.sent_at for id_ in ids if (pending := self._known.instance(id_).pending) is not None}
         for id_, found in self._hosts.under_way(kind, min(sent.values())).items():

@@ -20,7 +20,7 @@ from bottlerocket_ecs_updater.core.model.reboots import (
 from bottlerocket_ecs_updater.core.model.run_command import CommandStatus, DocumentKind
 from bottlerocket_ecs_updater.core.model.time_text import has_passed
 from bottlerocket_ecs_updater.core.state.run_commands import see_reboot_end, see_reboot_found
-from bottlerocket_ecs_updater.engine.look.command_answers import Answers, CommandAnswers
+from bottlerocket_ecs_updater.engine.look.command_answers import Answers
 from bottlerocket_ecs_updater.engine.look.denials import LookContext
 from bottlerocket_ecs_updater.engine.ports import Answer, Hosts
 
@@ -31,59 +31,66 @@ ENDS_AFTER = timedelta(seconds=5)
 """A reboot command ends no sooner on most hosts, so its result is not read before, even without a further call."""
 
 
-class RebootResults:
-    """Searches for reboot commands and reads how they ended."""
+ALONG_FOR = timedelta(seconds=45)
+"""Commands sent longer ago are not read along with others: the list would have to go back further, and be longer."""
 
-    def __init__(self, context: LookContext, hosts: Hosts, answers: CommandAnswers) -> None:
+OpenCommands = Mapping[CommandId, Sequence[InstanceId]]
+"""Reboot commands that have not ended as far as is known, each with its instances."""
+
+
+class RebootResults:
+    """Searches for reboot commands, and notes how they ended."""
+
+    def __init__(self, context: LookContext, hosts: Hosts) -> None:
         self._known = context.known
         self._policy = context.policy
         self._calls = context.calls
         self._hosts = hosts
-        self._answers = answers
 
     def find_left_behind(self) -> None:
         """Search for the reboots of instances that another run left quarantined."""
         known = self._known
         claims = ((one.id, one.claim) for one in known.instances.values() if one.claim is not None)
-        left = [id_ for id_, claim in claims if claim.phase is ClaimPhase.QUARANTINED and claim.run != known.run]
-        self._find(left, known.at)
+        left = [id_ for id_, claim in claims if claim.phase is ClaimPhase.QUARANTINED and claim.run != known.fleet.run]
+        self._find(left, known.fleet.at)
 
-    def read(self, ids: Collection[InstanceId], now: datetime, heard: Answers) -> None:
-        """Read how the open reboot commands of these instances ended, and of others if that takes no further call."""
+    def find(self, ids: Collection[InstanceId], now: datetime) -> None:
+        """Search for the reboot commands of these instances whose ids are not known, since a reply was lost."""
         self._find([id_ for id_ in ids if any(one.open and not one.command for one in self._reboots(id_))], now)
+
+    def open_commands(self, ids: Collection[InstanceId]) -> OpenCommands:
+        """The open reboot commands of these instances whose ids are known."""
         commands: dict[CommandId, list[InstanceId]] = {}
         for id_ in ids:
-            for one in self.by_id(id_):
+            for one in self._by_id(id_):
                 commands.setdefault(one.command, []).append(id_)
-        along = self._open_reboots_of_others(ids, commands, now)
-        unheard = [command for command in commands if command not in heard]
-        answers = {**heard, **self._answers.to_commands(unheard, DocumentKind.REBOOT, list(along))}
-        for command, others in along.items():
-            for id_ in others:
+        return commands
+
+    def open_commands_of_others(self, ids: Collection[InstanceId], now: datetime) -> OpenCommands:
+        """Open reboot commands of other claimed instances that were sent lately, but may have ended by now."""
+        found: dict[CommandId, list[InstanceId]] = {}
+        for instance in self._known.instances.values():
+            if instance.claim is None or instance.id in ids:
+                continue
+            for one in self._by_id(instance.id):
+                if has_passed(one.sent_at, ENDS_AFTER, now) and not has_passed(one.sent_at, ALONG_FOR, now):
+                    found.setdefault(one.command, []).append(instance.id)
+        return found
+
+    def note(self, asked: OpenCommands, others: OpenCommands, answers: Answers, now: datetime) -> None:
+        """Note how the reboots in `asked` ended, or that they have not; and those in `others` that have."""
+        for command, ids in others.items():
+            for id_ in ids:
                 end = _reboot_end(self._reboots(id_), command, answers.get(command, {}).get(id_), now)
                 if end is not None:
                     self._known.learn(see_reboot_end(self._known.instance(id_), command, now, end))
-        for command, asked in commands.items():
-            for id_ in asked:
+        for command, ids in asked.items():
+            for id_ in ids:
                 end = _reboot_end(self._reboots(id_), command, answers.get(command, {}).get(id_), now)
                 self._known.learn(see_reboot_end(self._known.instance(id_), command, now, end))
 
-    def by_id(self, id_: InstanceId) -> Sequence[SentReboot]:
-        """The open reboot commands of an instance whose ids are known."""
+    def _by_id(self, id_: InstanceId) -> Sequence[SentReboot]:
         return [one for one in self._reboots(id_) if _read_by_id(one)]
-
-    def _open_reboots_of_others(
-        self, ids: Collection[InstanceId], asked: Collection[CommandId], now: datetime
-    ) -> Mapping[CommandId, Sequence[InstanceId]]:
-        """Open reboot commands of other claimed instances that may have ended by now, each with its instances."""
-        found: dict[CommandId, list[InstanceId]] = {}
-        for instance in self._known.instances.values() if asked else ():
-            if instance.claim is None or instance.id in ids:
-                continue
-            for one in self.by_id(instance.id):
-                if one.command not in asked and has_passed(one.sent_at, ENDS_AFTER, now):
-                    found.setdefault(one.command, []).append(instance.id)
-        return found
 
     def _reboots(self, id_: InstanceId) -> tuple[SentReboot, ...]:
         return self._known.instance(id_).reboots
@@ -97,7 +104,8 @@ class RebootResults:
         if not wanted:
             return
         earliest = max(min(wanted.values()), now - PENDING_FOR)
-        found = self._calls.ask("ssm:ListCommands", partial(self._hosts.listed, DocumentKind.REBOOT, earliest)) or {}
+        search = partial(self._hosts.listed, DocumentKind.REBOOT, earliest, wanted.keys())
+        found = self._calls.ask("ssm:ListCommands", search) or {}
         for id_, since in wanted.items():
             instance = self._known.instance(id_)
             for one in [each for each in found.get(id_, ()) if each.sent_at >= since][-1:]:
@@ -111,7 +119,7 @@ class RebootResults:
         """The earliest time at which the claim's last reboot can have been sent: after the claim was written."""
         claim = instance.claim
         if claim is None:
-            return self._known.at
+            return self._known.fleet.at
         quarantined = claim.phase is ClaimPhase.QUARANTINED
         return instance.phase_began - (self._policy.longest_phase if quarantined else CLOCKS_APART)
 

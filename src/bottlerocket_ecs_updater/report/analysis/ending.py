@@ -18,7 +18,7 @@ from bottlerocket_ecs_updater.report.analysis.withdrawals import withdrawals
 class Ending(Enum):
     """How a run ended."""
 
-    WELL = "all well"
+    WELL = "success"
     NOTHING = "nothing to do"
     HELD = "held back"
     NEEDS_A_PERSON = "needs a person"

@@ -159,7 +159,7 @@ def _why(one: ClusterStanding, now: datetime, silent_after: timedelta) -> Iterab
             f": {one.last_run.why}" if one.last_run.why else ""
         )
     if one.silent(silent_after, now):
-        yield f"no run has looked at it since {time_text(one.looked_at)}"
+        yield f"no run has checked it since {time_text(one.looked_at)}"
     yield from (text for text in one.trouble if not text.endswith("quarantined"))
     if one.suspects:
         yield f"suspect versions: {', '.join(map(str, one.suspects))}"
@@ -167,7 +167,7 @@ def _why(one: ClusterStanding, now: datetime, silent_after: timedelta) -> Iterab
         if held.code != "not-bottlerocket":
             yield f"{held.count} held as {held.code}: {held.why}"
     if one.unknown:
-        yield f"{one.unknown} did not say what they run"
+        yield f"{one.unknown} did not report their version"
 
 
 def _name_in(key: str) -> str:

@@ -72,7 +72,7 @@ def for_open(reach: Reach) -> tuple[SuggestedCommands, ...]:
 def for_invocation(kind: str, command: str, instance: str, reach: Reach) -> tuple[SuggestedCommands, ...]:
     """Show the full output of a document on an instance."""
     words = ("ssm", "get-command-invocation", "--command-id", command, "--instance-id", instance)
-    return (SuggestedCommands(f"To see what its last command ({kind}) said", (reach.aws(*words),)),)
+    return (SuggestedCommands(f"To see the output of its last command ({kind})", (reach.aws(*words),)),)
 
 
 def for_quarantine(code: str, instances: Sequence[str], reach: Reach) -> tuple[SuggestedCommands, ...]:
@@ -105,7 +105,7 @@ def for_hold(remedy: str, instances: Sequence[str], reach: Reach) -> tuple[Sugge
 def _console(code: str, instances: Sequence[str], reach: Reach) -> Iterator[SuggestedCommands]:
     if code in _IN_THE_CONSOLE:
         words = ("ec2", "get-console-output", "--instance-id", instances[0], "--latest", "--output", "text")
-        yield SuggestedCommands("To see what its console said", (reach.aws(*words),))
+        yield SuggestedCommands("To see its console output", (reach.aws(*words),))
 
 
 def _release(purpose: str, instances: Sequence[str], reach: Reach) -> Iterator[SuggestedCommands]:

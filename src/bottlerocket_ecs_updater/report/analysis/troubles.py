@@ -102,14 +102,15 @@ def _withdrawn(events: Sequence[Event]) -> Iterable[Trouble]:
 
 
 _WITHDRAWN_TO_DO = (
-    "Read in Bottlerocket's release notes why, and decide whether instances that run it may keep it. The updater "
-    "updates no other instance to it, but a host on which it is staged boots it at any reboot. If the update "
-    "repository offers the older version, the next run follows it (`--downgrades`)."
+    "Read why in Bottlerocket's release notes, and decide whether instances may keep running it. The updater updates "
+    "no other instance to it, but a host that has it staged boots it at the next reboot. If the update repository "
+    "offers the older version, the next run follows it (`--downgrades`)."
 )
 
 
 _HALT_TO_DO = (
-    "Look at the instances below. The next run knows of these failures. To stop every run from starting updates until "
+    "Look at the instances below. The next run takes these failures into account. To stop every run from starting "
+    "updates until "
     "you have looked, `pause`, or disable the schedule."
 )
 
@@ -117,7 +118,7 @@ _HALT_TO_DO = (
 _ERROR_TO_DO = "Correct the error. The next run finishes the claimed instances first."
 
 
-_DIED_WHY = "Its task was stopped, its machine failed, or it is still running: the record has no end."
+_DIED_WHY = "The record has no end: its task was stopped, its machine failed, or it is still running."
 
 
 _DIED_TO_DO = (
@@ -219,9 +220,9 @@ def with_commands(group: Group, reach: Reach) -> Group:
 
 _DID: Mapping[str, str] = {
     Failure.APPLY_FAILED.code: "could not stage the update",
-    Failure.ROLLED_BACK.code: "fell back to the old version",
+    Failure.ROLLED_BACK.code: "rolled back to the old version",
     Failure.WRONG_VERSION.code: "came back on another version",
     Failure.NOT_BACK.code: "did not come back in time",
     Failure.NEVER_REBOOTED.code: "did not reboot",
-    Failure.REBOOT_REFUSED.code: "refused to reboot",
+    Failure.REBOOT_REFUSED.code: "rejected the reboot command",
 }

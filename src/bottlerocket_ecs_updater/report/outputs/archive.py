@@ -52,8 +52,8 @@ class Archive:
                 for fault in write_reports(self._store, self._cluster, self._run, account):
                     self._warn(fault)
             except UpdaterError as error:
-                again = f"`report {self._run}` makes it again"
-                self._warn(f"the report could not be written to the state store, {again}: {error}")
+                again = f"`report {self._run}` writes it again"
+                self._warn(f"the report could not be written to the state store ({again}): {error}")
 
 
 def render(account: RunReport, form: str, index: str = "") -> str:
@@ -71,7 +71,7 @@ def render(account: RunReport, form: str, index: str = "") -> str:
         case "md":
             return markdown(account)
         case _:
-            raise ValueError(f"no form of a report: {form!r}")
+            raise ValueError(f"not a report format: {form!r}")
 
 
 def write_reports(store: Store, cluster: str, run: RunId, account: RunReport) -> Sequence[str]:

@@ -75,7 +75,7 @@ def refresh(store: Store, now: datetime, own: Location | None = None) -> FleetOv
         if _put(store, JSON_KEY, _json(standings, unreadable), stored):
             break
     else:
-        raise Unreachable(f"{JSON_KEY} is being written by others, again and again")
+        raise Unreachable(f"{JSON_KEY} could not be written: other writers keep changing it")
     return _write_page(store, now)
 
 
@@ -87,7 +87,7 @@ def _write_page(store: Store, now: datetime) -> FleetOverview:
         shown = overview_of(read[0].values(), read[1], look_for_acts(store), now)
         if _put(store, PAGE_KEY, fleet_html(shown).encode(), page):
             return shown
-    raise Unreachable(f"{PAGE_KEY} is being written by others, again and again")
+    raise Unreachable(f"{PAGE_KEY} could not be written: other writers keep changing it")
 
 
 def _gathered(

@@ -167,7 +167,7 @@ def enter(store: Store, cluster: str, entry: Entry) -> Entered:
         except Conflict:
             continue
         return Entered(tuple(entries), tuple(one.run for one in adopted), index.fault)
-    raise Unreachable(f"{index_key(cluster, 'json')} is written by somebody else again and again")
+    raise Unreachable(f"{index_key(cluster, 'json')} could not be written: other writers keep changing it")
 
 
 def _floor(index: _Index, entry: Entry) -> str:

@@ -124,7 +124,7 @@ class Live:
         ends = self._progress.ends_at(now)
         if ends is None or ends <= now:
             return ""
-        return f"likely to end at {ends.astimezone(UTC):%H:%M}Z, in {measured_text(ends - now)}"
+        return f"expected to end at {ends.astimezone(UTC):%H:%M}Z, in {measured_text(ends - now)}"
 
     def _row(self, instance: str, one: InProgress, now: datetime, columns: int) -> str:
         quarantined = instance in self._progress.quarantined

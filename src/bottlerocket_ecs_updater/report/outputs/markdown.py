@@ -31,7 +31,7 @@ def _lines(account: RunReport) -> Iterator[str]:
     summary = account.summary
     yield f"# {escaped(account.headline)}"
     yield ""
-    yield f"- how it ended: **{account.ending.value}**"
+    yield f"- outcome: **{account.ending.value}**"
     yield f"- cluster: {code(summary.cluster)}, run: {code(summary.run)}, updater {escaped(summary.updater_version)}"
     if summary.began is not None and summary.ended is not None:
         yield f"- from {_when(summary.began)} to {_when(summary.ended)}, {measured_text(summary.took)}"
@@ -64,7 +64,7 @@ def _act(act: AuditEntry) -> str:
 def _out_of_service(account: RunReport) -> Iterator[str]:
     if account.median_out_of_service is not None:
         middle, longest = measured_text(account.median_out_of_service), measured_text(account.out_of_service[-1])
-        yield f"- out of service: {middle} at the median, {longest} at most; {account.most_out_at_once} at once at most"
+        yield f"- out of service: {middle} median, {longest} longest; at most {account.most_out_at_once} at once"
     if account.moved is not None:
         yield f"- tasks moved: {account.moved}"
 
@@ -92,7 +92,7 @@ def _versions(account: RunReport) -> Iterator[str]:
 
 def _by_version(account: RunReport) -> Iterator[str]:
     if account.versions:
-        yield from ("", "## From first seen to updated", "")
+        yield from ("", "## Time from first seen to updated", "")
         yield from ("version | first seen | updated | median | longest | left", "---|---|---:|---:|---:|---:")
         for one in account.versions:
             median, longest = (rough_text(one.median), rough_text(one.took[-1])) if one.median is not None else ("", "")
@@ -111,19 +111,20 @@ def _hold(group: Group) -> str:
 def _costs(account: RunReport) -> Iterator[str]:
     rows = durations(account)
     if rows:
-        yield from ("", "## Durations", "", "part | times | shortest | median | longest", "---|---:|---:|---:|---:")
+        yield from ("", "## Durations", "", "step | count | shortest | median | longest", "---|---:|---:|---:|---:")
         yield from (f"{one.part} | {one.times} | {one.shortest} | {one.median} | {one.longest}" for one in rows)
     proven = account.summary.reboots
     if proven:
         seen, unseen, twice = (proven.get(way, 0) for way in ("seen_to_begin", "over_unseen", "proven_twice"))
         yield from (
             "",
-            f"{counted(seen + unseen, 'reboot')} proven; {unseen} over before a look showed it, {twice} proven twice.",
+            f"{counted(seen + unseen, 'reboot')} verified; {unseen} finished before a look saw them, {twice} verified "
+            f"twice.",
         )
     calls = account.summary.calls
     if calls:
         throttled = f", {account.summary.throttles} of them throttled" if account.summary.throttles else ""
-        yield from ("", f"{counted(sum(calls.values()), 'call')} of AWS{throttled}.")
+        yield from ("", f"{counted(sum(calls.values()), 'call')} to AWS{throttled}.")
 
 
 def _named(instances: Sequence[str]) -> str:

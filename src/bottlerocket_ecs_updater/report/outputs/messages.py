@@ -277,7 +277,7 @@ def _subject(occasion: Occasion, event: Event) -> str:
         case InstanceQuarantined(failure=failure):
             return f"{who} is out of service: {failure.failure.code}"
         case RunHalted():
-            return "the update halted, a person must look"
+            return "the run halted, and a person must look at it"
         case _:
             return occasion.value
 
@@ -305,7 +305,7 @@ def _typed_for(event: Event, reach: Reach) -> Sequence[SuggestedCommands]:
 
 
 _WHAT_NEXT = {
-    Occasion.STARTED: "You need not do anything. Another message follows when the run ends.",
+    Occasion.STARTED: "There is nothing to do. Another message follows when the run ends.",
     Occasion.FAILED: "The run continues with the others. The message at the end of the run lists further failures.",
     Occasion.QUARANTINED: "The run continues within its budget. The instance stays out of service until it is healthy "
     "again or a person releases it.",

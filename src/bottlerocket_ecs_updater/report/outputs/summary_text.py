@@ -69,7 +69,7 @@ def headline(summary: Summary) -> str:
     run = f" (run {sanitize(summary.run)})" if summary.run else ""
     if not summary.rows:
         # It exited early, or could not begin, so it knows nothing about instances.
-        return f"no instance was looked at{where} in {measured_text(summary.took)}{run}"
+        return f"no instances were checked{where} in {measured_text(summary.took)}{run}"
     first = f"{counts[OutcomeKind.UPDATED]} of {ours} instances updated{where} in {measured_text(summary.took)}{run}"
     return "; ".join([first, ", ".join(numbers)]) if numbers else first
 

@@ -82,7 +82,7 @@ def _event(value: Mapping[str, Any]) -> Event:
     name = str(value.get("event"))
     kind = EVENTS.get(_RENAMED.get(name, name))
     if kind is None:
-        raise readjson.Unreadable(f"no event that this updater knows: {value.get('event')!r}")
+        raise readjson.Unreadable(f"an event that this updater does not know: {value.get('event')!r}")
     try:
         return structured(_converter(), value, kind)
     except readjson.Unreadable as problem:

@@ -112,7 +112,7 @@ class Record:
                 break
             self._number += 1
         else:
-            raise Unreachable(f"{self._folder} is written by somebody else: {NUMBERS_TRIED_MAX} numbers were taken")
+            raise Unreachable(f"{self._folder} has another writer: {NUMBERS_TRIED_MAX} numbers were taken")
         self._number += 1
         del self._waiting[: self._sent_events]
         self._sent = None

@@ -33,7 +33,7 @@ def _lines(plan: Plan, cluster: str) -> Iterator[str]:
     above = {update.instance for update in plan.later}
     yield from _reasons("Failing", [(id_, why.failure.code, why) for id_, why in plan.failing], above)
     held = [(id_, why.reason.code, why) for id_, why in plan.held]
-    yield from _reasons("Waiting for their time", [one for one in held if one[0] in above], above)
+    yield from _reasons("Held for now", [one for one in held if one[0] in above], above)
     yield from _reasons("Would be left alone", [one for one in held if one[0] not in above], above, plan.behind)
     if plan.current:
         yield f"\nUp to date: {len(plan.current)}"
@@ -48,7 +48,7 @@ def _held_and_behind(plan: Plan) -> Iterator[str]:
     told = {update.instance for update in (*plan.updates, *plan.later)}
     late = [(id_, days) for id_, days in plan.days_behind.items() if days and id_ not in told]
     if late:
-        yield f"\nBehind, and not in the forecast: {len(late)}"
+        yield f"\nBehind and not in the forecast: {len(late)}"
     for days, some in sorted(grouped(late, lambda pair: pair[1]).items(), reverse=True):
         yield from id_lines([id_ for id_, _ in some], "  ", counted(days, "day"))
 
@@ -75,7 +75,7 @@ def _updates(plan: Plan) -> Iterator[str]:
     else:
         yield "\nNothing would be updated now."
     if plan.later:
-        yield f"Held until their time comes, and then updated: {len(plan.later)}"
+        yield f"Held for now, and updated later in the forecast: {len(plan.later)}"
     if not plan.updates and not plan.later:
         return
     yield f"Forecast: {_when(plan)}"

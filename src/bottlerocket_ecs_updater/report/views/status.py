@@ -126,7 +126,7 @@ def _needs_a_person(status: ClusterStatus) -> Iterator[str]:
             yield f"  QUARANTINED  {instance.id}  {what}: repair, replace or `release` it"
     for version, broken in sorted(status.ledger.broken.items()):
         why = sanitize(said_against(broken))
-        to_do = f"no other instance gets it; `release {version}` when it is known to be good"
+        to_do = f"no other instance gets it; `release {version}` once it is known to be good"
         yield f"  SUSPECT      {version} breaks tasks, on {', '.join(broken.hosts)}: {why}: {to_do}"
     yield from _withdrawn(status)
     for group, one in sorted(status.ledger.blockers.items()):
@@ -146,7 +146,7 @@ def _withdrawn(status: ClusterStatus) -> Iterator[str]:
     for parameter, one in sorted(status.ledger.published.items()):
         if one.back_at is not None:
             since = time_text(one.back_at)
-            what = f"AWS set the newest published version of {build_of(parameter)} back, seen {since}"
+            what = f"AWS moved the newest published version of {build_of(parameter)} back, seen {since}"
             yield f"  WITHDRAWN    {one.version}: {what}; read why in Bottlerocket's release notes"
 
 
@@ -163,7 +163,7 @@ def _failed_version(version: Version, names: Collection[InstanceId], suspect_aft
     """A version that failed, and whether it is suspect, by the same rule as in a run."""
     where = ", ".join(sorted(names))
     if is_suspect(len(names), suspect_after):
-        to_do = f"no other instance gets it; `release {version}` when it is known to be good"
+        to_do = f"no other instance gets it; `release {version}` once it is known to be good"
         return f"  SUSPECT      {version} failed on {where}: {to_do}"
     return f"  FAILED       {version} failed on {where}; others get it until it has failed on {suspect_after}"
 
@@ -277,7 +277,7 @@ def _who_acts(status: ClusterStatus) -> Iterator[str]:
 
 def _last_run(last: NewestRun) -> str:
     if last.ended is None or last.outcome is None:
-        recorded = f"; its last event is of {time_text(last.recorded)}" if last.recorded is not None else ""
+        recorded = f"; its last event is from {time_text(last.recorded)}" if last.recorded is not None else ""
         return f"is in progress, or was killed{recorded}."
     counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in last.counts.items() if count)
     return f"ended {time_text(last.ended)}: {last.ending}{'; ' + counts if counts else ''}"

@@ -22,7 +22,7 @@ def event_text(event: e.Event) -> str:
 
 def change(source: Version, target: Version) -> str:
     """From which version to which, marked if it is a downgrade."""
-    downgrade = " (a downgrade: its repository withdrew the newer one)" if target < source else ""
+    downgrade = " (a downgrade: the update repository withdrew the newer one)" if target < source else ""
     return f"{source} → {target}{downgrade}"
 
 
@@ -33,18 +33,16 @@ def _of_run(event: e.Event) -> str:
         case e.ClusterLooked(instances=instances, bottlerocket=ours, services=services):
             return f"the cluster has {instances} instances, {ours} of them Bottlerocket, and {services} services"
         case e.HealthChanged(unwell=unwell):
-            return (
-                f"draining nothing more until this is healthy: {unwell}" if unwell else "all health checks pass again"
-            )
+            return f"no new drains until this is healthy: {unwell}" if unwell else "all health checks pass again"
         case e.RuleOff(rule=rule, why=why):
-            return f"ignoring the rule {rule}, which cannot be applied: {why}"
+            return f"ignoring rule {rule}, which cannot be applied: {why}"
         case e.VersionSeen(version=version, first_seen=at):
             return f"{version} was first seen {time_text(at)}"
         case e.VersionWithdrawn(build=build, version=version, latest=latest, since=since):
             now = f"the newest published version of {build} is {latest} again since {time_text(since)}"
             return f"{version} is withdrawn: {now}"
         case e.ActDenied(action=action, why=why):
-            return f"allow {action} for the task role; this run continues without it: {why}"
+            return f"{action} is not allowed for the task role; this run continues without it: {why}"
         case e.RunHalted(why=why):
             return f"HALTED, starting no more updates: {why}"
         case e.RunStopping(why=why):
@@ -62,14 +60,14 @@ def _lasting(event: e.LookPostponed) -> str:
 
 
 def _until(until: datetime | None) -> str:
-    return f" (until {write_time(until)[11:19]}Z at most)" if until is not None else ""
+    return f" (until {write_time(until)[11:19]}Z at the latest)" if until is not None else ""
 
 
 def _of_waits(event: e.Event) -> str:
     match event:
         case e.LookPostponed(why=why, for_=length):
             again = measured_text(length)
-            return f"nothing could be done{_lasting(event)}, trying again in {again}: {why}"
+            return f"no progress{_lasting(event)}; retrying in {again}: {why}"
         case e.WaitBegan(what=what, until=until):
             return f"waiting for {what}{_until(until)}"
         case e.UpdatesPaused(why=why):
@@ -88,7 +86,8 @@ def _of_what_is_kept(event: e.Event) -> str:
             return f"{key} in the state store cannot be read; the run continues without it: {why}"
         case e.StandingPublished(stage=stage, version=version, trouble=trouble):
             place = f" in stage {stage}" if stage else ""
-            return f"the cluster{place} is at {version or 'no known version'}" + (f": {trouble}" if trouble else "")
+            reached = f"is at {version}" if version is not None else "is at an unknown version"
+            return f"the cluster{place} {reached}" + (f": {trouble}" if trouble else "")
         case e.LeaseTaken(epoch=epoch, from_whom=whom, warning=warning):
             taken = f"lease acquired (epoch {epoch})"
             return (
@@ -113,7 +112,7 @@ def _of_instance(event: e.InstanceEvent) -> str:  # noqa: C901, PLR0912 - one se
         case e.Claimed(source=source, target=target):
             return f"claimed, {change(source, target)}"
         case e.ClaimFound(phase=phase, run=run, since=since):
-            return f"run {run} left it {phase} since {time_text(since)}: finishing it first"
+            return f"run {run} left it {phase}, since {time_text(since)}; finishing it first"
         case e.Drained(tasks=int(tasks)):
             return f"draining, with {counted(tasks, 'task')} of services to move"
         case e.Drained():
@@ -140,7 +139,7 @@ def _of_instance(event: e.InstanceEvent) -> str:  # noqa: C901, PLR0912 - one se
         case e.SuccessorCalled():
             return "the updater's own task runs on it: starting another run on another host"
         case e.ActUnclear(act=act, why=why):
-            return f"AWS did not say whether {act} took effect, looking again: {why}"
+            return f"AWS did not say whether {act} took effect, checking again: {why}"
         case _:
             return ""
 
@@ -148,7 +147,7 @@ def _of_instance(event: e.InstanceEvent) -> str:  # noqa: C901, PLR0912 - one se
 def _answer(answer: HostAnswer) -> str:
     match answer:
         case HostProblem(problem=problem, detail=detail):
-            return f"check gave no report ({problem.value}): {detail}"
+            return f"the check returned no report ({problem.value}): {detail}"
         case HostReport(state=UpdateState.IDLE, running=running):
             return f"runs {running}, no update"
         case HostReport(state=state, running=running, target=target):

@@ -87,6 +87,8 @@ class Host:
         self.booted_at = clock.now()
         """Number of boots, including the one before the simulation started."""
         self.power = Power.RUNNING
+        self.started_at = clock.now()
+        """When it was last started in EC2. A reboot does not count."""
         self.on_containers_die: list[Callable[[Host, str], None]] = []
         """Docker stops, in a shutdown or a power failure; the text says why."""
         self.on_ecs_agent: list[Callable[[Host, bool], None]] = []
@@ -239,6 +241,7 @@ class Host:
     def start(self) -> None:
         """Start it again after a stop."""
         if self.power is Power.STOPPED:
+            self.started_at = self.clock.now()
             self._power_on()
 
     def terminate(self) -> None:

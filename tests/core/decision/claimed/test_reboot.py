@@ -365,7 +365,7 @@ def test_a_host_that_refuses_every_time_is_given_back_and_named() -> None:
     why = failure(next_step(old_boot(refused(), reboots=REBOOT_TRIES)))
     assert (why.failure, str(why)) == (
         Failure.REBOOT_REFUSED,
-        "it refused to reboot: Status 500 when POSTing /actions/reboot",
+        "it rejected the reboot command: Status 500 when POSTing /actions/reboot",
     )
 
 

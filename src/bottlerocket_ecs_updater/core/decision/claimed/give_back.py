@@ -118,4 +118,6 @@ def changed(report: HostReport, claim: Claim) -> str | None:
         return f"it is {report.state.value} now, not Ready"
     if report.staged != claim.target:
         return f"it would boot into {report.staged} now, not {claim.target}"
+    if report.withdrawn:
+        return f"its update repository no longer offers {claim.target}"
     return None

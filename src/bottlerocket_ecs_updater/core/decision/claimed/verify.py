@@ -192,7 +192,7 @@ def never_rebooted(claimed: ClaimedInstance) -> Failed | Hold:
     if refusal is not None:
         return failed(Failure.REBOOT_REFUSED, detail=refusal.detail)
     if instance.reboots and not any(one.command for one in instance.reboots):
-        return hold(Reason.CHANGED_WHILE_DRAINING, why="AWS never confirmed a reboot command for it")
+        return hold(Reason.CHANGED_WHILE_DRAINING, why="AWS never confirmed a reboot command to it")
     times = "once" if claim.reboots <= 1 else f"{claim.reboots} times"
     return failed(Failure.NEVER_REBOOTED, times=times)
 
