@@ -10,9 +10,10 @@ Each cluster catches its own failure, so nothing depends on how a Map stops: an 
 stops the tasks of its other items. The exit code of the updater's own container decides whether it failed, because for
 Step Functions a sidecar's exit code fails a task, too.
 
-An intrinsic or a path that fails is `States.Runtime`, and a state above 256 KiB is `States.DataLimitExceeded`: no Catch
-of `States.ALL` takes these, and the execution fails without a message. So a Choice looks at a value before a state reads
-it, and of each cluster that failed a short text is kept. Source: "Handling errors in Step Functions workflows".
+An intrinsic or a path that fails is `States.Runtime`, and a state above 256 KiB is `States.DataLimitExceeded`: no
+Catch of `States.ALL` takes these, and the execution fails without a message. So a Choice looks at a value before a
+state reads it, and of each cluster that failed a short text is kept. Source: "Handling errors in Step Functions
+workflows".
 
 `stacks/fleet.yaml` contains an exact copy of this definition; a test checks that they match.
 """
