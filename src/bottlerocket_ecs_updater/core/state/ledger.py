@@ -307,7 +307,8 @@ def without_gone(ledger: Ledger, present: Collection[InstanceId], now: datetime)
     """Drop the records of instances that have been absent from the cluster for a while.
 
     A listing may miss an instance for a moment. Claims stay: only a decision drops them. The last update of an instance
-    stays longer, because a terminated canary has proven something. Failures stay until a person releases them.
+    stays longer, because a terminated canary was still a test of the version. Failures stay until a person releases
+    them.
     """
     remembered = ledger.backoffs.keys() | ledger.updated.keys() | ledger.found_on.keys()
     absent = {id_: ledger.absent_since.get(id_, now) for id_ in remembered if id_ not in present}
