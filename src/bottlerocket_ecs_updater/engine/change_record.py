@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 
 from bottlerocket_ecs_updater.core.decision.decide import Decision
@@ -37,15 +38,15 @@ class ChangeRecord:
         """Record the claims that other runs left."""
         for id_, instance in sorted(self._known.instances.items()):
             claim = instance.claim
-            if claim is not None and claim.run != self._known.run:
-                found = ClaimFound(self._known.started_at, id_, claim.phase.value, claim.run, claim.since)
+            if claim is not None and claim.run != self._known.fleet.run:
+                found = ClaimFound(self._known.fleet.started_at, id_, claim.phase.value, claim.run, claim.since)
                 self._recorder.record(found)
 
     def record_decision(self, decision: Decision) -> None:
         """Record a halt, and the instances that are held now, or held for another reason."""
-        now = self._known.at
-        if decision.halt is not None and self._known.halt is None:
-            self._known.halt = decision.halt
+        now = self._known.fleet.at
+        if decision.halt is not None and self._known.fleet.halt is None:
+            self._known.fleet = replace(self._known.fleet, halt=decision.halt)
             self._recorder.record(RunHalted(now, decision.halt.why))
         for id_, why in decision.holds.items():
             before = self.holds.get(id_)

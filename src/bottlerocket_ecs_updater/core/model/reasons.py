@@ -66,7 +66,7 @@ class Reason(Enum):
     INSTANCE_STOPPED = _Words(
         "instance-stopped",
         "its EC2 instance is {state}",
-        "start it so that the next run can check it, or deregister it; a stopped instance does not count toward the "
+        "start it so that the next run can check it, or deregister it; a stopped instance does not count towards the "
         "budget",
     )
     INSTANCE_TERMINATED = _Words(

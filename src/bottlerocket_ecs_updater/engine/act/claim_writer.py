@@ -67,7 +67,7 @@ class ClaimWriter:
         with the next write of the ledger (see `Executor.save`).
         """
         self._write_claims(
-            {command.instance: command.claim for command in batch}, at_once=not self._known.attributes_survive
+            {command.instance: command.claim for command in batch}, at_once=not self._known.fleet.attributes_survive
         )
         values = {}
         for command in batch:
@@ -116,7 +116,7 @@ class ClaimWriter:
             )
             self._ledger.change(partial(with_duration, stage=took))
         elif phase is ClaimPhase.REBOOTING and claim.phase is ClaimPhase.DRAINING and progress.drain is not None:
-            self._ledger.change(partial(with_duration, drain=self._known.at - progress.drain.at))
+            self._ledger.change(partial(with_duration, drain=self._known.fleet.at - progress.drain.at))
             self._ledger.change(partial(without_blockers, groups=progress.drain.groups))
 
     def _note_begun(self, instance: Instance) -> None:
@@ -215,9 +215,9 @@ class ClaimWriter:
         instance, progress = self._known.instance(id_), self._known.instance(id_).progress
         impaired = progress.was_impaired
         self._ledger.change(
-            partial(with_update, instance=id_, version=version, at=self._known.at, impaired_before=impaired)
+            partial(with_update, instance=id_, version=version, at=self._known.fleet.at, impaired_before=impaired)
         )
-        self._known.suspects = self._ledger.value.suspects
+        self._known.recall(self._ledger.value)
         if instance.backoff is not None and instance.backoff.version == version:
             self._known.learn(replace(instance, backoff=None))
         if progress.reboot_sent_at is not None and progress.proof is not None:
@@ -236,7 +236,7 @@ class ClaimWriter:
         progress = instance.progress
         self._known.note_proof(instance)
         if command.took_slot:
-            before = self._known.worst_before if progress.drain is None else progress.drain.deficits_before
+            before = self._known.baseline.worst if progress.drain is None else progress.drain.deficits_before
             had = progress.drain.running_before if progress.drain is not None else None
             self._known.take_slot(Slot(instance.id, instance.zone, now, before, running_before=had))
             out = now - progress.drain.at if progress.drain is not None else None
@@ -273,7 +273,7 @@ class ClaimWriter:
         arn = self._known.arn_of(id_)
         if arn is None or self._proven:
             return
-        written = self._cluster.put_attribute(PROBE, {arn: self._known.run}).get(arn)
+        written = self._cluster.put_attribute(PROBE, {arn: self._known.fleet.run}).get(arn)
         dropped = self._cluster.delete_attribute(PROBE, [arn]).get(arn)
         self._proven = isinstance(written, Done) and isinstance(dropped, Done)
 

@@ -66,7 +66,7 @@ class CommandResults:
             self._calls.ask("ssm:ListCommands", partial(self._hosts.under_way, DocumentKind.APPLY)) or {}
         ).items():
             if id_ in known.instances and known.instances[id_].pending is None:
-                known.learn(replace(known.instances[id_], pending=replace(pending, sent_at=known.at)))
+                known.learn(replace(known.instances[id_], pending=replace(pending, sent_at=known.fleet.at)))
 
     def read(self, now: datetime, reboot_ends: Collection[InstanceId]) -> None:
         """Read the results of all pending commands that may have ended, and of these instances' reboot commands."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from bottlerocket_ecs_updater.core.decision.evidence import on_trial
@@ -69,8 +70,8 @@ class Looker:
         """
         now = self._clock.now()
         known = self._known
-        known.at = now
-        first = known.services is None
+        known.fleet = replace(known.fleet, at=now)
+        first = known.fleet.services is None
         if first:
             # Services come first, so that daemon tasks can be recognized.
             self._services.look(now)
@@ -112,7 +113,7 @@ class Looker:
 
     def _describe_all(self, now: datetime) -> None:
         self._registrations.describe(self._registrations.arns(), now)
-        self._known.full_at = now
+        self._known.fleet = replace(self._known.fleet, full_at=now)
         self.surveying.look_at_groups_of_drained(now)
 
     def _describe_with_others(self, arns: Sequence[ContainerInstanceArn], now: datetime) -> None:
@@ -127,7 +128,7 @@ class Looker:
         """Hosts that got their version in this rollout, if a call that is made anyway has room for them."""
         if not described or described >= DESCRIBED_AT_ONCE:
             return []
-        return self._registrations.arns(on_trial(self._known.fleet()))[: DESCRIBED_AT_ONCE - described]
+        return self._registrations.arns(on_trial(self._known.fleet))[: DESCRIBED_AT_ONCE - described]
 
     def _described_just_now(self, id_: InstanceId, wants: Wants, now: datetime) -> bool:
         """Whether the instance was just described, and only its group is needed."""
@@ -155,7 +156,7 @@ class Looker:
         self._tasks.look_at_changed(now)
         self.surveying.look_at_groups(now)
         ours = sum(1 for instance in known.instances.values() if instance.bottlerocket)
-        services = len(known.services.all) if known.services else 0
+        services = len(known.fleet.services.all) if known.fleet.services else 0
         self._recorder.record(ClusterLooked(now, len(known.instances), ours, services))
 
     def _look_for_successor(self) -> None:
