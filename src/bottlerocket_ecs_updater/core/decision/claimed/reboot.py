@@ -302,7 +302,7 @@ def _mute(claimed: ClaimedInstance, this_pass: Pass) -> NextStep:
 
 
 def _ask_when_connected(claimed: ClaimedInstance, this_pass: Pass) -> NextStep:
-    """Check the host once its agent is connected again; now and then also if it may have rebooted without our noticing."""
+    """Check the host once its agent is connected again; now and then also if it may have rebooted unnoticed."""
     instance = claimed.instance
     policy = this_pass.policy
     progress = instance.progress
