@@ -40,7 +40,7 @@ BUCKET = "s3://examined/updater"
 @pytest.fixture
 def built(tmp_path: Path) -> Iterator[Town]:
     with town(showcase_cluster(8), tmp_path / "state", speed=SPEED) as made:
-        made.aws("s3api", "create-bucket", "--bucket", "examined")
+        made.client("s3").create_bucket(Bucket="examined")
         yield made
 
 

@@ -170,8 +170,6 @@ def test_throttling_under_a_name_that_botocore_does_not_list_ends_no_run(error: 
     assert isinstance(translation(error), Throttled)
 
 
-@pytest.mark.parametrize(
-    "code", ["ServiceQuotaExceededException", "ClusterContainsTasks", "InvalidInstanceId"]
-)
+@pytest.mark.parametrize("code", ["ServiceQuotaExceededException", "ClusterContainsTasks", "InvalidInstanceId"])
 def test_a_refusal_that_no_waiting_ends_is_not_taken_for_throttling(code: str) -> None:
     assert not isinstance(translation(refusal(code, "Limit reached")), Throttled)

@@ -29,14 +29,15 @@ from bottlerocket_ecs_updater.core.rules.policy import Limit
 CONCURRENCY_MAX = 40
 """Source: "Map state processing modes": an inline Map runs up to 40 iterations at once."""
 
-CLUSTERS_MAX = 1000
-"""An execution has at most 25,000 events: 20 for each of a thousand clusters that fail, and 12 where all is well."""
+CLUSTERS_MAX = 700
+"""An execution has at most 25,000 events: 12 for a cluster where all is well, and 35 for one whose task is started at
+the fifth try and then fails."""
 
 STATE_MAX_BYTES = 256 * 1024
 """Source: "Step Functions service quotas": the input or output of a state."""
 
 FAILURE_BYTES = 160
-"""What a state says of a cluster that failed, beside its name: an exit code, or a reason of ECS of usual length."""
+"""What a state says of a cluster that failed, beside its name: an exit code, or the first words of what ECS says."""
 
 REST_BYTES = 2048
 """Subnets, counts and names of keys."""

@@ -30,7 +30,7 @@ class Control:
         self._tags = tags
         self._moto = Dispatcher(create_backend_app)
         self._server: BaseWSGIServer = make_server(LOOPBACK, 0, self, threaded=True, request_handler=QuietHandler)
-        self._thread = threading.Thread(target=self._server.serve_forever, name="control", daemon=True)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), name="control", daemon=True)
 
     @property
     def endpoint(self) -> str:
