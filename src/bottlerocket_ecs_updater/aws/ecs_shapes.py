@@ -153,6 +153,7 @@ def service(shape: ServiceTypeDef, at: datetime) -> Service | None:
         providers=tuple(sorted({one for each in (shape, *_rollouts(shape)) for one in _providers(each)})),
         deploying_since=_deploying_since(shape),
         unasked_starts=max(0, sum(starts) - max(0, sum(stops) - unhealthy)),
+        pending=shape.get("pendingCount", 0),
         restless=max(starts) if starts and len(starts) - max(0, len(stops) - unhealthy) >= RESTLESS_STARTS else 0,
     )
 

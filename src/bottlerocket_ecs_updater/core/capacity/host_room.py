@@ -84,6 +84,10 @@ class ServiceRules:
     """Why its capacity providers add no instances; empty if they may, or if it has none."""
     doubts: tuple[str, ...] = ()
     """Unknown facts about its placement, each with how to provide it."""
+    pending: int = 0
+    """How many of its tasks have a place, and do not run yet."""
+    starts: bool = True
+    """Whether ECS starts tasks of it. After a deployment that failed, it does not."""
 
     @property
     def group(self) -> str:

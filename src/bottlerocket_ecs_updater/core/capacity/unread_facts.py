@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from bottlerocket_ecs_updater.core.capacity.cluster_room import TYPE_ATTRIBUTE, ClusterRoom
+from bottlerocket_ecs_updater.core.capacity.cluster_room import TYPE_ATTRIBUTE, ClusterRoom, lacks_tasks
 from bottlerocket_ecs_updater.core.model.container_instance import Status
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.instance import Instance
@@ -51,7 +51,8 @@ def unread_definitions(instance: Instance, fleet: Fleet) -> Iterable[str]:
     known = fleet.definitions
     if known is None:
         return
-    for service in ClusterRoom(fleet).services_on(instance):
+    services = fleet.services.all if fleet.services is not None else ()
+    for service in (*ClusterRoom(fleet).services_on(instance), *filter(lacks_tasks, services)):
         definition = service.moving.definition if service.moving is not None else None
         if definition is not None and definition not in known:
             yield definition

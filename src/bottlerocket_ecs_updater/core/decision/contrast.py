@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from statistics import median_low
 
-from bottlerocket_ecs_updater.core.decision.in_trouble import unusual
+from bottlerocket_ecs_updater.core.decision.in_trouble import is_usual, unusual
 from bottlerocket_ecs_updater.core.model.container_instance import LiveTask, TaskEnd
 from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn
 
@@ -77,6 +77,21 @@ class _Alike:
         """Those that failed on the version."""
         return [end for end in self.ended_here if end.failed]
 
+    @property
+    def first(self) -> datetime:
+        """When the first of them failed."""
+        return min(end.stopped_at for end in self.failed)
+
+    def _outlives(self, one: LiveTask, now: datetime) -> bool:
+        """Whether a task elsewhere has not failed like those here: it was there before, and has had time to fail."""
+        return one.launched_at < self.first and now - one.launched_at > self.long()
+
+    def fails_anyway(self) -> bool:
+        """Whether the same deployment fails elsewhere as it does on the version, as far back as ECS shows."""
+        elsewhere = [end for end in self.ended_elsewhere if end.failed]
+        usual = sum(is_usual(end, elsewhere) for end in self.failed)
+        return 2 * usual > len(self.failed)
+
     def usual(self) -> timedelta:
         """How long those that failed usually lived."""
         return median_low(end.lasted for end in self.failed)
@@ -92,9 +107,9 @@ class _Alike:
 
     def contrast(self, now: datetime) -> bool | None:
         """Whether those on the version fail and others do not; None if no others ran meanwhile."""
-        first = min(end.stopped_at for end in self.failed)
-        failed = sum(end.failed and end.stopped_at >= first - AROUND for end in self.ended_elsewhere)
-        stayed = sum(one.started_at is not None and one.launched_at < first for one in self.alive_elsewhere)
+        since = self.first - max(AROUND, OUTLIVES * self.usual())
+        failed = sum(end.failed and end.stopped_at >= since for end in self.ended_elsewhere)
+        stayed = sum(one.started_at is not None and self._outlives(one, now) for one in self.alive_elsewhere)
         if not failed + stayed:
             return None
         here, outlived = len(self.failed), self.outlived_here(now)
@@ -115,8 +130,7 @@ class _Alike:
 
     def unusual(self) -> Sequence[TaskEnd]:
         """Those that failed on the version unlike the same deployment fails elsewhere."""
-        first = min(end.stopped_at for end in self.failed)
-        return unusual(self.failed, [end for end in self.ended_elsewhere if end.failed], first - AROUND)
+        return unusual(self.failed, [end for end in self.ended_elsewhere if end.failed], self.first - AROUND)
 
     def ran_before(self) -> bool:
         """Whether others ran longer before, as far back as ECS shows stopped tasks."""
@@ -147,12 +161,15 @@ def blamed_on_version(trial: Trial, tasks: TasksAlike, now: datetime) -> Sequenc
 
 def _tells(one: _Alike, now: datetime) -> bool:
     contrast = one.contrast(now)
-    return contrast if contrast is not None else one.consistent(now) and one.ran_before()
+    if contrast is not None:
+        return contrast
+    return one.consistent(now) and one.ran_before() and not one.fails_anyway()
 
 
 def _all_fail(alike: Collection[_Alike], groups: Collection[str], now: datetime) -> bool:
     """Whether all services on the version fail, several of them, and nothing alike runs elsewhere."""
-    failing = {one.failed[0].group for one in alike if one.contrast(now) is None and one.consistent(now)}
+    telling = (one for one in alike if one.contrast(now) is None and one.consistent(now) and not one.fails_anyway())
+    failing = {one.failed[0].group for one in telling}
     return len(failing) >= FAILED_TASKS and failing >= set(groups)
 
 

@@ -40,6 +40,11 @@ def unusual(here: Sequence[TaskEnd], elsewhere: Sequence[TaskEnd], since: dateti
     return found if len(found) >= TELLING and len(found) > 2 * len(recent) else ()
 
 
+def is_usual(end: TaskEnd, elsewhere: Sequence[TaskEnd]) -> bool:
+    """Whether several tasks elsewhere failed in the same way, and not much later after their start."""
+    return not _is_unusual(end, elsewhere)
+
+
 def _is_unusual(end: TaskEnd, before: Sequence[TaskEnd]) -> bool:
     alike = [one for one in before if _way(one) == _way(end)]
     return len(alike) < USUAL or _much_sooner(end, alike)

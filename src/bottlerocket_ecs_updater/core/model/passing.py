@@ -88,6 +88,7 @@ BY_ITSELF = frozenset(
         Reason.SEND_REFUSED,
         Reason.UPDATE_LOCK_HELD,
         Reason.NOTHING_CHOSEN,
+        Reason.STAGED_WITHDRAWN,
         Reason.WITHDRAWN,
         Reason.STANDALONE_TASK,
         Reason.OWN_HOST_LAST,
