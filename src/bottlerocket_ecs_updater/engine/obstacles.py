@@ -1,4 +1,4 @@
-"""Notices what prevents a run from acting: denied calls, calls that AWS does not accept, and facts that never arrive."""
+"""Notices what stops a run from acting: denied calls, calls that AWS does not accept, and facts that never arrive."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ def begun(instances: Iterable[Instance]) -> bool:
 
 
 def stuck_on(outcomes: Mapping[InstanceId, Outcome], fleet: Fleet) -> Hold | None:
-    """The hold for which the run could start no update and that does not pass by itself; None if it is not a failure."""
+    """The hold that stopped every update and does not pass by itself; None if that is not a failure."""
     if begun(fleet.instances.values()):
         return None
     held = _that_count(outcomes, fleet)
