@@ -58,7 +58,7 @@ def test_the_documents_are_sent_in_the_order_check_apply_reboot() -> None:
     updater.run()
     kinds = [event.kind for event in updater.tape.of(CommandSent) if event.instance == FIRST]
     first_of_each = list(dict.fromkeys(kinds))
-    assert (first_of_each, kinds.integer(DocumentKind.REBOOT)) == (
+    assert (first_of_each, kinds.count(DocumentKind.REBOOT)) == (
         [DocumentKind.CHECK, DocumentKind.APPLY, DocumentKind.REBOOT],
         1,
     )

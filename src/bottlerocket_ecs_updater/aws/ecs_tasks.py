@@ -39,7 +39,7 @@ ENDED_PAGES = 20
 
 INTERFACE = "ElasticNetworkInterface"
 NO_INSTANCE = ContainerInstanceArn("")
-"""Stands for the container instance of a Fargate task."""
+"""A placeholder for the container instance of a Fargate task."""
 
 DesiredStatus = Literal["RUNNING", "STOPPED"]
 

@@ -80,7 +80,7 @@ def test_each_host_runs_both_around_its_reboot_and_in_that_order() -> None:
         kinds = [type(c) for c in place.commands if c.instance == name]
         order = [kinds.index(kind) for kind in (RunBeforeDrain, Mark, Drain, Reboot, RunAfterReboot, Return)]
         assert order == sorted(order)
-        assert kinds.integer(RunBeforeDrain) == kinds.integer(RunAfterReboot) == 1
+        assert kinds.count(RunBeforeDrain) == kinds.count(RunAfterReboot) == 1
 
 
 def test_without_documents_none_is_run() -> None:

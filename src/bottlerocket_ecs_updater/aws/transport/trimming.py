@@ -48,6 +48,7 @@ KEPT: Mapping[str, tuple[str, frozenset[str]]] = {
                 "desiredCount",
                 "events",
                 "launchType",
+                "pendingCount",
                 "placementConstraints",
                 "runningCount",
                 "schedulingStrategy",

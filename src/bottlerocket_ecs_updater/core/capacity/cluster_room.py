@@ -1,4 +1,4 @@
-"""The room in a cluster: what instances have left, and what the tasks that must move require."""
+"""The room in a cluster: what the instances have left, and what the tasks that must move require."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Source: "Increase Amazon ECS network interfaces".
 """
 
 REFUGES_LOOKED_AT = 50
-"""How many updated instances are tried, those with the most memory left first. Few tasks fit only on others."""
+"""How many updated instances are tried, starting with the most free memory. Few tasks fit only on others."""
 
 
 class ClusterRoom:
@@ -52,6 +52,7 @@ class ClusterRoom:
         self._refuges: Sequence[tuple[InstanceId, Capacity]] | None = None
         self._settles: dict[str, bool] = {}
         self._rules: dict[ServiceArn, ServiceRules | None] = {}
+        self._short: Mapping[ServiceArn, ServiceRules] | None = None
         self._open: dict[ServiceArn, bool] = {}
         """Whether any instance has room for another task of a service. Within a pass, room only shrinks."""
         self._refusals: dict[str, NoRoom] = {}
@@ -70,6 +71,7 @@ class ClusterRoom:
         here = [task.service for task in self._tasks_on(instance)]
         leaving = self._leaving_counts + Counter(here)
         rules = self._rules_of_all(leaving)
+        rules = {**self._short_of_tasks(), **rules} if rules is not None else None
         capacity = self._all_capacity()
         if rules is None or capacity is None:
             return None
@@ -124,10 +126,7 @@ class ClusterRoom:
             return False
         if blocked_by_limits(service.arn, service, leaving):
             return False
-        if service.arn not in self._open:
-            capacity = (self._all_capacity() or {}).items()
-            self._open[service.arn] = any(left.accepts and takes(id_, left, service) for id_, left in capacity)
-        return not self._open[service.arn]
+        return not self._is_open(service)
 
     def take(self, instance: Instance) -> None:
         """Count that instance among those that are drained."""
@@ -206,6 +205,23 @@ class ClusterRoom:
                 return None
             found[arn] = rules
         return found
+
+    def _short_of_tasks(self) -> Mapping[ServiceArn, ServiceRules]:
+        """The services that lack tasks now, wherever their tasks are, and that ECS may place somewhere now.
+
+        A service that has room nowhere takes none from others.
+        """
+        if self._short is None:
+            lacking = [one.arn for one in self._by_name.values() if lacks_tasks(one)]
+            known = ((arn, self._rules_of_all([arn])) for arn in lacking)
+            self._short = {arn: rules[arn] for arn, rules in known if rules is not None and self._is_open(rules[arn])}
+        return self._short
+
+    def _is_open(self, service: ServiceRules) -> bool:
+        if service.arn not in self._open:
+            capacity = (self._all_capacity() or {}).items()
+            self._open[service.arn] = any(left.accepts and takes(id_, left, service) for id_, left in capacity)
+        return self._open[service.arn]
 
     def _all_capacity(self) -> Mapping[InstanceId, Capacity] | None:
         if self._capacity is None:
@@ -289,6 +305,11 @@ class ClusterRoom:
         return max(0, most - 1 - sum(task.own_interface for task in tasks))
 
 
+def lacks_tasks(service: Service) -> bool:
+    """Whether ECS has to start tasks of a service that have no place yet."""
+    return not service.daemon and not service.failed and service.desired > service.running + service.pending
+
+
 def _is_leaving(instance: Instance) -> bool:
     """Whether its group terminates it, or keeps it in its warm pool. ECS may place tasks there, which do not last."""
     return instance.around is not None and taken_away(instance.around.membership) is not None
@@ -343,6 +364,8 @@ def _rules_of(service: Service, fleet: Fleet) -> ServiceRules | None:
         name=service.name,
         desired=service.desired,
         running=service.running,
+        pending=service.pending,
+        starts=not service.failed,
         minimum_healthy_percent=moving.minimum_healthy_percent,
         maximum_percent=moving.maximum_percent,
         daemon=service.daemon,
@@ -364,6 +387,7 @@ def _limited_to(service: ServiceRules, provider: str, share: int, fleet: Fleet) 
         service,
         desired=share,
         running=share,
+        pending=0,
         minimum_healthy_percent=100,
         maximum_percent=200,
         providers=(provider,),
