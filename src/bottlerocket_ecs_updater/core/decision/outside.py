@@ -53,7 +53,10 @@ def _set_aside(machine: Machine | None, *, connected: bool) -> Hold | None:
     if machine.managed_by:
         known = "ECS Managed Instances" if machine.managed_by_ecs else machine.managed_by
         return hold(Reason.MANAGED_INSTANCE, service=known)
-    # A connected agent is newer information than what EC2 said.
+    # Nothing undoes a termination. ECS shows the agent as connected for a while, and deregisters it later.
+    if machine.ended:
+        return hold(Reason.INSTANCE_TERMINATED)
+    # Otherwise a connected agent is newer information than what EC2 said.
     if connected:
         return None
     if machine.terminated:

@@ -51,7 +51,12 @@ class Machine:
     @property
     def terminated(self) -> bool:
         """Whether it is terminated. EC2 forgets a terminated instance after about an hour."""
-        return self.state in ("shutting-down", "terminated", "")
+        return self.ended or not self.state
+
+    @property
+    def ended(self) -> bool:
+        """Whether EC2 shows its end. Nothing undoes that, whatever ECS still shows of its agent."""
+        return self.state in ("shutting-down", "terminated")
 
     @property
     def certainly_terminated(self) -> bool:
