@@ -170,8 +170,8 @@ def _tells(one: _Alike, now: datetime) -> bool:
 
 def _all_fail(alike: Collection[_Alike], trial: Trial, now: datetime) -> bool:
     """Whether all services on the version fail, several of them, and nothing alike runs elsewhere."""
-    telling = (one for one in alike if one.contrast(now) is None and one.consistent(now) and not one.fails_anyway())
-    failing = {one.failed[0].group for one in telling} - trial.troubled
+    usable = (one for one in alike if one.contrast(now) is None and one.consistent(now) and not one.fails_anyway())
+    failing = {one.failed[0].group for one in usable} - trial.troubled
     return len(failing) >= FAILED_TASKS and failing >= set(trial.groups)
 
 
@@ -189,7 +189,7 @@ def _by_deployment(trial: Trial, tasks: TasksAlike) -> Mapping[tuple[str, str], 
 
 
 def waiting_for_version(
-    trial: Trial, here: Iterable[LiveTask], of_services: TasksAlike, now: datetime, patience: timedelta
+    trial: Trial, here: Iterable[LiveTask], of_services: TasksAlike, now: datetime, limit: timedelta
 ) -> Sequence[LiveTask]:
     """The tasks that do not start on the version, although tasks that are alike start elsewhere.
 
@@ -198,17 +198,17 @@ def waiting_for_version(
     """
     alike = _by_deployment(trial, of_services)
     waiting = [one for one in here if one.started_at is None and trial.has(one)]
-    return [one for one in waiting if _waits_long(one, alike.get((one.group, one.deployment)), now, patience)]
+    return [one for one in waiting if _waits_long(one, alike.get((one.group, one.deployment)), now, limit)]
 
 
-def _waits_long(one: LiveTask, alike: _Alike | None, now: datetime, patience: timedelta) -> bool:
+def _waits_long(one: LiveTask, alike: _Alike | None, now: datetime, limit: timedelta) -> bool:
     waited = now - one.launched_at
-    if waited < patience or alike is None:
+    if waited < limit or alike is None:
         return False
     started = [each for each in alike.alive_elsewhere if each.started_at is not None]
-    stuck = [each for each in alike.alive_elsewhere if each.started_at is None and now - each.launched_at >= patience]
+    stuck = [each for each in alike.alive_elsewhere if each.started_at is None and now - each.launched_at >= limit]
     took = [each.started_at - each.launched_at for each in (*started, *alike.alive_here) if each.started_at is not None]
     if waited < OUTLIVES * max(took, default=timedelta()):
         return False
-    ran = bool(started) or any(not end.failed and end.lasted > patience for end in alike.ended_elsewhere)
+    ran = bool(started) or any(not end.failed and end.lasted > limit for end in alike.ended_elsewhere)
     return ran and len(stuck) <= len(started) / 2
