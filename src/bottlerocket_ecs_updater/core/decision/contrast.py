@@ -57,6 +57,8 @@ class Trial:
     """The groups of all tasks on them."""
     in_trouble: frozenset[str] = frozenset()
     """The groups that lost tasks by themselves before the first drain."""
+    troubled: frozenset[str] = frozenset()
+    """The groups that lost tasks by themselves before the first instance was updated to the version."""
 
     def has(self, task: TaskEnd | LiveTask) -> bool:
         """Whether the task was started on one of these hosts, on the version."""
@@ -152,7 +154,7 @@ def blamed_on_version(trial: Trial, tasks: TasksAlike, now: datetime) -> Sequenc
     """The failed tasks for which the version is the cause; empty if something else may be."""
     alike = [one for one in _by_deployment(trial, tasks).values() if one.failed]
     against_it = [one for one in alike if _tells(one, now)]
-    if not against_it and _all_fail(alike, trial.groups, now):
+    if not against_it and _all_fail(alike, trial, now):
         against_it = alike
     against = [end for one in against_it for end in one.failed]
     # What a service that fails anyway fails with tells only if it is unusual.
@@ -166,11 +168,11 @@ def _tells(one: _Alike, now: datetime) -> bool:
     return one.consistent(now) and one.ran_before() and not one.fails_anyway()
 
 
-def _all_fail(alike: Collection[_Alike], groups: Collection[str], now: datetime) -> bool:
+def _all_fail(alike: Collection[_Alike], trial: Trial, now: datetime) -> bool:
     """Whether all services on the version fail, several of them, and nothing alike runs elsewhere."""
     telling = (one for one in alike if one.contrast(now) is None and one.consistent(now) and not one.fails_anyway())
-    failing = {one.failed[0].group for one in telling}
-    return len(failing) >= FAILED_TASKS and failing >= set(groups)
+    failing = {one.failed[0].group for one in telling} - trial.troubled
+    return len(failing) >= FAILED_TASKS and failing >= set(trial.groups)
 
 
 def _by_deployment(trial: Trial, tasks: TasksAlike) -> Mapping[tuple[str, str], _Alike]:
