@@ -1,5 +1,5 @@
-"""The only package that calls AWS.
+"""TALKS: the only package that calls AWS.
 
-It parses AWS responses into core values, so that no other package sees them, and translates `ClientError`. It makes no
-decisions.
+AWS responses are parsed here into core values and go no further; `ClientError` is translated here too.
+This package makes no decisions.
 """

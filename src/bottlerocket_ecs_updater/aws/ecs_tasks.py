@@ -40,7 +40,7 @@ ENDED_PAGES = 20
 MISSING = "MISSING"
 INTERFACE = "ElasticNetworkInterface"
 NOWHERE = ContainerInstanceArn("")
-"""A placeholder for the container instance of a Fargate task."""
+"""Stands for the container instance of a Fargate task."""
 
 DesiredStatus = Literal["RUNNING", "STOPPED"]
 

@@ -1,4 +1,4 @@
-"""Parses descriptions of EC2 instances, task definitions and capacity providers."""
+"""Reads descriptions of EC2 instances, task definitions and capacity providers."""
 
 from __future__ import annotations
 

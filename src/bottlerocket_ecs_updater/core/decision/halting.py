@@ -31,8 +31,7 @@ COUNTED = frozenset(
 def find_halt(this_pass: Pass, may_recover: Collection[InstanceId] = ()) -> Halt | None:
     """Why the run must start no more updates; None if it may. A halt lasts until the end of the run.
 
-    `may_recover` are quarantined instances that may still recover in this run, so they do not fill the budget
-    permanently.
+    `may_recover` are quarantined instances that may still recover in this run, so they do not fill the budget for good.
     """
     fleet = this_pass.fleet
     if fleet.halt is not None:
@@ -79,7 +78,7 @@ def _failed_in_this_run(instance: Instance) -> bool:
 
 
 def _outcome_of(instance: Instance) -> Outcome | None:
-    """Its outcome, even if it has not been seen back in service yet."""
+    """Its outcome, also if it is not yet seen back in service."""
     progress = instance.progress
     return progress.outcome or (progress.sent_return.outcome if progress.sent_return is not None else None)
 

@@ -1,4 +1,4 @@
-"""What one pass bases its decision on."""
+"""What one pass decides from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long the steps of an update take, from records or defaults."""
+"""How long the steps of an update take, recorded or assumed."""
 
 from __future__ import annotations
 
