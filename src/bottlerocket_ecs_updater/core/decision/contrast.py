@@ -105,7 +105,8 @@ class _Alike:
     def outlived_here(self, now: datetime) -> int:
         """How many tasks on the version did not fail like the others."""
         alive = (now - one.launched_at for one in self.alive_here if one.started_at is not None)
-        return sum(life > self.long() for life in (*alive, *(end.lasted for end in self.ended_here)))
+        long = self.long()
+        return sum(life > long for life in (*alive, *(end.lasted for end in self.ended_here)))
 
     def contrast(self, now: datetime) -> bool | None:
         """Whether those on the version fail and others do not; None if no others ran meanwhile."""
@@ -124,10 +125,11 @@ class _Alike:
 
     def fell_together(self) -> bool:
         """Whether most of those that failed ended at one moment, however long each had run: something else failed."""
+        failed = self.failed
         return any(
-            2 * len(group) >= len(self.failed) and started_apart(group)
-            for one in self.failed
-            if len(group := [end for end in self.failed if abs(end.stopped_at - one.stopped_at) < AT_ONCE]) > 1
+            2 * len(group) >= len(failed) and started_apart(group)
+            for one in failed
+            if len(group := [end for end in failed if abs(end.stopped_at - one.stopped_at) < AT_ONCE]) > 1
         )
 
     def unusual(self) -> Sequence[TaskEnd]:
