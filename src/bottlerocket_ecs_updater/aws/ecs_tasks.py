@@ -40,7 +40,7 @@ ENDED_PAGES = 20
 MISSING = "MISSING"
 INTERFACE = "ElasticNetworkInterface"
 NOWHERE = ContainerInstanceArn("")
-"""Stands for the container instance of a Fargate task."""
+"""A placeholder for the container instance of a Fargate task."""
 
 DesiredStatus = Literal["RUNNING", "STOPPED"]
 

@@ -77,7 +77,7 @@ class RunState:
     proven: Mapping[str, int] = field(default_factory=dict)
     """How this run's reboots were proven: see `RunFinished.reboots`."""
     believed_max: timedelta = timedelta(minutes=2)
-    """Longer durations are not learned: they were delayed, and are no estimate for other instances."""
+    """Longer durations are not learned: something delayed them, so they do not predict other instances."""
     listed_whole: bool = False
     """Whether the last listing described every instance."""
     allowed: dict[DocumentKind, set[InstanceId]] = field(default_factory=dict)

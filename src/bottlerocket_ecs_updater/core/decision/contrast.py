@@ -3,9 +3,8 @@
 Tasks of one deployment are alike: the same containers with the same settings. If they fail on hosts of a version and
 run on others at the same time, the version is the difference. If they fail on both, or if a newer deployment runs
 nowhere, it is the service's own problem: a database that is down, or an image that crashes. ECS places the next tasks
-on the emptiest hosts, which are the ones that were just updated, so numbers alone say nothing: shares are compared.
-
-Where nothing alike runs elsewhere now, because every host was updated or the service has a single task, the same
+on the emptiest hosts, which are the ones that were just updated, so absolute numbers say nothing: shares are compared.
+If no similar task runs elsewhere now, because every host was updated or the service has a single task, the same
 deployment must have run longer on other hosts before, and never as long on hosts of the version.
 """
 
@@ -24,7 +23,9 @@ FAILED_TASKS = 2
 """One task that fails may be a coincidence."""
 
 AROUND = timedelta(minutes=2)
-"""Failures elsewhere count from this long before the first one on the version: a common cause is not simultaneous."""
+"""Failures elsewhere count from this long before the first one on the version: a common cause does not hit all hosts at
+the same moment.
+"""
 
 OUTLIVES, SHORTEST = 2, timedelta(seconds=30)
 """A task that lived `OUTLIVES` times as long as those that fail, and `SHORTEST`, did not fail like them."""
@@ -99,7 +100,7 @@ class _Alike:
         return median_low(end.lasted for end in self.failed)
 
     def long(self) -> timedelta:
-        """How long a task lives that did not fail like those here."""
+        """How long a task must live to count as not having failed like those here."""
         return max(SHORTEST, OUTLIVES * self.usual())
 
     def outlived_here(self, now: datetime) -> int:
@@ -109,7 +110,7 @@ class _Alike:
         return sum(life > long for life in (*alive, *(end.lasted for end in self.ended_here)))
 
     def contrast(self, now: datetime) -> bool | None:
-        """Whether those on the version fail and others do not; None if no others ran meanwhile."""
+        """Whether those on the version fail and others do not; None if no others ran at the same time."""
         since = self.first - max(AROUND, OUTLIVES * self.usual())
         failed = sum(end.failed and end.stopped_at >= since for end in self.ended_elsewhere)
         stayed = sum(one.started_at is not None and self._outlives(one, now) for one in self.alive_elsewhere)
@@ -133,7 +134,7 @@ class _Alike:
         )
 
     def unusual(self) -> Sequence[TaskEnd]:
-        """Those that failed on the version unlike the same deployment fails elsewhere."""
+        """Those that failed on the version in a different way than the same deployment elsewhere."""
         return unusual(self.failed, [end for end in self.ended_elsewhere if end.failed], self.first - AROUND)
 
     def ran_before(self) -> bool:
@@ -159,7 +160,7 @@ def blamed_on_version(trial: Trial, tasks: TasksAlike, now: datetime) -> Sequenc
     if not against_it and _all_fail(alike, trial, now):
         against_it = alike
     against = [end for one in against_it for end in one.failed]
-    # What a service that fails anyway fails with tells only if it is unusual.
+    # If a service fails anyway, only an unusual way of failing is evidence.
     return against or [end for one in alike if one.failed[0].group in trial.in_trouble for end in one.unusual()]
 
 
@@ -171,7 +172,7 @@ def _tells(one: _Alike, now: datetime) -> bool:
 
 
 def _all_fail(alike: Collection[_Alike], trial: Trial, now: datetime) -> bool:
-    """Whether all services on the version fail, several of them, and nothing alike runs elsewhere."""
+    """Whether several services run on the version, all of them fail, and no similar task runs elsewhere."""
     usable = (one for one in alike if one.contrast(now) is None and one.consistent(now) and not one.fails_anyway())
     failing = {one.failed[0].group for one in usable} - trial.troubled
     return len(failing) >= FAILED_TASKS and failing >= set(trial.groups)

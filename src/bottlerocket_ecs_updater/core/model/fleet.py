@@ -91,7 +91,7 @@ class Fleet:
     interfaces: Mapping[str, int] | None = None
     """How many network interfaces an instance has, by instance type; None if that was not read."""
     own: OwnTask | None = None
-    """The task that this run runs in; None if it runs in none, or does not know."""
+    """The task that this run runs in; None if it does not run in a task, or does not know."""
     launches: Launches | None = None
     """How its Auto Scaling groups launch instances; None if that was not read."""
     shared: Shared = field(default_factory=Shared)

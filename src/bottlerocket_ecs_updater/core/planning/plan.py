@@ -123,7 +123,7 @@ class Plan:
     updates: tuple[Update, ...]
     """In the order in which they would be updated."""
     later: tuple[Update, ...]
-    """Held only until their time comes, by a window, a freeze or a checkpoint: part of the forecast, and of `held`."""
+    """Held only for now, by a window, a freeze or a checkpoint: part of the forecast, and of `held`."""
     forecast: Forecast
     held: tuple[tuple[InstanceId, Hold], ...]
     failing: tuple[tuple[InstanceId, Failed], ...]
@@ -134,7 +134,7 @@ class Plan:
     advice: tuple[Advice | RoomNote | RollAdvice, ...] = ()
     """What a person could improve, apart from the rollout."""
     behind: Mapping[InstanceId, Hold] = field(default_factory=dict)
-    """For instances that are held by time: the hold that will still apply after that, if there is one."""
+    """For instances that are held only for now: the hold that will still apply after that, if there is one."""
     days_behind: Mapping[InstanceId, int] = field(default_factory=dict)
     """Whole days since a newer version was first seen, for each instance whose host is offered one."""
 

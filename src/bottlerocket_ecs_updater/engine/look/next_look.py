@@ -24,7 +24,7 @@ BASELINE_LOOKS, BASELINE_SPACING = 5, timedelta(seconds=15)
 
 
 class NextLook:
-    """Plans looks: those that decisions ask for, shared by instances where many updates are in progress."""
+    """Plans looks: those that decisions ask for, shared by instances if many updates are in progress."""
 
     def __init__(self, known: RunState, policy: Policy) -> None:
         self._known = known

@@ -1,4 +1,4 @@
-"""What stops updates from starting, apart from the budget: a halt, a stop, the operator's rules, an older run."""
+"""What stops updates from starting, apart from the budget: a halt, a stop, the operator's rules, or an older run."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def why_no_starts(this_pass: Pass, halt: Halt | None, only_claimed: Hold | None)
 
 
 def start_gates(whole: Hold | None, candidates: Mapping[InstanceId, CandidateState], this_pass: Pass) -> StartGates:
-    """Work out what stops each ready instance from starting now."""
+    """Find what stops each ready instance from starting now."""
     limits = RolloutLimits(this_pass)
     for instance in filter(being_prepared, this_pass.fleet.instances.values()):
         # It is about to be drained. If it did not count, the document would run on other hosts for nothing.
