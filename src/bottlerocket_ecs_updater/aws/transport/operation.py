@@ -71,6 +71,7 @@ class Operation(Enum):
     GET_TOPIC_ATTRIBUTES = ("sns:GetTopicAttributes", ThrottleBucket.MESSAGES)
     DESCRIBE_EVENT_BUS = ("events:DescribeEventBus", ThrottleBucket.MESSAGES)
     BATCH_GET_IMAGE = ("ecr:BatchGetImage", ThrottleBucket.IDENTITY)
+    GET_DOWNLOAD_URL_FOR_LAYER = ("ecr:GetDownloadUrlForLayer", ThrottleBucket.IDENTITY)
     GET_CALLER_IDENTITY = ("sts:GetCallerIdentity", ThrottleBucket.IDENTITY)
 
     @property
@@ -109,4 +110,5 @@ _ASKED_BY_DOCTOR = (
     Operation.GET_TOPIC_ATTRIBUTES,
     Operation.DESCRIBE_EVENT_BUS,
     Operation.BATCH_GET_IMAGE,
+    Operation.GET_DOWNLOAD_URL_FOR_LAYER,
 )

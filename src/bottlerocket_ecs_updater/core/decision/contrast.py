@@ -58,6 +58,8 @@ class Trial:
     """The groups of all tasks on them."""
     in_trouble: frozenset[str] = frozenset()
     """The groups that lost tasks by themselves before the first drain."""
+    troubled: frozenset[str] = frozenset()
+    """The groups that lost tasks by themselves before the first instance was updated to the version."""
 
     def has(self, task: TaskEnd | LiveTask) -> bool:
         """Whether the task was started on one of these hosts, on the version."""
@@ -104,7 +106,8 @@ class _Alike:
     def outlived_here(self, now: datetime) -> int:
         """How many tasks on the version did not fail like the others."""
         alive = (now - one.launched_at for one in self.alive_here if one.started_at is not None)
-        return sum(life > self.long() for life in (*alive, *(end.lasted for end in self.ended_here)))
+        long = self.long()
+        return sum(life > long for life in (*alive, *(end.lasted for end in self.ended_here)))
 
     def contrast(self, now: datetime) -> bool | None:
         """Whether those on the version fail and others do not; None if no others ran at the same time."""
@@ -123,10 +126,11 @@ class _Alike:
 
     def fell_together(self) -> bool:
         """Whether most of those that failed ended at one moment, however long each had run: something else failed."""
+        failed = self.failed
         return any(
-            2 * len(group) >= len(self.failed) and started_apart(group)
-            for one in self.failed
-            if len(group := [end for end in self.failed if abs(end.stopped_at - one.stopped_at) < ENDED_AT_ONCE]) > 1
+            2 * len(group) >= len(failed) and started_apart(group)
+            for one in failed
+            if len(group := [end for end in failed if abs(end.stopped_at - one.stopped_at) < ENDED_AT_ONCE]) > 1
         )
 
     def unusual(self) -> Sequence[TaskEnd]:
@@ -153,7 +157,7 @@ def blamed_on_version(trial: Trial, tasks: TasksAlike, now: datetime) -> Sequenc
     """The failed tasks for which the version is the cause; empty if something else may be."""
     alike = [one for one in _by_deployment(trial, tasks).values() if one.failed]
     against_it = [one for one in alike if _tells(one, now)]
-    if not against_it and _all_fail(alike, trial.groups, now):
+    if not against_it and _all_fail(alike, trial, now):
         against_it = alike
     against = [end for one in against_it for end in one.failed]
     # If a service fails anyway, only an unusual way of failing is evidence.
@@ -167,11 +171,11 @@ def _tells(one: _Alike, now: datetime) -> bool:
     return one.consistent(now) and one.ran_before() and not one.fails_anyway()
 
 
-def _all_fail(alike: Collection[_Alike], groups: Collection[str], now: datetime) -> bool:
+def _all_fail(alike: Collection[_Alike], trial: Trial, now: datetime) -> bool:
     """Whether several services run on the version, all of them fail, and no similar task runs elsewhere."""
-    telling = (one for one in alike if one.contrast(now) is None and one.consistent(now) and not one.fails_anyway())
-    failing = {one.failed[0].group for one in telling}
-    return len(failing) >= FAILED_TASKS and failing >= set(groups)
+    usable = (one for one in alike if one.contrast(now) is None and one.consistent(now) and not one.fails_anyway())
+    failing = {one.failed[0].group for one in usable} - trial.troubled
+    return len(failing) >= FAILED_TASKS and failing >= set(trial.groups)
 
 
 def _by_deployment(trial: Trial, tasks: TasksAlike) -> Mapping[tuple[str, str], _Alike]:
@@ -188,7 +192,7 @@ def _by_deployment(trial: Trial, tasks: TasksAlike) -> Mapping[tuple[str, str], 
 
 
 def waiting_for_version(
-    trial: Trial, here: Iterable[LiveTask], of_services: TasksAlike, now: datetime, patience: timedelta
+    trial: Trial, here: Iterable[LiveTask], of_services: TasksAlike, now: datetime, limit: timedelta
 ) -> Sequence[LiveTask]:
     """The tasks that do not start on the version, although tasks that are alike start elsewhere.
 
@@ -197,17 +201,17 @@ def waiting_for_version(
     """
     alike = _by_deployment(trial, of_services)
     waiting = [one for one in here if one.started_at is None and trial.has(one)]
-    return [one for one in waiting if _waits_long(one, alike.get((one.group, one.deployment)), now, patience)]
+    return [one for one in waiting if _waits_long(one, alike.get((one.group, one.deployment)), now, limit)]
 
 
-def _waits_long(one: LiveTask, alike: _Alike | None, now: datetime, patience: timedelta) -> bool:
+def _waits_long(one: LiveTask, alike: _Alike | None, now: datetime, limit: timedelta) -> bool:
     waited = now - one.launched_at
-    if waited < patience or alike is None:
+    if waited < limit or alike is None:
         return False
     started = [each for each in alike.alive_elsewhere if each.started_at is not None]
-    stuck = [each for each in alike.alive_elsewhere if each.started_at is None and now - each.launched_at >= patience]
+    stuck = [each for each in alike.alive_elsewhere if each.started_at is None and now - each.launched_at >= limit]
     took = [each.started_at - each.launched_at for each in (*started, *alike.alive_here) if each.started_at is not None]
     if waited < OUTLIVES * max(took, default=timedelta()):
         return False
-    ran = bool(started) or any(not end.failed and end.lasted > patience for end in alike.ended_elsewhere)
+    ran = bool(started) or any(not end.failed and end.lasted > limit for end in alike.ended_elsewhere)
     return ran and len(stuck) <= len(started) / 2

@@ -128,7 +128,7 @@ class Plan:
     held: tuple[tuple[InstanceId, Hold], ...]
     failing: tuple[tuple[InstanceId, Failed], ...]
     current: tuple[tuple[InstanceId, Version], ...]
-    reckoning: ForecastBasis
+    basis: ForecastBasis
     windowed: bool
     """Whether maintenance windows are set."""
     advice: tuple[Advice | RoomNote | RollAdvice, ...] = ()
@@ -163,8 +163,8 @@ def make_plan(fleet: Fleet, policy: Policy, pace: Pace | None = None) -> Plan:
     )
     recorded = fleet.past.recorded
     counts = (len(recorded.stages), len(recorded.drains), len(recorded.reboots)) if pace is None else (0, 0, 0)
-    reckoning = ForecastBasis(pace or expected_pace(this_pass), *counts)
-    forecast_ = _forecast((*updates, *later), this_pass, reckoning.pace)
+    basis = ForecastBasis(pace or expected_pace(this_pass), *counts)
+    forecast_ = _forecast((*updates, *later), this_pass, basis.pace)
     blocked = {one.instance: _blocked(one, this_pass) for one in updates if one.instance in forecast_.left}
     return Plan(
         at=fleet.at,
@@ -183,7 +183,7 @@ def make_plan(fleet: Fleet, policy: Policy, pace: Pace | None = None) -> Plan:
             for id_, candidate in candidates.items()
             if isinstance(candidate, Finished) and isinstance(candidate.outcome, UpToDate)
         ),
-        reckoning=reckoning,
+        basis=basis,
         windowed=bool(policy.rules.schedule.windows),
         advice=(*advise(fleet), *map(RoomNote, notes), *advise_on_roll(this_pass)),
         behind=still_held,

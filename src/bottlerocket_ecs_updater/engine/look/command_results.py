@@ -181,12 +181,12 @@ class CommandResults:
     ) -> Instance:
         if ended.end in (CommandStatus.SUCCESS, CommandStatus.FAILED):
             exit_code = answer.exit_code if ended.end is CommandStatus.FAILED else 0
-            heard = read_check(exit_code, answer.stdout, answer.stderr)
+            reported = read_check(exit_code, answer.stdout, answer.stderr)
         else:
-            heard = HostProblem(Problem.NO_ANSWER, ended.detail)
+            reported = HostProblem(Problem.NO_ANSWER, ended.detail)
         proven_before = instance.progress.proof
-        after = see_check_answer(instance, CheckAnswer(heard, pending.sent_at, now))
-        self._recorder.record(HostChecked(now, instance.id, heard))
+        after = see_check_answer(instance, CheckAnswer(reported, pending.sent_at, now))
+        self._recorder.record(HostChecked(now, instance.id, reported))
         report = after.check_answer.report if after.check_answer else None
         if proven_before is None and after.progress.proof is not None and report is not None:
             sent = after.progress.reboot_sent_at
