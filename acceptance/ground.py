@@ -236,7 +236,7 @@ class SimulatedGround:
     account: Account = field(init=False)
     cluster: str = "demo"
     subnets: str = "subnet-1,subnet-2"
-    image: str = "123456789012.dkr.ecr.us-east-1.amazonaws.com/updater@sha256:0"
+    image: str = "123456789012.dkr.ecr.us-east-1.amazonaws.com/updater@sha256:" + "0" * 64
     groups: tuple[str, ...] = ("web-a", "web-b")
     public: str = "DISABLED"
     # At this speed a lease of a minute is less than a busy machine may take for one request.

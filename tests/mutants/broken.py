@@ -615,8 +615,8 @@ MUTANTS = (
     broken(
         "a service that ECS does not describe is steady",
         "core/decision/settling.py",
-        "if service.unknown or _worse(service, slot, moving))",
-        "if _worse(service, slot, moving))",
+        "if one.unknown or _worse(one, slot, below, moving))",
+        "if _worse(one, slot, below, moving))",
         f"{CORE}/decision/test_settling.py",
     ),
     broken(

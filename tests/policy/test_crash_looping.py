@@ -57,7 +57,7 @@ def roll(world: World, runs: int = 2) -> tuple[set[str], list[str]]:
             for one in finished.outcomes.values()
         }
         halts += [halt.why for halt in updater.tape.of(RunHalted)]
-        world.clock.sleep(timedelta(minutes=20))
+        world.clock.sleep(timedelta(hours=1))
     return said, halts
 
 
@@ -87,6 +87,10 @@ def test_a_crash_loop_makes_no_drain_time_out_and_no_version_suspect(
         pytest.param(2, 3, 4, 60, 0, 256, id="replacements that need not be healthy take the last room"),
         pytest.param(3, 1, 4, 10, 0, 1024, id="on several hosts"),
         pytest.param(4, 3, 2, 180, 0, 1024, id="every host is updated before anything fails on the last one"),
+        pytest.param(3, 3, 4, 180, 0, 1024, id="an hour later ECS shows no failure from before"),
+        pytest.param(2, 3, 1, 180, 0, 1024, id="an hour later, with a host that is not updated"),
+        pytest.param(3, 1, 4, 180, 0, 256, id="those elsewhere are too young to tell"),
+        pytest.param(2, 2, 4, 60, 0, 1024, id="two services compete for room that one of them had before"),
     ],
 )
 def test_crash_loops_that_once_made_a_drain_time_out_or_a_version_suspect(

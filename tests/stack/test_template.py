@@ -68,6 +68,20 @@ def test_it_can_be_deployed_without_a_bucket() -> None:
     assert len(TEXT.encode()) < BODY_MAX_BYTES
 
 
+@pytest.mark.parametrize(
+    "image", ["updater@sha256:DIGEST", "updater@sha256:1", "updater@", "REPOSITORY", f"updater@sha256:{'1' * 65}"]
+)
+def test_an_image_that_cannot_be_pulled_is_refused_before_the_stack_is_made(image: str) -> None:
+    with pytest.raises(AwsError, match="whole digest"):
+        Paper().deploy(UpdaterImage=image)
+
+
+@pytest.mark.parametrize("image", ["updater", "registry.example:5000/a/updater:1.2.3-arm64", "updater:latest"])
+def test_an_image_may_be_named_by_a_tag(image: str) -> None:
+    [container] = properties(deployed(UpdaterImage=image), "UpdaterTaskDefinition")["ContainerDefinitions"]
+    assert container["Image"] == image
+
+
 @pytest.mark.parametrize("template", sorted(TEMPLATE.parent.glob("*.yaml")), ids=lambda path: path.name)
 def test_functions_of_rules_have_their_long_names(template: Path) -> None:
     """CloudFormation documents no short names for them, and CDK's CfnInclude drops such a name without a word."""

@@ -118,3 +118,12 @@ def test_services_that_all_failed_alike_on_earlier_hosts_have_more_in_common_tha
     trial = Trial(dict.fromkeys((NEW,), NOW - timedelta(minutes=20)), frozenset(f"service:{name}" for name in groups))
     assert blamed_on_version(trial, TasksAlike(ends), NOW)
     assert not blamed_on_version(trial, TasksAlike([*ends, *before]), NOW)
+
+
+def test_what_was_in_trouble_before_the_version_came_is_not_blamed_on_it_an_hour_later() -> None:
+    ends = [failed(NEW, ago, 180, group=group) for group in ("web", "api") for ago in (60, 300)]
+    back = dict.fromkeys((NEW,), NOW - timedelta(minutes=90))
+    trial = Trial(back, frozenset({"service:web", "service:api"}))
+    assert blamed_on_version(trial, TasksAlike(ends), NOW)
+    known = Trial(back, trial.groups, troubled=frozenset({"service:web"}))
+    assert not blamed_on_version(known, TasksAlike(ends), NOW)

@@ -57,6 +57,8 @@ class Trial:
     """The groups of all tasks on them."""
     in_trouble: frozenset[str] = frozenset()
     """The groups that lost tasks by themselves before the first drain."""
+    troubled: frozenset[str] = frozenset()
+    """The groups that lost tasks by themselves before the first instance was updated to the version."""
 
     def has(self, task: TaskEnd | LiveTask) -> bool:
         """Whether the task was started on one of these hosts, on the version."""
@@ -103,7 +105,8 @@ class _Alike:
     def outlived_here(self, now: datetime) -> int:
         """How many tasks on the version did not fail like the others."""
         alive = (now - one.launched_at for one in self.alive_here if one.started_at is not None)
-        return sum(life > self.long() for life in (*alive, *(end.lasted for end in self.ended_here)))
+        long = self.long()
+        return sum(life > long for life in (*alive, *(end.lasted for end in self.ended_here)))
 
     def contrast(self, now: datetime) -> bool | None:
         """Whether those on the version fail and others do not; None if no others ran meanwhile."""
@@ -122,10 +125,11 @@ class _Alike:
 
     def fell_together(self) -> bool:
         """Whether most of those that failed ended at one moment, however long each had run: something else failed."""
+        failed = self.failed
         return any(
-            2 * len(group) >= len(self.failed) and started_apart(group)
-            for one in self.failed
-            if len(group := [end for end in self.failed if abs(end.stopped_at - one.stopped_at) < AT_ONCE]) > 1
+            2 * len(group) >= len(failed) and started_apart(group)
+            for one in failed
+            if len(group := [end for end in failed if abs(end.stopped_at - one.stopped_at) < AT_ONCE]) > 1
         )
 
     def unusual(self) -> Sequence[TaskEnd]:
@@ -152,7 +156,7 @@ def blamed_on_version(trial: Trial, tasks: TasksAlike, now: datetime) -> Sequenc
     """The failed tasks for which the version is the cause; empty if something else may be."""
     alike = [one for one in _by_deployment(trial, tasks).values() if one.failed]
     against_it = [one for one in alike if _tells(one, now)]
-    if not against_it and _all_fail(alike, trial.groups, now):
+    if not against_it and _all_fail(alike, trial, now):
         against_it = alike
     against = [end for one in against_it for end in one.failed]
     # What a service that fails anyway fails with tells only if it is unusual.
@@ -166,11 +170,11 @@ def _tells(one: _Alike, now: datetime) -> bool:
     return one.consistent(now) and one.ran_before() and not one.fails_anyway()
 
 
-def _all_fail(alike: Collection[_Alike], groups: Collection[str], now: datetime) -> bool:
+def _all_fail(alike: Collection[_Alike], trial: Trial, now: datetime) -> bool:
     """Whether all services on the version fail, several of them, and nothing alike runs elsewhere."""
     telling = (one for one in alike if one.contrast(now) is None and one.consistent(now) and not one.fails_anyway())
-    failing = {one.failed[0].group for one in telling}
-    return len(failing) >= FAILED_TASKS and failing >= set(groups)
+    failing = {one.failed[0].group for one in telling} - trial.troubled
+    return len(failing) >= FAILED_TASKS and failing >= set(trial.groups)
 
 
 def _by_deployment(trial: Trial, tasks: TasksAlike) -> Mapping[tuple[str, str], _Alike]:

@@ -90,6 +90,8 @@ class History:
     """Groups of tasks, such as `service:web`, that made the last drain of a host with such tasks time out."""
     published: Mapping[str, NewestPublished] = field(default_factory=dict)
     """The newest version that each public parameter has ever named."""
+    troubled: Mapping[Version, frozenset[str]] = field(default_factory=dict)
+    """The services that lost tasks by themselves before the first instance was updated to each version."""
 
     def came_to(self, instance: InstanceId, version: Version) -> datetime | None:
         """When an instance came to a version; None if that was not recorded."""

@@ -146,6 +146,8 @@ NEEDS_A_LOOK = frozenset(
         # A person or a rule caused them, and they may leave an instance out of service or on a withdrawn version.
         Reason.CLAIM_REMOVED,
         Reason.VERSION_WITHDRAWN,
+        # Any other reboot of the host boots it.
+        Reason.STAGED_WITHDRAWN,
     }
 )
 """Holds that a person should look at although they may pass, or were chosen."""

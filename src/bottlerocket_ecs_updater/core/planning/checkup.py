@@ -242,13 +242,16 @@ def judge_image(image: str, wants: str) -> Iterator[Finding]:
         yield warn("image", image, "it is named by a tag, which can change under a running schedule", remedy)
 
 
-def judge_platforms(image: str, wants: str, has: Iterable[str]) -> Finding:
-    """Whether an image is for the architecture that the task needs."""
+def judge_platforms(image: str, wants: str, has: Iterable[str] | None) -> Finding:
+    """Whether an image is for the architecture that the task needs; None means that its registry was not asked."""
+    if has is None:
+        said = f"whether it can be pulled, and is for {wants}, was not checked: only Amazon ECR is asked"
+        return warn("image", image, said, f"See yourself: docker buildx imagetools inspect {image}")
     offered = sorted(has)
     if wants in offered:
         return fine("image", image, f"it is for {wants}")
     remedy = f'Publish it for {wants} (`make publish ARGS="--arch …"`), or deploy with another RuntimePlatform'
-    return fail("image", image, f"the task needs {wants}, but the image is for {', '.join(offered)}", remedy)
+    return fail("image", image, f"the task needs {wants}, but the image is for {', '.join(offered) or 'none'}", remedy)
 
 
 def judge_log_group(name: str, groups: Iterable[Mapping[str, Any]]) -> Finding:

@@ -48,6 +48,9 @@ GONE_FOR = timedelta(days=30)
 BLOCKERS_FOR = timedelta(days=30)
 """How long blockers are kept: by then their service has most likely changed."""
 
+TROUBLED_MAX = 100
+"""The most services in trouble that are recorded for a version."""
+
 FAILED_RELEASES_MAX = 50
 """How many failed versions are kept, the newest ones: hosts are not offered older ones."""
 
@@ -85,6 +88,8 @@ class Ledger:
     recorded: RecordedDurations = field(default_factory=RecordedDurations)
     broken: Mapping[Version, BrokenVersion] = field(default_factory=dict)
     """Versions that boot but on which tasks failed, since a person last released them."""
+    troubled: Mapping[Version, frozenset[str]] = field(default_factory=dict)
+    """The services that lost tasks by themselves before the first instance was updated to each version."""
     blockers: Mapping[str, Blocker] = field(default_factory=dict)
     """Groups of tasks that made the last drain of a host with such tasks time out."""
     waiting: Mapping[str, Waiting] = field(default_factory=dict)
@@ -116,6 +121,7 @@ class Ledger:
             self.waiting,
             self.blockers,
             self.published,
+            self.troubled,
         )
 
     @property
@@ -213,6 +219,15 @@ def with_broken(ledger: Ledger, version: Version, found: BrokenVersion) -> Ledge
         :FAILED_RELEASES_MAX
     ]
     return replace(ledger, broken=dict(kept))
+
+
+def with_troubled(ledger: Ledger, version: Version, services: Collection[str]) -> Ledger:
+    """Record which services were in trouble before the first instance came to a version. Later ones are not added."""
+    if version in ledger.troubled:
+        return ledger
+    names = frozenset(sorted(services)[:TROUBLED_MAX])
+    kept = sorted({**ledger.troubled, version: names}.items(), key=lambda item: item[0], reverse=True)
+    return replace(ledger, troubled=dict(kept[:FAILED_RELEASES_MAX]))
 
 
 def without_failure(ledger: Ledger, version: Version, instance: InstanceId) -> Ledger:

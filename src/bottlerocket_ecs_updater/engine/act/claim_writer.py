@@ -25,6 +25,7 @@ from bottlerocket_ecs_updater.core.state.ledger import (
     with_begun,
     with_claim,
     with_duration,
+    with_troubled,
     with_update,
     without_blockers,
     without_claim,
@@ -217,6 +218,7 @@ class ClaimWriter:
         self._ledger.change(
             partial(with_update, instance=id_, version=version, at=self._known.fleet.at, impaired_before=impaired)
         )
+        self._ledger.change(partial(with_troubled, version=version, services=self._known.baseline.restless))
         self._known.recall(self._ledger.value)
         if instance.backoff is not None and instance.backoff.version == version:
             self._known.learn(replace(instance, backoff=None))

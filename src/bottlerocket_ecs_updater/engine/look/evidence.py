@@ -162,7 +162,8 @@ class Evidence:
         tasks = (fleet.instances[id_].tasks for id_ in names.values())
         groups = frozenset(task.group for each in tasks if each is not None for task in each.left)
         in_trouble = frozenset(f"{GROUP}{name}" for name in self._known.baseline.restless)
-        return Trial({arn: trial[id_][1] for arn, id_ in names.items()}, groups, in_trouble)
+        troubled = frozenset(f"{GROUP}{name}" for name in fleet.past.troubled.get(version, ()))
+        return Trial({arn: trial[id_][1] for arn, id_ in names.items()}, groups, in_trouble, troubled)
 
     def _reboots_soon(self, trial: Updated, fleet: Fleet) -> bool:
         """Whether another host is on its way to a version on trial: what may speak against it is read once more."""
