@@ -221,7 +221,10 @@ def _deploying(shape: ServiceTypeDef) -> bool:
 
 
 def _failed(live: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether the circuit breaker ended the newest deployment. It starts no new tasks, says ECS of `rolloutState`."""
+    """Whether the circuit breaker ended the newest deployment.
+
+    According to ECS's documentation of `rolloutState`, it starts no new tasks.
+    """
     return any(one.get("status") == "PRIMARY" and one.get("rolloutState") == "FAILED" for one in live)
 
 
@@ -253,7 +256,7 @@ def _says_elsewhere(shape: Mapping[str, Any]) -> bool | None:
 def _starts_and_stops(shape: ServiceTypeDef, at: datetime) -> tuple[Sequence[int], Sequence[int], int]:
     """Tasks per scheduler start event, and per stop event, within the last hour; and how many were found unhealthy.
 
-    ECS stops an unhealthy task itself, and reports that with the same event as a stop that was asked for.
+    ECS stops an unhealthy task itself, and reports that with the same event as a requested stop.
     """
     since = at - RESTLESS_WITHIN
     recent = [one.get("message", "") for one in shape.get("events") or () if moment(one.get("createdAt")) >= since]

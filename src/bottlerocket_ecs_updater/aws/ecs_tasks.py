@@ -42,7 +42,7 @@ INTERFACE, VOLUME = "ElasticNetworkInterface", "AmazonElasticBlockStorage"
 """Types of attachments of a task. Source: botocore's model of ECS."""
 
 NOWHERE = ContainerInstanceArn("")
-"""Stands for the container instance of a Fargate task."""
+"""A placeholder for the container instance of a Fargate task."""
 
 DesiredStatus = Literal["RUNNING", "STOPPED"]
 

@@ -94,7 +94,7 @@ REFRESHES_ASKED = 10
 
 
 def _time_in(text: str | None) -> datetime | None:
-    """A time in the form of ISO 8601, None where there is none, or none that can be read."""
+    """An ISO 8601 time; None if there is none, or if it cannot be parsed."""
     with suppress(ValueError):
         at = datetime.fromisoformat(text or "")
         return at if at.tzinfo is not None else at.replace(tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""Reads descriptions of EC2 instances, task definitions and capacity providers."""
+"""Parses descriptions of EC2 instances, task definitions and capacity providers."""
 
 from __future__ import annotations
 

@@ -213,7 +213,7 @@ class Hosts(Protocol):
     def answers_to(
         self, commands: Mapping[CommandId, DocumentKind], along: Mapping[CommandId, DocumentKind]
     ) -> Mapping[CommandId, Mapping[InstanceId, Answer]]:
-        """The same of several commands of any documents, in fewer calls than there are commands where that can be.
+        """The same for several commands of any documents, if possible in fewer calls than commands.
 
         The results of the commands in `along` are included only if they come with the others.
         """
@@ -221,7 +221,7 @@ class Hosts(Protocol):
     def answers_on(
         self, instance: InstanceId, commands: Mapping[CommandId, DocumentKind]
     ) -> Mapping[CommandId, Mapping[InstanceId, Answer]]:
-        """The same of several commands of any documents on one instance, in one call where that can be."""
+        """The same for several commands of any documents on one instance, if possible in one call."""
 
     def under_way(self, kind: DocumentKind, since: datetime | None = None) -> Mapping[InstanceId, PendingCommand]:
         """Commands in progress for one of our documents, from any sender, optionally only those since a time."""

@@ -37,7 +37,10 @@ from bottlerocket_ecs_updater.engine.store.shared_state import publish
 from bottlerocket_ecs_updater.errors import Interrupted, LeaseLapsed, LeaseLost, Throttled, Unreachable, UpdaterError
 
 IDLE_PASSES_MAX = 5
-"""How many passes without an act may follow each other at once. Each may need a look at what the last one found."""
+"""How many passes without an act may follow each other without a wait.
+
+Each may need a look at what the last one found.
+"""
 
 EVERYTHING = Wants(full=True, listing=True, services=True)
 """What the first look reads, and the first look after the lease lapsed."""

@@ -80,7 +80,7 @@ def take_snapshot(
     now = clock.now()
     known = RunState(Fleet(PLAN_RUN, now, now, now, {}, own=beyond.own, store=beyond.store_name))
     looking = Looker(known, cluster, hosts, clock, policy, _DiscardEvents(), beyond.survey)
-    asking = Executor(known, cluster, hosts, UnkeptLedger(), clock, _DiscardEvents())
+    executor = Executor(known, cluster, hosts, UnkeptLedger(), clock, _DiscardEvents())
     remember(known, ledger)
     looking.look(Wants(full=True, listing=True, services=True))
     begin_afresh(known, looking, ledger)
@@ -88,7 +88,7 @@ def take_snapshot(
     while ask and not has_passed(now, limit, known.fleet.at):
         decision = decide(known.fleet, policy)
         checks = _checks(decision, known)
-        asking.perform([(check,) for check in checks])
+        executor.perform([(check,) for check in checks])
         if not checks and not _answers_due(known) and not _asked_again(decision, known):
             break
         clock.sleep(policy.poll_interval)

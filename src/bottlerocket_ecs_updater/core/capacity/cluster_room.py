@@ -1,4 +1,4 @@
-"""The room in a cluster: what instances have left, and what the tasks that must move require."""
+"""The room in a cluster: what the instances have left, and what the tasks that must move require."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ Source: "Increase Amazon ECS network interfaces".
 """
 
 REFUGES_LOOKED_AT = 50
-"""How many updated instances are tried, those with the most memory left first. Few tasks fit only on others."""
+"""How many updated instances are tried, starting with the most free memory. Few tasks fit only on others."""
 
 
 class ClusterRoom:

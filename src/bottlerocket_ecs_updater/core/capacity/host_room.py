@@ -1,8 +1,8 @@
 """What one instance has left for tasks, and whether one more task of a service may go there.
 
-What ECS asks of an instance is asked here: that it is of the service's launch type or capacity provider, has the
-resources and attributes that the task definition asks for, and meets the placement constraints. A constraint over what
-is not known is left out, and `doubts_of` names the fact that is missing.
+It applies ECS's own criteria: the launch type or capacity provider, the resources and attributes that the task
+definition requires, and the placement constraints. A constraint on an unknown fact is skipped, and `doubts_of` names
+the missing fact.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class ServiceRules:
     """What its next task requires; None if its task definition is not known."""
     launch: LaunchType = LaunchType.EC2
     providers: tuple[str, ...] = ()
-    """The capacity providers of its strategy, whose instances alone take its tasks; empty if it has none."""
+    """The capacity providers of its strategy: only their instances take its tasks. Empty if it has no strategy."""
     grows: bool = False
     """Whether its tasks have, or may have, room that no instance here has to provide, such as on Fargate."""
     why_not: str = ""

@@ -1,4 +1,4 @@
-"""Will it fit: checks before a drain whether the tasks of an instance can leave it.
+"""Checks before a drain whether the tasks of an instance can move elsewhere.
 
 Two things are checked for every service with tasks on it. First, do its deployment limits let a task move at all?
 While an instance drains, ECS keeps at least minimumHealthyPercent of the desired count healthy (rounded up) and runs at

@@ -14,13 +14,13 @@ from datetime import datetime, timedelta
 from bottlerocket_ecs_updater.core.model.container_instance import TaskEnd
 
 TELLING = 3
-"""Fewer tasks that fail in an unusual way may be a coincidence: such services do so now and then."""
+"""Fewer tasks that fail in an unusual way may be a coincidence: this happens to these services now and then."""
 
 SOONER = 3
 """A task that ran less than a third of the usual time before the same failure failed for another reason."""
 
 USUAL = 2
-"""This many failures elsewhere make a way to fail a usual one."""
+"""With this many failures elsewhere, a way of failing counts as usual."""
 
 _VARIES = re.compile(r"[0-9a-f]{8,}|\d+")
 """Ids, times and counts in stop reasons."""
@@ -51,7 +51,7 @@ def _is_unusual(end: TaskEnd, before: Sequence[TaskEnd]) -> bool:
 
 
 def _way(end: TaskEnd) -> tuple[str, int | None, str]:
-    """How a task failed, without what differs from task to task."""
+    """How a task failed, without the details that differ from task to task."""
     return end.code, end.exit_code, _VARIES.sub("#", end.why)
 
 

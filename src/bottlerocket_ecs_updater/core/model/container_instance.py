@@ -165,7 +165,7 @@ class ManagedNode:
 
 EXITED = "EssentialContainerExited"
 FAILED_CODES = frozenset({"TaskFailedToStart", EXITED})
-"""The stop codes of tasks that nobody stopped. Source: `stopCode` of DescribeTasks."""
+"""The stop codes of tasks that were not stopped by a person or by ECS. Source: `stopCode` of DescribeTasks."""
 
 UNHEALTHY_WORDS = ("failed container health checks", "failed ELB health checks")
 """Parts of `stoppedReason` where ECS stopped a task because it was not healthy. The stop code is that of a normal stop.

@@ -93,7 +93,7 @@ class Fleet:
     volumes: Mapping[str, VolumeLimit] | None = None
     """How many EBS volumes an instance can have for tasks, by instance type; None if that was not read."""
     own: OwnTask | None = None
-    """The task that this run runs in; None if it runs in none, or does not know."""
+    """The task that this run runs in; None if it does not run in a task, or does not know."""
     launches: Launches | None = None
     """How its Auto Scaling groups launch instances; None if that was not read."""
     shared: Shared = field(default_factory=Shared)

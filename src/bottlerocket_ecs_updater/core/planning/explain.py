@@ -1,6 +1,6 @@
-"""Explains an instance: each rule that applies to it, in order, with its answer.
+"""Explains an instance: each rule that applies to it, in order, with its result.
 
-The answers come from the functions that decide, so the explanation matches what a run would do.
+The results come from the functions that decide, so the explanation matches what a run would do.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class QueuePosition:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Everything known about one instance, with the answer of every rule."""
+    """Everything known about one instance, with the result of every rule."""
 
     instance: Instance
     candidate: CandidateState | None
@@ -54,7 +54,7 @@ class Explanation:
 
 
 def explain(instance: Instance, fleet: Fleet, policy: Policy) -> Explanation:
-    """Evaluate every rule for the instance, including those after the first no."""
+    """Evaluate every rule for the instance, including those after the first hold."""
     if instance.claim is not None:
         return Explanation(instance, None, ())
     planned, this_pass = plan(fleet, policy), Pass(fleet, policy)

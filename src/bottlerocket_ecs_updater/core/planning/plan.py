@@ -123,18 +123,18 @@ class Plan:
     updates: tuple[Update, ...]
     """In the order in which they would be updated."""
     later: tuple[Update, ...]
-    """Held only until their time comes, by a window, a freeze or a checkpoint: part of the forecast, and of `held`."""
+    """Held only for now, by a window, a freeze or a checkpoint: part of the forecast, and of `held`."""
     forecast: Forecast
     held: tuple[tuple[InstanceId, Hold], ...]
     failing: tuple[tuple[InstanceId, Failed], ...]
     current: tuple[tuple[InstanceId, Version], ...]
-    reckoning: ForecastBasis
+    basis: ForecastBasis
     windowed: bool
     """Whether maintenance windows are set."""
     advice: tuple[Advice | RoomNote | RollAdvice, ...] = ()
     """What a person could improve, apart from the rollout."""
     behind: Mapping[InstanceId, Hold] = field(default_factory=dict)
-    """For instances that are held by time: the hold that will still apply after that, if there is one."""
+    """For instances that are held only for now: the hold that will still apply after that, if there is one."""
     days_behind: Mapping[InstanceId, int] = field(default_factory=dict)
     """Whole days since a newer version was first seen, for each instance whose host is offered one."""
 
@@ -163,8 +163,8 @@ def plan(fleet: Fleet, policy: Policy, pace: Pace | None = None) -> Plan:
     )
     recorded = fleet.past.recorded
     counts = (len(recorded.stages), len(recorded.drains), len(recorded.reboots)) if pace is None else (0, 0, 0)
-    reckoning = ForecastBasis(pace or expected_pace(this_pass), *counts)
-    forecast_ = _forecast((*updates, *later), this_pass, reckoning.pace)
+    basis = ForecastBasis(pace or expected_pace(this_pass), *counts)
+    forecast_ = _forecast((*updates, *later), this_pass, basis.pace)
     blocked = {one.instance: _blocked(one, this_pass) for one in updates if one.instance in forecast_.left}
     return Plan(
         at=fleet.at,
@@ -183,7 +183,7 @@ def plan(fleet: Fleet, policy: Policy, pace: Pace | None = None) -> Plan:
             for id_, candidate in candidates.items()
             if isinstance(candidate, Done) and isinstance(candidate.outcome, UpToDate)
         ),
-        reckoning=reckoning,
+        basis=basis,
         windowed=bool(policy.rules.schedule.windows),
         advice=(*advise(fleet), *map(RoomNote, notes), *advise_on_roll(this_pass)),
         behind=still_held,

@@ -3,12 +3,12 @@
     [fleet]
     clusters    = ["*"]            # name patterns, of which one must match
     leave-out   = ["legacy-*"]
-    tag         = "updater=on"     # of the cluster, where only tagged ones are meant
+    tag         = "updater=on"     # only clusters with this tag
     concurrency = 10
-    stop-after  = "1"              # clusters that fail in a wave before no further wave begins; or "20%"
+    stop-after  = "1"              # failed clusters in a wave that stop the waves after it; or "20%"
     bake        = "15m"            # between waves
-    approve     = [3]              # a person is asked before these waves
-    approve-within = "12h"         # and may take this long
+    approve     = [3]              # a person approves before these waves
+    approve-within = "12h"         # within this time
 
     [cluster."staging-*"]
     wave = 1
@@ -48,7 +48,7 @@ BAKE_MAX = timedelta(days=1)
 """A longer wait would overlap the next release. Promotion waits for days, outside the execution."""
 
 APPROVE_WITHIN = timedelta(hours=12)
-"""The period of the stack's schedule by default. A longer limit leaves several questions open at once."""
+"""The period of the stack's schedule by default. A longer limit leaves several requests open at once."""
 
 APPROVE_MIN, APPROVE_MAX = timedelta(minutes=1), timedelta(days=7)
 ONE = Limit(number=1)

@@ -166,7 +166,7 @@ class Evidence:
         return Trial({arn: trial[id_][1] for arn, id_ in names.items()}, groups, in_trouble, troubled)
 
     def _reboots_soon(self, trial: Updated, fleet: Fleet) -> bool:
-        """Whether another host is on its way to a version on trial: what may speak against it is read once more."""
+        """Whether another host is on its way to a version on trial: the evidence against it is read again."""
         targets = {version for version, _ in trial.values()}
         unsent = (one.claim for one in fleet.instances.values() if one.progress.reboot_sent_at is None)
         return any(claim is not None and claim.target in targets for claim in unsent)

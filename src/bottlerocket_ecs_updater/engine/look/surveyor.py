@@ -56,7 +56,7 @@ DRAINED_EVERY = timedelta(minutes=1)
 """How often the Auto Scaling group is read of instances that someone else drained."""
 
 AWAY_FOR = timedelta(minutes=3)
-"""After this time a rebooting host is usually back; EC2 tells whether one that is not still exists."""
+"""After this time a rebooting host is usually back; for one that is not, EC2 shows whether it still exists."""
 
 CALENDARS_EVERY = timedelta(minutes=1)
 """A calendar also changes when people add entries: it is read this often, with a look at the services."""
@@ -206,7 +206,7 @@ class Surveyor:
         return {name: _published_in(name, values.get(name), now) for name in wanted}
 
     def tell_withdrawn(self, newest: Mapping[str, NewestPublished]) -> None:
-        """Report once each version that a public parameter named earlier, and names no more."""
+        """Report once each version that a public parameter named earlier but no longer names."""
         for name, one in newest.items():
             state = self._known.fleet.published.get(name)
             if one.back_at is None or not isinstance(state, Published) or (name, one.version) in self._withdrawn:
@@ -336,7 +336,7 @@ class Surveyor:
         if isinstance(found, NotNow):
             return [(id_, f"the capacity providers: {found.why}") for id_ in ids]
         self._providers_at, self._provided = now, self._in_providers()
-        # Do not look up a provider again at once if AWS did not return it.
+        # Do not look up a provider again immediately if AWS did not return it.
         unsaid = {name: CapacityProvider(name, ProviderKind.OTHER) for name in names}
         known.fleet = replace(known.fleet, providers={**unsaid, **found} if found is not None else None)
         return ()

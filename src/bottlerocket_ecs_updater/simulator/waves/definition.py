@@ -80,7 +80,7 @@ def _network(*, tagged: bool) -> Json:
         "Catch": [{"ErrorEquals": ["States.ALL"], "ResultPath": "$.error", "Next": "NotFound"}],
         "Next": "Placed",
     }
-    why = "No subnet has the tag that the stack names, so nothing was started."
+    why = "No subnet has the tag that the stack names, so nothing was started. "
     return {
         "Network": found if tagged else given,
         "Placed": {
@@ -147,7 +147,7 @@ def _find() -> Json:
                 "done": 0,
                 "ended": False,
                 # With its cause: an action that is denied, or a setting that is wrong.
-                "why.$": "States.Format('The clusters were not found: {} The task says more, in its log or in ECS.', "
+                "why.$": "States.Format('The clusters were not found: {} The task says more, in its log or in ECS. ', "
                 "States.JsonToString($.error))",
             },
             "Next": "Report",
@@ -213,7 +213,7 @@ def _waves() -> Json:
             "Parameters": {
                 **stopped,
                 "ended": True,
-                "why.$": "States.Format('Wave {} was not approved, so it and those after it were not started.', "
+                "why.$": "States.Format('Wave {} was not approved, so it and those after it were not started. ', "
                 "$.wave.number)",
             },
             "Next": "Report",
@@ -222,7 +222,7 @@ def _waves() -> Json:
             "Type": "Pass",
             "Parameters": {
                 **stopped,
-                "why.$": "States.Format('Nobody could be asked about wave {}: {}', $.wave.number, $.error.Error)",
+                "why.$": "States.Format('Nobody could be asked about wave {}: {}. ', $.wave.number, $.error.Error)",
             },
             "Next": "Report",
         },
@@ -247,7 +247,7 @@ def _waves() -> Json:
             "Type": "Pass",
             "Parameters": {
                 **stopped,
-                "why.$": "States.Format('Wave {} could not be run: {}', $.wave.number, $.error.Error)",
+                "why.$": "States.Format('Wave {} could not be run: {}. ', $.wave.number, $.error.Error)",
             },
             "Next": "Report",
         },
@@ -370,7 +370,7 @@ def _judge() -> Json:
                 "failed.$": "$.failed",
                 "done.$": "$.done",
                 "ended": False,
-                "why.$": "States.Format('Wave {} failed, so those after it were not started.', $.wave.number)",
+                "why.$": "States.Format('Wave {} failed, so those after it were not started. ', $.wave.number)",
             },
             "Next": "Report",
         },
@@ -394,7 +394,7 @@ def _tell() -> Json:
             "Type": "Pass",
             "Parameters": {
                 **kept,
-                "message.$": "States.Format('${Where}. Clusters run: {}. Failed: {}. {} {} "
+                "message.$": "States.Format('${Where}. Clusters run: {}. Failed: {}. {} {}"
                 "Exit codes: 1 could not run, 2 wrong settings, 3 an update failed or none could start, 4 halted. "
                 "All clusters on one page: ${Page}', "
                 "$.done, States.ArrayLength($.failed), States.JsonToString($.failed), $.why)",
@@ -405,7 +405,7 @@ def _tell() -> Json:
             "Type": "Pass",
             "Parameters": {
                 **kept,
-                "message.$": "States.Format('${Where}. Clusters run: {}. None failed. {} "
+                "message.$": "States.Format('${Where}. Clusters run: {}. None failed. {}"
                 "All clusters on one page: ${Page}', $.done, $.why)",
             },
             "Next": "Tell",

@@ -59,7 +59,7 @@ class Stageable:
 
     target: Version
     again: bool
-    """Whether an apply was started on it before, so that it needs no place among those staged ahead."""
+    """Whether an apply was started on it before, so that it does not count among those staged ahead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class Done:
 
 
 CLAIMS_REMEMBERED = 8192
-"""Size of the cache: ECS allows 5,000 container instances in a cluster, and each pass checks each one's claim."""
+"""Size of the cache: ECS allows 5,000 container instances in a cluster, and each pass checks the claim of each."""
 
 CandidateState = Held | Asking | Waiting | Stageable | Ready | Done
 
@@ -146,7 +146,8 @@ def out_of_reach(instance: Instance) -> Hold | None:
 def some_may_be_back(this_pass: Pass) -> bool:
     """Whether a missing instance may be back in a moment.
 
-    A healthy agent may disconnect for some seconds, and ECS may describe at the next look what it did not describe now.
+    A healthy agent may disconnect for some seconds, and ECS may describe at the next look an instance that it did not
+    describe now.
     """
     fleet = this_pass.fleet
     if any(one.unknown and one.progress.dark_looks <= DARK_LOOKS for one in fleet.instances.values()):
@@ -240,7 +241,7 @@ def _stageable(instance: Instance, report: HostReport, target: Version, this_pas
 def _staged_stays(instance: Instance, report: HostReport, target: Version, this_pass: Pass) -> Hold | None:
     """The hold of a host on which an apply left a bad version staged; None if none is ready to boot.
 
-    That is no failure of the new version: the host did not try it.
+    This is not a failure of the new version: the host did not try it.
     """
     bad = not_bootable(instance, report, this_pass)
     if bad is None or report.staged is None or instance.applied is None:
@@ -313,7 +314,7 @@ def _worth_another_apply(instance: Instance, report: HostReport) -> bool:
         CommandStatus.CANCELLED,
         CommandStatus.ABANDONED,
     )
-    # A boot clears what a check found and what was staged, so an apply before it was refused or lost.
+    # A boot clears the check result and the staged update, so an apply before it was refused or lost.
     rebooted = instance.progress.applies.on_boot is not None and instance.progress.applies.on_boot != report.boot
     return report.state is UpdateState.STAGED or cut_short or applied.busy or rebooted
 
