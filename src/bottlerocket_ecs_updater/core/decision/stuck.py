@@ -90,9 +90,17 @@ def _that_count(outcomes: Mapping[InstanceId, Outcome], fleet: Fleet) -> Collect
         id_: one for id_, one in outcomes.items() if isinstance(one, Hold) and passing(one.reason) is not Passing.CHOSEN
     }
     offered = [one for id_, one in held.items() if _has_update(fleet.instances.get(id_))]
-    if offered or any(isinstance(one, Updated | UpToDate) for one in outcomes.values()):
-        return offered
-    return list(held.values())
+    well = any(isinstance(one, Updated | UpToDate) for one in outcomes.values())
+    counted = offered if offered or well else list(held.values())
+    # One that waits for others that are held themselves waits for as long as they do.
+    return [one for one in counted if not _waits_for_others(one)] or counted
+
+
+def _waits_for_others(why: Hold) -> bool:
+    """Whether an instance is held only until others, which come first, are done or in progress."""
+    if why.reason is Reason.DAILY_LIMIT:
+        return dict(why.facts).get("begun") == "0"
+    return why.reason in (Reason.STAGING_AHEAD, Reason.CHECKPOINT_FULL)
 
 
 def _has_update(instance: Instance | None) -> bool:

@@ -502,6 +502,11 @@ class Failure(Enum):
         "it accepted the reboot but did not go down within {limit}, and may still reboot",
         "check its console for what blocks the shutdown; reboot it in EC2, and the next run returns it to service",
     )
+    STOPPED_IN_EC2 = _Words(
+        "stopped-in-ec2",
+        "its EC2 instance is {state}, so it did not come back within {limit} after the reboot",
+        "start it, and the next run verifies it and returns it to service; or terminate it",
+    )
     STILL_QUARANTINED = _Words(
         "still-quarantined",
         "an earlier run quarantined it at {since}: {why}",

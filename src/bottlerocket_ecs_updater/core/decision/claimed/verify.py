@@ -163,11 +163,16 @@ def _judge(claimed: ClaimedInstance, report: HostReport, this_pass: Pass) -> tup
     return failed(Failure.WRONG_VERSION, version=report.running, target=claim.target), ()
 
 
+_SAY_NOTHING = (Failure.REBOOT_STALLED, Failure.STOPPED_IN_EC2)
+"""Failures that say nothing about the version."""
+
+
 def quarantine(claimed: ClaimedInstance, why: Failed, this_pass: Pass) -> NextStep:
     """Leave it out of service. If it is in service by itself, drop the claim, and still report it as failed."""
-    # A reboot that did not happen says nothing about the version, and neither does a host that cannot be checked.
+    # A reboot that did not happen says nothing about the version. Neither does a host that cannot be checked, or that
+    # somebody stopped.
     instance = claimed.instance
-    told_of_version = why.failure is not Failure.REBOOT_STALLED and not is_mute(instance, this_pass.fleet)
+    told_of_version = why.failure not in _SAY_NOTHING and not is_mute(instance, this_pass.fleet)
     note = note_failure(claimed, why, this_pass, against_version=told_of_version)
     if claimed.registration.status is Status.ACTIVE:
         # DRAINING did not survive the reboot: it is in service, so there is nothing to return.
@@ -209,6 +214,10 @@ def not_back(claimed: ClaimedInstance, this_pass: Pass) -> Failed:
     """Why it is quarantined if no new boot was seen."""
     instance, registration = claimed.instance, claimed.registration
     fleet = this_pass.fleet
+    machine = instance.around.machine if instance.around is not None else None
+    if not registration.connected and machine is not None and machine.stopped:
+        limit = duration_text(this_pass.policy.reboot_timeout)
+        return failed(Failure.STOPPED_IN_EC2, state=machine.state, limit=limit)
     if registration.connected and is_mute(instance, fleet):
         why = instance.send_denied or fleet.blocked
         detail = f"its ECS agent is connected, but AWS denies update checks: {why}"

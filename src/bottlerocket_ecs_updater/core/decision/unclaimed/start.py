@@ -19,7 +19,7 @@ from bottlerocket_ecs_updater.core.decision.unclaimed.assess import CandidateSta
 from bottlerocket_ecs_updater.core.decision.unclaimed.before_drain_hook import prepared
 from bottlerocket_ecs_updater.core.decision.unclaimed.budget import count_budget
 from bottlerocket_ecs_updater.core.decision.unclaimed.eligibility import RolloutLimits
-from bottlerocket_ecs_updater.core.decision.unclaimed.gates import StartGates
+from bottlerocket_ecs_updater.core.decision.unclaimed.gates import StartGates, work_goes_on
 from bottlerocket_ecs_updater.core.decision.unclaimed.order import in_order
 from bottlerocket_ecs_updater.core.decision.unclaimed.own_host import hand_over
 from bottlerocket_ecs_updater.core.decision.unclaimed.rule_answers import first_hold
@@ -90,14 +90,14 @@ def begin(
         picks.append(instance)
     if picks and not _ask_again_if_old(picks, ready, this_pass, draft):
         _begin_picks(picks, ready, this_pass, draft)
-    if roomless and not picks and not _work_goes_on(fleet) and not _fleet_is_fresh(this_pass):
+    if roomless and not picks and not work_goes_on(fleet) and not _fleet_is_fresh(this_pass):
         # Before the run ends for lack of room, it looks once more.
         _look_for_room(roomless, fleet, draft)
     if waiting and not picks and has_passed(fleet.full_at, policy.flap_time, this_pass.at):
         # Other people's drains may fill the budget, and may be done by now. A run with updates in progress looks again
         # anyway.
-        draft.wants_full_look = not _work_goes_on(fleet) or draft.wants_full_look
-    if _work_goes_on(fleet):
+        draft.wants_full_look = not work_goes_on(fleet) or draft.wants_full_look
+    if work_goes_on(fleet):
         _renew_aging(waiting, budget.limit, gates.limits, this_pass, draft)
 
 
@@ -229,14 +229,6 @@ def _passing_since(instance: Instance, why: Hold, fleet: Fleet) -> datetime | No
             return min(one.progress.impaired_since or fleet.at for one in impaired_on_trial(fleet))
         case _:
             return None
-
-
-def _work_goes_on(fleet: Fleet) -> bool:
-    """Whether updates are in progress, so that a slot will be free again in this run."""
-    return bool(fleet.slots) or any(
-        instance.claim is not None and instance.claim.phase is not ClaimPhase.QUARANTINED
-        for instance in fleet.instances.values()
-    )
 
 
 def _renew_aging(
