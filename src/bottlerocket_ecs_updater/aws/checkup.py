@@ -154,7 +154,7 @@ _OF_GROUPS = (
         "ec2",
         "describe_instance_types",
         {"InstanceTypes": ["doctor"]},
-        "free network interfaces are not counted before a drain",
+        "free network interfaces and EBS attachments are not counted before a drain",
     ),
 )
 _OF_COMMANDS = (

@@ -25,6 +25,7 @@ from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.host_report import UpdateState
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, ServiceArn
 from bottlerocket_ecs_updater.core.model.instance import Instance
+from bottlerocket_ecs_updater.core.model.resources import VolumeLimit
 from bottlerocket_ecs_updater.core.model.services import Service
 
 GROUP = "service:"
@@ -266,6 +267,8 @@ class ClusterRoom:
             attributes=registration.attributes,
             hosts=frozenset(),
             interfaces=self._interfaces_left(registration, ()),
+            volumes=self._volumes_left(registration, ()),
+            volumes_shared=self._volumes_shared(registration),
             provider=registration.capacity_provider,
             capabilities=registration.capabilities,
             groups=daemons,
@@ -297,7 +300,24 @@ class ClusterRoom:
             agent_version=registration.agent_version,
             registered_at=registration.registered_at,
             interfaces=self._interfaces_left(registration, tasks) if known else None,
+            volumes=self._volumes_left(registration, tasks) if known else None,
+            volumes_shared=self._volumes_shared(registration),
         )
+
+    def _volume_limit(self, registration: Registration) -> VolumeLimit | None:
+        return (self._fleet.volumes or {}).get(registration.attributes.get(TYPE_ATTRIBUTE, ""))
+
+    def _volumes_shared(self, registration: Registration) -> bool:
+        limit = self._volume_limit(registration)
+        return limit is not None and limit.shared and TRUNK_ATTRIBUTE not in registration.attributes
+
+    def _volumes_left(self, registration: Registration, tasks: Sequence[Task]) -> int | None:
+        """How many EBS volumes can still be attached to it for tasks; None if EC2 does not give a limit of its type."""
+        limit = self._volume_limit(registration)
+        if limit is None:
+            return None
+        shared = sum(task.own_interface for task in tasks) if self._volumes_shared(registration) else 0
+        return max(0, limit.most - sum(task.own_volume for task in tasks) - shared)
 
     def _interfaces_left(self, registration: Registration, tasks: Sequence[Task]) -> int | None:
         """Its network interfaces for tasks; None if its type is not known, or if trunking gives it more."""

@@ -114,6 +114,8 @@ class Task:
     """The family of its task definition; empty if ECS did not say."""
     own_interface: bool = False
     """Whether it has its own network interface, as in network mode awsvpc."""
+    own_volume: bool = False
+    """Whether ECS attached an EBS volume to its instance for it."""
 
     @property
     def stopped(self) -> bool:

@@ -308,17 +308,21 @@ class Surveyor:
         return [(id_, missed[arn]) for id_, arns in wanted.items() for arn in arns if arn in missed]
 
     def _read_interfaces(self, ids: Sequence[InstanceId]) -> Iterable[Missed]:
-        """Read the number of network interfaces, once per instance type, if tasks that move use awsvpc mode."""
+        """Read the limits of each instance type once, if tasks that move have network interfaces or EBS volumes."""
         survey, known = self._survey, self._known
-        wanted = any(definition.demand.interfaces for definition in (known.fleet.definitions or {}).values())
+        demands = [definition.demand for definition in (known.fleet.definitions or {}).values()]
+        wanted = any(demand.interfaces or demand.volumes for demand in demands)
         unread = instance_types(known.fleet) - (known.fleet.interfaces or {}).keys() - self._untyped
         if survey is None or not wanted or not unread:
             return ()
-        found = self._ask(INTERFACES, lambda: survey.interfaces(sorted(unread)))
+        found = self._ask(INTERFACES, lambda: survey.type_limits(sorted(unread)))
         if isinstance(found, NotNow):
             return [(id_, f"the network interfaces of its type: {found.why}") for id_ in ids]
-        interfaces = {**(known.fleet.interfaces or {}), **found} if found is not None else None
-        known.fleet = replace(known.fleet, interfaces=interfaces)
+        most = {name: one.interfaces for name, one in (found or {}).items() if one.interfaces is not None}
+        volumes = {name: one.volumes for name, one in (found or {}).items() if one.volumes is not None}
+        interfaces = {**(known.fleet.interfaces or {}), **most} if found is not None else None
+        attachable = {**(known.fleet.volumes or {}), **volumes} if found is not None else None
+        known.fleet = replace(known.fleet, interfaces=interfaces, volumes=attachable)
         self._untyped |= unread
         return ()
 
