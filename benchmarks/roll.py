@@ -135,7 +135,7 @@ class Rolled:
     events: Sequence[Event]
     effort: Effort
     timeline: Sequence[tuple[timedelta, int]]
-    """How many hosts ran the new release, by time since the start."""
+    """How many hosts ran the new version, by time since the start."""
 
 
 class VirtualTime:

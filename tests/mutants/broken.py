@@ -816,15 +816,15 @@ MUTANTS = (
     broken(
         "a standing that cannot be read is left out",
         "core/rules/promotion.py",
-        'cannot be read", anew) for key in shared.unreadable]\n',
-        'cannot be read", anew) for key in shared.unreadable[:0]]\n',
+        'cannot be read", earliest) for key in shared.unreadable]\n',
+        'cannot be read", earliest) for key in shared.unreadable[:0]]\n',
         PROMOTION,
     ),
     broken(
         "a cluster that lost its standing is left out",
         "core/rules/promotion.py",
-        'lost its standing", anew) for place in shared.lost)\n',
-        'lost its standing", anew) for place in shared.lost[:0])\n',
+        'lost its standing", earliest) for place in shared.lost)\n',
+        'lost its standing", earliest) for place in shared.lost[:0])\n',
         PROMOTION,
     ),
     broken(

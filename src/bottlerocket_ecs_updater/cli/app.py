@@ -136,7 +136,7 @@ def names_of_settings(app: App) -> Iterator[str]:
 
 
 def settings_of_all() -> Iterator[str]:
-    """The same, without an application at hand."""
+    """The same, without an application."""
     return names_of_settings(build_app({}))
 
 

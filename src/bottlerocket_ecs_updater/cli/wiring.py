@@ -97,7 +97,7 @@ def wire(
 ) -> Wired:
     """Wire a run.
 
-    With a store, AWS is asked for the cluster's identity, and its errors are raised. Without `ask`, AWS is not called
+    With a store, it reads the cluster's identity from AWS, and raises AWS's errors. Without `ask`, AWS is not called
     and there is no store. Waits are printed to stderr, unless `waits` is given.
     """
     waits = waits or Waits(_say_wait)

@@ -81,7 +81,7 @@ class Reading:
 
 
 def _see_that_none_is_empty(texts: Sequence[str], separator: str) -> None:
-    """Raise ValueError for an empty value, which is most often an unset shell variable."""
+    """Raise ValueError for an empty value, which is usually an unset shell variable."""
     if "" in texts:
         raise ValueError(_EMPTY if len(texts) == 1 else f"one of the values between {separator!r} is empty")
 

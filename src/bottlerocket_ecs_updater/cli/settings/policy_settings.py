@@ -123,7 +123,7 @@ class RuleSettings:
         kinds.several(
             "What to do about tasks that a drain does not move. Without a rule, a standalone task holds its instance.",
             TaskRule.parse,
-            "a family or group with 'hold', 'wait 4h' (then it is given back) or 'stop 30m' (then it is stopped)",
+            "a family or group with 'hold', 'wait 4h' (then return the instance) or 'stop 30m' (then stop the task)",
             "RULE",
         ),
     ] = ()

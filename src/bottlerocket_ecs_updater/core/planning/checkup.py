@@ -248,7 +248,7 @@ def judge_image(image: str, wants: str) -> Iterator[Finding]:
 def judge_platforms(image: str, wants: str, has: Iterable[str] | None) -> Finding:
     """Whether an image is for the architecture that the task needs; None means that its registry was not asked."""
     if has is None:
-        said = f"whether it can be pulled, and is for {wants}, was not checked: only Amazon ECR is asked"
+        said = f"whether it can be pulled, and is for {wants}, was not checked: `doctor` reads only Amazon ECR"
         return warn("image", image, said, f"See yourself: docker buildx imagetools inspect {image}")
     offered = sorted(has)
     if wants in offered:

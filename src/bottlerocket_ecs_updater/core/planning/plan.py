@@ -301,5 +301,5 @@ def _forecast(updates: tuple[Update, ...], this_pass: Pass, pace: Pace) -> Forec
     rolls = {version: roll_of(version, this_pass) for version in targets} if rules.checkpoints.steps else {}
     lately = begun_lately(fleet)
     opens, closes = (at(rules.calendars, fleet.calendars) for at in (opens_at, closes_at))
-    reckoned = Rolls(rules.schedule, rules.checkpoints, rolls, lately, opens, closes)
-    return forecast(pending, pace, limits, reckoned, this_pass.at)
+    rollouts = Rolls(rules.schedule, rules.checkpoints, rolls, lately, opens, closes)
+    return forecast(pending, pace, limits, rollouts, this_pass.at)

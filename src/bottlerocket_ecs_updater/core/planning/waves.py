@@ -37,7 +37,7 @@ STATE_MAX_BYTES = 256 * 1024
 """Source: "Step Functions service quotas": the input or output of a state."""
 
 FAILURE_BYTES = 160
-"""What a state says of a cluster that failed, beside its name: an exit code, or the first words of what ECS says."""
+"""The text about a failed cluster in a state, besides its name: an exit code, or the first words of ECS's reason."""
 
 REST_BYTES = 2048
 """Subnets, counts and names of keys."""

@@ -136,13 +136,13 @@ def _lacks(
     requirement: Requirement, version: Version, rules: StageRules, shared: Shared, now: datetime
 ) -> Sequence[_Lack]:
     """Everything that stops one stage from promoting, the longest wait first."""
-    anew = now + requirement.wait
-    found = [_Lack(f"the standing {key} cannot be read", anew) for key in shared.unreadable]
-    found += (_Lack(f"{_name(place)} has lost its standing", anew) for place in shared.lost)
+    earliest = now + requirement.wait
+    found = [_Lack(f"the standing {key} cannot be read", earliest) for key in shared.unreadable]
+    found += (_Lack(f"{_name(place)} has lost its standing", earliest) for place in shared.lost)
     members = [one for one in shared.standings if one.stage == requirement.stage]
     counted = [one for one in members if not (rules.ignore_silent and one.silent(rules.silent_after, now))]
     if not counted:
-        found.append(_Lack("no cluster of it has reported", anew))
+        found.append(_Lack("no cluster of it has reported", earliest))
     found += (lack for one in counted if (lack := _lack(one, requirement, version, rules, now)) is not None)
     return sorted(found, key=lambda lack: lack.until, reverse=True)
 
@@ -151,12 +151,12 @@ def _lack(
     standing: ClusterStanding, requirement: Requirement, version: Version, rules: StageRules, now: datetime
 ) -> _Lack | None:
     name, since = _name(standing.place), standing.healthy_since(version)
-    anew = now + requirement.wait
-    until = since + requirement.wait if since is not None else anew
+    earliest = now + requirement.wait
+    until = since + requirement.wait if since is not None else earliest
     if standing.silent(rules.silent_after, now):
         return _Lack(f"{name} has been silent since {time_text(standing.looked_at)}", max(until, now))
     if since is None:
-        return _Lack(f"{name} {_why_not(standing, version)}", anew)
+        return _Lack(f"{name} {_why_not(standing, version)}", earliest)
     if now < until:
         return _Lack(f"{name} has been healthy on it only since {time_text(since)}", until)
     return None

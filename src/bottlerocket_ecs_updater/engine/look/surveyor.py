@@ -427,7 +427,7 @@ def _after(before: Machine | None, found: Machine | None) -> Machine | None:
 def _odd(instance: Instance, run: RunId, now: datetime) -> bool:
     """Whether EC2 may explain why the instance is unreachable: it is stopped, terminated, AWS-managed, …
 
-    A host that we reboot is down for a while, so EC2 is asked about it only if it stays away.
+    A host that we reboot is down for a while, so the updater asks EC2 about it only if it stays away.
     """
     registration = instance.registration
     if not instance.bottlerocket or registration is None or not instance.registered or registration.external:

@@ -1,4 +1,4 @@
-"""The page over all clusters that share a store, and the JSON beside it.
+"""The page of all clusters that share a store, and its JSON.
 
     fleet/index.json    the standing of every cluster, as the last run that ended saw it
     fleet/index.html    the same as a page

@@ -40,7 +40,7 @@ SAME_MAX = 5
 """How many equal lines in a row a terminal shows. The others are counted."""
 
 ROOM_MIN = 30
-"""The least width of a sentence beside its instance. On a narrower terminal it is not indented."""
+"""The minimum width of a sentence next to its instance. On a narrower terminal it is not indented."""
 
 LogForm = Literal["auto", "json", "text"]
 

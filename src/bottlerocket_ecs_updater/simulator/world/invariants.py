@@ -274,7 +274,9 @@ class InvariantChecker:
         """An updater must not set an instance ACTIVE that its Auto Scaling group has been terminating for some time."""
         since = self._groups.taken_since(name)
         if since is not None and self._world.clock.now() - since >= NOTICEABLE:
-            self._violated(13, name, f"{call.caller} sets ACTIVE what its Auto Scaling group takes away since {since}")
+            self._violated(
+                13, name, f"{call.caller} sets ACTIVE an instance that its group has been terminating since {since}"
+            )
 
     def _check_budget(self, name: str, call: Call, together: Sequence[str]) -> None:
         """Check the budget, including the instances that the same call drains before this one."""

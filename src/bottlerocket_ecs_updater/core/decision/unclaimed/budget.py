@@ -135,7 +135,7 @@ def unavailable(instance: Instance) -> bool:
         return True
     registration = instance.registration
     if registration is not None and registration.status is Status.INACTIVE:
-        # It left the cluster for good, and its capacity does not come back.
+        # It left the cluster permanently, and its capacity does not come back.
         return False
     if registration is None or instance.unknown:
         return instance.unknown
