@@ -151,7 +151,7 @@ def from_reply(error: ClientError, operation: Operation, about: str) -> UpdaterE
     line = f"{operation.title}: {code}: {said}"
     if code in _OVERLAPPED_CODES or (status == 409 and operation in _STORE_WRITES):
         return Overlapped(line)
-    if status == 429 or _is_throttling(code, said):
+    if status == 429 or _is_throttling(code):
         return Throttled(line)
     if code in _DENIED_CODES:
         return _denied(said, operation, about)
@@ -165,9 +165,9 @@ def from_reply(error: ClientError, operation: Operation, about: str) -> UpdaterE
     return CallRefused(line, code)
 
 
-def _is_throttling(code: str, said: str) -> bool:
+def _is_throttling(code: str) -> bool:
     """Whether AWS asks to slow down: by a known code, or by one that botocore does not list but that says so."""
-    return code in THROTTLING_CODES or _SOUNDS_THROTTLED.search(code) is not None or said.startswith("Rate exceeded")
+    return code in THROTTLING_CODES or _SOUNDS_THROTTLED.search(code) is not None
 
 
 def _bucket_of(place: str) -> str:

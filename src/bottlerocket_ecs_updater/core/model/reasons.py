@@ -411,7 +411,7 @@ class Reason(Enum):
     )
     SURVEY_FAILED = _Words(
         "survey-failed",
-        "some of what the updater must know before a drain could not be read: {what}",
+        "facts that a drain needs could not be read: {what}",
         "wait for the next run, which tries again; if it fails again, find out why these calls fail",
     )
     SERVICE_DEPLOYING = _Words(
@@ -442,7 +442,7 @@ class Reason(Enum):
     NO_ROOM = _Words("no-room", "its tasks of {service} cannot move: {missing}", "{advice}")
     FACTS_MISSING = _Words(
         "facts-missing",
-        "AWS did not return within {limit} what the updater must know before a drain",
+        "facts that a drain needs did not arrive from AWS within {limit}",
         "check the log for the calls that AWS did not answer",
     )
     LEAVING_GROUP = _Words(
@@ -506,6 +506,11 @@ class Failure(Enum):
         "reboot-stalled",
         "it accepted the reboot but did not go down within {limit}, and may still reboot",
         "check its console for what blocks the shutdown; reboot it in EC2, and the next run returns it to service",
+    )
+    STOPPED_IN_EC2 = _Words(
+        "stopped-in-ec2",
+        "its EC2 instance is {state}, so it did not come back within {limit} after the reboot",
+        "start it, and the next run verifies it and returns it to service; or terminate it",
     )
     STILL_QUARANTINED = _Words(
         "still-quarantined",
