@@ -12,7 +12,7 @@ from tests.policy.test_plans import left_by_a_dead_run
 from tests.support.many import Cluster, Clusters, reasons, updated
 from tests.support.simulated import Updater, row
 
-from bottlerocket_ecs_updater.core.model.claim import ATTRIBUTE
+from bottlerocket_ecs_updater.core.model.claim import CLAIM_ATTRIBUTE
 from bottlerocket_ecs_updater.core.model.event import CommandSent
 from bottlerocket_ecs_updater.core.model.outcome import Updated
 from bottlerocket_ecs_updater.core.model.passing import Passing, passing
@@ -41,7 +41,7 @@ def standing_of(one: Cluster) -> ClusterStanding:
 
 
 def claimed(world: World) -> set[str]:
-    return {one.ec2_instance_id for one in world.cluster.instances.values() if ATTRIBUTE in one.custom}
+    return {one.ec2_instance_id for one in world.cluster.instances.values() if CLAIM_ATTRIBUTE in one.custom}
 
 
 def wave(*clusters: str, approve: bool = True) -> Wave:
