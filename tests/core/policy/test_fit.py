@@ -158,6 +158,19 @@ def test_network_interfaces_are_counted_where_they_are_known() -> None:
     assert drained([web], {B: replace(ROOMY, interfaces=1)}) == Fits()
 
 
+def test_attachments_for_ebs_volumes_are_counted_where_they_are_known() -> None:
+    data = service(demand=replace(SMALL, volumes=1))
+    missing = refused(drained([data], {B: replace(ROOMY, volumes=1)}, on(A, "web", "web"))).missing
+    assert "lacks an attachment for an EBS volume" in missing
+    assert drained([data], {B: replace(ROOMY, volumes=2)}, on(A, "web", "web")) == Fits()
+    assert isinstance(drained([data], {B: ROOMY}, on(A, "web", "web")), Fits)
+    own = service(demand=replace(SMALL, interfaces=1))
+    shared = replace(ROOMY, interfaces=9, volumes=1, volumes_shared=True)
+    assert "an attachment for a network interface" in refused(drained([own], {B: shared}, on(A, "web", "web"))).missing
+    apart = replace(shared, volumes_shared=False)
+    assert drained([own], {B: apart}, on(A, "web", "web")) == Fits()
+
+
 def test_a_note_says_where_network_interfaces_are_not_known() -> None:
     web = service(demand=replace(SMALL, interfaces=1))
     [doubt] = doubts_of(web, {B: ROOMY, C: replace(ROOMY, interfaces=2)})

@@ -80,7 +80,7 @@ def constraints_ask_for_tasks(fleet: Fleet) -> bool:
     for moving in (service.moving for service in services if service.moving is not None):
         definition = definitions.get(moving.definition)
         expressions = (*moving.member_of, *(definition.member_of if definition is not None else ()))
-        own_interface = definition is not None and definition.demand.interfaces > 0
-        if moving.distinct or own_interface or any("task:group" in text for text in expressions):
+        attached = definition is not None and (definition.demand.interfaces > 0 or definition.demand.volumes > 0)
+        if moving.distinct or attached or any("task:group" in text for text in expressions):
             return True
     return False

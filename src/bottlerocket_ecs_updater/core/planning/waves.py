@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from fnmatch import fnmatchcase
 
-from bottlerocket_ecs_updater.core.rules.policy import Limit
+from bottlerocket_ecs_updater.core.rules.policy import ONE_INSTANCE, Limit
 
 CONCURRENCY_MAX = 40
 """Source: "Map state processing modes": an inline Map runs up to 40 iterations at once."""
@@ -37,7 +37,7 @@ STATE_MAX_BYTES = 256 * 1024
 """Source: "Step Functions service quotas": the input or output of a state."""
 
 FAILURE_BYTES = 160
-"""What a state says of a cluster that failed, beside its name: an exit code, or the first words of what ECS says."""
+"""The text about a failed cluster in a state, besides its name: an exit code, or the first words of ECS's reason."""
 
 REST_BYTES = 2048
 """Subnets, counts and names of keys."""
@@ -51,7 +51,6 @@ APPROVE_WITHIN = timedelta(hours=12)
 """The period of the stack's schedule by default. A longer limit leaves several requests open at once."""
 
 APPROVE_MIN, APPROVE_MAX = timedelta(minutes=1), timedelta(days=7)
-ONE = Limit(number=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +61,7 @@ class FleetRules:
     leave_out: tuple[str, ...] = ()
     tag: tuple[str, str] | None = None
     concurrency: int = 10
-    stop_after: Limit = ONE
+    stop_after: Limit = ONE_INSTANCE
     bake: timedelta = timedelta()
     approve: tuple[int, ...] = ()
     approve_within: timedelta = APPROVE_WITHIN

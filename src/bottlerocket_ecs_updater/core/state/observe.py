@@ -10,15 +10,12 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from bottlerocket_ecs_updater.core.model.claim import ATTRIBUTE, Claim, ClaimPhase, read_claim
+from bottlerocket_ecs_updater.core.model.claim import CLAIM_ATTRIBUTE, Claim, ClaimPhase, read_claim
 from bottlerocket_ecs_updater.core.model.container_instance import HealthStatus, Registration, Status
 from bottlerocket_ecs_updater.core.model.ids import CommandId, RunId
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.reboots import SentReboot
-from bottlerocket_ecs_updater.core.model.run_progress import (
-    Impaired,
-    RunProgress,
-)
+from bottlerocket_ecs_updater.core.model.run_progress import Impaired, RunProgress
 from bottlerocket_ecs_updater.core.model.time_text import has_passed
 
 _ORDER = (ClaimPhase.DRAINING, ClaimPhase.REBOOTING, ClaimPhase.QUARANTINED)
@@ -39,7 +36,7 @@ def see_registration(
     For a missing or overwritten claim, looks less than `doubts_apart` from each other count as one. `store` is this
     run's state store: it distinguishes claims of earlier runs from claims of rival runs.
     """
-    written = registration.attributes.get(ATTRIBUTE)
+    written = registration.attributes.get(CLAIM_ATTRIBUTE)
     on_instance, unreadable = _read_claim(written)
     if instance.progress.unmarked:
         on_instance, unreadable = None, ""  # this run removed it: the read is stale
