@@ -175,7 +175,7 @@ def live(store: MemoryStore, day: int, hour: int = 9, *, dies: bool = False) -> 
 
 @pytest.mark.parametrize("most", [5, 1000])
 def test_what_a_run_does_at_its_end_does_not_grow_with_the_years(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
-    monkeypatch.setattr(index, "ENTRIES_MAX", most)
+    monkeypatch.setattr(index, "REPORTS_LISTED_MAX", most)
     store = Counting()
     costs = []
     for day in range(40):
@@ -187,7 +187,7 @@ def test_what_a_run_does_at_its_end_does_not_grow_with_the_years(monkeypatch: py
 
 
 def test_runs_that_the_index_has_no_room_for_are_not_looked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(index, "ENTRIES_MAX", 5)
+    monkeypatch.setattr(index, "REPORTS_LISTED_MAX", 5)
     store = Counting()
     for hour in range(8):
         run, events = run_of(0, hour)
