@@ -207,7 +207,7 @@ def _read_sighting(data: bytes) -> None:
 
 
 def _read_index(data: bytes) -> None:
-    entries = read_index(data).entries
+    entries = list(read_index(data).entries)
     assert read_index(write_index(entries)).entries == entries
     assert history_text(entries)
     assert index_page("web", entries).encode()
