@@ -218,7 +218,6 @@ class SsmHosts:
         listed: dict[CommandId, Sequence[CommandInvocationTypeDef]] = {}
         for together in self._lists_of(sent | also) if sent else ():
             listed |= self._listed_together(together)
-            self._crowded = self._crowded or not together.keys() <= listed.keys()
         found = {command: self._read(command, (sent | also)[command], shapes) for command, shapes in listed.items()}
         unlisted = {command: kind for command, kind in commands.items() if command not in found}
         return found | {command: self.answers(command, kind) for command, kind in unlisted.items()}
@@ -246,7 +245,7 @@ class SsmHosts:
         request: ListCommandInvocationsRequestTypeDef = {"InstanceId": instance, "Details": True, "MaxResults": 50}
         if after is not None:
             request["Filters"] = [_invoked_after(after)]
-        shapes = next(self._invocation_pages(request, instance), ())
+        shapes, _ = next(self._invocation_pages(request, instance), ((), False))
         found: dict[CommandId, Mapping[InstanceId, Answer]] = {}
         for command, kind in commands.items():
             shown = [shape for shape in shapes if shape.get("CommandId") == command]
@@ -289,11 +288,15 @@ class SsmHosts:
             "Filters": [*named, _invoked_after(after)],
         }
         listed: dict[CommandId, list[CommandInvocationTypeDef]] = {command: [] for command in commands}
-        for shapes in islice(self._invocation_pages(request, "*"), len(commands) - 1):
+        crowded = False
+        for shapes, more in islice(self._invocation_pages(request, "*"), len(commands) - 1):
             for shape in shapes:
                 listed.get(CommandId(shape.get("CommandId", "")), []).append(shape)
             if all(self._all_shown(command, listed[command]) for command in commands):
-                break
+                return listed
+            crowded = more
+        # A list that ends without a command says nothing about others: the command was just sent.
+        self._crowded = self._crowded or crowded
         return {command: shapes for command, shapes in listed.items() if self._all_shown(command, shapes)}
 
     def _all_shown(self, command: CommandId, shapes: Sequence[CommandInvocationTypeDef]) -> bool:
@@ -333,12 +336,14 @@ class SsmHosts:
 
     def _invocations(self, command: CommandId, *, details: bool) -> Iterator[CommandInvocationTypeDef]:
         request: ListCommandInvocationsRequestTypeDef = {"CommandId": command, "Details": details, "MaxResults": 50}
-        for shapes in self._invocation_pages(request, command):
+        for shapes, _ in self._invocation_pages(request, command):
             yield from shapes
 
     def _invocation_pages(
         self, request: ListCommandInvocationsRequestTypeDef, what: str
-    ) -> Iterator[Sequence[CommandInvocationTypeDef]]:
+    ) -> Iterator[tuple[Sequence[CommandInvocationTypeDef], bool]]:
+        """The pages of a list, each with whether there are more."""
+
         def ask(token: str | None) -> tuple[Sequence[CommandInvocationTypeDef], str | None]:
             asked: ListCommandInvocationsRequestTypeDef = {**request, "NextToken": token} if token else request
             method = self._clients.looking.list_command_invocations
@@ -351,8 +356,8 @@ class SsmHosts:
                 raise
             return reply.get("CommandInvocations", ()), reply.get("NextToken")
 
-        for shapes, _ in pages(ask, lambda page: page[1]):
-            yield shapes
+        for shapes, token in pages(ask, lambda page: page[1]):
+            yield shapes, bool(token)
 
     # Commands that others, or an earlier run, sent
 
