@@ -10,13 +10,15 @@ MAKEFLAGS += --no-builtin-rules
 PYTHON ?= $(firstword $(shell command -v python3.11 python3.12 python3.13 python3 2>/dev/null))
 VENV := .venv
 BIN := $(VENV)/bin
-SOURCES := $(wildcard src tests benchmarks)
+SOURCES := $(wildcard src tests benchmarks acceptance)
 
 ARGS ?=
-WORKERS ?= 2
+# Many tests wait, for processes and for worlds in real time: more workers than cores keep the cores busy meanwhile.
+WORKERS ?= 6
+# Without bytecode every start of Python, and tests start hundreds, compiles what it imports.
+export PYTHONDONTWRITEBYTECODE :=
 
-# uv leaves no bytecode behind, and where none may be written every start would compile for a second: imported once,
-# what a run and a simulation need is there.
+# uv leaves no bytecode behind: imported once, what a run and a simulation need is there.
 WARM := bottlerocket_ecs_updater.cli.commands.run, bottlerocket_ecs_updater.cli.commands.simulate, bottlerocket_ecs_updater.simulator.wire
 
 .PHONY: help setup simulate test quick lint format unit docs docs-site wheel dist image publish acceptance acceptance-clean contract bench soak mutants lock clean
@@ -39,14 +41,14 @@ quick: $(VENV)/dev.stamp ## Style, import direction, and the quickest tests of e
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/lint-imports
 	.ci/words
-	$(BIN)/python -m pytest -q -n $(WORKERS) $(QUICK) $(ARGS)
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal $(QUICK) $(ARGS)
 
 lint: $(VENV)/dev.stamp ## Style, types, import direction, templates, workflows, words
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	if compgen -G 'stacks/*.yaml' >/dev/null; then $(BIN)/cfn-lint stacks/*.yaml; fi
+	if compgen -G 'stacks/*.yaml' >/dev/null; then $(BIN)/cfn-lint stacks/*.yaml acceptance/*.yaml; fi
 	# The state machine too, which the linter knows in the partition aws only.
 	sed -e 's/{ignore_checks: \[E3601\]}/{}/' -e 's/arn:$${Partition}:states/arn:aws:states/' stacks/fleet.yaml | $(BIN)/cfn-lint
 	$(BIN)/zizmor --offline --quiet .github
@@ -59,7 +61,7 @@ format: $(VENV)/dev.stamp ## Fix style with ruff
 	$(BIN)/ruff format $(SOURCES)
 
 unit: $(VENV)/dev.stamp ## Run the tests; ARGS="-k drain" selects some
-	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 docs: $(VENV)/dev.stamp ## Regenerate the tables in the documentation and the pages of help
 	$(BIN)/python -m tests.cli.pages
@@ -114,5 +116,5 @@ clean: ## Remove what the targets made
 $(VENV)/%.stamp: requirements/%.lock pyproject.toml
 	PYTHON=$(PYTHON) .ci/install $(VENV) $*
 	$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --no-index --editable .
-	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -c 'import $(WARM)'
+	@$(BIN)/python -c 'import $(WARM)'
 	@touch $@

@@ -8,18 +8,24 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+
+from botocore.exceptions import BotoCoreError, ClientError
 
 from acceptance.account import Account
 from acceptance.checks import CHECKS
-from acceptance.ground import Ground, RealGround, SimulatedGround, clean
+from acceptance.ground import HOSTS, STILL_THERE, Ground, RealGround, SimulatedGround, clean
 from acceptance.page import page
-from acceptance.result import Check, Notes, Result, Skipped, Verdict
+from acceptance.result import Check, Notes, Result, Skipped, Verdict, Wrong
 
-HOSTS, HOURS = 4, 8
-HOST_DOLLARS, OTHER_DOLLARS = 0.03, 2
-"""An hour of a small host with its volume; everything else (Fargate, logs, requests), at most."""
+HOURS = 12
+"""When this time is over, checks that did not begin are skipped, so that the estimate holds."""
+
+HOST_DOLLARS, OTHER_DOLLARS = 0.06, 4
+"""An hour of a small host with its volume and a share of the load balancer; all else, such as Fargate and logs."""
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 WHY_MAX_CHARACTERS = 1000
 
@@ -30,41 +36,74 @@ def main(words: Sequence[str]) -> int:
     """Make the checks; 1 where one failed."""
     given = _arguments(words)
     if given.clean:
-        found = clean(Account(given.region))
-        print(f"Deleted: {', '.join(found) or 'nothing was left'}")
-        return 0
+        return _clean(given.region)
     # A closed terminal and a stopped job must delete what was made, too.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
     ground = _ground(given)
     chosen = [check for check in CHECKS if not given.only or check.number in given.only]
     if isinstance(ground, RealGround) and not _agreed(given, chosen):
         return 2
     results: list[Result] = []
-    stopped = False
+    stopped = left = False
+    began = datetime.now(UTC)  # noqa: TID251 - CloudTrail is asked from then on
     try:
-        if isinstance(ground, RealGround):
-            ground.make()
+        ground.make()
         for check in chosen:
-            results.append(_made(check, ground))
+            results.append(_made(check, ground, began + timedelta(hours=HOURS)))
             print(_line(results[-1]), flush=True)
+            # What was seen in hours must outlive whatever comes next.
+            _write(given.page, results, ground)
+        _write(given.page, results, ground, ground.denials(began))
     except KeyboardInterrupt:
         stopped = True
+    except (Wrong, BotoCoreError, ClientError) as error:
+        # In a check it would be the check's result.
+        print(f"The acceptance could not be made: {error}", flush=True)
+        return 1
     finally:
         # Another Ctrl-C must not leave half of it behind.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        print("Deleting what was made …", flush=True)
-        ground.remove()
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        before = {number: signal.signal(number, signal.SIG_IGN) for number in SIGNALS}
+        left = _removed(ground, given.region)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if results:
+        print(f"The page is {given.page}")
     if stopped:
-        print("Interrupted. What was made is deleted; make acceptance-clean looks once more.")
+        what = "Not everything that was made is deleted" if left else "What was made is deleted"
+        print(f"Interrupted. {what}; make acceptance-clean looks once more.")
         return 130
-    text = page(
-        results, simulated=isinstance(ground, SimulatedGround), region=given.region or "simulated", image=ground.image
-    )
-    Path(given.page).parent.mkdir(parents=True, exist_ok=True)
-    Path(given.page).write_text(text, encoding="utf-8")
-    print(f"The page is {given.page}")
-    return int(any(result.verdict is Verdict.FAIL for result in results))
+    return int(left or any(result.verdict is Verdict.FAIL for result in results))
+
+
+def _clean(region: str) -> int:
+    try:
+        found = clean(Account(region))
+    except (BotoCoreError, ClientError) as error:
+        print(f"Not everything was looked for: {error}")
+        return 1
+    print(f"Deleted: {', '.join(found) or 'nothing was left'}")
+    return int(any(what.endswith(STILL_THERE) for what in found))
+
+
+def _removed(ground: Ground, region: str) -> bool:
+    """Delete what was made; whether something is left."""
+    print("Deleting what was made …", flush=True)
+    again = f"Sign in, and run: make acceptance-clean REGION={region}"
+    try:
+        left = ground.remove()
+    except (BotoCoreError, ClientError) as error:
+        print(f"It could not be deleted: {error}. {again}", flush=True)
+        return True
+    for what in left:
+        print(f"{what}. {again}", flush=True)
+    return bool(left)
+
+
+def _write(path: str, results: Sequence[Result], ground: Ground, denials: Sequence[str] | None = None) -> None:
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    text = page(results, where=ground.where, image=ground.image, denials=denials)
+    Path(path).write_text(text, encoding="utf-8")
 
 
 def _arguments(words: Sequence[str]) -> argparse.Namespace:
@@ -75,7 +114,7 @@ def _arguments(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--public", action="store_true", help="the subnets are public")
     parser.add_argument("--image", default="", help="the updater's image by its digest")
     parser.add_argument(
-        "--version", default="1.50.0", help="the Bottlerocket version that hosts start with: two releases old"
+        "--version", default="", help="the Bottlerocket version that hosts start with; two releases old if not given"
     )
     parser.add_argument("--only", type=lambda text: {int(part) for part in text.split(",")}, help="numbers of checks")
     parser.add_argument("--page", default="build/acceptance/verified.md", help="where the page is written")
@@ -104,26 +143,33 @@ def _agreed(given: argparse.Namespace, chosen: Sequence[Check]) -> bool:
     hours = min(HOURS, sum((check.at_most for check in chosen), timedelta()) / timedelta(hours=1))
     dollars = HOSTS * HOST_DOLLARS * hours + OTHER_DOLLARS
     print(
-        f"{len(chosen)} checks on {HOSTS} hosts in {given.region}: up to {hours:.0f} hours, about ${dollars:.0f} at most."
+        f"{len(chosen)} checks on {HOSTS} hosts in {given.region}: at most {hours:.0f} hours, and about ${dollars:.0f}."
     )
     print("Everything is tagged and deleted afterwards; make acceptance-clean deletes what a crash left.")
     return given.yes or input("Go on? [y/N] ").strip().lower() == "y"
 
 
-def _made(check: Check, ground: Ground) -> Result:
+def _made(check: Check, ground: Ground, ends: datetime) -> Result:
     began, notes = time.monotonic(), Notes()
+    # The clock of the person, since it is about their money.
+    left = ends - datetime.now(UTC)  # noqa: TID251
+    if left <= timedelta(0):
+        return Result(check, Verdict.SKIPPED, timedelta(0), f"the {HOURS} hours were over", ())
     try:
         ground.fresh()
+        ground.account.evidence.clear()
+        ground.account.limit(min(check.at_most, left))
         check.run(ground, notes)
         verdict, why = (Verdict.RECORDED if notes.recorded else Verdict.PASS), ""
     except Skipped as skipped:
         verdict, why = Verdict.SKIPPED, str(skipped)
     except Exception as error:
         verdict, why = Verdict.FAIL, f"{type(error).__name__}: {error}"[:WHY_MAX_CHARACTERS]
+    ground.account.limit(None)
     took = timedelta(seconds=time.monotonic() - began)
-    if verdict is not Verdict.FAIL and took > check.at_most:
+    if verdict in (Verdict.PASS, Verdict.RECORDED) and took > check.at_most:
         verdict, why = Verdict.FAIL, f"it took longer than {check.at_most}"
-    return Result(check, verdict, took, why, tuple(notes.facts))
+    return Result(check, verdict, took, why, tuple(notes.facts), tuple(ground.account.evidence))
 
 
 def _line(result: Result) -> str:

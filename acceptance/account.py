@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
+from botocore.config import Config
 from botocore.exceptions import ClientError
 from botocore.session import Session
 
@@ -21,6 +24,28 @@ TAG = "bottlerocket-ecs-updater-acceptance"
 ENDED = ("_COMPLETE", "_FAILED")
 LEAST_WAIT = timedelta(seconds=45)
 """Of this machine's time, whatever the speed of a simulated world."""
+
+PLAIN_VERSION = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+")
+
+DELETIONS = 3
+"""Tries to delete a stack: a cluster can only be deleted some time after its last instance is gone."""
+
+EVIDENCE = frozenset(
+    {
+        "CreateStack",
+        "PutAttributes",
+        "RunTask",
+        "SendCommand",
+        "StopTask",
+        "TerminateInstanceInAutoScalingGroup",
+        "UpdateContainerInstancesState",
+        "UpdateStack",
+    }
+)
+"""Operations that change something: the page has their request ids, which CloudTrail has too."""
+
+DENIED = ("AccessDenied", "Unauthorized")
+"""What the error codes of denials begin with, after "Client." in EC2."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +76,17 @@ class Ran:
         return [line for line in self.lines if "AccessDenied" in line or "not authorized" in line]
 
 
+def denied_calls(events: Iterable[str], of: str) -> list[str]:
+    """The denied calls among records of CloudTrail whose caller's ARN names a stack, each action with its count."""
+    seen: Counter[str] = Counter()
+    for event in map(json.loads, events):
+        code = str(event.get("errorCode", "")).removeprefix("Client.")
+        if code.startswith(DENIED) and of in json.dumps(event.get("userIdentity", {})):
+            service = str(event.get("eventSource", "")).partition(".")[0]
+            seen[f"{service}:{event.get('eventName')}: {event.get('errorMessage', code)}"] += 1
+    return [f"{what} ({count} times)" if count > 1 else what for what, count in sorted(seen.items())]
+
+
 @dataclass
 class Account:
     """Clients of one Region. `speed` is how fast its world goes: 1 on AWS."""
@@ -59,20 +95,37 @@ class Account:
     endpoint: str | None = None
     keys: Mapping[str, Any] = field(default_factory=dict)
     speed: float = 1.0
+    evidence: list[tuple[str, str]] = field(default_factory=list)
+    """What changed something since this was last emptied: the operation, and the id of its request."""
     _made: dict[str, Any] = field(default_factory=dict)
+    _ends: float | None = None
 
     def client(self, service: str) -> Any:
         """A client, made once."""
         if service not in self._made:
-            self._made[service] = Session().create_client(
-                service, region_name=self.region, endpoint_url=self.endpoint, **self.keys
+            # Hours of polling meet throttling, and a lost connection or two.
+            config = Config(retries={"mode": "standard", "total_max_attempts": 10})
+            client = Session().create_client(
+                service, region_name=self.region, endpoint_url=self.endpoint, config=config, **self.keys
             )
+            client.meta.events.register("after-call", self._heard)
+            self._made[service] = client
         return self._made[service]
+
+    def _heard(self, model: Any, parsed: Mapping[str, Any], **_: object) -> None:
+        if model.name in EVIDENCE:
+            self.evidence.append((model.name, str(parsed.get("ResponseMetadata", {}).get("RequestId", "unknown"))))
+
+    def limit(self, at_most: timedelta | None) -> None:
+        """From now on, all waits together take no longer; None removes the limit."""
+        self._ends = None if at_most is None else time.monotonic() + at_most.total_seconds()
 
     def wait(self, what: str, happened: Callable[[], Any], at_most: timedelta) -> Any:
         """Ask again until there is an answer, and give it. Raises Wrong when the time is over."""
         end = time.monotonic() + max(at_most / self.speed, LEAST_WAIT).total_seconds()
         while not (found := happened()):
+            if self._ends is not None and time.monotonic() > self._ends:
+                raise Wrong(f"the time limit of the check passed while it waited for {what}")
             if time.monotonic() > end:
                 raise Wrong(f"{what} did not happen within {at_most}")
             time.sleep(0.3 if self.speed > 1 else 5)  # noqa: TID251 - this is no part of the program
@@ -125,10 +178,13 @@ class Account:
         return status if status.endswith(ENDED) and "IN_PROGRESS" not in status else ""
 
     def stack(self, name: str) -> Mapping[str, Any] | None:
-        """A stack as described, None where there is none."""
+        """A stack as described, None where there is none. Raises ClientError where AWS does not say."""
         try:
             [found] = self.client("cloudformation").describe_stacks(StackName=name)["Stacks"]
-        except ClientError:
+        except ClientError as error:
+            # Credentials that expired during the run must not look like a stack that is gone.
+            if "does not exist" not in str(error):
+                raise
             return None
         return dict(found)
 
@@ -143,9 +199,16 @@ class Account:
 
     def delete_stack(self, stack: str) -> None:
         """Delete a stack and its bucket, and wait for it."""
-        bucket = self.resource(stack, "StateBucket") if self.stack(stack) else ""
-        self.client("cloudformation").delete_stack(StackName=stack)
-        self.wait(f"the deletion of {stack}", lambda: self._deleted(stack), timedelta(minutes=20))
+        known = self.stack(stack)
+        bucket = self.resource(stack, "StateBucket") if known else ""
+        if known and known["StackStatus"].endswith("_IN_PROGRESS") and known["StackStatus"] != "CREATE_IN_PROGRESS":
+            # CloudFormation refuses to delete a stack during its update, and during a rollback.
+            self.wait(f"the end of what {stack} does", lambda: self._ended(stack), timedelta(minutes=20))
+        for _ in range(DELETIONS):
+            self.client("cloudformation").delete_stack(StackName=stack)
+            self.wait(f"the deletion of {stack}", lambda: self._deleted(stack), timedelta(minutes=20))
+            if self.gone(stack):
+                break
         if bucket:
             self.empty(bucket)
 
@@ -231,17 +294,28 @@ class Account:
         definition = self.outputs(stack).get("UpdaterTaskDefinitionArn")
         if definition is None:
             return []
-        ecs, cluster = self.client("ecs"), given["ClusterName"]
-        family = definition.rsplit("/", 1)[-1].split(":")[0]
+        return self.stop(given["ClusterName"], family=definition.rsplit("/", 1)[-1].split(":")[0])
+
+    def stop(self, cluster: str, **which: str) -> list[str]:
+        """Stop tasks of a cluster and wait for their end; gives their ids. None where there is no such cluster."""
+        ecs = self.client("ecs")
 
         def running() -> list[str]:
-            return list(ecs.list_tasks(cluster=cluster, family=family)["taskArns"])
+            with suppress(ecs.exceptions.ClusterNotFoundException):
+                return list(ecs.list_tasks(cluster=cluster, **which)["taskArns"])
+            return []
 
         tasks = running()
         for task in tasks:
-            ecs.stop_task(cluster=cluster, task=task, reason="acceptance is cleaned up")
-        self.wait("the end of the updater's tasks", lambda: not running(), timedelta(minutes=5))
+            with suppress(ClientError):
+                ecs.stop_task(cluster=cluster, task=task, reason="acceptance is cleaned up")
+        self.wait("the end of the tasks", lambda: not running(), timedelta(minutes=5))
         return [task.rsplit("/", 1)[-1] for task in tasks]
+
+    def denials(self, since: datetime, of: str) -> list[str]:
+        """What CloudTrail knows of denied calls of a stack's roles; events come up to a quarter of an hour late."""
+        pages = self.client("cloudtrail").get_paginator("lookup_events").paginate(StartTime=since)
+        return denied_calls((event["CloudTrailEvent"] for page in pages for event in page["Events"]), of)
 
     # Container instances
 
@@ -259,6 +333,20 @@ class Account:
             if arns
             else []
         )
+
+    def third_newest(self, folder: str) -> str:
+        """The third newest version in a folder of public parameters. Raises Wrong if there are fewer."""
+        pages = self.client("ssm").get_paginator("get_parameters_by_path").paginate(Path=folder, Recursive=True)
+        names = {
+            each["Name"].removeprefix(folder).strip("/").split("/")[0] for page in pages for each in page["Parameters"]
+        }
+        versions = sorted(
+            (name for name in names if PLAIN_VERSION.fullmatch(name)),
+            key=lambda name: [int(part) for part in name.split(".")],
+        )
+        if len(versions) < 3:
+            raise Wrong(f"{folder} names {len(versions)} versions: say which one hosts start with, by --version")
+        return str(versions[-3])
 
     def check(self, stack: str, instance: str) -> str:
         """What the check document of a stack prints on a host: its boot id, and its update status."""

@@ -17,6 +17,13 @@ from acceptance.result import Check, Notes, Skipped, Wrong, expect
 WRITES = 20
 TICK = timedelta(minutes=10)
 ATTRIBUTE = "acceptance.mark"
+SWITCH = "apiclient set host-containers.control.enabled={}"
+BLOCK = (
+    f"apiclient exec admin bash -c \"setsid nohup bash -c '{SWITCH.format('false')}; sleep {{seconds}}; "
+    f"{SWITCH.format('true')}' >/dev/null 2>&1 &\""
+)
+"""Stops the control container with the Systems Manager agent in it, from the admin container, which stays."""
+
 LONGEST_VALUE = "a" * 128
 """As long as a claim may be."""
 
@@ -94,9 +101,8 @@ def zones(ground: Ground, notes: Notes) -> None:
         rule = events.describe_rule(Name=account.resource(STACK, "BottlerocketUpdaterSchedule"))
         schedule = account.resource(STACK, "ZonedSchedule")
         expect((rule["State"], bool(schedule)), ("ENABLED", False) if zone == "UTC" else ("DISABLED", True), zone)
-        account.wait(
-            f"a start by the schedule in {zone}", lambda: started(ground) - before, TICK + timedelta(minutes=5)
-        )  # noqa: B023
+        new = lambda seen=before: started(ground) - seen  # noqa: E731
+        account.wait(f"a start by the schedule in {zone}", new, TICK + timedelta(minutes=5))
         # A second start at the same tick would come within this time, and the next tick does not.
         account.pass_time(timedelta(minutes=3))
         expect(len(started(ground) - before), 1, f"starts at one tick in {zone}")
@@ -144,15 +150,7 @@ def attributes(ground: Ground, notes: Notes) -> None:
     for value in ("first", LONGEST_VALUE):
         ecs.put_attributes(cluster=ground.cluster, attributes=[{**mark, "value": value}])
     notes.fact("put and overwritten while DRAINING", reply["ResponseMetadata"]["RequestId"])
-    with suppress(Wrong):
-        account.command(account.resource(STACK, "RebootCommand"), instance)
-
-    def booted() -> bool:
-        with suppress(Wrong, IndexError, ClientError):
-            return account.check(STACK, instance).split()[0] != before
-        return False
-
-    account.wait(f"the reboot of {instance}", booted, timedelta(minutes=20))
+    reboot(ground, notes, instance, before)
 
     def connected() -> bool:
         [shape] = [one for one in account.instances(ground.cluster) if one["ec2InstanceId"] == instance]
@@ -169,22 +167,79 @@ def attributes(ground: Ground, notes: Notes) -> None:
     )
 
 
+def reboot(ground: Ground, notes: Notes, instance: str, before: str) -> None:
+    """Reboot a host by the stack's document, and record what Systems Manager says meanwhile."""
+    account, ssm = ground.account, ground.account.client("ssm")
+    document = account.resource(STACK, "RebootCommand")
+    command = ssm.send_command(DocumentName=document, InstanceIds=[instance])["Command"]["CommandId"]
+    began, lost = time.monotonic(), list[float]()
+
+    def seconds() -> float:
+        return (time.monotonic() - began) * account.speed
+
+    def reached() -> bool:
+        asked = {"Filters": [{"Key": "InstanceIds", "Values": [instance]}]}
+        found = ssm.describe_instance_information(**asked)["InstanceInformationList"]
+        return bool(found) and found[0]["PingStatus"] == "Online"
+
+    def booted() -> bool:
+        if not reached():
+            lost.append(seconds())
+            return False
+        with suppress(Wrong, IndexError, ClientError):
+            return account.check(STACK, instance).split()[0] != before
+        return False
+
+    account.wait(f"the reboot of {instance}", booted, timedelta(minutes=20))
+    notes.record(f"a host answered {seconds():.0f} s after its reboot was asked for")
+    said = f"not Online after {lost[0]:.0f} s" if lost else "Online all the while"
+    notes.record(f"PingStatus during the reboot: {said}")
+    found = ssm.get_command_invocation(CommandId=command, InstanceId=instance)
+    notes.record(f"the command that rebooted it: {found['StatusDetails']}, ResponseCode {found['ResponseCode']}")
+
+
 def roll(ground: Ground, notes: Notes) -> None:
     """6: a whole roll: every boot id changed, every host back in service."""
     deploy(ground)
-    before, ran = boots(ground), run(ground)
+    held, task = with_a_standalone_task(ground)
+    before = boots(ground)
+    try:
+        with ground.load() as ended:
+            ran = run(ground)
+            said = ended()
+        unanswered = [line for line in said if line.startswith("no answer")]
+        expect(unanswered[:3], [], f"requests without an answer during the roll ({len(unanswered)})")
+        notes.fact(f"under load: {next((line for line in reversed(said) if line.startswith('requests')), 'no count')}")
+    except Skipped as skipped:
+        notes.fact(f"without load: {skipped}")
+        ran = run(ground)
     expect(ran.finished.get("exit_code"), 0, "exit code")
     after = boots(ground)
-    expect([host for host in before if before[host] == after.get(host)], [], "hosts that did not reboot")
+    expect([host for host in before if before[host] == after.get(host)], [held], "hosts that did not reboot")
+    notes.fact(f"{len(after) - 1} hosts rebooted in {ran.finished.get('duration_seconds')} s")
+    notes.fact(f"{held} was held because of its standalone task")
+    ground.account.client("ecs").stop_task(cluster=ground.cluster, task=task, reason="acceptance")
+    expect(run(ground).finished.get("exit_code"), 0, "exit code of the second run")
+    expect(boots(ground)[held] != before[held], True, f"reboot of {held} after its task was stopped")
     all_active(ground)
-    notes.fact(f"{len(after)} hosts rebooted; {ran.finished.get('duration_seconds')} s")
-    try:
-        ground.only_real("requests through a load balancer")
-        notes.record(
-            "requests during the roll are not sent by this check: send them from a machine of yours, and count 5xx"
-        )
-    except Skipped:
-        notes.fact("without load: the simulator serves no requests")
+
+
+def with_a_standalone_task(ground: Ground) -> tuple[str, str]:
+    """A host on which a task now runs that belongs to no service, and the task."""
+    account, ecs = ground.account, ground.account.client("ecs")
+    [service] = ecs.describe_services(cluster=ground.cluster, services=["web"])["services"]
+    reply = ecs.run_task(cluster=ground.cluster, launchType="EC2", taskDefinition=service["taskDefinition"])
+    if not reply["tasks"]:
+        raise Wrong(f"the standalone task did not start: {reply.get('failures')}")
+    task = reply["tasks"][0]["taskArn"]
+
+    def runs() -> str:
+        [shape] = ecs.describe_tasks(cluster=ground.cluster, tasks=[task])["tasks"]
+        return str(shape["containerInstanceArn"]) if shape["lastStatus"] == "RUNNING" else ""
+
+    host = account.wait("the standalone task", runs, timedelta(minutes=5))
+    [found] = [one for one in account.instances(ground.cluster) if one["containerInstanceArn"] == host]
+    return str(found["ec2InstanceId"]), str(task)
 
 
 def one_group(ground: Ground, notes: Notes) -> None:
@@ -213,13 +268,11 @@ def blocked(ground: Ground, notes: Notes) -> None:
     deploy(ground)
     account, ssm = ground.account, ground.account.client("ssm")
     host = account.instances(ground.cluster)[0]["ec2InstanceId"]
-    stop = "apiclient set host-containers.control.enabled=false && sleep {} && apiclient set host-containers.control.enabled=true"
     documents = ("UpdateCheckCommand", "UpdateApplyCommand", "RebootCommand")
     for name, seconds in ((name, seconds) for name in documents for seconds in (45, 120)):
         document = account.resource(STACK, name)
-        with suppress(ClientError):
-            shell = {"commands": [f"nohup sh -c '{stop.format(seconds)}' >/dev/null 2>&1 &"]}
-            ssm.send_command(DocumentName="AWS-RunShellScript", InstanceIds=[host], Parameters=shell)
+        shell = {"commands": [BLOCK.format(seconds=seconds)]}
+        ssm.send_command(DocumentName="AWS-RunShellScript", InstanceIds=[host], Parameters=shell)
         time.sleep(10)  # noqa: TID251 - this is no part of the program
         reply = ssm.send_command(DocumentName=document, InstanceIds=[host], TimeoutSeconds=30)
         sent, request = reply["Command"], reply["ResponseMetadata"]["RequestId"]
@@ -235,6 +288,14 @@ def blocked(ground: Ground, notes: Notes) -> None:
         asked = f"{name} with TimeoutSeconds=30, sent at {sent['RequestedDateTime']:%H:%M:%S}Z"
         seen = f"ended as {status}, began {ran or 'never'}; ExpiresAfter is {life} later"
         notes.record(f"blocked for {seconds} s: {asked}, {seen}", request)
+        account.wait(f"an answer of {host} after that", lambda: answers(ground, host), timedelta(minutes=15))
+
+
+def answers(ground: Ground, host: str) -> bool:
+    """Whether Systems Manager reaches a host."""
+    with suppress(Wrong, ClientError):
+        return bool(ground.account.check(STACK, host).split())
+    return False
 
 
 def interrupted(ground: Ground, notes: Notes) -> None:
@@ -351,6 +412,8 @@ def alarms(ground: Ground, notes: Notes) -> None:
 def on_instances(ground: Ground, notes: Notes) -> None:
     """14: LaunchType EC2, with both buses: every host is updated, the run's own by a second run."""
     ground.only_real("a bus of one's own, and placement by two groups, are tried in tests/stack/test_own_host.py")
+    if ground.public == "ENABLED":
+        raise Skipped("a task on an instance has no public address, so it needs private subnets with a NAT gateway")
     account = ground.account
     for bus in ("", "default"):
         deploy(ground, LaunchType="EC2", EventBus=bus)

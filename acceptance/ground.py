@@ -3,22 +3,41 @@
 from __future__ import annotations
 
 import base64
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
 from botocore.exceptions import ClientError
 
 from acceptance.account import Account
-from acceptance.result import Skipped
+from acceptance.result import Skipped, Wrong
 
 ROOT = Path(__file__).resolve().parent.parent
 TEMPLATE = (ROOT / "stacks" / "bottlerocket-ecs-updater.yaml").read_text(encoding="utf-8")
 PREDECESSOR = (ROOT / "tests" / "stack" / "predecessor.yaml").read_text(encoding="utf-8")
 STACK = "updater-acceptance"
 GROUP = "/updater-acceptance"
+LOAD_GROUP = "/updater-acceptance-load"
+IMAGES = "/aws/service/bottlerocket/aws-ecs-2/x86_64"
+"""The public parameters of the hosts' AMIs, a folder for each version."""
+
+HOSTS = 4
+
+USER_DATA = """\
+[settings.ecs]
+cluster = "{cluster}"
+
+# A new version comes to one host after the other within a week, unless it is told to ignore that.
+[settings.updates]
+ignore-waves = true
+
+# From there the control container, which holds the Systems Manager agent, is stopped and started again.
+[settings.host-containers.admin]
+enabled = true
+"""
 SETTINGS = f"/{STACK}/settings"
 _BY_NAME: tuple[tuple[str, str, str, dict[str, str]], ...] = (
     (f"log group {GROUP}", "logs", "delete_log_group", {"logGroupName": GROUP}),
@@ -38,12 +57,25 @@ class Ground(Protocol):
     public: str
     settings: str
 
+    @property
+    def where(self) -> str: ...
+
+    def make(self) -> None:
+        """What stands before the first check."""
+
     def fresh(self) -> None: ...
 
     def only_real(self, what: str) -> None:
         """Raises Skipped where this is a simulated account."""
 
-    def remove(self) -> None: ...
+    def load(self) -> AbstractContextManager[Callable[[], Sequence[str]]]:
+        """Requests to the service behind the load balancer, all the while; at the end, the load's own log."""
+
+    def denials(self, since: datetime) -> list[str] | None:
+        """What CloudTrail knows of denied calls of the updater's roles; None where there is no CloudTrail."""
+
+    def remove(self) -> list[str]:
+        """Delete everything that was made; gives what could not be deleted."""
 
 
 def parameters(ground: Ground, **more: str) -> dict[str, str]:
@@ -69,32 +101,41 @@ class RealGround:
     subnets: str
     image: str
     version: str
+    """The hosts' first version; empty for the one that is two releases old."""
     public: str = "DISABLED"
     instance_type: str = "t3.small"
     cluster: str = STACK
     settings: str = "settle = '30s'"
     groups: tuple[str, ...] = field(default=(f"{STACK}-a", f"{STACK}-b"))
 
+    @property
+    def where(self) -> str:
+        """The Region, and what hosts begin with."""
+        return f"{self.account.region}, on hosts of {self.version}"
+
     def only_real(self, what: str) -> None:
         """Everything is real here."""
 
     def make(self) -> None:
         """Make the cluster, by a stack of its own, so that one deletion removes it."""
+        self.version = self.version or self.account.third_newest(IMAGES)
         template = (Path(__file__).with_name("cluster.yaml")).read_text(encoding="utf-8")
         first, *others = self.subnets.split(",")
-        user_data = f'[settings.ecs]\ncluster = "{self.cluster}"\n'
+        [subnet] = self.account.client("ec2").describe_subnets(SubnetIds=[first])["Subnets"]
         status = self.account.deploy(
             f"{STACK}-cluster",
             template,
             Name=self.cluster,
+            Vpc=subnet["VpcId"],
             SubnetA=first,
             SubnetB=(others or [first])[0],
             InstanceType=self.instance_type,
-            Ami=f"/aws/service/bottlerocket/aws-ecs-2/x86_64/{self.version}/image_id",
-            UserData=base64.b64encode(user_data.encode()).decode(),
+            Ami=f"{IMAGES}/{self.version}/image_id",
+            UserData=base64.b64encode(USER_DATA.format(cluster=self.cluster).encode()).decode(),
+            LogGroupName=LOAD_GROUP,
         )
         if not status.endswith("CREATE_COMPLETE") and not status.endswith("UPDATE_COMPLETE"):
-            raise RuntimeError(f"the cluster's stack came to {status}")
+            raise Wrong(f"the cluster's stack came to {status}")
         self._in_service()
 
     def fresh(self) -> None:
@@ -104,33 +145,79 @@ class RealGround:
         old = {one["ec2InstanceId"] for one in self.account.instances(self.cluster)}
         groups = self.account.client("autoscaling")
         for instance in old:
-            groups.terminate_instance_in_auto_scaling_group(InstanceId=instance, ShouldDecrementDesiredCapacity=False)
+            # ECS lists an instance for a while after it was terminated.
+            with suppress(ClientError):
+                groups.terminate_instance_in_auto_scaling_group(
+                    InstanceId=instance, ShouldDecrementDesiredCapacity=False
+                )
         self._in_service(without=old)
 
     def _in_service(self, without: set[str] | None = None) -> None:
         def enough() -> bool:
             ready = [one for one in self.account.instances(self.cluster) if one["agentConnected"]]
             names = {one["ec2InstanceId"] for one in ready if one["status"] == "ACTIVE"}
-            return len(names - (without or set())) >= 4
+            return len(names - (without or set())) >= HOSTS
 
         self.account.wait("four hosts in service", enough, timedelta(minutes=20))
 
-    def remove(self) -> None:
+    @contextmanager
+    def load(self) -> Iterator[Callable[[], Sequence[str]]]:
+        """Raises Skipped where there is no load balancer."""
+        definition = self.account.outputs(f"{STACK}-cluster").get("LoadDefinition")
+        if not definition:
+            raise Skipped("a load balancer needs two subnets in two zones")
+        network = {"subnets": self.subnets.split(","), "assignPublicIp": self.public}
+        ecs = self.account.client("ecs")
+        reply = ecs.run_task(
+            cluster=self.cluster,
+            launchType="FARGATE",
+            taskDefinition=definition,
+            networkConfiguration={"awsvpcConfiguration": network},
+        )
+        task = reply["tasks"][0]["taskArn"]
+
+        def heard() -> Sequence[str]:
+            return list(self.account.log(LOAD_GROUP, task.rsplit("/", 1)[-1]))
+
+        def ended() -> Sequence[str]:
+            ecs.stop_task(cluster=self.cluster, task=task, reason="the roll is over")
+            return self.account.ended(self.cluster, task, LOAD_GROUP, timedelta(minutes=10)).lines
+
+        try:
+            self.account.wait("the first thousand requests", heard, timedelta(minutes=15))
+            yield ended
+        finally:
+            with suppress(ClientError):
+                ecs.stop_task(cluster=self.cluster, task=task, reason="the check is over")
+
+    def denials(self, since: datetime) -> list[str] | None:
+        """Of the updater's roles, whose path is the stack's name."""
+        return self.account.denials(since, f"/{STACK}")
+
+    def remove(self) -> list[str]:
         """Delete everything that was made."""
-        clean(self.account)
+        return [what for what in clean(self.account) if what.endswith(STILL_THERE)]
+
+
+STILL_THERE = ", still there"
 
 
 def clean(account: Account) -> list[str]:
-    """Delete what earlier runs left, by its tag; gives what was found, and "…, still there" for what could not be deleted.
+    """Delete what earlier runs left, by its tag; gives what was found, with "…, still there" where it was not deleted.
 
-    Tasks go first, since they keep the cluster; then stacks, the updater's before the cluster's; then what a crash between
-    two deletions left behind: a bucket, the log group, a parameter.
+    Tasks go first, since they keep the cluster; then stacks, the updater's before the cluster's; then what a crash
+    between two deletions left behind: a bucket, the log group, a parameter.
     """
     found = []
     for name in sorted(account.stacks_with_tag(), key=lambda each: each.endswith("-cluster")):
-        found += [f"task {task}" for task in account.stop_tasks(name)]
-        account.delete_stack(name)
-        found.append(f"stack {name}" if account.gone(name) else f"stack {name}, still there")
+        # One that cannot be deleted must not keep the others.
+        with suppress(Wrong):
+            found += [f"task {task}" for task in account.stop_tasks(name)]
+            if name.endswith("-cluster"):
+                # Those of an updater's stack that is gone already, and the load.
+                found += [f"task {task}" for task in account.stop(STACK, launchType="FARGATE")]
+            account.delete_stack(name)
+        found.append(f"stack {name}" if account.gone(name) else f"stack {name}{STILL_THERE}")
     for bucket in account.buckets_with_tag():
         account.empty(bucket)
         found.append(f"bucket {bucket}")
@@ -149,12 +236,20 @@ class SimulatedGround:
     account: Account = field(init=False)
     cluster: str = "demo"
     subnets: str = "subnet-1,subnet-2"
-    image: str = "123456789012.dkr.ecr.us-east-1.amazonaws.com/updater@sha256:0"
+    image: str = "123456789012.dkr.ecr.us-east-1.amazonaws.com/updater@sha256:" + "0" * 64
     groups: tuple[str, ...] = ("web-a", "web-b")
     public: str = "DISABLED"
     # At this speed a lease of a minute is less than a busy machine may take for one request.
     settings: str = "lease = '15m'"
     site: Any = None
+
+    @property
+    def where(self) -> str:
+        """That this is not AWS."""
+        return "a simulated account: this page proves that the checks work, and nothing about AWS"
+
+    def make(self) -> None:
+        """Each check has a world of its own."""
 
     def only_real(self, what: str) -> None:
         """Raises Skipped: the simulator does not have it."""
@@ -167,8 +262,16 @@ class SimulatedGround:
         self.remove()
         self.site, self.account = new_site(self.groups)
 
-    def remove(self) -> None:
+    def load(self) -> AbstractContextManager[Callable[[], Sequence[str]]]:
+        """Raises Skipped: nothing answers requests."""
+        raise Skipped("the simulator serves no requests")
+
+    def denials(self, since: datetime) -> list[str] | None:
+        """There is no CloudTrail."""
+
+    def remove(self) -> list[str]:
         """Stop the world."""
         if self.site is not None:
             self.site.__exit__(None, None, None)
             self.site = None
+        return []

@@ -9,12 +9,14 @@ from datetime import UTC, datetime
 from acceptance.result import Result, Verdict
 from bottlerocket_ecs_updater import __version__
 
+REQUESTS_SHOWN = 20
+"""Of each check; the first ones."""
 
-def page(results: Sequence[Result], *, simulated: bool, region: str, image: str) -> str:
-    """Markdown that can be committed."""
+
+def page(results: Sequence[Result], *, where: str, image: str, denials: Sequence[str] | None) -> str:
+    """Markdown that can be committed. `denials` is None where CloudTrail was not asked."""
     today = datetime.now(UTC).date()  # noqa: TID251 - the page says when it was made
     counts = Counter(result.verdict for result in results)
-    where = "a simulated account: this page proves that the checks work, and nothing about AWS" if simulated else region
     lines = [
         "# Verified on AWS",
         "",
@@ -34,7 +36,22 @@ def page(results: Sequence[Result], *, simulated: bool, region: str, image: str)
         ]
         lines += ["", _cell(result.why)] if result.why else []
         lines += ["", *(f"- {_cell(fact)}" for fact in result.facts)] if result.facts else []
-    return "\n".join(lines) + "\n"
+        lines += ["", _requests(result.requests)] if result.requests else []
+    return "\n".join([*lines, *_denials(denials)]) + "\n"
+
+
+def _denials(denials: Sequence[str] | None) -> list[str]:
+    lines = ["", "## Denials in CloudTrail", ""]
+    if denials is None:
+        return [*lines, "CloudTrail was not asked."]
+    note = "Of the updater's roles. Events of the last quarter of an hour may be missing, and S3 has none for objects."
+    return [*lines, note, "", *(f"- {_cell(each)}" for each in denials or ("none",))]
+
+
+def _requests(requests: Sequence[tuple[str, str]]) -> str:
+    shown = ", ".join(f"{operation} `{id_}`" for operation, id_ in requests[:REQUESTS_SHOWN])
+    more = len(requests) - REQUESTS_SHOWN
+    return f"Requests: {shown}" + (f", and {more} more." if more > 0 else ".")
 
 
 def _cell(text: str) -> str:

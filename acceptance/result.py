@@ -66,6 +66,8 @@ class Result:
     took: timedelta
     why: str
     facts: tuple[str, ...]
+    requests: tuple[tuple[str, str], ...] = ()
+    """What changed something: operations, and the ids of their requests."""
 
 
 def expect(seen: object, wanted: object, what: str) -> None:

@@ -25,7 +25,7 @@ def ground(_: object) -> Standing:
     return Standing(
         Account("us-east-1", speed=120),
         "subnet-1,subnet-2",
-        "123456789012.dkr.ecr.us-east-1.amazonaws.com/updater@sha256:0",
+        "123456789012.dkr.ecr.us-east-1.amazonaws.com/updater@sha256:" + "0" * 64,
         "1.20.0",
         cluster="demo",
         groups=("web-a", "web-b"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 import pytest
 import tests.support.given  # noqa: F401 - it keeps what is forgotten here
@@ -10,6 +11,9 @@ from hypothesis import HealthCheck, settings
 
 FOREIGN = ("AWS_", "BOTTLEROCKET_ECS_UPDATER_", "ECS_CONTAINER_METADATA_URI", "TASK_DEFINITION_ARN")
 """Variables by which the machine's own configuration would be tested along."""
+
+# jsonschema compiles its grammars for seconds when it is imported, in each worker; no schema here has such a format.
+sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
 
 # A property is as slow as its machine is busy: limits of time belong to the run of all tests, not to one example.
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)

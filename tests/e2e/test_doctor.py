@@ -7,10 +7,15 @@ import subprocess
 import sys
 from collections.abc import Collection, Iterator
 from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
+from uuid import uuid4
 
 import pytest
+from moto.core.responses import ActionResult
+from moto.ecr.responses import ECRResponse
 from moto.s3.responses import S3Response
 from moto.sts.exceptions import STSClientError
 from moto.sts.responses import TokenResponse
@@ -19,7 +24,7 @@ from tests.e2e.town import SPEED, Town, town
 from bottlerocket_ecs_updater.simulator.aws_basics.calls import Call
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
 from bottlerocket_ecs_updater.simulator.scenarios import showcase_cluster
-from bottlerocket_ecs_updater.simulator.services.documents import REBOOT, shell_document
+from bottlerocket_ecs_updater.simulator.services.documents import PLAIN_APPLY_LINES, REBOOT, shell_document
 from bottlerocket_ecs_updater.simulator.world.api_faults import denying
 
 HARMLESS = (
@@ -40,7 +45,7 @@ BUCKET = "s3://examined/updater"
 @pytest.fixture
 def built(tmp_path: Path) -> Iterator[Town]:
     with town(showcase_cluster(8), tmp_path / "state", speed=SPEED) as made:
-        made.aws("s3api", "create-bucket", "--bucket", "examined")
+        made.client("s3").create_bucket(Bucket="examined")
         yield made
 
 
@@ -95,8 +100,18 @@ def test_a_document_with_other_steps_is_told(built: Town) -> None:
     code, said = examine(built, "--apply-document", "older")
     [line] = graded(said, "FAIL")
     assert code == 1
-    assert "document older: it runs `apiclient update apply --reboot` instead of `apiclient update apply`" in line
+    assert "document older: it runs `apiclient update apply --reboot` instead of `apiclient update apply && " in line
     assert "Deploy the stack" in line
+
+
+def test_an_apply_document_that_cannot_replace_a_staged_update_is_told_but_will_do(built: Town) -> None:
+    content = shell_document("Stage", PLAIN_APPLY_LINES, 60)
+    built.aws("ssm", "create-document", "--name", "plain", "--document-type", "Command", "--content", content)
+    code, said = examine(built, "--apply-document", "plain")
+    assert code == 0
+    assert any(
+        "document plain: it runs `apiclient update apply`: it cannot replace" in one for one in graded(said, "WARN")
+    )
 
 
 def test_a_document_that_is_not_there_is_told(built: Town) -> None:
@@ -303,29 +318,89 @@ def test_published_versions_are_looked_at_where_only_they_are_admitted(built: To
     assert "FAIL  published /aws/service/bottlerocket/aws-ecs-2/x86_64/latest/image_version: not allowed" in denied
 
 
-def test_an_image_for_another_architecture_and_a_log_group_that_is_not_there_are_told(built: Town) -> None:
-    media = "application/vnd.oci.image.index.v1+json"
-    manifest = {
-        "schemaVersion": 2,
-        "mediaType": media,
-        "manifests": [{"digest": f"sha256:{'1' * 64}", "platform": {"architecture": "amd64", "os": "linux"}}],
-    }
-    built.aws("ecr", "create-repository", "--repository-name", "updater")
-    put = ("--image-tag", "1", "--image-manifest", json.dumps(manifest), "--image-manifest-media-type")
-    built.aws("ecr", "put-image", "--repository-name", "updater", *put, media)
-    image = f"{built.world.names.account}.dkr.ecr.{built.world.names.region}.amazonaws.com/updater:1"
+INDEX = "application/vnd.oci.image.index.v1+json"
+ALONE = "application/vnd.oci.image.manifest.v1+json"
+
+
+def pushed(built: Town, media: str, **manifest: Any) -> str:
+    """An image in ECR, by its tag. Repositories outlive a test, so each has its own."""
+    text = json.dumps({"schemaVersion": 2, "mediaType": media, **manifest})
+    name = ("--repository-name", f"updater-{uuid4()}")
+    built.aws("ecr", "create-repository", *name)
+    built.aws("ecr", "put-image", *name, "--image-tag", "1", "--image-manifest", text)
+    return f"{built.world.names.account}.dkr.ecr.{built.world.names.region}.amazonaws.com/{name[1]}:1"
+
+
+def defined(built: Town, image: str, architecture: str) -> None:
+    """A task definition "updater" of the image."""
     container = {
         "name": "updater",
         "memory": 64,
         "image": image,
         "logConfiguration": {"logDriver": "awslogs", "options": {"awslogs-group": "/updater"}},
     }
-    built.aws(
-        "ecs",
-        "register-task-definition",
-        *("--family", "updater", "--container-definitions", json.dumps([container])),
-        *("--runtime-platform", "cpuArchitecture=ARM64"),
-    )
+    words = ("--family", "updater", "--container-definitions", json.dumps([container]))
+    built.aws("ecs", "register-task-definition", *words, "--runtime-platform", f"cpuArchitecture={architecture}")
+
+
+class Configuration(BaseHTTPRequestHandler):
+    """Where ECR says that an image's configuration is."""
+
+    says = b""
+
+    def do_GET(self) -> None:
+        self.send_response(200 if self.says else 403)
+        self.end_headers()
+        self.wfile.write(self.says)
+
+    def log_message(self, *_: object) -> None:
+        """Nothing is written to stderr."""
+
+
+@pytest.mark.parametrize(
+    ("says", "graded_as", "expected"),
+    [
+        (b'{"architecture": "arm64", "os": "linux"}', "OK", "it is for ARM64"),
+        (b'{"architecture": "amd64", "os": "linux"}', "FAIL", "the task needs ARM64, but the image is for X86_64"),
+        (b'{"architecture": "s390x", "os": "linux"}', "FAIL", "the image is for s390x"),
+        (b"no JSON", "WARN", "the architecture was not checked"),
+        (b"", "WARN", "the architecture was not checked: the image's configuration ended in 403"),
+    ],
+)
+def test_the_architecture_of_an_image_for_one_is_read_from_its_configuration(
+    built: Town, monkeypatch: pytest.MonkeyPatch, says: bytes, graded_as: str, expected: str
+) -> None:
+    monkeypatch.setattr(Configuration, "says", says)
+    layer = f"sha256:{'2' * 64}"
+    asked: list[str] = []
+    with HTTPServer(("127.0.0.1", 0), Configuration) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+
+        def where(response: Any) -> ActionResult:
+            asked.append(response._get_param("layerDigest"))
+            return ActionResult({"downloadUrl": f"http://127.0.0.1:{server.server_port}/", "layerDigest": asked[-1]})
+
+        monkeypatch.setattr(ECRResponse, "get_download_url_for_layer", where)
+        defined(built, pushed(built, ALONE, config={"digest": layer}, layers=[]), "ARM64")
+        _, said = examine(built, "--task-definition", "updater")
+        server.shutdown()
+    assert asked == [layer]
+    assert any(expected in line for line in graded(said, graded_as)), said
+
+
+def test_of_an_image_in_another_registry_it_says_what_was_not_checked(built: Town) -> None:
+    image = f"registry.example/updater@sha256:{'1' * 64}"
+    defined(built, image, "X86_64")
+    code, said = examine(built, "--task-definition", "updater")
+    [line] = [line for line in graded(said, "WARN") if "was not checked" in line]
+    assert (code, f"imagetools inspect {image}" in line) == (0, True), said
+
+
+def test_an_image_for_another_architecture_and_a_log_group_that_is_not_there_are_told(built: Town) -> None:
+    platform = {"architecture": "amd64", "os": "linux"}
+    attested = {"architecture": "unknown", "os": "unknown"}
+    listed = [{"digest": f"sha256:{'1' * 64}", "platform": each} for each in (platform, attested)]
+    defined(built, pushed(built, INDEX, manifests=listed), "ARM64")
     code, said = examine(built, "--task-definition", "updater")
     [line] = graded(said, "FAIL")
     assert (code, "the task needs ARM64, but the image is for X86_64" in line) == (1, True), said

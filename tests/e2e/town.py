@@ -15,6 +15,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from botocore.session import get_session
+
 from bottlerocket_ecs_updater.simulator.clock import ScaledClock
 from bottlerocket_ecs_updater.simulator.scenarios import Fate, Scenario
 from bottlerocket_ecs_updater.simulator.services.documents import APPLY, CHECK, REBOOT
@@ -85,6 +87,16 @@ class Town:
         )
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout) if done.stdout.strip() else None
+
+    def client(self, service: str) -> Any:
+        """A client of a person in this process, for what a test only prepares: awscli takes a second to start."""
+        return get_session().create_client(
+            service,
+            region_name=self.scenario.names.region,
+            endpoint_url=self.wire.endpoint,
+            aws_access_key_id=OPERATOR_KEY,
+            aws_secret_access_key="simulated",
+        )
 
     def calls(self) -> int:
         return self.world.calls.total

@@ -221,7 +221,7 @@ def test_a_version_that_failed_is_declared_good_for_all_instances() -> None:
     desk.remember(backoff=backoff(desk))
     planned = consider_version(NEW, desk.ledger())
     assert planned.steps() == [
-        f"declare {NEW} good, although it failed on {ONE}: all instances may get it again",
+        f"mark {NEW} as good, although it failed on {ONE}: all instances may get it again",
     ]
     desk.perform(planned)
     ledger = desk.ledger().value

@@ -173,6 +173,14 @@ def test_f43_a_host_that_somebody_stops_and_starts_again_is_updated_in_the_end(s
     assert town.updated_the_others()
 
 
+def test_f43_a_host_that_somebody_stops_for_good_during_its_reboot_says_nothing_about_the_version() -> None:
+    """Nobody has to look at its console: it must be started."""
+    town = befall(f.InstanceStopped(step=Step.REBOOT, lasts=None), hosts=8, budget=2)
+    assert town.fates[0] == "quarantined:stopped-in-ec2"
+    assert town.played.endings[0].exit_code == 3
+    assert town.updated_the_others()
+
+
 # Nobody
 
 

@@ -30,11 +30,10 @@ def without(*sids: str) -> str:
     """The template with statements that allow nothing; of two with one name, the last."""
     text = TEMPLATE.read_text(encoding="utf-8")
     for sid in sids:
-        statement = re.findall(rf"^ +- Sid: {sid}\n(?: +[A-Z].*\n)+", text, re.MULTILINE)[-1]
-        nothing, count = re.subn(r"Action: .*", "Action: 'none:Nothing'", statement)
-        assert count == 1, statement
-        at = text.rindex(statement)
-        text = text[:at] + nothing + text[at + len(statement) :]
+        at = text.rindex(f"{{Sid: {sid}, ")
+        allowed = re.compile(r"Action: (?:'[^']*'|\[[^\]]*\])").search(text, at)
+        assert allowed is not None, sid
+        text = f"{text[: allowed.start()]}Action: 'none:Nothing'{text[allowed.end() :]}"
     return text
 
 

@@ -123,9 +123,12 @@ def wave(
     return Wave(number, clusters, concurrency, stop_after, timedelta(seconds=30), approve, within)
 
 
+NO_RESULT = "it gave no result (States.TaskFailed)"
+
+
 def failures(states: Interpreter) -> dict[str, str]:
     """Why each cluster failed, as the last message says."""
-    return {one["cluster"]: one["why"] for one in json.loads(re.findall(r"\[.*\]", digest(states))[0])}
+    return dict(one.split(": ", 1) for one in json.loads(re.findall(r"\[.*\]", digest(states))[0]))
 
 
 def asked(states: Interpreter) -> str:
@@ -158,7 +161,7 @@ def test_a_wave_in_which_a_cluster_failed_stops_those_after_it_and_not_what_is_i
     assert sorted(tasks.ran) == ["a", "b", "c"]
     assert ". Clusters run: 3. Failed: 1. [" in digest(states)
     assert "Wave 1 failed, so those after it were not started." in digest(states)
-    assert failures(states) == {"a": f"exit code {code}" if code is not None else "States.TaskFailed"}
+    assert failures(states) == {"a": f"exit code {code}" if code is not None else NO_RESULT}
 
 
 def test_so_many_may_fail_as_the_wave_tolerates_and_the_end_still_says_so() -> None:
@@ -218,6 +221,10 @@ def test_a_wave_that_is_not_approved_is_not_run_and_that_is_no_failure(answer: s
         '{"Containers":{}}',
         '{"Containers":[]}',
         '{"Containers":[{"Name":"updater","ExitCode":"three"}]}',
+        '{"Containers":[{"Name":"updater","ExitCode":3}',
+        '{"Containers":[{"Name":"upd',
+        '{"Containers":[{]}',
+        'not {"Containers":[{"Name":"updater","ExitCode":0}]}',
         "a task that cannot be placed",
     ],
 )
@@ -228,15 +235,26 @@ def test_a_cause_of_another_shape_fails_its_cluster_and_no_other_is_stopped(
     with gone_through([wave(1, "a", "b", "c"), wave(2, "d")], {"a": 3}) as (tasks, states, execution):
         assert ended(states, execution) == "FAILED"
     assert sorted(tasks.ran) == ["a", "b", "c"]
-    assert failures(states) == {"a": "States.TaskFailed"}
+    assert failures(states) == {"a": NO_RESULT}
     assert "Clusters run: 3. Failed: 1." in digest(states)
 
 
-def test_a_task_that_stops_before_its_container_runs_is_told_with_what_ecs_says() -> None:
-    reason = "CannotPullContainerError: pull image manifest has been retried 1 time(s): not found"
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [
+        (
+            "CannotPullContainerError: pull image manifest has been retried 1 time(s): not found",
+            "CannotPullContainerError",
+        ),
+        ("ResourceInitializationError: " + "unable to pull secrets " * 400, "ResourceInitializationError"),
+        ("Essential container in task exited", "Essential container in task exited"),
+        (":", " "),
+    ],
+)
+def test_a_task_that_stops_before_its_container_runs_is_told_with_what_ecs_says_first(reason: str, said: str) -> None:
     with gone_through([wave(1, "a")], {"a": None}, reason=reason) as (_, states, execution):
         assert ended(states, execution) == "FAILED"
-    assert failures(states) == {"a": reason}
+    assert failures(states) == {"a": said}
 
 
 @pytest.mark.parametrize(("times", "ran"), [(2, ["a"]), (9, [])])
@@ -245,7 +263,7 @@ def test_a_task_that_is_not_started_is_tried_again_a_few_times(times: int, ran: 
         assert ended(states, execution) == ("SUCCEEDED" if ran else "FAILED")
     assert tasks.ran == ran
     if not ran:
-        assert failures(states) == {"a": "AmazonECS.Unknown"}
+        assert failures(states) == {"a": "it gave no result (AmazonECS.Unknown)"}
 
 
 def test_a_fleet_without_clusters_ends_well() -> None:

@@ -118,14 +118,14 @@ MUTANTS = (
     broken(
         "a reboot is sent on a look that is old because the mark took long",
         "engine/act/executor.py",
-        "        late = self._clock.now() > self._known.at + LOOK_SERVES\n",
+        "        late = self._clock.now() > self._known.fleet.at + LOOK_SERVES\n",
         "        late = False\n",
         "tests/engine/act/test_executor.py",
     ),
     broken(
         "claims wait for the store before any attribute was seen to survive a reboot",
         "engine/act/claim_writer.py",
-        "at_once=not self._known.attributes_survive",
+        "at_once=not self._known.fleet.attributes_survive",
         "at_once=False",
         "tests/engine/act/test_executor.py",
     ),
@@ -615,8 +615,8 @@ MUTANTS = (
     broken(
         "a service that ECS does not describe is steady",
         "core/decision/settling.py",
-        "if service.unknown or _worse(service, slot, moving))",
-        "if _worse(service, slot, moving))",
+        "if one.unknown or _worse(one, slot, below, moving))",
+        "if _worse(one, slot, below, moving))",
         f"{CORE}/decision/test_settling.py",
     ),
     broken(

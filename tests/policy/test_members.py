@@ -16,6 +16,7 @@ from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
 from bottlerocket_ecs_updater.core.rules.policy import Limit, Policy
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.core.rules.selection import Selection, parse_selector
+from bottlerocket_ecs_updater.simulator.ecs import EcsTiming
 from bottlerocket_ecs_updater.simulator.ecs.model import Status
 from bottlerocket_ecs_updater.simulator.faults import (
     BootHangs,
@@ -120,6 +121,20 @@ def test_a_share_of_the_fleet_is_a_share_of_what_serves(odd: Callable[[World], N
     finished = Updater(world, Policy(max_unavailable=Limit(percent=34))).run()
     assert updated(finished) == 3
     assert world.findings().violations == ()
+
+
+def test_a_host_that_its_group_terminated_a_moment_ago_does_not_fill_the_budget() -> None:
+    """ECS shows it DRAINING, with a connected agent, until it deregisters it; no person has drained it."""
+    world = row(4, ecs_timing=EcsTiming(disconnect_lag=timedelta(minutes=20), deregister_terminated=timedelta(hours=1)))
+    add(world)
+    world.clock.sleep(timedelta(minutes=2))
+    world.operator_drain(ODD)
+    world.clock.sleep(timedelta(minutes=2))
+    world.terminate_instance(ODD)
+    world.clock.sleep(timedelta(seconds=5))
+    assert world.instance(ODD).agent_connected
+    finished = Updater(world).run()
+    assert (updated(finished), held(finished).reason) == (4, Reason.INSTANCE_TERMINATED)
 
 
 def test_a_host_that_is_excluded_and_out_for_months_bars_no_cluster() -> None:

@@ -167,7 +167,7 @@ def test_recorded_updates_take_the_place_of_stated_defaults(tmp_path: Path) -> N
     )
     story.run()
     plan = story.plan()
-    assert (plan.reckoning.drains, plan.reckoning.reboots) == (1, 1)
+    assert (plan.basis.drains, plan.basis.reboots) == (1, 1)
     assert "medians of this cluster's recorded updates" in plan_text(plan, "demo")
 
 

@@ -10,15 +10,18 @@ from tests.support.simulated import Updater, row
 
 from bottlerocket_ecs_updater.core.model.outcome import RunOutcome
 from bottlerocket_ecs_updater.core.model.passing import BY_ITSELF, CHOSEN, NEEDS_A_PERSON, NEVER_PASSES
-from bottlerocket_ecs_updater.core.model.reasons import Reason
+from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
+from bottlerocket_ecs_updater.core.rules.checkpoints import Checkpoint, Checkpoints
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.core.rules.selection import Selection, parse_selector
 from bottlerocket_ecs_updater.core.rules.tasks import TaskRules
 from bottlerocket_ecs_updater.engine.store.ledger_store import UnkeptLedger
 from bottlerocket_ecs_updater.simulator.ecs import Rollout, ServiceSpec, Way, Workload
+from bottlerocket_ecs_updater.simulator.faults import FaultPlan, PartialFailures, Placed
 from bottlerocket_ecs_updater.simulator.world.world import World
 
+SMALL = Workload(cpu=16, memory=32)
 HALF_A_DAY = timedelta(hours=12)
 FOR_DAYS = Rollout(Way.BLUE_GREEN, bake=timedelta(days=3))
 
@@ -120,3 +123,50 @@ def test_every_reason_is_classified_once(reason: Reason) -> None:
 
 def test_a_hold_that_never_passes_needs_a_person() -> None:
     assert NEVER_PASSES < NEEDS_A_PERSON
+
+
+def test_a_run_to_which_ecs_describes_no_instance_is_no_success() -> None:
+    """It knows nothing of the cluster, even where it keeps no record of earlier runs."""
+    world = row(3, plan=FaultPlan((Placed(PartialFailures(every=1)),)))
+    finished = Updater(world).run()
+    assert (finished.outcome, finished.exit_code) == (RunOutcome.STUCK, 3)
+    assert finished.why.startswith("no update could start: ECS lists 3 container instances and described none of them")
+
+
+def test_one_instance_that_ecs_does_not_describe_stops_no_run() -> None:
+    world = row(3, plan=FaultPlan((Placed(PartialFailures(every=4, at=timedelta(minutes=4))),)))
+    finished = Updater(world).run()
+    assert finished.exit_code == 0
+    assert finished.counts["updated"] > 0
+
+
+UNMOVABLE = ServiceSpec(
+    "fixed", desired=3, minimum_healthy_percent=100, maximum_percent=100, distinct_instances=True, workload=SMALL
+)
+
+
+def unmovable_on_three(hosts: int) -> World:
+    """Three hosts whose drain would never end; the others have more tasks, so that the three come first."""
+    world = row(hosts, services=0)
+    world.add_service(UNMOVABLE)
+    world.add_service(ServiceSpec("web", desired=3 * hosts, workload=SMALL))
+    world.clock.sleep(timedelta(minutes=2))
+    return world
+
+
+def test_hosts_without_room_keep_no_others_from_being_staged() -> None:
+    """They were staged first, stayed READY, and so took the places of all that would have been staged after them."""
+    finished = Updater(unmovable_on_three(20)).run()
+    assert finished.counts["updated"] == 17
+    assert {one.reason for one in finished.outcomes.values() if isinstance(one, Hold)} == {Reason.NO_ROOM}
+
+
+def test_a_run_is_stuck_where_all_others_wait_for_the_ones_that_never_start() -> None:
+    """The first three cannot move, and no more may be tried before the first checkpoint, or on this day."""
+    for pace in (Checkpoints((Checkpoint(1),)), Checkpoints(per_day=1)):
+        world = row(3, services=0)
+        world.add_service(UNMOVABLE)
+        world.clock.sleep(timedelta(minutes=2))
+        finished = Updater(world, Policy(rules=Rules(checkpoints=pace)), ledger=UnkeptLedger()).run()
+        assert (finished.outcome, finished.exit_code) == (RunOutcome.STUCK, 3)
+        assert "its tasks of fixed cannot move" in finished.why

@@ -296,6 +296,40 @@ def test_hosts_without_a_free_network_interface_are_no_room() -> None:
     assert updated(rolled(roomy)) == 3
 
 
+def test_hosts_to_which_no_more_ebs_volume_can_be_attached_are_no_room() -> None:
+    """28 attachments, less the two volumes and the network interface of the host."""
+    own = Workload(cpu=32, memory=32, ebs=True)
+    world = world_of(2, ServiceSpec("data", desired=50, workload=own))
+    reasons = no_room(rolled(world))
+    assert len(reasons) == 2
+    assert all("lacks an attachment for an EBS volume" in reason for reason in reasons)
+    assert nothing_was_drained(world)
+    assert world.calls.by_action["ec2:DescribeInstanceTypes"] == 1
+    roomy = world_of(3, ServiceSpec("data", desired=50, workload=own))
+    assert updated(rolled(roomy)) == 3
+
+
+def test_network_interfaces_and_volumes_share_the_attachments_of_a_host() -> None:
+    both = Workload(cpu=32, memory=32, ebs=True, awsvpc=True)
+    volumes = ServiceSpec("data", desired=24, workload=Workload(cpu=32, memory=32, ebs=True))
+    world = world_of(2, volumes, ServiceSpec("web", desired=2, workload=both))
+    assert updated(rolled(world)) == 0
+    assert nothing_was_drained(world)
+
+
+def test_without_the_limits_of_its_type_volumes_are_left_out_and_a_note_says_so() -> None:
+    world = world_of(2, ServiceSpec("data", desired=4, workload=Workload(cpu=32, memory=32, ebs=True)))
+
+    def refuse(call: Call) -> None:
+        if call.operation == "DescribeInstanceTypes":
+            raise AwsError("AccessDeniedException", "ann is not authorized to perform: ec2:DescribeInstanceTypes")
+
+    world.authorize = refuse
+    plan_said, explained = planned(world)
+    assert "it is not known everywhere whether EBS volumes can be attached for data" in explained
+    assert "no-room" not in plan_said
+
+
 def test_on_a_host_with_a_trunk_nobody_counts_interfaces() -> None:
     world = world_of(2, ServiceSpec("web", desired=4, workload=Workload(cpu=64, memory=64, awsvpc=True)))
     for number in range(2):
@@ -321,11 +355,15 @@ def test_what_may_not_be_asked_is_left_out_and_the_roll_goes_on(operation: str) 
     assert "no-room" not in plan_said
 
 
-def test_capacity_providers_are_read_once_a_run_and_only_where_there_are_any() -> None:
+def test_capacity_providers_are_read_once_where_none_may_grow_and_once_a_drain_where_one_may() -> None:
+    full = in_providers(row(4, services=0), hosts=2, batch=2)
+    full.add_service(by_hosts())
+    rolled(full)
+    assert full.calls.by_action["ecs:DescribeCapacityProviders"] == 1
     world = in_providers(row(4, services=0), hosts=4)
     world.add_service(by_hosts())
-    rolled(world)
-    assert world.calls.by_action["ecs:DescribeCapacityProviders"] == 1
+    drained = updated(rolled(world))
+    assert 1 < world.calls.by_action["ecs:DescribeCapacityProviders"] <= drained
     plain = world_of(4, ServiceSpec("web", desired=4))
     rolled(plain)
     assert plain.calls.by_action["ecs:DescribeCapacityProviders"] == 0

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from tests.support.invented import Dice, story_of_own_ground
+from tests.support.invented import (
+    Dice,
+    story_of_departures,
+    story_of_everything,
+    story_of_mixed_ground,
+    story_of_operators,
+    story_of_own_ground,
+)
 from tests.support.promises import broken_promises
 from tests.support.story import Story, play
 
+from bottlerocket_ecs_updater.core.model.event import Returned
 from bottlerocket_ecs_updater.core.rules.policy import Limit, Policy
 from bottlerocket_ecs_updater.simulator import faults as f
 from bottlerocket_ecs_updater.simulator.ecs import ServiceSpec, Workload
@@ -145,3 +154,33 @@ def test_a_denial_for_one_host_ends_no_run_while_calls_for_others_fail_for_the_m
     played = play(Story(replace(cluster, faults=plan), right="task"))
     assert played.verdict.versions[cluster.members[0].host.instance_id] == NEW
     assert broken_promises(played) == []
+
+
+@pytest.mark.parametrize(
+    ("tell", "seed"), [(story_of_everything, 734475), (story_of_operators, 731908), (story_of_operators, 735280)]
+)
+def test_runs_that_ecs_shows_no_instance_are_followed_by_ones_that_update_them(
+    tell: Callable[[Dice], Story], seed: int
+) -> None:
+    """Each ended with plain success after half a minute, so that two in a row counted as the end of the work."""
+    played = play(tell(Dice(seed)))
+    blind = [ending for ending in played.endings if ending.saw_nothing]
+    assert blind
+    assert {ending.exit_code for ending in blind} == {3}
+    assert broken_promises(played) == []
+
+
+def test_room_that_a_capacity_provider_has_given_away_is_room_no_more() -> None:
+    """Its group could launch one more when the run began. The instance came, and a drain timed out in vain.
+
+    What was read of a provider counted for fifteen minutes, whatever joined the cluster meanwhile.
+    """
+    played = play(story_of_mixed_ground(Dice(735177)))
+    assert not any(isinstance(event, Returned) for event in played.endings[-1].events)
+    assert broken_promises(played) == []
+
+
+@pytest.mark.parametrize(("tell", "seed"), [(story_of_departures, 733940), (story_of_operators, 734128)])
+def test_what_an_updater_cannot_notice_yet_is_held_against_no_run(tell: Callable[[Dice], Story], seed: int) -> None:
+    """A stopped host that was started six seconds before a drain; a run that found only a drain which never began."""
+    assert broken_promises(play(tell(Dice(seed)))) == []

@@ -37,7 +37,7 @@ from bottlerocket_ecs_updater.simulator.world.world import World
 
 TEMPLATE = Path(__file__).parents[2] / "stacks" / "bottlerocket-ecs-updater.yaml"
 REQUIRED = {"ClusterName": "demo", "Subnets": "subnet-1,subnet-2", "LogGroupName": "/updater"}
-OURS = {"UpdaterImage": "registry.example/updater@sha256:1", "AnyInstance": "ENABLED"}
+OURS = {"UpdaterImage": f"registry.example/updater@sha256:{'1' * 64}", "AnyInstance": "ENABLED"}
 """What the template of the tree asks for beside them; a stand-in for any choice of a person."""
 STACK = "updater"
 UPDATER, OPERATOR = "updater", "operator"

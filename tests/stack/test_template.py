@@ -18,6 +18,8 @@ from tests.stack.stage import TEMPLATE, Paper, deployed, policy_of, properties, 
 
 from bottlerocket_ecs_updater.cli.settings.settings import load
 from bottlerocket_ecs_updater.core.model.phase import Phase
+from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
+from bottlerocket_ecs_updater.core.planning.checkup import STEPS
 from bottlerocket_ecs_updater.report.outputs.metrics import CLUSTER, METRICS, NAMESPACE
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
 from bottlerocket_ecs_updater.simulator.aws_basics.names import Names
@@ -66,6 +68,20 @@ def test_it_can_be_deployed_without_a_bucket() -> None:
     assert len(TEXT.encode()) < BODY_MAX_BYTES
 
 
+@pytest.mark.parametrize(
+    "image", ["updater@sha256:DIGEST", "updater@sha256:1", "updater@", "REPOSITORY", f"updater@sha256:{'1' * 65}"]
+)
+def test_an_image_that_cannot_be_pulled_is_refused_before_the_stack_is_made(image: str) -> None:
+    with pytest.raises(AwsError, match="whole digest"):
+        Paper().deploy(UpdaterImage=image)
+
+
+@pytest.mark.parametrize("image", ["updater", "registry.example:5000/a/updater:1.2.3-arm64", "updater:latest"])
+def test_an_image_may_be_named_by_a_tag(image: str) -> None:
+    [container] = properties(deployed(UpdaterImage=image), "UpdaterTaskDefinition")["ContainerDefinitions"]
+    assert container["Image"] == image
+
+
 @pytest.mark.parametrize("template", sorted(TEMPLATE.parent.glob("*.yaml")), ids=lambda path: path.name)
 def test_functions_of_rules_have_their_long_names(template: Path) -> None:
     """CloudFormation documents no short names for them, and CDK's CfnInclude drops such a name without a word."""
@@ -110,7 +126,7 @@ def test_no_partition_is_written_into_it() -> None:
     ("document", "steps"),
     [
         ("UpdateCheckCommand", ["cat /proc/sys/kernel/random/boot_id", "apiclient update check"]),
-        ("UpdateApplyCommand", ["apiclient update apply"]),
+        ("UpdateApplyCommand", list(STEPS[DocumentKind.APPLY])),
         ("RebootCommand", ["apiclient reboot"]),
     ],
 )

@@ -91,7 +91,7 @@ def serving() -> Iterator[Registry]:  # noqa: C901 - one door with a method for 
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Door)
     registry.host = f"127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     try:
         yield registry

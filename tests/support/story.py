@@ -178,10 +178,16 @@ class Ending:
     def by_itself(self) -> bool:
         """Whether it came to its own end, and not to one that somebody, or an error, put to it."""
         told_to_stop = any(isinstance(event, RunStopping) for event in self.events)
-        if self.finished is None or told_to_stop:
+        if self.finished is None or told_to_stop or self.saw_nothing:
             return False
         # What is denied is denied for ever: that is an end, too.
         return self.finished.outcome is not RunOutcome.ERROR or "ssm:SendCommand" in self.finished.why
+
+    @property
+    def saw_nothing(self) -> bool:
+        """Whether ECS listed instances and described none of them."""
+        outcomes = self.finished.outcomes.values() if self.finished is not None else ()
+        return bool(outcomes) and all(isinstance(one, Hold) and one.reason is Reason.NOT_DESCRIBED for one in outcomes)
 
     @property
     def never_acted(self) -> bool:

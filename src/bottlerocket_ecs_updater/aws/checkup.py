@@ -13,13 +13,17 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from http.client import HTTPException
 from typing import Any
+from urllib.request import Request
 
 from bottlerocket_ecs_updater.aws.transport.api import Api
 from bottlerocket_ecs_updater.aws.transport.operation import Operation
 from bottlerocket_ecs_updater.aws.transport.session import Clients
 from bottlerocket_ecs_updater.aws.transport.translate import CallRefused
-from bottlerocket_ecs_updater.errors import NotFound
+from bottlerocket_ecs_updater.aws.transport.web import Terms, ask
+from bottlerocket_ecs_updater.errors import NotFound, Unreachable
 
 NOWHERE = "0" * 32
 """An id that no container instance or task has."""
@@ -28,6 +32,14 @@ NO_INSTANCE = "i-00000000000000000"
 NO_COMMAND = "00000000-0000-0000-0000-000000000000"
 ATTRIBUTE = "bottlerocket-ecs-updater.doctor"
 ARCHITECTURES = {"amd64": "X86_64", "arm64": "ARM64"}
+MANIFESTS = (
+    "application/vnd.oci.image.index.v1+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+    "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.docker.distribution.manifest.v2+json",
+)
+CONFIGURATION = Terms(seconds=20, redirects=2, body_max=1_000_000)
+"""An image's configuration has a few thousand bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +154,7 @@ _OF_GROUPS = (
         "ec2",
         "describe_instance_types",
         {"InstanceTypes": ["doctor"]},
-        "free network interfaces are not counted before a drain",
+        "free network interfaces and EBS attachments are not counted before a drain",
     ),
 )
 _OF_COMMANDS = (
@@ -224,7 +236,10 @@ class AwsCheckup:
         return TaskFacts(container.get("image", ""), architecture, options.get("awslogs-group", ""))
 
     def platforms(self, image: str) -> frozenset[str] | None:
-        """The architectures of an ECR image. None in another registry, or if the manifest does not list them."""
+        """The architectures of an ECR image, as task definitions name them. None if it is in another registry.
+
+        An index lists them; an image for one architecture names it in its configuration, which ECR keeps like a layer.
+        """
         registry, _, path = image.partition("/")
         if ".dkr.ecr." not in registry:
             return None
@@ -233,13 +248,34 @@ class AwsCheckup:
         which = {"imageDigest": digest} if digest else {"imageTag": tag or "latest"}
         account, _, rest = registry.partition(".dkr.ecr.")
         client: Any = self._clients.in_region("ecr", rest.split(".")[0])
-        request = {"registryId": account, "repositoryName": repository, "imageIds": [which]}
+        of = {"registryId": account, "repositoryName": repository}
+        request = {**of, "imageIds": [which], "acceptedMediaTypes": MANIFESTS}
         reply = self._api.look(Operation.BATCH_GET_IMAGE, image, client.batch_get_image, **request)
         for shape in reply.get("images", ()):
-            listed = json.loads(shape.get("imageManifest", "{}")).get("manifests", ())
-            names = (each.get("platform", {}).get("architecture", "") for each in listed)
-            return frozenset(ARCHITECTURES[each] for each in names if each in ARCHITECTURES) or None
+            manifest = json.loads(shape.get("imageManifest", "{}"))
+            listed = manifest.get("manifests")
+            if listed is None:
+                config = {**of, "layerDigest": manifest.get("config", {}).get("digest", "")}
+                listed = [{"platform": self._configuration(image, client, config)}]
+            names = {each.get("platform", {}).get("architecture", "") for each in listed}
+            # BuildKit lists what it attests as an image for "unknown".
+            return frozenset(ARCHITECTURES.get(each, each) for each in names - {"", "unknown"})
         raise NotFound(f"there is no image {image}")
+
+    def _configuration(self, image: str, client: Any, config: Mapping[str, str]) -> Mapping[str, Any]:
+        """The configuration of an image for one architecture. Raises Unreachable if it cannot be downloaded."""
+        operation = Operation.GET_DOWNLOAD_URL_FOR_LAYER
+        url = self._api.look(operation, image, client.get_download_url_for_layer, **config)["downloadUrl"]
+        try:
+            # A signed URL of S3.
+            reply = ask(Request(url), CONFIGURATION)  # noqa: S310
+            found: Mapping[str, Any] = json.loads(reply.body) if reply.status == HTTPStatus.OK else {}
+        except (OSError, HTTPException, ValueError) as error:
+            why = f"the image's configuration could not be read ({error})"
+            raise Unreachable(f"the architecture was not checked: {why}") from error
+        if "architecture" not in found:
+            raise Unreachable(f"the architecture was not checked: the image's configuration ended in {reply.status}")
+        return found
 
     def log_groups(self, name: str) -> Sequence[Mapping[str, Any]]:
         """Log groups whose names start with `name`."""

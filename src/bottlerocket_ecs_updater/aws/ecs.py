@@ -164,7 +164,7 @@ class EcsCluster:
         described = self._describe_services(self._service_arns)
         missing = any(isinstance(one, str) and one.startswith(MISSING) for one in described.values())
         if missing and self._list_services(now, SERVICES_LISTED_AGAIN):
-            # It was most likely deleted after the last list. List again to find out.
+            # It was probably deleted after the last list. List again to find out.
             left = [arn for arn in self._service_arns if not isinstance(described.get(arn), Service)]
             again = self._describe_services(left)
             described = {arn: again[arn] if arn in again else described[arn] for arn in self._service_arns}

@@ -153,6 +153,7 @@ def service(shape: ServiceTypeDef, at: datetime) -> Service | None:
         providers=tuple(sorted({one for each in (shape, *_rollouts(shape)) for one in _providers(each)})),
         deploying_since=_deploying_since(shape),
         unasked_starts=max(0, sum(starts) - max(0, sum(stops) - unhealthy)),
+        pending=shape.get("pendingCount", 0),
         restless=max(starts) if starts and len(starts) - max(0, len(stops) - unhealthy) >= RESTLESS_STARTS else 0,
     )
 
@@ -220,7 +221,10 @@ def _deploying(shape: ServiceTypeDef) -> bool:
 
 
 def _failed(live: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether the circuit breaker ended the newest deployment. It starts no new tasks, says ECS of `rolloutState`."""
+    """Whether the circuit breaker ended the newest deployment.
+
+    According to ECS's documentation of `rolloutState`, it starts no new tasks.
+    """
     return any(one.get("status") == "PRIMARY" and one.get("rolloutState") == "FAILED" for one in live)
 
 
@@ -252,7 +256,7 @@ def _says_elsewhere(shape: Mapping[str, Any]) -> bool | None:
 def _starts_and_stops(shape: ServiceTypeDef, at: datetime) -> tuple[Sequence[int], Sequence[int], int]:
     """Tasks per scheduler start event, and per stop event, within the last hour; and how many were found unhealthy.
 
-    ECS stops an unhealthy task itself, and reports that with the same event as a stop that was asked for.
+    ECS stops an unhealthy task itself, and reports that with the same event as a requested stop.
     """
     since = at - RESTLESS_WITHIN
     recent = [one.get("message", "") for one in shape.get("events") or () if moment(one.get("createdAt")) >= since]

@@ -38,9 +38,11 @@ ENDED_PAGES = 20
 """Limit of pages of ListTasks for the stopped tasks of one service."""
 
 MISSING = "MISSING"
-INTERFACE = "ElasticNetworkInterface"
+INTERFACE, VOLUME = "ElasticNetworkInterface", "AmazonElasticBlockStorage"
+"""Types of attachments of a task. Source: botocore's model of ECS."""
+
 NOWHERE = ContainerInstanceArn("")
-"""Stands for the container instance of a Fargate task."""
+"""A placeholder for the container instance of a Fargate task."""
 
 DesiredStatus = Literal["RUNNING", "STOPPED"]
 
@@ -256,5 +258,6 @@ def _task(shape: TaskTypeDef) -> tuple[ContainerInstanceArn, Task]:
         group=intern(shape.get("group", "")),
         family=intern(shape.get("taskDefinitionArn", "").rpartition("/")[2].partition(":")[0]),
         own_interface=any(one.get("type") == INTERFACE for one in shape.get("attachments") or ()),
+        own_volume=any(one.get("type") == VOLUME for one in shape.get("attachments") or ()),
     )
     return ContainerInstanceArn(intern(shape.get("containerInstanceArn", ""))), task

@@ -50,7 +50,7 @@ SEND_MAX = 50
 """Limit of instance ids for SendCommand."""
 
 DEFAULT_VERSION = "$DEFAULT"
-"""The version that the document's owner set as default."""
+"""The version that the document's owner set as the default."""
 
 DELIVERY_TIMEOUT_SECONDS: Mapping[DocumentKind, int] = {
     DocumentKind.CHECK: 30,
@@ -154,7 +154,7 @@ class SsmHosts:
                 MaxErrors=AT_ONCE,
             )
         except (Throttled, NeverSent, LeaseLapsed) as error:
-            # One that lapsed is said again at the next look; what was done before is not lost with an error.
+            # The next look raises a lapsed lease again; returning here keeps the results of what was done before.
             return dict.fromkeys(batch, Later(str(error)))
         except Unreachable as error:
             return dict.fromkeys(batch, Unclear(str(error)))

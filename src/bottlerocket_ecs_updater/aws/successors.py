@@ -1,7 +1,7 @@
 """Starts another run on another host, which can update the host that this run is on.
 
-An event asks for it, and it shows up among the tasks of the family. The stack's rule starts the task, with a role
-that can start only this task. To start tasks itself, the updater would need iam:PassRole, and with it everything
+The run requests it with an event, and finds it among the tasks of the family. The stack's rule starts the task, with a
+role that can start only this task. To start tasks itself, the updater would need iam:PassRole, and with it everything
 that the passed roles can do.
 """
 
@@ -32,7 +32,7 @@ class Events(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """The event that asks for another run."""
+    """The event that requests another run."""
 
     facts: Mapping[str, Any]
     name: str = WANTED

@@ -1,8 +1,9 @@
-"""Records what has changed since the last pass: holds, phases, the halt."""
+"""Records what has changed since the last pass: holds, phases, and a halt."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 
 from bottlerocket_ecs_updater.core.decision.decide import Decision
@@ -18,7 +19,7 @@ PASSING_REASONS = frozenset(
 )
 """Holds that come and go with every slot: they are in the summary, not in the log.
 
-A run that was stopped holds instances for none of them: it may not have taken the slots that it gave to others.
+A stopped run does not hold instances for these reasons: it may not have used the slots that it gave to others.
 """
 
 
@@ -34,18 +35,18 @@ class ChangeRecord:
         """Why each instance is held, by the last decision."""
 
     def record_remembered(self) -> None:
-        """Record the claims that other runs left."""
+        """Record the claims that other runs left behind."""
         for id_, instance in sorted(self._known.instances.items()):
             claim = instance.claim
-            if claim is not None and claim.run != self._known.run:
-                found = ClaimFound(self._known.started_at, id_, claim.phase.value, claim.run, claim.since)
+            if claim is not None and claim.run != self._known.fleet.run:
+                found = ClaimFound(self._known.fleet.started_at, id_, claim.phase.value, claim.run, claim.since)
                 self._recorder.record(found)
 
     def record_decision(self, decision: Decision) -> None:
         """Record a halt, and the instances that are held now, or held for another reason."""
-        now = self._known.at
-        if decision.halt is not None and self._known.halt is None:
-            self._known.halt = decision.halt
+        now = self._known.fleet.at
+        if decision.halt is not None and self._known.fleet.halt is None:
+            self._known.fleet = replace(self._known.fleet, halt=decision.halt)
             self._recorder.record(RunHalted(now, decision.halt.why))
         for id_, why in decision.holds.items():
             before = self.holds.get(id_)

@@ -1,11 +1,11 @@
-"""The release command: return a quarantined instance to service, clear a backoff, or declare a version good.
+"""The release command: return a quarantined instance to service, clear a backoff, or mark a version as good.
 
 The command first shows what it would do, and acts only after the person agrees. In the meantime, runs and other people
 may change things. So it looks again while it holds the lease, and does nothing if the result differs from what it
 showed.
 
-An instance that its Auto Scaling group is terminating is not set ACTIVE: it would get tasks that are killed soon. Its
-group is asked before the person is, and again while the lease is held.
+An instance that its Auto Scaling group is terminating is not set ACTIVE: it would get tasks that are killed soon. It
+checks the group before it asks the person, and again while it holds the lease.
 
 It first sets the instance ACTIVE, then deletes its claim, then removes it from the ledger. If that stops halfway,
 another `release` or the next run completes it: both remove the claim from an instance that is ACTIVE.
@@ -35,7 +35,7 @@ from bottlerocket_ecs_updater.errors import Denied, LeaseLost, NotFound, Unreach
 
 @dataclass
 class Changed(UpdaterError):
-    """Ask the person again: the release would do something else than was shown."""
+    """Ask the person again: the release would now do something else than it showed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +155,7 @@ def consider_instance(
 
 
 def _group_of(id_: InstanceId, survey: Survey | None) -> GroupState:
-    """What its group does with it. If AWS denies the question, the person is told so, and decides."""
+    """What its group does with it. If AWS denies the call, the person is told so and decides."""
     if survey is None:
         return GroupState(unread="without a survey")
     try:

@@ -1,4 +1,4 @@
-"""Notices what keeps a run from acting: denied calls, calls that AWS does not accept, facts that never arrive."""
+"""Notices what stops a run from acting: denied calls, calls that AWS does not accept, and facts that never arrive."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bottlerocket_ecs_updater.engine.run_state import RunState
 
 
 class Obstacles:
-    """Decides when to stop waiting for a call or a fact that the run does not get."""
+    """Decides when to stop waiting for a call that AWS does not accept, or for a fact that it does not return."""
 
     def __init__(self, known: RunState, executor: Executor, clock: Clock, policy: Policy) -> None:
         self._known = known
@@ -41,16 +41,17 @@ class Obstacles:
         self._block_stalled()
         # If AWS denies reboots or checks for all hosts so far, drain no more hosts.
         for kind in (DocumentKind.REBOOT, DocumentKind.CHECK):
-            known.blocked = known.blocked or known.denied_for_all(kind)
+            known.block(known.denied_for_all(kind))
 
     def _block_stalled(self) -> None:
         """Treat a call that AWS has neither accepted nor denied for `stall_timeout` as denied."""
         known, now, limit = self._known, self._clock.now(), self._policy.stall_timeout
         since = {id_: known.instance(id_).progress.stalled_since for id_ in sorted(self._executor.stalled)}
         over = [id_ for id_, at in since.items() if at is not None and has_passed(at, limit, now)]
-        if known.blocked or not over:
+        if known.fleet.blocked or not over:
             return
-        known.blocked = f"AWS did not accept any call for {', '.join(over)} within {duration_text(limit)}"
+        why = f"AWS did not accept any call for {', '.join(over)} within {duration_text(limit)}"
+        known.fleet = replace(known.fleet, blocked=why)
         for id_ in over:
             # The next step for the instance gets its own time limit.
             instance = known.instance(id_)
@@ -58,7 +59,7 @@ class Obstacles:
 
     def notice_missing_facts(self, decision: Decision) -> None:
         """Hold instances for this run if looks never return all the facts that a drain needs."""
-        now, limit = self._known.at, self._policy.answer_timeout
+        now, limit = self._known.fleet.at, self._policy.answer_timeout
         wanted = [id_ for id_, step in decision.steps.items() if step.look_at == now and not step.commands]
         self._stuck = {id_: self._stuck.get(id_, now) for id_ in wanted if self._known.instance(id_).claim is None}
         for id_ in [id_ for id_, since in self._stuck.items() if has_passed(since, limit, now)]:
@@ -67,4 +68,4 @@ class Obstacles:
     def denial(self) -> str:
         """The error to end the run with: a denied call, or a document that is denied for all hosts; empty if none."""
         known = self._known
-        return known.blocked or next(filter(None, map(known.denied_for_all, DocumentKind)), "")
+        return known.fleet.blocked or next(filter(None, map(known.denied_for_all, DocumentKind)), "")

@@ -22,23 +22,22 @@ class ForeignState(UpdaterError):
 
 def remember(known: RunState, ledger: LedgerKeeping) -> None:
     """Load what earlier runs left: open claims, backoffs, suspect versions."""
-    state = without_future(ledger.load(), known.at)
+    state = without_future(ledger.load(), known.fleet.at)
     known.backoffs = state.backoffs
-    known.attributes_survive = state.attributes_survive
+    known.fleet = replace(known.fleet, attributes_survive=state.attributes_survive)
+    known.recall(state)
     for id_, record in state.claims.items():
         instance = known.instance(id_)
         progress = replace(instance.progress, health_before=record.health_before)
         known.learn(replace(instance, claim=record.claim, claimed_arn=record.arn, progress=progress))
         known.arns[record.arn] = id_
-    known.suspects = state.suspects
-    known.past = state.past
 
 
 def begin_afresh(known: RunState, looking: Looker, ledger: LedgerKeeping) -> None:
     """Do what follows the first look, and the first look after the lease lapsed. Raises ForeignState."""
     registrations = (one.registration for one in known.instances.values())
     refuse_foreign(ledger.value, (one.arn for one in registrations if one is not None))
-    ledger.change(partial(without_future, now=known.at))
+    ledger.change(partial(without_future, now=known.fleet.at))
     looking.adopt_commands()
 
 

@@ -9,6 +9,7 @@ from functools import partial
 
 from bottlerocket_ecs_updater.core.decision.decide import Decision, decide, starts_updates
 from bottlerocket_ecs_updater.core.model.event import OutputFailed, RunFinished, RunStarted, RunStopping
+from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.ids import RunId
 from bottlerocket_ecs_updater.core.model.shared import LastRun
 from bottlerocket_ecs_updater.core.planning.cluster_standing import Seen, published
@@ -36,7 +37,10 @@ from bottlerocket_ecs_updater.engine.store.shared_state import publish
 from bottlerocket_ecs_updater.errors import Interrupted, LeaseLapsed, LeaseLost, Throttled, Unreachable, UpdaterError
 
 IDLE_PASSES_MAX = 5
-"""How many passes without an act may follow each other at once. Each may need a look at what the last one found."""
+"""How many passes without an act may follow each other without a wait.
+
+Each may need a look at what the last one found.
+"""
 
 EVERYTHING = Wants(full=True, listing=True, services=True)
 """What the first look reads, and the first look after the lease lapsed."""
@@ -69,9 +73,8 @@ class Run:
         )
         self._version = version
         self._calls = calls
-        self._known = known = RunState(run, now, now, now, believed_max=policy.long_step, store=ports.store_name)
-        known.daemon_start = policy.daemon_start
-        known.own = ports.own
+        fleet = Fleet(run, now, now, now, {}, own=ports.own, store=ports.store_name)
+        self._known = known = RunState(fleet, believed_max=policy.long_step, daemon_start=policy.daemon_start)
         self._looker = Looker(
             known, ports.cluster, ports.hosts, ports.clock, policy, ports.recorder, ports.survey, ports.successors
         )
@@ -90,7 +93,7 @@ class Run:
 
     def execute(self) -> RunFinished:
         """Run to the end, and return the result. Expected errors are in the result, not raised."""
-        self._record(RunStarted(self._known.started_at, self._run, self._cluster_name, self._version))
+        self._record(RunStarted(self._known.fleet.started_at, self._run, self._cluster_name, self._version))
         end = self._run_to_end()
         if not end.in_haste:
             self._flush_once_more()
@@ -124,7 +127,7 @@ class Run:
             self._ports.ledger.change(partial(with_suspect_after, after=self._policy.suspect_after))
         except LedgerBroken as problem:
             # Claims are also on the instances, so return claimed instances to service. Start no updates.
-            self._known.blocked = str(problem)
+            self._known.fleet = replace(self._known.fleet, blocked=str(problem))
         self._changes.record_remembered()
 
     def _flush_once_more(self) -> None:
@@ -139,11 +142,11 @@ class Run:
             return
         last = LastRun(self._run, finished.outcome.value, finished.exit_code, finished.at, finished.why)
         try:
-            now, before = publish(store, Seen(place, known.fleet(), finished.outcomes, last), self._policy)
+            now, before = publish(store, Seen(place, known.fleet, finished.outcomes, last), self._policy)
         except (UpdaterError, LeaseLost, Interrupted) as problem:
             self._record(OutputFailed(finished.at, "the standing of the cluster", str(problem)))
         else:
-            self._record(published(now, before, known.past.first_seen, finished.at))
+            self._record(published(now, before, known.fleet.past.first_seen, finished.at))
 
     def _record(self, event: object) -> None:
         self._ports.recorder.record(event)  # type: ignore[arg-type]
@@ -180,10 +183,10 @@ class Run:
             if decision.look_at is None and not acted:
                 return
             again = self._next_look.at(decision, wants)
-            self._idle_passes = 0 if acted or again > self._known.at else self._idle_passes + 1
+            self._idle_passes = 0 if acted or again > self._known.fleet.at else self._idle_passes + 1
             if self._executor.faltered or self._idle_passes >= IDLE_PASSES_MAX:
                 # Do not retry at once what AWS just refused or throttled, or what a few looks in a row did not find.
-                again = max(again, self._known.at + self._policy.poll_interval)
+                again = max(again, self._known.fleet.at + self._policy.poll_interval)
             self._executor.save(again)
             self._outages.sleep_until(again)
             wants = self._next_look.wants(decision, self._ports.clock.now())
@@ -198,17 +201,17 @@ class Run:
         """Drop ledger entries of instances that left the cluster. Claims stay."""
         if self._known.listed_whole:
             present = {id_ for id_, one in self._known.instances.items() if one.registration is not None}
-            self._ports.ledger.change(partial(without_gone, present=present, now=self._known.at))
+            self._ports.ledger.change(partial(without_gone, present=present, now=self._known.fleet.at))
 
     def _decide(self) -> Decision:
         """Decide. If updates would start, and the pause switch was not read lately, read it first."""
-        decision = decide(self._known.fleet(), self._policy)
+        decision = decide(self._known.fleet, self._policy)
         if starts_updates(decision) and self._stored.refresh_pause():
-            return decide(self._known.fleet(), self._policy)
+            return decide(self._known.fleet, self._policy)
         return decision
 
     def _stopping(self) -> bool:
-        if self._stop.why and not self._known.stopping:
-            self._known.stopping = self._stop.why
+        if self._stop.why and not self._known.fleet.stopping:
+            self._known.fleet = replace(self._known.fleet, stopping=self._stop.why)
             self._record(RunStopping(self._ports.clock.now(), self._stop.why))
-        return bool(self._known.stopping)
+        return bool(self._known.fleet.stopping)

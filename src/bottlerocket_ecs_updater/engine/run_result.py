@@ -49,12 +49,12 @@ class RunResult:
 
     def note_waiting(self, ledger: LedgerKeeping) -> None:
         """Record what blocked all updates in this run, so that the next run reports if it still does."""
-        if not self._known.stopping and self._known.halt is None:
-            outcomes, fleet = self._outcomes(), self._known.fleet()
+        if not self._known.fleet.stopping and self._known.fleet.halt is None:
+            outcomes, fleet = self._outcomes(), self._known.fleet
             self._stuck_on, self._failed_drains = stuck_on(outcomes, fleet), failed_drains(outcomes, fleet)
             self._why_stuck = said(self._stuck_on, fleet) if self._stuck_on is not None else self._failed_drains
             codes = waiting_codes(outcomes, fleet)
-            ledger.change(partial(with_waiting, codes=codes, at=self._known.started_at))
+            ledger.change(partial(with_waiting, codes=codes, at=self._known.fleet.started_at))
 
     def finished(self, now: datetime, end: RunEnd, calls: Counted | None) -> RunFinished:
         """The last event of the run."""
@@ -62,28 +62,28 @@ class RunResult:
         outcomes = self._outcomes()
         ended, exit_code = self._run_outcome(outcomes.values(), end)
         why = end.why
-        if not why and known.halt is not None:
-            why = known.halt.why
+        if not why and known.fleet.halt is not None:
+            why = known.fleet.halt.why
         if not why and ended in (RunOutcome.STUCK, RunOutcome.FAILURES):
             why = self._why_stuck
-        took = now - known.started_at
-        why = why or known.stopping
+        took = now - known.fleet.started_at
+        why = why or known.fleet.stopping
         counted, throttles = (dict(calls), calls.throttled) if calls is not None else ({}, 0)
         counts = count(outcomes)
         return RunFinished(
-            now, known.run, ended, exit_code, counts, took, why, outcomes, counted, throttles, known.proven
+            now, known.fleet.run, ended, exit_code, counts, took, why, outcomes, counted, throttles, known.proven
         )
 
     def _run_outcome(self, outcomes: Iterable[Outcome], end: RunEnd) -> tuple[RunOutcome, int]:
         """How the run ended, and its exit code."""
         if end.error:
             return (RunOutcome.INTERRUPTED if end.in_haste else RunOutcome.ERROR), 1
-        if self._known.halt is not None:
+        if self._known.fleet.halt is not None:
             return RunOutcome.HALTED, 4
-        fleet = self._known.fleet()
+        fleet = self._known.fleet
         failed = any(isinstance(outcome, Failed | Quarantined) for outcome in outcomes)
         bad = failed or in_quarantine(fleet) or left_out(Pass(fleet, self._policy))
-        if self._known.stopping:
+        if self._known.fleet.stopping:
             # It was stopped, but the exit code still shows earlier failures.
             return RunOutcome.INTERRUPTED, 3 if bad else 0
         if bad or self._failed_drains:
@@ -99,7 +99,7 @@ class RunResult:
         if instance.claim is not None and instance.progress.sent_return is not None:
             return instance.progress.sent_return.outcome
         known = self._changes.holds.get(instance.id)
-        if known is not None and not (self._known.stopping and known.reason in PASSING_REASONS):
+        if known is not None and not (self._known.fleet.stopping and known.reason in PASSING_REASONS):
             return known
         if not instance.bottlerocket:
             return hold(Reason.NOT_BOTTLEROCKET)

@@ -5,26 +5,23 @@ Mutable, and used only by the engine. Decisions get a frozen `Fleet`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import TypeVar
 
-from bottlerocket_ecs_updater.core.model.calendars import CalendarState
-from bottlerocket_ecs_updater.core.model.capacity_provider import CapacityProvider
+from bottlerocket_ecs_updater.core.decision.affected import worst_of
 from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
-from bottlerocket_ecs_updater.core.model.fleet import Durations, Fleet, Halt
-from bottlerocket_ecs_updater.core.model.history import History
-from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, InstanceId, OwnTask, RunId, ServiceArn
+from bottlerocket_ecs_updater.core.model.fleet import Fleet
+from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, InstanceId, ServiceArn
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.outcome import Backoff
-from bottlerocket_ecs_updater.core.model.published import PublishedState
 from bottlerocket_ecs_updater.core.model.resources import Definition
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
-from bottlerocket_ecs_updater.core.model.services import Health, Services, Slot
-from bottlerocket_ecs_updater.core.model.shared import Shared
+from bottlerocket_ecs_updater.core.model.services import Service, Slot
 from bottlerocket_ecs_updater.core.model.version import Version
+from bottlerocket_ecs_updater.core.state.ledger import Ledger
 from bottlerocket_ecs_updater.errors import UpdaterError
 
 V = TypeVar("V")
@@ -36,42 +33,51 @@ DENIED_FOR_ALL = 2
 """If a document was denied for this many hosts and allowed for none, it counts as denied for all."""
 
 
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """How services behave by themselves: before this run's first drain, and where they flap without a cause."""
+
+    worst: Mapping[ServiceArn, int] = field(default_factory=dict)
+    """The most tasks that each service lacked, or lost at once."""
+    starts: Mapping[ServiceArn, int] = field(default_factory=dict)
+    """How many tasks each service started by itself in the last hour."""
+    restless: frozenset[str] = frozenset()
+    """Services that lost tasks by themselves."""
+    looks: int = 0
+    """How many looks at services were taken."""
+
+    def after(self, found: Collection[Service]) -> Baseline:
+        """The baseline after one more look at the services."""
+        return replace(
+            self.with_worst(found),
+            starts={one.arn: one.unasked_starts for one in found},
+            restless=self.restless | {one.name for one in found if one.restless},
+            looks=self.looks + 1,
+        )
+
+    def with_worst(self, found: Iterable[Service]) -> Baseline:
+        """The baseline in which what these services lack now counts as usual."""
+        return replace(self, worst=worst_of(self.worst, found))
+
+
 @dataclass(slots=True)
 class RunState:
     """Everything that the run has learned so far."""
 
-    run: RunId
-    started_at: datetime
-    at: datetime
-    full_at: datetime
+    fleet: Fleet
+    """The state of the cluster, as decisions see it. Its instances are a view of `instances`."""
     instances: dict[InstanceId, Instance] = field(default_factory=dict)
     arns: dict[ContainerInstanceArn, InstanceId] = field(default_factory=dict)
-    services: Services | None = None
-    worst_before: Mapping[ServiceArn, int] = field(default_factory=dict)
-    """The most tasks that each service lacked, or lost at once, before this run's first drain."""
-    starts_before: Mapping[ServiceArn, int] = field(default_factory=dict)
-    """How many tasks each service started by itself in the hour before this run's first drain."""
-    restless_before: frozenset[str] = frozenset()
-    """Services that lost tasks by themselves before the first drain."""
-    looks_before: int = 0
-    """How many looks at services were taken before the first drain."""
+    baseline: Baseline = Baseline()
     drained: bool = False
     """Whether this run has drained an instance: tasks that services lack since then may be its effect."""
-    slots: tuple[Slot, ...] = ()
     returned: tuple[Slot, ...] = ()
     """Slots of the instances that returned within `daemon_start`, as they were then, even if settled since."""
     daemon_start: timedelta = timedelta()
     proven: Mapping[str, int] = field(default_factory=dict)
     """How this run's reboots were proven: see `RunFinished.reboots`."""
-    durations: Durations = field(default_factory=Durations)
     believed_max: timedelta = timedelta(minutes=2)
-    """Longer durations are not learned: they were delayed, and are no estimate for other instances."""
-    halt: Halt | None = None
-    stopping: str = ""
-    blocked: str = ""
-    hosts_mute: bool = False
-    attributes_survive: bool = False
-    rival_at: datetime | None = None
+    """Longer durations are not learned: something delayed them, so they do not predict other instances."""
     listed_whole: bool = False
     """Whether the last listing described every instance."""
     allowed: dict[DocumentKind, set[InstanceId]] = field(default_factory=dict)
@@ -80,21 +86,11 @@ class RunState:
     """Instances for which AWS denied a document, with the reason."""
     backoffs: Mapping[InstanceId, Backoff] = field(default_factory=dict)
     """Backoffs from earlier runs, also of instances that may have left the cluster since."""
-    suspects: Mapping[Version, int] = field(default_factory=dict)
-    past: History = field(default_factory=History)
-    paused: str = ""
-    store: str = ""
-    surveyed: bool = False
-    health: Health | None = None
-    calendars: Mapping[str, CalendarState] = field(default_factory=dict)
-    published: Mapping[str, PublishedState] = field(default_factory=dict)
-    definitions: Mapping[str, Definition] | None = None
-    providers: Mapping[str, CapacityProvider] | None = None
-    interfaces: Mapping[str, int] | None = None
-    own: OwnTask | None = None
-    shared: Shared = field(default_factory=Shared)
     touched: set[InstanceId] = field(default_factory=set)
     """Instances that changed since the last decision."""
+
+    def __post_init__(self) -> None:
+        self.fleet = replace(self.fleet, instances=MappingProxyType(self.instances))
 
     def instance(self, id_: InstanceId) -> Instance:
         """What is known about an instance; an empty one if nothing is known."""
@@ -124,53 +120,34 @@ class RunState:
 
     def bar(self, problem: UpdaterError, *, mute: bool = False) -> None:
         """Start no more updates, because AWS denies a needed call. Claimed instances are finished without it."""
-        self.blocked = self.blocked or str(problem)
-        self.hosts_mute = self.hosts_mute or mute
+        self.block(str(problem))
+        self.fleet = replace(self.fleet, hosts_mute=self.fleet.hosts_mute or mute)
 
-    def fleet(self) -> Fleet:
-        """A frozen snapshot of the current state."""
-        return Fleet(
-            run=self.run,
-            started_at=self.started_at,
-            at=self.at,
-            full_at=self.full_at,
-            instances=MappingProxyType(self.instances),
-            services=self.services,
-            slots=self.slots,
-            durations=self.durations,
-            halt=self.halt,
-            stopping=self.stopping,
-            blocked=self.blocked,
-            hosts_mute=self.hosts_mute,
-            attributes_survive=self.attributes_survive,
-            rival_at=self.rival_at,
-            suspects=self.suspects,
-            past=self.past,
-            paused=self.paused,
-            store=self.store,
-            surveyed=self.surveyed,
-            health=self.health,
-            calendars=self.calendars,
-            published=self.published,
-            definitions=self.definitions,
-            providers=self.providers,
-            interfaces=self.interfaces,
-            own=self.own,
-            shared=self.shared,
-        )
+    def block(self, why: str) -> None:
+        """Start no more updates, unless `why` is empty. The first reason counts."""
+        self.fleet = replace(self.fleet, blocked=self.fleet.blocked or why)
+
+    def recall(self, ledger: Ledger) -> None:
+        """Know what the ledger has about earlier updates, including those of this run."""
+        self.fleet = replace(self.fleet, past=ledger.past, suspects=ledger.suspects)
+
+    def learn_definition(self, arn: str, definition: Definition) -> None:
+        """Add a task definition, unless they cannot be read in this run."""
+        if self.fleet.definitions is not None:
+            self.fleet = replace(self.fleet, definitions={**self.fleet.definitions, arn: definition})
 
     def releases_told(self) -> set[Version]:
         """The versions that hosts reported since the last decision: those that they run or are offered."""
         reports = (
             check_answer.report for id_ in self.touched if (check_answer := self.instance(id_).check_answer) is not None
         )
-        named = ((report.running, report.target) for report in reports if report is not None)
-        return {version for both in named for version in both if version is not None}
+        named = ((report.running, report.target, report.chosen) for report in reports if report is not None)
+        return {version for each in named for version in each if version is not None}
 
     def offers_told(self) -> dict[InstanceId, Version | None]:
         """The newer versions that hosts reported since the last decision that they are offered; None for none."""
         answers = ((id_, self.instance(id_).check_answer) for id_ in self.touched)
-        reports = {id_: told.report for id_, told in answers if told is not None and told.report is not None}
+        reports = {id_: answer.report for id_, answer in answers if answer is not None and answer.report is not None}
         return {
             id_: report.target if report.target is not None and report.target > report.running else None
             for id_, report in reports.items()
@@ -190,7 +167,7 @@ class RunState:
 
     def take_slot(self, slot: Slot) -> None:
         """Occupy a slot for a returned instance until the services have settled."""
-        self.slots += (slot,)
+        self.fleet = replace(self.fleet, slots=(*self.fleet.slots, slot))
         self.returned = (*self._lately(slot.returned_at), slot)
 
     def _lately(self, now: datetime) -> tuple[Slot, ...]:
@@ -198,8 +175,9 @@ class RunState:
 
     def trim_slots(self, keep: Callable[[Slot], bool]) -> tuple[Slot, ...]:
         """Remove the slots that have settled, and return them."""
-        freed = tuple(slot for slot in self.slots if not keep(slot))
-        self.slots = tuple(slot for slot in self.slots if keep(slot))
+        slots = self.fleet.slots
+        freed = tuple(slot for slot in slots if not keep(slot))
+        self.fleet = replace(self.fleet, slots=tuple(slot for slot in slots if keep(slot)))
         return freed
 
     def note_sending(
@@ -237,17 +215,17 @@ class RunState:
         if drain is None:
             return
         checked = answer.at - answer.asked_at if answer is not None and answer.asked_at > drain.at else timedelta()
-        took = self.at - drain.at - checked / 2
-        if self._teaches(took, self.durations.drain):
-            self.durations = replace(self.durations, drain=took)
+        took = self.fleet.at - drain.at - checked / 2
+        if self._teaches(took, self.fleet.durations.drain):
+            self.fleet = replace(self.fleet, durations=replace(self.fleet.durations, drain=took))
 
     def learn_reboot(self, instance: Instance) -> None:
         """Record how long the reboot took, if it was the shortest so far."""
         sent, proof = instance.progress.reboot_sent_at, instance.progress.proof
         if sent is not None and proof is not None:
             took = proof.asked_at - sent
-            if self._teaches(took, self.durations.reboot):
-                self.durations = replace(self.durations, reboot=took)
+            if self._teaches(took, self.fleet.durations.reboot):
+                self.fleet = replace(self.fleet, durations=replace(self.fleet.durations, reboot=took))
 
     def _teaches(self, took: timedelta, shortest: timedelta | None) -> bool:
         return took < (shortest or self.believed_max)

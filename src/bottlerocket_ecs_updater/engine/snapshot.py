@@ -78,29 +78,31 @@ def take_snapshot(
     of a check and its retries. Raises what the ports raise.
     """
     now = clock.now()
-    known = RunState(PLAN_RUN, now, now, now, own=beyond.own, store=beyond.store_name)
+    known = RunState(Fleet(PLAN_RUN, now, now, now, {}, own=beyond.own, store=beyond.store_name))
     looking = Looker(known, cluster, hosts, clock, policy, _DiscardEvents(), beyond.survey)
-    asking = Executor(known, cluster, hosts, UnkeptLedger(), clock, _DiscardEvents())
+    executor = Executor(known, cluster, hosts, UnkeptLedger(), clock, _DiscardEvents())
     remember(known, ledger)
     looking.look(Wants(full=True, listing=True, services=True))
     begin_afresh(known, looking, ledger)
     limit = policy.answer_timeout * CHECK_TRIES
-    while ask and not has_passed(now, limit, known.at):
-        decision = decide(known.fleet(), policy)
+    while ask and not has_passed(now, limit, known.fleet.at):
+        decision = decide(known.fleet, policy)
         checks = _checks(decision, known)
-        asking.perform([(check,) for check in checks])
+        executor.perform([(check,) for check in checks])
         if not checks and not _answers_due(known) and not _asked_again(decision, known):
             break
         clock.sleep(policy.poll_interval)
         looking.look(Wants())
     if ask:
-        looking.surveying.look_around(known.instances.keys(), known.at)
-    known.paused = pause_of(beyond.store, beyond.place, beyond.cluster_name)
-    known.shared = SharedState(beyond.store, beyond.place, policy.rules.stages).look(known.at)
-    known.past = replace(known.past, published=_newest_published(known))
-    known.past = replace(known.past, first_seen=_first_seen(known, FirstSeen(beyond.store)))
-    fleet = known.fleet()
-    return replace(fleet, launches=_launches(fleet, beyond))
+        looking.surveying.look_around(known.instances.keys(), known.fleet.at)
+    first_seen = _first_seen(known, FirstSeen(beyond.store))
+    return replace(
+        known.fleet,
+        paused=pause_of(beyond.store, beyond.place, beyond.cluster_name),
+        shared=SharedState(beyond.store, beyond.place, policy.rules.stages).look(known.fleet.at),
+        past=replace(known.fleet.past, published=_newest_published(known), first_seen=first_seen),
+        launches=_launches(known.fleet, beyond),
+    )
 
 
 def _launches(fleet: Fleet, beyond: ExtraPorts) -> Launches | None:
@@ -122,7 +124,7 @@ def _launches(fleet: Fleet, beyond: ExtraPorts) -> Launches | None:
 def _first_seen(known: RunState, sightings: FirstSeen) -> Mapping[Version, datetime]:
     """When versions that hosts reported were first seen, from the ledger and the shared store. Writes nothing."""
     shared = {version: sightings.look(version) for version in known.releases_told()}
-    first_seen = dict(known.past.first_seen)
+    first_seen = dict(known.fleet.past.first_seen)
     for version, at in shared.items():
         if at is not None:
             first_seen[version] = min(at, first_seen.get(version, at))
@@ -131,8 +133,8 @@ def _first_seen(known: RunState, sightings: FirstSeen) -> Mapping[Version, datet
 
 def _newest_published(known: RunState) -> Mapping[str, NewestPublished]:
     """The newest version that each public parameter ever named, with what was read now. Writes nothing."""
-    newest = known.past.published
-    read = {name: state for name, state in known.published.items() if isinstance(state, Published)}
+    newest = known.fleet.past.published
+    read = {name: state for name, state in known.fleet.published.items() if isinstance(state, Published)}
     return {**newest, **{name: see_published(newest.get(name), state) for name, state in read.items()}}
 
 

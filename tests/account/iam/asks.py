@@ -340,6 +340,7 @@ TABLE: Mapping[str, Row] = {
     "sns:GetTopicAttributes": _row("topic", _publish),
     "events:DescribeEventBus": _row("", _bus),
     "ecr:BatchGetImage": _row("repository", _repository),
+    "ecr:GetDownloadUrlForLayer": _row("repository", _repository),
     "autoscaling:DescribeAutoScalingGroups": _row("", _nothing_in_particular),
     "autoscaling:DescribeLaunchConfigurations": _row("", _nothing_in_particular),
     "ec2:DescribeLaunchTemplateVersions": _row("", _nothing_in_particular),

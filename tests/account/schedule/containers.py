@@ -13,6 +13,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -239,10 +240,11 @@ class Log:
             self.flush()
 
     def flush(self) -> None:
-        """Send what waits. Raises AwsError."""
+        """Send what waits. What the group or the role does not take any more is lost, as with the driver."""
         events, self._waiting = self._waiting, []
         if events:
-            self._agent("logs", "PutLogEvents", {**self._where, "logEvents": events})
+            with suppress(AwsError):
+                self._agent("logs", "PutLogEvents", {**self._where, "logEvents": events})
 
 
 def _pull(image: str, partition: str) -> Iterator[IamRequest]:

@@ -15,6 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
+from bottlerocket_ecs_updater.simulator.wire.server import SHUTDOWN_CHECK_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,7 +58,9 @@ class TaskEndpoint:
                 """Say nothing."""
 
         self._server = ThreadingHTTPServer((LOOPBACK, 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, name="task-endpoint", daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(SHUTDOWN_CHECK_SECONDS,), name="task-endpoint", daemon=True
+        )
 
     def start(self) -> None:
         """Listen, on loopback only."""

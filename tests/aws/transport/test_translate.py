@@ -154,3 +154,21 @@ def test_an_error_of_ours_passes_unchanged() -> None:
 
 def test_an_error_with_an_empty_reply_is_read() -> None:
     assert isinstance(translation(ClientError({}, "ListTasks")), CallRefused)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        refusal("RateExceeded", "Rate exceeded"),
+        refusal("RateLimitExceededException"),
+        refusal("ThrottledRequests"),
+        refusal("Client.RequestThrottling"),
+    ],
+)
+def test_throttling_under_a_name_that_botocore_does_not_list_ends_no_run(error: ClientError) -> None:
+    assert isinstance(translation(error), Throttled)
+
+
+@pytest.mark.parametrize("code", ["ServiceQuotaExceededException", "AccessDeniedException", "InvalidInstanceId"])
+def test_a_refusal_that_no_waiting_ends_is_not_taken_for_throttling(code: str) -> None:
+    assert not isinstance(translation(refusal(code, "Rate exceeded")), Throttled)

@@ -9,6 +9,7 @@ import pytest
 from cyclopts import App
 from tests.stack.stage import deployed
 
+from bottlerocket_ecs_updater.cli.commands.doctor import DoctorSettings
 from bottlerocket_ecs_updater.cli.settings.installed import SETTINGS_PARAMETER, parameter_of
 from bottlerocket_ecs_updater.cli.settings.parameters import Bucket
 from bottlerocket_ecs_updater.cli.settings.parsing import configure, parse
@@ -23,6 +24,7 @@ apply-document = 'stage'
 reboot-document = 'boot'
 max-unavailable = '3'
 settings-parameter = 'CFN-settings'
+task-definition = 'updater:3'
 """
 SETTINGS = """
 max-unavailable = 5
@@ -87,6 +89,17 @@ def test_nothing_is_read_where_state_or_documents_are_given(given: tuple[str, st
     assert shelf.asked == []
 
 
+def test_the_task_definition_is_for_the_command_that_looks_at_it() -> None:
+    def carry_out(*, settings: DoctorSettings) -> str | None:
+        return settings.task_definition
+
+    app = App()
+    app.command(carry_out, name="doctor")
+    made = configure(app, {}, lambda: (DoctorSettings,), Shelf(WRITTEN, SETTINGS))
+    assert parse(made, ["doctor", "--cluster", "web"])() == "updater:3"
+    assert parse(made, ["doctor", "--cluster", "web", "--task-definition", "mine"])() == "mine"
+
+
 def test_a_run_never_reads_it() -> None:
     shelf = Shelf(WRITTEN)
     with pytest.raises(UsageError, match="required"):
@@ -103,6 +116,7 @@ def test_the_stack_writes_what_its_run_is_given() -> None:
     stack = deployed(MaxUnavailable="2", Alarms="checkout-errors,web-*", BeforeDrainDocument="leave")
     written = tomllib.loads(stack.holdings["InstalledSettings"].properties["Value"])
     settings = written.pop(SETTINGS_PARAMETER)
+    assert written["task-definition"] == stack.holdings["UpdaterTaskDefinition"].made.physical_id
     assert settings == stack.holdings["UpdaterSettings"].made.physical_id
     flags = stack.holdings["UpdaterTaskDefinition"].properties["ContainerDefinitions"][0]["Command"]
     given = dict(zip(flags[1::2], flags[2::2], strict=True))

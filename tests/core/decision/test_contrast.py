@@ -100,3 +100,30 @@ def test_a_task_that_starts_nowhere_or_slowly_everywhere_is_not() -> None:
     assert not waiting(waits(NEW, 9), slow)
     assert not waiting(waits(NEW, 9), waits(OLD, 9), waits(OLD, 9), runs(OLD, timedelta(days=1)))
     assert waiting(waits(NEW, 9.9), runs(OLD, timedelta(days=1)))
+
+
+def test_what_fails_everywhere_every_few_minutes_is_not_blamed_on_the_version() -> None:
+    """A crash loop of ten minutes: nothing has failed elsewhere in the two minutes before, and what runs is young."""
+    ends = [failed(NEW, 60, 600), failed(OTHER, 20, 600), failed(OLD, 900, 600), failed(OLD, 840, 600)]
+    young = [runs(OLD, timedelta(minutes=9))]
+    trial = Trial({NEW: NOW - timedelta(minutes=30), OTHER: NOW - timedelta(minutes=30)}, TRIAL.groups)
+    assert not blamed_on_version(trial, TasksAlike(ends, young), NOW)
+    assert blamed_on_version(trial, TasksAlike(ends[:2], [runs(OLD, timedelta(hours=2))]), NOW)
+
+
+def test_services_that_all_failed_alike_on_earlier_hosts_have_more_in_common_than_the_version() -> None:
+    groups = ("web", "api")
+    ends = [failed(NEW, ago, 180, group=group) for group in groups for ago in (60, 300)]
+    before = [failed(OLD, ago, 180, group=group) for group in groups for ago in (2000, 2400)]
+    trial = Trial(dict.fromkeys((NEW,), NOW - timedelta(minutes=20)), frozenset(f"service:{name}" for name in groups))
+    assert blamed_on_version(trial, TasksAlike(ends), NOW)
+    assert not blamed_on_version(trial, TasksAlike([*ends, *before]), NOW)
+
+
+def test_what_was_in_trouble_before_the_version_came_is_not_blamed_on_it_an_hour_later() -> None:
+    ends = [failed(NEW, ago, 180, group=group) for group in ("web", "api") for ago in (60, 300)]
+    back = dict.fromkeys((NEW,), NOW - timedelta(minutes=90))
+    trial = Trial(back, frozenset({"service:web", "service:api"}))
+    assert blamed_on_version(trial, TasksAlike(ends), NOW)
+    known = Trial(back, trial.groups, troubled=frozenset({"service:web"}))
+    assert not blamed_on_version(known, TasksAlike(ends), NOW)

@@ -218,3 +218,16 @@ def test_a_drain_that_was_given_back_explains_nothing_any_more() -> None:
 
 def test_a_drain_without_a_claim_is_not_ours_to_explain() -> None:
     assert moving_tasks(fleet(instance("i-b", progress=RunProgress(drain=SentDrain(NOW, moving={"web": 2}))))) == {}
+
+
+# Services that lack tasks anyway
+
+
+def test_services_that_lacked_tasks_before_may_trade_places_but_not_lose_one() -> None:
+    """There is room for five of eight tasks: which service gets it changes with every task that ends."""
+    slot = replace(SLOT, deficits_before={WEB: 2, API: 1}, running_before={WEB: 2, API: 3})
+    traded = observe(slot, seen(service("web", 4, 3), service("api", 4, 2)), {})
+    assert (traded.unsteady, traded.below) == ((), frozenset())
+    assert observe(slot, seen(service("web", 4, 2), service("api", 4, 2)), {}).unsteady == ("api",)
+    alone = replace(slot, deficits_before={API: 1})
+    assert observe(alone, seen(service("web", 4, 4), service("api", 4, 2)), {}).unsteady == ("api",)

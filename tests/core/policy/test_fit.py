@@ -158,6 +158,19 @@ def test_network_interfaces_are_counted_where_they_are_known() -> None:
     assert drained([web], {B: replace(ROOMY, interfaces=1)}) == Fits()
 
 
+def test_attachments_for_ebs_volumes_are_counted_where_they_are_known() -> None:
+    data = service(demand=replace(SMALL, volumes=1))
+    missing = refused(drained([data], {B: replace(ROOMY, volumes=1)}, on(A, "web", "web"))).missing
+    assert "lacks an attachment for an EBS volume" in missing
+    assert drained([data], {B: replace(ROOMY, volumes=2)}, on(A, "web", "web")) == Fits()
+    assert isinstance(drained([data], {B: ROOMY}, on(A, "web", "web")), Fits)
+    own = service(demand=replace(SMALL, interfaces=1))
+    shared = replace(ROOMY, interfaces=9, volumes=1, volumes_shared=True)
+    assert "an attachment for a network interface" in refused(drained([own], {B: shared}, on(A, "web", "web"))).missing
+    apart = replace(shared, volumes_shared=False)
+    assert drained([own], {B: apart}, on(A, "web", "web")) == Fits()
+
+
 def test_a_note_says_where_network_interfaces_are_not_known() -> None:
     web = service(demand=replace(SMALL, interfaces=1))
     [doubt] = doubts_of(web, {B: ROOMY, C: replace(ROOMY, interfaces=2)})
@@ -550,3 +563,26 @@ def test_the_search_of_the_properties_finds_both_answers() -> None:
     web = {arn("web"): service(desired=1)}
     assert can_finish({B: replace(ROOMY, hosts=frozenset())}, web, on(A, "web"))
     assert not can_finish({B: replace(FULL, hosts=frozenset())}, web, on(A, "web"))
+
+
+def test_tasks_that_another_service_lacks_may_take_the_room_first() -> None:
+    web = service("web", desired=1, running=1)
+    loop = replace(service("loop", desired=2, running=1), pending=0)
+    room = {A: Capacity(0, 0), B: Capacity(SMALL.cpu, SMALL.memory)}
+    answer = will_drain(A, room, {web.arn: web, loop.arn: loop}, on(A, "web"))
+    assert isinstance(answer, NoRoom)
+    assert "1 of loop" in answer.missing
+    for harmless in (replace(loop, pending=1), replace(loop, starts=False), replace(loop, daemon=True)):
+        assert isinstance(will_drain(A, room, {web.arn: web, harmless.arn: harmless}, on(A, "web")), Fits)
+    larger = {A: Capacity(0, 0), B: Capacity(2 * SMALL.cpu, 2 * SMALL.memory)}
+    assert isinstance(will_drain(A, larger, {web.arn: web, loop.arn: loop}, on(A, "web")), Fits)
+
+
+def test_replacements_that_need_not_be_healthy_may_take_the_room_of_those_that_must() -> None:
+    web = service("web", desired=1, running=1)
+    loose = service("loose", desired=2, running=2, minimum_healthy_percent=0)
+    room = {A: Capacity(0, 0), B: Capacity(2 * SMALL.cpu, 2 * SMALL.memory)}
+    services = {web.arn: web, loose.arn: loose}
+    assert isinstance(will_drain(A, room, services, on(A, "web", "loose", "loose")), NoRoom)
+    assert isinstance(will_drain(A, room, services, on(A, "loose", "loose")), Fits)
+    assert isinstance(will_drain(A, room, services, on(A, "web")), Fits)

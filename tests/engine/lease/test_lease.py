@@ -300,7 +300,7 @@ def test_a_run_that_was_suspended_finds_that_another_has_its_lease(store: Cut, t
     held = lease(store, time)
     held.acquire()
     lease(store, time, "b").acquire()
-    with pytest.raises(LeaseLost, match="b has it"):
+    with pytest.raises(LeaseLost, match="b holds it"):
         check(held)  # type: ignore[operator]
 
 
@@ -312,7 +312,7 @@ def test_what_was_lost_stays_lost(store: Cut, time: Time) -> None:
     with pytest.raises(LeaseLost):
         held.keep()
     other.release()
-    with pytest.raises(LeaseLost, match="b has it"):
+    with pytest.raises(LeaseLost, match="b holds it"):
         held.check_before_act()
 
 
@@ -486,10 +486,10 @@ def test_a_lease_that_lapsed_is_lost_where_a_rival_took_it(store: Cut, time: Tim
     store.down = False
     rival = lease(store, time, "b")
     assert rival.acquire() == Taken(2, "a")
-    with pytest.raises(LeaseLost, match="b has it"):
+    with pytest.raises(LeaseLost, match="b holds it"):
         held.regain()
     rival.release()
-    with pytest.raises(LeaseLost, match="b has it"):
+    with pytest.raises(LeaseLost, match="b holds it"):
         held.regain()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, cast
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from tests.core.builders import NOW, RUN, instance
 from tests.support.simulated import Tape
 
+from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.ids import CommandId, InstanceId
 from bottlerocket_ecs_updater.core.model.run_command import CommandStatus, DocumentKind, PendingCommand
 from bottlerocket_ecs_updater.core.rules.policy import Policy
@@ -47,14 +49,15 @@ class Silent:
 
 def polled(looks: list[timedelta], after: timedelta | None = None) -> tuple[list[timedelta], RunState]:
     """When a command was polled by looks at these times after it was sent."""
-    known, hosts = RunState(RUN, NOW, NOW, NOW), Silent(after)
+    known, hosts = RunState(Fleet(RUN, NOW, NOW, NOW, {})), Silent(after)
     known.learn(instance(HOST, pending=PendingCommand(DocumentKind.CHECK, COMMAND, NOW)))
     calls = DeniableCalls(known)
     context = LookContext(known, POLICY, Tape(), calls)
     port = cast("Any", hosts)
     results = CommandResults(context, port, CommandAnswers(port, calls), RebootResults(context, port))
     for look in looks:
-        known.at = hosts.at = NOW + look
+        hosts.at = NOW + look
+        known.fleet = replace(known.fleet, at=hosts.at)
         results.read(_moment(look), ())
     return hosts.polls, known
 

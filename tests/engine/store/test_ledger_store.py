@@ -20,6 +20,7 @@ from bottlerocket_ecs_updater.core.state.ledger import (
     ABSENT_FOR,
     FAILED_RELEASES_MAX,
     GONE_FOR,
+    TROUBLED_MAX,
     Change,
     Ledger,
     OpenClaim,
@@ -30,6 +31,7 @@ from bottlerocket_ecs_updater.core.state.ledger import (
     with_found,
     with_release,
     with_sighting,
+    with_troubled,
     with_update,
     without_claim,
     without_failure,
@@ -514,3 +516,15 @@ def test_what_cannot_be_read_is_never_overwritten() -> None:
 def test_what_is_no_ledger_at_all_is_never_taken_for_an_empty_one(data: bytes) -> None:
     with pytest.raises(LedgerBroken, match=KEY):
         read_ledger(data, KEY)
+
+
+def test_services_in_trouble_are_recorded_once_for_each_version_and_survive_the_store() -> None:
+    ledger = with_troubled(with_troubled(Ledger(), NEW, {"web", "api"}), NEW, {"late"})
+    assert ledger.troubled == {NEW: {"web", "api"}}
+    read, _ = read_ledger(write_ledger(ledger, {}), KEY)
+    assert read.past.troubled == {NEW: {"web", "api"}}
+    many = with_troubled(Ledger(), NEW, [f"s{number}" for number in range(2 * TROUBLED_MAX)])
+    assert len(many.troubled[NEW]) == TROUBLED_MAX
+    for minor in range(2 * FAILED_RELEASES_MAX):
+        many = with_troubled(many, Version(2, minor, 0), ())
+    assert len(many.troubled) == FAILED_RELEASES_MAX

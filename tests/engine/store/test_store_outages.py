@@ -100,7 +100,7 @@ def test_a_run_whose_lease_a_rival_took_meanwhile_ends_and_the_rival_finishes() 
         assert rival.finished is not None, begins
         assert (first.exit_code, rival.exit_code) == (1, 0)
         assert first.finished is not None
-        assert "rival-0 has it" in first.finished.why
+        assert "rival-0 holds it" in first.finished.why
         assert broken_promises(played) == []
 
 

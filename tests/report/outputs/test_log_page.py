@@ -220,7 +220,7 @@ def test_a_run_that_exited_names_who_held_the_lease() -> None:
 
 
 def test_throttles_and_calls_are_those_of_each_run() -> None:
-    found = {row["run"]: row for row in answer("Did AWS throttle, and how many calls of a kind were made?")}
+    found = {row["run"]: row for row in answer("Did AWS throttle calls, and how many calls of each kind were made?")}
     assert {run: row["throttles"] for run, row in found.items()} == {FIRST: 7, SECOND: 0, LEFT: 0}
     for run, event in told(e.RunFinished, FIRST, SECOND):
         assert found[run]["calls.ssm:SendCommand"] == event.calls["ssm:SendCommand"] > 0

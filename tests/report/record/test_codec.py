@@ -92,6 +92,7 @@ def test_two_events_never_share_a_name() -> None:
                     "running": "1.20.0",
                     "chosen": None,
                     "staged": "1.21.0",
+                    "withdrawn": False,
                 },
             },
         ),

@@ -37,6 +37,20 @@ def test_a_script_runs_as_sh_runs_it(lines: list[str], status: int, output: str)
     assert (result.exit_code, result.stdout) == (status, output)
 
 
+@pytest.mark.parametrize(
+    ("line", "output", "errors"),
+    [
+        pytest.param("echo on >/dev/null; cat x", "", "cat: x: No such file or directory\n", id="stdout"),
+        pytest.param("echo on; cat x 2>/dev/null", "on\n", "", id="stderr"),
+        pytest.param("echo on &>/dev/null; cat x &> /dev/null", "", "", id="both"),
+        pytest.param("cat x 2>/dev/null; cat y", "", "cat: y: No such file or directory\n", id="one command only"),
+    ],
+)
+def test_what_a_command_throws_away_is_gone_and_nothing_else(line: str, output: str, errors: str) -> None:
+    result = bench().run(line)
+    assert (result.stdout, result.stderr) == (output, errors)
+
+
 def test_an_unknown_command_is_127() -> None:
     result = bench().run("frobnicate --now")
     assert (result.exit_code, result.stderr) == (127, "sh: frobnicate: command not found\n")

@@ -28,7 +28,7 @@ FIRST_PAUSE = timedelta(milliseconds=500)
 
 
 SHOWN_AFTER = timedelta(seconds=5)
-"""A look without an answer for this long is shown as a wait. Most faults are over sooner."""
+"""A look without an answer for this long is shown as a wait. Most faults pass sooner."""
 
 
 def without_limit(acting: bool) -> AbstractContextManager[None]:  # noqa: FBT001, ARG001 - the form of a limit

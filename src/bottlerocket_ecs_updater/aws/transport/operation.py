@@ -71,6 +71,7 @@ class Operation(Enum):
     GET_TOPIC_ATTRIBUTES = ("sns:GetTopicAttributes", Bucket.MESSAGES)
     DESCRIBE_EVENT_BUS = ("events:DescribeEventBus", Bucket.MESSAGES)
     BATCH_GET_IMAGE = ("ecr:BatchGetImage", Bucket.IDENTITY)
+    GET_DOWNLOAD_URL_FOR_LAYER = ("ecr:GetDownloadUrlForLayer", Bucket.IDENTITY)
     GET_CALLER_IDENTITY = ("sts:GetCallerIdentity", Bucket.IDENTITY)
 
     @property
@@ -109,4 +110,5 @@ _ASKED_BY_DOCTOR = (
     Operation.GET_TOPIC_ATTRIBUTES,
     Operation.DESCRIBE_EVENT_BUS,
     Operation.BATCH_GET_IMAGE,
+    Operation.GET_DOWNLOAD_URL_FOR_LAYER,
 )

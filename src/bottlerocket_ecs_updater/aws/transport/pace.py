@@ -42,7 +42,7 @@ class Pace:
         self._turns = {bucket: _Turns(rate) for bucket, rate in rates.items()}
 
     def wait(self, bucket: Bucket) -> None:
-        """Return when a call may be made, or at once if a signal interrupts the wait."""
+        """Return when a call may be made, or immediately if a signal interrupts the wait."""
         turns = self._turns.get(bucket)
         if turns is None:
             return
@@ -51,7 +51,7 @@ class Pace:
             self._clock.sleep(delay)
 
     def slow_down(self, bucket: Bucket) -> None:
-        """AWS throttled a call: its bucket is empty, so use no burst either."""
+        """AWS throttled a call: its bucket is empty, so the updater uses no burst either."""
         turns = self._turns.get(bucket)
         if turns is not None:
             turns.empty(self._clock.now())

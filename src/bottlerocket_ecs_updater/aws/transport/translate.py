@@ -49,6 +49,7 @@ THROTTLING_CODES = frozenset(
         "TransactionInProgressException",
     }
 )
+_SOUNDS_THROTTLED = re.compile(r"throttl|rate_?(limit_?)?exceeded|too_?many_?requests", re.IGNORECASE)
 _OVERLAPPED_CODES = frozenset({"ConditionalRequestConflict", "OperationAborted"})
 """S3 with status 409: "a conflicting operation occurred during the request. Fetch the object's ETag and retry."
 
@@ -150,7 +151,7 @@ def from_reply(error: ClientError, operation: Operation, about: str) -> UpdaterE
     line = f"{operation.title}: {code}: {said}"
     if code in _OVERLAPPED_CODES or (status == 409 and operation in _STORE_WRITES):
         return Overlapped(line)
-    if code in THROTTLING_CODES or status == 429:
+    if status == 429 or _is_throttling(code):
         return Throttled(line)
     if code in _DENIED_CODES:
         return _denied(said, operation, about)
@@ -162,6 +163,11 @@ def from_reply(error: ClientError, operation: Operation, about: str) -> UpdaterE
         what = f"the bucket {_bucket_of(about)}" if code == "NoSuchBucket" else about or operation.title
         return NotFound(f"{what} does not exist ({line})")
     return CallRefused(line, code)
+
+
+def _is_throttling(code: str) -> bool:
+    """Whether AWS asks to slow down: by a known code, or by one that botocore does not list but that says so."""
+    return code in THROTTLING_CODES or _SOUNDS_THROTTLED.search(code) is not None
 
 
 def _bucket_of(place: str) -> str:

@@ -46,6 +46,7 @@ KEPT: Mapping[str, tuple[str, frozenset[str]]] = {
                 "desiredCount",
                 "events",
                 "launchType",
+                "pendingCount",
                 "placementConstraints",
                 "runningCount",
                 "schedulingStrategy",

@@ -46,7 +46,7 @@ def _look(operation_model: Any, response_dict: dict[str, Any], **_: object) -> N
 
 
 def _by_aws(operation: str, protocol: str, response: Mapping[str, Any]) -> bool:
-    """Whether a successful reply in XML, or of an object store, has what every such reply has."""
+    """Whether a successful reply in XML, or from an object store, has what every reply of that kind has."""
     if protocol in ("query", "ec2"):
         return f"<{operation}Response".encode() in response["body"]
     match operation:

@@ -257,11 +257,7 @@ def _task(asked: AwsCheckup, definition: str | None) -> Iterator[Finding]:
 
 
 def _platforms(asked: AwsCheckup, image: str, wants: str) -> Iterator[Finding]:
-    has = asked.platforms(image)
-    if has is not None:
-        yield checkup.judge_platforms(image, wants, has)
-    else:
-        yield fine("image", image, f"its manifest does not name an architecture to compare with the task's {wants}")
+    yield checkup.judge_platforms(image, wants, asked.platforms(image))
 
 
 def _of_the_cluster(asked: AwsCheckup, run: RunSettings) -> Iterator[Finding]:

@@ -236,8 +236,9 @@ def waves_text(waves: Sequence[Wave]) -> str:
     for wave in waves:
         asked = ", after a person has approved" if wave.approve else ""
         count = counted(len(wave.clusters), "cluster")
+        fail = "fails" if wave.stop_after == 1 else "fail"
         lines.append(
-            f"wave {wave.number}: {count}, {min(wave.concurrency, len(wave.clusters))} at once, the rest is stopped "
-            f"after {wave.stop_after} failed{asked}\n  {', '.join(wave.clusters)}\n"
+            f"wave {wave.number}: {count}, {min(wave.concurrency, len(wave.clusters))} at once{asked}; later waves do "
+            f"not start if {wave.stop_after} {fail}\n  {', '.join(wave.clusters)}\n"
         )
     return "".join(lines)

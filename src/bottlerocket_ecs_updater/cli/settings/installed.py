@@ -19,6 +19,9 @@ FOLDER = "/bottlerocket-ecs-updater/"
 SETTINGS_PARAMETER = "settings-parameter"
 """The key that names the parameter with the settings file of the stack."""
 
+TASK_DEFINITION = "task-definition"
+"""The key that names the updater's task definition, which only `doctor` looks at."""
+
 NOT_FOR = frozenset({"run", "simulate", "fleet"})
 """Commands that get their settings elsewhere."""
 

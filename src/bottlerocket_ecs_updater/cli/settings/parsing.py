@@ -25,7 +25,7 @@ from cyclopts.exceptions import (
     UnusedCliTokensError,
 )
 
-from bottlerocket_ecs_updater.cli.settings.installed import NOT_FOR, SETTINGS_PARAMETER, region_in
+from bottlerocket_ecs_updater.cli.settings.installed import NOT_FOR, SETTINGS_PARAMETER, TASK_DEFINITION, region_in
 from bottlerocket_ecs_updater.cli.settings.names import ALIKE
 from bottlerocket_ecs_updater.errors import UsageError
 
@@ -125,7 +125,10 @@ class _Sources:
             return
         for name, text in self.installed(cluster, region or region_in(cluster)):
             source = f"parameter {name}"
-            content = {key: value for key, value in _content(text, source).items() if key != SETTINGS_PARAMETER}
+            content = dict(_content(text, source))
+            content.pop(SETTINGS_PARAMETER, None)
+            if self.arguments.get(f"--{TASK_DEFINITION}", None) is None:
+                content.pop(TASK_DEFINITION, None)
             _fill(self.arguments, self._of_cluster(content, source, known), source, known)
 
     def _given(self, setting: str) -> str:

@@ -1,4 +1,4 @@
-"""The room in a cluster: what instances have left, and what the tasks that must move require."""
+"""The room in a cluster: what the instances have left, and what the tasks that must move require."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.host_report import UpdateState
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, ServiceArn
 from bottlerocket_ecs_updater.core.model.instance import Instance
+from bottlerocket_ecs_updater.core.model.resources import VolumeLimit
 from bottlerocket_ecs_updater.core.model.services import Service
 
 GROUP = "service:"
@@ -37,7 +38,7 @@ Source: "Increase Amazon ECS network interfaces".
 """
 
 REFUGES_LOOKED_AT = 50
-"""How many updated instances are tried, those with the most memory left first. Few tasks fit only on others."""
+"""How many updated instances are tried, starting with the most free memory. Few tasks fit only on others."""
 
 
 class ClusterRoom:
@@ -54,6 +55,7 @@ class ClusterRoom:
         self._refuges: Sequence[tuple[InstanceId, Capacity]] | None = None
         self._settles: dict[str, bool] = {}
         self._rules: dict[ServiceArn, ServiceRules | None] = {}
+        self._short: Mapping[ServiceArn, ServiceRules] | None = None
         self._open: dict[ServiceArn, bool] = {}
         """Whether any instance has room for another task of a service. Within a pass, room only shrinks."""
         self._refusals: dict[str, NoRoom] = {}
@@ -72,6 +74,7 @@ class ClusterRoom:
         here = [task.service for task in self._tasks_on(instance)]
         leaving = self._leaving_counts + Counter(here)
         rules = self._rules_of_all(leaving)
+        rules = {**self._short_of_tasks(), **rules} if rules is not None else None
         capacity = self._all_capacity()
         if rules is None or capacity is None:
             return None
@@ -126,10 +129,7 @@ class ClusterRoom:
             return False
         if blocked_by_limits(service.arn, service, leaving):
             return False
-        if service.arn not in self._open:
-            capacity = (self._all_capacity() or {}).items()
-            self._open[service.arn] = any(left.accepts and takes(id_, left, service) for id_, left in capacity)
-        return not self._open[service.arn]
+        return not self._is_open(service)
 
     def take(self, instance: Instance) -> None:
         """Count that instance among those that are drained."""
@@ -209,6 +209,23 @@ class ClusterRoom:
             found[arn] = rules
         return found
 
+    def _short_of_tasks(self) -> Mapping[ServiceArn, ServiceRules]:
+        """The services that lack tasks now, wherever their tasks are, and that ECS may place somewhere now.
+
+        A service that has room nowhere takes none from others.
+        """
+        if self._short is None:
+            lacking = [one.arn for one in self._by_name.values() if lacks_tasks(one)]
+            known = ((arn, self._rules_of_all([arn])) for arn in lacking)
+            self._short = {arn: rules[arn] for arn, rules in known if rules is not None and self._is_open(rules[arn])}
+        return self._short
+
+    def _is_open(self, service: ServiceRules) -> bool:
+        if service.arn not in self._open:
+            capacity = (self._all_capacity() or {}).items()
+            self._open[service.arn] = any(left.accepts and takes(id_, left, service) for id_, left in capacity)
+        return self._open[service.arn]
+
     def _all_capacity(self) -> Mapping[InstanceId, Capacity] | None:
         if self._capacity is None:
             found = {id_: self._capacity_of(one) for id_, one in self._fleet.instances.items() if one.registration}
@@ -250,6 +267,8 @@ class ClusterRoom:
             attributes=registration.attributes,
             hosts=frozenset(),
             interfaces=self._interfaces_left(registration, ()),
+            volumes=self._volumes_left(registration, ()),
+            volumes_shared=self._volumes_shared(registration),
             provider=registration.capacity_provider,
             capabilities=registration.capabilities,
             groups=daemons,
@@ -281,7 +300,24 @@ class ClusterRoom:
             agent_version=registration.agent_version,
             registered_at=registration.registered_at,
             interfaces=self._interfaces_left(registration, tasks) if known else None,
+            volumes=self._volumes_left(registration, tasks) if known else None,
+            volumes_shared=self._volumes_shared(registration),
         )
+
+    def _volume_limit(self, registration: Registration) -> VolumeLimit | None:
+        return (self._fleet.volumes or {}).get(registration.attributes.get(TYPE_ATTRIBUTE, ""))
+
+    def _volumes_shared(self, registration: Registration) -> bool:
+        limit = self._volume_limit(registration)
+        return limit is not None and limit.shared and TRUNK_ATTRIBUTE not in registration.attributes
+
+    def _volumes_left(self, registration: Registration, tasks: Sequence[Task]) -> int | None:
+        """How many EBS volumes can still be attached to it for tasks; None if EC2 does not give a limit of its type."""
+        limit = self._volume_limit(registration)
+        if limit is None:
+            return None
+        shared = sum(task.own_interface for task in tasks) if self._volumes_shared(registration) else 0
+        return max(0, limit.most - sum(task.own_volume for task in tasks) - shared)
 
     def _interfaces_left(self, registration: Registration, tasks: Sequence[Task]) -> int | None:
         """Its network interfaces for tasks; None if its type is not known, or if trunking gives it more."""
@@ -289,6 +325,11 @@ class ClusterRoom:
         if most is None or TRUNK_ATTRIBUTE in registration.attributes:
             return None
         return max(0, most - 1 - sum(task.own_interface for task in tasks))
+
+
+def lacks_tasks(service: Service) -> bool:
+    """Whether ECS has to start tasks of a service that have no place yet."""
+    return not service.daemon and not service.failed and service.desired > service.running + service.pending
 
 
 def _is_leaving(instance: Instance) -> bool:
@@ -345,6 +386,8 @@ def _rules_of(service: Service, fleet: Fleet) -> ServiceRules | None:
         name=service.name,
         desired=service.desired,
         running=service.running,
+        pending=service.pending,
+        starts=not service.failed,
         minimum_healthy_percent=moving.minimum_healthy_percent,
         maximum_percent=moving.maximum_percent,
         daemon=service.daemon,
@@ -366,6 +409,7 @@ def _limited_to(service: ServiceRules, provider: str, share: int, fleet: Fleet) 
         service,
         desired=share,
         running=share,
+        pending=0,
         minimum_healthy_percent=100,
         maximum_percent=200,
         providers=(provider,),

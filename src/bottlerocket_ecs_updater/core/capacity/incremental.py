@@ -1,4 +1,4 @@
-"""Incremental placement: keeps the places found so far while one instance after another is picked in a pass.
+"""Incremental placement: keeps the places found so far while a pass picks one instance after another.
 
 `will_drain` in `will_it_fit.py` searches all places from scratch, which takes longer the larger the cluster is. With
 hundreds of picks that would be slow. Here earlier places stay, and only those for one more instance are searched. If
@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 
 from bottlerocket_ecs_updater.core.capacity.host_room import Capacity, HostRoom, RoomSnapshot, ServiceRules
-from bottlerocket_ecs_updater.core.capacity.will_it_fit import blocked_by_limits, must_place
+from bottlerocket_ecs_updater.core.capacity.will_it_fit import blocked_by_limits, will_place
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, ServiceArn
 
 
@@ -47,14 +47,14 @@ class IncrementalPlacement:
         self._try = _Try(instance, self._guests.pop(instance, Counter()), Counter(self._placed), dict(self._first))
         self._closed.add(instance)
         self._placed.subtract(self._try.evicted)
-        return all(self._place(rules[arn], leaving[arn], self._try) for arn in leaving if arn in rules)
+        return all(self._place(service, leaving.get(arn, 0), self._try) for arn, service in rules.items())
 
     def keep(self) -> None:
         """Keep the places of the last instance, because its update starts."""
         self._try = None
 
     def _place(self, service: ServiceRules, leaving: int, tried: _Try) -> bool:
-        count, place = must_place(service, leaving), self._first.get(service.arn, 0)
+        count, place = will_place(service, leaving), self._first.get(service.arn, 0)
         while self._placed[service.arn] < count and place < len(self._rooms):
             room = self._rooms[place]
             if room.instance in self._closed or next(room.lacks(service), None) is not None:

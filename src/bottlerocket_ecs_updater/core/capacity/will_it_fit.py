@@ -1,4 +1,4 @@
-"""Will it fit: checks before a drain whether the tasks of an instance can leave it.
+"""Checks before a drain whether the tasks of an instance can move elsewhere.
 
 Two things are checked for every service with tasks on it. First, do its deployment limits let a task move at all?
 While an instance drains, ECS keeps at least minimumHealthyPercent of the desired count healthy (rounded up) and runs at
@@ -14,20 +14,27 @@ are best effort in ECS and never prevent a placement, so they do not count; cons
 constrained and largest tasks first. ECS places tasks one after another and may do worse in a tight cluster; then the
 drain times out, and the instance is returned.
 
+ECS fills every service up to its desired count as soon as there is room. So tasks that a service lacks at the moment,
+as one that crash-loops does between two tries, will take room, and so will replacements beyond those that must be
+healthy.
+ECS does not say which it places first. If they may leave too little for a task that must move, that task has no room.
+
 Tasks of daemon services never block, and a drain does not move standalone tasks, so neither are checked.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
 from bottlerocket_ecs_updater.core.capacity.host_room import Capacity, HostRoom, ServiceRules, asks_for_tasks
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, ServiceArn
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
-from bottlerocket_ecs_updater.core.model.wording import counted
+from bottlerocket_ecs_updater.core.model.wording import and_more, counted
+
+NAMED_AT_MOST = 3
 
 _PLACES_COUNTED = 20
 """A service that fits on this many instances is not constrained, so counting stops there."""
@@ -92,13 +99,16 @@ def will_drain(
             return blocked
     emptied = {task.instance for task in tasks} | {instance}
     open_ = {id_: left for id_, left in sorted(capacity.items()) if left.accepts and id_ not in emptied}
-    needs = [_Need(services[arn], must_place(services[arn], leaving[arn])) for arn in leaving if arn in services]
+    needs = [_need(service, leaving[arn]) for arn, service in services.items()]
     rooms, ours, unplaced = _try_to_place(needs, here, open_, coming, spread=False)
     if unplaced is not None and any(asks_for_tasks(need.service) for need in needs):
         # A constraint depends on where other tasks are: place them spread out, as ECS does by default.
         rooms, ours, unplaced = _try_to_place(needs, here, open_, coming, spread=True)
     if unplaced is not None:
         return _no_room(unplaced, rooms)
+    crowded = _crowded_out(needs, here, open_, coming)
+    if crowded is not None:
+        return crowded
     added = [proviso for need in ours for proviso in _comings(need.service, rooms, coming)]
     doubts = [doubt for need in ours for doubt in need.service.doubts]
     return Fits(tuple(_notes(ours, leaving, rooms)), (*added, *doubts))
@@ -153,10 +163,53 @@ def must_place(service: ServiceRules, leaving: int) -> int:
     return 0 if service.daemon else max(0, service.floor - elsewhere)
 
 
+def will_place(service: ServiceRules, leaving: int) -> int:
+    """How many tasks ECS will try to place elsewhere until the service has its desired count there."""
+    elsewhere = max(0, service.running + service.pending - leaving)
+    wanted = max(0, service.desired - elsewhere) if service.starts and not service.daemon else 0
+    return max(wanted, must_place(service, leaving)) if leaving else wanted
+
+
 @dataclass(frozen=True, slots=True)
 class _Need:
     service: ServiceRules
     count: int
+    """How many must be placed."""
+    wanted: int = 0
+    """How many ECS will try to place; at least `count`."""
+
+
+def _need(service: ServiceRules, leaving: int) -> _Need:
+    return _Need(service, must_place(service, leaving) if leaving else 0, will_place(service, leaving))
+
+
+def _crowded_out(
+    needs: list[_Need], here: Container[ServiceArn], capacity: Mapping[InstanceId, Capacity], coming: Sequence[Coming]
+) -> NoRoom | None:
+    """The refusal if tasks of other services may take the room that one of `here` must have; None if all have room."""
+    known = [need for need in needs if need.service.demand is not None and not need.service.grows]
+    if sum(need.wanted for need in known) == sum(need.count for need in known):
+        return None
+    if not _short(known, _rooms(capacity, coming, known)):
+        return None
+    for need in known:
+        if need.count and need.service.arn in here:
+            others = [one for one in known if one is not need and one.wanted]
+            rooms = _rooms(capacity, coming, known)
+            _short(others, rooms)
+            if _place(need, rooms):
+                return _no_room(need.service, rooms, others)
+    return None
+
+
+def _rooms(capacity: Mapping[InstanceId, Capacity], coming: Sequence[Coming], needs: Iterable[_Need]) -> list[HostRoom]:
+    rooms = [HostRoom(id_, left) for id_, left in capacity.items()]
+    return rooms + _expected(coming, sum(need.wanted for need in needs))
+
+
+def _short(needs: list[_Need], rooms: list[HostRoom]) -> int:
+    """Place all tasks that ECS will try to place, as far as there is room; how many are left."""
+    return sum(_place(_Need(need.service, need.wanted), rooms) for need in _largest_first(needs, rooms) if need.wanted)
 
 
 def _try_to_place(
@@ -168,6 +221,7 @@ def _try_to_place(
     spread: bool,
 ) -> tuple[list[HostRoom], list[_Need], ServiceRules | None]:
     """Place all tasks that need a place. Returns the rooms, the needs of `here`, and the first service without room."""
+    needs = [need for need in needs if need.count or need.service.arn in here]
     rooms = [HostRoom(id_, left) for id_, left in capacity.items()]
     rooms += _expected(coming, sum(need.count for need in needs))
     # Reserve room for the drains in progress first, as far as there is any.
@@ -242,7 +296,7 @@ def _comings(service: ServiceRules, rooms: list[HostRoom], coming: Sequence[Comi
             )
 
 
-def _no_room(service: ServiceRules, rooms: list[HostRoom]) -> NoRoom:
+def _no_room(service: ServiceRules, rooms: list[HostRoom], others: Sequence[_Need] = ()) -> NoRoom:
     name = service.name
     if service.demand is None:
         missing = "the requirements of its task definition are not known"
@@ -260,7 +314,13 @@ def _no_room(service: ServiceRules, rooms: list[HostRoom]) -> NoRoom:
         ((room, tuple(room.lacks(service))) for room in able), key=lambda pair: (len(pair[1]), pair[0].instance)
     )
     missing = f"checked {_others(len(able))}; {nearest.instance}, the nearest, lacks "
-    return NoRoom(name, missing + " and ".join(lacking) + grown, advice)
+    return NoRoom(name, missing + " and ".join(lacking) + _after(others) + grown, advice)
+
+
+def _after(others: Sequence[_Need]) -> str:
+    """Which tasks ECS may place first, as the end of a sentence; empty if none."""
+    named = [f"{need.wanted} of {need.service.name}" for need in others]
+    return f" after tasks of other services that ECS may place first: {and_more(named, NAMED_AT_MOST)}" if named else ""
 
 
 def _others(count: int) -> str:

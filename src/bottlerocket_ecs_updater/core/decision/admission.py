@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.model.history import BrokenVersion
+from bottlerocket_ecs_updater.core.model.host_report import HostReport, UpdateState
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.outcome import UNTIL_CLEARED
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
@@ -30,6 +31,31 @@ def not_admitted(instance: Instance, target: Version, running: Version, this_pas
     )
 
 
+def not_bootable(instance: Instance, report: HostReport, this_pass: Pass) -> Hold | None:
+    """Why the version that is staged on a host must not be booted; None if it may be, or if none is ready to boot.
+
+    A backoff after a failed drain does not count against the version.
+    """
+    if report.state is not UpdateState.READY or report.staged is None:
+        return None
+    if report.withdrawn:
+        return hold(Reason.STAGED_WITHDRAWN, version=report.staged)
+    why = not_admitted(instance, report.staged, report.running, this_pass)
+    rests = why is not None and why.reason is Reason.BACKING_OFF
+    rolled_back = instance.backoff is not None and instance.backoff.rolled_back
+    return None if rests and not rolled_back else why
+
+
+def target_of(instance: Instance, report: HostReport, this_pass: Pass) -> Version | None:
+    """The version that a host would be updated to; None if there is none.
+
+    If the staged version must not be booted, this is the one that the host would stage now in its place.
+    """
+    if report.chosen in (None, report.target) or not_bootable(instance, report, this_pass) is None:
+        return report.target
+    return report.chosen
+
+
 def not_published(instance: Instance, target: Version, this_pass: Pass) -> Hold | None:
     """Why a version is not published for an instance, or may not be; None if it is, or if any version is admitted."""
     fleet = this_pass.fleet
@@ -40,7 +66,7 @@ def not_published(instance: Instance, target: Version, this_pass: Pass) -> Hold 
 
 
 def said_against(broken: BrokenVersion) -> str:
-    """The evidence as text: the services, with the stop reasons of their tasks."""
+    """The evidence as text: the services and the stop reasons of their tasks."""
     return f"{', '.join(broken.services)}: {broken.words}" if broken.services else broken.words
 
 
@@ -65,7 +91,7 @@ def rules_for(target: Version, this_pass: Pass) -> Rules:
 
 
 def failed_before(instance: Instance, target: Version, this_pass: Pass) -> Hold | None:
-    """Why an earlier failure speaks against the version: on this instance, or on others. None if there is none."""
+    """Why an earlier failure counts against the version, on this instance or on others; None if there is none."""
     fleet = this_pass.fleet
     rest = instance.backoff
     if rest is not None and (rest.version == target) and this_pass.at < rest.until:

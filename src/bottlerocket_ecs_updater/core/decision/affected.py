@@ -32,7 +32,7 @@ def taking_part(
 ) -> tuple[Service, ...]:
     """The services that may have a task on one of our hosts; more of them if the hosts are not known.
 
-    `definitions` are the task definitions that were read. The constraints of one that was not read are left out.
+    `definitions` are the task definitions that were read. Constraints from an unread task definition are skipped.
     """
     ours = [one for one in instances if one.bottlerocket]
     hosts = [one.registration for one in ours if one.registration is not None]
@@ -60,7 +60,7 @@ def _constraints(service: Service, definitions: Mapping[str, Definition]) -> Seq
 
 
 def _suits(host: Registration, constraints: Iterable[Expression]) -> bool:
-    """Whether the constraints may ever allow a host. What changes, such as the tasks on it, counts as not known."""
+    """Whether the constraints may ever allow a host. Facts that change, such as the tasks on it, count as not known."""
     facts = HostRoom(host.id, Capacity(0, 0, attributes=host.attributes, capabilities=host.capabilities)).facts
     return all(judge(expression, facts) is not False for expression in constraints)
 

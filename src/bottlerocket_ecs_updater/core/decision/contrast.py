@@ -3,9 +3,8 @@
 Tasks of one deployment are alike: the same containers with the same settings. If they fail on hosts of a version and
 run on others at the same time, the version is the difference. If they fail on both, or if a newer deployment runs
 nowhere, it is the service's own problem: a database that is down, or an image that crashes. ECS places the next tasks
-on the emptiest hosts, which are the ones that were just updated, so numbers alone say nothing: shares are compared.
-
-Where nothing alike runs elsewhere now, because every host was updated or the service has a single task, the same
+on the emptiest hosts, which are the ones that were just updated, so absolute numbers say nothing: shares are compared.
+If no similar task runs elsewhere now, because every host was updated or the service has a single task, the same
 deployment must have run longer on other hosts before, and never as long on hosts of the version.
 """
 
@@ -16,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from statistics import median_low
 
-from bottlerocket_ecs_updater.core.decision.in_trouble import unusual
+from bottlerocket_ecs_updater.core.decision.in_trouble import is_usual, unusual
 from bottlerocket_ecs_updater.core.model.container_instance import LiveTask, TaskEnd
 from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn
 
@@ -24,7 +23,9 @@ FAILED_TASKS = 2
 """One task that fails may be a coincidence."""
 
 AROUND = timedelta(minutes=2)
-"""Failures elsewhere count from this long before the first one on the version: a common cause is not simultaneous."""
+"""Failures elsewhere count from this long before the first one on the version: a common cause does not hit all hosts at
+the same moment.
+"""
 
 OUTLIVES, SHORTEST = 2, timedelta(seconds=30)
 """A task that lived `OUTLIVES` times as long as those that fail, and `SHORTEST`, did not fail like them."""
@@ -57,6 +58,8 @@ class Trial:
     """The groups of all tasks on them."""
     in_trouble: frozenset[str] = frozenset()
     """The groups that lost tasks by themselves before the first drain."""
+    troubled: frozenset[str] = frozenset()
+    """The groups that lost tasks by themselves before the first instance was updated to the version."""
 
     def has(self, task: TaskEnd | LiveTask) -> bool:
         """Whether the task was started on one of these hosts, on the version."""
@@ -77,24 +80,40 @@ class _Alike:
         """Those that failed on the version."""
         return [end for end in self.ended_here if end.failed]
 
+    @property
+    def first(self) -> datetime:
+        """When the first of them failed."""
+        return min(end.stopped_at for end in self.failed)
+
+    def _outlives(self, one: LiveTask, now: datetime) -> bool:
+        """Whether a task elsewhere has not failed like those here: it was there before, and has had time to fail."""
+        return one.launched_at < self.first and now - one.launched_at > self.long()
+
+    def fails_anyway(self) -> bool:
+        """Whether the same deployment fails elsewhere as it does on the version, as far back as ECS shows."""
+        elsewhere = [end for end in self.ended_elsewhere if end.failed]
+        usual = sum(is_usual(end, elsewhere) for end in self.failed)
+        return 2 * usual > len(self.failed)
+
     def usual(self) -> timedelta:
         """How long those that failed usually lived."""
         return median_low(end.lasted for end in self.failed)
 
     def long(self) -> timedelta:
-        """How long a task lives that did not fail like those here."""
+        """How long a task must live to count as not having failed like those here."""
         return max(SHORTEST, OUTLIVES * self.usual())
 
     def outlived_here(self, now: datetime) -> int:
         """How many tasks on the version did not fail like the others."""
         alive = (now - one.launched_at for one in self.alive_here if one.started_at is not None)
-        return sum(life > self.long() for life in (*alive, *(end.lasted for end in self.ended_here)))
+        long = self.long()
+        return sum(life > long for life in (*alive, *(end.lasted for end in self.ended_here)))
 
     def contrast(self, now: datetime) -> bool | None:
-        """Whether those on the version fail and others do not; None if no others ran meanwhile."""
-        first = min(end.stopped_at for end in self.failed)
-        failed = sum(end.failed and end.stopped_at >= first - AROUND for end in self.ended_elsewhere)
-        stayed = sum(one.started_at is not None and one.launched_at < first for one in self.alive_elsewhere)
+        """Whether those on the version fail and others do not; None if no others ran at the same time."""
+        since = self.first - max(AROUND, OUTLIVES * self.usual())
+        failed = sum(end.failed and end.stopped_at >= since for end in self.ended_elsewhere)
+        stayed = sum(one.started_at is not None and self._outlives(one, now) for one in self.alive_elsewhere)
         if not failed + stayed:
             return None
         here, outlived = len(self.failed), self.outlived_here(now)
@@ -107,16 +126,16 @@ class _Alike:
 
     def fell_together(self) -> bool:
         """Whether most of those that failed ended at one moment, however long each had run: something else failed."""
+        failed = self.failed
         return any(
-            2 * len(group) >= len(self.failed) and started_apart(group)
-            for one in self.failed
-            if len(group := [end for end in self.failed if abs(end.stopped_at - one.stopped_at) < AT_ONCE]) > 1
+            2 * len(group) >= len(failed) and started_apart(group)
+            for one in failed
+            if len(group := [end for end in failed if abs(end.stopped_at - one.stopped_at) < AT_ONCE]) > 1
         )
 
     def unusual(self) -> Sequence[TaskEnd]:
-        """Those that failed on the version unlike the same deployment fails elsewhere."""
-        first = min(end.stopped_at for end in self.failed)
-        return unusual(self.failed, [end for end in self.ended_elsewhere if end.failed], first - AROUND)
+        """Those that failed on the version in a different way than the same deployment elsewhere."""
+        return unusual(self.failed, [end for end in self.ended_elsewhere if end.failed], self.first - AROUND)
 
     def ran_before(self) -> bool:
         """Whether others ran longer before, as far back as ECS shows stopped tasks."""
@@ -138,22 +157,25 @@ def blamed_on_version(trial: Trial, tasks: TasksAlike, now: datetime) -> Sequenc
     """The failed tasks for which the version is the cause; empty if something else may be."""
     alike = [one for one in _by_deployment(trial, tasks).values() if one.failed]
     against_it = [one for one in alike if _tells(one, now)]
-    if not against_it and _all_fail(alike, trial.groups, now):
+    if not against_it and _all_fail(alike, trial, now):
         against_it = alike
     against = [end for one in against_it for end in one.failed]
-    # What a service that fails anyway fails with tells only if it is unusual.
+    # If a service fails anyway, only an unusual way of failing is evidence.
     return against or [end for one in alike if one.failed[0].group in trial.in_trouble for end in one.unusual()]
 
 
 def _tells(one: _Alike, now: datetime) -> bool:
     contrast = one.contrast(now)
-    return contrast if contrast is not None else one.consistent(now) and one.ran_before()
+    if contrast is not None:
+        return contrast
+    return one.consistent(now) and one.ran_before() and not one.fails_anyway()
 
 
-def _all_fail(alike: Collection[_Alike], groups: Collection[str], now: datetime) -> bool:
-    """Whether all services on the version fail, several of them, and nothing alike runs elsewhere."""
-    failing = {one.failed[0].group for one in alike if one.contrast(now) is None and one.consistent(now)}
-    return len(failing) >= FAILED_TASKS and failing >= set(groups)
+def _all_fail(alike: Collection[_Alike], trial: Trial, now: datetime) -> bool:
+    """Whether several services run on the version, all of them fail, and no similar task runs elsewhere."""
+    usable = (one for one in alike if one.contrast(now) is None and one.consistent(now) and not one.fails_anyway())
+    failing = {one.failed[0].group for one in usable} - trial.troubled
+    return len(failing) >= FAILED_TASKS and failing >= set(trial.groups)
 
 
 def _by_deployment(trial: Trial, tasks: TasksAlike) -> Mapping[tuple[str, str], _Alike]:
@@ -170,7 +192,7 @@ def _by_deployment(trial: Trial, tasks: TasksAlike) -> Mapping[tuple[str, str], 
 
 
 def waiting_for_version(
-    trial: Trial, here: Iterable[LiveTask], of_services: TasksAlike, now: datetime, patience: timedelta
+    trial: Trial, here: Iterable[LiveTask], of_services: TasksAlike, now: datetime, limit: timedelta
 ) -> Sequence[LiveTask]:
     """The tasks that do not start on the version, although tasks that are alike start elsewhere.
 
@@ -179,17 +201,17 @@ def waiting_for_version(
     """
     alike = _by_deployment(trial, of_services)
     waiting = [one for one in here if one.started_at is None and trial.has(one)]
-    return [one for one in waiting if _waits_long(one, alike.get((one.group, one.deployment)), now, patience)]
+    return [one for one in waiting if _waits_long(one, alike.get((one.group, one.deployment)), now, limit)]
 
 
-def _waits_long(one: LiveTask, alike: _Alike | None, now: datetime, patience: timedelta) -> bool:
+def _waits_long(one: LiveTask, alike: _Alike | None, now: datetime, limit: timedelta) -> bool:
     waited = now - one.launched_at
-    if waited < patience or alike is None:
+    if waited < limit or alike is None:
         return False
     started = [each for each in alike.alive_elsewhere if each.started_at is not None]
-    stuck = [each for each in alike.alive_elsewhere if each.started_at is None and now - each.launched_at >= patience]
+    stuck = [each for each in alike.alive_elsewhere if each.started_at is None and now - each.launched_at >= limit]
     took = [each.started_at - each.launched_at for each in (*started, *alike.alive_here) if each.started_at is not None]
     if waited < OUTLIVES * max(took, default=timedelta()):
         return False
-    ran = bool(started) or any(not end.failed and end.lasted > patience for end in alike.ended_elsewhere)
+    ran = bool(started) or any(not end.failed and end.lasted > limit for end in alike.ended_elsewhere)
     return ran and len(stuck) <= len(started) / 2

@@ -18,7 +18,7 @@ from bottlerocket_ecs_updater.core.model.time_text import has_passed
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 
 LOOKS_PER_SETTLE = 2
-"""How many times a steady cluster is looked at within its settle time."""
+"""How often a steady cluster is looked at within its settle time."""
 
 DIPS_OF_FLAPPING = 3
 """A service flaps if it lost tasks this many times and recovered in between."""
@@ -30,7 +30,7 @@ UNSTEADY_POLLS = 1
 """An unsteady cluster is looked at once in this many polls."""
 
 LATE_LOOKS = 3
-"""If looks are further apart than this many usual intervals, the time between them counts as not seen."""
+"""If looks are further apart than this many usual intervals, the time between them does not count."""
 
 
 def deficits(services: Services | None) -> Mapping[ServiceArn, int]:
@@ -54,7 +54,7 @@ def lasting_deficits(
 ) -> Mapping[ServiceArn, int]:
     """How many tasks each service lacks now, not counting daemons that still have to start: the next drain's baseline.
 
-    It may always lack as many as before those instances were drained.
+    It may lack as many as before those instances were drained.
     """
     if services is None:
         return {}
@@ -83,8 +83,9 @@ def observe(
     missed = _missed(slot, services.at, policy) if policy is not None else timedelta()
     slot = replace(slot, looked_at=services.at, unseen=slot.unseen + missed)
     below = frozenset(one.arn for one in services.all if not one.daemon and _lacks(one, slot, moving))
+    below -= _traded(services, slot, moving)
     slot = replace(slot, dips=_dips(slot, below), below=below)
-    worse = tuple(_named(service) for service in services.all if service.unknown or _worse(service, slot, moving))
+    worse = tuple(_named(one) for one in services.all if one.unknown or _worse(one, slot, below, moving))
     worse += health.unwell if health is not None else ()
     worse += (f"{slot.instance} ({impaired})",) if impaired else ()
     if worse:
@@ -94,7 +95,7 @@ def observe(
 
 
 def _missed(slot: Slot, now: datetime, policy: Policy) -> timedelta:
-    """How much of the time since the last look, or since the return, counts as not seen."""
+    """How much of the time since the last look, or since the return, does not count."""
     apart, usual = now - (slot.looked_at or slot.returned_at), _spacing(policy)
     return apart - usual if apart > LATE_LOOKS * usual else timedelta()
 
@@ -125,8 +126,19 @@ def flapping(slot: Slot) -> frozenset[ServiceArn]:
     return frozenset(arn for arn, dips in slot.dips.items() if dips >= DIPS_OF_FLAPPING)
 
 
-def _worse(service: Service, slot: Slot, moving: Mapping[str, int]) -> bool:
-    return service.arn not in flapping(slot) and _lacks(service, slot, moving)
+def _traded(services: Services, slot: Slot, moving: Mapping[str, int]) -> frozenset[ServiceArn]:
+    """The services that lacked tasks before the drain, if all of them together lack no more than they did.
+
+    They compete for room that does not suffice for all. If one has a task less and another one more, no drain did that.
+    """
+    short = [one for one in services.all if not one.daemon and slot.deficits_before.get(one.arn, 0)]
+    lacking = sum(one.deficit - slot.deficits_before[one.arn] - moving.get(one.name, 0) for one in short)
+    return frozenset(one.arn for one in short) if len(short) > 1 and lacking <= 0 else frozenset()
+
+
+def _worse(service: Service, slot: Slot, below: Collection[ServiceArn], moving: Mapping[str, int]) -> bool:
+    lacks = _lacks(service, slot, moving) if service.daemon else service.arn in below
+    return service.arn not in flapping(slot) and lacks
 
 
 def _lacks(service: Service, slot: Slot, moving: Mapping[str, int]) -> bool:

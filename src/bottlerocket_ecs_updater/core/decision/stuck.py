@@ -1,7 +1,7 @@
 """Whether a run that could start no update is stuck, or only has to wait.
 
-A hold that rules or people chose is no failure. A hold that passes by itself is none either, until it has stopped run
-after run. Every other hold stays until somebody acts, and is never reported as plain success.
+A hold that rules or people chose is not a failure. Neither is a hold that passes by itself, until it has stopped
+several runs in a row. Every other hold stays until somebody acts, and is never reported as success.
 """
 
 from __future__ import annotations
@@ -21,10 +21,19 @@ from bottlerocket_ecs_updater.core.model.passing import Passing, passing
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
 from bottlerocket_ecs_updater.core.model.time_text import has_passed, time_text
 
-WAITED_FOR = frozenset({Reason.SERVICE_DEPLOYING, Reason.UNWELL, Reason.SETTLING, Reason.BUDGET, Reason.ZONE_BUDGET})
-"""Holds that a run waits for, up to its `settle-timeout`. One that outlasts it in two runs in a row is stuck.
+WAITED_FOR = frozenset(
+    {
+        Reason.SERVICE_DEPLOYING,
+        Reason.UNWELL,
+        Reason.SETTLING,
+        Reason.BUDGET,
+        Reason.ZONE_BUDGET,
+        Reason.NOT_DESCRIBED,
+    }
+)
+"""Holds that a run waits for: most up to its `settle-timeout`. One that outlasts it in two runs in a row is stuck.
 
-A budget that is full at the end of a run is filled by instances that others took out; they may be back by the next run.
+If the budget is full at the end of a run, others took those instances out of service; they may be back by the next run.
 """
 
 DATED = frozenset(
@@ -44,7 +53,7 @@ DATED = frozenset(
         Reason.DRAIN_BLOCKED,
     }
 )
-"""Holds that end at a known time, or when others are done. However long they last, nobody has to act."""
+"""Holds that end at a known time, or when others are done. Nobody has to act, however long they last."""
 
 RUNS_IN_A_ROW = 2
 STUCK_AFTER = timedelta(days=1)
@@ -57,28 +66,41 @@ def begun(instances: Iterable[Instance]) -> bool:
 
 
 def stuck_on(outcomes: Mapping[InstanceId, Outcome], fleet: Fleet) -> Hold | None:
-    """The hold for which the run could start no update and that does not pass by itself; None if it is no failure."""
+    """The hold that stopped every update and does not pass by itself; None if that is not a failure."""
     if begun(fleet.instances.values()):
         return None
     held = _that_count(outcomes, fleet)
-    if not held or not all(_lasts(why, fleet) for why in held):
+    if not held or not (_saw_nothing(held, outcomes) or all(_lasts(why, fleet) for why in held)):
         return None
     code, _ = Counter(why.reason.code for why in held).most_common(1)[0]
     return next(why for why in held if why.reason.code == code)
 
 
+def _saw_nothing(held: Collection[Hold], outcomes: Mapping[InstanceId, Outcome]) -> bool:
+    """Whether ECS lists instances but describes none, so that the run knows nothing about the cluster."""
+    return len(held) == len(outcomes) and all(why.reason is Reason.NOT_DESCRIBED for why in held)
+
+
 def _that_count(outcomes: Mapping[InstanceId, Outcome], fleet: Fleet) -> Collection[Hold]:
     """The holds of hosts with an update; the holds of all hosts if no host of the cluster is up to date.
 
-    A host that cannot be checked stops no other update, and is named in the summary and in `status`.
+    A host that cannot be checked does not stop other updates; the summary and `status` name it.
     """
     held = {
         id_: one for id_, one in outcomes.items() if isinstance(one, Hold) and passing(one.reason) is not Passing.CHOSEN
     }
     offered = [one for id_, one in held.items() if _has_update(fleet.instances.get(id_))]
-    if offered or any(isinstance(one, Updated | UpToDate) for one in outcomes.values()):
-        return offered
-    return list(held.values())
+    well = any(isinstance(one, Updated | UpToDate) for one in outcomes.values())
+    counted = offered if offered or well else list(held.values())
+    # One that waits for others that are held themselves waits for as long as they do.
+    return [one for one in counted if not _waits_for_others(one)] or counted
+
+
+def _waits_for_others(why: Hold) -> bool:
+    """Whether an instance is held only until others, which come first, are done or in progress."""
+    if why.reason is Reason.DAILY_LIMIT:
+        return dict(why.facts).get("begun") == "0"
+    return why.reason in (Reason.STAGING_AHEAD, Reason.CHECKPOINT_FULL)
 
 
 def _has_update(instance: Instance | None) -> bool:
@@ -101,7 +123,7 @@ def _lasts(why: Hold, fleet: Fleet) -> bool:
     known = fleet.past.waiting.get(why.reason.code)
     if known is not None and _too_long(why.reason, known, fleet.at):
         return True
-    # ECS tells since when a deployment is in progress, even to a run that remembers no earlier one.
+    # ECS reports since when a deployment has been in progress, even if no earlier run recorded it.
     since = deploys_since(why, fleet) if why.reason is Reason.SERVICE_DEPLOYING else None
     return since is not None and has_passed(since, STUCK_AFTER, fleet.at)
 
@@ -112,7 +134,7 @@ def _too_long(reason: Reason, known: Waiting, now: datetime) -> bool:
 
 
 def waiting_codes(outcomes: Mapping[InstanceId, Outcome], fleet: Fleet) -> Collection[str]:
-    """The reason codes to record: they stopped this run from starting any update, and should pass by themselves."""
+    """The reason codes to record: they stopped this run from starting any update, but should pass by themselves."""
     if begun(fleet.instances.values()):
         return ()
     reasons = {why.reason for why in _that_count(outcomes, fleet)}
@@ -123,6 +145,10 @@ def said(why: Hold, fleet: Fleet) -> str:
     """The reason as the first line of the summary."""
     known = fleet.past.waiting.get(why.reason.code)
     again = f", since {time_text(known.since)}, in {known.runs + 1} runs in a row" if known is not None else ""
+    undescribed = [one for one in fleet.instances.values() if one.undescribed]
+    if why.reason is Reason.NOT_DESCRIBED and len(undescribed) == len(fleet.instances) > 1:
+        of_all = f"ECS lists {len(undescribed)} container instances and described none of them"
+        return f"no update could start: {of_all}: {dict(why.facts)['why']}{again}"
     return f"no update could start: {why}{again}"
 
 

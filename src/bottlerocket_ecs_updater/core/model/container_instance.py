@@ -114,6 +114,8 @@ class Task:
     """The family of its task definition; empty if ECS did not say."""
     own_interface: bool = False
     """Whether it has its own network interface, as in network mode awsvpc."""
+    own_volume: bool = False
+    """Whether ECS attached an EBS volume to its instance for it."""
 
     @property
     def stopped(self) -> bool:
@@ -163,7 +165,7 @@ class ManagedNode:
 
 EXITED = "EssentialContainerExited"
 FAILED_CODES = frozenset({"TaskFailedToStart", EXITED})
-"""The stop codes of tasks that nobody stopped. Source: `stopCode` of DescribeTasks."""
+"""The stop codes of tasks that were not stopped by a person or by ECS. Source: `stopCode` of DescribeTasks."""
 
 UNHEALTHY_WORDS = ("failed container health checks", "failed ELB health checks")
 """Parts of `stoppedReason` where ECS stopped a task because it was not healthy. The stop code is that of a normal stop.

@@ -14,7 +14,7 @@ from bottlerocket_ecs_updater.core.model.reasons import Failed, Hold, Reason
 from bottlerocket_ecs_updater.core.model.version import Version
 
 UNTIL_CLEARED = "a person clears it"
-"""In place of a time, if only a person can end the backoff."""
+"""Instead of a time, if only a person can end the backoff."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Backoff:
 
 @dataclass(frozen=True, slots=True)
 class Updated:
-    """It runs the target version, proven by a new boot id."""
+    """It runs the target version, verified by a new boot id."""
 
     source: Version
     target: Version

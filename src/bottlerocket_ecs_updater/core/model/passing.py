@@ -16,7 +16,7 @@ class Passing(Enum):
 
     BY_ITSELF = "by itself"
     CHOSEN = "chosen"
-    """The operator's rules or a person's action cause it: it is no failure, however long it lasts."""
+    """The operator's rules or a person's action cause it: it is not a failure, however long it lasts."""
     NEVER = "not by itself"
 
 
@@ -63,6 +63,7 @@ NEVER_PASSES = frozenset(
         Reason.END_OF_LIFE_VARIANT,
         Reason.VERSION_SUSPECT,
         Reason.VERSION_BREAKS_TASKS,
+        Reason.STAGED_STAYS,
         Reason.NO_PLACE,
         Reason.NO_ROOM,
         Reason.NO_ROOM_FOR_CLAIM,
@@ -87,6 +88,7 @@ BY_ITSELF = frozenset(
         Reason.SEND_REFUSED,
         Reason.UPDATE_LOCK_HELD,
         Reason.NOTHING_CHOSEN,
+        Reason.STAGED_WITHDRAWN,
         Reason.WITHDRAWN,
         Reason.STANDALONE_TASK,
         Reason.OWN_HOST_LAST,
@@ -128,7 +130,7 @@ BY_ITSELF = frozenset(
         Reason.GROUP_REFRESHING,
     }
 )
-"""Holds that end when their time comes, when other instances are done, or when AWS or the host answers again."""
+"""Holds that end at a certain time, when other instances are done, or when AWS or the host answers again."""
 
 
 NEEDS_A_LOOK = frozenset(
@@ -144,6 +146,8 @@ NEEDS_A_LOOK = frozenset(
         # A person or a rule caused them, and they may leave an instance out of service or on a withdrawn version.
         Reason.CLAIM_REMOVED,
         Reason.VERSION_WITHDRAWN,
+        # Any other reboot of the host boots it.
+        Reason.STAGED_WITHDRAWN,
     }
 )
 """Holds that a person should look at although they may pass, or were chosen."""
@@ -160,6 +164,6 @@ def passing(reason: Reason) -> Passing:
 
 
 def needs_a_person(hold: Hold) -> bool:
-    """Whether a person should look at it. A run with such a hold is never reported as all well."""
+    """Whether a person should look at it. A run with one of these holds is never reported as a success."""
     until_cleared = hold.reason is Reason.BACKING_OFF and ("until", UNTIL_CLEARED) in hold.facts
     return until_cleared or hold.reason in NEEDS_A_PERSON

@@ -66,7 +66,7 @@ class Reason(Enum):
     INSTANCE_STOPPED = _Words(
         "instance-stopped",
         "its EC2 instance is {state}",
-        "start it so that the next run can check it, or deregister it; a stopped instance does not count toward the "
+        "start it so that the next run can check it, or deregister it; a stopped instance does not count towards the "
         "budget",
     )
     INSTANCE_TERMINATED = _Words(
@@ -141,6 +141,19 @@ class Reason(Enum):
         "the update to {version} was withdrawn before it was applied",
         "do nothing: it is updated when another version is offered",
     )
+    STAGED_WITHDRAWN = _Words(
+        "staged-withdrawn",
+        "{version} is staged on it, but its update repository no longer offers that version",
+        "do nothing: the next version that is offered takes its place; reboot the host only after "
+        "`apiclient update cancel`, or it boots {version}",
+    )
+    STAGED_STAYS = _Words(
+        "staged-stays",
+        "{staged} is staged on it and must not be booted: {why}; the apply document did not replace it by {version}: "
+        "{detail}",
+        "use the apply document of this updater's own stack, which cancels such an update first; or run "
+        "`apiclient update cancel` on the host",
+    )
     STANDALONE_TASK = _Words(
         "standalone-task",
         "it runs a standalone task: {task}",
@@ -174,8 +187,8 @@ class Reason(Enum):
     VERSION_BREAKS_TASKS = _Words(
         "version-breaks-tasks",
         "tasks fail on {version}, so no other instance is updated to it; on {hosts}: {what}",
-        "check these tasks; run `release {version}` once you know that it is good, or wait for another version; to "
-        "discard a staged update, run `apiclient update cancel` on the host",
+        "check these tasks; run `release {version}` once you know that it is good, or wait for another version, which "
+        "also replaces this one on hosts where it is staged",
     )
     BUDGET = _Words(
         "budget",
@@ -393,7 +406,7 @@ class Reason(Enum):
     )
     SURVEY_FAILED = _Words(
         "survey-failed",
-        "some of what the updater must know before a drain could not be read: {what}",
+        "facts that a drain needs could not be read: {what}",
         "wait for the next run, which tries again; if it fails again, find out why these calls fail",
     )
     SERVICE_DEPLOYING = _Words(
@@ -424,7 +437,7 @@ class Reason(Enum):
     NO_ROOM = _Words("no-room", "its tasks of {service} cannot move: {missing}", "{advice}")
     FACTS_MISSING = _Words(
         "facts-missing",
-        "AWS did not return within {limit} what the updater must know before a drain",
+        "facts that a drain needs did not arrive from AWS within {limit}",
         "check the log for the calls that AWS did not answer",
     )
     LEAVING_GROUP = _Words(
@@ -488,6 +501,11 @@ class Failure(Enum):
         "reboot-stalled",
         "it accepted the reboot but did not go down within {limit}, and may still reboot",
         "check its console for what blocks the shutdown; reboot it in EC2, and the next run returns it to service",
+    )
+    STOPPED_IN_EC2 = _Words(
+        "stopped-in-ec2",
+        "its EC2 instance is {state}, so it did not come back within {limit} after the reboot",
+        "start it, and the next run verifies it and returns it to service; or terminate it",
     )
     STILL_QUARANTINED = _Words(
         "still-quarantined",

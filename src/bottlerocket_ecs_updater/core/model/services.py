@@ -41,6 +41,8 @@ class Service:
     """How many more tasks it started than stopped in the last hour, by its events."""
     restless: int = 0
     """How many tasks it loses at once by itself, by its events of the last hour; 0 if it loses none."""
+    pending: int = 0
+    """How many of its tasks have a place, and do not run yet."""
 
     @property
     def deficit(self) -> int:

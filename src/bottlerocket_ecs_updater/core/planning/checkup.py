@@ -22,15 +22,24 @@ from bottlerocket_ecs_updater.core.planning.launch_advice import Advice, StartsO
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.core.rules.published import NOT_READ, parameter_of
 
+APPLY_STEPS = ("apiclient update apply && exit 0", "apiclient update cancel 2>/dev/null && apiclient update apply")
+"""The first step is refused if an update is ready to boot.
+
+Then the script cancels that update and stages the other one.
+"""
+
+PLAIN_APPLY = ("apiclient update apply",)
+"""The steps of earlier documents, which cannot replace an update that is ready to boot."""
+
 STEPS: Mapping[DocumentKind, tuple[str, ...]] = {
     DocumentKind.CHECK: ("cat /proc/sys/kernel/random/boot_id", "apiclient update check"),
-    DocumentKind.APPLY: ("apiclient update apply",),
+    DocumentKind.APPLY: APPLY_STEPS,
     DocumentKind.REBOOT: ("apiclient reboot",),
 }
 """The steps that this version of the updater expects in each document, in order."""
 
 NOT_ALLOWED = "not allowed"
-"""What the text of a denial begins with."""
+"""How the text of a denial begins."""
 
 REDEPLOY = "Deploy the stack of this version, and use the document names from its task definition"
 
@@ -73,6 +82,9 @@ def judge_document(kind: DocumentKind, name: str, content: str) -> Finding:
     steps = _steps_of(content)
     if steps is None:
         return fail("document", name, "it is not a Command document with shell steps", REDEPLOY)
+    if kind is DocumentKind.APPLY and steps == PLAIN_APPLY:
+        why = "it cannot replace an update that is staged and must not be booted"
+        return warn("document", name, f"it runs {_quoted(steps)}: {why}", REDEPLOY)
     if steps != expected:
         return fail("document", name, f"it runs {_quoted(steps)} instead of {_quoted(expected)}", REDEPLOY)
     return fine("document", name, f"it runs {_quoted(expected)}")
@@ -115,13 +127,13 @@ def judge_fleet(fleet: Fleet) -> Iterator[Finding]:
 
 
 def judge_published(fleet: Fleet, policy: Policy) -> Iterator[Finding]:
-    """Whether the newest published version is known for each variant and architecture, if that is asked for."""
+    """Whether the newest published version is known for each variant and architecture, if the settings need it."""
     if not policy.rules.versions.published_only:
         return
     ours = (one.registration for one in fleet.instances.values() if one.bottlerocket)
     wanted = sorted({name for one in ours if one is not None and (name := parameter_of(one)) is not None})
     states = {name: fleet.published.get(name, NOT_READ) for name in wanted}
-    # If one can be read, the others lack no permission: AWS publishes nothing for their variant.
+    # If one can be read, the others do not lack a permission: AWS publishes nothing for their variant.
     grade = warn if any(isinstance(state, Published) for state in states.values()) else fail
     for parameter, state in states.items():
         match state:
@@ -209,7 +221,7 @@ def providers_of(fleet: Fleet) -> tuple[str, ...]:
 
 
 def judge_protection(protected: Iterable[str], providers: Sequence[str]) -> Iterator[Finding]:
-    """Check managed termination protection, which a drain removes from a host for good."""
+    """Check managed termination protection: a drain permanently removes a host's scale-in protection."""
     guarded = frozenset(protected)
     for name in providers:
         if name in guarded:
@@ -233,13 +245,16 @@ def judge_image(image: str, wants: str) -> Iterator[Finding]:
         yield warn("image", image, "it is named by a tag, which can change under a running schedule", remedy)
 
 
-def judge_platforms(image: str, wants: str, has: Iterable[str]) -> Finding:
-    """Whether an image is for the architecture that the task needs."""
+def judge_platforms(image: str, wants: str, has: Iterable[str] | None) -> Finding:
+    """Whether an image is for the architecture that the task needs; None means that its registry was not asked."""
+    if has is None:
+        said = f"whether it can be pulled, and is for {wants}, was not checked: only Amazon ECR is asked"
+        return warn("image", image, said, f"See yourself: docker buildx imagetools inspect {image}")
     offered = sorted(has)
     if wants in offered:
         return fine("image", image, f"it is for {wants}")
     remedy = f'Publish it for {wants} (`make publish ARGS="--arch …"`), or deploy with another RuntimePlatform'
-    return fail("image", image, f"the task needs {wants}, but the image is for {', '.join(offered)}", remedy)
+    return fail("image", image, f"the task needs {wants}, but the image is for {', '.join(offered) or 'none'}", remedy)
 
 
 def judge_log_group(name: str, groups: Iterable[Mapping[str, Any]]) -> Finding:

@@ -10,7 +10,7 @@ Each run decides it again:
     no run looked for days          every `since` ends, because it is not known what happened
 
 The registration time distinguishes an instance that joined later from one that went back: Auto Scaling launches
-instances from images with older versions, and otherwise a cluster that scales would never prove anything.
+instances from images with older versions, and otherwise a cluster that scales would never promote a version.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from bottlerocket_ecs_updater.core.planning.behind import instance_behind
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 
 VERSIONS_KEPT = 20
-"""About a year of versions: nobody waits for an older one."""
+"""About a year of versions: no cluster waits for an older one."""
 
 NAMED_MAX = 20
 """The most instances and reasons in a standing; the run's report has all of them."""

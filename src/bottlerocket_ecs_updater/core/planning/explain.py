@@ -1,6 +1,6 @@
-"""Explains an instance: each rule that applies to it, in order, with its answer.
+"""Explains an instance: each rule that applies to it, in order, with its result.
 
-The answers come from the functions that decide, so the explanation matches what a run would do.
+The results come from the functions that decide, so the explanation matches what a run would do.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
+from bottlerocket_ecs_updater.core.decision.admission import target_of
 from bottlerocket_ecs_updater.core.decision.outside import not_selected
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.decision.unclaimed.assess import CandidateState, answers_about, assess, out_of_reach
@@ -21,6 +22,7 @@ from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.outcome import UpToDate
 from bottlerocket_ecs_updater.core.model.reasons import Failed, Hold, Reason
+from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.planning.plan import Plan, plan
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 
@@ -37,7 +39,7 @@ class QueuePosition:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Everything known about one instance, with the answer of every rule."""
+    """Everything known about one instance, with the result of every rule."""
 
     instance: Instance
     candidate: CandidateState | None
@@ -47,16 +49,20 @@ class Explanation:
     """Its outcome in a plan: held, failed or up to date. None if it is claimed or would be updated."""
     turn: QueuePosition | None = None
     """None if a run would not update it now."""
+    target: Version | None = None
+    """The version that it would be updated to; None if there is none, or if it is claimed."""
 
 
 def explain(instance: Instance, fleet: Fleet, policy: Policy) -> Explanation:
-    """Evaluate every rule for the instance, including those after the first no."""
+    """Evaluate every rule for the instance, including those after the first hold."""
     if instance.claim is not None:
         return Explanation(instance, None, ())
     planned, this_pass = plan(fleet, policy), Pass(fleet, policy)
     outcome = _outcome(instance.id, planned)
     answers = tuple(_with_outcome(tuple(_answers(instance, this_pass)), outcome))
-    return Explanation(instance, assess(instance, this_pass), answers, outcome, _turn(instance, planned))
+    report = instance.check_answer.report if instance.check_answer is not None else None
+    target = target_of(instance, report, this_pass) if report is not None else None
+    return Explanation(instance, assess(instance, this_pass), answers, outcome, _turn(instance, planned), target)
 
 
 def _outcome(id_: InstanceId, planned: Plan) -> Hold | Failed | UpToDate | None:
@@ -87,22 +93,22 @@ def _answers(instance: Instance, this_pass: Pass) -> Iterator[RuleAnswer]:
     if reach is not None and reach.reason is Reason.NOT_BOTTLEROCKET:
         return
     report = instance.check_answer.report if instance.check_answer is not None else None
-    if report is None or report.target is None:
+    target = target_of(instance, report, this_pass) if report is not None else None
+    if report is None or target is None:
         yield RuleAnswer("selection", not_selected(instance, this_pass.policy))
         return
     asked: set[str] = set()
-    for answer in _about_update(instance, report, this_pass):
+    for answer in _about_update(instance, report, target, this_pass):
         # Some rules apply both before staging and before a drain: show them once.
         if answer.rule not in asked or answer.hold is not None:
             yield answer
         asked.add(answer.rule)
 
 
-def _about_update(instance: Instance, report: HostReport, this_pass: Pass) -> Iterator[RuleAnswer]:
-    assert report.target is not None
-    before = answers_about(instance, report, report.target, this_pass)
+def _about_update(instance: Instance, report: HostReport, target: Version, this_pass: Pass) -> Iterator[RuleAnswer]:
+    before = answers_about(instance, report, target, this_pass)
     yield from before
     said = {(answer.rule, answer.hold) for answer in before}
-    drain = RolloutLimits(this_pass).answers(instance, report, report.target, room=True)
+    drain = RolloutLimits(this_pass).answers(instance, report, target, room=True)
     yield from (answer for answer in drain if (answer.rule, answer.hold) not in said)
     yield RuleAnswer("budget", count_budget(this_pass).refusal(instance.zone))

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from bottlerocket_ecs_updater.core.decision.admission import rules_for
+from bottlerocket_ecs_updater.core.decision.admission import rules_for, target_of
 from bottlerocket_ecs_updater.core.decision.claimed.quarantine import still_quarantined
 from bottlerocket_ecs_updater.core.decision.halting import in_quarantine
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
@@ -123,18 +123,18 @@ class Plan:
     updates: tuple[Update, ...]
     """In the order in which they would be updated."""
     later: tuple[Update, ...]
-    """Held only until their time comes, by a window, a freeze or a checkpoint: part of the forecast, and of `held`."""
+    """Held only for now, by a window, a freeze or a checkpoint: part of the forecast, and of `held`."""
     forecast: Forecast
     held: tuple[tuple[InstanceId, Hold], ...]
     failing: tuple[tuple[InstanceId, Failed], ...]
     current: tuple[tuple[InstanceId, Version], ...]
-    reckoning: ForecastBasis
+    basis: ForecastBasis
     windowed: bool
     """Whether maintenance windows are set."""
     advice: tuple[Advice | RoomNote | RollAdvice, ...] = ()
     """What a person could improve, apart from the rollout."""
     behind: Mapping[InstanceId, Hold] = field(default_factory=dict)
-    """For instances that are held by time: the hold that will still apply after that, if there is one."""
+    """For instances that are held only for now: the hold that will still apply after that, if there is one."""
     days_behind: Mapping[InstanceId, int] = field(default_factory=dict)
     """Whole days since a newer version was first seen, for each instance whose host is offered one."""
 
@@ -153,18 +153,18 @@ def plan(fleet: Fleet, policy: Policy, pace: Pace | None = None) -> Plan:
     limits = RolloutLimits(this_pass)
     passing = [fleet.instances[id_] for id_, why in held.items() if why.reason in HELD_BY_TIME]
     still_held = {one.id: why for one in passing if (why := _behind(one, limits, this_pass)) is not None}
-    waiting = [one for one in passing if one.id not in still_held and _would_take(one) is not None]
+    waiting = [one for one in passing if one.id not in still_held and _would_take(one, this_pass) is not None]
     in_line = own_last(in_order(able, limits.tasks_moved_again), fleet)
     updates = tuple(_update(one, candidates[one.id]) for one in in_line if one.id not in refused)
     later = tuple(
         update
         for one in in_order(waiting, limits.tasks_moved_again)
-        if (update := _later(one, candidates[one.id])) is not None
+        if (update := _later(one, candidates[one.id], this_pass)) is not None
     )
     recorded = fleet.past.recorded
     counts = (len(recorded.stages), len(recorded.drains), len(recorded.reboots)) if pace is None else (0, 0, 0)
-    reckoning = ForecastBasis(pace or expected_pace(this_pass), *counts)
-    forecast_ = _forecast((*updates, *later), this_pass, reckoning.pace)
+    basis = ForecastBasis(pace or expected_pace(this_pass), *counts)
+    forecast_ = _forecast((*updates, *later), this_pass, basis.pace)
     blocked = {one.instance: _blocked(one, this_pass) for one in updates if one.instance in forecast_.left}
     return Plan(
         at=fleet.at,
@@ -183,7 +183,7 @@ def plan(fleet: Fleet, policy: Policy, pace: Pace | None = None) -> Plan:
             for id_, candidate in candidates.items()
             if isinstance(candidate, Done) and isinstance(candidate.outcome, UpToDate)
         ),
-        reckoning=reckoning,
+        basis=basis,
         windowed=bool(policy.rules.schedule.windows),
         advice=(*advise(fleet), *map(RoomNote, notes), *advise_on_roll(this_pass)),
         behind=still_held,
@@ -217,19 +217,20 @@ def _refused(
     return refused, tuple(notes)
 
 
-def _would_take(instance: Instance) -> Version | None:
-    """The version that the host reported as its target; None if it reported none."""
+def _would_take(instance: Instance, this_pass: Pass) -> Version | None:
+    """The version that it would be updated to; None if there is none."""
     report = instance.check_answer.report if instance.check_answer is not None else None
-    return report.target if report is not None else None
+    return target_of(instance, report, this_pass) if report is not None else None
 
 
 def _behind(instance: Instance, limits: RolloutLimits, this_pass: Pass) -> Hold | None:
     """The first hold that does not pass by itself, after those that do; None if there is none."""
     report = instance.check_answer.report if instance.check_answer is not None else None
-    if report is None or report.target is None:
+    target = _would_take(instance, this_pass)
+    if report is None or target is None:
         return None
-    before = answers_about(instance, report, report.target, this_pass)
-    answers = (*before, *limits.answers(instance, report, report.target, room=True))
+    before = answers_about(instance, report, target, this_pass)
+    answers = (*before, *limits.answers(instance, report, target, room=True))
     return first_hold([one for one in answers if one.hold is not None and one.hold.reason not in HELD_BY_TIME])
 
 
@@ -254,13 +255,14 @@ def _held(candidate: CandidateState) -> Hold | None:
             return None
 
 
-def _later(instance: Instance, candidate: CandidateState) -> Update | None:
-    """The update of an instance that is held for now; None if the host reported no target."""
+def _later(instance: Instance, candidate: CandidateState, this_pass: Pass) -> Update | None:
+    """The update of an instance that is held for now; None if there is none."""
     report = instance.check_answer.report if instance.check_answer is not None else None
-    if report is None or report.target is None:
+    target = _would_take(instance, this_pass)
+    if report is None or target is None:
         return None
-    staged = isinstance(candidate, Ready) or report.state is UpdateState.READY
-    return Update(instance.id, instance.zone, report.running, report.target, staged, tasks_to_move(instance))
+    staged = isinstance(candidate, Ready) or (report.state is UpdateState.READY and report.staged == target)
+    return Update(instance.id, instance.zone, report.running, target, staged, tasks_to_move(instance))
 
 
 def _update(instance: Instance, candidate: CandidateState) -> Update:

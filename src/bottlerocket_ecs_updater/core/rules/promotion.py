@@ -1,4 +1,5 @@
-"""Promotion: this cluster takes a version only after other stages have proven it, or a person let it through.
+"""Promotion: this cluster takes a version only after other stages have run it successfully, or a person has promoted
+it.
 
     stage = "production"
     promoted-by = ["staging for 7d", "canary for 1d"]
@@ -8,7 +9,7 @@ the standing that each cluster's last run published counts (`ClusterStanding`). 
 or too old never promotes.
 
 A person can override this: `promote` skips the stages, `expedite` skips every wait that only takes time, and `block`
-wins over both and over every other rule.
+overrides both and every other rule.
 
 The times in a standing come from another machine's clock. Clocks often differ by minutes, so each wait is extended by
 `CLOCKS_APART`: a wrong clock never lets a version through too early.
@@ -102,7 +103,7 @@ class StageRules:
 
 @dataclass(frozen=True, slots=True)
 class _Lack:
-    """Why a cluster or a stage does not promote yet, and when it can at the earliest."""
+    """Why a cluster or a stage does not promote yet, and the earliest time at which it can."""
 
     why: str
     until: datetime

@@ -1,8 +1,8 @@
 """Published versions only: a version that is newer than the public parameter of its variant is held.
 
 AWS publishes the version of the newest Bottlerocket image for each variant and architecture as a public parameter of
-Systems Manager, and sets it back when it withdraws a version. Hosts may be offered a version earlier than that, or
-longer: their update repository is another source. A parameter that could not be read holds.
+Systems Manager, and moves it back when it withdraws a version. Hosts may be offered a version earlier or longer than
+that, because their update repository is a different source. An unreadable parameter holds every version.
 
 The value is a version with the commit that it was built from, such as `1.55.0-d93bb1b1`. Source: the public parameters
 `/aws/service/bottlerocket/…/latest/image_version`, and the `image_version` of Bottlerocket's own build.
@@ -22,7 +22,7 @@ from bottlerocket_ecs_updater.core.model.version import Version
 
 FOLDER = "/aws/service/bottlerocket/"
 ARCHITECTURE_ATTRIBUTE = "ecs.cpu-architecture"
-"""ECS sets it to `x86_64` or `arm64`, which are the names in the parameters, too."""
+"""ECS sets it to `x86_64` or `arm64`, which are also the names in the parameters."""
 
 COUNTS_FOR = timedelta(minutes=15)
 """How long an answer counts when later calls fail: a moment of throttling must not end a run."""
@@ -34,7 +34,7 @@ _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 def parameter_of(registration: Registration) -> str | None:
-    """The public parameter with the newest version for this host; None if ECS does not tell which one that is."""
+    """The public parameter with the newest version for this host; None if ECS does not report which one that is."""
     parts = (registration.variant or "", registration.attributes.get(ARCHITECTURE_ATTRIBUTE, ""))
     if not all(_NAME.fullmatch(part) for part in parts):
         return None

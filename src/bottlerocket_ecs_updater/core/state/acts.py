@@ -1,4 +1,4 @@
-"""Updates an instance after an act of this run on it: a mark, a drain, a return, the hand-over to another run."""
+"""Updates an instance after this run has acted on it: a claim, a drain, a return, or the hand-over to another run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from bottlerocket_ecs_updater.core.state.observe import health_before
 
 
 def see_marked(instance: Instance, claim: Claim, now: datetime) -> Instance:
-    """Our claim was written on it. A mark for another reboot restarts the wait for it."""
+    """Our claim was written on it. A claim for another reboot restarts the wait for it."""
     progress, before = instance.progress, instance.claim
     if before is not None and before.run != claim.run:
         progress = replace(progress, taken_from=before.run)

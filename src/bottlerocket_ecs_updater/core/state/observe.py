@@ -1,4 +1,5 @@
-"""Updates an instance with what ECS shows of it: pure functions from an instance and a fact to the instance after it.
+"""Updates an instance with what ECS shows about it: pure functions that take an instance and a fact and return the new
+instance.
 
 They keep what later decisions need: that the agent disconnected, that a boot id is new, that a claim disappeared.
 """
@@ -139,8 +140,8 @@ def _containers(progress: RunProgress, claim: Claim | None, registration: Regist
 def _impaired(progress: RunProgress, claim: Claim | None, registration: Registration) -> RunProgress:
     """Record since when ECS has reported it as IMPAIRED.
 
-    An instance whose agent is disconnected counts as IMPAIRED, too (AGENT_CONNECTIVITY), and so does one that goes down
-    for its reboot: both say nothing about its containers.
+    An instance whose agent is disconnected also counts as IMPAIRED (AGENT_CONNECTIVITY), and so does one that goes down
+    for its reboot. Neither says anything about its containers.
     """
     before = progress.impaired
     counts = registration.connected and (claim is None or progress.proof is not None)

@@ -1,4 +1,4 @@
-"""Updates an instance with the commands sent to its host: checks, applies, reboots and the documents of operators."""
+"""Updates an instance with the commands sent to its host: checks, applies, reboots and the operator's documents."""
 
 from __future__ import annotations
 
@@ -106,8 +106,10 @@ def see_sent(instance: Instance, pending: PendingCommand) -> Instance:
         case DocumentKind.APPLY:
             report = instance.check_answer.report if instance.check_answer is not None else None
             boot = report.boot if report is not None else None
-            applies = replace(progress.applies, sent=progress.applies.sent + 1, on_boot=boot)
-            return replace(instance, pending=pending, progress=replace(progress, applies=applies))
+            target = report.chosen if report is not None else None
+            applies = replace(progress.applies, sent=progress.applies.sent + 1, on_boot=boot, target=target)
+            offered = target or progress.offered
+            return replace(instance, pending=pending, progress=replace(progress, applies=applies, offered=offered))
         case DocumentKind.REBOOT:
             return see_reboot_sent(instance, SentReboot(pending.command, pending.sent_at))
 
@@ -148,7 +150,7 @@ def see_reboot_end(instance: Instance, command: CommandId, asked_at: datetime, e
 
 
 def see_cancelled(instance: Instance) -> Instance:
-    """Its pending reboots and an apply that was given up were cancelled, as a request to Systems Manager."""
+    """Systems Manager was asked to cancel its pending reboots and an apply that was given up."""
     cancelled = (replace(one, cancelled=True) if one.open else one for one in instance.reboots)
     applied = instance.applied
     if applied is not None and applied.given_up:

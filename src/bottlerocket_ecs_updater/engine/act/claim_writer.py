@@ -25,6 +25,7 @@ from bottlerocket_ecs_updater.core.state.ledger import (
     with_begun,
     with_claim,
     with_duration,
+    with_troubled,
     with_update,
     without_blockers,
     without_claim,
@@ -37,7 +38,7 @@ from bottlerocket_ecs_updater.engine.store.ledger_store import LedgerKeeping
 from bottlerocket_ecs_updater.errors import Denied, LeaseLost, UpdaterError
 
 PROBE = "bottlerocket-ecs-updater.probe"
-"""An attribute that is written and deleted at once, to test the permissions for claims."""
+"""An attribute that is written and immediately deleted, to test the permissions for claims."""
 
 
 class ClaimWriter:
@@ -67,7 +68,7 @@ class ClaimWriter:
         with the next write of the ledger (see `Executor.save`).
         """
         self._write_claims(
-            {command.instance: command.claim for command in batch}, at_once=not self._known.attributes_survive
+            {command.instance: command.claim for command in batch}, at_once=not self._known.fleet.attributes_survive
         )
         values = {}
         for command in batch:
@@ -80,7 +81,7 @@ class ClaimWriter:
     def _write_claims(self, claims: Mapping[InstanceId, Claim], *, at_once: bool = True) -> None:
         """Write claims to the ledger, and save it. Raises what the store raises: then nothing else may follow.
 
-        On failure it also undoes the change: otherwise a later run finds a claim on an instance that was never marked.
+        On failure it also undoes the change: otherwise a later run finds a claim on an instance that was never claimed.
         """
         before = self._ledger.value
         for id_, claim in claims.items():
@@ -116,7 +117,7 @@ class ClaimWriter:
             )
             self._ledger.change(partial(with_duration, stage=took))
         elif phase is ClaimPhase.REBOOTING and claim.phase is ClaimPhase.DRAINING and progress.drain is not None:
-            self._ledger.change(partial(with_duration, drain=self._known.at - progress.drain.at))
+            self._ledger.change(partial(with_duration, drain=self._known.fleet.at - progress.drain.at))
             self._ledger.change(partial(without_blockers, groups=progress.drain.groups))
 
     def _note_begun(self, instance: Instance) -> None:
@@ -143,7 +144,7 @@ class ClaimWriter:
             case Unclear(why=why):
                 self._outcomes.unclear(command.instance, "the claim", why)
                 if instance.claim is None:
-                    # It may carry our claim now, so count it against the limits until a look shows that it does not.
+                    # It may have our claim now, so count it against the limits until a look shows that it does not.
                     self._known.learn(see_marked(instance, command.claim, now))
             case Refused(why=why) | Gone(why=why) if instance.claim is None:
                 reason = Reason.GONE if isinstance(result, Gone) else Reason.NO_ROOM_FOR_CLAIM
@@ -154,7 +155,7 @@ class ClaimWriter:
         return False
 
     def _withdraw(self, instance: Instance) -> None:
-        """The claim did not reach the instance, so restore the store's copy to what the instance carries."""
+        """The claim did not reach the instance, so restore the store's copy to what the instance has."""
         arn = self._known.arn_of(instance.id)
         if instance.claim is None:
             self._ledger.change(partial(without_claim, instance=instance.id))
@@ -215,9 +216,10 @@ class ClaimWriter:
         instance, progress = self._known.instance(id_), self._known.instance(id_).progress
         impaired = progress.was_impaired
         self._ledger.change(
-            partial(with_update, instance=id_, version=version, at=self._known.at, impaired_before=impaired)
+            partial(with_update, instance=id_, version=version, at=self._known.fleet.at, impaired_before=impaired)
         )
-        self._known.suspects = self._ledger.value.suspects
+        self._ledger.change(partial(with_troubled, version=version, services=self._known.baseline.restless))
+        self._known.recall(self._ledger.value)
         if instance.backoff is not None and instance.backoff.version == version:
             self._known.learn(replace(instance, backoff=None))
         if progress.reboot_sent_at is not None and progress.proof is not None:
@@ -236,7 +238,7 @@ class ClaimWriter:
         progress = instance.progress
         self._known.note_proof(instance)
         if command.took_slot:
-            before = self._known.worst_before if progress.drain is None else progress.drain.deficits_before
+            before = self._known.baseline.worst if progress.drain is None else progress.drain.deficits_before
             had = progress.drain.running_before if progress.drain is not None else None
             self._known.take_slot(Slot(instance.id, instance.zone, now, before, running_before=had))
             out = now - progress.drain.at if progress.drain is not None else None
@@ -273,13 +275,13 @@ class ClaimWriter:
         arn = self._known.arn_of(id_)
         if arn is None or self._proven:
             return
-        written = self._cluster.put_attribute(PROBE, {arn: self._known.run}).get(arn)
+        written = self._cluster.put_attribute(PROBE, {arn: self._known.fleet.run}).get(arn)
         dropped = self._cluster.delete_attribute(PROBE, [arn]).get(arn)
         self._proven = isinstance(written, Done) and isinstance(dropped, Done)
 
 
 def _without_old_machine(around: SurveyedFacts | None) -> SurveyedFacts | None:
-    """What was surveyed, without what EC2 said while it was claimed: it may have been started again since."""
+    """The survey, without EC2's answer from while it was claimed: the instance may have been started again since."""
     if around is None or around.machine is None or around.machine.terminated:
         return around
     return replace(around, machine=None)

@@ -110,7 +110,7 @@ HOOKS = (DocumentKind.BEFORE_DRAIN, DocumentKind.AFTER_REBOOT)
 """The operator's documents, if the settings name them."""
 
 LEDGER_WAITS = timedelta(seconds=90)
-"""How long changes of the ledger wait that no act depends on: a run that is killed loses at most these."""
+"""How long ledger changes wait if no act depends on them: a killed run loses at most these."""
 
 LOOK_SERVES = timedelta(seconds=10)
 """How old the look may be on which a reboot is sent. A claim that was written first may have taken long."""
@@ -180,13 +180,13 @@ class Executor:
         return acted
 
     def save(self, by: datetime) -> None:
-        """Write the ledger, unless it can wait until after `by`. Where that fails, every later pass retries it.
+        """Write the ledger, unless it can wait until after `by`. If that fails, every later pass retries it.
 
         What must be in the store before an act is written before that act. The rest waits for `LEDGER_WAITS`, so that
         one write serves many instances, but only once this cluster has shown that claims on instances survive a reboot:
-        until then a claim that only the store has may be the last copy, so the store must never be out of date.
+        until then a claim in the store may be the last copy, so the store must never be out of date.
         """
-        if not self._known.attributes_survive or self._saved_at is None or by >= self._saved_at + LEDGER_WAITS:
+        if not self._known.fleet.attributes_survive or self._saved_at is None or by >= self._saved_at + LEDGER_WAITS:
             self._save()
 
     def _save(self) -> None:
@@ -202,7 +202,7 @@ class Executor:
         A claim is kept if the reply to the return was lost: first a look must show the instance ACTIVE. A reboot is not
         sent on an old look: the next pass looks again.
         """
-        late = self._clock.now() > self._known.at + LOOK_SERVES
+        late = self._clock.now() > self._known.fleet.at + LOOK_SERVES
         return [
             one
             for one in queue
@@ -223,14 +223,14 @@ class Executor:
         except (Denied, NotFound) as problem:
             self.denied = self.denied or problem
             if isinstance(batch[0], Check):
-                self._known.hosts_mute = True
+                self._known.fleet = replace(self._known.fleet, hosts_mute=True)
             return {command.instance for command in batch}
 
     def _note_stalled(self, batch: Sequence[Command], failed: Collection[InstanceId]) -> None:
         now = self._clock.now()
         for command in batch:
             instance = self._known.instance(command.instance)
-            if isinstance(command, Check) and (instance.mute or self._known.hosts_mute):
+            if isinstance(command, Check) and (instance.mute or self._known.fleet.hosts_mute):
                 continue  # the update continues without the check's answer
             progress = instance.progress
             stalled = instance.id in failed or (isinstance(command, Return) and not progress.return_confirmed)
@@ -281,9 +281,9 @@ class Executor:
                     self._known.learn(replace(self._known.instance(id_), backoff=backoff))
                     self._ledger.change(partial(with_backoff, instance=id_, backoff=backoff))
                 case NoteBlockers(instance=id_, groups=groups):
-                    now, began = self._clock.now(), self._known.started_at
+                    now, began = self._clock.now(), self._known.fleet.started_at
                     self._ledger.change(partial(with_blocked, groups=groups, instance=id_, at=now, run_began=began))
-        self._known.suspects, self._known.past = self._ledger.value.suspects, self._ledger.value.past
+        self._known.recall(self._ledger.value)
         # Before the claim is dropped in the same pass: a run that dies in between would forget why the update failed,
         # and the next run would reboot the instance for it again.
         self._save()
@@ -297,10 +297,10 @@ class Executor:
     # The state in ECS
 
     def _drain(self, batch: Sequence[Drain]) -> set[InstanceId]:
-        worst = self._known.worst_before
-        lasting = lasting_deficits(self._known.services, self._known.returned, self._known.daemon_start)
+        worst = self._known.baseline.worst
+        lasting = lasting_deficits(self._known.fleet.services, self._known.returned, self._known.daemon_start)
         before = {arn: max(lasting.get(arn, 0), worst.get(arn, 0)) for arn in {*lasting, *worst}}
-        had = running_now(self._known.services)
+        had = running_now(self._known.fleet.services)
         self._known.drained = True
         results = self._set_status([command.instance for command in batch], Status.DRAINING)
         now = self._clock.now()
@@ -320,7 +320,7 @@ class Executor:
 
     def _return(self, batch: Sequence[Return]) -> set[InstanceId]:
         steps = {command.instance: command.outcome for command in batch}
-        if self._known.attributes_survive and not self._ledger.value.attributes_survive:
+        if self._known.fleet.attributes_survive and not self._ledger.value.attributes_survive:
             # Save this before the first return: later runs need it to judge a lost claim.
             self._ledger.change(with_survival)
             self._ledger.flush()

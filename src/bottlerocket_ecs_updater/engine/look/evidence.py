@@ -69,8 +69,8 @@ class Evidence:
     def look(self) -> None:
         """Record each version that breaks tasks, or whose hosts ECS reports as IMPAIRED. Raises what looks raise."""
         known = self._known
-        known.past = self._ledger.value.past
-        fleet = known.fleet()
+        known.recall(self._ledger.value)
+        fleet = known.fleet
         self._note_trouble_before()
         trial = {id_: one for id_, one in on_trial(fleet).items() if one[0] not in fleet.past.broken}
         for version in sorted({version for version, _ in trial.values()}):
@@ -86,7 +86,7 @@ class Evidence:
     def _note_trouble_before(self) -> None:
         """Read once how tasks end of the services that lose tasks by themselves, for comparison later."""
         if not self._known.drained:
-            for name in sorted(self._known.restless_before - self._before.keys())[:SERVICES_READ]:
+            for name in sorted(self._known.baseline.restless - self._before.keys())[:SERVICES_READ]:
                 self._before[name] = self._read(partial(self._cluster.ended_of, name))
 
     def _by_counts(
@@ -129,15 +129,15 @@ class Evidence:
         known = self._known
         if not known.drained:
             # Hosts that an earlier run updated may have broken tasks since then.
-            return known.restless_before | losing_on_trial(trial, fleet)
+            return known.baseline.restless | losing_on_trial(trial, fleet)
         unsteady = {
             name
             for slot in fleet.slots
             if has_passed(slot.returned_at, UNSTEADY_FOR, fleet.at)
             for name in slot.unsteady
         }
-        suspects = {one.name for one in suspicious(fleet, known.starts_before)}
-        return suspects | unsteady | known.restless_before
+        suspects = {one.name for one in suspicious(fleet, known.baseline.starts)}
+        return suspects | unsteady | known.baseline.restless
 
     def _ask(self, names: Collection[str], trial: Updated, fleet: Fleet) -> None:
         known_names = {one.name for one in fleet.services.all} if fleet.services is not None else set()
@@ -161,11 +161,12 @@ class Evidence:
         names = self._names(version, trial)
         tasks = (fleet.instances[id_].tasks for id_ in names.values())
         groups = frozenset(task.group for each in tasks if each is not None for task in each.left)
-        in_trouble = frozenset(f"{GROUP}{name}" for name in self._known.restless_before)
-        return Trial({arn: trial[id_][1] for arn, id_ in names.items()}, groups, in_trouble)
+        in_trouble = frozenset(f"{GROUP}{name}" for name in self._known.baseline.restless)
+        troubled = frozenset(f"{GROUP}{name}" for name in fleet.past.troubled.get(version, ()))
+        return Trial({arn: trial[id_][1] for arn, id_ in names.items()}, groups, in_trouble, troubled)
 
     def _reboots_soon(self, trial: Updated, fleet: Fleet) -> bool:
-        """Whether another host is on its way to a version on trial: what may speak against it is read once more."""
+        """Whether another host is on its way to a version on trial: the evidence against it is read again."""
         targets = {version for version, _ in trial.values()}
         unsent = (one.claim for one in fleet.instances.values() if one.progress.reboot_sent_at is None)
         return any(claim is not None and claim.target in targets for claim in unsent)
@@ -200,5 +201,4 @@ class Evidence:
 
     def _note(self, version: Version, found: BrokenVersion) -> None:
         self._ledger.change(partial(with_broken, version=version, found=found))
-        self._known.past = self._ledger.value.past
-        self._known.suspects = self._ledger.value.suspects
+        self._known.recall(self._ledger.value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from bottlerocket_ecs_updater.core.decision.evidence import on_trial
@@ -72,8 +73,8 @@ class Looker:
         """
         now = self._clock.now()
         known = self._known
-        known.at = now
-        first = known.services is None
+        known.fleet = replace(known.fleet, at=now)
+        first = known.fleet.services is None
         if first:
             # Services come first, so that daemon tasks can be recognized.
             self._services.look(now)
@@ -116,7 +117,7 @@ class Looker:
 
     def _describe_all(self, now: datetime) -> None:
         self._registrations.describe(self._registrations.arns(), now)
-        self._known.full_at = now
+        self._known.fleet = replace(self._known.fleet, full_at=now)
         self.surveying.look_at_groups_of_drained(now)
 
     def _describe_with_others(self, arns: Sequence[ContainerInstanceArn], now: datetime) -> None:
@@ -136,7 +137,7 @@ class Looker:
         if not arns or room <= 0:
             return []
         if len(self._known.instances) > SEEN_BY_TURNS_MAX:
-            return self._registrations.arns(on_trial(self._known.fleet()))[:room]
+            return self._registrations.arns(on_trial(self._known.fleet))[:room]
         taken = set(arns)
         return [arn for arn in self._registrations.longest_unseen() if arn not in taken][:room]
 
@@ -176,7 +177,7 @@ class Looker:
         self._tasks.look_at_changed(now)
         self.surveying.look_at_groups(now)
         ours = sum(1 for instance in known.instances.values() if instance.bottlerocket)
-        services = len(known.services.all) if known.services else 0
+        services = len(known.fleet.services.all) if known.fleet.services else 0
         self._recorder.record(ClusterLooked(now, len(known.instances), ours, services))
 
     def _look_for_successor(self) -> None:

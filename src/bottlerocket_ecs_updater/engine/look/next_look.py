@@ -24,7 +24,7 @@ BASELINE_LOOKS, BASELINE_SPACING = 5, timedelta(seconds=15)
 
 
 class NextLook:
-    """Plans looks: those that decisions ask for, shared by instances where many updates are in progress."""
+    """Plans looks: those that decisions ask for, shared by instances if many updates are in progress."""
 
     def __init__(self, known: RunState, policy: Policy) -> None:
         self._known = known
@@ -34,18 +34,18 @@ class NextLook:
     def at(self, decision: Decision, looked: Wants) -> datetime:
         """When to look next, after a decision that followed the look `looked`."""
         self._schedule_looks(decision, looked)
-        return self._align(self._schedule.next(decision.look_at) or self._known.at)
+        return self._align(self._schedule.next(decision.look_at) or self._known.fleet.at)
 
     def wants(self, decision: Decision, now: datetime) -> Wants:
         """What a look that is taken now reads."""
         steps, due = decision.steps.items(), self._schedule.due(now)
-        heard = {id_ for id_ in due if id_ in decision.steps and decision.steps[id_].wants_answer_only}
+        results_only = {id_ for id_ in due if id_ in decision.steps and decision.steps[id_].wants_answer_only}
         return Wants(
             full=decision.wants_full_look,
             listing=decision.wants_listing,
             services=self._schedule.services_due(now) or self._baseline_due(now),
-            due=due - heard,
-            heard=heard,
+            due=due - results_only,
+            results_only=results_only,
             tasks=[id_ for id_, step in steps if step.wants_tasks],
             groups=[id_ for id_, step in steps if step.wants_group],
             reboot_ends=[id_ for id_, step in steps if step.wants_reboot_end and id_ in due],
@@ -53,10 +53,10 @@ class NextLook:
 
     def _schedule_looks(self, decision: Decision, looked: Wants) -> None:
         ours = [id_ for id_, instance in self._known.instances.items() if instance.claim is not None]
-        kept = ours if looked.full or looked.listing else [*looked.due, *looked.heard]
-        self._schedule.take(decision, ours, kept, self._known.at)
-        services = self._known.services
-        were_looked_at = services is not None and services.at == self._known.at
+        kept = ours if looked.full or looked.listing else [*looked.due, *looked.results_only]
+        self._schedule.take(decision, ours, kept, self._known.fleet.at)
+        services = self._known.fleet.services
+        were_looked_at = services is not None and services.at == self._known.fleet.at
         self._schedule.take_services(self._services_at(decision), kept=were_looked_at)
 
     def _services_at(self, decision: Decision) -> datetime | None:
@@ -68,13 +68,13 @@ class NextLook:
         if at is None or decision.wants_full_look:
             return at
         spacing = services_apart(policy.poll_interval, self._together_at_most, policy.settle)
-        return shared_look(at, self._known.started_at, spacing)
+        return shared_look(at, self._known.fleet.started_at, spacing)
 
     def _baseline_due(self, now: datetime) -> bool:
         """Whether to look at services again before the first drain, to see how stable they are."""
         known = self._known
-        seen = known.services
-        few = not known.drained and known.looks_before < BASELINE_LOOKS and bool(known.instances)
+        seen = known.fleet.services
+        few = not known.drained and known.baseline.looks < BASELINE_LOOKS and bool(known.instances)
         return few and seen is not None and has_passed(seen.at, BASELINE_SPACING, now)
 
     def _align(self, again: datetime) -> datetime:
@@ -82,7 +82,7 @@ class NextLook:
 
         Results that arrive within seconds are read sooner than the rest, by looks that are shared as well.
         """
-        policy, began = self._policy, self._known.started_at
+        policy, began = self._policy, self._known.fleet.started_at
         spacing, crowd = self._batch_interval, is_crowd(self._together_at_most)
         prompt = self._schedule.earliest(lambda id_: is_prompt(self._known.instance(id_), crowd=crowd))
         shared = shared_look(again, began, spacing)

@@ -51,11 +51,11 @@ class RebootResults:
         """Search for the reboots of instances that another run left quarantined."""
         known = self._known
         claims = ((one.id, one.claim) for one in known.instances.values() if one.claim is not None)
-        left = [id_ for id_, claim in claims if claim.phase is ClaimPhase.QUARANTINED and claim.run != known.run]
-        self._find(left, known.at)
+        left = [id_ for id_, claim in claims if claim.phase is ClaimPhase.QUARANTINED and claim.run != known.fleet.run]
+        self._find(left, known.fleet.at)
 
     def find(self, ids: Collection[InstanceId], now: datetime) -> None:
-        """Search for the reboot commands of these instances whose ids are not known, since a reply was lost."""
+        """Search for reboot commands of these instances whose ids are not known because a reply was lost."""
         self._find([id_ for id_ in ids if any(one.open and not one.command for one in self._reboots(id_))], now)
 
     def open_commands(self, ids: Collection[InstanceId]) -> OpenCommands:
@@ -98,7 +98,7 @@ class RebootResults:
     def _find(self, ids: Collection[InstanceId], now: datetime) -> None:
         """Search recent commands for a reboot that may have been sent without our knowledge.
 
-        Only the last one of each instance counts: an earlier one could do nothing more when it was sent.
+        Only the last one of each instance counts: by then an earlier one could no longer take effect.
         """
         wanted = {id_: self._reboots_since(self._known.instance(id_)) for id_ in ids}
         if not wanted:
@@ -119,7 +119,7 @@ class RebootResults:
         """The earliest time at which the claim's last reboot can have been sent: after the claim was written."""
         claim = instance.claim
         if claim is None:
-            return self._known.at
+            return self._known.fleet.at
         quarantined = claim.phase is ClaimPhase.QUARANTINED
         return instance.phase_began - (self._policy.longest_phase if quarantined else CLOCKS_APART)
 

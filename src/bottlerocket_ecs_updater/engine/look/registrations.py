@@ -49,7 +49,8 @@ class RegistrationLooks:
             # Claimed instances can be described without a listing, by their known ARNs.
             claimed = (one.claimed_arn for one in known.instances.values() if one.registration is None)
             self.describe([arn for arn in (*self.arns(), *claimed) if arn is not None], now)
-        self.listed_at = known.full_at = now
+        self.listed_at = now
+        known.fleet = replace(known.fleet, full_at=now)
 
     def describe(self, arns: Sequence[ContainerInstanceArn], now: datetime) -> None:
         """Describe these container instances."""
@@ -103,7 +104,7 @@ class RegistrationLooks:
             before = known.instance(registration.id)
             seen = replace(registration, at=now)
             apart, doubts_apart = self._policy.flap_spacing, self._policy.looks_apart
-            after = see_registration(before, seen, known.run, apart, doubts_apart, known.store)
+            after = see_registration(before, seen, known.fleet.run, apart, doubts_apart, known.fleet.store)
             known.learn(after)
             self.newcomers = self.newcomers or (before.registration is None and self.listed_at is not None)
             self._notice_survival(after)
@@ -125,20 +126,22 @@ class RegistrationLooks:
         progress, registration = instance.progress, instance.registration
         proven = progress.proof is not None and progress.reboot_sent_at is not None
         if proven and registration is not None and registration.connected and instance.claim_on_instance:
-            self._known.attributes_survive = True
+            self._known.fleet = replace(self._known.fleet, attributes_survive=True)
 
     def _notice_claim(self, before: Instance, after: Instance, now: datetime) -> None:
         """Report a claim that is new to this run, and note the activity of rival runs with another store."""
-        claims = [one.claim for one in (before, after) if one.claim is not None and one.claim.run != self._known.run]
+        claims = [
+            one.claim for one in (before, after) if one.claim is not None and one.claim.run != self._known.fleet.run
+        ]
         if not claims:
             return
-        fleet = self._known.fleet()
+        fleet = self._known.fleet
         rivals = [claim for claim in claims if lives(claim, Pass(fleet, self._policy))]
         if rivals and before.claim != after.claim:
-            self._known.rival_at = now
+            self._known.fleet = replace(self._known.fleet, rival_at=now)
             self.newcomers = self.newcomers or before.claim is None
         claim = after.claim
-        if claim is None or before.claim is not None or claim.run == self._known.run:
+        if claim is None or before.claim is not None or claim.run == fleet.run:
             return
         if not rivals:
             self._recorder.record(ClaimFound(now, after.id, claim.phase.value, claim.run, claim.since))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime, timedelta
 
-from bottlerocket_ecs_updater.core.decision.affected import taking_part, unread_of, worst_of
+from bottlerocket_ecs_updater.core.decision.affected import taking_part, unread_of
 from bottlerocket_ecs_updater.core.decision.instance_health import impaired_by_update
 from bottlerocket_ecs_updater.core.decision.settling import flapping, moving_tasks, observe, settled, starting_daemons
 from bottlerocket_ecs_updater.core.model.event import Settled
@@ -34,35 +35,35 @@ class ServiceLooks:
     def look(self, now: datetime) -> None:
         """Describe all services, read the health rules and calendars, and free the slots that have settled."""
         known = self._known
-        before = known.services.seen_deploying if known.services is not None else {}
+        before = known.fleet.services.seen_deploying if known.fleet.services is not None else {}
         listed = self._calls.ask("ecs:DescribeServices", self._cluster.services)
         if listed is None:
             # Without services no slot can settle, and no update starts: do not wait for slots.
-            known.slots = ()
+            known.fleet = replace(known.fleet, slots=())
             return
-        found = taking_part(listed, known.instances.values(), known.definitions)
-        known.services = Services(found, now, {one.arn: before.get(one.arn, now) for one in found if one.deploying})
+        found = taking_part(listed, known.instances.values(), known.fleet.definitions)
+        deploying = {one.arn: before.get(one.arn, now) for one in found if one.deploying}
+        services = Services(found, now, deploying)
+        known.fleet = replace(known.fleet, services=services)
         if not known.drained:
-            known.worst_before = worst_of(known.worst_before, found)
-            known.looks_before += 1
-            known.starts_before = {one.arn: one.unasked_starts for one in found}
-            known.restless_before |= {one.name for one in found if one.restless}
+            known.baseline = known.baseline.after(found)
         self._surveyor.look_at_health(now)
         self._surveyor.look_at_calendars(now)
         moving = {
-            **moving_tasks(known.fleet()),
-            **starting_daemons(known.services, known.returned, self._policy.daemon_start),
+            **moving_tasks(known.fleet),
+            **starting_daemons(services, known.returned, self._policy.daemon_start),
         }
-        known.slots = tuple(
-            observe(slot, known.services, moving, known.health, self._policy, self._impaired(slot))
-            for slot in known.slots
+        slots = tuple(
+            observe(slot, services, moving, known.fleet.health, self._policy, self._impaired(slot))
+            for slot in known.fleet.slots
         )
-        below = {arn for slot in known.slots for arn in slot.below}
-        blamed = [one for one in found if one.arn in below or (one.daemon and one.deficit)] if known.slots else ()
-        self._surveyor.look_at_definitions(unread_of(blamed, known.instances.values(), known.definitions or {}))
+        known.fleet = replace(known.fleet, slots=slots)
+        below = {arn for slot in known.fleet.slots for arn in slot.below}
+        blamed = [one for one in found if one.arn in below or (one.daemon and one.deficit)] if known.fleet.slots else ()
+        self._surveyor.look_at_definitions(unread_of(blamed, known.instances.values(), known.fleet.definitions or {}))
         # A service that flaps by itself after one return does not count as worse after the next.
-        flaps = {arn for slot in known.slots for arn in flapping(slot)}
-        known.worst_before = worst_of(known.worst_before, (one for one in found if one.arn in flaps))
+        flaps = {arn for slot in known.fleet.slots for arn in flapping(slot)}
+        known.baseline = known.baseline.with_worst(one for one in found if one.arn in flaps)
         for slot in known.trim_slots(lambda slot: not settled(slot, now, self._policy)):
             self._recorder.record(Settled(now, slot.instance, now - slot.returned_at))
 
@@ -73,7 +74,7 @@ class ServiceLooks:
         """
         late = [
             slot
-            for slot in self._known.slots
+            for slot in self._known.fleet.slots
             if slot.unsteady and (self._impaired(slot) or has_passed(slot.returned_at, LATE_TO_SETTLE, now))
         ]
         return [slot.instance for slot in late if slot.instance in self._known.instances]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -63,7 +64,7 @@ class StoreLooks:
 
         While updates are paused it is read with every look, so that no run ends because of an old pause.
         """
-        if self._known.paused or self._pause_is_older_than(PAUSE_READ_EVERY):
+        if self._known.fleet.paused or self._pause_is_older_than(PAUSE_READ_EVERY):
             self._read_beyond(self._look_for_pause)
         self._read_beyond(self._look_at_store)
 
@@ -80,42 +81,43 @@ class StoreLooks:
 
     def _look_for_pause(self) -> None:
         self._record_pause(look_for_pause(self._store, self._state))
-        self._pause_read_at = self._known.at
+        self._pause_read_at = self._known.fleet.at
 
     def _pause_is_older_than(self, age: timedelta) -> bool:
         read_at = self._pause_read_at
-        return read_at is None or has_passed(read_at, age, self._known.at)
+        return read_at is None or has_passed(read_at, age, self._known.fleet.at)
 
     def _look_at_store(self) -> None:
         """Read how old versions are, and what other clusters and people recorded about them."""
         known, ledger = self._known, self._ledger
-        known.shared = self._shared.look(known.at)
+        known.fleet = replace(known.fleet, shared=self._shared.look(known.fleet.at))
         if why := self._shared.take_off():
-            self._recorder.record(RuleOff(known.at, "blocks and promotions", why))
+            self._recorder.record(RuleOff(known.fleet.at, "blocks and promotions", why))
         for key, why in self._shared.take_unreadable():
-            self._recorder.record(StateUnreadable(known.at, key, why))
+            self._recorder.record(StateUnreadable(known.fleet.at, key, why))
         for version in known.releases_told():
-            seen = self._first_seen.note(version, known.at)
+            seen = self._first_seen.note(version, known.fleet.at)
             ledger.change(partial(with_sighting, version=version, at=seen))
             if version not in self._sighted:
                 self._sighted.add(version)
-                self._recorder.record(VersionSeen(known.at, version, seen))
+                self._recorder.record(VersionSeen(known.fleet.at, version, seen))
         for id_, offered in known.offers_told().items():
             ledger.change(partial(with_offer, instance=id_, offered=offered))
         for key, why in self._first_seen.take_unreadable():
-            self._recorder.record(StateUnreadable(known.at, key, why))
-        for name, state in known.published.items():
+            self._recorder.record(StateUnreadable(known.fleet.at, key, why))
+        for name, state in known.fleet.published.items():
             if isinstance(state, Published):
                 ledger.change(partial(with_published, parameter=name, found=state))
-        for id_, version in newly_found(known.fleet(), self._policy).items():
-            ledger.change(partial(with_found, instance=id_, version=version, at=known.at))
-        known.past = ledger.value.past
-        self._surveyor.tell_withdrawn(known.past.published)
+        for id_, version in newly_found(known.fleet, self._policy).items():
+            ledger.change(partial(with_found, instance=id_, version=version, at=known.fleet.at))
+        known.recall(ledger.value)
+        self._surveyor.tell_withdrawn(known.fleet.past.published)
 
     def _record_pause(self, paused: str) -> None:
         """Report a new pause, another reason, or a resume."""
-        before, self._known.paused = self._known.paused, paused
+        before = self._known.fleet.paused
+        self._known.fleet = replace(self._known.fleet, paused=paused)
         if paused and paused != before:
-            self._recorder.record(UpdatesPaused(self._known.at, paused))
+            self._recorder.record(UpdatesPaused(self._known.fleet.at, paused))
         elif before and not paused:
-            self._recorder.record(UpdatesResumed(self._known.at, before))
+            self._recorder.record(UpdatesResumed(self._known.fleet.at, before))

@@ -49,11 +49,14 @@ ONE_CALL = 100
 PROVIDERS_EVERY = timedelta(minutes=15)
 """How often capacity providers are read again: their limits change with settings and scaling."""
 
+GROWING_EVERY = timedelta(minutes=2)
+"""How often, if one of them may still launch instances. Room that it no longer has makes a drain time out."""
+
 DRAINED_EVERY = timedelta(minutes=1)
 """How often the Auto Scaling group is read of instances that someone else drained."""
 
 AWAY_FOR = timedelta(minutes=3)
-"""After this time a rebooting host is usually back; EC2 tells whether one that is not still exists."""
+"""After this time a rebooting host is usually back; for one that is not, EC2 shows whether it still exists."""
 
 CALENDARS_EVERY = timedelta(minutes=1)
 """A calendar also changes when people add entries: it is read this often, with a look at the services."""
@@ -84,6 +87,8 @@ class Surveyor:
         self._policy = policy
         self._recorder = recorder
         self._providers_at: datetime | None = None
+        self._provided: frozenset[InstanceId] = frozenset()
+        """The instances of capacity providers when the providers were last read."""
         self._calendars_at: datetime | None = None
         self._published_due: datetime | None = None
         self._withdrawn: set[tuple[str, Version]] = set()
@@ -96,9 +101,9 @@ class Surveyor:
         self._answered: set[str] = set()
         self._unheard: Counter[str] = Counter()
         """How many calls for each rule got no answer."""
-        known.surveyed = survey is not None
+        known.fleet = replace(known.fleet, surveyed=survey is not None)
         if survey is not None and policy.rules.check_room:
-            known.definitions = {}
+            known.fleet = replace(known.fleet, definitions={})
 
     def look_at_groups(self, now: datetime) -> None:
         """Read the Auto Scaling state of Bottlerocket instances, with every listing of the cluster.
@@ -111,7 +116,7 @@ class Surveyor:
     def look_at_machines(self, now: datetime) -> None:
         """Describe in EC2 the instances that ECS or Systems Manager cannot reach, or that someone else drained."""
         survey = self._survey
-        asked = [one.id for one in self._known.instances.values() if _odd(one, self._known.run, now)]
+        asked = [one.id for one in self._known.instances.values() if _odd(one, self._known.fleet.run, now)]
         if survey is None or not asked:
             return
         found = self._ask(MACHINES, lambda: survey.machines(asked))
@@ -147,8 +152,8 @@ class Surveyor:
         rules = self._policy.rules.health
         if rules:
             unwell = (*self._unwell_alarms(rules.alarms), *self._unwell_probes(rules.probes))
-            before = self._known.health.unwell if self._known.health is not None else ()
-            self._known.health = see_health(self._known.health, unwell, now)
+            before = self._known.fleet.health.unwell if self._known.fleet.health is not None else ()
+            self._known.fleet = replace(self._known.fleet, health=see_health(self._known.fleet.health, unwell, now))
             if unwell != before:
                 self._recorder.record(HealthChanged(now, "; ".join(unwell)))
 
@@ -158,7 +163,7 @@ class Surveyor:
         due = self._calendars_at is None or has_passed(self._calendars_at, CALENDARS_EVERY, now)
         if wanted and due:
             self._calendars_at = now
-            self._known.calendars = {arn: self._calendar(arn) for arn in wanted}
+            self._known.fleet = replace(self._known.fleet, calendars={arn: self._calendar(arn) for arn in wanted})
 
     def _calendar(self, arn: str) -> CalendarState:
         if self._survey is None:
@@ -177,13 +182,13 @@ class Surveyor:
         known = self._known
         hosts = (one.registration for one in known.instances.values() if one.bottlerocket)
         wanted = {name for one in hosts if one is not None and (name := parameter_of(one)) is not None}
-        due = self._published_due is None or now >= self._published_due or not wanted <= known.published.keys()
+        due = self._published_due is None or now >= self._published_due or not wanted <= known.fleet.published.keys()
         if not wanted or not due:
             return
         states = self._published(sorted(wanted), now)
         whole = all(isinstance(state, Published) and state.read_at == now for state in states.values())
         self._published_due = now + (PUBLISHED_EVERY if whole else PUBLISHED_AGAIN)
-        known.published = states
+        known.fleet = replace(known.fleet, published=states)
 
     def _published(self, wanted: Sequence[str], now: datetime) -> Mapping[str, PublishedState]:
         if self._survey is None:
@@ -194,21 +199,21 @@ class Surveyor:
             raise
         except (Throttled, Unreachable) as error:
             # The last answer counts for a while: see `core/rules/published.py`.
-            before = self._known.published
+            before = self._known.fleet.published
             return {name: _kept(before.get(name), str(error)) for name in wanted}
         except UpdaterError as error:
             return dict.fromkeys(wanted, PublishedUnread(str(error)))
         return {name: _published_in(name, values.get(name), now) for name in wanted}
 
     def tell_withdrawn(self, newest: Mapping[str, NewestPublished]) -> None:
-        """Report once each version that a public parameter named earlier, and names no more."""
+        """Report once each version that a public parameter named earlier but no longer names."""
         for name, one in newest.items():
-            state = self._known.published.get(name)
+            state = self._known.fleet.published.get(name)
             if one.back_at is None or not isinstance(state, Published) or (name, one.version) in self._withdrawn:
                 continue
             self._withdrawn.add((name, one.version))
             self._recorder.record(
-                VersionWithdrawn(self._known.at, build_of(name), one.version, state.version, one.back_at)
+                VersionWithdrawn(self._known.fleet.at, build_of(name), one.version, state.version, one.back_at)
             )
 
     def _unwell_alarms(self, rules: Sequence[AlarmRule]) -> tuple[str, ...]:
@@ -279,63 +284,76 @@ class Surveyor:
         for arn in arns if survey is not None else ():
             assert survey is not None
             found = self._ask(ROOM, partial(survey.definition, arn))
-            if isinstance(found, Definition) and self._known.definitions is not None:
-                self._known.definitions = {**self._known.definitions, arn: found}
+            if isinstance(found, Definition):
+                self._known.learn_definition(arn, found)
 
     def _read_definitions(self, ids: Sequence[InstanceId]) -> Iterable[Missed]:
         """Read new task definitions. If one cannot be read, the instances with its tasks are held."""
         survey, known = self._survey, self._known
-        if survey is None or known.definitions is None:
+        if survey is None or known.fleet.definitions is None:
             return ()
-        fleet = known.fleet()
+        fleet = known.fleet
         wanted = {id_: list(unread_definitions(known.instance(id_), fleet)) for id_ in ids}
         missed: dict[str, str] = {}
         for arn in sorted({arn for arns in wanted.values() for arn in arns}):
             found: Definition | NotNow | None = self._ask(ROOM, partial(survey.definition, arn))
             match found:
                 case None:
-                    known.definitions = None
+                    known.fleet = replace(known.fleet, definitions=None)
                     return ()
                 case NotNow(why=why):
                     missed[arn] = f"the task definition {arn}: {why}"
                 case Definition():
-                    known.definitions = {**known.definitions, arn: found}
+                    known.learn_definition(arn, found)
         return [(id_, missed[arn]) for id_, arns in wanted.items() for arn in arns if arn in missed]
 
     def _read_interfaces(self, ids: Sequence[InstanceId]) -> Iterable[Missed]:
-        """Read the number of network interfaces, once per instance type, if tasks that move use awsvpc mode."""
+        """Read the limits of each instance type once, if tasks that move have network interfaces or EBS volumes."""
         survey, known = self._survey, self._known
-        wanted = any(definition.demand.interfaces for definition in (known.definitions or {}).values())
-        unread = instance_types(known.fleet()) - (known.interfaces or {}).keys() - self._untyped
+        demands = [definition.demand for definition in (known.fleet.definitions or {}).values()]
+        wanted = any(demand.interfaces or demand.volumes for demand in demands)
+        unread = instance_types(known.fleet) - (known.fleet.interfaces or {}).keys() - self._untyped
         if survey is None or not wanted or not unread:
             return ()
-        found = self._ask(INTERFACES, lambda: survey.interfaces(sorted(unread)))
+        found = self._ask(INTERFACES, lambda: survey.type_limits(sorted(unread)))
         if isinstance(found, NotNow):
             return [(id_, f"the network interfaces of its type: {found.why}") for id_ in ids]
-        known.interfaces = {**(known.interfaces or {}), **found} if found is not None else None
+        most = {name: one.interfaces for name, one in (found or {}).items() if one.interfaces is not None}
+        volumes = {name: one.volumes for name, one in (found or {}).items() if one.volumes is not None}
+        interfaces = {**(known.fleet.interfaces or {}), **most} if found is not None else None
+        attachable = {**(known.fleet.volumes or {}), **volumes} if found is not None else None
+        known.fleet = replace(known.fleet, interfaces=interfaces, volumes=attachable)
         self._untyped |= unread
         return ()
 
     def _read_providers(self, ids: Sequence[InstanceId], now: datetime) -> Iterable[Missed]:
         """Read the capacity providers of instances and services, if there are any and room for tasks is checked."""
         survey, known = self._survey, self._known
-        names = capacity_providers(known.fleet())
-        fresh = self._providers_at is not None and not has_passed(self._providers_at, PROVIDERS_EVERY, now)
-        if (
-            survey is None
-            or known.definitions is None
-            or not names
-            or (fresh and names <= (known.providers or {}).keys())
-        ):
+        names = capacity_providers(known.fleet)
+        if survey is None or known.fleet.definitions is None or not names or self._knows_providers(names, now):
             return ()
         found = self._ask(PROVIDERS, lambda: survey.providers(sorted(names)))
         if isinstance(found, NotNow):
             return [(id_, f"the capacity providers: {found.why}") for id_ in ids]
-        self._providers_at = now
-        # Do not look up a provider again at once if AWS did not return it.
+        self._providers_at, self._provided = now, self._in_providers()
+        # Do not look up a provider again immediately if AWS did not return it.
         unsaid = {name: CapacityProvider(name, ProviderKind.OTHER) for name in names}
-        known.providers = {**unsaid, **found} if found is not None else None
+        known.fleet = replace(known.fleet, providers={**unsaid, **found} if found is not None else None)
         return ()
+
+    def _knows_providers(self, names: frozenset[str], now: datetime) -> bool:
+        """Whether what was last read of these providers still counts: not if instances of any came or went since."""
+        known = self._known.fleet.providers or {}
+        grows = any(one.more and one.scales for one in known.values())
+        if self._providers_at is None or not names <= known.keys():
+            return False
+        lasts = GROWING_EVERY if grows else PROVIDERS_EVERY
+        return not has_passed(self._providers_at, lasts, now) and self._provided == self._in_providers()
+
+    def _in_providers(self) -> frozenset[InstanceId]:
+        """The registered instances that belong to a capacity provider."""
+        ours = self._known.instances.values()
+        return frozenset(one.id for one in ours if one.registration is not None and one.registration.capacity_provider)
 
     def _look_at_protections(self, ids: Sequence[InstanceId], now: datetime) -> Iterable[Missed]:
         survey = self._survey
@@ -377,7 +395,7 @@ class Surveyor:
 
     def _turn_off(self, rule: str, error: UpdaterError) -> None:
         self._off.add(rule)
-        self._recorder.record(RuleOff(self._known.at, rule, str(error)))
+        self._recorder.record(RuleOff(self._known.fleet.at, rule, str(error)))
 
 
 def _still_refreshing(found: Membership | None, before: Membership | None) -> Membership | None:

@@ -46,9 +46,9 @@ class TaskLooks:
     def look_at_stopping(self, ids: Collection[InstanceId], now: datetime) -> None:
         """While blockers are known, list the tasks that are stopping on hosts that we do not drain.
 
-        A drain that was given up earlier leaves such tasks behind, and a list of running tasks lacks them.
+        An earlier drain that timed out leaves such tasks behind, and a list of running tasks does not include them.
         """
-        if not self._known.past.blockers:
+        if not self._known.fleet.past.blockers:
             return
         instances = [one for id_ in sorted(ids) if not _drains_for_us(one := self._known.instance(id_))]
         arns = {one.registration.arn: one for one in instances if one.registration is not None}
@@ -63,7 +63,7 @@ class TaskLooks:
 
         Unknown tasks are listed right before the reboot, after all the known ones have stopped.
         """
-        this_pass = Pass(self._known.fleet(), self._policy)
+        this_pass = Pass(self._known.fleet, self._policy)
         candidates = [one for id_ in due if _drains_with_tasks(one := self._known.instance(id_))]
         # While the host is checked, its tasks have time to stop.
         stopping = [
@@ -84,7 +84,7 @@ class TaskLooks:
 
     def before_reboot(self, due: Collection[InstanceId]) -> set[InstanceId]:
         """Instances that are about to be rebooted: all their tasks are listed right before."""
-        this_pass = Pass(self._known.fleet(), self._policy)
+        this_pass = Pass(self._known.fleet, self._policy)
         instances = [self._known.instance(id_) for id_ in due]
         return {one.id for one in instances if _marked_for_reboot(one) or _nearly_marked(one, this_pass)}
 
@@ -129,7 +129,7 @@ class TaskLooks:
             if one.claim is None and one.registration is not None and one.registration.status is Status.ACTIVE
             if tasks_changed(one)
         ]
-        if changed and constraints_ask_for_tasks(known.fleet()):
+        if changed and constraints_ask_for_tasks(known.fleet):
             self.look_at(changed, now)
 
     def unlisted(self, ids: Collection[InstanceId], now: datetime) -> Iterable[InstanceId]:

@@ -161,7 +161,7 @@ def has_left(store: Store, place: Location) -> bool:
     try:
         return stored is not None and read_object(stored.data, dict).get(MARK) == LEFT
     except Unreadable:
-        # An unreadable new ledger is no reason to use the old state.
+        # An unreadable new ledger is not a reason to use the old state.
         return True
 
 

@@ -223,6 +223,7 @@ _DID: Mapping[str, str] = {
     Failure.ROLLED_BACK.code: "rolled back to the old version",
     Failure.WRONG_VERSION.code: "came back on another version",
     Failure.NOT_BACK.code: "did not come back in time",
+    Failure.STOPPED_IN_EC2.code: "was stopped in EC2 during its update",
     Failure.NEVER_REBOOTED.code: "did not reboot",
     Failure.REBOOT_REFUSED.code: "rejected the reboot command",
 }

@@ -197,7 +197,7 @@ class Metrics:
 def emf(now: datetime, cluster: str, values: Values, dimension: str = "", value: str = "") -> dict[str, object]:
     """One line of metrics with the same dimensions."""
     dimensions = {CLUSTER: cluster} | ({dimension: value} if dimension else {})
-    assert all(_BY[name] == dimension for name in values), "a metric is told apart as its table says"
+    assert all(_BY[name] == dimension for name in values), "a metric has the dimensions that its table gives"
     directive = {
         "Namespace": NAMESPACE,
         "Dimensions": [list(dimensions)],

@@ -12,12 +12,13 @@ from bottlerocket_ecs_updater.core.decision.unclaimed.rule_answers import RuleAn
 from bottlerocket_ecs_updater.core.model.auto_scaling import InGroup, NoGroup
 from bottlerocket_ecs_updater.core.model.claim import Claim
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
-from bottlerocket_ecs_updater.core.model.host_report import HostReport
+from bottlerocket_ecs_updater.core.model.host_report import HostReport, UpdateState
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.outcome import UNTIL_CLEARED, UpToDate
 from bottlerocket_ecs_updater.core.model.phase import Phase, phase_of
 from bottlerocket_ecs_updater.core.model.reasons import Failed, Hold
 from bottlerocket_ecs_updater.core.model.time_text import time_text, write_time
+from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.model.wording import counted
 from bottlerocket_ecs_updater.core.planning.behind import behind
 from bottlerocket_ecs_updater.core.planning.explain import Explanation
@@ -35,6 +36,7 @@ ASKS = {
     "reach": "it is in service and reachable",
     "block": "the version is not blocked",
     "record": "it is not backing off, and the version is not suspect",
+    "staged": "its update repository still offers the version that is staged on it, or none is staged",
     "claim": "a claim can be written to it",
     "pause": "updates are not paused",
     "selection": "your rules select it",
@@ -68,7 +70,7 @@ def _lines(explanation: Explanation, fleet: Fleet, cluster: str) -> Iterator[str
     yield f"{instance.id} in cluster {cluster}, as of {time_text(fleet.at)}"
     yield f"\n{_conclusion(explanation)}"
     yield "\nKnown:"
-    for name, value in _known(instance, fleet):
+    for name, value in _known(explanation, fleet):
         yield f"  {name:<16} {sanitize(value)}"
     width = max((len(answer.rule) for answer in explanation.answers), default=0)
     if explanation.answers:
@@ -117,8 +119,7 @@ def _claimed(instance: Instance, claim: Claim) -> str:
 
 
 def _may_go(explanation: Explanation) -> str:
-    check, turn = explanation.instance.check_answer, explanation.turn
-    target = check.report.target if check is not None and check.report is not None else None
+    target, turn = explanation.target, explanation.turn
     to = f" to {target}" if target is not None else ""
     if turn is None:
         return f"Nothing holds it: a run would update it{to}, after the instances ahead of it."
@@ -126,7 +127,8 @@ def _may_go(explanation: Explanation) -> str:
     return f"Nothing holds it: a run would update it{to}, as number {turn.number} of {turn.of}{when}."
 
 
-def _known(instance: Instance, fleet: Fleet) -> Iterator[Row]:
+def _known(explanation: Explanation, fleet: Fleet) -> Iterator[Row]:
+    instance = explanation.instance
     registration = instance.registration
     if registration is not None:
         yield "zone", instance.zone or "unknown"
@@ -142,7 +144,7 @@ def _known(instance: Instance, fleet: Fleet) -> Iterator[Row]:
             left = registration.remaining
             yield "room left", f"{left.cpu} CPU units, {left.memory} MiB{f', {left.gpus} GPU(s)' if left.gpus else ''}"
     yield "Systems Manager", instance.reach.value
-    yield from _told(instance, fleet)
+    yield from _told(instance, explanation.target, fleet)
     yield from _history(instance, fleet)
     for task in instance.tasks.left if instance.tasks is not None else ():
         kind = "daemon" if task.daemon else "service" if task.of_service else "standalone"
@@ -175,7 +177,7 @@ def _connected(connected: bool) -> str:  # noqa: FBT001 - one fact
     return "connected" if connected else "disconnected"
 
 
-def _told(instance: Instance, fleet: Fleet) -> Iterator[Row]:
+def _told(instance: Instance, target: Version | None, fleet: Fleet) -> Iterator[Row]:
     check = instance.check_answer
     if check is None:
         return
@@ -188,11 +190,14 @@ def _told(instance: Instance, fleet: Fleet) -> Iterator[Row]:
     if late is not None:
         yield "behind", f"{late.since_when(fleet.at)}: a newer version was first seen {time_text(late.since)}"
     yield "says", report.state.value
-    if report.target is not None:
-        yield "would take", f"{report.target}{_since(fleet.past.first_seen.get(report.target))}"
-        failed = fleet.suspects.get(report.target, 0)
+    if report.state is UpdateState.READY and report.staged is not None:
+        yield "staged", f"{report.staged}{', no longer offered by its update repository' if report.withdrawn else ''}"
+    target = target or report.target
+    if target is not None:
+        yield "would take", f"{target}{_since(fleet.past.first_seen.get(target))}"
+        failed = fleet.suspects.get(target, 0)
         if failed:
-            yield "failures", f"{report.target} failed on {counted(failed, 'instance')} of this cluster"
+            yield "failures", f"{target} failed on {counted(failed, 'instance')} of this cluster"
 
 
 def _since(at: datetime | None) -> str:
@@ -239,7 +244,7 @@ def explanation_json(explanation: Explanation, fleet: Fleet, cluster: str) -> di
             "of": explanation.turn.of,
             "begins": write_time(explanation.turn.begins) if explanation.turn.begins is not None else None,
         },
-        "known": [{"what": name, "is": value} for name, value in _known(explanation.instance, fleet)],
+        "known": [{"what": name, "is": value} for name, value in _known(explanation, fleet)],
         "asked": [
             {
                 "rule": answer.rule,

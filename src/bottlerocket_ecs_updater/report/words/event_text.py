@@ -86,7 +86,7 @@ def _of_what_is_kept(event: e.Event) -> str:
             return f"{key} in the state store cannot be read; the run continues without it: {why}"
         case e.StandingPublished(stage=stage, version=version, trouble=trouble):
             place = f" in stage {stage}" if stage else ""
-            reached = f"is at {version}" if version is not None else "has no confirmed version"
+            reached = f"is at {version}" if version is not None else "is at an unknown version"
             return f"the cluster{place} {reached}" + (f": {trouble}" if trouble else "")
         case e.LeaseTaken(epoch=epoch, from_whom=whom, warning=warning):
             taken = f"lease acquired (epoch {epoch})"

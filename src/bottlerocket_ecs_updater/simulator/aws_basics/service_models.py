@@ -1,7 +1,13 @@
-"""Validates requests and answers with botocore's service models."""
+"""Validates requests and answers with botocore's service models.
+
+Almost all are valid, and botocore's validator takes longer than the simulated service itself. So values are first
+checked by `Check`s, built once from the models; only what they do not take goes to botocore, which has the last word.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from botocore.model import ServiceModel
+
+Check = Callable[[object], bool]
+"""Whether a value surely fits a shape; False means that botocore must say."""
 
 
 @cache
@@ -39,6 +48,8 @@ def request_problem(service: str, operation: str, params: Mapping[str, Any]) -> 
     model = operation_model(service, operation)
     if model is None or model.input_shape is None:
         return None
+    if _request_check(service, operation)(params):
+        return None
     unknown = next(_unknown_names(params, model.input_shape, "request"), None)
     if unknown is not None:
         return unknown
@@ -53,6 +64,8 @@ def answer_problems(service: str, operation: str, answer: Mapping[str, Any]) -> 
     """
     model = operation_model(service, operation)
     if model is None or model.output_shape is None:
+        return []
+    if _answer_check(service, operation)(answer):
         return []
     problems = list(_unknown_names(answer, model.output_shape, operation))
     report = ParamValidator().validate(dict(answer), model.output_shape)
@@ -80,3 +93,82 @@ def _unknown_names(value: object, shape: Shape, path: str) -> Iterator[str]:
                 yield from _unknown_names(inner, shape.member, f"{path}[{place}]")
         case _:
             return
+
+
+@cache
+def _request_check(service: str, operation: str) -> Check:
+    model = operation_model(service, operation)
+    assert model is not None
+    return check_of(model.input_shape, lengths=True)
+
+
+@cache
+def _answer_check(service: str, operation: str) -> Check:
+    model = operation_model(service, operation)
+    assert model is not None
+    return check_of(model.output_shape, lengths=False)
+
+
+def check_of(shape: Shape | None, *, lengths: bool) -> Check:
+    """The check of a shape; without `lengths`, strings and lists may be shorter than it says."""
+    match shape:
+        case StructureShape(is_document_type=False, is_tagged_union=False):
+            return _structure_check(shape, lengths=lengths)
+        case ListShape():
+            return _list_check(shape, _least(shape, lengths=lengths), lengths=lengths)
+        case MapShape():
+            return _map_check(shape, lengths=lengths)
+        case Shape(type_name="string") if not shape.serialization.keys() & {"jsonvalue", "hostLabel"}:
+            least = _least(shape, lengths=lengths)
+            return lambda value: isinstance(value, str) and len(value) >= least
+        case Shape(type_name="integer" | "long", metadata=limits):
+            return lambda value: isinstance(value, int) and value >= limits.get("min", value)
+        case Shape(type_name="boolean"):
+            return lambda value: isinstance(value, bool)
+        case Shape(type_name="timestamp"):
+            return lambda value: isinstance(value, datetime)
+        case _:
+            return lambda _: False
+
+
+def _least(shape: Shape, *, lengths: bool) -> int:
+    return int(shape.metadata.get("min", 0)) if lengths else 0
+
+
+def _structure_check(shape: StructureShape, *, lengths: bool) -> Check:
+    required = frozenset(shape.metadata.get("required", ()))
+    # Built when they are first met: shapes may hold themselves.
+    checks: dict[str, Check] = {}
+
+    def check(value: object) -> bool:
+        if not isinstance(value, dict) or not required <= value.keys():
+            return False
+        for name, inner in value.items():
+            if name not in checks:
+                if name not in shape.members:
+                    return False
+                checks[name] = check_of(shape.members[name], lengths=lengths)
+            if not checks[name](inner):
+                return False
+        return True
+
+    return check
+
+
+def _list_check(shape: ListShape, least: int, *, lengths: bool) -> Check:
+    member = cache(lambda: check_of(shape.member, lengths=lengths))
+
+    def check(value: object) -> bool:
+        return isinstance(value, list | tuple) and len(value) >= least and all(map(member(), value))
+
+    return check
+
+
+def _map_check(shape: MapShape, *, lengths: bool) -> Check:
+    key = cache(lambda: check_of(shape.key, lengths=lengths))
+    held = cache(lambda: check_of(shape.value, lengths=lengths))
+
+    def check(value: object) -> bool:
+        return isinstance(value, dict) and all(map(key(), value)) and all(map(held(), value.values()))
+
+    return check

@@ -14,15 +14,18 @@ from typing import TYPE_CHECKING, NoReturn
 
 from bottlerocket_ecs_updater.simulator.faults import Oddity, OddOutput
 from bottlerocket_ecs_updater.simulator.host import apiclient
+from bottlerocket_ecs_updater.simulator.host.script import Streams
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
 
     from bottlerocket_ecs_updater.simulator.host.apiclient import Api
-    from bottlerocket_ecs_updater.simulator.host.script import Program, Streams
+    from bottlerocket_ecs_updater.simulator.host.script import Program
 
 BOOT_ID_FILE = "/proc/sys/kernel/random/boot_id"
-_REDIRECTION = re.compile(r"\s(?:2>&1|[12&]?>>?\s*/dev/null)(?=\s|$|;)")
+_REDIRECTION = re.compile(r"\s(2>&1|[12&]?>>?\s*/dev/null)(?=\s|$|;)")
+_NO_OUT, _NO_ERR = "\0out", "\0err"
+"""The words that stand for a command's redirections to /dev/null."""
 
 
 class _ExitError(Exception):
@@ -47,9 +50,22 @@ def run(api: Api, boot_id: str, lines: Sequence[str], streams: Streams) -> Progr
 @lru_cache(maxsize=256)  # thousands of hosts run the same few lines
 def _split(line: str) -> tuple[str, ...]:
     """The words and operators of a line. Raises ValueError for unclosed quotes."""
-    lexer = shlex.shlex(_REDIRECTION.sub(" ", f"{line} "), posix=True, punctuation_chars=True)
+    lexer = shlex.shlex(_REDIRECTION.sub(_thrown_away, f"{line} "), posix=True, punctuation_chars=True)
     lexer.whitespace_split = True
     return tuple(lexer)
+
+
+def _thrown_away(redirection: re.Match[str]) -> str:
+    """The words for one redirection; none for `2>&1`, because Run Command keeps both streams anyway."""
+    match redirection[1][0], redirection[1]:
+        case "2", "2>&1":
+            return " "
+        case "2", _:
+            return f" {_NO_ERR} "
+        case "&", _:
+            return f" {_NO_OUT} {_NO_ERR} "
+        case _:
+            return f" {_NO_OUT} "
 
 
 class _Shell:
@@ -93,10 +109,18 @@ class _Shell:
             self._syntax_error(str(error))
 
     def _syntax_error(self, text: str) -> NoReturn:
-        self._streams.complain(f"sh: syntax error: {text}")
+        self._streams.print_error(f"sh: syntax error: {text}")
         raise _ExitError(2)
 
     def _command(self, words: list[str]) -> Program:
+        shown = self._streams
+        self._streams = Streams([] if _NO_OUT in words else shown.out, [] if _NO_ERR in words else shown.err)
+        try:
+            return (yield from self._plain([word for word in words if word not in {_NO_OUT, _NO_ERR}]))
+        finally:
+            self._streams = shown
+
+    def _plain(self, words: list[str]) -> Program:
         match words:
             case ["apiclient" | "/usr/local/bin/apiclient", *arguments]:
                 return (yield from apiclient.run(self._api, arguments, self._streams))
@@ -125,7 +149,7 @@ class _Shell:
             case ["cat", *files]:
                 return max((self._cat(file) for file in files), default=0)
             case _:
-                self._streams.complain(f"sh: {words[0]}: command not found")
+                self._streams.print_error(f"sh: {words[0]}: command not found")
                 return 127
         return 0
 
@@ -137,9 +161,9 @@ class _Shell:
         return 0
 
     def _cat(self, file: str) -> int:
-        odd = self._api.machine.ailments
+        odd = self._api.machine.active_faults
         if file == BOOT_ID_FILE and not odd.strike(OddOutput, lambda odd: odd.oddity is Oddity.NO_BOOT_ID):
             self._streams.print(self._boot_id)
             return 0
-        self._streams.complain(f"cat: {file}: No such file or directory")
+        self._streams.print_error(f"cat: {file}: No such file or directory")
         return 1

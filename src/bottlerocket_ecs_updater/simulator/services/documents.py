@@ -38,13 +38,17 @@ def shell_document(description: str, lines: tuple[str, ...], timeout_seconds: in
     )
 
 
+APPLY_LINES = ("apiclient update apply && exit 0", "apiclient update cancel 2>/dev/null && apiclient update apply")
+PLAIN_APPLY_LINES = ("apiclient update apply",)
+"""The apply document of the predecessor. apiclient refuses it while an update is ready to boot."""
+
 STANDARD: Mapping[str, str] = {
     CHECK: shell_document(
         "Say which boot this is, and whether an update is available",
         ("cat /proc/sys/kernel/random/boot_id", "apiclient update check"),
         120,
     ),
-    APPLY: shell_document("Stage the update", ("apiclient update apply",), 900),
+    APPLY: shell_document("Stage the update, in place of another one that is staged", APPLY_LINES, 1800),
     REBOOT: shell_document("Reboot into what is staged", ("apiclient reboot",), 60),
 }
 

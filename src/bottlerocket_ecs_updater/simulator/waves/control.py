@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from moto.moto_server.werkzeug_app import create_backend_app
 from werkzeug.serving import make_server
 
-from bottlerocket_ecs_updater.simulator.wire.border import Dispatcher, QuietHandler
 from bottlerocket_ecs_updater.simulator.wire.server import LOOPBACK
+from bottlerocket_ecs_updater.simulator.wire.wsgi import Dispatcher, QuietHandler
 
 if TYPE_CHECKING:
     from werkzeug.serving import BaseWSGIServer
@@ -30,7 +30,7 @@ class Control:
         self._tags = tags
         self._moto = Dispatcher(create_backend_app)
         self._server: BaseWSGIServer = make_server(LOOPBACK, 0, self, threaded=True, request_handler=QuietHandler)
-        self._thread = threading.Thread(target=self._server.serve_forever, name="control", daemon=True)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), name="control", daemon=True)
 
     @property
     def endpoint(self) -> str:

@@ -10,6 +10,11 @@ Each cluster catches its own failure, so nothing depends on how a Map stops: an 
 stops the tasks of its other items. The exit code of the updater's own container decides whether it failed, because for
 Step Functions a sidecar's exit code fails a task, too.
 
+An intrinsic or a path that fails is `States.Runtime`, and a state above 256 KiB is `States.DataLimitExceeded`: no
+Catch of `States.ALL` takes these, and the execution fails without a message. So a Choice looks at a value before a
+state reads it, and of each cluster that failed a short text is kept. Source: "Handling errors in Step Functions
+workflows".
+
 `stacks/fleet.yaml` contains an exact copy of this definition; a test checks that they match.
 """
 
@@ -28,7 +33,24 @@ DECLINED = "Declined"
 NOT_STARTED = ["AmazonECS.Unknown", "ECS.AmazonECSException", "ECS.ServerException", "ECS.ThrottlingException"]
 """Errors of RunTask that pass: no capacity, too many requests. The lease keeps a task that did start alone."""
 
-TRIES = [{"ErrorEquals": NOT_STARTED, "IntervalSeconds": 15, "MaxAttempts": 3, "BackoffRate": 2.0}]
+TRIES_MAX = 4
+"""Each try adds three events to the history, which has a limit."""
+
+TRIES = [
+    {
+        "ErrorEquals": NOT_STARTED,
+        "IntervalSeconds": 15,
+        "MaxAttempts": TRIES_MAX,
+        # So that tasks that were throttled together are not started together again.
+        "JitterStrategy": "FULL",
+    }
+]
+
+AGAIN = [{"ErrorEquals": ["States.ALL"]}]
+"""Up to three more tries, a second later and then twice as late each; for calls that are safe to repeat."""
+
+TASK_IN_CAUSE = '{*"Containers":*[*{*}'
+"""Cause of a task that ended: the task, as JSON. It has other forms where Step Functions itself has a word to say."""
 
 Json = dict[str, Any]
 
@@ -54,10 +76,11 @@ def _network(*, tagged: bool) -> Json:
         "Parameters": {"Filters": [{"Name": "tag:${SubnetTagKey}", "Values": ["${SubnetTag}"]}]},
         # No more than a task takes.
         "ResultSelector": {"subnets.$": "$.Subnets[0:16].SubnetId"},
+        "Retry": AGAIN,
         "Catch": [{"ErrorEquals": ["States.ALL"], "ResultPath": "$.error", "Next": "NotFound"}],
         "Next": "Placed",
     }
-    why = "No subnet has the tag that the stack names, so nothing was started."
+    why = "No subnet has the tag that the stack names, so nothing was started. "
     return {
         "Network": found if tagged else given,
         "Placed": {
@@ -124,7 +147,7 @@ def _find() -> Json:
                 "done": 0,
                 "ended": False,
                 # With its cause: an action that is denied, or a setting that is wrong.
-                "why.$": "States.Format('The clusters were not found: {} The log of the updater may say more.', "
+                "why.$": "States.Format('The clusters were not found: {} The task says more, in its log or in ECS. ', "
                 "States.JsonToString($.error))",
             },
             "Next": "Report",
@@ -190,7 +213,7 @@ def _waves() -> Json:
             "Parameters": {
                 **stopped,
                 "ended": True,
-                "why.$": "States.Format('Wave {} was not approved, so it and those after it were not started.', "
+                "why.$": "States.Format('Wave {} was not approved, so it and those after it were not started. ', "
                 "$.wave.number)",
             },
             "Next": "Report",
@@ -199,7 +222,7 @@ def _waves() -> Json:
             "Type": "Pass",
             "Parameters": {
                 **stopped,
-                "why.$": "States.Format('Nobody could be asked about wave {}: {}', $.wave.number, $.error.Error)",
+                "why.$": "States.Format('Nobody could be asked about wave {}: {}. ', $.wave.number, $.error.Error)",
             },
             "Next": "Report",
         },
@@ -210,18 +233,21 @@ def _waves() -> Json:
             "MaxConcurrencyPath": "$.wave.concurrency",
             "ItemProcessor": _one(),
             "ResultSelector": {
-                "failed.$": "$[?(@.ok == false)]",
+                "failed.$": "$[?(@.ok == false)].text",
                 "done.$": "States.ArrayLength($)",
             },
             "ResultPath": "$.result",
-            "Catch": [{"ErrorEquals": ["States.ALL"], "ResultPath": "$.error", "Next": "Broken"}],
+            "Catch": [
+                {"ErrorEquals": [error], "ResultPath": "$.error", "Next": "Broken"}
+                for error in ("States.DataLimitExceeded", "States.ALL")
+            ],
             "Next": "Count",
         },
         "Broken": {
             "Type": "Pass",
             "Parameters": {
                 **stopped,
-                "why.$": "States.Format('Wave {} could not be run: {}', $.wave.number, $.error.Error)",
+                "why.$": "States.Format('Wave {} could not be run: {}. ', $.wave.number, $.error.Error)",
             },
             "Next": "Report",
         },
@@ -231,10 +257,12 @@ def _waves() -> Json:
 def _one() -> Json:
     """One cluster."""
     caught = [
-        {"ErrorEquals": ["States.TaskFailed"], "ResultPath": "$.error", "Next": "Read"},
-        {"ErrorEquals": ["States.ALL"], "ResultPath": "$.error", "Next": "NeverRan"},
+        {"ErrorEquals": [error], "ResultPath": "$.error", "Next": then}
+        for error, then in (("States.TaskFailed", "Cause"), ("States.Timeout", "TooLong"), ("States.ALL", "NoResult"))
     ]
     cluster = {"BOTTLEROCKET_ECS_UPDATER_CLUSTER.$": "$.cluster"}
+    # What ECS says is cut at its first colon, such as "CannotPullContainerError: pull image …": it may be long.
+    said = "States.ArrayGetItem(States.StringSplit(States.Format('{}: ', $.read[0].reasons[0]), ':'), 0)"
     return {
         "ProcessorConfig": {"Mode": "INLINE"},
         "StartAt": "Run",
@@ -249,6 +277,11 @@ def _one() -> Json:
                 Catch=caught,
                 Next="Well",
             ),
+            "Cause": {
+                "Type": "Choice",
+                "Choices": [_is("$.error.Cause", "IsString", "Read", {"StringMatches": TASK_IN_CAUSE})],
+                "Default": "NoResult",
+            },
             "Read": _reading(),
             "Whose": {
                 "Type": "Choice",
@@ -257,35 +290,26 @@ def _one() -> Json:
                     _is("$.read[0].codes[0]", "IsNumeric", "Failed"),
                     _is("$.read[0].reasons[0]", "IsString", "Stopped"),
                 ],
-                "Default": "NeverRan",
+                "Default": "NoResult",
             },
-            "Well": {"Type": "Pass", "Parameters": {"cluster.$": "$.cluster", "ok": True}, "End": True},
-            "Failed": {
-                "Type": "Pass",
-                "Parameters": {
-                    "cluster.$": "$.cluster",
-                    "ok": False,
-                    "why.$": "States.Format('exit code {}', $.read[0].codes[0])",
-                },
-                "End": True,
-            },
+            "Well": {"Type": "Pass", "Parameters": {"ok": True}, "End": True},
+            "Failed": _failed("exit code {}", "$.read[0].codes[0]"),
             # Such as an image that could not be pulled.
-            "Stopped": {
-                "Type": "Pass",
-                "Parameters": {"cluster.$": "$.cluster", "ok": False, "why.$": "$.read[0].reasons[0]"},
-                "End": True,
-            },
-            "NeverRan": {
-                "Type": "Pass",
-                "Parameters": {"cluster.$": "$.cluster", "ok": False, "why.$": "$.error.Error"},
-                "End": True,
-            },
+            "Stopped": _failed("{}", said),
+            "TooLong": _failed("it did not end within a day"),
+            "NoResult": _failed("it gave no result ({})", "$.error.Error"),
         },
     }
 
 
+def _failed(why: str, *values: str) -> Json:
+    """The result of a cluster that failed: its name, and why."""
+    text = f"States.Format('{{}}: {why}', {', '.join(['$.cluster', *values])})"
+    return {"Type": "Pass", "Parameters": {"ok": False, "text.$": text}, "End": True}
+
+
 def _reading() -> Json:
-    """Reads a failed task from Cause. A Pass cannot catch what is no JSON, or has another shape; Parallel can."""
+    """Reads a failed task from Cause, in a Parallel, so that what is no JSON after all fails its own cluster only."""
     parse = {"task.$": "States.StringToJson($.error.Cause)"}
     # A task has a StoppedReason of its own only; as a search it is no error where there is none.
     look = {
@@ -304,7 +328,7 @@ def _reading() -> Json:
             }
         ],
         "ResultPath": "$.read",
-        "Catch": [{"ErrorEquals": ["States.ALL"], "ResultPath": "$.unreadable", "Next": "NeverRan"}],
+        "Catch": [{"ErrorEquals": ["States.ALL"], "ResultPath": "$.unreadable", "Next": "NoResult"}],
         "Next": "Whose",
     }
 
@@ -325,18 +349,8 @@ def _judge() -> Json:
                 "i.$": "$.i",
                 "done.$": "States.MathAdd($.done, $.result.done)",
                 "here.$": "States.ArrayLength($.result.failed)",
-                "both.$": "States.Array($.failed, $.result.failed)",
-            },
-            "Next": "Gather",
-        },
-        "Gather": {
-            "Type": "Pass",
-            "Parameters": {
-                **kept,
-                "i.$": "$.i",
-                "done.$": "$.done",
-                "here.$": "$.here",
-                "failed.$": "$.both[*][*]",
+                # Those of earlier waves, and those of this one.
+                "failed.$": "$..failed[*]",
             },
             "Next": "Judge",
         },
@@ -356,7 +370,7 @@ def _judge() -> Json:
                 "failed.$": "$.failed",
                 "done.$": "$.done",
                 "ended": False,
-                "why.$": "States.Format('Wave {} failed, so those after it were not started.', $.wave.number)",
+                "why.$": "States.Format('Wave {} failed, so those after it were not started. ', $.wave.number)",
             },
             "Next": "Report",
         },
@@ -380,7 +394,8 @@ def _tell() -> Json:
             "Type": "Pass",
             "Parameters": {
                 **kept,
-                "message.$": "States.Format('${Where}. Clusters run: {}. Failed: {}. {} {} "
+                "message.$": "States.Format('${Where}. Clusters run: {}. Failed: {}. {} {}"
+                "Exit codes: 1 could not run, 2 wrong settings, 3 an update failed or none could start, 4 halted. "
                 "All clusters on one page: ${Page}', "
                 "$.done, States.ArrayLength($.failed), States.JsonToString($.failed), $.why)",
             },
@@ -390,7 +405,7 @@ def _tell() -> Json:
             "Type": "Pass",
             "Parameters": {
                 **kept,
-                "message.$": "States.Format('${Where}. Clusters run: {}. None failed. {} "
+                "message.$": "States.Format('${Where}. Clusters run: {}. None failed. {}"
                 "All clusters on one page: ${Page}', $.done, $.why)",
             },
             "Next": "Tell",
@@ -404,6 +419,7 @@ def _tell() -> Json:
                 "Message.$": "$.message",
             },
             "ResultPath": "$.told",
+            "Retry": AGAIN,
             "Catch": [{"ErrorEquals": ["States.ALL"], "ResultPath": "$.told", "Next": "Verdict"}],
             "Next": "Verdict",
         },

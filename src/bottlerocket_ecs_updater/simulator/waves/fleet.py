@@ -91,6 +91,12 @@ class Processes:
         """The tasks that ran for a cluster."""
         return [task for task in self.each.values() if task.cluster == cluster]
 
+    def stop(self) -> None:
+        """Send SIGTERM to processes that are still running, as ECS does when a task is stopped."""
+        for task in list(self.each.values()):
+            if task.process is not None and task.process.poll() is None:
+                task.process.terminate()
+
     def kill(self) -> None:
         """Kill processes that are still running."""
         for task in self.each.values():
@@ -121,6 +127,11 @@ class SimulatedFleet:
     def start(self) -> str:
         """Start an execution over the clusters. Returns its ARN."""
         return self.states.start(json.loads(filled(json.dumps(definition()), self.state)))
+
+    def stop(self, execution: str) -> None:
+        """Stop an execution, as a person does. Step Functions then stops the tasks that it waits for."""
+        self.states.stop(execution)
+        self.processes.stop()
 
     def versions(self) -> Mapping[str, set[str]]:
         """The versions that each cluster's hosts run."""

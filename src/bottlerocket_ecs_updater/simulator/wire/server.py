@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from functools import partial
 from typing import TYPE_CHECKING
 
 from moto.core.models import DEFAULT_ACCOUNT_ID
@@ -13,8 +14,8 @@ from moto.ssm.models import ssm_backends
 from werkzeug.serving import make_server
 
 from bottlerocket_ecs_updater.simulator.ecs import TaskDefinition, Workload
-from bottlerocket_ecs_updater.simulator.wire.border import Border, Dispatcher, QuietHandler
 from bottlerocket_ecs_updater.simulator.wire.responses import WORLDS, install
+from bottlerocket_ecs_updater.simulator.wire.wsgi import Dispatcher, QuietHandler, WorldApplication
 
 if TYPE_CHECKING:
     from werkzeug.serving import BaseWSGIServer
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from bottlerocket_ecs_updater.simulator.world.world import World
 
 LOOPBACK = "127.0.0.1"
+SHUTDOWN_CHECK_SECONDS = 0.05
+"""How often a server looks whether it shall stop; the library's own half second is a long wait for tests."""
 _MOTO_ACCOUNT = "MOTO_ACCOUNT_ID"
 UPDATER_KEY = "AKIASIMULATEDUPDATER"
 """The default access key in `environment`; moto requires twenty characters."""
@@ -49,11 +52,12 @@ class Wire:
         install()
         world = self._world
         world.watch.operators |= {OPERATOR_KEY}
-        application = Border(world, Dispatcher(create_backend_app))
+        application = WorldApplication(world, Dispatcher(create_backend_app))
         self._server = make_server(LOOPBACK, self._port, application, threaded=True, request_handler=QuietHandler)
         WORLDS[self._server.server_port] = world
         self._share_records()
-        self._thread = threading.Thread(target=self._server.serve_forever, name="wire", daemon=True)
+        serve = partial(self._server.serve_forever, poll_interval=SHUTDOWN_CHECK_SECONDS)
+        self._thread = threading.Thread(target=serve, name="wire", daemon=True)
         self._thread.start()
         return self.endpoint
 

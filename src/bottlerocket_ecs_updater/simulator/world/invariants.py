@@ -297,11 +297,11 @@ class InvariantChecker:
         managed = self._world.instance(name).launch is Launch.MANAGED_INSTANCES
         if managed and outage is not None and not outage.by_updater:
             return False
-        return (
-            outage is not None
-            and seen.bottlerocket
-            and (outage.by_updater or self._world.clock.now() - outage.since >= NOTICEABLE)
-        )
+        if outage is None or not seen.bottlerocket:
+            return False
+        # While it was stopped it did not count, so an updater must notice that it was started.
+        since = max(outage.since, host.started_at)
+        return outage.by_updater or self._world.clock.now() - since >= NOTICEABLE
 
     # Tasks.
 

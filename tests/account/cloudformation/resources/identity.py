@@ -6,6 +6,8 @@ from tests.account.cloudformation.cloud import Cloud
 from tests.account.cloudformation.requests import as_text
 from tests.account.cloudformation.resources.base import Made, Place, Properties, changed
 
+from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
+
 
 class Role:
     """AWS::IAM::Role, with inline and managed policies. A new path or name makes a new role."""
@@ -50,9 +52,18 @@ class Role:
             request = {"RoleName": name, "PolicyName": policy, "PolicyDocument": document}
             cloud("iam", "PutRolePolicy", request)
         for policy in {before["PolicyName"] for before in old.get("Policies", ())} - inline.keys():
-            cloud("iam", "DeleteRolePolicy", {"RoleName": name, "PolicyName": policy})
+            _remove_policy(cloud, name, policy)
         before, after = set(old.get("ManagedPolicyArns", ())), set(new.get("ManagedPolicyArns", ()))
         for arn in sorted(after - before):
             cloud("iam", "AttachRolePolicy", {"RoleName": name, "PolicyArn": arn})
         for arn in sorted(before - after):
             cloud("iam", "DetachRolePolicy", {"RoleName": name, "PolicyArn": arn})
+
+
+def _remove_policy(cloud: Cloud, role: str, policy: str) -> None:
+    try:
+        cloud("iam", "DeleteRolePolicy", {"RoleName": role, "PolicyName": policy})
+    except AwsError as error:
+        # Somebody else removed it, which is what was wanted.
+        if error.code != "NoSuchEntity":
+            raise

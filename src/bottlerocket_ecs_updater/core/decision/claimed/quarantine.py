@@ -64,7 +64,7 @@ def quarantined(claimed: ClaimedInstance, this_pass: Pass) -> NextStep:
 
 
 def _recovered(claimed: ClaimedInstance, report: HostReport, this_pass: Pass) -> NextStep:
-    """A quarantined instance that answers again: what must still be seen before it returns to service."""
+    """A quarantined instance that answers again: what must still be checked before it returns to service."""
     instance = claimed.instance
     if report.boot == claimed.claim.boot:
         quiet = max(moment for moment in (quiet_from(instance.reboots), _quiet_of_quarantine(instance)) if moment)

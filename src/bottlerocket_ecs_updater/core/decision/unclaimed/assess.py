@@ -11,7 +11,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import assert_never
 
-from bottlerocket_ecs_updater.core.decision.admission import failed_before
+from bottlerocket_ecs_updater.core.decision.admission import failed_before, not_bootable, target_of
 from bottlerocket_ecs_updater.core.decision.host_checks import ask_host
 from bottlerocket_ecs_updater.core.decision.outside import LISTED_NO_MORE, not_selected, set_aside, why_leaving
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
@@ -59,7 +59,7 @@ class Stageable:
 
     target: Version
     again: bool
-    """Whether an apply was started on it before, so that it needs no place among those staged ahead."""
+    """Whether an apply was started on it before, so that it does not count among those staged ahead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class Done:
 
 
 CLAIMS_REMEMBERED = 8192
-"""Size of the cache: ECS allows 5,000 container instances in a cluster, and each pass checks each one's claim."""
+"""Size of the cache: ECS allows 5,000 container instances in a cluster, and each pass checks the claim of each."""
 
 CandidateState = Held | Asking | Waiting | Stageable | Ready | Done
 
@@ -146,7 +146,8 @@ def out_of_reach(instance: Instance) -> Hold | None:
 def some_may_be_back(this_pass: Pass) -> bool:
     """Whether a missing instance may be back in a moment.
 
-    A healthy agent may disconnect for some seconds, and ECS may describe at the next look what it did not describe now.
+    A healthy agent may disconnect for some seconds, and ECS may describe at the next look an instance that it did not
+    describe now.
     """
     fleet = this_pass.fleet
     if any(one.unknown and one.progress.dark_looks <= DARK_LOOKS for one in fleet.instances.values()):
@@ -215,19 +216,38 @@ def _problem(instance: Instance, answer: HostProblem, this_pass: Pass) -> Candid
 def _report(instance: Instance, report: HostReport, this_pass: Pass) -> CandidateState:
     if report.state is UpdateState.IDLE:
         return _idle(instance, report)
-    target = report.target
+    target = target_of(instance, report, this_pass)
     if target is None:
         return Held(hold(Reason.NOTHING_CHOSEN))
     why = first_hold(answers_about(instance, report, target, this_pass))
     if why is not None:
         return Held(why)
-    if report.state is UpdateState.READY:
+    if report.state is UpdateState.READY and target == report.staged:
         refusal = before_drain_hold(instance, this_pass.policy)
         return Ready(report, target) if refusal is None else Done(refusal)
+    return _stageable(instance, report, target, this_pass)
+
+
+def _stageable(instance: Instance, report: HostReport, target: Version, this_pass: Pass) -> CandidateState:
     applied = instance.applied
-    if applied is not None and not _worth_another_apply(instance, report):
-        return Done(_apply_failed(instance))
-    return Stageable(target, again=applied is not None)
+    if report.state is UpdateState.READY and instance.progress.applies.target != target:
+        return Stageable(target, again=False)  # an earlier apply was for the version that is staged
+    if applied is None or _worth_another_apply(instance, report):
+        return Stageable(target, again=applied is not None)
+    staged_stays = _staged_stays(instance, report, target, this_pass)
+    return Held(staged_stays) if staged_stays is not None else Done(_apply_failed(instance))
+
+
+def _staged_stays(instance: Instance, report: HostReport, target: Version, this_pass: Pass) -> Hold | None:
+    """The hold of a host on which an apply left a bad version staged; None if none is ready to boot.
+
+    This is not a failure of the new version: the host did not try it.
+    """
+    bad = not_bootable(instance, report, this_pass)
+    if bad is None or report.staged is None or instance.applied is None:
+        return None
+    detail = instance.applied.detail or instance.applied.end.value
+    return hold(Reason.STAGED_STAYS, staged=report.staged, why=bad, version=target, detail=detail)
 
 
 def answers_about(instance: Instance, report: HostReport, target: Version, this_pass: Pass) -> tuple[RuleAnswer, ...]:
@@ -240,11 +260,18 @@ def answers_about(instance: Instance, report: HostReport, target: Version, this_
     return (
         RuleAnswer("block", block_on(target, fleet.shared.acts)),
         RuleAnswer("record", failed_before(instance, target, this_pass)),
+        RuleAnswer("staged", _withdrawn(report, target)),
         RuleAnswer("claim", _unclaimable(report, target, fleet)),
         *answers_before_staging(instance, report, target, this_pass),
         RuleAnswer("own-host", own_host_hold(instance, this_pass)),
         RuleAnswer("tasks", tasks_hold(instance, this_pass)),
     )
+
+
+def _withdrawn(report: HostReport, target: Version) -> Hold | None:
+    """Why a version that is ready to boot is not booted: its repository withdrew it after it was staged."""
+    ready = report.state is UpdateState.READY and report.staged == target
+    return hold(Reason.STAGED_WITHDRAWN, version=target) if ready and report.withdrawn else None
 
 
 def _idle(instance: Instance, report: HostReport) -> CandidateState:
@@ -287,7 +314,7 @@ def _worth_another_apply(instance: Instance, report: HostReport) -> bool:
         CommandStatus.CANCELLED,
         CommandStatus.ABANDONED,
     )
-    # A boot clears what a check found and what was staged, so an apply before it was refused or lost.
+    # A boot clears the check result and the staged update, so an apply before it was refused or lost.
     rebooted = instance.progress.applies.on_boot is not None and instance.progress.applies.on_boot != report.boot
     return report.state is UpdateState.STAGED or cut_short or applied.busy or rebooted
 

@@ -38,7 +38,7 @@ class Budget:
 
     @property
     def open(self) -> bool:
-        """Whether a slot is free, leaving zones aside."""
+        """Whether a slot is free, ignoring zones."""
         return len(self.taken) < self.limit
 
     def refusal(self, zone: Zone) -> Hold | None:
@@ -56,7 +56,7 @@ class Budget:
     def zone_refusal(self, zone: Zone) -> Hold | None:
         """Why the limit of that zone allows no instance now; None if it does.
 
-        An instance in an unknown zone may be in any, so it counts in every zone, and every zone must allow it.
+        An instance in an unknown zone may be in any zone, so it counts in every zone, and every zone must allow it.
         """
         zones = [zone] if zone else self.limit_per_zone
         return next((refusal for each in zones if (refusal := self._zone_full(each)) is not None), None)
@@ -143,7 +143,7 @@ def unavailable(instance: Instance) -> bool:
         return False
     if registration is None or instance.unknown:
         return instance.unknown
-    # In REGISTERING, DEREGISTERING and any status unknown to us it takes no tasks, just as in DRAINING.
+    # In REGISTERING, DEREGISTERING and any unknown status it takes no tasks, as in DRAINING.
     return registration.status is not Status.ACTIVE or not registration.connected
 
 

@@ -1,4 +1,4 @@
-"""What stops updates from starting, apart from the budget: a halt, a stop, the operator's rules, an older run."""
+"""What stops updates from starting, apart from the budget: a halt, a stop, the operator's rules, or an older run."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from bottlerocket_ecs_updater.core.decision.unclaimed.assess import (
 )
 from bottlerocket_ecs_updater.core.decision.unclaimed.before_drain_hook import being_prepared
 from bottlerocket_ecs_updater.core.decision.unclaimed.eligibility import RolloutLimits
+from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
 from bottlerocket_ecs_updater.core.model.fleet import Fleet, Halt
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.instance import Instance
@@ -77,7 +78,7 @@ def why_no_starts(this_pass: Pass, halt: Halt | None, only_claimed: Hold | None)
 
 
 def start_gates(whole: Hold | None, candidates: Mapping[InstanceId, CandidateState], this_pass: Pass) -> StartGates:
-    """Work out what stops each ready instance from starting now."""
+    """Find what stops each ready instance from starting now."""
     limits = RolloutLimits(this_pass)
     for instance in filter(being_prepared, this_pass.fleet.instances.values()):
         # It is about to be drained. If it did not count, the document would run on other hosts for nothing.
@@ -86,3 +87,11 @@ def start_gates(whole: Hold | None, candidates: Mapping[InstanceId, CandidateSta
     blocked = {target: limits.blocked(target) for target in set(ready.values())} if whole is None else {}
     each = {id_: why for id_, target in ready.items() if (why := blocked.get(target)) is not None}
     return StartGates(whole, each, limits)
+
+
+def work_goes_on(fleet: Fleet) -> bool:
+    """Whether updates are in progress, so that a slot will be free again in this run."""
+    return bool(fleet.slots) or any(
+        instance.claim is not None and instance.claim.phase is not ClaimPhase.QUARANTINED
+        for instance in fleet.instances.values()
+    )

@@ -9,7 +9,7 @@ from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.decision.unclaimed.assess import Asking, CandidateState, Ready, Stageable, Waiting
 from bottlerocket_ecs_updater.core.decision.unclaimed.budget import count_budget
 from bottlerocket_ecs_updater.core.decision.unclaimed.eligibility import RolloutLimits
-from bottlerocket_ecs_updater.core.decision.unclaimed.gates import StartGates
+from bottlerocket_ecs_updater.core.decision.unclaimed.gates import StartGates, work_goes_on
 from bottlerocket_ecs_updater.core.decision.unclaimed.order import in_order
 from bottlerocket_ecs_updater.core.decision.unclaimed.own_host import own_last
 from bottlerocket_ecs_updater.core.model.command import Apply, NextStep
@@ -31,10 +31,13 @@ def stage(
     budget = count_budget(this_pass)
     chunk = max(STAGE_AHEAD_MIN, STAGE_AHEAD_FACTOR * budget.limit)
     full = {zone for zone in budget.limit_per_zone if budget.zone_refusal(zone) is not None}
+    idle = not work_goes_on(fleet)
     ahead = [
         id_
         for id_, candidate in candidates.items()
-        if id_ not in gates.each and _ahead(fleet.instances[id_], candidate, full)
+        if id_ not in gates.each
+        and _ahead(fleet.instances[id_], candidate, full)
+        and not (idle and _stays(fleet.instances[id_], candidate, gates))
     ]
     room = chunk if len(ahead) <= budget.limit else 0
     limits = _turns_for_staging(ahead, this_pass)
@@ -58,6 +61,16 @@ def _turns_for_staging(ahead: Iterable[InstanceId], this_pass: Pass) -> RolloutL
     for id_ in ahead:
         limits.take_reported(this_pass.fleet.instances[id_])
     return limits
+
+
+def _stays(instance: Instance, candidate: CandidateState, gates: StartGates) -> bool:
+    """Whether it is staged, but its tasks keep it from being drained although no other update is in progress.
+
+    It must not keep others from being staged: nobody knows when it is drained.
+    """
+    if not isinstance(candidate, Ready):
+        return False
+    return (gates.limits.unmovable(instance) or gates.limits.no_room(instance)) is not None
 
 
 def _ahead(instance: Instance, candidate: CandidateState, full: Collection[Zone]) -> bool:

@@ -19,7 +19,7 @@ from bottlerocket_ecs_updater.core.decision.unclaimed.assess import CandidateSta
 from bottlerocket_ecs_updater.core.decision.unclaimed.before_drain_hook import prepared
 from bottlerocket_ecs_updater.core.decision.unclaimed.budget import count_budget
 from bottlerocket_ecs_updater.core.decision.unclaimed.eligibility import RolloutLimits
-from bottlerocket_ecs_updater.core.decision.unclaimed.gates import StartGates
+from bottlerocket_ecs_updater.core.decision.unclaimed.gates import StartGates, work_goes_on
 from bottlerocket_ecs_updater.core.decision.unclaimed.order import in_order
 from bottlerocket_ecs_updater.core.decision.unclaimed.own_host import hand_over
 from bottlerocket_ecs_updater.core.decision.unclaimed.rule_answers import first_hold
@@ -93,21 +93,22 @@ def begin(
         picks.append(instance)
     if picks and not _ask_again_if_old(picks, ready, this_pass, draft):
         _begin_picks(picks, ready, this_pass, draft)
-    if roomless and not picks and not _work_goes_on(fleet) and not _fleet_is_fresh(this_pass):
+    if roomless and not picks and not work_goes_on(fleet) and not _fleet_is_fresh(this_pass):
         # Before the run ends for lack of room, it looks once more.
         _look_for_room(roomless, fleet, draft)
     if waiting and not picks and has_passed(fleet.full_at, policy.flap_time, this_pass.at):
-        # Others may fill the budget, and may be done by now. A run with updates in progress looks again anyway.
-        draft.wants_full_look = not _work_goes_on(fleet) or draft.wants_full_look
-    if _work_goes_on(fleet):
+        # Other people's drains may fill the budget, and may be done by now. A run with updates in progress looks again
+        # anyway.
+        draft.wants_full_look = not work_goes_on(fleet) or draft.wants_full_look
+    if work_goes_on(fleet):
         _renew_aging(waiting, budget.limit, gates.limits, this_pass, draft)
 
 
 def drain_marked(this_pass: Pass, gates: StartGates, draft: DecisionDraft) -> None:
     """Drain instances that this run claimed but has not drained, if they may still be drained.
 
-    The reply to the claim may have been lost, and others may have been started since. An instance that may no longer be
-    drained loses its claim and waits for its turn again.
+    The reply to the claim may have been lost, and other updates may have started since. An instance that may no longer
+    be drained loses its claim and waits for its turn again.
     """
     fleet = this_pass.fleet
     budget = count_budget(this_pass)
@@ -210,7 +211,7 @@ def _look_for_room(roomless: list[Instance], fleet: Fleet, draft: DecisionDraft)
 
 
 def _ruled_out(instance: Instance, why: Hold, this_pass: Pass, draft: DecisionDraft) -> NextStep:
-    """Hold it by a rule. The run waits for holds that may pass soon; all others are left to a later run."""
+    """Hold it by a rule. The run waits for holds that may pass soon, and leaves all others to a later run."""
     policy = this_pass.policy
     since = _passing_since(instance, why, this_pass.fleet)
     if since is None or has_passed(since, policy.settle_timeout, this_pass.at):
@@ -231,14 +232,6 @@ def _passing_since(instance: Instance, why: Hold, fleet: Fleet) -> datetime | No
             return min(one.progress.impaired_since or fleet.at for one in impaired_on_trial(fleet))
         case _:
             return None
-
-
-def _work_goes_on(fleet: Fleet) -> bool:
-    """Whether updates are in progress, so that a slot will be free again in this run."""
-    return bool(fleet.slots) or any(
-        instance.claim is not None and instance.claim.phase is not ClaimPhase.QUARANTINED
-        for instance in fleet.instances.values()
-    )
 
 
 def _renew_aging(
@@ -302,12 +295,12 @@ def _begin_picks(
 
 
 def _looked_at(picks: list[Instance], this_pass: Pass, draft: DecisionDraft) -> bool:
-    """Whether everything that a drain of these depends on was read just now; if not, request it.
+    """Whether everything that a drain of these instances depends on was just read; if not, request it.
 
-    That is: the services, alarms and probes; and for each pick its container instance with its claim, its tasks (also
-    stopping ones if blockers are known), their protection and its Auto Scaling group. The other container instances are
-    read at the same time if one call takes all; of more, each was read within `OTHERS_SEEN_POLLS`. The pause is read
-    with every full look. These are not read again: revisions of task definitions, which never change; the tasks of
+    This includes the services, alarms and probes; and for each pick its container instance with its claim, its tasks
+    (also stopping ones if blockers are known), their protection and its Auto Scaling group. The other container
+    instances are read at the same time if one call takes all; of more, each was read within `OTHERS_SEEN_POLLS`. The
+    pause is read with every full look. These are not read again: revisions of task definitions, which never change; the tasks of
     other instances, which only make the estimate of room better or worse; and the host's report and its connection to
     Systems Manager if younger than `report_max_age`. The last two are read again before the reboot, and an instance
     that does not answer then is returned.
