@@ -300,10 +300,10 @@ def _looked_at(picks: list[Instance], this_pass: Pass, draft: DecisionDraft) -> 
     This includes the services, alarms and probes; and for each pick its container instance with its claim, its tasks
     (also stopping ones if blockers are known), their protection and its Auto Scaling group. The other container
     instances are read at the same time if one call takes all; of more, each was read within `OTHERS_SEEN_POLLS`. The
-    pause is read with every full look. These are not read again: revisions of task definitions, which never change; the tasks of
-    other instances, which only make the estimate of room better or worse; and the host's report and its connection to
-    Systems Manager if younger than `report_max_age`. The last two are read again before the reboot, and an instance
-    that does not answer then is returned.
+    pause is read with every full look. These are not read again: revisions of task definitions, which never change; the
+    tasks of other instances, which only make the estimate of room better or worse; and the host's report and its
+    connection to Systems Manager if younger than `report_max_age`. The last two are read again before the reboot, and
+    an instance that does not answer then is returned.
     """
     fleet, policy = this_pass.fleet, this_pass.policy
     if not _fleet_is_fresh(this_pass, picks):
