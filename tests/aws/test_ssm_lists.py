@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.core.builders import NOW
 
-from bottlerocket_ecs_updater.aws.ssm_lists import CROWDED_FOR, LISTED_AT_ONCE, CommandLists
+from bottlerocket_ecs_updater.aws.ssm_lists import COMMANDS_PER_CALL, CROWDED_FOR, CommandLists
 from bottlerocket_ecs_updater.core.model.ids import CommandId
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 
@@ -18,7 +18,7 @@ CHECK, REBOOT = DocumentKind.CHECK, DocumentKind.REBOOT
 SECOND = timedelta(seconds=1)
 
 histories = st.lists(
-    st.tuples(st.sampled_from([CHECK, REBOOT]), st.integers(0, 120), st.integers(1, LISTED_AT_ONCE)), max_size=25
+    st.tuples(st.sampled_from([CHECK, REBOOT]), st.integers(0, 120), st.integers(1, COMMANDS_PER_CALL)), max_size=25
 )
 
 
@@ -54,7 +54,7 @@ def test_lists_take_no_more_calls_than_the_commands_in_them(
             and (kind in one.commands.values() or len({*one.commands.values()}) > 1)
         ]
         mine = [command for command in one.commands if command in wanted]
-        assert ceil(sum(shown) / LISTED_AT_ONCE) <= one.pages <= max(1, len(mine) - 1)
+        assert ceil(sum(shown) / COMMANDS_PER_CALL) <= one.pages <= max(1, len(mine) - 1)
         assert not crowded or len(set(one.commands.values())) == 1
 
 
@@ -70,7 +70,7 @@ def test_after_others_filled_the_pages_each_document_is_listed_by_itself_for_a_w
 
 def test_checks_of_all_waiting_hosts_keep_an_older_command_from_being_listed_with_a_new_one() -> None:
     """Its list would show all those checks, a page each."""
-    checks = [(CHECK, 10, LISTED_AT_ONCE)] * 6
+    checks = [(CHECK, 10, COMMANDS_PER_CALL)] * 6
     lists = lists_of([(REBOOT, 0, 1), *checks, (CHECK, 20, 1), (CHECK, 21, 1)])
     wanted = {CommandId("c-0"): REBOOT, CommandId("c-7"): CHECK, CommandId("c-8"): CHECK}
     assert [set(one.commands) for one in lists.plan(wanted, {}, NOW + 30 * SECOND)] == [

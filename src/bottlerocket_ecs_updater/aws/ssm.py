@@ -14,7 +14,7 @@ from bottlerocket_ecs_updater.aws.ssm_commands import (
     commands_of,
     requested_at,
 )
-from bottlerocket_ecs_updater.aws.ssm_lists import LISTED_AT_ONCE, CommandList, CommandLists
+from bottlerocket_ecs_updater.aws.ssm_lists import COMMANDS_PER_CALL, CommandList, CommandLists
 from bottlerocket_ecs_updater.aws.ssm_nodes import SsmNodes
 from bottlerocket_ecs_updater.aws.ssm_shapes import (
     end_of,
@@ -61,7 +61,7 @@ DELIVERY_TIMEOUT_SECONDS: Mapping[DocumentKind, int] = {
 }
 """A command that is not delivered by then is never delivered. Systems Manager accepts 30 s or more."""
 
-AT_ONCE = "50"
+MAX_CONCURRENCY = "50"
 """MaxConcurrency and MaxErrors: the whole batch. By default, the first failed host would stop the batch."""
 
 COMMENT_MAX_CHARACTERS = 100
@@ -150,8 +150,8 @@ class SsmHosts:
                 InstanceIds=batch,
                 TimeoutSeconds=DELIVERY_TIMEOUT_SECONDS[kind],
                 Comment=self._comment,
-                MaxConcurrency=AT_ONCE,
-                MaxErrors=AT_ONCE,
+                MaxConcurrency=MAX_CONCURRENCY,
+                MaxErrors=MAX_CONCURRENCY,
             )
         except (Throttled, NeverSent, LeaseLapsed) as error:
             # The next look raises a lapsed lease again; returning here keeps the results of what was done before.
@@ -257,7 +257,7 @@ class SsmHosts:
         ]
         request: ListCommandInvocationsRequestTypeDef = {
             "Details": True,
-            "MaxResults": LISTED_AT_ONCE,
+            "MaxResults": COMMANDS_PER_CALL,
             "Filters": [*named, _invoked_after(wanted.after)],
         }
         listed: dict[CommandId, list[CommandInvocationTypeDef]] = {command: [] for command in wanted.commands}

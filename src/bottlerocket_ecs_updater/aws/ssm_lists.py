@@ -15,7 +15,7 @@ from bottlerocket_ecs_updater.core.model.ids import CommandId
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.model.time_text import has_passed
 
-LISTED_AT_ONCE = 50
+COMMANDS_PER_CALL = 50
 """Page size of ListCommandInvocations."""
 
 CROWDED_FOR = timedelta(minutes=10)
@@ -89,7 +89,7 @@ class CommandLists:
         after = min(self._sent[command].at for command in group)
         pages = max(1, wanted - 1)
         own = sum(one.instances for one in self._sent_since(after, set(group.values())))
-        saves = len(group) > 1 and ceil(own / LISTED_AT_ONCE) <= pages
+        saves = len(group) > 1 and ceil(own / COMMANDS_PER_CALL) <= pages
         return CommandList(group, after, pages) if saves else None
 
     def _sent_since(self, after: datetime, kinds: Collection[DocumentKind]) -> Iterator[_Sent]:

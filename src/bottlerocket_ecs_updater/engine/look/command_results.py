@@ -104,7 +104,7 @@ class CommandResults:
         late: ByCommand,
         others: Mapping[CommandId, Collection[InstanceId]],
     ) -> Answers:
-        """The results of the commands in `asked` and `ends`, and of the rest if that takes no further call."""
+        """The results of the commands in `asked` and `ends`, and of the rest if that takes no extra call."""
         commands = {command: kind for command, kind in asked if command}
         commands |= dict.fromkeys(ends, DocumentKind.REBOOT)
         instances = {id_ for ids in (*asked.values(), *ends.values()) for id_ in ids}

@@ -31,7 +31,7 @@ from bottlerocket_ecs_updater.core.model.time_text import has_passed
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.rules.health import AlarmRule, judge_alarms
 from bottlerocket_ecs_updater.core.rules.policy import Policy
-from bottlerocket_ecs_updater.core.rules.published import build_of, parameter_of, read_published
+from bottlerocket_ecs_updater.core.rules.published import build_of, published_parameter, read_published
 from bottlerocket_ecs_updater.engine.ports import Recorder, Survey
 from bottlerocket_ecs_updater.engine.run_state import RunState
 from bottlerocket_ecs_updater.errors import Interrupted, LeaseLost, Throttled, Unreachable, UpdaterError
@@ -181,7 +181,7 @@ class Surveyor:
             return
         known = self._known
         hosts = (one.registration for one in known.instances.values() if one.bottlerocket)
-        wanted = {name for one in hosts if one is not None and (name := parameter_of(one)) is not None}
+        wanted = {name for one in hosts if one is not None and (name := published_parameter(one)) is not None}
         due = self._published_due is None or now >= self._published_due or not wanted <= known.fleet.published.keys()
         if not wanted or not due:
             return
@@ -427,7 +427,7 @@ def _after(before: Machine | None, found: Machine | None) -> Machine | None:
 def _odd(instance: Instance, run: RunId, now: datetime) -> bool:
     """Whether EC2 may explain why the instance is unreachable: it is stopped, terminated, AWS-managed, …
 
-    A host that we reboot is down for a while, so EC2 is asked about it only if it stays away.
+    A host that we reboot is down for a while, so the updater asks EC2 about it only if it stays away.
     """
     registration = instance.registration
     if not instance.bottlerocket or registration is None or not instance.registered or registration.external:
