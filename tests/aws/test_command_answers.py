@@ -8,9 +8,9 @@ from typing import Any, cast
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bottlerocket_ecs_updater.aws.ssm import LISTED_AT_ONCE, SsmHosts
+from bottlerocket_ecs_updater.aws.ssm import COMMANDS_PER_CALL, SsmHosts
 from bottlerocket_ecs_updater.aws.transport.api import Api
-from bottlerocket_ecs_updater.aws.transport.pace import Calls, Pace
+from bottlerocket_ecs_updater.aws.transport.pace import CallPace, Calls
 from bottlerocket_ecs_updater.aws.transport.session import Pair
 from bottlerocket_ecs_updater.core.model.ids import CommandId, InstanceId
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
@@ -42,7 +42,7 @@ class Account:
 
     def _updater(self, calls: Calls) -> SsmHosts:
         ssm = Pair.of(InProcessClients(self.world).ssm)
-        return SsmHosts(cast("Any", ssm), Api(self, Pace(self), calls), DOCUMENTS, "a test")
+        return SsmHosts(cast("Any", ssm), Api(self, CallPace(self), calls), DOCUMENTS, "a test")
 
     def now(self) -> Any:
         return self.world.clock.now()
@@ -70,8 +70,8 @@ def test_the_answers_to_commands_of_several_documents_cost_one_call() -> None:
 
 def test_commands_to_many_hosts_do_not_keep_later_ones_from_being_listed_together() -> None:
     """Their own answers fill a page each, so a list of them saves nothing. That says nothing about other clusters."""
-    account = Account(2 * LISTED_AT_ONCE)
-    large = [account.send(DocumentKind.CHECK, LISTED_AT_ONCE, first) for first in (0, LISTED_AT_ONCE)]
+    account = Account(2 * COMMANDS_PER_CALL)
+    large = [account.send(DocumentKind.CHECK, COMMANDS_PER_CALL, first) for first in (0, COMMANDS_PER_CALL)]
     account.pass_time(seconds=30)
     assert set(account.hosts.answers_to(dict.fromkeys(large, DocumentKind.CHECK))) == set(large)
     account.pass_time(minutes=5)

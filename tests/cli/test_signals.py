@@ -150,17 +150,17 @@ def test_the_limits_add_up_to_less_than_the_ten_seconds_that_a_process_is_given(
     monkeypatch.undo()
     store_reports_messages = 3
     steps = signals.CALL_GRACE_SECONDS + store_reports_messages * signals.NEXT_GRACE_SECONDS
-    assert steps + signals.RELEASE_GRACE_SECONDS < signals.LEAVE_WITHIN_SECONDS < 10
+    assert steps + signals.RELEASE_GRACE_SECONDS < signals.RUN_LEAVES_WITHIN_SECONDS < 10
 
 
 DEAF = """
 import ctypes, os, signal, sys, threading
-from bottlerocket_ecs_updater.cli.signals import heard
+from bottlerocket_ecs_updater.cli.signals import handle_signals
 from bottlerocket_ecs_updater.engine.stop import Stop
 lock = ctypes.create_string_buffer(256)
 libc = ctypes.CDLL(None)
 libc.pthread_mutex_lock(lock)
-with heard(Stop(), threading.Event(), leave_within_seconds=0.5):
+with handle_signals(Stop(), threading.Event(), leave_within_seconds=0.5):
     print("ready", flush=True)
     libc.pthread_mutex_lock(lock)
 """
@@ -170,7 +170,7 @@ def test_a_process_that_hangs_where_python_hears_no_signal_is_ended_all_the_same
     """A name lookup of the C library is such a place."""
     with subprocess.Popen([sys.executable, "-c", DEAF], stdout=subprocess.PIPE) as deaf:
         assert deaf.stdout is not None
-        deaf.stdout.readline()
+        assert deaf.stdout.readline() == b"ready\n"
         deaf.send_signal(signal.SIGTERM)
         assert deaf.wait(20) == 1
 

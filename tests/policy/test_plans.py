@@ -21,7 +21,7 @@ from tests.support.story import world_of
 from bottlerocket_ecs_updater.core.model.reasons import Reason
 from bottlerocket_ecs_updater.core.planning.launch_advice import StartsOld, StartsUnknown
 from bottlerocket_ecs_updater.core.planning.plan import Plan
-from bottlerocket_ecs_updater.core.planning.plan import plan as plan_of
+from bottlerocket_ecs_updater.core.planning.plan import make_plan as plan_of
 from bottlerocket_ecs_updater.core.planning.roll_advice import NeverMoves, TakesDrained
 from bottlerocket_ecs_updater.core.rules.checkpoints import Checkpoints
 from bottlerocket_ecs_updater.core.rules.policy import Limit, Policy
@@ -167,7 +167,7 @@ def test_recorded_updates_take_the_place_of_stated_defaults(tmp_path: Path) -> N
     )
     story.run()
     plan = story.plan()
-    assert (plan.reckoning.drains, plan.reckoning.reboots) == (1, 1)
+    assert (plan.basis.drains, plan.basis.reboots) == (1, 1)
     assert "medians of this cluster's recorded updates" in plan_text(plan, "demo")
 
 

@@ -1,5 +1,5 @@
-"""TALKS: the only package that calls AWS.
+"""The only package that calls AWS.
 
-AWS responses are parsed here into core values and go no further; `ClientError` is translated here too.
-This package makes no decisions.
+It parses AWS responses into core values, so that no other package sees them, and translates `ClientError`. It makes no
+decisions.
 """

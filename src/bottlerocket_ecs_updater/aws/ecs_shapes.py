@@ -14,6 +14,7 @@ from bottlerocket_ecs_updater.core.capacity.host_room import ZONE_ATTRIBUTE
 from bottlerocket_ecs_updater.core.model.capacity_provider import LaunchType
 from bottlerocket_ecs_updater.core.model.container_instance import (
     NAMELESS,
+    SERVICE_GROUP,
     HealthStatus,
     InstanceHealth,
     Registration,
@@ -39,6 +40,9 @@ T = TypeVar("T")
 VARIANT_ATTRIBUTE = "bottlerocket.variant"
 """Bottlerocket's ECS agent registers this attribute; no other agent does."""
 
+MISSING = "MISSING"
+"""The reason in a failure of ECS for what does not exist."""
+
 
 ELSEWHERE = ("FARGATE", "EXTERNAL", "MANAGED_INSTANCES")
 """Launch types whose tasks never run on the instances that we update."""
@@ -57,7 +61,6 @@ _STOPPED = re.compile(r"has stopped (\d+) running tasks")
 _UNHEALTHY = re.compile(r" is unhealthy in | failed container health checks")
 """Source: "Amazon ECS service event messages"."""
 
-SERVICE_GROUP_PREFIX = "service:"
 UNKNOWN_TIME = datetime.fromtimestamp(0, UTC)
 
 _LAUNCHES = {launch.value: launch for launch in LaunchType}
@@ -221,7 +224,10 @@ def _deploying(shape: ServiceTypeDef) -> bool:
 
 
 def _failed(live: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether the circuit breaker ended the newest deployment. It starts no new tasks, says ECS of `rolloutState`."""
+    """Whether the circuit breaker ended the newest deployment.
+
+    According to ECS's documentation of `rolloutState`, it starts no new tasks.
+    """
     return any(one.get("status") == "PRIMARY" and one.get("rolloutState") == "FAILED" for one in live)
 
 
@@ -253,7 +259,7 @@ def _says_elsewhere(shape: Mapping[str, Any]) -> bool | None:
 def _starts_and_stops(shape: ServiceTypeDef, at: datetime) -> tuple[Sequence[int], Sequence[int], int]:
     """Tasks per scheduler start event, and per stop event, within the last hour; and how many were found unhealthy.
 
-    ECS stops an unhealthy task itself, and reports that with the same event as a stop that was asked for.
+    ECS stops an unhealthy task itself, and reports that with the same event as a requested stop.
     """
     since = at - RESTLESS_WITHIN
     recent = [one.get("message", "") for one in shape.get("events") or () if moment(one.get("createdAt")) >= since]
@@ -264,7 +270,7 @@ def _starts_and_stops(shape: ServiceTypeDef, at: datetime) -> tuple[Sequence[int
 
 def service_of_group(group: str) -> str:
     """The service name in a task's group; empty if the group is not a service."""
-    return group.removeprefix(SERVICE_GROUP_PREFIX) if group.startswith(SERVICE_GROUP_PREFIX) else ""
+    return group.removeprefix(SERVICE_GROUP) if group.startswith(SERVICE_GROUP) else ""
 
 
 def failures(shapes: Iterable[FailureTypeDef] | None) -> Mapping[str, str]:

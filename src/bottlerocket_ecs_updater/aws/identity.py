@@ -49,7 +49,7 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Unidentified:
-    """The task is unknown, most often because this process does not run in ECS."""
+    """The task is unknown, usually because this process does not run in ECS."""
 
     why: str
 

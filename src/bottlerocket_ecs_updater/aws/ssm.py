@@ -10,11 +10,7 @@ from math import ceil
 from typing import TYPE_CHECKING
 
 from bottlerocket_ecs_updater.aws.ecs_shapes import moment
-from bottlerocket_ecs_updater.aws.ssm_commands import (
-    NOT_OFFERED_CODES,
-    commands_of,
-    requested_at,
-)
+from bottlerocket_ecs_updater.aws.ssm_commands import NOT_OFFERED_CODES, commands_of, requested_at
 from bottlerocket_ecs_updater.aws.ssm_nodes import SsmNodes
 from bottlerocket_ecs_updater.aws.ssm_shapes import (
     end_of,
@@ -46,14 +42,14 @@ if TYPE_CHECKING:
         ListCommandInvocationsRequestTypeDef,
     )
 
-LISTED_AT_ONCE = 50
+COMMANDS_PER_CALL = 50
 """Page size of ListCommandInvocations."""
 
 SEND_MAX = 50
 """Limit of instance ids for SendCommand."""
 
 DEFAULT_VERSION = "$DEFAULT"
-"""The version that the document's owner set as default."""
+"""The version that the document's owner set as the default."""
 
 DELIVERY_TIMEOUT_SECONDS: Mapping[DocumentKind, int] = {
     DocumentKind.CHECK: 30,
@@ -64,7 +60,7 @@ DELIVERY_TIMEOUT_SECONDS: Mapping[DocumentKind, int] = {
 }
 """A command that is not delivered by then is never delivered. Systems Manager accepts 30 s or more."""
 
-AT_ONCE = "50"
+MAX_CONCURRENCY = "50"
 """MaxConcurrency and MaxErrors: the whole batch. By default, the first failed host would stop the batch."""
 
 COMMENT_MAX_CHARACTERS = 100
@@ -156,11 +152,11 @@ class SsmHosts:
                 InstanceIds=batch,
                 TimeoutSeconds=DELIVERY_TIMEOUT_SECONDS[kind],
                 Comment=self._comment,
-                MaxConcurrency=AT_ONCE,
-                MaxErrors=AT_ONCE,
+                MaxConcurrency=MAX_CONCURRENCY,
+                MaxErrors=MAX_CONCURRENCY,
             )
         except (Throttled, NeverSent, LeaseLapsed) as error:
-            # One that lapsed is said again at the next look; what was done before is not lost with an error.
+            # The next look raises a lapsed lease again; returning here keeps the results of what was done before.
             return dict.fromkeys(batch, Later(str(error)))
         except Unreachable as error:
             return dict.fromkeys(batch, Unclear(str(error)))
@@ -236,7 +232,7 @@ class SsmHosts:
         return [of_kind for of_kind in by_kind.values() if self._fit_in_fewer_pages(of_kind)]
 
     def _fit_in_fewer_pages(self, commands: Collection[CommandId]) -> bool:
-        return ceil(sum(self._sent[command][1] for command in commands) / LISTED_AT_ONCE) < len(commands)
+        return ceil(sum(self._sent[command][1] for command in commands) / COMMANDS_PER_CALL) < len(commands)
 
     def answers_on(
         self, instance: InstanceId, commands: Mapping[CommandId, DocumentKind]
@@ -285,7 +281,7 @@ class SsmHosts:
         after = min(self._sent[command][0] for command in commands)
         request: ListCommandInvocationsRequestTypeDef = {
             "Details": True,
-            "MaxResults": LISTED_AT_ONCE,
+            "MaxResults": COMMANDS_PER_CALL,
             "Filters": [*named, _invoked_after(after)],
         }
         listed: dict[CommandId, list[CommandInvocationTypeDef]] = {command: [] for command in commands}

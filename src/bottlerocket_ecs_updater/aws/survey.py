@@ -10,11 +10,17 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from bottlerocket_ecs_updater.aws.ecs_shapes import failures, moment
+from bottlerocket_ecs_updater.aws.ecs_shapes import MISSING, failures, moment
 from bottlerocket_ecs_updater.aws.probe import PROBES_AT_ONCE, ask_probes
-from bottlerocket_ecs_updater.aws.survey_shapes import capacity_provider, definition, group_of, machines_in
+from bottlerocket_ecs_updater.aws.survey_shapes import (
+    capacity_provider,
+    definition,
+    group_of,
+    machines_in,
+    type_limits,
+)
 from bottlerocket_ecs_updater.aws.transport.api import Api
-from bottlerocket_ecs_updater.aws.transport.batches import chunks, pages
+from bottlerocket_ecs_updater.aws.transport.batches import GROUPS_PER_CALL, chunks, pages
 from bottlerocket_ecs_updater.aws.transport.operation import Operation
 from bottlerocket_ecs_updater.aws.transport.session import Clients, Pair
 from bottlerocket_ecs_updater.core.model.auto_scaling import (
@@ -28,7 +34,7 @@ from bottlerocket_ecs_updater.core.model.calendars import CalendarClosed, Calend
 from bottlerocket_ecs_updater.core.model.capacity_provider import CapacityProvider, ProviderKind
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, TaskArn
 from bottlerocket_ecs_updater.core.model.instance import Machine
-from bottlerocket_ecs_updater.core.model.resources import Definition
+from bottlerocket_ecs_updater.core.model.resources import Definition, TypeLimits
 from bottlerocket_ecs_updater.core.rules.health import AlarmRule
 from bottlerocket_ecs_updater.errors import Denied
 
@@ -72,8 +78,6 @@ PROTECTION_MAX = 100
 PROVIDERS_MAX = 100
 """Limit of names for DescribeCapacityProviders; it returns ten a page."""
 
-GROUPS_MAX = 50
-"""Names per DescribeAutoScalingGroups, so that the reply fits on one page."""
 
 TYPES_MAX = 100
 """Page size of DescribeInstanceTypes; a filter accepts twice as many values."""
@@ -81,14 +85,13 @@ TYPES_MAX = 100
 PARAMETERS_MAX = 10
 """Limit of names for GetParameters."""
 
-MISSING = "MISSING"
 
 REFRESHES_ASKED = 10
 """Refreshes to read: the newest come first, and a group has one active refresh at a time."""
 
 
 def _time_in(text: str | None) -> datetime | None:
-    """A time in the form of ISO 8601, None where there is none, or none that can be read."""
+    """An ISO 8601 time; None if there is none, or if it cannot be parsed."""
     with suppress(ValueError):
         at = datetime.fromisoformat(text or "")
         return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
@@ -273,26 +276,24 @@ class AwsSurvey:
         """These Auto Scaling groups by name; empty if AWS denies the call."""
         found: dict[str, AutoScalingGroupTypeDef] = {}
         with suppress(Denied):
-            for some in chunks(sorted(names), GROUPS_MAX):
+            for some in chunks(sorted(names), GROUPS_PER_CALL):
                 reply = self._api.look(
                     Operation.DESCRIBE_AUTO_SCALING_GROUPS,
                     ", ".join(some),
                     self._groups.looking.describe_auto_scaling_groups,
                     AutoScalingGroupNames=list(some),
-                    MaxRecords=GROUPS_MAX,
+                    MaxRecords=GROUPS_PER_CALL,
                 )
                 found |= {shape.get("AutoScalingGroupName", ""): shape for shape in reply.get("AutoScalingGroups", ())}
         return found
 
-    def interfaces(self, types: Sequence[str]) -> Mapping[str, int]:
-        """The maximum number of network interfaces of each instance type; unknown types are left out."""
-        found: dict[str, int] = {}
+    def type_limits(self, types: Sequence[str]) -> Mapping[str, TypeLimits]:
+        """How many network interfaces and EBS volumes each instance type can have; unknown types are left out."""
+        found: dict[str, TypeLimits] = {}
         for some in chunks(types, TYPES_MAX) if self._ec2 is not None else ():
             for reply in self._type_pages(some):
                 for shape in reply.get("InstanceTypes", ()):
-                    most = shape.get("NetworkInfo", {}).get("MaximumNetworkInterfaces")
-                    if most is not None:
-                        found[str(shape.get("InstanceType", ""))] = most
+                    found[str(shape.get("InstanceType", ""))] = type_limits(shape)
         return found
 
     def _type_pages(self, types: Sequence[str]) -> Iterable[DescribeInstanceTypesResultTypeDef]:

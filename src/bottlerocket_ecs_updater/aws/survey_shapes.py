@@ -1,4 +1,4 @@
-"""Reads descriptions of EC2 instances, task definitions and capacity providers."""
+"""Parses descriptions of EC2 instances, task definitions and capacity providers."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from bottlerocket_ecs_updater.core.model.capacity_provider import CapacityProvider, ProviderKind
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.instance import Machine
-from bottlerocket_ecs_updater.core.model.resources import Definition, Port, TaskRequirements
+from bottlerocket_ecs_updater.core.model.resources import Definition, Port, TaskRequirements, TypeLimits, VolumeLimit
 
 if TYPE_CHECKING:
     from types_boto3_autoscaling.type_defs import AutoScalingGroupTypeDef
-    from types_boto3_ec2.type_defs import DescribeInstancesResultTypeDef
+    from types_boto3_ec2.type_defs import DescribeInstancesResultTypeDef, InstanceTypeInfoTypeDef
     from types_boto3_ecs.type_defs import (
         CapacityProviderTypeDef,
         ContainerDefinitionOutputTypeDef,
@@ -47,10 +47,31 @@ def definition(shape: TaskDefinitionTypeDef) -> Definition:
             # A task with its own network interface uses no host ports.
             ports=frozenset() if awsvpc else frozenset(port for one in containers for port in _ports(one)),
             interfaces=1 if awsvpc else 0,
+            volumes=1 if any(one.get("configuredAtLaunch") for one in shape.get("volumes") or ()) else 0,
             required=frozenset(name for name in required if name),
         ),
         tuple(one.get("expression", "") for one in constraints if one.get("type") == "memberOf"),
     )
+
+
+OWN_VOLUMES = 2
+"""Bottlerocket boots from one EBS volume and keeps its data on another."""
+
+
+def type_limits(shape: InstanceTypeInfoTypeDef) -> TypeLimits:
+    """What EC2 limits for an instance type.
+
+    A `shared` limit is one for network interfaces, EBS volumes and NVMe disks of the instance together; a `dedicated`
+    one is for EBS volumes alone.
+    """
+    interfaces = shape.get("NetworkInfo", {}).get("MaximumNetworkInterfaces")
+    most = shape.get("EbsInfo", {}).get("MaximumEbsAttachments")
+    if most is None:
+        return TypeLimits(interfaces)
+    shared = shape.get("EbsInfo", {}).get("AttachmentLimitType") != "dedicated"
+    disks = sum(one.get("Count", 0) for one in shape.get("InstanceStorageInfo", {}).get("Disks", ()))
+    others = 1 + disks if shared else 0
+    return TypeLimits(interfaces, VolumeLimit(max(0, most - OWN_VOLUMES - others), shared))
 
 
 _KINDS = {kind.value: kind for kind in ProviderKind}

@@ -1,5 +1,5 @@
 """Decides what to do: pure functions and values.
 
-It holds the fleet as it is known, the policy, and the function that decides what to do next. It uses no clock, I/O,
-logging, randomness or boto3: the same fleet, policy and time always give the same decision.
+It contains the known state of the fleet, the policy, and the function that decides what to do next. It uses no clock,
+I/O, logging, randomness or boto3: the same fleet, policy and time always give the same decision.
 """

@@ -1,4 +1,4 @@
-"""Records what has changed since the last pass: holds, phases, the halt."""
+"""Records what has changed since the last pass: holds, phases, and a halt."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PASSING_REASONS = frozenset(
 )
 """Holds that come and go with every slot: they are in the summary, not in the log.
 
-A run that was stopped holds instances for none of them: it may not have taken the slots that it gave to others.
+A stopped run does not hold instances for these reasons: it may not have used the slots that it gave to others.
 """
 
 
@@ -35,7 +35,7 @@ class ChangeRecord:
         """Why each instance is held, by the last decision."""
 
     def record_remembered(self) -> None:
-        """Record the claims that other runs left."""
+        """Record the claims that other runs left behind."""
         for id_, instance in sorted(self._known.instances.items()):
             claim = instance.claim
             if claim is not None and claim.run != self._known.fleet.run:

@@ -27,7 +27,7 @@ class SystemClock:
     scale: float = 1.0
     origin: datetime | None = None
     interrupted: threading.Event = field(default_factory=threading.Event)
-    """Set by a signal handler. From then on, every wait ends at once."""
+    """Set by a signal handler. From then on, every wait ends immediately."""
     wall: Callable[[], datetime] = _wall
     _last: datetime | None = None
     _set_back_by: timedelta = timedelta(0)

@@ -1,11 +1,11 @@
-"""The release command: return a quarantined instance to service, clear a backoff, or declare a version good.
+"""The release command: return a quarantined instance to service, clear a backoff, or mark a version as good.
 
 The command first shows what it would do, and acts only after the person agrees. In the meantime, runs and other people
 may change things. So it looks again while it holds the lease, and does nothing if the result differs from what it
 showed.
 
-An instance that its Auto Scaling group is terminating is not set ACTIVE: it would get tasks that are killed soon. Its
-group is asked before the person is, and again while the lease is held.
+An instance that its Auto Scaling group is terminating is not set ACTIVE: it would get tasks that are killed soon. It
+checks the group before it asks the person, and again while it holds the lease.
 
 It first sets the instance ACTIVE, then deletes its claim, then removes it from the ledger. If that stops halfway,
 another `release` or the next run completes it: both remove the claim from an instance that is ACTIVE.
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from bottlerocket_ecs_updater.core.model.auto_scaling import taken_away
-from bottlerocket_ecs_updater.core.model.claim import ATTRIBUTE, Claim, ClaimPhase, furthest, read_claim
+from bottlerocket_ecs_updater.core.model.claim import CLAIM_ATTRIBUTE, Claim, ClaimPhase, furthest, read_claim
 from bottlerocket_ecs_updater.core.model.container_instance import Registration, Status
 from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, InstanceId
 from bottlerocket_ecs_updater.core.model.outcome import Backoff
@@ -35,7 +35,7 @@ from bottlerocket_ecs_updater.errors import Denied, LeaseLost, NotFound, Unreach
 
 @dataclass
 class Changed(UpdaterError):
-    """Ask the person again: the release would do something else than was shown."""
+    """Ask the person again: the release would now do something else than it showed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +155,7 @@ def consider_instance(
 
 
 def _group_of(id_: InstanceId, survey: Survey | None) -> GroupState:
-    """What its group does with it. If AWS denies the question, the person is told so, and decides."""
+    """What its group does with it. If AWS denies the call, the person is told so and decides."""
     if survey is None:
         return GroupState(unread="without a survey")
     try:
@@ -217,13 +217,13 @@ def _check_all_are_described(
 def _written(id_: InstanceId, found: Sequence[Registration]) -> Mapping[ContainerInstanceArn, Claim]:
     """The claims on all registrations of an instance. Raises UsageError if one cannot be read."""
     claims: dict[ContainerInstanceArn, Claim] = {}
-    for arn, text in ((each.arn, each.attributes.get(ATTRIBUTE)) for each in found):
+    for arn, text in ((each.arn, each.attributes.get(CLAIM_ATTRIBUTE)) for each in found):
         try:
             claim = read_claim(text)
         except ValueError as error:
             raise UsageError(
                 f"{id_} carries a claim that this version of the updater cannot read: {text!r}; "
-                f"run the version that wrote it, or set it to ACTIVE and delete its attribute {ATTRIBUTE} ({arn})"
+                f"run the version that wrote it, or set it to ACTIVE and delete its attribute {CLAIM_ATTRIBUTE} ({arn})"
             ) from error
         if claim is not None:
             claims[arn] = claim
@@ -276,7 +276,7 @@ def _set_active(now: Release, arn: ContainerInstanceArn, cluster: Cluster) -> No
 
 def _drop_claim(now: Release, cluster: Cluster) -> None:
     """Delete the claim from every registration that carries it, because a run adopts any that is left."""
-    results = cluster.delete_attribute(ATTRIBUTE, now.carriers)
+    results = cluster.delete_attribute(CLAIM_ATTRIBUTE, now.carriers)
     left = [why for arn in now.carriers if (why := _not_dropped(results.get(arn))) is not None]
     if left:
         raise UpdaterError(f"its claim was not deleted ({left[0]})")

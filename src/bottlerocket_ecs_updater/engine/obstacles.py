@@ -1,4 +1,4 @@
-"""Notices what keeps a run from acting: denied calls, calls that AWS does not accept, facts that never arrive."""
+"""Notices what stops a run from acting: denied calls, calls that AWS does not accept, and facts that never arrive."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bottlerocket_ecs_updater.engine.run_state import RunState
 
 
 class Obstacles:
-    """Decides when to stop waiting for a call or a fact that the run does not get."""
+    """Decides when to stop waiting for a call that AWS does not accept, or for a fact that it does not return."""
 
     def __init__(self, known: RunState, executor: Executor, clock: Clock, policy: Policy) -> None:
         self._known = known

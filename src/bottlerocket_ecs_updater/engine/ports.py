@@ -28,7 +28,7 @@ from bottlerocket_ecs_updater.core.model.event import Event
 from bottlerocket_ecs_updater.core.model.host_report import cause_line
 from bottlerocket_ecs_updater.core.model.ids import CommandId, ContainerInstanceArn, InstanceId, TaskArn
 from bottlerocket_ecs_updater.core.model.instance import Machine, Node
-from bottlerocket_ecs_updater.core.model.resources import Definition
+from bottlerocket_ecs_updater.core.model.resources import Definition, TypeLimits
 from bottlerocket_ecs_updater.core.model.run_command import CommandStatus, DocumentKind, PendingCommand
 from bottlerocket_ecs_updater.core.model.services import Service
 from bottlerocket_ecs_updater.core.rules.health import AlarmRule
@@ -213,7 +213,7 @@ class Hosts(Protocol):
     def answers_to(
         self, commands: Mapping[CommandId, DocumentKind], along: Mapping[CommandId, DocumentKind]
     ) -> Mapping[CommandId, Mapping[InstanceId, Answer]]:
-        """The same of several commands of any documents, in fewer calls than there are commands where that can be.
+        """The same for several commands of any documents, if possible in fewer calls than commands.
 
         The results of the commands in `along` are included only if they come with the others.
         """
@@ -221,7 +221,7 @@ class Hosts(Protocol):
     def answers_on(
         self, instance: InstanceId, commands: Mapping[CommandId, DocumentKind]
     ) -> Mapping[CommandId, Mapping[InstanceId, Answer]]:
-        """The same of several commands of any documents on one instance, in one call where that can be."""
+        """The same for several commands of any documents on one instance, if possible in one call."""
 
     def under_way(self, kind: DocumentKind, since: datetime | None = None) -> Mapping[InstanceId, PendingCommand]:
         """Commands in progress for one of our documents, from any sender, optionally only those since a time."""
@@ -255,8 +255,8 @@ class Survey(Protocol):
     def providers(self, names: Sequence[str]) -> Mapping[str, CapacityProvider]:
         """These capacity providers by name, with how many instances each may add; unknown ones are left out."""
 
-    def interfaces(self, types: Sequence[str]) -> Mapping[str, int]:
-        """The maximum number of network interfaces of each instance type; unknown types are left out."""
+    def type_limits(self, types: Sequence[str]) -> Mapping[str, TypeLimits]:
+        """How many network interfaces and EBS volumes each instance type can have; unknown types are left out."""
 
     def alarms(self, rules: Sequence[AlarmRule]) -> Mapping[str, str]:
         """CloudWatch's state of every alarm that a rule names, by name, including composite alarms."""

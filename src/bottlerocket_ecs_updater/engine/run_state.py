@@ -77,7 +77,7 @@ class RunState:
     proven: Mapping[str, int] = field(default_factory=dict)
     """How this run's reboots were proven: see `RunFinished.reboots`."""
     believed_max: timedelta = timedelta(minutes=2)
-    """Longer durations are not learned: they were delayed, and are no estimate for other instances."""
+    """Longer durations are not learned: something delayed them, so they do not predict other instances."""
     listed_whole: bool = False
     """Whether the last listing described every instance."""
     allowed: dict[DocumentKind, set[InstanceId]] = field(default_factory=dict)
@@ -147,7 +147,7 @@ class RunState:
     def offers_told(self) -> dict[InstanceId, Version | None]:
         """The newer versions that hosts reported since the last decision that they are offered; None for none."""
         answers = ((id_, self.instance(id_).check_answer) for id_ in self.touched)
-        reports = {id_: told.report for id_, told in answers if told is not None and told.report is not None}
+        reports = {id_: answer.report for id_, answer in answers if answer is not None and answer.report is not None}
         return {
             id_: report.target if report.target is not None and report.target > report.running else None
             for id_, report in reports.items()

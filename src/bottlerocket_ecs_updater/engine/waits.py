@@ -9,7 +9,7 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """What the program waits for, since when, and until when at most."""
+    """What the program waits for, since when, and the latest time at which the wait ends."""
 
     what: str
     since: datetime

@@ -84,7 +84,7 @@ def test_percentages_that_round_to_the_same_count_leave_no_way_to_move() -> None
 
 def test_a_service_that_may_stop_all_its_tasks_leaves_without_room_and_a_note_says_so() -> None:
     answer = drained([service(desired=1, minimum_healthy_percent=0, maximum_percent=100)], {B: FULL})
-    assert answer == Fits(("web runs with 1 fewer task until the instance is back",))
+    assert answer == Fits(("service web runs with 1 fewer task until the instance is back",))
 
 
 def test_two_drains_at_once_count_together_against_the_minimum() -> None:
@@ -156,6 +156,19 @@ def test_network_interfaces_are_counted_where_they_are_known() -> None:
     web = service(demand=replace(SMALL, interfaces=1))
     assert "lacks a network interface" in refused(drained([web], {B: replace(ROOMY, interfaces=0)})).missing
     assert drained([web], {B: replace(ROOMY, interfaces=1)}) == Fits()
+
+
+def test_attachments_for_ebs_volumes_are_counted_where_they_are_known() -> None:
+    data = service(demand=replace(SMALL, volumes=1))
+    missing = refused(drained([data], {B: replace(ROOMY, volumes=1)}, on(A, "web", "web"))).missing
+    assert "lacks an attachment for an EBS volume" in missing
+    assert drained([data], {B: replace(ROOMY, volumes=2)}, on(A, "web", "web")) == Fits()
+    assert isinstance(drained([data], {B: ROOMY}, on(A, "web", "web")), Fits)
+    own = service(demand=replace(SMALL, interfaces=1))
+    shared = replace(ROOMY, interfaces=9, volumes=1, volumes_shared=True)
+    assert "an attachment for a network interface" in refused(drained([own], {B: shared}, on(A, "web", "web"))).missing
+    apart = replace(shared, volumes_shared=False)
+    assert drained([own], {B: apart}, on(A, "web", "web")) == Fits()
 
 
 def test_a_note_says_where_network_interfaces_are_not_known() -> None:

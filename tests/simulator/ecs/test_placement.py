@@ -61,7 +61,7 @@ def test_binpack_fills_one_instance_before_the_next() -> None:
     assert counts(cluster, "api") == [1, 1, 1]
 
 
-@pytest.mark.parametrize(("work", "each"), [(Workload(64, 64, awsvpc=True), 2), (Workload(64, 64, ebs=True), 27)])
+@pytest.mark.parametrize(("work", "each"), [(Workload(64, 64, awsvpc=True), 2), (Workload(64, 64, ebs=True), 25)])
 def test_an_instance_has_so_many_network_interfaces_and_volumes_for_tasks(work: Workload, each: int) -> None:
     cluster = bench(2)
     cluster.world.add_service(ServiceSpec("web", 2 * each + 3, work))

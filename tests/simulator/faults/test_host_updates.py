@@ -123,7 +123,7 @@ def test_f6_a_wrong_hash_fails_the_apply_and_destroys_the_way_back() -> None:
     host = bench(HashMismatch())
     reason = failed_apply(host)
     assert reason.startswith("Failed writing update data to disk: Hash mismatch for bottlerocket-aws-ecs-2")
-    assert (host.state(), host.host.banks.inactive.image) == ("Available", None)
+    assert (host.state(), host.host.partitions.inactive.image) == ("Available", None)
 
 
 def test_f6_a_wrong_hash_once_is_cured_by_another_try() -> None:
@@ -142,7 +142,7 @@ def test_f7_a_slow_download_is_staged_in_the_background() -> None:
 def test_f8_a_full_data_volume_fails_the_apply_before_anything_is_destroyed() -> None:
     host = bench(StartsWith(Leftover.STAGED, NEW), DataVolumeFull())
     assert "No space left on device (os error 28)" in failed_apply(host)
-    assert host.host.banks.inactive.image == NEW
+    assert host.host.partitions.inactive.image == NEW
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,7 @@ def test_f12_an_operator_locks_the_version_between_check_and_apply() -> None:
     host = bench(OutOfBand(Deed.LOCK_VERSION, moment=Moment.AFTER_CHECK, version=OLD))
     host.check()
     host.run("apiclient update apply")
-    assert host.host.banks.inactive.image == OLD
+    assert host.host.partitions.inactive.image == OLD
 
 
 def test_f13_a_release_that_appears_between_check_and_apply_is_what_is_written() -> None:
@@ -221,7 +221,7 @@ def test_f13_a_release_that_appears_between_check_and_apply_is_what_is_written()
 def test_f13_a_release_that_is_retracted_between_check_and_apply_is_not_written() -> None:
     host = bench(ReleaseRetracted(NEW))
     assert "has not been marked valid for upgrade" in failed_apply(host)
-    assert host.host.banks.inactive.image is None
+    assert host.host.partitions.inactive.image is None
 
 
 def test_f13_a_release_retracted_while_ready_leaves_the_host_ready_with_nothing_chosen() -> None:

@@ -63,7 +63,7 @@ def test_an_apply_on_a_very_old_release_names_the_socket_in_its_refusal() -> Non
 def test_an_apply_on_a_staged_host_writes_it_again_and_makes_it_ready() -> None:
     host = bench(StartsWith(Leftover.STAGED_INVALID, "1.21.0"))
     assert host.run("apiclient update apply").exit_code == 0
-    assert (host.state(), host.host.banks.inactive.image) == ("Ready", "1.21.0")
+    assert (host.state(), host.host.partitions.inactive.image) == ("Ready", "1.21.0")
 
 
 def test_an_apply_whose_update_is_gone_is_refused_with_404() -> None:

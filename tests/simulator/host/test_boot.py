@@ -122,7 +122,7 @@ def test_a_power_cut_in_prepare_leaves_the_running_release_bootable() -> None:
     host.pass_time(5 * SECOND)
     host.host.reboot("power")
     host.pass_time(2 * MINUTE)
-    assert (host.host.running, host.host.power, host.host.banks.inactive.image) == (RUNNING, Power.RUNNING, None)
+    assert (host.host.running, host.host.power, host.host.partitions.inactive.image) == (RUNNING, Power.RUNNING, None)
 
 
 def test_grub_falls_back_by_itself_half_a_minute_later() -> None:

@@ -1,4 +1,4 @@
-"""The banks: whatever is done to them in whatever order, something boots."""
+"""The partitions: whatever is done to them in whatever order, something boots."""
 
 from __future__ import annotations
 
@@ -12,75 +12,75 @@ from tests.simulator.host_bench import NEW, OLD, RUNNING, VARIANT, bench
 
 from bottlerocket_ecs_updater.simulator.faults import ActivateFails, GrubFails, HashMismatch, RollsBack, SlowDownload
 from bottlerocket_ecs_updater.simulator.host import Power
-from bottlerocket_ecs_updater.simulator.host.partitions import BankError, Partitions
+from bottlerocket_ecs_updater.simulator.host.partitions import PartitionError, Partitions
 from bottlerocket_ecs_updater.simulator.repository import Release
 
 MARKED = ["prepare", "half-prepare", "activate", "cancel", "reboot", "reboot-and-fail"]
 
 
-def act(banks: Partitions, deed: str, version: str) -> None:
+def act(partitions: Partitions, deed: str, version: str) -> None:
     match deed:
         case "prepare":
-            banks.clear_inactive()
-            banks.write_inactive(version)
+            partitions.clear_inactive()
+            partitions.write_inactive(version)
         case "half-prepare":
-            banks.clear_inactive()
+            partitions.clear_inactive()
         case "activate":
-            banks.upgrade_to_inactive()
+            partitions.upgrade_to_inactive()
         case "cancel":
-            banks.cancel_upgrade()
+            partitions.cancel_upgrade()
         case "reboot":
-            banks.take_next()
-            banks.mark_successful()
+            partitions.take_next()
+            partitions.mark_successful()
         case "reboot-and-fail":
-            tried = banks.take_next()
+            tried = partitions.take_next()
             assert tried is not None
             if tried.successful:
                 return
-            banks.take_next()
-            banks.mark_successful()
+            partitions.take_next()
+            partitions.mark_successful()
         case _:
             raise AssertionError(deed)
 
 
 @given(st.lists(st.sampled_from(MARKED)))
 def test_something_boots_after_any_row_of_updates_cancels_and_failed_boots(deeds: list[str]) -> None:
-    banks = Partitions("1.0.0")
+    partitions = Partitions("1.0.0")
     for number, deed in enumerate(deeds):
         try:
-            act(banks, deed, f"1.{number}.0")
-        except BankError:
+            act(partitions, deed, f"1.{number}.0")
+        except PartitionError:
             continue
-        following = banks.next_to_boot()
+        following = partitions.next_to_boot()
         assert following is not None
         assert following.image is not None
 
 
 @given(st.lists(st.sampled_from(MARKED)))
 def test_a_bank_that_is_half_written_never_boots(deeds: list[str]) -> None:
-    banks = Partitions("1.0.0")
+    partitions = Partitions("1.0.0")
     for number, deed in enumerate(deeds):
         try:
-            act(banks, deed, f"1.{number}.0")
-        except BankError:
+            act(partitions, deed, f"1.{number}.0")
+        except PartitionError:
             continue
-        empty = banks.fallback
+        empty = partitions.fallback
         assert empty is None or empty.image is not None or not empty.will_boot
 
 
 def test_activating_twice_is_refused() -> None:
-    banks = Partitions("1.0.0")
-    act(banks, "prepare", "1.1.0")
-    act(banks, "activate", "")
-    with pytest.raises(BankError, match="is already marked for upgrade"):
-        act(banks, "activate", "")
+    partitions = Partitions("1.0.0")
+    act(partitions, "prepare", "1.1.0")
+    act(partitions, "activate", "")
+    with pytest.raises(PartitionError, match="is already marked for upgrade"):
+        act(partitions, "activate", "")
 
 
 def test_a_cancelled_update_can_be_activated_again() -> None:
-    banks = Partitions("1.0.0")
+    partitions = Partitions("1.0.0")
     for deed in ("prepare", "activate", "cancel", "activate"):
-        act(banks, deed, "1.1.0")
-    following = banks.next_to_boot()
+        act(partitions, deed, "1.1.0")
+    following = partitions.next_to_boot()
     assert following is not None
     assert following.image == "1.1.0"
 

@@ -121,7 +121,7 @@ def test_what_was_staged_is_told_as_it_was_chosen_even_when_another_release_was_
     assert status is not None
     assert status.staging_partition is not None
     assert status.staging_partition.image.version == "1.21.0"
-    assert host.host.banks.inactive.image == "1.22.0"
+    assert host.host.partitions.inactive.image == "1.22.0"
 
 
 def test_a_version_lock_set_before_prepare_stages_nothing_at_all() -> None:
@@ -129,7 +129,7 @@ def test_a_version_lock_set_before_prepare_stages_nothing_at_all() -> None:
     host.make("Available")
     host.host.version_lock = RUNNING
     assert ask(host, Command.PREPARE) == "Staged"
-    assert host.host.banks.inactive.image is None
+    assert host.host.partitions.inactive.image is None
 
 
 def test_what_was_not_written_cannot_be_activated() -> None:
@@ -157,8 +157,8 @@ def test_a_prepare_destroys_the_way_back_before_it_writes() -> None:
     host = bench()
     host.make("Ready")
     host.reboot()
-    assert host.host.banks.inactive.image == RUNNING
+    assert host.host.partitions.inactive.image == RUNNING
     host.repository.publish(next(iter(bench(releases=("1.22.0",)).repository.releases().values()))[0])
     host.check()
     host.host.request(Command.PREPARE)
-    assert host.host.banks.inactive.image is None
+    assert host.host.partitions.inactive.image is None

@@ -48,7 +48,7 @@ READ_SHARE = 0.6
 class Pair(Generic[ClientT]):
     """Two clients for one service, each created on first use.
 
-    One is for read-only calls. The other is for acts, which end within a part of the lease.
+    One is for read-only calls. The other is for calls that change something, which end within a part of the lease.
     """
 
     def __init__(self, make_looking: Callable[[], ClientT], make_acting: Callable[[], ClientT]) -> None:

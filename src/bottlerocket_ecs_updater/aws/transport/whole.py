@@ -8,10 +8,11 @@ a cluster would look empty, or an update would not look paused.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any, Protocol
+from typing import Any
 
+from botocore.hooks import BaseEventHooks
 from botocore.parsers import ResponseParserError
 
 OK_BELOW = 300
@@ -19,14 +20,7 @@ OK_BELOW = 300
 _PLAIN_STATUSES = frozenset({HTTPStatus.CONFLICT, HTTPStatus.PRECONDITION_FAILED, HTTPStatus.TOO_MANY_REQUESTS})
 
 
-class Events(Protocol):
-    """The parts of botocore's event system that are used."""
-
-    def register_last(self, event_name: str, handler: Callable[..., None], /) -> None:
-        """Call `handler` after all others when the event happens."""
-
-
-def refuse_broken_replies(events: Events) -> None:
+def refuse_broken_replies(events: BaseEventHooks) -> None:
     """Check all responses of a client."""
     events.register_last("before-parse", _look)
 
@@ -46,7 +40,7 @@ def _look(operation_model: Any, response_dict: dict[str, Any], **_: object) -> N
 
 
 def _by_aws(operation: str, protocol: str, response: Mapping[str, Any]) -> bool:
-    """Whether a successful reply in XML, or of an object store, has what every such reply has."""
+    """Whether a successful reply in XML, or from an object store, has what every reply of that kind has."""
     if protocol in ("query", "ec2"):
         return f"<{operation}Response".encode() in response["body"]
     match operation:

@@ -78,7 +78,7 @@ class FleetSettings:
     why: Why = ""
 
 
-NO_SETTINGS = FleetSettings()
+NO_FLEET_SETTINGS = FleetSettings()
 DOCUMENTS = ("check-document", "apply-document", "reboot-document")
 
 
@@ -90,7 +90,7 @@ def fleet(
     cluster: Annotated[str, Parameter(help="For forget: ACCOUNT/REGION/NAME.", show_default=False)] = "",
     /,
     *,
-    settings: FleetSettings = NO_SETTINGS,
+    settings: FleetSettings = NO_FLEET_SETTINGS,
 ) -> int:
     """Look at all clusters that share a state store, or at those of this account and Region.
 

@@ -117,13 +117,13 @@ class RuleSettings:
     checkpoint_wait: Annotated[timedelta, kinds.duration("How long to wait at each checkpoint.", NOTHING)] = timedelta(
         hours=1
     )
-    max_per_day: Annotated[int | None, kinds.count("How many instances may be drained in any 24 hours.")] = None
+    max_per_day: Annotated[int | None, kinds.integer("How many instances may be drained in any 24 hours.")] = None
     task: Annotated[
         tuple[TaskRule, ...],
         kinds.several(
             "What to do about tasks that a drain does not move. Without a rule, a standalone task holds its instance.",
             TaskRule.parse,
-            "a family or group with 'hold', 'wait 4h' (then it is given back) or 'stop 30m' (then it is stopped)",
+            "a family or group with 'hold', 'wait 4h' (then return the instance) or 'stop 30m' (then stop the task)",
             "RULE",
         ),
     ] = ()

@@ -1,8 +1,8 @@
 """What one instance has left for tasks, and whether one more task of a service may go there.
 
-What ECS asks of an instance is asked here: that it is of the service's launch type or capacity provider, has the
-resources and attributes that the task definition asks for, and meets the placement constraints. A constraint over what
-is not known is left out, and `doubts_of` names the fact that is missing.
+It applies ECS's own criteria: the launch type or capacity provider, the resources and attributes that the task
+definition requires, and the placement constraints. A constraint on an unknown fact is skipped, and `doubts_of` names
+the missing fact.
 """
 
 from __future__ import annotations
@@ -36,6 +36,10 @@ class Capacity:
     ports_taken: frozenset[Port] = frozenset()
     interfaces: int | None = None
     """Network interfaces left for tasks; None if not known."""
+    volumes: int | None = None
+    """EBS volumes that can still be attached for tasks; None if not known."""
+    volumes_shared: bool = False
+    """Whether network interfaces of tasks use the same attachments as volumes."""
     attributes: Mapping[str, str] = field(default_factory=dict)
     accepts: bool = True
     """Whether it takes tasks: it is ACTIVE, its agent is connected, and it is not about to be drained."""
@@ -77,7 +81,7 @@ class ServiceRules:
     """What its next task requires; None if its task definition is not known."""
     launch: LaunchType = LaunchType.EC2
     providers: tuple[str, ...] = ()
-    """The capacity providers of its strategy, whose instances alone take its tasks; empty if it has none."""
+    """The capacity providers of its strategy: only their instances take its tasks. Empty if it has no strategy."""
     grows: bool = False
     """Whether its tasks have, or may have, room that no instance here has to provide, such as on Fargate."""
     why_not: str = ""
@@ -106,9 +110,17 @@ class ServiceRules:
 
 
 RoomSnapshot = tuple[
-    int, int, int, frozenset[Port], int | None, frozenset[ServiceArn] | None, frozenset[str] | None, int | None
+    int,
+    int,
+    int,
+    frozenset[Port],
+    int | None,
+    int | None,
+    frozenset[ServiceArn] | None,
+    frozenset[str] | None,
+    int | None,
 ]
-"""CPU, memory, GPUs, ports taken, interfaces, services with a task there, groups of its tasks, number of its tasks."""
+"""CPU, memory, GPUs, ports taken, interfaces, volumes; services with tasks there, groups of its tasks, their number."""
 
 ZONE_ATTRIBUTE = "ecs.availability-zone"
 
@@ -129,6 +141,9 @@ _UNKNOWN = {
 _UNREAD = "an instance uses trunking, or the updater may not call ec2:DescribeInstanceTypes"
 
 
+_NO_LIMIT = "EC2 gives no limit, or the updater may not call ec2:DescribeInstanceTypes"
+
+
 class HostRoom:
     """What is left on one instance while tasks are placed on it one after another."""
 
@@ -143,6 +158,7 @@ class HostRoom:
         "memory",
         "ports",
         "running",
+        "volumes",
     )
 
     def __init__(self, instance: InstanceId, capacity: Capacity) -> None:
@@ -150,7 +166,7 @@ class HostRoom:
         self.capacity = capacity
         self.cpu, self.memory, self.gpus = capacity.cpu, capacity.memory, capacity.gpus
         self.ports, self.interfaces, self.hosts = capacity.ports_taken, capacity.interfaces, capacity.hosts
-        self.groups, self.running = capacity.groups, capacity.running
+        self.groups, self.running, self.volumes = capacity.groups, capacity.running, capacity.volumes
 
     def facts(self, subject: str) -> frozenset[str] | None:
         """All values of a subject of the cluster query language on it; None if not known."""
@@ -226,6 +242,12 @@ class HostRoom:
             yield f"the port {min(demand.ports & self.ports)}"
         if self.interfaces is not None and demand.interfaces > self.interfaces:
             yield "a network interface"
+        if self.volumes is not None and self._attachments(demand) > self.volumes:
+            yield "an attachment for an EBS volume" if demand.volumes else "an attachment for a network interface"
+
+    def _attachments(self, demand: TaskRequirements) -> int:
+        """How many of the attachments for EBS volumes one task uses."""
+        return demand.volumes + (demand.interfaces if self.capacity.volumes_shared else 0)
 
     def _breaks_constraint(self, service: ServiceRules) -> Iterator[str]:
         if service.distinct and self.hosts is not None and service.arn in self.hosts:
@@ -254,6 +276,8 @@ class HostRoom:
         self.ports |= demand.ports
         if self.interfaces is not None:
             self.interfaces -= demand.interfaces
+        if self.volumes is not None:
+            self.volumes -= self._attachments(demand)
         if self.hosts is not None:
             self.hosts |= {service.arn}
         if self.groups is not None:
@@ -263,12 +287,13 @@ class HostRoom:
 
     def left(self) -> RoomSnapshot:
         """What is left on it now."""
-        resources = self.cpu, self.memory, self.gpus, self.ports, self.interfaces
+        resources = self.cpu, self.memory, self.gpus, self.ports, self.interfaces, self.volumes
         return *resources, self.hosts, self.groups, self.running
 
     def restore(self, left: RoomSnapshot) -> None:
         """Reset to a snapshot taken with `left()`."""
-        self.cpu, self.memory, self.gpus, self.ports, self.interfaces, self.hosts, self.groups, self.running = left
+        self.cpu, self.memory, self.gpus, self.ports, self.interfaces, self.volumes = left[:6]
+        self.hosts, self.groups, self.running = left[6:]
 
 
 @lru_cache(maxsize=256)
@@ -296,6 +321,9 @@ def doubts_of(service: ServiceRules, capacity: Mapping[InstanceId, Capacity]) ->
     own_interfaces = service.demand is not None and service.demand.interfaces > 0
     if own_interfaces and any(left.accepts and left.interfaces is None for left in capacity.values()):
         found[f"it is not known everywhere whether {service.name} has network interfaces left: {_UNREAD}"] = None
+    own_volume = service.demand is not None and service.demand.volumes > 0
+    if own_volume and any(left.accepts and left.volumes is None for left in capacity.values()):
+        found[f"it is not known everywhere whether EBS volumes can be attached for {service.name}: {_NO_LIMIT}"] = None
     if service.distinct or service.member_of:
         rooms = (HostRoom(id_, left) for id_, left in sorted(capacity.items()) if left.accepts)
         found |= {doubt: None for room in rooms if not room.takes_from(service) for doubt in room.doubts(service)}

@@ -1,4 +1,4 @@
-"""Incremental placement: keeps the places found so far while one instance after another is picked in a pass.
+"""Incremental placement: keeps the places found so far while a pass picks one instance after another.
 
 `will_drain` in `will_it_fit.py` searches all places from scratch, which takes longer the larger the cluster is. With
 hundreds of picks that would be slow. Here earlier places stay, and only those for one more instance are searched. If

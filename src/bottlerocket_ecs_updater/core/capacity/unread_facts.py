@@ -1,4 +1,4 @@
-"""What must still be read before room for tasks can be judged: surveys, task definitions, tasks that changed."""
+"""What must still be read before the room for tasks can be evaluated: surveys, task definitions, tasks that changed."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def missed(instance: Instance) -> Hold | None:
 def held_for_survey(instance: Instance, fleet: Fleet, policy: Policy) -> tuple[Hold, datetime | None] | None:
     """The hold if AWS did not answer everything, with when to ask again; None if it did, or if it is time to ask again.
 
-    At first it is asked again at the next poll. After a while it is asked only now and then, as long as the run
+    At first the updater asks again at the next poll. After a while it asks less often, and only as long as the run
     continues anyway: then the time is None, and the run does not wait for it.
     """
     around, why = instance.around, missed(instance)
@@ -80,7 +80,7 @@ def constraints_ask_for_tasks(fleet: Fleet) -> bool:
     for moving in (service.moving for service in services if service.moving is not None):
         definition = definitions.get(moving.definition)
         expressions = (*moving.member_of, *(definition.member_of if definition is not None else ()))
-        own_interface = definition is not None and definition.demand.interfaces > 0
-        if moving.distinct or own_interface or any("task:group" in text for text in expressions):
+        attached = definition is not None and (definition.demand.interfaces > 0 or definition.demand.volumes > 0)
+        if moving.distinct or attached or any("task:group" in text for text in expressions):
             return True
     return False

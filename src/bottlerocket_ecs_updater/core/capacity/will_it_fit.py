@@ -1,4 +1,4 @@
-"""Will it fit: checks before a drain whether the tasks of an instance can leave it.
+"""Checks before a drain whether the tasks of an instance can move elsewhere.
 
 Two things are checked for every service with tasks on it. First, do its deployment limits let a task move at all?
 While an instance drains, ECS keeps at least minimumHealthyPercent of the desired count healthy (rounded up) and runs at
@@ -274,7 +274,7 @@ def _place(need: _Need, rooms: list[HostRoom], *, spread: bool = False) -> int:
 def _place_all(needs: list[_Need], rooms: list[HostRoom], *, spread: bool) -> ServiceRules | None:
     """Place all tasks; the first service without room, None if all have room.
 
-    One may be placed beside another only after that has its new place, so those left over are tried again.
+    A task may fit next to another only after that one has its new place, so those left over are tried again.
     """
     waiting = [need for need in needs if need.count]
     while waiting:
@@ -347,4 +347,4 @@ def _notes(ours: list[_Need], leaving: Mapping[ServiceArn, int], rooms: list[Hos
         short = _place(_Need(service, max(0, wanted - need.count)), rooms)
         if short:
             fewer = counted(short, "fewer task")
-            yield f"{service.name} runs with {fewer} until the instance is back"
+            yield f"service {service.name} runs with {fewer} until the instance is back"

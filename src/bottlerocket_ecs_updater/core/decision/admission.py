@@ -11,7 +11,7 @@ from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.model.time_text import time_text
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.rules.promotion import block_on, not_promoted
-from bottlerocket_ecs_updater.core.rules.published import hold_unless_published, parameter_of
+from bottlerocket_ecs_updater.core.rules.published import hold_unless_published, published_parameter
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.core.rules.versions import admit
 
@@ -34,7 +34,7 @@ def not_admitted(instance: Instance, target: Version, running: Version, this_pas
 def not_bootable(instance: Instance, report: HostReport, this_pass: Pass) -> Hold | None:
     """Why the version that is staged on a host must not be booted; None if it may be, or if none is ready to boot.
 
-    A backoff after a failed drain says nothing against the version.
+    A backoff after a failed drain does not count against the version.
     """
     if report.state is not UpdateState.READY or report.staged is None:
         return None
@@ -61,12 +61,12 @@ def not_published(instance: Instance, target: Version, this_pass: Pass) -> Hold 
     fleet = this_pass.fleet
     if not this_pass.policy.rules.versions.published_only or instance.registration is None:
         return None
-    parameter = parameter_of(instance.registration)
+    parameter = published_parameter(instance.registration)
     return hold_unless_published(parameter, target, fleet.published, fleet.past.published, this_pass.at)
 
 
 def said_against(broken: BrokenVersion) -> str:
-    """The evidence as text: the services, with the stop reasons of their tasks."""
+    """The evidence as text: the services and the stop reasons of their tasks."""
     return f"{', '.join(broken.services)}: {broken.words}" if broken.services else broken.words
 
 
@@ -91,7 +91,7 @@ def rules_for(target: Version, this_pass: Pass) -> Rules:
 
 
 def failed_before(instance: Instance, target: Version, this_pass: Pass) -> Hold | None:
-    """Why an earlier failure speaks against the version: on this instance, or on others. None if there is none."""
+    """Why an earlier failure counts against the version, on this instance or on others; None if there is none."""
     fleet = this_pass.fleet
     rest = instance.backoff
     if rest is not None and (rest.version == target) and this_pass.at < rest.until:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 
 from bottlerocket_ecs_updater.core.capacity.host_room import Capacity, HostRoom, readable
-from bottlerocket_ecs_updater.core.model.container_instance import Registration
+from bottlerocket_ecs_updater.core.model.container_instance import SERVICE_GROUP, Registration
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.ids import ServiceArn
 from bottlerocket_ecs_updater.core.model.instance import Instance
@@ -23,16 +23,13 @@ from bottlerocket_ecs_updater.core.model.wording import and_more
 from bottlerocket_ecs_updater.core.rules.expression import Expression, judge
 from bottlerocket_ecs_updater.core.rules.tasks import TaskRules
 
-GROUP = "service:"
-NAMED_AT_MOST = 3
-
 
 def taking_part(
     services: Iterable[Service], instances: Iterable[Instance], definitions: Mapping[str, Definition] | None = None
 ) -> tuple[Service, ...]:
     """The services that may have a task on one of our hosts; more of them if the hosts are not known.
 
-    `definitions` are the task definitions that were read. The constraints of one that was not read are left out.
+    `definitions` are the task definitions that were read. Constraints from an unread task definition are skipped.
     """
     ours = [one for one in instances if one.bottlerocket]
     hosts = [one.registration for one in ours if one.registration is not None]
@@ -60,7 +57,7 @@ def _constraints(service: Service, definitions: Mapping[str, Definition]) -> Seq
 
 
 def _suits(host: Registration, constraints: Iterable[Expression]) -> bool:
-    """Whether the constraints may ever allow a host. What changes, such as the tasks on it, counts as not known."""
+    """Whether the constraints may ever allow a host. Facts that change, such as the tasks on it, count as not known."""
     facts = HostRoom(host.id, Capacity(0, 0, attributes=host.attributes, capabilities=host.capabilities)).facts
     return all(judge(expression, facts) is not False for expression in constraints)
 
@@ -75,7 +72,7 @@ def unread_of(blamed: Iterable[Service], instances: Iterable[Instance], read: Co
 def services_on(instance: Instance) -> frozenset[str]:
     """The names of the services with a task on it; empty if its tasks are not known."""
     tasks = instance.tasks.left if instance.tasks is not None else ()
-    return frozenset(task.group.removeprefix(GROUP) for task in tasks if task.of_service and task.group)
+    return frozenset(task.group.removeprefix(SERVICE_GROUP) for task in tasks if task.of_service and task.group)
 
 
 def deploying_on(instance: Instance, fleet: Fleet) -> tuple[Service, ...]:
@@ -109,7 +106,7 @@ def deploys_since(why: Hold, fleet: Fleet) -> datetime | None:
 
 def _names(services: Iterable[Service], name: Callable[[Service], str]) -> str:
     found = sorted(services, key=lambda service: service.name)
-    return and_more([name(service) for service in found], NAMED_AT_MOST)
+    return and_more([name(service) for service in found])
 
 
 def _named(service: Service) -> str:

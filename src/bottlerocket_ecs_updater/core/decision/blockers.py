@@ -1,8 +1,8 @@
-"""Blockers: tasks that made a drain time out, so that other hosts with such tasks are not drained for now.
+"""Blockers: tasks that made a drain time out, so that other hosts with the same tasks are not drained for now.
 
 A drain disturbs the tasks that ECS stops, whether or not it finishes. So after the first drain that times out, no other
-host with tasks of the same service or family is drained in the run. Later runs try one such host at a time, less and
-less often, until a drain has moved these tasks.
+host with tasks of the same service or family is drained in the run. Later runs try one of these hosts at a time, less
+and less often, until a drain has moved the tasks.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.model.time_text import has_passed, time_text
 
 FIRST_WAIT = timedelta(hours=6)
-"""A run soon afterwards would most often find the same."""
+"""A run soon afterwards would usually find the same."""
 
 LONGEST_WAIT = timedelta(days=4)
 
@@ -47,14 +47,14 @@ def groups_on(instance: Instance) -> frozenset[str]:
 def stopping_unread(instance: Instance, fleet: Fleet, poll_interval: timedelta) -> bool:
     """Whether its stopping tasks must be listed before a drain: a blocker may still be stopping there.
 
-    An earlier drain may have been given up while ECS was still stopping its tasks.
+    An earlier drain may have timed out while ECS was still stopping its tasks.
     """
     read = instance.stopping
     return bool(fleet.past.blockers) and (read is None or has_passed(read.at, poll_interval, fleet.at))
 
 
 def with_timed_out(fleet: Fleet, steps: Mapping[InstanceId, NextStep]) -> Fleet:
-    """The fleet with the blockers of the drains that are given up in this pass, which are recorded after it."""
+    """The fleet with the blockers of the drains that time out in this pass, which are recorded after it."""
     noted = [one for step in steps.values() for one in step.commands if isinstance(one, NoteBlockers)]
     if not noted:
         return fleet

@@ -3,9 +3,8 @@
 Tasks of one deployment are alike: the same containers with the same settings. If they fail on hosts of a version and
 run on others at the same time, the version is the difference. If they fail on both, or if a newer deployment runs
 nowhere, it is the service's own problem: a database that is down, or an image that crashes. ECS places the next tasks
-on the emptiest hosts, which are the ones that were just updated, so numbers alone say nothing: shares are compared.
-
-Where nothing alike runs elsewhere now, because every host was updated or the service has a single task, the same
+on the emptiest hosts, which are the ones that were just updated, so absolute numbers say nothing: shares are compared.
+If no similar task runs elsewhere now, because every host was updated or the service has a single task, the same
 deployment must have run longer on other hosts before, and never as long on hosts of the version.
 """
 
@@ -24,18 +23,20 @@ FAILED_TASKS = 2
 """One task that fails may be a coincidence."""
 
 AROUND = timedelta(minutes=2)
-"""Failures elsewhere count from this long before the first one on the version: a common cause is not simultaneous."""
+"""Failures elsewhere count from this long before the first one on the version: a common cause does not hit all hosts at
+the same moment.
+"""
 
 OUTLIVES, SHORTEST = 2, timedelta(seconds=30)
 """A task that lived `OUTLIVES` times as long as those that fail, and `SHORTEST`, did not fail like them."""
 
-AT_ONCE = timedelta(seconds=5)
+ENDED_AT_ONCE = timedelta(seconds=5)
 """Tasks that all fail within this time may have failed with their host, for example because it was stopped."""
 
 STARTED_TOGETHER = timedelta(seconds=30)
 """Tasks that were started within this time may end at once by themselves, each as long after its start."""
 
-ALIKE = 4
+ALIKE_TASKS = 4
 """Lives differ by no more than this factor if one fault of the host ends them; one fault elsewhere ends all at once."""
 
 
@@ -99,7 +100,7 @@ class _Alike:
         return median_low(end.lasted for end in self.failed)
 
     def long(self) -> timedelta:
-        """How long a task lives that did not fail like those here."""
+        """How long a task must live to count as not having failed like those here."""
         return max(SHORTEST, OUTLIVES * self.usual())
 
     def outlived_here(self, now: datetime) -> int:
@@ -109,7 +110,7 @@ class _Alike:
         return sum(life > long for life in (*alive, *(end.lasted for end in self.ended_here)))
 
     def contrast(self, now: datetime) -> bool | None:
-        """Whether those on the version fail and others do not; None if no others ran meanwhile."""
+        """Whether those on the version fail and others do not; None if no others ran at the same time."""
         since = self.first - max(AROUND, OUTLIVES * self.usual())
         failed = sum(end.failed and end.stopped_at >= since for end in self.ended_elsewhere)
         stayed = sum(one.started_at is not None and self._outlives(one, now) for one in self.alive_elsewhere)
@@ -121,7 +122,7 @@ class _Alike:
     def consistent(self, now: datetime) -> bool:
         """Whether all on the version ended after about the same time."""
         lives = sorted(max(end.lasted, SHORTEST) for end in self.failed)
-        return lives[-1] <= ALIKE * lives[0] and not self.outlived_here(now) and not self.fell_together()
+        return lives[-1] <= ALIKE_TASKS * lives[0] and not self.outlived_here(now) and not self.fell_together()
 
     def fell_together(self) -> bool:
         """Whether most of those that failed ended at one moment, however long each had run: something else failed."""
@@ -129,11 +130,11 @@ class _Alike:
         return any(
             2 * len(group) >= len(failed) and started_apart(group)
             for one in failed
-            if len(group := [end for end in failed if abs(end.stopped_at - one.stopped_at) < AT_ONCE]) > 1
+            if len(group := [end for end in failed if abs(end.stopped_at - one.stopped_at) < ENDED_AT_ONCE]) > 1
         )
 
     def unusual(self) -> Sequence[TaskEnd]:
-        """Those that failed on the version unlike the same deployment fails elsewhere."""
+        """Those that failed on the version in a different way than the same deployment elsewhere."""
         return unusual(self.failed, [end for end in self.ended_elsewhere if end.failed], self.first - AROUND)
 
     def ran_before(self) -> bool:
@@ -159,7 +160,7 @@ def blamed_on_version(trial: Trial, tasks: TasksAlike, now: datetime) -> Sequenc
     if not against_it and _all_fail(alike, trial, now):
         against_it = alike
     against = [end for one in against_it for end in one.failed]
-    # What a service that fails anyway fails with tells only if it is unusual.
+    # If a service fails anyway, only an unusual way of failing is evidence.
     return against or [end for one in alike if one.failed[0].group in trial.in_trouble for end in one.unusual()]
 
 
@@ -171,9 +172,9 @@ def _tells(one: _Alike, now: datetime) -> bool:
 
 
 def _all_fail(alike: Collection[_Alike], trial: Trial, now: datetime) -> bool:
-    """Whether all services on the version fail, several of them, and nothing alike runs elsewhere."""
-    telling = (one for one in alike if one.contrast(now) is None and one.consistent(now) and not one.fails_anyway())
-    failing = {one.failed[0].group for one in telling} - trial.troubled
+    """Whether several services run on the version, all of them fail, and no similar task runs elsewhere."""
+    usable = (one for one in alike if one.contrast(now) is None and one.consistent(now) and not one.fails_anyway())
+    failing = {one.failed[0].group for one in usable} - trial.troubled
     return len(failing) >= FAILED_TASKS and failing >= set(trial.groups)
 
 
@@ -191,7 +192,7 @@ def _by_deployment(trial: Trial, tasks: TasksAlike) -> Mapping[tuple[str, str], 
 
 
 def waiting_for_version(
-    trial: Trial, here: Iterable[LiveTask], of_services: TasksAlike, now: datetime, patience: timedelta
+    trial: Trial, here: Iterable[LiveTask], of_services: TasksAlike, now: datetime, limit: timedelta
 ) -> Sequence[LiveTask]:
     """The tasks that do not start on the version, although tasks that are alike start elsewhere.
 
@@ -200,17 +201,17 @@ def waiting_for_version(
     """
     alike = _by_deployment(trial, of_services)
     waiting = [one for one in here if one.started_at is None and trial.has(one)]
-    return [one for one in waiting if _waits_long(one, alike.get((one.group, one.deployment)), now, patience)]
+    return [one for one in waiting if _waits_long(one, alike.get((one.group, one.deployment)), now, limit)]
 
 
-def _waits_long(one: LiveTask, alike: _Alike | None, now: datetime, patience: timedelta) -> bool:
+def _waits_long(one: LiveTask, alike: _Alike | None, now: datetime, limit: timedelta) -> bool:
     waited = now - one.launched_at
-    if waited < patience or alike is None:
+    if waited < limit or alike is None:
         return False
     started = [each for each in alike.alive_elsewhere if each.started_at is not None]
-    stuck = [each for each in alike.alive_elsewhere if each.started_at is None and now - each.launched_at >= patience]
+    stuck = [each for each in alike.alive_elsewhere if each.started_at is None and now - each.launched_at >= limit]
     took = [each.started_at - each.launched_at for each in (*started, *alike.alive_here) if each.started_at is not None]
     if waited < OUTLIVES * max(took, default=timedelta()):
         return False
-    ran = bool(started) or any(not end.failed and end.lasted > patience for end in alike.ended_elsewhere)
+    ran = bool(started) or any(not end.failed and end.lasted > limit for end in alike.ended_elsewhere)
     return ran and len(stuck) <= len(started) / 2

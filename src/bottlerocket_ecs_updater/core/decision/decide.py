@@ -22,11 +22,11 @@ from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.decision.unclaimed.assess import (
     Asking,
     CandidateState,
-    Done,
+    Deferred,
+    Finished,
     Held,
     Ready,
     Stageable,
-    Waiting,
     assess,
     some_may_be_back,
 )
@@ -101,7 +101,7 @@ def decide(fleet: Fleet, policy: Policy) -> Decision:
             others = left_to_others(instance, this_pass, older_run)
             theirs = NextStep(hold=others) if others is not None else None
             draft.steps[instance.id] = theirs or proceed(instance, instance.claim, this_pass)
-    # A quarantined instance that is let go in this pass, because its group terminates it, fills no budget any more.
+    # A quarantined instance that is dropped in this pass, because its group terminates it, no longer fills the budget.
     may_recover = {id_ for id_, step in draft.steps.items() if step.look_at is not None or _is_let_go(step)}
     halt = find_halt(this_pass, may_recover)
     candidates = {
@@ -124,7 +124,7 @@ def decide(fleet: Fleet, policy: Policy) -> Decision:
 
 
 def starts_updates(decision: Decision) -> bool:
-    """Whether it stages, prepares or drains an instance, and does not only finish what was started."""
+    """Whether it stages, prepares or drains an instance, instead of only finishing updates in progress."""
     return any(
         isinstance(command, Apply | RunBeforeDrain | Drain | CallSuccessor)
         or (isinstance(command, Mark) and command.claim.phase is ClaimPhase.DRAINING)
@@ -154,7 +154,7 @@ def _is_let_go(step: NextStep) -> bool:
 def _cancel_late_apply(instance: Instance, step: NextStep) -> NextStep:
     """The step, after the cancellation of an apply that gave no result in time.
 
-    Systems Manager may deliver it to an agent that comes back, maybe until the end of its execution timeout.
+    Systems Manager may deliver it to an agent that comes back, possibly until the end of its execution timeout.
     """
     late = instance.applied is not None and instance.applied.given_up and not instance.applied.cancelled
     return replace(step, commands=(Cancel(instance.id), *step.commands)) if late else step
@@ -166,9 +166,9 @@ def _first_step(instance: Instance, candidate: CandidateState, this_pass: Pass) 
             return NextStep(hold=why)
         case Asking():
             return NextStep((Check(instance.id),), look_at=this_pass.next_poll)
-        case Waiting(until=until):
+        case Deferred(until=until):
             return NextStep(look_at=until)
-        case Done(outcome=outcome):
+        case Finished(outcome=outcome):
             return _concluded(instance, outcome, this_pass.fleet)
         case Stageable() | Ready():
             return NextStep()

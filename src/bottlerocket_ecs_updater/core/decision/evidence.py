@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 from bottlerocket_ecs_updater.core.decision.affected import services_on
 from bottlerocket_ecs_updater.core.decision.contrast import (
-    AT_ONCE,
+    ENDED_AT_ONCE,
     FAILED_TASKS,
     TasksAlike,
     Trial,
@@ -38,7 +38,7 @@ ROLL_LASTS = timedelta(days=7)
 KILLED = frozenset({None, 137, 143})
 """Exit codes of containers that were killed, or whose end the ECS agent did not see."""
 
-PENDING_FOR = timedelta(minutes=5)
+TASK_PENDING_FOR = timedelta(minutes=5)
 """Large images take minutes to pull; the ECS agent itself gives up on a start after three minutes."""
 
 EVIDENCE_FRESH = timedelta(seconds=45)
@@ -58,7 +58,7 @@ Names = Mapping[ContainerInstanceArn, InstanceId]
 def on_trial(fleet: Fleet) -> Mapping[InstanceId, tuple[Version, datetime]]:
     """The hosts that were updated to a version in this rollout and are in service, with the version and since when.
 
-    What a person released a version in spite of does not count again: its trial starts anew with the release.
+    Evidence from before a person released the version does not count again: its trial restarts with the release.
     """
     found: dict[InstanceId, tuple[Version, datetime]] = {}
     for id_, update in fleet.past.updated.items():
@@ -75,7 +75,7 @@ def on_trial(fleet: Fleet) -> Mapping[InstanceId, tuple[Version, datetime]]:
 def evidence_is_old(claim: Claim, fleet: Fleet, fresh: timedelta = EVIDENCE_FRESH) -> bool:
     """Whether services must be described before another host is rebooted into a version that is on trial.
 
-    Its tasks have most likely moved to hosts on trial, and nothing has been read since about how they run there.
+    Its tasks have probably moved to hosts on trial, and the updater has not read since how they run there.
     """
     services = fleet.services
     if services is not None and not has_passed(services.at, fresh, fleet.at):
@@ -90,7 +90,8 @@ def evidence_is_old(claim: Claim, fleet: Fleet, fresh: timedelta = EVIDENCE_FRES
 def suspicious(fleet: Fleet, starts_before: Mapping[ServiceArn, int]) -> tuple[Service, ...]:
     """The services that lose more tasks than before the first drain, and more than our drains explain.
 
-    One task each of several services is as suspicious as several of one. Whether they failed, their ends tell.
+    One task each of several services is as suspicious as several tasks of one. The way they ended shows whether they
+    failed.
     """
     services = fleet.services.all if fleet.services is not None else ()
     moving: Counter[str] = Counter()
@@ -111,9 +112,10 @@ def suspicious(fleet: Fleet, starts_before: Mapping[ServiceArn, int]) -> tuple[S
 
 
 def losing_on_trial(trial: Iterable[InstanceId], fleet: Fleet) -> frozenset[str]:
-    """The services on hosts that an earlier run updated which started more tasks than they stopped in the last hour.
+    """Services on hosts that an earlier run updated, if they started more tasks than they stopped in the last hour.
 
-    On a first host, before a checkpoint, tasks may fail only once an hour: too seldom for a service to be restless.
+    On a first host, before a checkpoint, tasks may fail only once an hour: too rarely for the service to count as
+    unsteady.
     """
     services = fleet.services.all if fleet.services is not None else ()
     here = frozenset(name for id_ in trial for name in services_on(fleet.instances[id_]))
@@ -136,7 +138,7 @@ def broken_by_ends(trial: Trial, names: Names, tasks: TasksAlike, now: datetime)
 
 def _may_be_of_host(ends: Sequence[TaskEnd]) -> bool:
     """Whether these tasks may all have ended with their host, or with something else that they share."""
-    together = span_of(end.stopped_at for end in ends) < AT_ONCE
+    together = span_of(end.stopped_at for end in ends) < ENDED_AT_ONCE
     killed = any(end.code == EXITED and end.exit_code in KILLED for end in ends)
     return together and (killed or started_apart(ends))
 
@@ -155,12 +157,13 @@ def _named(hosts: Iterable[InstanceId]) -> tuple[InstanceId, ...]:
 
 
 def long_pending(instance: Instance) -> bool:
-    """Whether every look for `PENDING_FOR` has found tasks on it that should run but do not.
+    """Whether every look for `TASK_PENDING_FOR` has found tasks on it that should run but do not.
 
-    The last of them must be as long after the first: a host that nobody has looked at since may have been stopped.
+    The last of these looks must be at least that long after the first: a host that was not looked at since may have
+    been stopped.
     """
     since, registration = instance.progress.pending_since, instance.registration
-    return since is not None and registration is not None and has_passed(since, PENDING_FOR, registration.at)
+    return since is not None and registration is not None and has_passed(since, TASK_PENDING_FOR, registration.at)
 
 
 def lost_gpus(instance: Instance) -> str:
@@ -173,7 +176,10 @@ def lost_gpus(instance: Instance) -> str:
 
 
 def broken_by_loss(instance: Instance, now: datetime) -> BrokenVersion:
-    """The evidence of missing GPUs on a host that has booted a version. It is returned: it can run other tasks."""
+    """The evidence of missing GPUs on a host that has booted a version.
+
+    The host is returned, because it can run other tasks.
+    """
     return BrokenVersion(_named([instance.id]), (), lost_gpus(instance), now)
 
 

@@ -16,7 +16,7 @@ from bottlerocket_ecs_updater.core.model.outcome import Outcome, Quarantined
 from bottlerocket_ecs_updater.core.model.reasons import Failed, Failure
 from bottlerocket_ecs_updater.core.model.time_text import duration_text
 
-COUNTED = frozenset(
+FAILURES_COUNTED = frozenset(
     {
         Failure.ROLLED_BACK,
         Failure.NOT_BACK,
@@ -31,7 +31,8 @@ COUNTED = frozenset(
 def find_halt(this_pass: Pass, may_recover: Collection[InstanceId] = ()) -> Halt | None:
     """Why the run must start no more updates; None if it may. A halt lasts until the end of the run.
 
-    `may_recover` are quarantined instances that may still recover in this run, so they do not fill the budget for good.
+    `may_recover` are quarantined instances that may still recover in this run, so they do not fill the budget
+    permanently.
     """
     fleet = this_pass.fleet
     if fleet.halt is not None:
@@ -72,13 +73,13 @@ def _failed_in_this_run(instance: Instance) -> bool:
         case Quarantined():
             return True
         case Failed(failure=failure):
-            return failure in COUNTED
+            return failure in FAILURES_COUNTED
         case _:
             return False
 
 
 def _outcome_of(instance: Instance) -> Outcome | None:
-    """Its outcome, also if it is not yet seen back in service."""
+    """Its outcome, even if it has not been seen back in service yet."""
     progress = instance.progress
     return progress.outcome or (progress.sent_return.outcome if progress.sent_return is not None else None)
 

@@ -13,14 +13,14 @@ from datetime import datetime, timedelta
 
 from bottlerocket_ecs_updater.core.model.container_instance import TaskEnd
 
-TELLING = 3
-"""Fewer tasks that fail in an unusual way may be a coincidence: such services do so now and then."""
+TELLING_TASKS = 3
+"""Fewer tasks that fail in an unusual way may be a coincidence: this happens to these services now and then."""
 
 SOONER = 3
 """A task that ran less than a third of the usual time before the same failure failed for another reason."""
 
 USUAL = 2
-"""This many failures elsewhere make a way to fail a usual one."""
+"""With this many failures elsewhere, a way of failing counts as usual."""
 
 _VARIES = re.compile(r"[0-9a-f]{8,}|\d+")
 """Ids, times and counts in stop reasons."""
@@ -37,7 +37,7 @@ def unusual(here: Sequence[TaskEnd], elsewhere: Sequence[TaskEnd], since: dateti
         return ()
     found = [end for end in here if _is_unusual(end, before)]
     recent = [end for end in elsewhere if end.stopped_at >= since and _is_unusual(end, before)]
-    return found if len(found) >= TELLING and len(found) > 2 * len(recent) else ()
+    return found if len(found) >= TELLING_TASKS and len(found) > 2 * len(recent) else ()
 
 
 def is_usual(end: TaskEnd, elsewhere: Sequence[TaskEnd]) -> bool:
@@ -51,7 +51,7 @@ def _is_unusual(end: TaskEnd, before: Sequence[TaskEnd]) -> bool:
 
 
 def _way(end: TaskEnd) -> tuple[str, int | None, str]:
-    """How a task failed, without what differs from task to task."""
+    """How a task failed, without the details that differ from task to task."""
     return end.code, end.exit_code, _VARIES.sub("#", end.why)
 
 

@@ -3,13 +3,13 @@
 ECS checks the container runtime of every instance, and reports the most severe result of all checks:
 
     IMPAIRED            a check failed. It counts against the update, unless it was so before the drain
-    INSUFFICIENT_DATA   a check has no data: wait for a while, then go on without it
+    INSUFFICIENT_DATA   a check has no data: wait for a while, then continue without it
     INITIALIZING        the checks have just started: the same
     OK                  all checks pass
 
-An agent before 1.57 reports nothing, and one that cannot reach ECS's telemetry endpoint has no data for ever. So no
-result is awaited for longer than `HEALTH_WAIT`, and none at all if there was none before the drain. A result from
-before the boot says nothing about it. Source: "Monitor Amazon ECS container instance health".
+An agent before 1.57 reports nothing, and one that cannot reach ECS's telemetry endpoint never has data. So the updater
+waits for a result for at most `HEALTH_WAIT`, and not at all if there was none before the drain. A result from before
+the boot says nothing about it. Source: "Monitor Amazon ECS container instance health".
 """
 
 from __future__ import annotations

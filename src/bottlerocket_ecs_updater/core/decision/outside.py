@@ -1,8 +1,8 @@
-"""Which container instances do not count: neither in the total of the budget, nor as unavailable.
+"""Which container instances do not count, neither in the budget's total nor as unavailable.
 
-A budget limits how many of the instances in service may be out at once. An instance does not count if it is stopped in
-a warm pool, if a person stopped it, if AWS manages it, if only its registration is left, or if the policy excludes it.
-It may stay like that for months and must not block the cluster. A claimed instance always counts.
+A budget limits how many of the instances in service may be out of service together. An instance does not count if it is
+stopped in a warm pool, if a person stopped it, if AWS manages it, if only its registration is left, or if the policy
+excludes it. It may stay that way for months and must not block the cluster. A claimed instance always counts.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
 from bottlerocket_ecs_updater.core.model.instance import Instance
 
 _SPACING_SHARE = 10
-"""A wait is polled every tenth of the time it has taken so far, so a late look costs at most a tenth."""
+"""A wait is polled every tenth of the time it has taken so far, so a late look adds at most a tenth."""
 
 _SPACING_MAX_POLLS = 6
 
@@ -25,7 +25,7 @@ _MANY, _MANY_UNSETTLED_POLLS, _MANY_POLLS, _MANY_SETTLE_POLLS = 5, 0.8, 1, 6
 """…if this many may be, a little further; and further still if the settle time is at least this many polls…"""
 
 _CROWD, _CROWD_POLLS = 20, 1.5
-"""…and with a crowd and such a settle time this many polls."""
+"""…and in a crowd with such a settle time, this many polls."""
 
 LEARNED_SHARE = 0.9
 """The part of the shortest duration seen so far that passes before the first look."""
@@ -38,7 +38,7 @@ def next_look(
     learned: timedelta | None,
     first: timedelta | None = None,
 ) -> datetime:
-    """When to look next at something that began at `began` and takes about as long as `learned`.
+    """When to look next at something that started at `began` and takes about as long as `learned`.
 
     `first` is how long to wait before the first look if nothing has been learned yet.
     """
@@ -53,7 +53,7 @@ def next_look(
 
 
 def quiet_time(learned: timedelta, poll: timedelta) -> timedelta:
-    """How long there is nothing to see of something that took at least `learned` so far."""
+    """How long there is nothing to see of something that has always taken at least `learned`."""
     return max(learned * LEARNED_SHARE, learned - soon_interval(poll))
 
 
@@ -86,8 +86,7 @@ def services_apart(poll: timedelta, together: int, settle: timedelta) -> timedel
     """How far apart looks at the services are while instances settle; 0 if each is taken when it is due.
 
     With many, one look covers several instances, and the next drains start together, after one look at the whole
-    cluster. A place waits for it for half of that in the mean, so only a settle time that is long compared with it
-    allows that.
+    cluster. A slot waits half of that on average, so this is used only if the settle time is long in comparison.
     """
     if together < _MANY or settle < _MANY_SETTLE_POLLS * poll:
         return timedelta(0)
@@ -104,7 +103,8 @@ def shared_look(due: datetime, began: datetime, spacing: timedelta) -> datetime:
 def is_prompt(instance: Instance, *, crowd: bool = False) -> bool:
     """Whether the next change is due within seconds: a command result, its last task, or the proof that it is back.
 
-    In a crowd, the last tasks are looked at with others: a few seconds for each of so many spare calls.
+    In a crowd, the last tasks are looked at together with others: a few seconds more for each of many instances saves
+    calls.
     """
     claim, progress, answer = instance.claim, instance.progress, instance.check_answer
     if claim is None or progress.sent_return is not None:

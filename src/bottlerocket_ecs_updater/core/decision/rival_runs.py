@@ -7,7 +7,8 @@ and the other one ends or starts no more updates; neither touches an instance th
 is older than any phase may last belongs to a dead run, and is finished like any other.
 
 This is weaker than a lease: two runs that start within seconds may each drain an instance before they see each other.
-If both claim the same instance, the attribute holds only one claim, and the run that finds the other's claim lets go.
+If both claim the same instance, the attribute holds only one claim, and the run that finds the other's claim drops the
+instance.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from bottlerocket_ecs_updater.core.model.time_text import has_passed
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 
 LOOKS_PER_SETTLE = 2
-"""How many times a steady cluster is looked at within its settle time."""
+"""How often a steady cluster is looked at within its settle time."""
 
 DIPS_OF_FLAPPING = 3
 """A service flaps if it lost tasks this many times and recovered in between."""
@@ -30,7 +30,7 @@ UNSTEADY_POLLS = 1
 """An unsteady cluster is looked at once in this many polls."""
 
 LATE_LOOKS = 3
-"""If looks are further apart than this many usual intervals, the time between them counts as not seen."""
+"""If looks are further apart than this many usual intervals, the time between them does not count."""
 
 
 def deficits(services: Services | None) -> Mapping[ServiceArn, int]:
@@ -54,7 +54,7 @@ def lasting_deficits(
 ) -> Mapping[ServiceArn, int]:
     """How many tasks each service lacks now, not counting daemons that still have to start: the next drain's baseline.
 
-    It may always lack as many as before those instances were drained.
+    It may lack as many as before those instances were drained.
     """
     if services is None:
         return {}
@@ -95,7 +95,7 @@ def observe(
 
 
 def _missed(slot: Slot, now: datetime, policy: Policy) -> timedelta:
-    """How much of the time since the last look, or since the return, counts as not seen."""
+    """How much of the time since the last look, or since the return, does not count."""
     apart, usual = now - (slot.looked_at or slot.returned_at), _spacing(policy)
     return apart - usual if apart > LATE_LOOKS * usual else timedelta()
 

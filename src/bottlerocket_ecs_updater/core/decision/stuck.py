@@ -1,7 +1,7 @@
 """Whether a run that could start no update is stuck, or only has to wait.
 
-A hold that rules or people chose is no failure. A hold that passes by itself is none either, until it has stopped run
-after run. Every other hold stays until somebody acts, and is never reported as plain success.
+A hold that rules or people chose is not a failure. Neither is a hold that passes by itself, until it has stopped
+several runs in a row. Every other hold stays until somebody acts, and is never reported as success.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from bottlerocket_ecs_updater.core.decision.affected import deploys_since
 from bottlerocket_ecs_updater.core.decision.blockers import REPEATED
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
-from bottlerocket_ecs_updater.core.model.history import Waiting
+from bottlerocket_ecs_updater.core.model.history import LastingHold
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.outcome import UNTIL_CLEARED, Outcome, Updated, UpToDate
@@ -33,7 +33,7 @@ WAITED_FOR = frozenset(
 )
 """Holds that a run waits for: most up to its `settle-timeout`. One that outlasts it in two runs in a row is stuck.
 
-A budget that is full at the end of a run is filled by instances that others took out; they may be back by the next run.
+If the budget is full at the end of a run, others took those instances out of service; they may be back by the next run.
 """
 
 DATED = frozenset(
@@ -53,7 +53,7 @@ DATED = frozenset(
         Reason.DRAIN_BLOCKED,
     }
 )
-"""Holds that end at a known time, or when others are done. However long they last, nobody has to act."""
+"""Holds that end at a known time, or when others are done. Nobody has to act, however long they last."""
 
 RUNS_IN_A_ROW = 2
 STUCK_AFTER = timedelta(days=1)
@@ -66,7 +66,7 @@ def begun(instances: Iterable[Instance]) -> bool:
 
 
 def stuck_on(outcomes: Mapping[InstanceId, Outcome], fleet: Fleet) -> Hold | None:
-    """The hold for which the run could start no update and that does not pass by itself; None if it is no failure."""
+    """The hold that stopped every update and does not pass by itself; None if that is not a failure."""
     if begun(fleet.instances.values()):
         return None
     held = _that_count(outcomes, fleet)
@@ -77,14 +77,14 @@ def stuck_on(outcomes: Mapping[InstanceId, Outcome], fleet: Fleet) -> Hold | Non
 
 
 def _saw_nothing(held: Collection[Hold], outcomes: Mapping[InstanceId, Outcome]) -> bool:
-    """Whether ECS lists instances and describes none: such a run knows nothing of the cluster."""
+    """Whether ECS lists instances but describes none, so that the run knows nothing about the cluster."""
     return len(held) == len(outcomes) and all(why.reason is Reason.NOT_DESCRIBED for why in held)
 
 
 def _that_count(outcomes: Mapping[InstanceId, Outcome], fleet: Fleet) -> Collection[Hold]:
     """The holds of hosts with an update; the holds of all hosts if no host of the cluster is up to date.
 
-    A host that cannot be checked stops no other update, and is named in the summary and in `status`.
+    A host that cannot be checked does not stop other updates; the summary and `status` name it.
     """
     held = {
         id_: one for id_, one in outcomes.items() if isinstance(one, Hold) and passing(one.reason) is not Passing.CHOSEN
@@ -123,18 +123,18 @@ def _lasts(why: Hold, fleet: Fleet) -> bool:
     known = fleet.past.waiting.get(why.reason.code)
     if known is not None and _too_long(why.reason, known, fleet.at):
         return True
-    # ECS tells since when a deployment is in progress, even to a run that remembers no earlier one.
+    # ECS reports since when a deployment has been in progress, even if no earlier run recorded it.
     since = deploys_since(why, fleet) if why.reason is Reason.SERVICE_DEPLOYING else None
     return since is not None and has_passed(since, STUCK_AFTER, fleet.at)
 
 
-def _too_long(reason: Reason, known: Waiting, now: datetime) -> bool:
+def _too_long(reason: Reason, known: LastingHold, now: datetime) -> bool:
     in_a_row = known.runs + 1 >= RUNS_IN_A_ROW
     return in_a_row and (reason in WAITED_FOR or has_passed(known.since, STUCK_AFTER, now))
 
 
 def waiting_codes(outcomes: Mapping[InstanceId, Outcome], fleet: Fleet) -> Collection[str]:
-    """The reason codes to record: they stopped this run from starting any update, and should pass by themselves."""
+    """The reason codes to record: they stopped this run from starting any update, but should pass by themselves."""
     if begun(fleet.instances.values()):
         return ()
     reasons = {why.reason for why in _that_count(outcomes, fleet)}

@@ -18,7 +18,7 @@ def is_own_host(instance: Instance, fleet: Fleet) -> bool:
 
 
 def is_updaters(task: Task, fleet: Fleet) -> bool:
-    """Whether a task is this run or another run of the updater. It holds no instance, and is never stopped."""
+    """Whether a task is this run or another run of the updater. It does not hold an instance, and is never stopped."""
     return fleet.own is not None and (task.arn == fleet.own.task or task.family == fleet.own.family)
 
 

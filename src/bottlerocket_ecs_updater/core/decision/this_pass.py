@@ -1,4 +1,4 @@
-"""What one pass decides from."""
+"""What one pass bases its decision on."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What Auto Scaling is doing with an instance. The updater only reads it, and never works against it.
+"""What Auto Scaling is doing with an instance. The updater only reads this, and never works against it.
 
 An instance that its group is terminating, has in standby, or is replacing, is left alone. If it is terminated while we
-hold a claim on it, the claim is dropped (`claimed/let_go.py`): set ACTIVE, it would get tasks that are killed soon.
+hold a claim on it, the claim is dropped (`claimed/let_go.py`): if set ACTIVE, it would get tasks that are soon killed.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class InGroup:
 
 @dataclass(frozen=True, slots=True)
 class NoGroup:
-    """It belongs to no Auto Scaling group."""
+    """It does not belong to an Auto Scaling group."""
 
 
 Membership = InGroup | NoGroup

@@ -11,7 +11,7 @@ class CalendarOpen:
     """Changes may be made."""
 
     closes: datetime | None
-    """When that ends, None where Systems Manager names no time."""
+    """When that ends; None if Systems Manager does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +19,12 @@ class CalendarClosed:
     """Changes may not be made."""
 
     opens: datetime | None
-    """When they may be again, None where Systems Manager names no time."""
+    """When changes may be made again; None if Systems Manager does not say."""
 
 
 @dataclass(frozen=True, slots=True)
 class CalendarUnread:
-    """Nobody knows whether changes may be made."""
+    """It is not known whether changes may be made."""
 
     why: str
 

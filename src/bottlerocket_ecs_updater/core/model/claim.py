@@ -1,4 +1,5 @@
-"""The claim: the duty to return an instance to service, written on the instance before anything is done to it.
+"""The claim: a record on the instance that the updater must return it to service, written before anything else is done
+to it.
 
 It is one custom ECS attribute. It never expires, is visible in the console, and a person can delete it.
 Its text fits an ECS attribute value: at most 128 characters of letters, digits and `-_.@/\\: `.
@@ -13,16 +14,15 @@ from datetime import UTC, datetime
 from enum import Enum
 
 from bottlerocket_ecs_updater.core.model.ids import BootId, RunId
+from bottlerocket_ecs_updater.core.model.time_text import LATEST
 from bottlerocket_ecs_updater.core.model.version import Version
 
-ATTRIBUTE = "bottlerocket-ecs-updater.claim"
+CLAIM_ATTRIBUTE = "bottlerocket-ecs-updater.claim"
 VALUE_MAX_CHARACTERS = 128
 """The ECS limit for the value of an attribute."""
 
 FINISHED = "1 finished"
-"""Written in place of a claim when the instance is no longer claimed and AWS denies deleting the attribute."""
-LATEST = datetime(9000, 1, 1, tzinfo=UTC)
-"""Claims with a later time are invalid. Any limit added to a valid one is still a valid `datetime`."""
+"""Written instead of a claim when the instance is no longer claimed and AWS denies deleting the attribute."""
 
 _FORMAT = "1"
 _TEXT = re.compile(r"\S+ \S+ [A-Za-z0-9\-_.@/\\:]+ [A-Za-z0-9\-._]+ [A-Za-z0-9\-._]+ [0-9a-f]{32} \d+ \d+( [0-9a-f]+)?")
@@ -31,7 +31,7 @@ PLUS, WRITTEN_PLUS = "+", "_"
 
 
 class ClaimPhase(Enum):
-    """How far an update went. After the reboot, the host itself shows the progress, not the claim."""
+    """How far an update got. After the reboot, the host itself shows the progress, not the claim."""
 
     DRAINING = "draining"
     REBOOTING = "rebooting"
@@ -53,7 +53,7 @@ class Claim:
     reboots: int = 0
     """How many reboots were requested; raised before each one is sent."""
     store: str = ""
-    """A short name of the state store that its run shares with others; empty for a run that has none."""
+    """A short name of the state store that its run shares with others; empty for a run without one."""
 
     def encode(self) -> str:
         """The text of the attribute. Raises ValueError if ECS would refuse it."""

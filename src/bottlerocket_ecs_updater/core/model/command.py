@@ -14,7 +14,7 @@ from bottlerocket_ecs_updater.core.model.version import Version
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """Ask the host whether an update is available to it."""
+    """Check whether an update is available to the host."""
 
     instance: InstanceId
 
@@ -174,7 +174,7 @@ class NextStep:
     wants_tasks: bool = False
     """Whether its tasks must be listed before more can be decided."""
     wants_answer_only: bool = False
-    """Whether the next look only needs the result of a command, and nothing from ECS."""
+    """Whether the next look needs only the result of a command, and nothing from ECS."""
     wants_reboot_end: bool = False
     """Whether the next look must read the results of its pending reboot commands."""
     wants_group: bool = False

@@ -7,17 +7,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 
-from bottlerocket_ecs_updater.core.model.ids import (
-    ContainerInstanceArn,
-    InstanceId,
-    TaskArn,
-    Zone,
-)
+from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, InstanceId, TaskArn, Zone
 from bottlerocket_ecs_updater.core.model.resources import RemainingResources
 from bottlerocket_ecs_updater.core.model.version import Version
 
 NAMELESS = "ECS does not say which EC2 instance it is"
 """Why a container instance that ECS described is left out. Every other reason comes from ECS itself."""
+
+SERVICE_GROUP = "service:"
+"""The group of a service's tasks is this and the name of the service."""
 
 
 EXTERNAL_ATTRIBUTE = "ecs.capability.external"
@@ -114,6 +112,8 @@ class Task:
     """The family of its task definition; empty if ECS did not say."""
     own_interface: bool = False
     """Whether it has its own network interface, as in network mode awsvpc."""
+    own_volume: bool = False
+    """Whether ECS attached an EBS volume to its instance for it."""
 
     @property
     def stopped(self) -> bool:
@@ -126,7 +126,7 @@ class Task:
 
         A caller of RunTask can set `startedBy` too, so the group that ECS derives must agree.
         """
-        return self.started_by.startswith("ecs-svc/") and (not self.group or self.group.startswith("service:"))
+        return self.started_by.startswith("ecs-svc/") and (not self.group or self.group.startswith(SERVICE_GROUP))
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +163,7 @@ class ManagedNode:
 
 EXITED = "EssentialContainerExited"
 FAILED_CODES = frozenset({"TaskFailedToStart", EXITED})
-"""The stop codes of tasks that nobody stopped. Source: `stopCode` of DescribeTasks."""
+"""The stop codes of tasks that were not stopped by a person or by ECS. Source: `stopCode` of DescribeTasks."""
 
 UNHEALTHY_WORDS = ("failed container health checks", "failed ELB health checks")
 """Parts of `stoppedReason` where ECS stopped a task because it was not healthy. The stop code is that of a normal stop.

@@ -160,14 +160,14 @@ class InstanceUpdated(InstanceEvent):
 class InstanceLost(InstanceEvent):
     """It left the cluster in the run that updated it: its group or a person terminated it, and a replacement starts.
 
-    ECS removes scale-in protection from a drained instance, so that a scale-in takes an updated one first.
+    ECS removes scale-in protection from a drained instance, so a scale-in terminates an updated instance first.
     """
 
     name: ClassVar[str] = "instance.lost"
     version: Version
     """The version that it had been updated to."""
     after: timedelta
-    """How long after its update that was seen."""
+    """How long after its update this was seen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,7 +325,7 @@ class LeaseTaken(Event):
     from_whom: str
     """The dead run that it was taken from; empty if it was free."""
     warning: str = ""
-    """What this does not protect from."""
+    """What the lease does not protect against."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -387,4 +387,4 @@ class RunFinished(Event):
     throttles: int = 0
     """How many of the calls AWS throttled."""
     reboots: Mapping[str, int] = field(default_factory=dict)
-    """How many proven reboots were seen to start, were over before a look showed them, or were proven twice."""
+    """How many proven reboots were seen to start, finished before a look saw them, or were verified twice."""

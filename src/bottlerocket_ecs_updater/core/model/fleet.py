@@ -22,7 +22,7 @@ from bottlerocket_ecs_updater.core.model.ids import (
 )
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.published import PublishedState
-from bottlerocket_ecs_updater.core.model.resources import Definition
+from bottlerocket_ecs_updater.core.model.resources import Definition, VolumeLimit
 from bottlerocket_ecs_updater.core.model.services import Health, Services, Slot
 from bottlerocket_ecs_updater.core.model.shared import Shared
 from bottlerocket_ecs_updater.core.model.version import Version
@@ -90,8 +90,10 @@ class Fleet:
     """The capacity providers of its instances and services, by name; None if they were not read."""
     interfaces: Mapping[str, int] | None = None
     """How many network interfaces an instance has, by instance type; None if that was not read."""
+    volumes: Mapping[str, VolumeLimit] | None = None
+    """How many EBS volumes an instance can have for tasks, by instance type; None if that was not read."""
     own: OwnTask | None = None
-    """The task that this run runs in; None if it runs in none, or does not know."""
+    """The task that this run runs in; None if it does not run in a task, or does not know."""
     launches: Launches | None = None
     """How its Auto Scaling groups launch instances; None if that was not read."""
     shared: Shared = field(default_factory=Shared)

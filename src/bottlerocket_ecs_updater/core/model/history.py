@@ -1,4 +1,4 @@
-"""What this run and earlier ones did and saw, for rules that need more than the current state."""
+"""What this run and earlier runs did and saw, for rules that need more than the current state."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class RecordedDurations:
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class LastingHold:
     """A reason that kept several runs from starting any update, though it should have passed by itself."""
 
     runs: int
@@ -81,20 +81,20 @@ class History:
     failed_on: Mapping[Version, frozenset[InstanceId]] = field(default_factory=dict)
     """Versions that failed after a reboot since a person last released them, and on which instances."""
     released: Mapping[Version, datetime] = field(default_factory=dict)
-    """Versions that a person declared good with `release`, and when."""
+    """Versions that a person marked as good with `release`, and when."""
     broken: Mapping[Version, BrokenVersion] = field(default_factory=dict)
     """Versions on which tasks failed, since a person last released them."""
-    waiting: Mapping[str, Waiting] = field(default_factory=dict)
+    waiting: Mapping[str, LastingHold] = field(default_factory=dict)
     """The reasons, by code, that kept the last runs from starting any update."""
     blockers: Mapping[str, Blocker] = field(default_factory=dict)
-    """Groups of tasks, such as `service:web`, that made the last drain of a host with such tasks time out."""
+    """Groups of tasks, such as `service:web`, that made the last drain of a host with them time out."""
     published: Mapping[str, NewestPublished] = field(default_factory=dict)
     """The newest version that each public parameter has ever named."""
     troubled: Mapping[Version, frozenset[str]] = field(default_factory=dict)
     """The services that lost tasks by themselves before the first instance was updated to each version."""
 
     def came_to(self, instance: InstanceId, version: Version) -> datetime | None:
-        """When an instance came to a version; None if that was not recorded."""
+        """When an instance was updated to a version; None if that was not recorded."""
         known = (self.updated.get(instance), self.found_on.get(instance))
         return next((one.at for one in known if one is not None and one.version == version), None)
 

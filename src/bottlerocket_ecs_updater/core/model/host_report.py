@@ -78,10 +78,10 @@ class HostProblem:
 HostAnswer = HostReport | HostProblem
 
 DETAIL_MAX_CHARACTERS = 300
-"""Enough for apiclient's longest message that names its cause. Run Command's history keeps the whole output."""
+"""Long enough for apiclient's longest error message. Run Command's history keeps the whole output."""
 
 BRACES_TRIED_MAX = 50
-"""How many opening braces are tried as the start of the status: other output may print some before it."""
+"""How many opening braces are tried as the start of the status: other output may contain some before it."""
 
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b[@-_]")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -92,7 +92,7 @@ _NOISE = re.compile(
     r"^(\d\d:\d\d:\d\d )?\[(INFO|WARN)\]|^failed to run commands: exit status|^-+(output|error) truncated-+$|^\s*$",
     re.IGNORECASE,
 )
-# apiclient puts the same 240 characters of advice before the cause of every failed prepare.
+# apiclient prints the same 240 characters of advice before the cause of every failed prepare.
 _ADVICE = re.compile(r"\s+This could mean that .*?\s+Detail: ")
 # Neither 423 nor "os error 11" is enough alone: 423.5s may be a wait, and os error 11 a resolver out of resources.
 _LOCK_HELD = re.compile(r"\b(status|code) '?423\b|update lock held|unable to obtain (shared )?lock", re.IGNORECASE)
@@ -105,7 +105,7 @@ def plain(text: str) -> str:
 
 
 def cause_line(stdout: str, stderr: str) -> str:
-    """The last meaningful line of stderr, else of stdout: what a person wants to read first."""
+    """The last meaningful line of stderr, else of stdout: what a person should read first."""
     for text in (stderr, stdout):
         lines = [line.strip() for line in plain(text).splitlines()]
         meaningful = [line for line in lines if not _NOISE.search(line)]
@@ -177,10 +177,11 @@ def _status(text: str) -> Mapping[str, Any] | None:
 
 
 def _is_withdrawn(status: Mapping[str, Any], staged: Version | None) -> bool:
-    """Whether the versions that the repository offers this host lack the staged one. If they are not told, it is not.
+    """Whether the repository no longer offers this host the staged version; False if the host does not list the offered
+    versions.
 
-    The list has the running version and older ones, too. It lacks those that the maintainers removed, those above the
-    maximum that they set, and those whose wave has not reached the host. Source: thar-be-updates.
+    The list also has the running version and older ones. It lacks versions that the maintainers removed, versions above
+    the maximum that they set, and versions whose wave has not reached the host. Source: thar-be-updates.
     """
     offered = status.get("available_updates")
     return staged is not None and isinstance(offered, list) and str(staged) not in map(str, offered)

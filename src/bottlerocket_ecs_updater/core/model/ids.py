@@ -25,7 +25,7 @@ class OwnTask:
 
     task: TaskArn
     family: str
-    """The family of its task definition. Other tasks of this family are runs of the updater, too."""
+    """The family of its task definition. Other tasks of this family are also runs of the updater."""
 
 
 def boot_id(text: str) -> BootId:

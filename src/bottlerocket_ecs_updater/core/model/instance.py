@@ -30,13 +30,13 @@ class Machine:
     """The instance as EC2 describes it. Read only for instances that ECS or Systems Manager cannot reach."""
 
     state: str
-    """As EC2 writes it: `running`, `stopped`, …; empty if EC2 knows no such instance."""
+    """As EC2 writes it: `running`, `stopped`, …; empty if EC2 does not know the instance."""
     managed_by: str = ""
     """The AWS service that operates it, such as `ecs.amazonaws.com` for Managed Instances; empty if none does."""
     address: str = ""
     """Its private IPv4 address."""
     unknown_looks: int = 0
-    """How many looks in a row found that EC2 knows no such instance."""
+    """How many looks in a row found that EC2 does not know the instance."""
 
     @property
     def managed_by_ecs(self) -> bool:
@@ -45,7 +45,7 @@ class Machine:
 
     @property
     def stopped(self) -> bool:
-        """Whether it is stopped. It comes back only when somebody starts it."""
+        """Whether it is stopped. It comes back only if somebody starts it."""
         return self.state in ("stopping", "stopped")
 
     @property
@@ -60,7 +60,7 @@ class Machine:
 
     @property
     def certainly_terminated(self) -> bool:
-        """The same, but one look at which EC2 did not know it is not enough: EC2's answers may lag."""
+        """The same, but it takes more than one look at which EC2 did not know it, because EC2's answers may lag."""
         return self.terminated and (bool(self.state) or self.unknown_looks > 1)
 
 

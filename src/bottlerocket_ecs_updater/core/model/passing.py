@@ -16,7 +16,7 @@ class Passing(Enum):
 
     BY_ITSELF = "by itself"
     CHOSEN = "chosen"
-    """The operator's rules or a person's action cause it: it is no failure, however long it lasts."""
+    """The operator's rules or a person's action cause it: it is not a failure, however long it lasts."""
     NEVER = "not by itself"
 
 
@@ -130,7 +130,7 @@ BY_ITSELF = frozenset(
         Reason.GROUP_REFRESHING,
     }
 )
-"""Holds that end when their time comes, when other instances are done, or when AWS or the host answers again."""
+"""Holds that end at a certain time, when other instances are done, or when AWS or the host answers again."""
 
 
 NEEDS_A_LOOK = frozenset(
@@ -164,6 +164,6 @@ def passing(reason: Reason) -> Passing:
 
 
 def needs_a_person(hold: Hold) -> bool:
-    """Whether a person should look at it. A run with such a hold is never reported as all well."""
+    """Whether a person should look at it. A run with one of these holds is never reported as a success."""
     until_cleared = hold.reason is Reason.BACKING_OFF and ("until", UNTIL_CLEARED) in hold.facts
     return until_cleared or hold.reason in NEEDS_A_PERSON

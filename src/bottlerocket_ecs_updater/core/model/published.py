@@ -1,4 +1,4 @@
-"""The newest published version of a Bottlerocket variant, as a public parameter of Systems Manager names it."""
+"""The newest published version of a Bottlerocket variant, as named in a public parameter of Systems Manager."""
 
 from __future__ import annotations
 

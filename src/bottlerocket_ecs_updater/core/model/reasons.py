@@ -406,7 +406,7 @@ class Reason(Enum):
     )
     SURVEY_FAILED = _Words(
         "survey-failed",
-        "some of what the updater must know before a drain could not be read: {what}",
+        "facts that a drain needs could not be read: {what}",
         "wait for the next run, which tries again; if it fails again, find out why these calls fail",
     )
     SERVICE_DEPLOYING = _Words(
@@ -437,7 +437,7 @@ class Reason(Enum):
     NO_ROOM = _Words("no-room", "its tasks of {service} cannot move: {missing}", "{advice}")
     FACTS_MISSING = _Words(
         "facts-missing",
-        "AWS did not return within {limit} what the updater must know before a drain",
+        "facts that a drain needs did not arrive from AWS within {limit}",
         "check the log for the calls that AWS did not answer",
     )
     LEAVING_GROUP = _Words(

@@ -1,9 +1,9 @@
 """The reboots that were requested from a host, and until when each one may still happen.
 
-A reboot command can take effect long after it was sent, whatever Systems Manager reports. The agent may start it until
-the command expires. The host may then delay the shutdown for as long as inhibitors are allowed to. After the boot the
-agent may run the same command a second time. So an instance returns to service only when none of its reboots can happen
-any more:
+A reboot command can take effect long after it was sent, no matter what Systems Manager reports. The agent may start it
+until the command expires. The host may then delay the shutdown for as long as inhibitors are allowed to. After the boot
+the agent may run the same command a second time. So an instance returns to service only when none of its reboots can
+happen any more:
 
     what is known about a command                   the latest time at which it may reboot the host
     apiclient refused it                            none: it never will
@@ -28,7 +28,7 @@ COMMAND_LIFE = timedelta(seconds=150)
 INHIBITED_FOR = timedelta(seconds=300)
 """How long an inhibitor may delay a shutdown. Source: InhibitDelayMaxSec in Bottlerocket's logind configuration."""
 
-PENDING_FOR = timedelta(days=1)
+COMMAND_PENDING_FOR = timedelta(days=1)
 """How long a reboot that was accepted but did not happen counts as pending."""
 
 FIRST_RUN = timedelta(seconds=20)
@@ -73,7 +73,7 @@ class RebootEnd:
     first_run: bool
     """Whether it certainly ended in its first run, and so before any boot."""
     detail: str
-    """The line of the host's output that says most."""
+    """The most informative line of the host's output."""
     succeeded: bool = False
 
 
@@ -89,7 +89,7 @@ class SentReboot:
     sent_by_us: bool = True
     """Whether this run sent it. Only then is `sent_at` the time of the request."""
     end: RebootEnd | None = None
-    """None while no result is known."""
+    """None until the result is known."""
     end_asked_at: datetime | None = None
     cancelled: bool = False
     """Whether its cancellation was requested from Systems Manager."""
@@ -133,7 +133,7 @@ def _quiet_from(reboot: SentReboot) -> datetime | None:
     if reboot.refused:
         return None
     if reboot.end is not None and reboot.accepted:
-        return reboot.end.heard_at + PENDING_FOR
+        return reboot.end.heard_at + COMMAND_PENDING_FOR
     return reboot.expires_at + INHIBITED_FOR
 
 
@@ -146,7 +146,7 @@ def quiet_unproven(reboots: Iterable[SentReboot]) -> datetime | None:
 def quiet_after_boot(reboots: Iterable[SentReboot], proof_at: datetime) -> datetime | None:
     """The time after which no command that ran a second time can reboot the host again; None if none did.
 
-    A boot proven since then has ended everything that was pending before.
+    A boot that is verified after that time has ended everything that was pending before.
     """
     again = (one.end.heard_at for one in reboots if one.end is not None and one.may_have_run_again)
     return max((heard_at + INHIBITED_FOR for heard_at in again if heard_at >= proof_at), default=None)

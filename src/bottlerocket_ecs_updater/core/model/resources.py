@@ -30,8 +30,29 @@ class TaskRequirements:
     ports: frozenset[Port] = frozenset()
     interfaces: int = 0
     """How many network interfaces it needs: 1 in network mode awsvpc, else 0."""
+    volumes: int = 0
+    """How many EBS volumes ECS attaches to the instance for it: 1 if its task definition leaves one to the service."""
     required: frozenset[str] = frozenset()
     """Names of the attributes that its task definition requires on an instance."""
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeLimit:
+    """How many EBS volumes an instance of a type can have for tasks."""
+
+    most: int
+    """Less its own volumes, and, if shared, less its primary network interface and its own disks."""
+    shared: bool
+    """Whether network interfaces of tasks use the same attachments."""
+
+
+@dataclass(frozen=True, slots=True)
+class TypeLimits:
+    """What EC2 limits for an instance type. None if EC2 does not say."""
+
+    interfaces: int | None = None
+    """Network interfaces, including the primary one."""
+    volumes: VolumeLimit | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,7 @@ class CommandResult:
     end: CommandStatus
     exit_code: int
     detail: str
-    """The line of the host's output that says most."""
+    """The most informative line of the host's output."""
     busy: bool = False
     """Whether the host refused because another update command holds its update lock."""
     cancelled: bool = False

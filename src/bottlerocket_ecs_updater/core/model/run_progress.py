@@ -109,10 +109,10 @@ class RunProgress:
     claim_absent_looks: int = 0
     """How many looks in a row did not find the claim that was seen before."""
     overwritten_looks: int = 0
-    """How many looks in a row found another run's claim in place of ours, not counting one that we took over."""
+    """How many looks in a row found another run's claim instead of ours, not counting one that we took over."""
     overwritten_by: str = ""
     doubted_at: datetime | None = None
-    """When the last of these looks was counted. A look too soon after it counts for nothing."""
+    """When the last of these looks was counted. A look too soon after it does not count."""
     taken_from: RunId | None = None
     """The run whose claim this run took over. A stale read may still show its claim."""
     claimed_at: datetime | None = None
@@ -123,13 +123,13 @@ class RunProgress:
     """Whether it was already quarantined when this run first saw its claim."""
     reboot_sent_at: datetime | None = None
     away_at: datetime | None = None
-    """When the agent was last seen to disconnect, after the reboot was marked and before a new boot was proven."""
+    """When the agent was last seen to disconnect, after the claim for the reboot and before a new boot was verified."""
     connected_looks: int = 0
     """How many looks in a row saw the agent connected since the reboot; all looks if there was no reboot."""
     looks_when_asked: int = 0
     """The value of `connected_looks` when the last check was sent."""
     connected_at: datetime | None = None
-    """When `connected_looks` was last raised. A look too soon after it counts for nothing."""
+    """When `connected_looks` was last raised. A look too soon after it does not count."""
     disconnected_since: datetime | None = None
     """Since when every look has seen its agent disconnected; None while it is connected."""
     proof: BootProof | None = None
@@ -141,7 +141,7 @@ class RunProgress:
     impaired: Impaired | None = None
     """How ECS reports it as IMPAIRED; None if no look has found it so."""
     health_before: HealthStatus | None = None
-    """Its ECS health status before its drain; IMPAIRED if it was that lately. None if ECS reported none."""
+    """Its ECS health status before its drain; IMPAIRED if it was recently. None if ECS reported none."""
     gpus_before: int | None = None
     """How many GPUs ECS showed on it when it was empty, right before its reboot; None if that is not known."""
     missing_looks: int = 0

@@ -1,7 +1,8 @@
-"""What clusters that share a state store publish to each other: their own standing, and people's acts on versions.
+"""What clusters that share a state store publish to each other: their own standing, and which versions people promoted,
+blocked or expedited.
 
-All of it was written by another run, on a machine with another clock, or by a person. `core.rules.promotion` applies
-it, and `core.planning.cluster_standing` makes a cluster's own standing.
+Another run, on a machine with another clock, or a person wrote each of these. `core.rules.promotion` applies it, and
+`core.planning.cluster_standing` makes a cluster's own standing.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class Expedite(Act):
 
 @dataclass(frozen=True, slots=True)
 class VersionActs:
-    """Everything that people decided about versions and have not taken back."""
+    """Everything that people decided about versions and have not undone."""
 
     blocked: Mapping[Version, Act] = field(default_factory=dict)
     promoted: Mapping[Version, Promotion] = field(default_factory=dict)
@@ -149,7 +150,7 @@ class Shared:
 
 
 def circle_of(stage: str, waits_for: Iterable[str], standings: Iterable[ClusterStanding]) -> tuple[str, ...]:
-    """Stages that wait for each other in a circle that includes this cluster's; empty if there is none."""
+    """Stages that wait for each other in a circle that includes this cluster's stage; empty if there is none."""
     edges: dict[str, set[str]] = {}
     for standing in standings:
         edges.setdefault(standing.stage, set()).update(standing.waits_for)

@@ -1,7 +1,8 @@
 """How far behind an instance is: since when a newer version than its own has been known, up to the one it is offered.
 
-Plan, status, explanation, report, metrics and the standing of a cluster all use this rule. What the host is offered
-matters: a version that was seen once and then withdrawn, or that is only for other variants, makes no host late.
+Plan, status, explanation, report, metrics and the standing of a cluster all use this rule. Only versions that the host
+is offered count: a version that was seen once and then withdrawn, or that is only for other variants, does not make a
+host late.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ class Behind:
     """When the first version after the running one was first seen."""
 
     def days(self, now: datetime) -> int:
-        """Whole days since then; 0 on the first."""
+        """Whole days since then; 0 on the first day."""
         return max(0, (now - self.since) // timedelta(days=1))
 
     def since_when(self, now: datetime) -> str:
@@ -35,7 +36,9 @@ class Behind:
 
 
 def behind(running: Version | None, target: Version | None, first_seen: Mapping[Version, datetime]) -> Behind | None:
-    """How far behind an instance is that runs one version and is offered another; None if it is not, or not known."""
+    """How far behind an instance is, given its version and the one that it is offered; None if it is not behind, or if
+    that is not known.
+    """
     if running is None or target is None or target <= running:
         return None
     since = [at for version, at in first_seen.items() if running < version <= target]
@@ -43,6 +46,6 @@ def behind(running: Version | None, target: Version | None, first_seen: Mapping[
 
 
 def instance_behind(instance: Instance, first_seen: Mapping[Version, datetime]) -> Behind | None:
-    """The same of an instance, by its host's last report."""
+    """The same for an instance, by its host's last report."""
     report = instance.check_answer.report if instance.check_answer is not None else None
     return behind(report.running, report.target, first_seen) if report is not None else None

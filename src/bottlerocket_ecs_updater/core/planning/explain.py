@@ -1,6 +1,6 @@
-"""Explains an instance: each rule that applies to it, in order, with its answer.
+"""Explains an instance: each rule that applies to it, in order, with its result.
 
-The answers come from the functions that decide, so the explanation matches what a run would do.
+The results come from the functions that decide, so the explanation matches what a run would do.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.outcome import UpToDate
 from bottlerocket_ecs_updater.core.model.reasons import Failed, Hold, Reason
 from bottlerocket_ecs_updater.core.model.version import Version
-from bottlerocket_ecs_updater.core.planning.plan import Plan, plan
+from bottlerocket_ecs_updater.core.planning.plan import Plan, make_plan
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 
 
@@ -39,7 +39,7 @@ class QueuePosition:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Everything known about one instance, with the answer of every rule."""
+    """Everything known about one instance, with the result of every rule."""
 
     instance: Instance
     candidate: CandidateState | None
@@ -53,11 +53,11 @@ class Explanation:
     """The version that it would be updated to; None if there is none, or if it is claimed."""
 
 
-def explain(instance: Instance, fleet: Fleet, policy: Policy) -> Explanation:
-    """Evaluate every rule for the instance, including those after the first no."""
+def explain_instance(instance: Instance, fleet: Fleet, policy: Policy) -> Explanation:
+    """Evaluate every rule for the instance, including those after the first hold."""
     if instance.claim is not None:
         return Explanation(instance, None, ())
-    planned, this_pass = plan(fleet, policy), Pass(fleet, policy)
+    planned, this_pass = make_plan(fleet, policy), Pass(fleet, policy)
     outcome = _outcome(instance.id, planned)
     answers = tuple(_with_outcome(tuple(_answers(instance, this_pass)), outcome))
     report = instance.check_answer.report if instance.check_answer is not None else None

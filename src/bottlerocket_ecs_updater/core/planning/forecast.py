@@ -78,7 +78,7 @@ class Rolls:
     calendars_open: datetime | None = None
     """When change calendars open that are closed now; what they do after that is not known."""
     calendars_close: datetime | None = None
-    """When the first change calendar closes that is open now: nothing begins that would not end before."""
+    """When the first change calendar closes that is open now: no update starts that would not end before."""
 
 
 def forecast(pending: Sequence[Pending], pace: Pace, limits: ForecastLimits, rolls: Rolls, now: datetime) -> Forecast:

@@ -13,11 +13,11 @@ from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.decision.unclaimed.assess import (
     Asking,
     CandidateState,
-    Done,
+    Deferred,
+    Finished,
     Held,
     Ready,
     Stageable,
-    Waiting,
     answers_about,
     assess,
 )
@@ -123,23 +123,23 @@ class Plan:
     updates: tuple[Update, ...]
     """In the order in which they would be updated."""
     later: tuple[Update, ...]
-    """Held only until their time comes, by a window, a freeze or a checkpoint: part of the forecast, and of `held`."""
+    """Held only for now, by a window, a freeze or a checkpoint: part of the forecast, and of `held`."""
     forecast: Forecast
     held: tuple[tuple[InstanceId, Hold], ...]
     failing: tuple[tuple[InstanceId, Failed], ...]
     current: tuple[tuple[InstanceId, Version], ...]
-    reckoning: ForecastBasis
+    basis: ForecastBasis
     windowed: bool
     """Whether maintenance windows are set."""
     advice: tuple[Advice | RoomNote | RollAdvice, ...] = ()
     """What a person could improve, apart from the rollout."""
     behind: Mapping[InstanceId, Hold] = field(default_factory=dict)
-    """For instances that are held by time: the hold that will still apply after that, if there is one."""
+    """For instances that are held only for now: the hold that will still apply after that, if there is one."""
     days_behind: Mapping[InstanceId, int] = field(default_factory=dict)
     """Whole days since a newer version was first seen, for each instance whose host is offered one."""
 
 
-def plan(fleet: Fleet, policy: Policy, pace: Pace | None = None) -> Plan:
+def make_plan(fleet: Fleet, policy: Policy, pace: Pace | None = None) -> Plan:
     """Plan a run on the fleet as it is now. Pure: the same fleet gives the same plan.
 
     Without a pace, the forecast uses this cluster's recorded durations, or the built-in defaults.
@@ -163,8 +163,8 @@ def plan(fleet: Fleet, policy: Policy, pace: Pace | None = None) -> Plan:
     )
     recorded = fleet.past.recorded
     counts = (len(recorded.stages), len(recorded.drains), len(recorded.reboots)) if pace is None else (0, 0, 0)
-    reckoning = ForecastBasis(pace or expected_pace(this_pass), *counts)
-    forecast_ = _forecast((*updates, *later), this_pass, reckoning.pace)
+    basis = ForecastBasis(pace or expected_pace(this_pass), *counts)
+    forecast_ = _forecast((*updates, *later), this_pass, basis.pace)
     blocked = {one.instance: _blocked(one, this_pass) for one in updates if one.instance in forecast_.left}
     return Plan(
         at=fleet.at,
@@ -176,14 +176,14 @@ def plan(fleet: Fleet, policy: Policy, pace: Pace | None = None) -> Plan:
         failing=tuple(
             (id_, candidate.outcome)
             for id_, candidate in candidates.items()
-            if isinstance(candidate, Done) and isinstance(candidate.outcome, Failed)
+            if isinstance(candidate, Finished) and isinstance(candidate.outcome, Failed)
         ),
         current=tuple(
             (id_, candidate.outcome.version)
             for id_, candidate in candidates.items()
-            if isinstance(candidate, Done) and isinstance(candidate.outcome, UpToDate)
+            if isinstance(candidate, Finished) and isinstance(candidate.outcome, UpToDate)
         ),
-        reckoning=reckoning,
+        basis=basis,
         windowed=bool(policy.rules.schedule.windows),
         advice=(*advise(fleet), *map(RoomNote, notes), *advise_on_roll(this_pass)),
         behind=still_held,
@@ -247,9 +247,9 @@ def _held(candidate: CandidateState) -> Hold | None:
     match candidate:
         case Held(hold=why):
             return why
-        case Done(outcome=Hold() as why):
+        case Finished(outcome=Hold() as why):
             return why
-        case Asking() | Waiting():
+        case Asking() | Deferred():
             return hold(Reason.NOT_ANSWERED)
         case _:
             return None
@@ -301,5 +301,5 @@ def _forecast(updates: tuple[Update, ...], this_pass: Pass, pace: Pace) -> Forec
     rolls = {version: roll_of(version, this_pass) for version in targets} if rules.checkpoints.steps else {}
     lately = begun_lately(fleet)
     opens, closes = (at(rules.calendars, fleet.calendars) for at in (opens_at, closes_at))
-    reckoned = Rolls(rules.schedule, rules.checkpoints, rolls, lately, opens, closes)
-    return forecast(pending, pace, limits, reckoned, this_pass.at)
+    rollouts = Rolls(rules.schedule, rules.checkpoints, rolls, lately, opens, closes)
+    return forecast(pending, pace, limits, rollouts, this_pass.at)

@@ -1,4 +1,4 @@
-"""Advice about what stops a rollout from ever reaching every host, which no run can fix."""
+"""Advice about problems that stop a rollout from ever reaching every host, and that no run can fix."""
 
 from __future__ import annotations
 

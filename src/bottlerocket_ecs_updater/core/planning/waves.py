@@ -3,12 +3,12 @@
     [fleet]
     clusters    = ["*"]            # name patterns, of which one must match
     leave-out   = ["legacy-*"]
-    tag         = "updater=on"     # of the cluster, where only tagged ones are meant
+    tag         = "updater=on"     # only clusters with this tag
     concurrency = 10
-    stop-after  = "1"              # clusters that fail in a wave before no further wave begins; or "20%"
+    stop-after  = "1"              # failed clusters in a wave that stop the waves after it; or "20%"
     bake        = "15m"            # between waves
-    approve     = [3]              # a person is asked before these waves
-    approve-within = "12h"         # and may take this long
+    approve     = [3]              # a person approves before these waves
+    approve-within = "12h"         # within this time
 
     [cluster."staging-*"]
     wave = 1
@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from fnmatch import fnmatchcase
 
-from bottlerocket_ecs_updater.core.rules.policy import Limit
+from bottlerocket_ecs_updater.core.rules.policy import ONE_INSTANCE, Limit
 
 CONCURRENCY_MAX = 40
 """Source: "Map state processing modes": an inline Map runs up to 40 iterations at once."""
@@ -37,7 +37,7 @@ STATE_MAX_BYTES = 256 * 1024
 """Source: "Step Functions service quotas": the input or output of a state."""
 
 FAILURE_BYTES = 160
-"""What a state says of a cluster that failed, beside its name: an exit code, or the first words of what ECS says."""
+"""The text about a failed cluster in a state, besides its name: an exit code, or the first words of ECS's reason."""
 
 REST_BYTES = 2048
 """Subnets, counts and names of keys."""
@@ -48,10 +48,9 @@ BAKE_MAX = timedelta(days=1)
 """A longer wait would overlap the next release. Promotion waits for days, outside the execution."""
 
 APPROVE_WITHIN = timedelta(hours=12)
-"""The period of the stack's schedule by default. A longer limit leaves several questions open at once."""
+"""The period of the stack's schedule by default. A longer limit leaves several requests open at once."""
 
 APPROVE_MIN, APPROVE_MAX = timedelta(minutes=1), timedelta(days=7)
-ONE = Limit(number=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +61,7 @@ class FleetRules:
     leave_out: tuple[str, ...] = ()
     tag: tuple[str, str] | None = None
     concurrency: int = 10
-    stop_after: Limit = ONE
+    stop_after: Limit = ONE_INSTANCE
     bake: timedelta = timedelta()
     approve: tuple[int, ...] = ()
     approve_within: timedelta = APPROVE_WITHIN

@@ -1,1 +1,1 @@
-"""The operator's policy, one module a rule."""
+"""The operator's policy, one module for each rule."""

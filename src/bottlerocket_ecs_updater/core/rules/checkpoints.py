@@ -1,12 +1,13 @@
 """Checkpoints: how fast a version is rolled out in a cluster. Canaries first, a wait at each checkpoint, a daily limit.
 
 With `1, 10%, 50%, 100%` and a wait of one hour, one instance is updated first. One hour after it is done, the rollout
-continues up to a tenth of the cluster, and so on. Failed instances count like done ones, so a bad version costs at most
-as many instances as the first checkpoint has. A checkpoint is passed only if more than half of its instances are done.
-After the last one the rollout is free. In a small cluster, checkpoints of the same number of instances are one.
+continues up to a tenth of the cluster, and so on. Failed instances count like done ones, so a bad version reaches at
+most as many instances as the first checkpoint allows. A checkpoint is passed only if more than half of its instances
+are done. After the last one the rollout is free. In a small cluster, checkpoints of the same number of instances are
+one.
 
-Each instance is in one state: done, failed or in progress. An instance that failed, and is later proven on the version,
-is done. So is an instance that ran the version before its turn, from when it was first found on it.
+Each instance is in one state: done, failed or in progress. An instance that failed, and is later verified on the
+version, is done. So is an instance that ran the version before its turn, counted from when it was first found on it.
 """
 
 from __future__ import annotations
@@ -17,13 +18,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
-from bottlerocket_ecs_updater.core.model.time_text import time_text
+from bottlerocket_ecs_updater.core.model.time_text import DAY, time_text
 from bottlerocket_ecs_updater.core.model.version import Version
 
 _CHECKPOINT = re.compile(r"([1-9]\d{0,5})(\s*%)?")
-
-DAY = timedelta(hours=24)
-"""The daily limit counts back from now, so that twice as many updates cannot start around midnight."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +63,7 @@ class Checkpoints:
     """How many updates may start in any 24 hours, to any version."""
 
     def __post_init__(self) -> None:
-        """Reject steps that do not ascend, as far as that is known without a cluster."""
+        """Reject steps that do not ascend, as far as this can be checked without a cluster."""
         for kind in (False, True):
             sizes = [step.size for step in self.steps if step.percent is kind]
             if sizes != sorted(set(sizes)):
@@ -91,13 +89,13 @@ class Roll:
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """How many more updates may start now, and why no more after these."""
+    """How many more updates may start now, and why no more may start after these."""
 
     room: int | None
     """None for no limit."""
     hold: Hold | None = None
     until: datetime | None = None
-    """When time alone makes room again; None if not known."""
+    """When more may start without any other change; None if not known."""
 
     def refusal(self) -> Hold | None:
         """Why no update may start; None if one may."""

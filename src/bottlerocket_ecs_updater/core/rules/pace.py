@@ -1,4 +1,4 @@
-"""How long the steps of an update take, recorded or assumed."""
+"""How long the steps of an update take, from records or defaults."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ An apply is delivered within 60 s. If sending it got no reply, it must be in the
 """
 
 LOCK_TIME = timedelta(seconds=15)
-"""A host's own update command holds the update lock for some seconds, and no other command runs meanwhile."""
+"""A host's own update command holds the update lock for some seconds, and no other command can run during that time."""
 
 REPORT_BELIEVED = timedelta(minutes=20)
 """How long a host's report is trusted: a person or another program may stage or withdraw an update at any time."""
@@ -109,6 +109,9 @@ class Limit:
 
     def __str__(self) -> str:
         return f"{self.percent}%" if self.percent is not None else str(self.number)
+
+
+ONE_INSTANCE = Limit(number=1)
 
 
 class OwnHost(Enum):
@@ -297,7 +300,7 @@ CHECK_TRIES = 3
 """How many checks in a row may fail before an instance is held for this run."""
 
 APPLY_TRIES = 2
-"""Applies per instance and run. A second one continues what an interrupted first one left staged."""
+"""Applies per instance and run. A second apply continues what an interrupted first one staged."""
 
 UNHEARD_APPLIES = 6
 """Applies per instance and run that got no reply, so that it is not known whether they were sent."""
@@ -306,7 +309,7 @@ REBOOT_TRIES = 3
 """Reboots requested per claim, including refused and undelivered ones."""
 
 REBOOT_MARKS = 40
-"""Reboots marked per claim if several runs died: each may have died between its mark and its reboot."""
+"""Reboots claimed per instance if several runs died: each may have died between its claim and its reboot."""
 
 CONNECTED_LOOKS = 3
 """How many looks in a row must see the ECS agent connected: it flaps while it starts."""

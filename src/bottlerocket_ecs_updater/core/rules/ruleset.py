@@ -2,7 +2,7 @@
 
 Selection, version and schedule are checked before an update is staged: a host boots a staged update at any reboot, so
 only an admitted version may be staged. Checkpoints, tasks and room are checked only before a drain. All rules are
-evaluated, so that `explain` can show each answer; the first no is the reason that is shown elsewhere.
+evaluated, so that `explain` can show each result; everything else shows the first hold.
 """
 
 from __future__ import annotations

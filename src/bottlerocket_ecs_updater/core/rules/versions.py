@@ -1,6 +1,6 @@
 """Which versions are admitted: pinned, allowed, denied, old enough, and whether downgrades are followed.
 
-The host's update repository chooses the version; the rules here only accept or refuse it. A range is a list of clauses
+The host's update repository chooses the version; these rules only accept or reject it. A range is a list of clauses
 that must all hold:
 
     1.26.0           that version          >=1.20,<1.26     from 1.20.0 up to the last 1.25
@@ -114,7 +114,7 @@ class VersionRange:
 
 
 class Downgrades(Enum):
-    """What to do if the repository chose an older version, most often because the newer one was withdrawn."""
+    """What to do if the repository chose an older version, usually because the newer one was withdrawn."""
 
     FOLLOW = "follow"
     HOLD = "hold"

@@ -125,7 +125,7 @@ class Freeze:
 
     @property
     def ends(self) -> datetime:
-        """When the last date ends for good, in UTC."""
+        """When the last date finally ends, in UTC."""
         after = self.last + _DAY
         first, second = _midnights(after, self.zone)
         # If the clocks go back exactly to midnight, the date does not repeat.
@@ -166,7 +166,7 @@ def open_at(windows: Sequence[Window], freezes: Sequence[Freeze], now: datetime)
 @lru_cache(maxsize=64)
 def _open_at(windows: tuple[Window, ...], freezes: tuple[Freeze, ...], now: datetime) -> Open | Closed:
     """Cached, because all instances of a pass need the same answer."""
-    # A date that a zone skipped, as Samoa did on 2011-12-30, ends when it begins: such a freeze is none.
+    # A date that a zone skipped, as Samoa did on 2011-12-30, ends when it begins, so it is not a freeze.
     freezes = tuple(freeze for freeze in freezes if freeze.begins < freeze.ends)
     frozen = _frozen_by(freezes, now)
     if frozen is None and _window_closes(windows, now) != now:

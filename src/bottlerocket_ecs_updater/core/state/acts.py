@@ -1,4 +1,4 @@
-"""Updates an instance after an act of this run on it: a mark, a drain, a return, the hand-over to another run."""
+"""Updates an instance after this run has acted on it: a claim, a drain, a return, or the hand-over to another run."""
 
 from __future__ import annotations
 
@@ -8,22 +8,16 @@ from datetime import datetime
 from typing import assert_never
 
 from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
-from bottlerocket_ecs_updater.core.model.container_instance import Status
+from bottlerocket_ecs_updater.core.model.container_instance import SERVICE_GROUP, Status
 from bottlerocket_ecs_updater.core.model.ids import ServiceArn, TaskArn
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.outcome import Outcome
-from bottlerocket_ecs_updater.core.model.run_progress import (
-    Applies,
-    HandOver,
-    RunProgress,
-    SentDrain,
-    SentReturn,
-)
+from bottlerocket_ecs_updater.core.model.run_progress import Applies, HandOver, RunProgress, SentDrain, SentReturn
 from bottlerocket_ecs_updater.core.state.observe import health_before
 
 
 def see_marked(instance: Instance, claim: Claim, now: datetime) -> Instance:
-    """Our claim was written on it. A mark for another reboot restarts the wait for it."""
+    """Our claim was written on it. A claim for another reboot restarts the wait for it."""
     progress, before = instance.progress, instance.claim
     if before is not None and before.run != claim.run:
         progress = replace(progress, taken_from=before.run)
@@ -74,8 +68,8 @@ def see_drain_sent(
     moving: dict[str, int] = {}
     groups = tuple(sorted({task.group for task in instance.tasks.left})) if instance.tasks is not None else ()
     for task in instance.tasks.left if instance.tasks is not None else ():
-        if task.group.startswith("service:") and not task.daemon:
-            name = task.group.removeprefix("service:")
+        if task.group.startswith(SERVICE_GROUP) and not task.daemon:
+            name = task.group.removeprefix(SERVICE_GROUP)
             moving[name] = moving.get(name, 0) + 1
     drain = SentDrain(now, groups, moving, dict(deficits), running)
     progress = replace(instance.progress, drain=drain, drain_seen=confirmed)

@@ -18,9 +18,9 @@ from bottlerocket_ecs_updater.core.model.history import (
     Blocker,
     BrokenVersion,
     History,
+    LastingHold,
     PastUpdate,
     RecordedDurations,
-    Waiting,
 )
 from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, InstanceId
 from bottlerocket_ecs_updater.core.model.outcome import Backoff, longest_backoff
@@ -46,7 +46,7 @@ GONE_FOR = timedelta(days=30)
 """How long the last update of an instance that left the cluster is kept: no checkpoint wait is longer."""
 
 BLOCKERS_FOR = timedelta(days=30)
-"""How long blockers are kept: by then their service has most likely changed."""
+"""How long blockers are kept: by then their service has probably changed."""
 
 TROUBLED_MAX = 100
 """The most services in trouble that are recorded for a version."""
@@ -76,7 +76,7 @@ class Ledger:
     first_seen: Mapping[Version, datetime] = field(default_factory=dict)
     """When each version was first offered to an instance of this cluster."""
     released: Mapping[Version, datetime] = field(default_factory=dict)
-    """Versions that a person declared good with `release`, and when."""
+    """Versions that a person marked as good with `release`, and when."""
     updated: Mapping[InstanceId, PastUpdate] = field(default_factory=dict)
     """The version to which each instance was last updated, and when."""
     found_on: Mapping[InstanceId, PastUpdate] = field(default_factory=dict)
@@ -91,8 +91,8 @@ class Ledger:
     troubled: Mapping[Version, frozenset[str]] = field(default_factory=dict)
     """The services that lost tasks by themselves before the first instance was updated to each version."""
     blockers: Mapping[str, Blocker] = field(default_factory=dict)
-    """Groups of tasks that made the last drain of a host with such tasks time out."""
-    waiting: Mapping[str, Waiting] = field(default_factory=dict)
+    """Groups of tasks that made the last drain of a host with them time out."""
+    waiting: Mapping[str, LastingHold] = field(default_factory=dict)
     """The reasons, by code, that kept the last runs from starting any update."""
     published: Mapping[str, NewestPublished] = field(default_factory=dict)
     """The newest version that each public parameter has ever named."""
@@ -141,7 +141,7 @@ def with_claim(
     arn: ContainerInstanceArn,
     health_before: HealthStatus | None = None,
 ) -> Ledger:
-    """Record an open claim, in place of an earlier one of the same instance."""
+    """Record an open claim, replacing an earlier one of the same instance."""
     claims = _with(ledger.claims, instance, OpenClaim(claim, arn, health_before))
     return ledger if claims is ledger.claims else replace(ledger, claims=claims)
 
@@ -180,7 +180,8 @@ def with_waiting(ledger: Ledger, codes: Collection[str], at: datetime) -> Ledger
     """Record the reason codes that kept a run from starting any update, and drop all others."""
     before = ledger.waiting
     now = {
-        code: replace(before[code], runs=before[code].runs + 1) if code in before else Waiting(1, at) for code in codes
+        code: replace(before[code], runs=before[code].runs + 1) if code in before else LastingHold(1, at)
+        for code in codes
     }
     return replace(ledger, waiting=now) if now or before else ledger
 
@@ -231,7 +232,7 @@ def with_troubled(ledger: Ledger, version: Version, services: Collection[str]) -
 
 
 def without_failure(ledger: Ledger, version: Version, instance: InstanceId) -> Ledger:
-    """Drop the failure and the backoff of a version on an instance, because it is now proven there."""
+    """Drop the failure and the backoff of a version on an instance, because the instance now runs it."""
     failed = ledger.failed_on.get(version, frozenset())
     if instance in failed:
         left = {**ledger.failed_on, version: failed - {instance}}
@@ -241,7 +242,7 @@ def without_failure(ledger: Ledger, version: Version, instance: InstanceId) -> L
 
 
 def with_sighting(ledger: Ledger, version: Version, at: datetime) -> Ledger:
-    """Record when a version was first seen; later times change nothing."""
+    """Record when a version was first seen; a later time changes nothing."""
     seen = ledger.first_seen.get(version)
     if seen is not None and seen <= at:
         return ledger
@@ -249,7 +250,7 @@ def with_sighting(ledger: Ledger, version: Version, at: datetime) -> Ledger:
 
 
 def with_release(ledger: Ledger, version: Version, at: datetime) -> Ledger:
-    """Record that a person declared a version good, and drop its failures on every instance."""
+    """Record that a person marked a version as good, and drop its failures on every instance."""
     return replace(
         ledger,
         released={**ledger.released, version: at},
@@ -322,7 +323,8 @@ def without_gone(ledger: Ledger, present: Collection[InstanceId], now: datetime)
     """Drop the records of instances that have been absent from the cluster for a while.
 
     A listing may miss an instance for a moment. Claims stay: only a decision drops them. The last update of an instance
-    stays longer, because a terminated canary has proven something. Failures stay until a person releases them.
+    stays longer, because a terminated canary was still a test of the version. Failures stay until a person releases
+    them.
     """
     remembered = ledger.backoffs.keys() | ledger.updated.keys() | ledger.found_on.keys()
     absent = {id_: ledger.absent_since.get(id_, now) for id_ in remembered if id_ not in present}

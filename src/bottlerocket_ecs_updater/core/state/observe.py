@@ -1,4 +1,5 @@
-"""Updates an instance with what ECS shows of it: pure functions from an instance and a fact to the instance after it.
+"""Updates an instance with what ECS shows about it: pure functions that take an instance and a fact and return the new
+instance.
 
 They keep what later decisions need: that the agent disconnected, that a boot id is new, that a claim disappeared.
 """
@@ -8,15 +9,12 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from bottlerocket_ecs_updater.core.model.claim import ATTRIBUTE, Claim, ClaimPhase, read_claim
+from bottlerocket_ecs_updater.core.model.claim import CLAIM_ATTRIBUTE, Claim, ClaimPhase, read_claim
 from bottlerocket_ecs_updater.core.model.container_instance import HealthStatus, Registration, Status
 from bottlerocket_ecs_updater.core.model.ids import CommandId, RunId
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.reboots import SentReboot
-from bottlerocket_ecs_updater.core.model.run_progress import (
-    Impaired,
-    RunProgress,
-)
+from bottlerocket_ecs_updater.core.model.run_progress import Impaired, RunProgress
 from bottlerocket_ecs_updater.core.model.time_text import has_passed
 
 _ORDER = (ClaimPhase.DRAINING, ClaimPhase.REBOOTING, ClaimPhase.QUARANTINED)
@@ -37,7 +35,7 @@ def see_registration(
     For a missing or overwritten claim, looks less than `doubts_apart` from each other count as one. `store` is this
     run's state store: it distinguishes claims of earlier runs from claims of rival runs.
     """
-    written = registration.attributes.get(ATTRIBUTE)
+    written = registration.attributes.get(CLAIM_ATTRIBUTE)
     on_instance, unreadable = _read_claim(written)
     if instance.progress.unmarked:
         on_instance, unreadable = None, ""  # this run removed it: the read is stale
@@ -139,8 +137,8 @@ def _containers(progress: RunProgress, claim: Claim | None, registration: Regist
 def _impaired(progress: RunProgress, claim: Claim | None, registration: Registration) -> RunProgress:
     """Record since when ECS has reported it as IMPAIRED.
 
-    An instance whose agent is disconnected counts as IMPAIRED, too (AGENT_CONNECTIVITY), and so does one that goes down
-    for its reboot: both say nothing about its containers.
+    An instance whose agent is disconnected also counts as IMPAIRED (AGENT_CONNECTIVITY), and so does one that goes down
+    for its reboot. Neither says anything about its containers.
     """
     before = progress.impaired
     counts = registration.connected and (claim is None or progress.proof is not None)

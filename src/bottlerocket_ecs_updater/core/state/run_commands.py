@@ -1,4 +1,4 @@
-"""Updates an instance with the commands sent to its host: checks, applies, reboots and the documents of operators."""
+"""Updates an instance with the commands sent to its host: checks, applies, reboots and the operator's documents."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def see_reboot_end(instance: Instance, command: CommandId, asked_at: datetime, e
 
 
 def see_cancelled(instance: Instance) -> Instance:
-    """Its pending reboots and an apply that was given up were cancelled, as a request to Systems Manager."""
+    """Systems Manager was asked to cancel its pending reboots and an apply that was given up."""
     cancelled = (replace(one, cancelled=True) if one.open else one for one in instance.reboots)
     applied = instance.applied
     if applied is not None and applied.given_up:

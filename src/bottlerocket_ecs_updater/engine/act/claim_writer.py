@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
-from bottlerocket_ecs_updater.core.model.claim import ATTRIBUTE, FINISHED, Claim, ClaimPhase
+from bottlerocket_ecs_updater.core.model.claim import CLAIM_ATTRIBUTE, FINISHED, Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.model.command import Mark, Quarantine, Unmark
 from bottlerocket_ecs_updater.core.model.event import Claimed, Returned
 from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, InstanceId
@@ -38,7 +38,7 @@ from bottlerocket_ecs_updater.engine.store.ledger_store import LedgerKeeping
 from bottlerocket_ecs_updater.errors import Denied, LeaseLost, UpdaterError
 
 PROBE = "bottlerocket-ecs-updater.probe"
-"""An attribute that is written and deleted at once, to test the permissions for claims."""
+"""An attribute that is written and immediately deleted, to test the permissions for claims."""
 
 
 class ClaimWriter:
@@ -75,13 +75,13 @@ class ClaimWriter:
             arn = self._known.arn_of(command.instance)
             if arn is not None:
                 values[arn] = command.claim.encode()
-        results = self._known.by_instance(self._cluster.put_attribute(ATTRIBUTE, values))
+        results = self._known.by_instance(self._cluster.put_attribute(CLAIM_ATTRIBUTE, values))
         return {command.instance for command in batch if not self._marked(command, results.get(command.instance))}
 
     def _write_claims(self, claims: Mapping[InstanceId, Claim], *, at_once: bool = True) -> None:
         """Write claims to the ledger, and save it. Raises what the store raises: then nothing else may follow.
 
-        On failure it also undoes the change: otherwise a later run finds a claim on an instance that was never marked.
+        On failure it also undoes the change: otherwise a later run finds a claim on an instance that was never claimed.
         """
         before = self._ledger.value
         for id_, claim in claims.items():
@@ -144,7 +144,7 @@ class ClaimWriter:
             case Unclear(why=why):
                 self._outcomes.unclear(command.instance, "the claim", why)
                 if instance.claim is None:
-                    # It may carry our claim now, so count it against the limits until a look shows that it does not.
+                    # It may have our claim now, so count it against the limits until a look shows that it does not.
                     self._known.learn(see_marked(instance, command.claim, now))
             case Refused(why=why) | Gone(why=why) if instance.claim is None:
                 reason = Reason.GONE if isinstance(result, Gone) else Reason.NO_ROOM_FOR_CLAIM
@@ -155,7 +155,7 @@ class ClaimWriter:
         return False
 
     def _withdraw(self, instance: Instance) -> None:
-        """The claim did not reach the instance, so restore the store's copy to what the instance carries."""
+        """The claim did not reach the instance, so restore the store's copy to what the instance has."""
         arn = self._known.arn_of(instance.id)
         if instance.claim is None:
             self._ledger.change(partial(without_claim, instance=instance.id))
@@ -199,9 +199,9 @@ class ClaimWriter:
         if not written:
             return {}, None
         try:
-            return self._cluster.delete_attribute(ATTRIBUTE, written), None
+            return self._cluster.delete_attribute(CLAIM_ATTRIBUTE, written), None
         except Denied as denied:
-            return self._cluster.put_attribute(ATTRIBUTE, dict.fromkeys(written, FINISHED)), denied
+            return self._cluster.put_attribute(CLAIM_ATTRIBUTE, dict.fromkeys(written, FINISHED)), denied
 
     def _drop_leftovers(self, ids: Collection[InstanceId]) -> None:
         """Delete claims from old registrations that a lost checkpoint left behind, so that no later run adopts them."""
@@ -209,7 +209,7 @@ class ClaimWriter:
         current = {self._known.arn_of(id_) for id_ in ours}
         left = [arn for arn, id_ in self._known.arns.items() if id_ in ours and arn not in current]
         if left:
-            self._cluster.delete_attribute(ATTRIBUTE, left)
+            self._cluster.delete_attribute(CLAIM_ATTRIBUTE, left)
 
     def _note_update(self, id_: InstanceId, version: Version) -> None:
         """Record that a version works on the instance. Earlier failures with that version no longer hold it."""
@@ -257,7 +257,7 @@ class ClaimWriter:
             arn = self._written_on(command.instance)
             if arn is not None:
                 values[arn] = command.claim.encode()
-        results = self._known.by_instance(self._cluster.put_attribute(ATTRIBUTE, values)) if values else {}
+        results = self._known.by_instance(self._cluster.put_attribute(CLAIM_ATTRIBUTE, values)) if values else {}
         later = set()
         for command in batch:
             if isinstance(results.get(command.instance), Later | Unclear):
@@ -281,7 +281,7 @@ class ClaimWriter:
 
 
 def _without_old_machine(around: SurveyedFacts | None) -> SurveyedFacts | None:
-    """What was surveyed, without what EC2 said while it was claimed: it may have been started again since."""
+    """The survey, without EC2's answer from while it was claimed: the instance may have been started again since."""
     if around is None or around.machine is None or around.machine.terminated:
         return around
     return replace(around, machine=None)

@@ -110,7 +110,7 @@ HOOKS = (DocumentKind.BEFORE_DRAIN, DocumentKind.AFTER_REBOOT)
 """The operator's documents, if the settings name them."""
 
 LEDGER_WAITS = timedelta(seconds=90)
-"""How long changes of the ledger wait that no act depends on: a run that is killed loses at most these."""
+"""How long ledger changes wait if no act depends on them: a killed run loses at most these."""
 
 LOOK_SERVES = timedelta(seconds=10)
 """How old the look may be on which a reboot is sent. A claim that was written first may have taken long."""
@@ -180,11 +180,11 @@ class Executor:
         return acted
 
     def save(self, by: datetime) -> None:
-        """Write the ledger, unless it can wait until after `by`. Where that fails, every later pass retries it.
+        """Write the ledger, unless it can wait until after `by`. If that fails, every later pass retries it.
 
         What must be in the store before an act is written before that act. The rest waits for `LEDGER_WAITS`, so that
         one write serves many instances, but only once this cluster has shown that claims on instances survive a reboot:
-        until then a claim that only the store has may be the last copy, so the store must never be out of date.
+        until then a claim in the store may be the last copy, so the store must never be out of date.
         """
         if not self._known.fleet.attributes_survive or self._saved_at is None or by >= self._saved_at + LEDGER_WAITS:
             self._save()

@@ -27,22 +27,25 @@ from bottlerocket_ecs_updater.engine.look.reboot_results import ALONG_FOR, Reboo
 from bottlerocket_ecs_updater.engine.ports import Answer, Hosts
 
 HEARD_AGAIN_POLLS = 0.4
-"""A command is asked about no more often than this: shared looks are half a poll apart, or slightly less."""
+"""A command's result is read no more often than this: shared looks are half a poll apart, or slightly less."""
 
 FEW_COMMANDS, FEW_HEARD_AGAIN_POLLS = 5, 0.25
-"""So few commands are asked about twice as often, since the calls are few. A look that was promised when a command was
-sent comes half a poll later at the earliest, so it is never too early for it, however long the sending took."""
+"""The results of so few commands are read twice as often, because that takes few calls.
+
+A look that was promised when a command was sent comes half a poll later at the earliest, so it is never too early,
+however long the sending took.
+"""
 
 
 EARLIER_SHARE = 10
-"""A late result is read by a look that comes earlier than due by the poll interval divided by this, as it is shared."""
+"""A shared look also reads a late result that is due within the poll interval divided by this."""
 
 ByCommand = Mapping[tuple[CommandId, DocumentKind], Collection[InstanceId]]
 """The instances of each command, with the document that it runs."""
 
 
 class CommandResults:
-    """Polls pending commands, and notes what each host answered."""
+    """Polls pending commands, and records what each host answered."""
 
     def __init__(self, context: LookContext, hosts: Hosts, answers: CommandAnswers, reboots: RebootResults) -> None:
         self._known = context.known
@@ -101,7 +104,7 @@ class CommandResults:
         late: ByCommand,
         others: Mapping[CommandId, Collection[InstanceId]],
     ) -> Answers:
-        """The results of the commands in `asked` and `ends`, and of the rest if that takes no further call."""
+        """The results of the commands in `asked` and `ends`, and of the rest if that takes no extra call."""
         commands = {command: kind for command, kind in asked if command}
         commands |= dict.fromkeys(ends, DocumentKind.REBOOT)
         instances = {id_ for ids in (*asked.values(), *ends.values()) for id_ in ids}
@@ -178,12 +181,12 @@ class CommandResults:
     ) -> Instance:
         if ended.end in (CommandStatus.SUCCESS, CommandStatus.FAILED):
             exit_code = answer.exit_code if ended.end is CommandStatus.FAILED else 0
-            heard = read_check(exit_code, answer.stdout, answer.stderr)
+            reported = read_check(exit_code, answer.stdout, answer.stderr)
         else:
-            heard = HostProblem(Problem.NO_ANSWER, ended.detail)
+            reported = HostProblem(Problem.NO_ANSWER, ended.detail)
         proven_before = instance.progress.proof
-        after = see_check_answer(instance, CheckAnswer(heard, pending.sent_at, now))
-        self._recorder.record(HostChecked(now, instance.id, heard))
+        after = see_check_answer(instance, CheckAnswer(reported, pending.sent_at, now))
+        self._recorder.record(HostChecked(now, instance.id, reported))
         report = after.check_answer.report if after.check_answer else None
         if proven_before is None and after.progress.proof is not None and report is not None:
             sent = after.progress.reboot_sent_at

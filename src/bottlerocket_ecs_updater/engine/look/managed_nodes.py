@@ -17,7 +17,7 @@ from bottlerocket_ecs_updater.engine.ports import Hosts
 
 
 class ManagedNodeLooks:
-    """Asks Systems Manager about hosts: all of them from time to time, and new ones at once."""
+    """Asks Systems Manager about hosts: about all of them from time to time, and about new ones immediately."""
 
     def __init__(self, context: LookContext, hosts: Hosts) -> None:
         self._known = context.known
@@ -28,7 +28,7 @@ class ManagedNodeLooks:
         self._reached: set[InstanceId] = set()
 
     def reach(self, now: datetime, *, first: bool) -> None:
-        """Ask Systems Manager about all hosts from time to time, and about new hosts at once."""
+        """Ask Systems Manager about all hosts from time to time, and about new hosts immediately."""
         due = first or self._reached_at is None or has_passed(self._reached_at, self._policy.report_max_age, now)
         ours = [one for one in self._known.instances.values() if one.bottlerocket]
         asked = ours if due else [one for one in ours if one.id not in self._reached]
@@ -55,6 +55,6 @@ class ManagedNodeLooks:
 
 
 def _could_be_known(instance: Instance) -> bool:
-    """Whether it is a connected host of ours that Systems Manager does not know for no other reason."""
+    """Whether it is a connected host of ours, and nothing else explains why Systems Manager does not know it."""
     connected = instance.registration is not None and instance.registration.connected
     return instance.bottlerocket and connected and set_aside(instance) is None

@@ -24,7 +24,7 @@ BASELINE_LOOKS, BASELINE_SPACING = 5, timedelta(seconds=15)
 
 
 class NextLook:
-    """Plans looks: those that decisions ask for, shared by instances where many updates are in progress."""
+    """Plans looks: those that decisions ask for, shared by instances if many updates are in progress."""
 
     def __init__(self, known: RunState, policy: Policy) -> None:
         self._known = known
@@ -39,13 +39,13 @@ class NextLook:
     def wants(self, decision: Decision, now: datetime) -> Wants:
         """What a look that is taken now reads."""
         steps, due = decision.steps.items(), self._schedule.due(now)
-        heard = {id_ for id_ in due if id_ in decision.steps and decision.steps[id_].wants_answer_only}
+        results_only = {id_ for id_ in due if id_ in decision.steps and decision.steps[id_].wants_answer_only}
         return Wants(
             full=decision.wants_full_look,
             listing=decision.wants_listing,
             services=self._schedule.services_due(now) or self._baseline_due(now),
-            due=due - heard,
-            heard=heard,
+            due=due - results_only,
+            results_only=results_only,
             tasks=[id_ for id_, step in steps if step.wants_tasks],
             groups=[id_ for id_, step in steps if step.wants_group],
             reboot_ends=[id_ for id_, step in steps if step.wants_reboot_end and id_ in due],
@@ -53,7 +53,7 @@ class NextLook:
 
     def _schedule_looks(self, decision: Decision, looked: Wants) -> None:
         ours = [id_ for id_, instance in self._known.instances.items() if instance.claim is not None]
-        kept = ours if looked.full or looked.listing else [*looked.due, *looked.heard]
+        kept = ours if looked.full or looked.listing else [*looked.due, *looked.results_only]
         self._schedule.take(decision, ours, kept, self._known.fleet.at)
         services = self._known.fleet.services
         were_looked_at = services is not None and services.at == self._known.fleet.at

@@ -31,7 +31,7 @@ from bottlerocket_ecs_updater.core.model.time_text import has_passed
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.rules.health import AlarmRule, judge_alarms
 from bottlerocket_ecs_updater.core.rules.policy import Policy
-from bottlerocket_ecs_updater.core.rules.published import build_of, parameter_of, read_published
+from bottlerocket_ecs_updater.core.rules.published import build_of, published_parameter, read_published
 from bottlerocket_ecs_updater.engine.ports import Recorder, Survey
 from bottlerocket_ecs_updater.engine.run_state import RunState
 from bottlerocket_ecs_updater.errors import Interrupted, LeaseLost, Throttled, Unreachable, UpdaterError
@@ -56,7 +56,7 @@ DRAINED_EVERY = timedelta(minutes=1)
 """How often the Auto Scaling group is read of instances that someone else drained."""
 
 AWAY_FOR = timedelta(minutes=3)
-"""After this time a rebooting host is usually back; EC2 tells whether one that is not still exists."""
+"""After this time a rebooting host is usually back; for one that is not, EC2 shows whether it still exists."""
 
 CALENDARS_EVERY = timedelta(minutes=1)
 """A calendar also changes when people add entries: it is read this often, with a look at the services."""
@@ -181,7 +181,7 @@ class Surveyor:
             return
         known = self._known
         hosts = (one.registration for one in known.instances.values() if one.bottlerocket)
-        wanted = {name for one in hosts if one is not None and (name := parameter_of(one)) is not None}
+        wanted = {name for one in hosts if one is not None and (name := published_parameter(one)) is not None}
         due = self._published_due is None or now >= self._published_due or not wanted <= known.fleet.published.keys()
         if not wanted or not due:
             return
@@ -206,7 +206,7 @@ class Surveyor:
         return {name: _published_in(name, values.get(name), now) for name in wanted}
 
     def tell_withdrawn(self, newest: Mapping[str, NewestPublished]) -> None:
-        """Report once each version that a public parameter named earlier, and names no more."""
+        """Report once each version that a public parameter named earlier but no longer names."""
         for name, one in newest.items():
             state = self._known.fleet.published.get(name)
             if one.back_at is None or not isinstance(state, Published) or (name, one.version) in self._withdrawn:
@@ -308,17 +308,21 @@ class Surveyor:
         return [(id_, missed[arn]) for id_, arns in wanted.items() for arn in arns if arn in missed]
 
     def _read_interfaces(self, ids: Sequence[InstanceId]) -> Iterable[Missed]:
-        """Read the number of network interfaces, once per instance type, if tasks that move use awsvpc mode."""
+        """Read the limits of each instance type once, if tasks that move have network interfaces or EBS volumes."""
         survey, known = self._survey, self._known
-        wanted = any(definition.demand.interfaces for definition in (known.fleet.definitions or {}).values())
+        demands = [definition.demand for definition in (known.fleet.definitions or {}).values()]
+        wanted = any(demand.interfaces or demand.volumes for demand in demands)
         unread = instance_types(known.fleet) - (known.fleet.interfaces or {}).keys() - self._untyped
         if survey is None or not wanted or not unread:
             return ()
-        found = self._ask(INTERFACES, lambda: survey.interfaces(sorted(unread)))
+        found = self._ask(INTERFACES, lambda: survey.type_limits(sorted(unread)))
         if isinstance(found, NotNow):
             return [(id_, f"the network interfaces of its type: {found.why}") for id_ in ids]
-        interfaces = {**(known.fleet.interfaces or {}), **found} if found is not None else None
-        known.fleet = replace(known.fleet, interfaces=interfaces)
+        most = {name: one.interfaces for name, one in (found or {}).items() if one.interfaces is not None}
+        volumes = {name: one.volumes for name, one in (found or {}).items() if one.volumes is not None}
+        interfaces = {**(known.fleet.interfaces or {}), **most} if found is not None else None
+        attachable = {**(known.fleet.volumes or {}), **volumes} if found is not None else None
+        known.fleet = replace(known.fleet, interfaces=interfaces, volumes=attachable)
         self._untyped |= unread
         return ()
 
@@ -332,7 +336,7 @@ class Surveyor:
         if isinstance(found, NotNow):
             return [(id_, f"the capacity providers: {found.why}") for id_ in ids]
         self._providers_at, self._provided = now, self._in_providers()
-        # Do not look up a provider again at once if AWS did not return it.
+        # Do not look up a provider again immediately if AWS did not return it.
         unsaid = {name: CapacityProvider(name, ProviderKind.OTHER) for name in names}
         known.fleet = replace(known.fleet, providers={**unsaid, **found} if found is not None else None)
         return ()
@@ -423,7 +427,7 @@ def _after(before: Machine | None, found: Machine | None) -> Machine | None:
 def _odd(instance: Instance, run: RunId, now: datetime) -> bool:
     """Whether EC2 may explain why the instance is unreachable: it is stopped, terminated, AWS-managed, …
 
-    A host that we reboot is down for a while, so EC2 is asked about it only if it stays away.
+    A host that we reboot is down for a while, so the updater asks EC2 about it only if it stays away.
     """
     registration = instance.registration
     if not instance.bottlerocket or registration is None or not instance.registered or registration.external:

@@ -46,7 +46,7 @@ class TaskLooks:
     def look_at_stopping(self, ids: Collection[InstanceId], now: datetime) -> None:
         """While blockers are known, list the tasks that are stopping on hosts that we do not drain.
 
-        A drain that was given up earlier leaves such tasks behind, and a list of running tasks lacks them.
+        An earlier drain that timed out leaves such tasks behind, and a list of running tasks does not include them.
         """
         if not self._known.fleet.past.blockers:
             return

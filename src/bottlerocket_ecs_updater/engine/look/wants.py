@@ -17,7 +17,7 @@ class Wants:
     services: bool = False
     due: Collection[InstanceId] = ()
     """Claimed instances to describe."""
-    heard: Collection[InstanceId] = ()
+    results_only: Collection[InstanceId] = ()
     """Claimed instances that only wait for a command's result: read nothing else about them."""
     tasks: Collection[InstanceId] = ()
     """Instances whose tasks to list."""

@@ -9,12 +9,10 @@ from enum import Enum
 from typing import Any
 
 from bottlerocket_ecs_updater.core.model.shared import ClusterStanding
-from bottlerocket_ecs_updater.core.model.time_text import time_text
+from bottlerocket_ecs_updater.core.model.time_text import DAY, time_text
 from bottlerocket_ecs_updater.core.model.wording import counted
 from bottlerocket_ecs_updater.core.rules.promotion import SILENT_AFTER
 from bottlerocket_ecs_updater.engine.store.shared_state import Acts
-
-DAY = timedelta(days=1)
 
 
 class State(Enum):

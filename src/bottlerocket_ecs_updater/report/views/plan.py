@@ -16,7 +16,7 @@ from bottlerocket_ecs_updater.report.views.advice import advice_json, advice_lin
 from bottlerocket_ecs_updater.report.words.grouping import grouped, id_lines
 from bottlerocket_ecs_updater.report.words.sanitize import sanitize
 
-SCHEMA = 1
+PLAN_SCHEMA = 1
 """The version of the JSON format. New keys do not change it; a key that changes its meaning does."""
 
 
@@ -45,8 +45,8 @@ def _lines(plan: Plan, cluster: str) -> Iterator[str]:
 
 def _held_and_behind(plan: Plan) -> Iterator[str]:
     """How far behind the instances are that would not be updated now; the others say it in their batch."""
-    told = {update.instance for update in (*plan.updates, *plan.later)}
-    late = [(id_, days) for id_, days in plan.days_behind.items() if days and id_ not in told]
+    in_batches = {update.instance for update in (*plan.updates, *plan.later)}
+    late = [(id_, days) for id_, days in plan.days_behind.items() if days and id_ not in in_batches]
     if late:
         yield f"\nBehind and not in the forecast: {len(late)}"
     for days, some in sorted(grouped(late, lambda pair: pair[1]).items(), reverse=True):
@@ -79,7 +79,7 @@ def _updates(plan: Plan) -> Iterator[str]:
     if not plan.updates and not plan.later:
         return
     yield f"Forecast: {_when(plan)}"
-    yield from _reckoning(plan.reckoning)
+    yield from _basis(plan.basis)
     by_id = {update.instance: update for update in (*plan.updates, *plan.later)}
     for number, batch in enumerate(plan.forecast.batches, 1):
         yield from _batch(number, batch, [by_id[id_] for id_ in batch.instances])
@@ -98,12 +98,12 @@ def _when(plan: Plan) -> str:
     )
 
 
-def _reckoning(reckoning: ForecastBasis) -> Iterator[str]:
-    pace = reckoning.pace
+def _basis(basis: ForecastBasis) -> Iterator[str]:
+    pace = basis.pace
     parts = {
-        "to stage": (pace.stage, reckoning.stages),
-        "to drain": (pace.drain, reckoning.drains),
-        "to reboot and verify": (pace.reboot, reckoning.reboots),
+        "to stage": (pace.stage, basis.stages),
+        "to drain": (pace.drain, basis.drains),
+        "to reboot and verify": (pace.reboot, basis.reboots),
     }
     spans = ", ".join(f"{rough_text(span)} {what}" for what, (span, _) in parts.items())
     yield f"  based on {spans}, {rough_text(pace.settle)} to settle"
@@ -168,7 +168,7 @@ def plan_json(plan: Plan, cluster: str) -> dict[str, Any]:
     """The plan as JSON values. Times are RFC 3339 in UTC, durations are seconds."""
     forecast = plan.forecast
     return {
-        "schema": SCHEMA,
+        "schema": PLAN_SCHEMA,
         "cluster": cluster,
         "at": write_time(plan.at),
         "unfinished": [
@@ -192,7 +192,7 @@ def plan_json(plan: Plan, cluster: str) -> dict[str, Any]:
                 for batch in forecast.batches
             ],
             "never": list(forecast.left),
-            "reckoned_with": _reckoning_json(plan.reckoning),
+            "reckoned_with": _reckoning_json(plan.basis),
         },
         "failing": [_held_json(id_, why.failure.code, why) for id_, why in plan.failing],
         "held": [
@@ -218,12 +218,12 @@ def _update_json(update: Update) -> dict[str, Any]:
     }
 
 
-def _reckoning_json(reckoning: ForecastBasis) -> dict[str, Any]:
-    pace = reckoning.pace
+def _reckoning_json(basis: ForecastBasis) -> dict[str, Any]:
+    pace = basis.pace
     return {
-        "stage": {"seconds": pace.stage.total_seconds(), "recorded": reckoning.stages},
-        "drain": {"seconds": pace.drain.total_seconds(), "recorded": reckoning.drains},
-        "reboot": {"seconds": pace.reboot.total_seconds(), "recorded": reckoning.reboots},
+        "stage": {"seconds": pace.stage.total_seconds(), "recorded": basis.stages},
+        "drain": {"seconds": pace.drain.total_seconds(), "recorded": basis.drains},
+        "reboot": {"seconds": pace.reboot.total_seconds(), "recorded": basis.reboots},
         "settle": {"seconds": pace.settle.total_seconds(), "recorded": 0},
     }
 

@@ -119,7 +119,7 @@ class Lifecycle:
             task.timer = None
 
     def abandon(self, task: Task, reason: str) -> None:
-        """Its instance is gone for good: set it STOPPED at once."""
+        """Its instance will not come back: set it STOPPED immediately."""
         task.desired = Desired.STOPPED
         task.stop_code, task.stopped_reason = "TerminationNotice", reason
         self._enter(task, Last.STOPPED)

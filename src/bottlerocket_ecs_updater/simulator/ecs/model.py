@@ -76,8 +76,13 @@ FARGATE_PROVIDERS = frozenset({"FARGATE", "FARGATE_SPOT"})
 """The capacity providers of every cluster that run tasks off container instances."""
 
 EXTERNAL_ATTRIBUTE = "ecs.capability.external"
-EBS_VOLUMES = 27
-"""How many EBS volumes tasks can have on one instance: 28 attachments of a Nitro instance, less its own."""
+EBS_ATTACHMENTS, OTHER_ATTACHMENTS = {"m7i.large": (32, False), "m7i.xlarge": (32, False)}, (28, True)
+"""How many EBS volumes an instance can have, by type, and whether network interfaces share these attachments.
+
+Source: "Amazon EBS volume limits for Amazon EC2 instances": 28 shared ones for most Nitro instances.
+"""
+OWN_VOLUMES = 2
+"""A Bottlerocket host boots from one EBS volume and keeps its data on another."""
 
 INTERFACES = {
     "t3.micro": 2,
@@ -323,6 +328,12 @@ class ContainerInstance:
         return INTERFACES.get(self.spec.instance_type, OTHER_INTERFACES) - 1 - self.interfaces
 
     @property
+    def volumes_left(self) -> int:
+        """EBS volumes that can still be attached for tasks."""
+        most, shared = EBS_ATTACHMENTS.get(self.spec.instance_type, OTHER_ATTACHMENTS)
+        return most - OWN_VOLUMES - self.volumes - (1 + self.interfaces if shared else 0)
+
+    @property
     def accepts_tasks(self) -> bool:
         """Whether ECS places tasks on it."""
         return self.status is Status.ACTIVE and self.agent_connected
@@ -343,7 +354,7 @@ class ContainerInstance:
             return "RESOURCE:MEMORY"
         if work.awsvpc and self.interfaces_left < 1:
             return "RESOURCE:ENI"
-        if work.ebs and self.volumes >= EBS_VOLUMES:
+        if work.ebs and self.volumes_left < 1:
             return "RESOURCE:EBS"
         return "RESOURCE:GPU" if self.free_gpus < work.gpus else None
 

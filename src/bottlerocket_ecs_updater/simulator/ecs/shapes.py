@@ -88,8 +88,8 @@ def task_shape(task: Task) -> Shape:
         shape["availabilityZone"] = instance.zone
     if task.provider:
         shape["capacityProviderName"] = task.provider
-    if work.awsvpc:
-        shape["attachments"] = [_interface_shape(task)]
+    attachments = ([_interface_shape(task)] if work.awsvpc else []) + ([_volume_shape(task)] if work.ebs else [])
+    shape["attachments"] = attachments
     optional: dict[str, Any] = {
         "startedAt": task.started_at,
         "startedBy": task.started_by or None,
@@ -212,6 +212,16 @@ def _interface_shape(task: Task) -> Shape:
         "id": f"00000000-0000-4000-8000-{task.number:012x}",
         "type": "ElasticNetworkInterface",
         "status": "ATTACHED" if task.last is Last.RUNNING else "PRECREATED",
+        "details": [{"name": name, "value": value} for name, value in details.items()],
+    }
+
+
+def _volume_shape(task: Task) -> Shape:
+    details = {"volumeId": f"vol-{task.number:017x}", "volumeName": "data", "deleteOnTermination": "true"}
+    return {
+        "id": f"00000000-0000-4000-9000-{task.number:012x}",
+        "type": "AmazonElasticBlockStorage",
+        "status": "ATTACHED" if task.last is Last.RUNNING else "ATTACHING",
         "details": [{"name": name, "value": value} for name, value in details.items()],
     }
 

@@ -86,10 +86,10 @@ def run(api: Api, arguments: Sequence[str], streams: Streams) -> Program:
         yield from _Client(api, streams).run(list(arguments))
     except UsageError as error:
         old = parse_version(api.machine.running) < parse_version("1.0.5")
-        streams.complain(f"{error}\n\n{_OLD_USAGE if old else _USAGE}")
+        streams.print_error(f"{error}\n\n{_OLD_USAGE if old else _USAGE}")
         return 2
     except ClientError as error:
-        streams.complain(str(error))
+        streams.print_error(str(error))
         return 1
     return 0
 
@@ -142,7 +142,7 @@ class _Client:
         self._api.step(Step.CHECK)
         self._info("Refreshing updates...")
         status = yield from self._wait(Command.REFRESH, "Failed to check for updates: ")
-        odd = self._machine.ailments.strike(OddOutput, lambda odd: odd.oddity in _ODD_CHECKS)
+        odd = self._machine.active_faults.strike(OddOutput, lambda odd: odd.oddity in _ODD_CHECKS)
         self._streams.out.append(distort(status, odd.oddity if odd else None))
         self._api.moment(Moment.AFTER_CHECK)
         return status
@@ -240,7 +240,7 @@ class _Client:
                 "Failed to reboot: Failed POST request to '/actions/reboot': Status 500 when POSTing "
                 f"/actions/reboot: Failed to reboot, exit code: 1, stderr: {refused}"
             )
-        if self._machine.ailments.active(RebootEnds, lambda ends: ends.ending is not RebootEnding.SUCCESS):
+        if self._machine.active_faults.active(RebootEnds, lambda ends: ends.ending is not RebootEnding.SUCCESS):
             yield CUT_OFF_WAIT
         self._info("Rebooting, goodbye...")
 
@@ -272,11 +272,11 @@ class _Client:
 
     def _info(self, text: str) -> None:
         time = f"{self._machine.clock.now():%H:%M:%S}"
-        odd = self._machine.ailments.active(OddOutput, lambda odd: odd.oddity is Oddity.COLOURED)
+        odd = self._machine.active_faults.active(OddOutput, lambda odd: odd.oddity is Oddity.COLOURED)
         if self._machine.spec.ansi or odd:
-            self._streams.complain(f"{time} \x1b[0m\x1b[34m[INFO] \x1b[0m{text}")
+            self._streams.print_error(f"{time} \x1b[0m\x1b[34m[INFO] \x1b[0m{text}")
         else:
-            self._streams.complain(f"{time} [INFO] {text}")
+            self._streams.print_error(f"{time} [INFO] {text}")
 
 
 _ODD_CHECKS = frozenset(Oddity) - {Oddity.COLOURED, Oddity.NO_BOOT_ID}

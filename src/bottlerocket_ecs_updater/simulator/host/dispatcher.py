@@ -7,9 +7,9 @@
     Staged     Staged                        Staged               Ready            409
     Ready      Ready                         409                  409              Staged
 
-A failed command leaves the state unchanged, except refresh, which falls back to Idle from Idle and Available.
-Commands answer at once and work in the background. Meanwhile they hold a lock, and other requests get a 423.
-The status is on tmpfs: a reboot deletes it, and stops the work.
+A failed command leaves the state unchanged, except refresh, which falls back to Idle from Idle and Available. Commands
+answer immediately and work in the background. While they work, they hold a lock, and other requests get a 423. The
+status is on tmpfs: a reboot deletes it, and stops the work.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Dispatcher:
     @property
     def locked(self) -> bool:
         """Whether something holds the update lock."""
-        return bool(self._job) or self._machine.ailments.active(LockBusy, self._in_this_boot) is not None
+        return bool(self._job) or self._machine.active_faults.active(LockBusy, self._in_this_boot) is not None
 
     def read(self) -> Reply:
         """GET /updates/status."""
@@ -105,8 +105,8 @@ class Dispatcher:
 
     def _initialised(self) -> UpdateStatus:
         if self.status is None:
-            banks = self._machine.banks
-            active = Staged(self._machine.image(self._machine.running), banks.next_to_boot() is banks.active)
+            partitions = self._machine.partitions
+            active = Staged(self._machine.image(self._machine.running), partitions.next_to_boot() is partitions.active)
             self.status = UpdateStatus(active)
         return self.status
 
@@ -181,7 +181,7 @@ class Dispatcher:
         )
 
     def _in_this_boot(self, busy: LockBusy) -> bool:
-        begun: datetime = self._machine.ailments.begins_at(busy.at)
+        begun: datetime = self._machine.active_faults.begins_at(busy.at)
         return self._booted <= begun
 
 

@@ -109,7 +109,7 @@ class Host:
         self._life: list[Timer] = []
         self._delayed_reboot: Timer | None = None
         self.boot_id = self._new_boot_id()
-        self.ssm_agent_up = self.ailments.active(SsmUnreachable) is None
+        self.ssm_agent_up = self.active_faults.active(SsmUnreachable) is None
         self.ecs_agent_up = True
         self._ecs_agent_ended = False
         self._plan_unreachable()
@@ -126,14 +126,14 @@ class Host:
         return self._machine.variant
 
     @property
-    def ailments(self) -> ActiveFaults:
+    def active_faults(self) -> ActiveFaults:
         """Its faults, for the services that implement them."""
-        return self._machine.ailments
+        return self._machine.active_faults
 
     @property
-    def banks(self) -> Partitions:
+    def partitions(self) -> Partitions:
         """Its disk, read-only."""
-        return self._machine.banks
+        return self._machine.partitions
 
     @property
     def update_status(self) -> UpdateStatus | None:
@@ -159,7 +159,9 @@ class Host:
     def managed(self) -> bool:
         """Whether it is registered in SSM."""
         never = Unreachable.NEVER_REGISTERED
-        return not self.spec.managed_by and not any(fault.kind is never for fault in self.ailments.all(SsmUnreachable))
+        return not self.spec.managed_by and not any(
+            fault.kind is never for fault in self.active_faults.all(SsmUnreachable)
+        )
 
     @property
     def node_id(self) -> str:
@@ -255,11 +257,11 @@ class Host:
             listener(self)
 
     def _ask_for_reboot(self) -> str | None:
-        if self.ailments.strike(RebootRefused):
+        if self.active_faults.strike(RebootRefused):
             return INHIBITED
-        if self.ailments.strike(RebootIgnored):
+        if self.active_faults.strike(RebootIgnored):
             return None
-        delayed = self.ailments.strike(RebootDelayed)
+        delayed = self.active_faults.strike(RebootDelayed)
         if delayed:
             self._later(delayed.delay, partial(self.reboot, "apiclient reboot, delayed"))
             self._delayed_reboot = self._life[-1]
@@ -288,7 +290,7 @@ class Host:
 
     def _ending(self) -> RebootEnding:
         # By default, the agent finds after the boot that its worker died with the host.
-        ends = self.ailments.strike(RebootEnds)
+        ends = self.active_faults.strike(RebootEnds)
         return ends.ending if ends else RebootEnding.WORKER_TIMED_OUT
 
     def _power_on(self) -> None:
@@ -297,16 +299,18 @@ class Host:
         self.power = Power.BOOTING
         self._dispatcher = Dispatcher(self._machine, self._outside_actors.at)
         self._announce(Step.BOOT)
-        bank = self.banks.take_next()
+        bank = self.partitions.take_next()
         if self.power is not Power.BOOTING:
             return  # a listener terminated it
         if bank is None:
             self.power = Power.HUNG
         elif bank.successful:
             self._later(self.spec.timing.boot, self._boot)
-        elif self.ailments.active(RollsBack, self._concerns) or self.ailments.strike(GrubFails, self._concerns):
+        elif self.active_faults.active(RollsBack, self._concerns) or self.active_faults.strike(
+            GrubFails, self._concerns
+        ):
             self._later(GRUB_GIVES_UP, self._power_on)
-        elif self.ailments.strike(BootHangs, self._concerns):
+        elif self.active_faults.strike(BootHangs, self._concerns):
             self.power = Power.HUNG
         else:
             self._later(self.spec.timing.boot, self._boot)
@@ -317,22 +321,22 @@ class Host:
         def suits(fault: TasksBreak) -> bool:
             return self._concerns(fault) and (gpus or not fault.gpus_only) and fault.group in ("", group)
 
-        return self.ailments.active(TasksBreak, suits)
+        return self.active_faults.active(TasksBreak, suits)
 
     def gpus(self, of: int) -> int:
         """How many of its GPUs the version that it runs finds."""
-        gone = self.ailments.active(GpusGone, self._concerns)
+        gone = self.active_faults.active(GpusGone, self._concerns)
         return min(of, gone.left) if gone is not None else of
 
     def impaired(self) -> HealthImpaired | None:
         """What ECS health checks find wrong with it now; None if nothing."""
         since_boot = self.clock.now() - self.booted_at
-        return self.ailments.active(HealthImpaired, lambda one: self._concerns(one) and one.strikes(since_boot))
+        return self.active_faults.active(HealthImpaired, lambda one: self._concerns(one) and one.strikes(since_boot))
 
     def health(self) -> dict[str, Any]:
         """The `healthStatus` that ECS reports; empty if it reports none."""
         now = self.clock.now()
-        unknown = self.ailments.active(HealthUnknown, self._is_unknown)
+        unknown = self.active_faults.active(HealthUnknown, self._is_unknown)
         impaired = self.impaired()
         if unknown is not None and unknown.how is Unknown.ABSENT:
             return {}
@@ -358,7 +362,7 @@ class Host:
         return self._machine.is_update(fault.version)
 
     def _boot(self) -> None:
-        self.banks.mark_successful()
+        self.partitions.mark_successful()
         self.boots += 1
         self.booted_at = self.clock.now()
         self.boot_id = self._new_boot_id()
@@ -371,23 +375,23 @@ class Host:
 
     def _start_ssm_agent(self) -> None:
         delay = self.spec.timing.ssm_agent_start
-        missing = self.ailments.active(ControlContainerMissing, self._concerns)
+        missing = self.active_faults.active(ControlContainerMissing, self._concerns)
         if missing and missing.returns_after is None:
             return
         delay += missing.returns_after if missing and missing.returns_after else timedelta()
         self._later(delay, self._ssm_agent_comes)
 
     def _ssm_agent_comes(self) -> None:
-        if not self.ailments.active(SsmUnreachable):
+        if not self.active_faults.active(SsmUnreachable):
             self._set_ssm(up=True)
 
     def _start_ecs_agent(self) -> None:
-        if self.ailments.active(EcsAgentTerminal):
+        if self.active_faults.active(EcsAgentTerminal):
             self._ecs_agent_ended = True
-        dead = self.ailments.active(DockerDead, self._concerns)
+        dead = self.active_faults.active(DockerDead, self._concerns)
         if self._ecs_agent_ended or dead:
             return
-        late = self.ailments.strike(EcsAgentLate)
+        late = self.active_faults.strike(EcsAgentLate)
         start = self.spec.timing.ecs_agent_start + (late.delay if late else timedelta())
         self._later(start, partial(self._set_ecs, up=True))
         for flap in range(late.flaps if late else 0):
@@ -396,7 +400,7 @@ class Host:
             self._later(goes + (late.outage if late else timedelta()), partial(self._set_ecs, up=True))
 
     def _plan_unreachable(self) -> None:
-        for fault in self.ailments.all(SsmUnreachable):
+        for fault in self.active_faults.all(SsmUnreachable):
             if fault.kind is Unreachable.CONNECTION_LOST:
                 self.clock.after(fault.at, self._lose_ssm)
             if fault.lasts is not None:

@@ -24,8 +24,8 @@ EARLIER = timedelta(hours=3)
 
 def place(machine: Machine) -> UpdateStatus | None:
     """Prepare the disk as planned. Returns the matching status, or None if no update was started."""
-    start = machine.ailments.active(StartsWith)
-    if start is None or machine.ailments.active(SingleBank) is not None:
+    start = machine.active_faults.active(StartsWith)
+    if start is None or machine.active_faults.active(SingleBank) is not None:
         return None  # with only one partition set, nothing can be staged
     _write(machine, start)
     ready = start.leftover is Leftover.READY
@@ -48,8 +48,8 @@ def place(machine: Machine) -> UpdateStatus | None:
 
 
 def _write(machine: Machine, start: StartsWith) -> None:
-    machine.banks.clear_inactive()
+    machine.partitions.clear_inactive()
     if start.leftover is not Leftover.STAGED_INVALID:
-        machine.banks.write_inactive(start.version)
+        machine.partitions.write_inactive(start.version)
     if start.leftover is Leftover.READY:
-        machine.banks.upgrade_to_inactive()
+        machine.partitions.upgrade_to_inactive()

@@ -47,12 +47,12 @@ class Machine:
         self.spec = spec
         self.repository = repository
         self.chances = chances
-        self.ailments = ActiveFaults(spec.faults, clock)
-        ended = self.ailments.active(VariantEnded)
-        late = self.ailments.active(WaveLate)
-        locked = self.ailments.active(VersionLocked)
+        self.active_faults = ActiveFaults(spec.faults, clock)
+        ended = self.active_faults.active(VariantEnded)
+        late = self.active_faults.active(WaveLate)
+        locked = self.active_faults.active(VersionLocked)
         self.variant = ended.variant if ended else spec.variant
-        self.banks = Partitions(spec.version, single=self.ailments.active(SingleBank) is not None)
+        self.partitions = Partitions(spec.version, single=self.active_faults.active(SingleBank) is not None)
         self.settings = Settings(
             seed=late.seed if late else spec.seed,
             ignore_waves=spec.ignore_waves,
@@ -63,7 +63,7 @@ class Machine:
     @property
     def running(self) -> str:
         """The version of the active partition set."""
-        image = self.banks.active.image
+        image = self.partitions.active.image
         if image is None:
             raise RuntimeError("a host cannot run from an empty bank")
         return image
@@ -74,7 +74,7 @@ class Machine:
 
     def offer(self) -> Offer:
         """What updog currently finds in the repository."""
-        lowered = self.ailments.active(DowngradeOffered)
+        lowered = self.active_faults.active(DowngradeOffered)
         viewer = Viewer(
             variant=self.variant,
             arch=self.spec.arch,

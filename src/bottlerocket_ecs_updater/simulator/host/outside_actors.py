@@ -33,8 +33,8 @@ class OutsideActors:
         self._host = host
         self._machine = machine
         kinds: tuple[type[Act], ...] = (OutOfBand, ReleaseAppears, ReleaseRetracted)
-        self._waiting = [fault for kind in kinds for fault in machine.ailments.all(kind)]
-        self._kills = bool(machine.ailments.all(ApplyKilled))
+        self._waiting = [fault for kind in kinds for fault in machine.active_faults.all(kind)]
+        self._kills = bool(machine.active_faults.all(ApplyKilled))
 
     def begin(self) -> None:
         """Schedule the actors that act at a time."""
@@ -54,7 +54,7 @@ class OutsideActors:
             )
 
     def _strike(self, moment: Moment) -> ApplyKilled | None:
-        return self._machine.ailments.strike(ApplyKilled, lambda killed: killed.moment is moment)
+        return self._machine.active_faults.strike(ApplyKilled, lambda killed: killed.moment is moment)
 
     def _do(self, act: Act) -> None:
         match act:

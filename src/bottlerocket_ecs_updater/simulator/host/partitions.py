@@ -20,12 +20,12 @@ from dataclasses import dataclass
 DISK = "/dev/nvme0n1"
 
 
-class BankError(Exception):
+class PartitionError(Exception):
     """A flag change that signpost refuses, with the text that it prints."""
 
 
 @dataclass(slots=True)
-class Bank:
+class PartitionSet:
     """One partition set. `image` is the version written to it; None if there is none, or a partial one."""
 
     image: str | None = None
@@ -43,30 +43,30 @@ class Partitions:
     """The disk of a host that runs `image`. With `single` there is no second set, so no in-place update."""
 
     def __init__(self, image: str, *, single: bool = False) -> None:
-        first = Bank(image, priority=2, successful=True)
-        self._banks = [first] if single else [first, Bank()]
+        first = PartitionSet(image, priority=2, successful=True)
+        self._partitions = [first] if single else [first, PartitionSet()]
         self._active = 0
 
     @property
-    def active(self) -> Bank:
+    def active(self) -> PartitionSet:
         """The running partition set."""
-        return self._banks[self._active]
+        return self._partitions[self._active]
 
     @property
-    def inactive(self) -> Bank:
-        """The partition set for the next version. Raises BankError if there is none."""
-        if len(self._banks) == 1:
-            raise BankError("Could not find inactive partition set")
-        return self._banks[1 - self._active]
+    def inactive(self) -> PartitionSet:
+        """The partition set for the next version. Raises PartitionError if there is none."""
+        if len(self._partitions) == 1:
+            raise PartitionError("Could not find inactive partition set")
+        return self._partitions[1 - self._active]
 
     @property
-    def fallback(self) -> Bank | None:
+    def fallback(self) -> PartitionSet | None:
         """The inactive partition set, if there is one."""
-        return self._banks[1 - self._active] if len(self._banks) > 1 else None
+        return self._partitions[1 - self._active] if len(self._partitions) > 1 else None
 
-    def next_to_boot(self) -> Bank | None:
+    def next_to_boot(self) -> PartitionSet | None:
         """What GRUB would boot now; None if nothing is bootable."""
-        bootable = [bank for bank in self._banks if bank.will_boot]
+        bootable = [bank for bank in self._partitions if bank.will_boot]
         return max(bootable, key=lambda bank: bank.priority) if bootable else None
 
     def clear_inactive(self) -> None:
@@ -80,12 +80,12 @@ class Partitions:
         bank.image, bank.tries = image, 1
 
     def upgrade_to_inactive(self) -> None:
-        """Set the inactive set to boot next. Raises BankError unless it was just prepared."""
+        """Set the inactive set to boot next. Raises PartitionError unless it was just prepared."""
         bank = self.inactive
         if bank.priority > 0 or bank.successful:
-            raise BankError(f"Inactive partition {DISK} is already marked for upgrade")
+            raise PartitionError(f"Inactive partition {DISK} is already marked for upgrade")
         if bank.tries == 0:
-            raise BankError(f"Inactive partition {DISK} has not been marked valid for upgrade")
+            raise PartitionError(f"Inactive partition {DISK} has not been marked valid for upgrade")
         bank.priority = 2
         self.active.priority = 1
 
@@ -94,12 +94,12 @@ class Partitions:
         self.inactive.priority = 0
         self.active.priority = 2
 
-    def take_next(self) -> Bank | None:
+    def take_next(self) -> PartitionSet | None:
         """Do what GRUB does at power-on: pick a set, use up its try, and make it active."""
         bank = self.next_to_boot()
         if bank is not None:
             bank.tries = max(bank.tries - 1, 0)
-            self._active = next(place for place, each in enumerate(self._banks) if each is bank)
+            self._active = next(place for place, each in enumerate(self._partitions) if each is bank)
         return bank
 
     def mark_successful(self) -> None:

@@ -32,7 +32,7 @@ class Streams:
         """Print a line to stdout."""
         self.out.append(text + "\n")
 
-    def complain(self, text: str) -> None:
+    def print_error(self, text: str) -> None:
         """Print a line to stderr."""
         self.err.append(text + "\n")
 

@@ -109,7 +109,7 @@ class _Shell:
             self._syntax_error(str(error))
 
     def _syntax_error(self, text: str) -> NoReturn:
-        self._streams.complain(f"sh: syntax error: {text}")
+        self._streams.print_error(f"sh: syntax error: {text}")
         raise _ExitError(2)
 
     def _command(self, words: list[str]) -> Program:
@@ -149,7 +149,7 @@ class _Shell:
             case ["cat", *files]:
                 return max((self._cat(file) for file in files), default=0)
             case _:
-                self._streams.complain(f"sh: {words[0]}: command not found")
+                self._streams.print_error(f"sh: {words[0]}: command not found")
                 return 127
         return 0
 
@@ -161,9 +161,9 @@ class _Shell:
         return 0
 
     def _cat(self, file: str) -> int:
-        odd = self._api.machine.ailments
+        odd = self._api.machine.active_faults
         if file == BOOT_ID_FILE and not odd.strike(OddOutput, lambda odd: odd.oddity is Oddity.NO_BOOT_ID):
             self._streams.print(self._boot_id)
             return 0
-        self._streams.complain(f"cat: {file}: No such file or directory")
+        self._streams.print_error(f"cat: {file}: No such file or directory")
         return 1

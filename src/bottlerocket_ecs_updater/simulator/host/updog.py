@@ -23,7 +23,7 @@ from bottlerocket_ecs_updater.simulator.faults import (
     SlowDownload,
     ThirdVersion,
 )
-from bottlerocket_ecs_updater.simulator.host.partitions import DISK, BankError
+from bottlerocket_ecs_updater.simulator.host.partitions import DISK, PartitionError
 from bottlerocket_ecs_updater.simulator.host.status import rfc3339
 
 if TYPE_CHECKING:
@@ -69,15 +69,15 @@ def prepare(machine: Machine) -> Work:
     version = _version_to_write(machine)
     if version is None:
         return Work(QUICK, lambda: Outcome(stderr="No update required\n"))
-    if machine.ailments.strike(DataVolumeFull):
+    if machine.active_faults.strike(DataVolumeFull):
         return _fails(
             QUICK,
             "Failed to store manifest and migrations: Error writing target file to "
             "'/var/lib/bottlerocket-migrations/manifest.json': No space left on device (os error 28)",
         )
     try:
-        machine.banks.clear_inactive()
-    except BankError as refused:
+        machine.partitions.clear_inactive()
+    except PartitionError as refused:
         return _fails(QUICK, str(refused))
     return _write(machine, version)
 
@@ -86,11 +86,11 @@ def activate(machine: Machine) -> Work:
     """`updog update-apply`: set the inactive partition set to boot next."""
 
     def finish() -> Outcome:
-        if struck := machine.ailments.strike(ActivateFails):
+        if struck := machine.active_faults.strike(ActivateFails):
             return Outcome(1, _activate_error(struck.error))
         try:
-            machine.banks.upgrade_to_inactive()
-        except BankError as refused:
+            machine.partitions.upgrade_to_inactive()
+        except PartitionError as refused:
             return Outcome(1, f"Could not mark inactive partition for boot: {refused}\n")
         return Outcome()
 
@@ -102,8 +102,8 @@ def deactivate(machine: Machine) -> Work:
 
     def finish() -> Outcome:
         try:
-            machine.banks.cancel_upgrade()
-        except BankError as refused:
+            machine.partitions.cancel_upgrade()
+        except PartitionError as refused:
             return Outcome(1, f"{refused}\n")
         return Outcome()
 
@@ -111,19 +111,19 @@ def deactivate(machine: Machine) -> Work:
 
 
 def _version_to_write(machine: Machine) -> str | None:
-    third = machine.ailments.active(ThirdVersion)
+    third = machine.active_faults.active(ThirdVersion)
     chosen = machine.offer().chosen
     return third.version if third and chosen else chosen
 
 
 def _write(machine: Machine, version: str) -> Work:
-    slow = machine.ailments.strike(SlowDownload)
+    slow = machine.active_faults.strike(SlowDownload)
     jitter = machine.chances.uniform(1 - PREPARE_JITTER, 1 + PREPARE_JITTER)
     takes = slow.takes if slow else machine.spec.timing.prepare * jitter
     starting = f"Starting update to {version}\n"
 
     def finish() -> Outcome:
-        if machine.ailments.strike(HashMismatch):
+        if machine.active_faults.strike(HashMismatch):
             name = f"bottlerocket-{machine.variant}-{machine.spec.arch}-{version}-root.ext4.lz4"
             got, wanted = (f"{machine.chances.getrandbits(256):064x}" for _ in range(2))
             return Outcome(
@@ -131,7 +131,7 @@ def _write(machine: Machine, version: str) -> Work:
                 f"{starting}Failed writing update data to disk: "
                 f"Hash mismatch for {name}: calculated {got}, expected {wanted}\n",
             )
-        machine.banks.write_inactive(version)
+        machine.partitions.write_inactive(version)
         return Outcome(stderr=starting)
 
     return Work(takes, finish)
@@ -139,17 +139,17 @@ def _write(machine: Machine, version: str) -> Work:
 
 def _unreachable(machine: Machine) -> Work | None:
     """How updog ends if the metadata is unavailable or not valid; None if it is fine."""
-    ailments = machine.ailments
-    if ailments.active(RepositoryBlackHole):
+    active_faults = machine.active_faults
+    if active_faults.active(RepositoryBlackHole):
         takes = CONNECT_TIMEOUT * TRIES + BACK_OFF * (TRIES - 1)
         return _fails(takes, _fetch_error(machine, "2.root.json", "other"))
-    if ailments.active(RepositoryDown):
+    if active_faults.active(RepositoryDown):
         return _fails(BACK_OFF * (TRIES - 1), _fetch_error(machine, "2.root.json", "other"))
-    if ailments.active(RepositoryNotFound):
+    if active_faults.active(RepositoryNotFound):
         return _fails(QUICK, _fetch_error(machine, "timestamp.json", "file not found"))
-    if expired := ailments.active(MetadataExpired):
+    if expired := active_faults.active(MetadataExpired):
         return _fails(QUICK, _clock_error(machine) if expired.clock_stepped_back else _EXPIRED)
-    if ailments.active(MetadataRegressed):
+    if active_faults.active(MetadataRegressed):
         return _fails(
             QUICK,
             "Metadata error: Found version 41 of timestamp metadata when we had previously fetched version 42",

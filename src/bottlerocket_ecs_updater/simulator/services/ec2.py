@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING
 
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
 from bottlerocket_ecs_updater.simulator.aws_basics.paging import page
-from bottlerocket_ecs_updater.simulator.ecs.model import INTERFACES, OTHER_INTERFACES
+from bottlerocket_ecs_updater.simulator.ecs.model import (
+    EBS_ATTACHMENTS,
+    INTERFACES,
+    OTHER_ATTACHMENTS,
+    OTHER_INTERFACES,
+)
 from bottlerocket_ecs_updater.simulator.host import Power
 
 if TYPE_CHECKING:
@@ -178,7 +183,7 @@ class Ec2:
         return {"Name": instance_id, **dict(machine.host.spec.tags)} if machine is not None else {}
 
     def describe_instance_types(self, request: Shape) -> Shape:
-        """The number of network interfaces of instance types; nothing else is simulated."""
+        """How many network interfaces and EBS volumes instance types can have; nothing else is simulated."""
         asked = [value for each in request.get("Filters", []) for value in each["Values"]]
         asked += request.get("InstanceTypes", [])
         known = sorted({machine.instance_type for machine in self.machines.values()} - {""})
@@ -189,6 +194,7 @@ class Ec2:
                 {
                     "InstanceType": each.name,
                     "NetworkInfo": {"MaximumNetworkInterfaces": INTERFACES.get(each.name, OTHER_INTERFACES)},
+                    "EbsInfo": _ebs_info(each.name),
                 }
                 for each in found
             ]
@@ -271,3 +277,8 @@ def _filters(filters: list[Shape]) -> Callable[[Machine], bool]:
     if unknown:
         raise AwsError("InvalidParameterValue", f"The filter '{unknown[0]}' is not simulated")
     return lambda machine: all(_FIELDS[each["Name"]](machine) in each["Values"] for each in filters)
+
+
+def _ebs_info(instance_type: str) -> Shape:
+    most, shared = EBS_ATTACHMENTS.get(instance_type, OTHER_ATTACHMENTS)
+    return {"MaximumEbsAttachments": most, "AttachmentLimitType": "shared" if shared else "dedicated"}

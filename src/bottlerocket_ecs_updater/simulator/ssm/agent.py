@@ -69,7 +69,7 @@ class Agent:
         since = self._clock.now() - managed.agent_start
         if managed.host.boots == 1:
             return False
-        stuck = managed.host.ailments.strike(CheckStuckAfterBoot, lambda fault: since <= fault.window)
+        stuck = managed.host.active_faults.strike(CheckStuckAfterBoot, lambda fault: since <= fault.window)
         return stuck is not None
 
     def _run(self, invocation: Invocation) -> None:
@@ -119,7 +119,9 @@ class Agent:
         if invocation.settled(now).terminal:
             return
         document = invocation.command.document
-        if invocation.managed.host.ailments.strike(ReportedUndeliverable, lambda one: one.document in ("", document)):
+        if invocation.managed.host.active_faults.strike(
+            ReportedUndeliverable, lambda one: one.document in ("", document)
+        ):
             invocation.end(State.UNDELIVERABLE, now)
             return
         code = 0 if result.cut is RebootEnding.SUCCESS else result.exit_code

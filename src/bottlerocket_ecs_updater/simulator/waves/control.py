@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from moto.moto_server.werkzeug_app import create_backend_app
 from werkzeug.serving import make_server
 
-from bottlerocket_ecs_updater.simulator.wire.border import Dispatcher, QuietHandler
 from bottlerocket_ecs_updater.simulator.wire.server import LOOPBACK
+from bottlerocket_ecs_updater.simulator.wire.wsgi import Dispatcher, QuietHandler
 
 if TYPE_CHECKING:
     from werkzeug.serving import BaseWSGIServer

@@ -54,11 +54,11 @@ class People:
             SomebodySets,
             SomebodyStages,
         )
-        people = [fault for kind in kinds for fault in host.ailments.all(kind)]
+        people = [fault for kind in kinds for fault in host.active_faults.all(kind)]
         for fault in people:
             if fault.step is None:
                 self._world.clock.after(fault.at, partial(self._act, host, fault))
-        for between in host.ailments.all(InBetween):
+        for between in host.active_faults.all(InBetween):
             self._world.clock.after(between.at, partial(self._come_between, host, between))
         self._waiting[host.instance_id] = [fault for fault in people if fault.step is not None]
 
@@ -74,7 +74,7 @@ class People:
 
     def step_began(self, host: Host, step: Step) -> None:
         """A step of an instance's update starts: acts that wait for it follow, `at` later."""
-        if step is Step.REBOOT and host.ailments.strike(TaskArrives) is not None:
+        if step is Step.REBOOT and host.active_faults.strike(TaskArrives) is not None:
             self._place_task(host)
         waiting = self._waiting[host.instance_id]
         for fault in [each for each in waiting if each.step is step]:
@@ -130,7 +130,7 @@ class People:
             self._world.ecs.agents.went_down(instance, missed=host.power is not Power.RUNNING)
 
     def _booted(self, host: Host) -> None:
-        lost = host.ailments.strike(NewContainerInstance) is not None
+        lost = host.active_faults.strike(NewContainerInstance) is not None
         self._world.ecs.agents.booted(self._world.instance(host.instance_id), checkpoint_lost=lost)
 
     def _terminated(self, host: Host) -> None:

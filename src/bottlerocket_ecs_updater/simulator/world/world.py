@@ -264,8 +264,7 @@ class World:
     ) -> None:
         """The Auto Scaling group starts to terminate the instance, and a lifecycle hook delays that.
 
-        With `drains`, ECS managed draining sets it DRAINING meanwhile. Without `terminate`, the hook is never
-        completed.
+        With `drains`, ECS managed draining also sets it DRAINING. Without `terminate`, the hook is never completed.
         """
         if self.hosts[instance_id].power is Power.TERMINATED or self.autoscaling.takes_away(instance_id):
             return

@@ -1,6 +1,6 @@
 """The operator's own documents: one that runs before a drain, and one that runs after the reboot.
 
-Only success counts as yes. A host whose before-drain document fails stays in service. On a host whose after-reboot
+Only success passes. A host whose before-drain document fails stays in service. On a host whose after-reboot
 document fails, it runs again until the reboot limit, and then the host is quarantined. Each document may run more than
 once on a host, because a run may die between the document and the next step.
 """

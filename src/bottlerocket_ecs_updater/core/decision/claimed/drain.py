@@ -59,7 +59,7 @@ def draining(claimed: ClaimedInstance, this_pass: Pass) -> NextStep:
     if registration.status is Status.ACTIVE:
         return _marked_but_active(claimed, this_pass)
     if marked_by_this_run and progress.drain is None:
-        # It was ACTIVE when we claimed it, and we have not drained it: somebody else did.
+        # It was ACTIVE when we claimed it, and we have not drained it: somebody else has.
         return _let_go(instance, hold(Reason.DRAINED_BY_OTHERS))
     if progress.claim_absent_looks >= 2:
         return _let_go(instance, hold(Reason.CLAIM_REMOVED, status=registration.status.value))
@@ -67,7 +67,8 @@ def draining(claimed: ClaimedInstance, this_pass: Pass) -> NextStep:
     if blocked is not None:
         return give_back_barred(claimed, blocked, this_pass)
     if is_own_host(instance, fleet):
-        # Another run drained it while this one, on it, waited for the lease. With this run on it, it never gets empty.
+        # Another run drained it while this one, on it, waited for the lease. With this run on it, it never becomes
+        # empty.
         return NextStep(hand_back(instance, hold(Reason.OWN_HOST, why=GIVEN_BACK)), look_at=this_pass.at)
     unwanted = unwanted_now(claimed, this_pass)
     if unwanted is not None:
@@ -106,7 +107,7 @@ def _not_empty(claimed: ClaimedInstance, this_pass: Pass) -> NextStep:
 def _check_ahead(claimed: ClaimedInstance, this_pass: Pass) -> NextStep | None:
     """Check the host when only stopping tasks are likely to be left, so that it has answered by the time it is empty.
 
-    Until it answers, nothing else is read about it, and then everything at once. None if it is not time for that.
+    Until it answers, nothing else about it is read; then everything is read together. None if it is too early.
     """
     instance, registration = claimed.instance, claimed.registration
     if not registration.connected:
@@ -153,7 +154,7 @@ def _answered_now(claimed: ClaimedInstance, this_pass: Pass) -> bool:
 
 
 def _known_tasks_stopped_now(claimed: ClaimedInstance, this_pass: Pass) -> bool:
-    """Whether this look read only that the known tasks have stopped: whether there are others is read at once."""
+    """Whether this look read only that the known tasks have stopped; whether there are others is read immediately."""
     tasks = claimed.instance.tasks
     stopped_now = tasks is not None and not tasks.left and tasks.at == this_pass.at
     return stopped_now and claimed.registration.at < this_pass.at
@@ -218,7 +219,7 @@ def _let_go(instance: Instance, why: Hold) -> NextStep:
 
 
 def _emptied(claimed: ClaimedInstance, this_pass: Pass) -> NextStep:
-    """Nothing runs on it: mark it for the reboot, if the host still has the update that we claimed it for."""
+    """Nothing runs on it: claim it for the reboot, if the host still has the update that we claimed it for."""
     instance, claim = claimed.instance, claimed.claim
     over = this_pass.at >= _limit_of_drain(claimed, this_pass)
     report = staged_report(instance, this_pass)
@@ -241,13 +242,16 @@ def _emptied(claimed: ClaimedInstance, this_pass: Pass) -> NextStep:
         return NextStep(wants_tasks=True, look_at=this_pass.at, wants_group=wants_group)
     mark = Mark(instance.id, claim_for_reboot(claim, this_pass.fleet))
     if report.boot != claim.boot:
-        # Somebody rebooted it: it is verified as after our own reboot.
+        # Somebody rebooted it: verify it as after our own reboot.
         return NextStep((mark,), look_at=this_pass.at)
     return send_reboot(instance, this_pass, mark)
 
 
 def _limit_of_drain(claimed: ClaimedInstance, this_pass: Pass) -> datetime:
-    """When the drain times out. It counts from the claim; a run that takes it over gives the host time to answer."""
+    """When the drain times out.
+
+    It counts from the claim; a run that takes over the claim gives the host time to answer.
+    """
     instance = claimed.instance
     policy = this_pass.policy
     limit = instance.phase_began + policy.drain_timeout + policy.rules.tasks.longest

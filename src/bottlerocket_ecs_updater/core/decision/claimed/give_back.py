@@ -26,7 +26,7 @@ TASKS_NAMED_AT_MOST = 5
 def give_back(claimed: ClaimedInstance, why: Hold | Failed, this_pass: Pass, *, backs_off: bool = True) -> NextStep:
     """Set it ACTIVE. With `backs_off`, the version is not tried on it again for a while.
 
-    Only for an instance that none of our reboots can hit any more, because a reboot cannot be cancelled for certain.
+    Only for an instance that none of our reboots can still hit, because cancelling a reboot is not reliable.
     """
     instance = claimed.instance
     notes: tuple[Note, ...] = ()
@@ -93,8 +93,8 @@ def unwanted_now(claimed: ClaimedInstance, this_pass: Pass) -> Hold | None:
 def staged_report(instance: Instance, this_pass: Pass) -> HostReport | None:
     """The host's last report, if it is recent enough to reboot on: somebody may have staged another version.
 
-    A slow answer counts while it is fresh. While AWS keeps refusing the mark, the age counts from its first refusal:
-    checking again would only hide the refusals and their limit.
+    A slow answer counts while it is fresh. While AWS keeps refusing the claim for the reboot, the age counts from the
+    first refusal: another check would only hide the refusals and their limit.
     """
     policy = this_pass.policy
     check_answer = instance.check_answer

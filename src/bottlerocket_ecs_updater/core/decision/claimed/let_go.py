@@ -1,9 +1,9 @@
-"""A claimed instance that its Auto Scaling group removes: the claim is dropped, and it is left DRAINING.
+"""A claimed instance that its Auto Scaling group is removing: drop the claim and leave the instance DRAINING.
 
 A scale-in or an instance refresh may terminate any instance at any time. While a lifecycle hook or managed draining
-delays the termination, the instance is in `Terminating:Wait`, and ECS does not show whose drain it is. If we set it
-ACTIVE then, it would get tasks that are killed in a moment. So the group is read before the drain, again before the
-mark for the reboot, which would disturb the hook, and again before the return.
+delays the termination, the instance is in `Terminating:Wait`, and ECS does not show who drained it. If the updater set
+it ACTIVE then, it would get tasks that are killed a moment later. So the group is read before the drain, again before
+the claim for the reboot, which would disturb the hook, and again before the return.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ RETURNS_AFTER_ANSWER = timedelta(seconds=30)
 """The oldest answer of its group on which an instance is returned."""
 
 REBOOTS_AFTER_ANSWER = timedelta(minutes=2)
-"""The same for the mark for the reboot. Disturbing a hook does less harm than killing tasks."""
+"""The same for the claim for the reboot. Disturbing a hook does less harm than killing tasks."""
 
 SOON_SHARE = 2 / 3
 """An answer older than this share of its maximum age is renewed together with the next look."""
@@ -40,7 +40,7 @@ def let_go_if_leaving(instance: Instance) -> NextStep | None:
 def ask_group_first(step: NextStep, instance: Instance, this_pass: Pass) -> NextStep:
     """The next step, or a read of its group first if the step needs a newer answer.
 
-    A group that does not answer is asked again for a while. After that the instance is returned anyway: a host that
+    If the group does not answer, the updater asks again for a while. Then it returns the instance anyway: a host that
     stays out of service is worse than one that may be about to leave.
     """
     ages = [age for command in step.commands if (age := _answer_needed(command)) is not None]

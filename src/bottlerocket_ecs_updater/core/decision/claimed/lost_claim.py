@@ -1,7 +1,7 @@
-"""Claims that only the state store has: which of them to finish, and which to leave.
+"""Claims that are only in the state store: which of them to finish, and which to leave.
 
 The store has a copy of every claim, because it is not certain that the attribute survives a registration of the agent.
-A copy without its attribute has three explanations, and each needs something else:
+A copy without its attribute has three explanations, and each needs a different action:
 
 * the claim never reached the instance, or the instance was returned and its copy was not deleted yet: if it is DRAINING
   now, somebody else drained it;
@@ -9,8 +9,8 @@ A copy without its attribute has three explanations, and each needs something el
 * the attribute was lost when the agent registered after our reboot: only the updater knows that it must be returned.
 
 Only the third is finished, and only if it is possible: the instance has a new registration, or its host has booted
-since and no attribute was ever seen to survive a boot in this cluster. All others are left as they are and reported. A
-quarantined instance is always left, because it waits for a person anyway.
+since and no attribute was ever seen to survive a boot in this cluster. The updater leaves all others as they are and
+reports them. It always leaves a quarantined instance, because it waits for a person anyway.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from bottlerocket_ecs_updater.core.rules.policy import CHECK_TRIES
 
 
 def lost_claim(claimed: ClaimedInstance, this_pass: Pass) -> NextStep | None:
-    """The next step for a claim that only the store has; None if it is finished like any other."""
+    """The next step for a claim that is only in the store; None if it is finished like any other."""
     instance, claim, registration = claimed.instance, claimed.claim, claimed.registration
     fleet = this_pass.fleet
     if not _only_in_store(claimed, this_pass):

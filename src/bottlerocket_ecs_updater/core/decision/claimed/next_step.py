@@ -47,10 +47,10 @@ def _proceed(instance: Instance, claim: Claim, this_pass: Pass) -> NextStep:
     fleet, policy = this_pass.fleet, this_pass.policy
     stalled = instance.progress.stalled_since
     if fleet.blocked and stalled is not None and has_passed(stalled, policy.answer_timeout, this_pass.at):
-        # AWS does not even accept calls that would return it: its claim leaves it to the next run.
+        # AWS accepts no calls that would return it: the next run finds its claim.
         return NextStep(hold=hold(Reason.HALTED, why=fleet.blocked))
     if instance.claim_unreadable:
-        # This wins over the copy in the store: a newer updater, or a person, overwrote the claim.
+        # This overrides the copy in the store: a newer updater, or a person, overwrote the claim.
         return NextStep(hold=hold(Reason.CLAIM_UNREADABLE, why=instance.claim_unreadable))
     registration = instance.registration
     if instance.undescribed:
@@ -97,7 +97,7 @@ def _returning(claimed: ClaimedInstance, sent: SentReturn, this_pass: Pass) -> N
     if not has_passed(sent.at, this_pass.policy.reader_lag, claimed.registration.at):
         return NextStep(look_at=this_pass.next_poll)
     if sent.confirmed:
-        # ECS had confirmed it, and no read is stale for so long: somebody else drained it, and that stays.
+        # ECS had confirmed it, and no read is stale for that long: somebody else drained it, so leave it.
         return NextStep((Unmark(instance.id, sent.outcome, took_slot=False),), look_at=this_pass.at)
     return NextStep(hand_back(instance, sent.outcome), look_at=this_pass.next_poll)
 
@@ -132,9 +132,9 @@ def _missing(instance: Instance, claim: Claim, this_pass: Pass) -> NextStep:
 
 
 def _in_transition(claimed: ClaimedInstance, this_pass: Pass) -> NextStep:
-    """It is REGISTERING, DEREGISTERING or the like: ECS lets nobody drain or return it.
+    """It is REGISTERING, DEREGISTERING or the like: ECS accepts no drain or return.
 
-    Most often that passes, or the instance goes away. Its claim stays until a run finds it in service, or gone.
+    Usually this passes, or the instance disappears. Its claim stays until a run finds it in service or gone.
     """
     instance = claimed.instance
     policy = this_pass.policy

@@ -1,9 +1,9 @@
-"""From the mark to the proof of a reboot: send it once, look before sending it again, and prove it.
+"""From the claim for a reboot to its proof: send it once, look before sending it again, and verify it.
 
 A boot id other than the claim's proves a reboot. The result of the reboot command proves nothing: across a reboot, Run
-Command may report success, failure or nothing, or run the command a second time. The result does show how long one of
-our reboots may still happen (`core/model/reboots.py`). Until then no further one is sent, and the instance is not
-returned.
+Command may report success, failure or nothing, or run the command a second time. The result does show until when one of
+our reboots may still happen (`core/model/reboots.py`). Until then, the updater sends no other reboot and does not
+return the instance.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ the results of several commands are read together."""
 
 
 def rebooting(claimed: ClaimedInstance, this_pass: Pass) -> NextStep:
-    """The next step for an instance that is marked for its reboot or comes back from it."""
+    """The next step for an instance that is claimed for its reboot or coming back from it."""
     claim = claimed.claim
     fleet = this_pass.fleet
     report = _report_since(claimed, this_pass)
@@ -65,7 +65,7 @@ def rebooting(claimed: ClaimedInstance, this_pass: Pass) -> NextStep:
 
 
 def _report_since(claimed: ClaimedInstance, this_pass: Pass) -> HostReport | None:
-    """The host's report, if the check was sent after the reboot or the takeover that it has to prove."""
+    """The host's report, if the check was sent after the reboot or takeover that it must verify."""
     instance = claimed.instance
     check_answer = instance.check_answer
     if check_answer is None:
@@ -74,7 +74,7 @@ def _report_since(claimed: ClaimedInstance, this_pass: Pass) -> HostReport | Non
     after = progress.reboot_sent_at
     if after is None and claimed.claim.run != this_pass.fleet.run:
         after = progress.claimed_at
-    # A report from before its agent disconnected says nothing about the boot that it comes back with.
+    # A report from before its agent disconnected does not cover the boot that it comes back with.
     return (
         check_answer.report
         if all(check_answer.asked_at >= moment for moment in (after, progress.away_at) if moment)
@@ -86,7 +86,7 @@ def _report_since(claimed: ClaimedInstance, this_pass: Pass) -> HostReport | Non
 
 
 def _not_sent(claimed: ClaimedInstance, report: HostReport | None, this_pass: Pass) -> NextStep:
-    """This run marked it, but has not sent the reboot yet."""
+    """This run claimed it for the reboot, but has not sent the reboot yet."""
     instance, registration = claimed.instance, claimed.registration
     policy = this_pass.policy
     if instance.progress.overwritten_looks:
@@ -115,7 +115,7 @@ def _not_sent(claimed: ClaimedInstance, report: HostReport | None, this_pass: Pa
 
 
 def _send(claimed: ClaimedInstance, report: HostReport | None, this_pass: Pass) -> NextStep:
-    """Send the reboot, if looks taken just now show that it is empty, DRAINING and staged."""
+    """Send the reboot, if the current look shows that it is empty, DRAINING and staged."""
     instance = claimed.instance
     if not _looked_at_now(claimed, this_pass):
         return NextStep(wants_tasks=True, look_at=this_pass.at)
@@ -155,7 +155,7 @@ def send_reboot(instance: Instance, this_pass: Pass, *first: Mark) -> NextStep:
 
 
 def _why_unsent(claimed: ClaimedInstance, policy: Policy) -> Hold:
-    """Why the reboot could never be sent. It is no failure of the host."""
+    """Why the reboot could never be sent. This is not a failure of the host."""
     instance = claimed.instance
     if instance.tasks is not None and instance.tasks.left:
         return not_empty_hold(instance, policy.drain_timeout)
@@ -181,14 +181,14 @@ def _await_boot(claimed: ClaimedInstance, report: HostReport | None, this_pass: 
 
 
 def _grace_over(instance: Instance, this_pass: Pass) -> bool:
-    """Whether the pending check has used up its time to be answered."""
+    """Whether the pending check has run out of time to be answered."""
     return instance.pending is None or has_passed(
         instance.pending.sent_at, this_pass.policy.answer_timeout, this_pass.at
     )
 
 
 def _on_old_boot(claimed: ClaimedInstance, report: HostReport, this_pass: Pass, *, over: bool) -> NextStep:
-    """The old boot still runs: the host refused the reboot, never got it, or is about to go down."""
+    """The old boot still runs: the host rejected the reboot, never got it, or is about to go down."""
     instance = claimed.instance
     if _end_is_due(instance):
         return NextStep(look_at=this_pass.at, wants_reboot_end=True)
@@ -213,7 +213,7 @@ def _end_is_due(instance: Instance) -> bool:
 
 
 def _may_ask_again(instance: Instance, this_pass: Pass) -> bool:
-    """Whether another reboot may be sent: none of the earlier ones can still happen, as far as is known."""
+    """Whether another reboot may be sent: as far as is known, none of the earlier ones can still happen."""
     check_answer = instance.check_answer
     from_ = [_asked_again_from(one, this_pass.policy) for one in instance.reboots]
     if check_answer is None or any(moment is None for moment in from_):
@@ -223,7 +223,7 @@ def _may_ask_again(instance: Instance, this_pass: Pass) -> bool:
 
 
 def _asked_again_from(one: SentReboot, policy: Policy) -> datetime | None:
-    """From when on another reboot may be sent in spite of this one; None for never."""
+    """The earliest time at which another reboot may be sent despite this one; None for never."""
     if one.accepted:
         return None
     if one.end is not None and one.refused:
@@ -251,11 +251,11 @@ def _again(claimed: ClaimedInstance, report: HostReport, this_pass: Pass) -> Nex
         return _give_back_when_quiet(claimed, never_rebooted(claimed), this_pass)
     taken = replace(claim, run=fleet.run, store=fleet.store)
     mark = Mark(claimed.id, taken.enter(ClaimPhase.REBOOTING, this_pass.at, reboots=claim.reboots + 1))
-    # Every other try takes one more call, so that a fault that comes with every n-th call does not hit all of them.
+    # Every other try takes one more call, so that a fault in every n-th call does not hit all of them.
     return NextStep((mark,), look_at=this_pass.at, wants_services=claim.reboots % 2 == 1)
 
 
-# Giving it back on its old boot
+# Returning it on its old boot
 
 
 def _give_back_when_quiet(
@@ -280,7 +280,7 @@ def _give_back_when_quiet(
 
 
 def _mute(claimed: ClaimedInstance, this_pass: Pass) -> NextStep:
-    """AWS denies checks: rely on what ECS shows and on time. Its version stays unproven."""
+    """AWS denies checks: rely on ECS and on time. Its version stays unverified."""
     instance = claimed.instance
     policy = this_pass.policy
     progress, blocked = instance.progress, why_blocked(instance, this_pass.fleet)
@@ -302,7 +302,7 @@ def _mute(claimed: ClaimedInstance, this_pass: Pass) -> NextStep:
 
 
 def _ask_when_connected(claimed: ClaimedInstance, this_pass: Pass) -> NextStep:
-    """Check the host once its agent is connected again; now and then also if it may have rebooted unseen."""
+    """Check the host once its agent is connected again; now and then also if it may have rebooted unnoticed."""
     instance = claimed.instance
     policy = this_pass.policy
     progress = instance.progress
@@ -322,7 +322,7 @@ def _ask_when_connected(claimed: ClaimedInstance, this_pass: Pass) -> NextStep:
         spacing = policy.listing_spacing if late else timedelta(0)
         return NextStep(look_at=max(due, this_pass.at + spacing), wants_listing=late, wants_reboot_end=wants_end)
     if _came_back_unasked(instance):
-        # The look after the answer proves its connection as well: nothing else is read until then.
+        # The look after the answer also verifies its connection, so nothing else is read until then.
         asked = ask_host(instance, this_pass)
         wants_end = any(one.open for one in instance.reboots)
         return replace(asked, wants_answer_only=bool(asked.commands), wants_reboot_end=wants_end)

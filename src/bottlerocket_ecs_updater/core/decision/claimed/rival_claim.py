@@ -10,7 +10,7 @@ from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.model.time_text import time_text
 
 OVERWRITTEN_LOOKS = 2
-"""How many looks in a row must find another run's claim in place of ours. A single one may be stale."""
+"""How many looks in a row must find another run's claim instead of ours. A single one may be stale."""
 
 
 def _overwritten(instance: Instance, fleet: Fleet) -> Hold:

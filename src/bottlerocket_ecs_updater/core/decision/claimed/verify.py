@@ -38,7 +38,7 @@ SECOND_PROOF_LOOK_POLLS = 6
 
 
 def verify(claimed: ClaimedInstance, report: HostReport, this_pass: Pass) -> NextStep:
-    """A new boot is proven. The host is healthy if its agent stays connected and no second reboot can come."""
+    """A new boot is verified. The host is healthy if its agent stays connected and no second reboot can follow."""
     instance, registration = claimed.instance, claimed.registration
     policy = this_pass.policy
     soon = this_pass.at + soon_interval(policy.poll_interval)
@@ -49,7 +49,7 @@ def verify(claimed: ClaimedInstance, report: HostReport, this_pass: Pass) -> Nex
         why = failed(Failure.NOT_BACK, limit=duration_text(policy.reboot_timeout), detail=detail)
         return quarantine(claimed, why, this_pass)
     if wrong:
-        # Read its group with the last look before the return, so that the return does not have to wait for it.
+        # Read its group with the last look before the return, so that the return does not wait for it.
         nearly = instance.progress.connected_looks == CONNECTED_LOOKS - 1 and registration.connected
         wants_group = nearly and group_due_soon(instance, RETURNS_AFTER_ANSWER, this_pass.fleet)
         return NextStep(look_at=soon, wants_reboot_end=_end_unasked(instance), wants_group=wants_group)
@@ -76,7 +76,7 @@ def _not_well(claimed: ClaimedInstance, now: datetime) -> str:
 
 
 def return_when_proven(claimed: ClaimedInstance, report: HostReport, this_pass: Pass) -> NextStep | Unhealthy:
-    """Return it if no second reboot can come and the after-reboot document, if there is one, finds it healthy."""
+    """Return it if no second reboot can come and the after-reboot document, if there is one, succeeds."""
     again = _second_reboot_possible(claimed, this_pass)
     if again is not None:
         return again
@@ -93,8 +93,8 @@ def _second_reboot_possible(claimed: ClaimedInstance, this_pass: Pass) -> NextSt
     """The next step to rule out a second reboot; None if it is ruled out.
 
     The agent may run an unfinished command again, and one of several commands may arrive late. So pending commands are
-    cancelled, and the same boot is proven again some time after the first proof (see `_second_proof_from`). After that
-    the results of the commands are read: one that ran again reports success, and then the host goes down again.
+    cancelled, and the same boot is verified again some time after the first check (see `_second_proof_from`). Then the
+    results of the commands are read: a command that ran again reports success, and then the host goes down again.
     """
     instance = claimed.instance
     policy = this_pass.policy
@@ -113,7 +113,7 @@ def _second_reboot_possible(claimed: ClaimedInstance, this_pass: Pass) -> NextSt
     due = max(second, quiet) if quiet is not None else second
     if this_pass.at < due:
         soon = min(due, this_pass.at + SECOND_PROOF_LOOK_POLLS * policy.poll_interval)
-        # The second proof shows whether it went down meanwhile: a look right before it would show nothing more.
+        # The second check shows whether it went down in between: a look right before it would add nothing.
         last = soon == due and not _end_unasked(instance)
         return NextStep(
             cancel_open(instance), look_at=soon, wants_reboot_end=_end_unasked(instance), wants_answer_only=last
@@ -132,8 +132,8 @@ def _second_proof_from(claimed: ClaimedInstance, proof: BootProof, this_pass: Pa
     If this run sent exactly one command, the host went down because of it, and the agent can only run it again. An
     agent does that when it starts, before it takes new commands, and it was up when it gave the first answer. So a host
     on the same boot half a minute later was not rebooted again. If an inhibitor delays that shutdown, the command has
-    reported success, which is read after the second proof. With several commands, or one that is less well known, one
-    may be delivered as late as its expiry, so it takes longer.
+    reported success, which is read after the second proof. With several commands, or one whose history is less certain,
+    a command may be delivered as late as its expiry, so the wait is longer.
     """
     instance, claim = claimed.instance, claimed.claim
     policy = this_pass.policy
@@ -191,7 +191,10 @@ def note_failure(claimed: ClaimedInstance, why: Failed, this_pass: Pass, *, agai
 
 
 def never_rebooted(claimed: ClaimedInstance) -> Failed | Hold:
-    """Why it is returned on its old boot. If perhaps no reboot was ever sent, it is no failure of the host."""
+    """Why it is returned on its old boot.
+
+    If it is possible that no reboot was ever sent, this is not a failure of the host.
+    """
     instance, claim = claimed.instance, claimed.claim
     refusal = next((one.end for one in reversed(instance.reboots) if one.end is not None and one.refused), None)
     if refusal is not None:

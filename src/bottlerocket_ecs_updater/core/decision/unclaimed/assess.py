@@ -47,7 +47,7 @@ class Asking:
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class Deferred:
     """One of our commands is pending on it, or its next check is not due yet."""
 
     until: datetime
@@ -59,7 +59,7 @@ class Stageable:
 
     target: Version
     again: bool
-    """Whether an apply was started on it before, so that it needs no place among those staged ahead."""
+    """Whether an apply was started on it before, so that it does not count among those staged ahead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,16 +71,16 @@ class Ready:
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class Finished:
     """Nothing is left to do with it in this run."""
 
     outcome: Outcome
 
 
 CLAIMS_REMEMBERED = 8192
-"""Size of the cache: ECS allows 5,000 container instances in a cluster, and each pass checks each one's claim."""
+"""Size of the cache: ECS allows 5,000 container instances in a cluster, and each pass checks the claim of each."""
 
-CandidateState = Held | Asking | Waiting | Stageable | Ready | Done
+CandidateState = Held | Asking | Deferred | Stageable | Ready | Finished
 
 _PROBLEM_REASONS = {
     Problem.TOO_OLD: Reason.TOO_OLD,
@@ -103,12 +103,12 @@ DARK_LOOKS = 6
 def assess(instance: Instance, this_pass: Pass) -> CandidateState:
     """The state of an unclaimed instance now."""
     if instance.progress.outcome is not None:
-        return Done(instance.progress.outcome)
+        return Finished(instance.progress.outcome)
     why = out_of_reach(instance) or not_selected(instance, this_pass.policy)
     if why is not None:
         return Held(why)
     if instance.pending is not None:
-        return Waiting(this_pass.next_poll)
+        return Deferred(this_pass.next_poll)
     if instance.send_denied:
         return Held(hold(Reason.SEND_DENIED, why=instance.send_denied))
     if instance.send_refused:
@@ -116,7 +116,7 @@ def assess(instance: Instance, this_pass: Pass) -> CandidateState:
     check_answer = instance.check_answer
     if instance.applied is not None and instance.applied.given_up and _applied_since(instance):
         # It may still be running, so the host must not be checked.
-        return Done(_apply_failed(instance))
+        return Finished(_apply_failed(instance))
     if check_answer is None or _applied_since(instance) or _asked_before_rival(check_answer, this_pass.fleet):
         return Asking()
     if isinstance(check_answer.answer, HostProblem):
@@ -146,7 +146,8 @@ def out_of_reach(instance: Instance) -> Hold | None:
 def some_may_be_back(this_pass: Pass) -> bool:
     """Whether a missing instance may be back in a moment.
 
-    A healthy agent may disconnect for some seconds, and ECS may describe at the next look what it did not describe now.
+    A healthy agent may disconnect for some seconds, and ECS may describe at the next look an instance that it did not
+    describe now.
     """
     fleet = this_pass.fleet
     if any(one.unknown and one.progress.dark_looks <= DARK_LOOKS for one in fleet.instances.values()):
@@ -205,11 +206,11 @@ def _problem(instance: Instance, answer: HostProblem, this_pass: Pass) -> Candid
     elif instance.progress.checks_failed >= CHECK_TRIES:
         final = True
     if final and instance.progress.applies.sent:
-        return Done(failed(Failure.APPLY_FAILED, detail=answer.detail))
+        return Finished(failed(Failure.APPLY_FAILED, detail=answer.detail))
     if final:
         return Held(hold(_PROBLEM_REASONS[answer.problem], detail=answer.detail))
     asked = ask_host(instance, this_pass)
-    return Asking() if asked.commands else Waiting(asked.look_at or this_pass.next_poll)
+    return Asking() if asked.commands else Deferred(asked.look_at or this_pass.next_poll)
 
 
 def _report(instance: Instance, report: HostReport, this_pass: Pass) -> CandidateState:
@@ -223,7 +224,7 @@ def _report(instance: Instance, report: HostReport, this_pass: Pass) -> Candidat
         return Held(why)
     if report.state is UpdateState.READY and target == report.staged:
         refusal = before_drain_hold(instance, this_pass.policy)
-        return Ready(report, target) if refusal is None else Done(refusal)
+        return Ready(report, target) if refusal is None else Finished(refusal)
     return _stageable(instance, report, target, this_pass)
 
 
@@ -234,13 +235,13 @@ def _stageable(instance: Instance, report: HostReport, target: Version, this_pas
     if applied is None or _worth_another_apply(instance, report):
         return Stageable(target, again=applied is not None)
     staged_stays = _staged_stays(instance, report, target, this_pass)
-    return Held(staged_stays) if staged_stays is not None else Done(_apply_failed(instance))
+    return Held(staged_stays) if staged_stays is not None else Finished(_apply_failed(instance))
 
 
 def _staged_stays(instance: Instance, report: HostReport, target: Version, this_pass: Pass) -> Hold | None:
     """The hold of a host on which an apply left a bad version staged; None if none is ready to boot.
 
-    That is no failure of the new version: the host did not try it.
+    This is not a failure of the new version: the host did not try it.
     """
     bad = not_bootable(instance, report, this_pass)
     if bad is None or report.staged is None or instance.applied is None:
@@ -281,7 +282,7 @@ def _idle(instance: Instance, report: HostReport) -> CandidateState:
     variant = instance.registration.variant if instance.registration else None
     if variant is not None and any(variant == old or variant.startswith(f"{old}-") for old in END_OF_LIFE_VARIANTS):
         return Held(hold(Reason.END_OF_LIFE_VARIANT, variant=variant, version=report.running))
-    return Done(UpToDate(report.running))
+    return Finished(UpToDate(report.running))
 
 
 def _unclaimable(report: HostReport, target: Version, fleet: Fleet) -> Hold | None:
@@ -313,7 +314,7 @@ def _worth_another_apply(instance: Instance, report: HostReport) -> bool:
         CommandStatus.CANCELLED,
         CommandStatus.ABANDONED,
     )
-    # A boot clears what a check found and what was staged, so an apply before it was refused or lost.
+    # A boot clears the check result and the staged update, so an apply before it was refused or lost.
     rebooted = instance.progress.applies.on_boot is not None and instance.progress.applies.on_boot != report.boot
     return report.state is UpdateState.STAGED or cut_short or applied.busy or rebooted
 

@@ -17,10 +17,6 @@ from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.model.wording import and_more
 
-NAMED_AT_MOST = 3
-"""The most instances that the reason for a full budget names."""
-
-
 NO_ZONE = "an unknown zone"
 
 
@@ -38,7 +34,7 @@ class Budget:
 
     @property
     def open(self) -> bool:
-        """Whether a slot is free, leaving zones aside."""
+        """Whether a slot is free, ignoring zones."""
         return len(self.taken) < self.limit
 
     def refusal(self, zone: Zone) -> Hold | None:
@@ -56,7 +52,7 @@ class Budget:
     def zone_refusal(self, zone: Zone) -> Hold | None:
         """Why the limit of that zone allows no instance now; None if it does.
 
-        An instance in an unknown zone may be in any, so it counts in every zone, and every zone must allow it.
+        An instance in an unknown zone may be in any zone, so it counts in every zone, and every zone must allow it.
         """
         zones = [zone] if zone else self.limit_per_zone
         return next((refusal for each in zones if (refusal := self._zone_full(each)) is not None), None)
@@ -139,11 +135,11 @@ def unavailable(instance: Instance) -> bool:
         return True
     registration = instance.registration
     if registration is not None and registration.status is Status.INACTIVE:
-        # It left the cluster for good, and its capacity does not come back.
+        # It left the cluster permanently, and its capacity does not come back.
         return False
     if registration is None or instance.unknown:
         return instance.unknown
-    # In REGISTERING, DEREGISTERING and any status unknown to us it takes no tasks, just as in DRAINING.
+    # In REGISTERING, DEREGISTERING and any unknown status it takes no tasks, as in DRAINING.
     return registration.status is not Status.ACTIVE or not registration.connected
 
 
@@ -178,4 +174,4 @@ def _may_be_out(instance: Instance, claim: Claim, fleet: Fleet) -> bool:
 
 
 def _names(ids: Iterable[str]) -> str:
-    return and_more(sorted(ids), NAMED_AT_MOST)
+    return and_more(sorted(ids))

@@ -50,7 +50,7 @@ def answers_before_staging(
 
 
 def tasks_hold(instance: Instance, this_pass: Pass) -> Hold | None:
-    """Why its tasks forbid draining an instance; None if they do not."""
+    """Why its tasks do not allow a drain; None if they do."""
     rules = this_pass.policy.rules.tasks
     tasks = instance.tasks.left if instance.tasks is not None else ()
     nothing_special = not rules.rules and (instance.around is None or not instance.around.protected)
@@ -108,7 +108,7 @@ class RolloutLimits:
         return unwell or (hold(Reason.SETTLING, instance=impaired[0].id) if impaired else None)
 
     def unmovable(self, instance: Instance) -> Hold | None:
-        """Why its tasks forbid draining an instance now: a deployment, or an earlier timed-out drain; None if not."""
+        """Why its tasks do not allow a drain now: a deployment, or an earlier drain that timed out; None if they do."""
         return self._deploying(instance) or blocked(instance, self._pass.fleet, self._picked)
 
     def _deploying(self, instance: Instance) -> Hold | None:
@@ -167,7 +167,7 @@ def roll_of(version: Version, this_pass: Pass) -> Roll:
     """How far the rollout of a version is in the cluster: which instances are done, failed or in progress.
 
     Instances that the updater manages count. One that left the cluster keeps its result, because a terminated canary
-    has proven something. One that failed counts even if it is not selected now.
+    was still a test of the version. One that failed counts even if it is not selected now.
     """
     fleet = this_pass.fleet
     there = [instance for instance in fleet.instances.values() if instance.bottlerocket and is_there(instance)]
@@ -189,7 +189,7 @@ def _failed_at(version: Version, fleet: Fleet) -> frozenset[InstanceId]:
 
 
 def _is_failed(claim: Claim, fleet: Fleet) -> bool:
-    """Whether it was quarantined, and nobody has declared the version good since."""
+    """Whether it was quarantined, and nobody has marked the version as good since."""
     released = fleet.past.released.get(claim.target)
     return claim.phase is ClaimPhase.QUARANTINED and (released is None or released < claim.since)
 
@@ -197,8 +197,8 @@ def _is_failed(claim: Claim, fleet: Fleet) -> bool:
 def _on_since(instance: Instance, version: Version, fleet: Fleet) -> datetime | None:
     """Since when an instance is known to run a version; None if it does not, or if that is not known.
 
-    If it runs the version without an update of ours, it counts from when it was first found on it: nothing shows
-    whether it was launched with the version days ago, or updated by hand a minute ago.
+    If it runs the version without an update of ours, it counts from when it was first found on it: it may have been
+    launched with the version days ago, or updated by hand a minute ago.
     """
     report = instance.check_answer.report if instance.check_answer is not None else None
     if report is not None and report.running != version:
@@ -236,7 +236,7 @@ def newly_found(fleet: Fleet, policy: Policy) -> Mapping[InstanceId, Version]:
 def begun_lately(fleet: Fleet) -> tuple[datetime, ...]:
     """When updates started in the last day, once for each instance: those drained, and those claimed for a drain.
 
-    A claimed instance that was not drained yet counts only while it has its claim, so a refused or repeated mark does
+    A claimed instance that was not drained yet counts only while it has its claim, so a refused or repeated claim does
     not count twice.
     """
     claims = ((one.id, one.claim) for one in fleet.instances.values())

@@ -1,4 +1,4 @@
-"""What stops updates from starting, apart from the budget: a halt, a stop, the operator's rules, an older run."""
+"""What stops updates from starting, apart from the budget: a halt, a stop, the operator's rules, or an older run."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.decision.unclaimed.assess import (
     Asking,
     CandidateState,
-    Done,
+    Deferred,
+    Finished,
     Held,
     Ready,
     Stageable,
-    Waiting,
 )
 from bottlerocket_ecs_updater.core.decision.unclaimed.before_drain_hook import being_prepared
 from bottlerocket_ecs_updater.core.decision.unclaimed.eligibility import RolloutLimits
@@ -57,9 +57,9 @@ def why_only_claimed(fleet: Fleet, older_run: Hold | None) -> Hold | None:
 def without_starts(candidate: CandidateState, why: Hold) -> CandidateState:
     """State of an unclaimed instance while the run only finishes claimed ones: no checks, no new updates."""
     match candidate:
-        case Held() | Done():
+        case Held() | Finished():
             return candidate
-        case Asking() | Waiting() | Stageable() | Ready():
+        case Asking() | Deferred() | Stageable() | Ready():
             return Held(why)
         case _:
             assert_never(candidate)
@@ -78,7 +78,7 @@ def why_no_starts(this_pass: Pass, halt: Halt | None, only_claimed: Hold | None)
 
 
 def start_gates(whole: Hold | None, candidates: Mapping[InstanceId, CandidateState], this_pass: Pass) -> StartGates:
-    """Work out what stops each ready instance from starting now."""
+    """Find what stops each ready instance from starting now."""
     limits = RolloutLimits(this_pass)
     for instance in filter(being_prepared, this_pass.fleet.instances.values()):
         # It is about to be drained. If it did not count, the document would run on other hosts for nothing.

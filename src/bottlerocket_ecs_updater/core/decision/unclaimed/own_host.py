@@ -1,13 +1,12 @@
 """The host that the updater itself runs on, if it runs on an instance of the cluster that it updates.
 
 A run cannot update this host: before a reboot every task on it must stop, and one of them is the run. So the run
-updates all other hosts first and stages the update on its own one. With `hand-over` it then starts a second run on
+updates all other hosts first, and stages the update on its own host. With `hand-over` it then starts a second run on
 another host, which finds the update staged and finishes it. A run never drains its own host: if the second run did not
 start, for example for lack of room, nobody would return the host, and in a cluster of one instance no task could ever
 be placed again.
 
-Other tasks of the updater's family hold no instance either: only one run may act, which is this one, so the others end
-soon.
+Other tasks of the updater's family do not hold an instance either: only this run may act, so the others end soon.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ def own_last(in_order: Iterable[Instance], fleet: Fleet) -> list[Instance]:
 
 
 def own_host_hold(instance: Instance, this_pass: Pass) -> Hold | None:
-    """Why our own host is not even staged; None for other hosts, and if it is to be handed over."""
+    """Why our own host is not even staged; None for other hosts, and if another run will update it."""
     policy = this_pass.policy
     if not is_own_host(instance, this_pass.fleet):
         return None

@@ -1,4 +1,4 @@
-"""The answer of each policy rule for an unclaimed instance."""
+"""The result of each policy rule for an unclaimed instance."""
 
 from __future__ import annotations
 
@@ -54,12 +54,12 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class RuleAnswer:
-    """The answer of one rule: yes, or no with its reason."""
+    """The result of one rule: it passes, or holds with a reason."""
 
     rule: str
     hold: Hold | None
     notes: tuple[str, ...] = ()
-    """Additional notes to a yes."""
+    """Additional notes if it passes."""
 
 
 def before_staging(case: Case, rules: Rules, now: datetime) -> tuple[RuleAnswer, ...]:
@@ -79,7 +79,7 @@ def before_drain(case: Case, rules: Rules, now: datetime) -> tuple[RuleAnswer, .
 
 
 def first_hold(answers: Iterable[RuleAnswer]) -> Hold | None:
-    """The first no; None if every rule said yes."""
+    """The first hold; None if every rule passed."""
     return next((answer.hold for answer in answers if answer.hold is not None), None)
 
 

@@ -94,7 +94,8 @@ def begin(
         # Before the run ends for lack of room, it looks once more.
         _look_for_room(roomless, fleet, draft)
     if waiting and not picks and has_passed(fleet.full_at, policy.flap_time, this_pass.at):
-        # Others may fill the budget, and may be done by now. A run with updates in progress looks again anyway.
+        # Other people's drains may fill the budget, and may be done by now. A run with updates in progress looks again
+        # anyway.
         draft.wants_full_look = not work_goes_on(fleet) or draft.wants_full_look
     if work_goes_on(fleet):
         _renew_aging(waiting, budget.limit, gates.limits, this_pass, draft)
@@ -103,8 +104,8 @@ def begin(
 def drain_marked(this_pass: Pass, gates: StartGates, draft: DecisionDraft) -> None:
     """Drain instances that this run claimed but has not drained, if they may still be drained.
 
-    The reply to the claim may have been lost, and others may have been started since. An instance that may no longer be
-    drained loses its claim and waits for its turn again.
+    The reply to the claim may have been lost, and other updates may have started since. An instance that may no longer
+    be drained loses its claim and waits for its turn again.
     """
     fleet = this_pass.fleet
     budget = count_budget(this_pass)
@@ -207,7 +208,7 @@ def _look_for_room(roomless: list[Instance], fleet: Fleet, draft: DecisionDraft)
 
 
 def _ruled_out(instance: Instance, why: Hold, this_pass: Pass, draft: DecisionDraft) -> NextStep:
-    """Hold it by a rule. The run waits for holds that may pass soon; all others are left to a later run."""
+    """Hold it by a rule. The run waits for holds that may pass soon, and leaves all others to a later run."""
     policy = this_pass.policy
     since = _passing_since(instance, why, this_pass.fleet)
     if since is None or has_passed(since, policy.settle_timeout, this_pass.at):
@@ -291,14 +292,14 @@ def _begin_picks(
 
 
 def _looked_at(picks: list[Instance], this_pass: Pass, draft: DecisionDraft) -> bool:
-    """Whether everything that a drain of these depends on was read just now; if not, request it.
+    """Whether everything that a drain of these instances depends on was just read; if not, request it.
 
-    That is: every container instance with its claim; the services, alarms and probes; and for each pick its tasks (also
-    stopping ones if blockers are known), their protection and its Auto Scaling group. The pause is read with every full
-    look. These are not read again: revisions of task definitions, which never change; the tasks of other instances,
-    which only make the estimate of room better or worse; and the host's report and its connection to Systems Manager if
-    younger than `report_max_age`. The last two are read again before the reboot, and an instance that does not answer
-    then is returned.
+    This includes every container instance with its claim; the services, alarms and probes; and for each pick its tasks
+    (also stopping ones if blockers are known), their protection and its Auto Scaling group. The pause is read with
+    every full look. These are not read again: revisions of task definitions, which never change; the tasks of other
+    instances, which only make the estimate of room better or worse; and the host's report and its connection to Systems
+    Manager if younger than `report_max_age`. The last two are read again before the reboot, and an instance that does
+    not answer then is returned.
     """
     fleet, policy = this_pass.fleet, this_pass.policy
     if not _fleet_is_fresh(this_pass):

@@ -29,8 +29,8 @@ Environ = dict[str, Any]
 _LOG = logging.getLogger(__name__)
 
 
-class Border:
-    """A WSGI application around moto's."""
+class WorldApplication:
+    """The server's WSGI application, around moto's."""
 
     def __init__(self, world: World, inside: Callable[[Environ, Callable[..., Any]], Iterable[bytes]]) -> None:
         self._world = world
@@ -65,7 +65,7 @@ class Border:
         return answer
 
     def _stored(self, environ: Environ) -> None:
-        """Tell the invariant checker of a ledger that moto stores. Runs and people may share an access key."""
+        """Report a ledger that moto stores to the invariant checker. Runs and people may share an access key."""
         bucket, _, key = environ.get("PATH_INFO", "").lstrip("/").partition("/")
         with suppress(KeyError):
             found = s3_backends[self._world.names.account][self._world.names.partition].buckets[bucket].keys.get(key)

@@ -1,0 +1,46 @@
+"""What EC2 limits for an instance type, read from its answer."""
+
+from __future__ import annotations
+
+import pytest
+
+from bottlerocket_ecs_updater.aws.survey_shapes import definition, type_limits
+from bottlerocket_ecs_updater.core.model.resources import TypeLimits, VolumeLimit
+
+
+@pytest.mark.parametrize(
+    ("shape", "limits"),
+    [
+        pytest.param({}, TypeLimits(), id="nothing said"),
+        pytest.param(
+            {"EbsInfo": {"MaximumEbsAttachments": 28, "AttachmentLimitType": "shared"}},
+            TypeLimits(None, VolumeLimit(25, shared=True)),
+            id="shared, less two volumes and an interface",
+        ),
+        pytest.param(
+            {
+                "NetworkInfo": {"MaximumNetworkInterfaces": 3},
+                "EbsInfo": {"MaximumEbsAttachments": 28, "AttachmentLimitType": "shared"},
+                "InstanceStorageInfo": {"Disks": [{"Count": 2}]},
+            },
+            TypeLimits(3, VolumeLimit(23, shared=True)),
+            id="and two disks of the instance",
+        ),
+        pytest.param(
+            {
+                "EbsInfo": {"MaximumEbsAttachments": 32, "AttachmentLimitType": "dedicated"},
+                "InstanceStorageInfo": {"Disks": [{"Count": 2}]},
+            },
+            TypeLimits(None, VolumeLimit(30, shared=False)),
+            id="dedicated",
+        ),
+    ],
+)
+def test_the_limits_of_a_type_leave_out_what_the_host_itself_uses(shape: object, limits: TypeLimits) -> None:
+    assert type_limits(shape) == limits  # type: ignore[arg-type] # parts of an answer
+
+
+def test_a_volume_that_is_left_to_the_service_is_attached_to_the_instance() -> None:
+    volumes = [{"name": "data", "configuredAtLaunch": True}]
+    assert definition({"volumes": volumes}).demand.volumes == 1  # type: ignore[typeddict-item]
+    assert definition({"volumes": [{"name": "files", "efsVolumeConfiguration": {}}]}).demand.volumes == 0  # type: ignore[typeddict-item]
