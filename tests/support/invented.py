@@ -431,7 +431,9 @@ def story_of_departures(choose: Chooser) -> Story:
         if member.bottlerocket and choose.happens(30)
     )
     scenario = replace(story.scenario, faults=FaultPlan((*faults.faults, *taken), faults.seed))
-    return _with_trouble(choose, replace(story, scenario=scenario), ())
+    told = _with_trouble(choose, replace(story, scenario=scenario), ())
+    timing = replace(scenario.ecs_timing, describes_deregistered=not choose.happens(40))
+    return replace(told, scenario=replace(told.scenario, ecs_timing=timing))
 
 
 def _departure(choose: Chooser) -> Fault:
