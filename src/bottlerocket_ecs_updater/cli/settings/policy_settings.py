@@ -191,6 +191,9 @@ class RuleSettings:
         ),
     ] = SILENT_AFTER
     ignore_silent: Annotated[bool, kinds.switch("Ignore silent clusters; by default they hold every version.")] = False
+    finish_only: Annotated[
+        bool, kinds.switch("Finish updates that were started earlier, and start none. Hosts are checked all the same.")
+    ] = False
 
     def __post_init__(self) -> None:
         for make, name in ((self._checkpoints, "checkpoints"), (self._stages, "promoted-by")):
@@ -220,4 +223,5 @@ class RuleSettings:
             health=HealthRules(self.alarm, self.probe),
             stages=self._stages(),
             calendars=self.change_calendar,
+            finish_only=self.finish_only,
         )

@@ -265,6 +265,8 @@ def answers_about(instance: Instance, report: HostReport, target: Version, this_
         *answers_before_staging(instance, report, target, this_pass),
         RuleAnswer("own-host", own_host_hold(instance, this_pass)),
         RuleAnswer("tasks", tasks_hold(instance, this_pass)),
+        # Last: where this is the hold, nothing else speaks against the update now.
+        RuleAnswer("finish-only", hold(Reason.FINISH_ONLY) if this_pass.policy.rules.finish_only else None),
     )
 
 
