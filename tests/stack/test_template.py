@@ -74,7 +74,7 @@ def test_it_can_be_deployed_without_a_bucket() -> None:
     "image", ["updater@sha256:DIGEST", "updater@sha256:1", "updater@", "REPOSITORY", f"updater@sha256:{'1' * 65}"]
 )
 def test_an_image_that_cannot_be_pulled_is_refused_before_the_stack_is_made(image: str) -> None:
-    with pytest.raises(AwsError, match="whole digest"):
+    with pytest.raises(AwsError, match="full digest"):
         Paper().deploy(UpdaterImage=image)
 
 

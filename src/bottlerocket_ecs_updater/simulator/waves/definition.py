@@ -223,7 +223,8 @@ def _waves() -> Json:
             "Type": "Pass",
             "Parameters": {
                 **stopped,
-                "why.$": "States.Format('Nobody could be asked about wave {}: {}. ', $.wave.number, $.error.Error)",
+                "why.$": "States.Format('The request to approve wave {} could not be sent: {}. ', "
+                "$.wave.number, $.error.Error)",
             },
             "Next": "Report",
         },
