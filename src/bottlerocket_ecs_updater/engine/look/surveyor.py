@@ -275,7 +275,9 @@ class Surveyor:
             before = self._around(id_, now)
             if not refreshes:
                 membership = _still_refreshing(membership, before.membership)
-            self._learn(id_, replace(before, at=now, membership=membership, group_at=now, group_missed_since=None))
+            group = membership.group if isinstance(membership, InGroup) else before.group
+            after = replace(before, at=now, membership=membership, group=group, group_at=now, group_missed_since=None)
+            self._learn(id_, after)
         return ()
 
     def look_at_definitions(self, arns: Iterable[str]) -> None:
