@@ -14,10 +14,13 @@ from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.core.state.acts import see_successor
 from bottlerocket_ecs_updater.engine.look.command_answers import CommandAnswers
 from bottlerocket_ecs_updater.engine.look.command_results import CommandResults
+from bottlerocket_ecs_updater.engine.look.conditions import ConditionLooks
 from bottlerocket_ecs_updater.engine.look.denials import DeniableCalls, LookContext
+from bottlerocket_ecs_updater.engine.look.groups import GroupLooks
 from bottlerocket_ecs_updater.engine.look.managed_nodes import ManagedNodeLooks
 from bottlerocket_ecs_updater.engine.look.reboot_results import RebootResults
 from bottlerocket_ecs_updater.engine.look.registrations import RegistrationLooks
+from bottlerocket_ecs_updater.engine.look.rule_calls import RuleCalls
 from bottlerocket_ecs_updater.engine.look.services import ServiceLooks
 from bottlerocket_ecs_updater.engine.look.surveyor import Surveyor
 from bottlerocket_ecs_updater.engine.look.tasks import TaskLooks
@@ -54,11 +57,14 @@ class Looker:
         self._calls = DeniableCalls(knowledge)
         context = LookContext(knowledge, policy, recorder, self._calls)
         answers = CommandAnswers(hosts, self._calls)
-        self.surveying = Surveyor(knowledge, survey, policy, recorder)
+        rules = RuleCalls(knowledge, recorder)
+        self._groups = GroupLooks(context, survey, rules)
+        self.conditions = ConditionLooks(context, survey)
+        self.surveying = Surveyor(context, survey, rules, self._groups)
         self._registrations = RegistrationLooks(context, cluster)
         self._nodes = ManagedNodeLooks(context, hosts)
         self._tasks = TaskLooks(context, cluster)
-        self._services = ServiceLooks(context, cluster, self.surveying)
+        self._services = ServiceLooks(context, cluster, self.surveying, self.conditions)
         self._reboots = RebootResults(context, hosts)
         self._results = CommandResults(context, hosts, answers, self._reboots)
 
@@ -86,8 +92,8 @@ class Looker:
         self._tasks.look_at({*self._tasks.unlisted(wants.tasks, now), *self._tasks.before_reboot(wants.due)}, now)
         self._tasks.look_at_stopping(wants.tasks, now)
         self.surveying.look_around(wants.tasks, now)
-        self.surveying.look_at_groups_of_claimed(wants.groups, now)
-        self.surveying.look_at_published(now)
+        self._groups.look_at_claimed(wants.groups, now)
+        self.conditions.look_at_published(now)
         self._look_for_successor()
         if wants.services and not first:
             self._services.look(now)
@@ -114,7 +120,7 @@ class Looker:
     def _describe_all(self, now: datetime) -> None:
         self._registrations.describe(self._registrations.arns(), now)
         self._known.fleet = replace(self._known.fleet, full_at=now)
-        self.surveying.look_at_groups_of_drained(now)
+        self._groups.look_at_drained(now)
 
     def _describe_with_others(self, arns: Sequence[ContainerInstanceArn], now: datetime) -> None:
         """Describe these, and in the same call as many others: all of them in a cluster of one call."""
@@ -149,12 +155,12 @@ class Looker:
         first = self._registrations.listed_at is None
         self._registrations.list_all(now)
         self._nodes.reach(now, first=first)
-        self.surveying.look_at_machines(now)
+        self._groups.look_at_machines(now)
         self._nodes.find_activated()
         if first or any(instance.tasks is None for instance in known.instances.values()):
             self._tasks.list_all(now)
         self._tasks.look_at_changed(now)
-        self.surveying.look_at_groups(now)
+        self._groups.look_at_all(now)
         ours = sum(1 for instance in known.instances.values() if instance.bottlerocket)
         services = len(known.fleet.services.all) if known.fleet.services else 0
         self._recorder.record(ClusterLooked(now, len(known.instances), ours, services))
