@@ -90,7 +90,7 @@ class RolloutLimits:
         case = replace(case, deployments=self._deploying(instance)) if case is not None else None
         tasks = (
             RuleAnswer("services", self._unknown(instance)),
-            RuleAnswer("drains", self._in_vain(instance)),
+            RuleAnswer("drains", self._earlier_drains(instance)),
         )
         rules = rules_for(target, self._pass)
         return (_pause(fleet), *tasks, *before_drain(case, rules, fleet.at)) if case is not None else ()
@@ -110,10 +110,10 @@ class RolloutLimits:
         return unwell or (hold(Reason.SETTLING, instance=impaired[0].id) if impaired else None)
 
     def unmovable(self, instance: Instance) -> Hold | None:
-        """Why an instance must not be drained now: a deployment, or earlier drains that were in vain; None if not."""
-        return self._deploying(instance) or self._in_vain(instance)
+        """Why an instance must not be drained now: a deployment, or what earlier drains came to; None if not."""
+        return self._deploying(instance) or self._earlier_drains(instance)
 
-    def _in_vain(self, instance: Instance) -> Hold | None:
+    def _earlier_drains(self, instance: Instance) -> Hold | None:
         return blocked(instance, self._pass.fleet, self._picked) or self._taking.get(group_of(instance))
 
     def _deploying(self, instance: Instance) -> Hold | None:
