@@ -2,13 +2,13 @@
 # while the image is built: any engine builds it, for any architecture, on any base that has the Python that its wheels
 # were chosen for (image/build --python). image/build starts it once, where it is for the machine that builds it.
 #
-# The default base is Debian 13 with Python 3.13, without a shell and a package manager. It is named by its digest, which
-# dependabot raises.
-ARG BASE=gcr.io/distroless/python3-debian13:nonroot@sha256:0e52dfee02b1aba142e77b004f6ea11210b79456b51f10d70e9bd631cbc21d98
-FROM ${BASE}
+# The base is Debian 13 with Python 3.13, without a shell and a package manager. It is named by its digest. Dependabot raises
+# that here, and only here: it does not read arguments. image/build --base puts another base in its place.
+FROM gcr.io/distroless/python3-debian13:nonroot@sha256:0e52dfee02b1aba142e77b004f6ea11210b79456b51f10d70e9bd631cbc21d98
 
-# amd64 or arm64, as the engine calls what it builds for; wheels with compiled code differ.
-ARG TARGETARCH=amd64
+# amd64 or arm64, as the engine calls what it builds for; wheels with compiled code differ. No default: it would count more
+# than what BuildKit builds for.
+ARG TARGETARCH
 ARG VERSION=unknown
 ARG REVISION=unknown
 

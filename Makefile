@@ -79,18 +79,18 @@ dist: $(VENV)/dev.stamp ## Build the wheel and the source archive of a release, 
 image: $(VENV)/dev.stamp ## Build the image; ARGS="--arch arm64 --tag NAME" as in image/build
 	image/build $(BIN)/python $(ARGS)
 
-publish: $(VENV)/dev.stamp ## Build and push the image to REGISTRY=, and print the line that installs it; ARGS="--arch arm64"
+publish: $(VENV)/dev.stamp ## Build and push the image to REGISTRY=, and print the command that deploys it; ARGS="--arch arm64"
 	@image/publish $(BIN)/python "$(REGISTRY)" $(ARGS)
 
 # What it costs and does: docs/develop/acceptance.md.
-acceptance: $(VENV)/dev.stamp ## Verify on an account of yours: REGION= SUBNETS= IMAGE=…@sha256:…; ARGS="--simulated" costs nothing
+acceptance: $(VENV)/dev.stamp ## Verify in your own account: REGION= SUBNETS= IMAGE=…@sha256:…; ARGS="--simulated" costs nothing
 	@$(BIN)/python -m acceptance $(if $(REGION),--region $(REGION)) $(if $(SUBNETS),--subnets $(SUBNETS)) $(if $(IMAGE),--image $(IMAGE)) $(ARGS)
 
 acceptance-clean: $(VENV)/dev.stamp ## Delete what an acceptance run left in REGION=
 	@$(BIN)/python -m acceptance --clean --region "$(REGION)"
 
 # What it asks: docs/develop/contract.md. The credentials are those of the environment.
-contract: $(VENV)/dev.stamp ## Hold AWS, or ENDPOINT=URL, to the contract that the simulator keeps; CLUSTER= BUCKET= REGION=
+contract: $(VENV)/dev.stamp ## Run the simulator's contract tests against AWS, or ENDPOINT=URL; CLUSTER= BUCKET= REGION=
 	@CONTRACT_ENDPOINT=$(or $(ENDPOINT),aws) CONTRACT_CLUSTER=$(or $(CLUSTER),demo) CONTRACT_REGION=$(REGION) \
 	    CONTRACT_BUCKET=$(or $(BUCKET),the-state-store) $(BIN)/python -m pytest -q -p no:cacheprovider \
 	    tests/contract/test_promises_of_aws.py tests/contract/test_object_stores.py $(ARGS)

@@ -65,57 +65,67 @@ def figures(found: Measured) -> list[Figure]:
 def _races(found: Measured) -> Iterator[Figure]:
     """The second world, with latency, bad reboot endings, slow shutdowns, flapping agents and throttles."""
     for race, rolls in found.races.items():
-        worlds = f"the middle of {len(rolls)} worlds" if len(rolls) > 1 else "one world"
+        worlds = f"the median of {len(rolls)} worlds" if len(rolls) > 1 else "one world"
         what = f"{race.instances} hosts, {race.budget} at a time, settle {race.settle.seconds} s"
         how = f"second world, {worlds}"
         yield Figure(
-            f"{what}: last host back, over drains and reboots alone",
+            f"{what}: last host back, relative to drains and reboots alone",
             "x",
             race.over_limit,
             middle_of(rolls, over_limit),
             how,
         )
         once, twice = (middle_of(rolls, partial(beyond_need, twice=twice)) for twice in (False, True))
-        yield Figure("… out of service beyond drain and reboot", "s", ONCE_ASKED, once, "the middle host, proven once")
-        yield Figure("… the same where the boot is proven twice", "s", TWICE_ASKED, twice, "the middle host of those")
+        yield Figure(
+            "… out of service beyond drain and reboot", "s", ONCE_ASKED, once, "the median host, verified once"
+        )
+        yield Figure("… the same if the boot is verified twice", "s", TWICE_ASKED, twice, "the median of those hosts")
         ways = {way: 100 * middle_of(rolls, partial(share, way=way)) for way in ("over_unseen", "proven_twice")}
         yield Figure(
-            "… hosts proven twice", "%", None, ways["proven_twice"], "how its reboot command ended is not known"
+            "… hosts verified twice", "%", None, ways["proven_twice"], "how its reboot command ended is not known"
         )
         yield Figure(
-            "… reboots over before a look showed it", "%", None, ways["over_unseen"], "no look saw the agent away"
+            "… reboots that finished before a look saw them",
+            "%",
+            None,
+            ways["over_unseen"],
+            "no look saw the agent away",
         )
         yield Figure(
-            "… a place taken beyond the settle time", "s", SETTLE_ASKED, middle_of(rolls, beyond_settle), "the mean"
+            "… a slot taken beyond the settle time", "s", SETTLE_ASKED, middle_of(rolls, beyond_settle), "the mean"
         )
         calls = middle_of(rolls, lambda one: calls_per_instance(one, "ecs", "ssm"))
-        yield Figure("… ECS and SSM calls per instance", "", race.calls, calls, "throttled ones and repeats included")
+        yield Figure(
+            "… ECS and SSM calls per instance", "", race.calls, calls, "including throttled and repeated calls"
+        )
         store = middle_of(rolls, lambda one: calls_per_instance(one, "s3"))
         yield Figure("… S3 calls per instance", "", race.store_calls, store, "lease, ledger, record and pause switch")
 
 
 def _time(found: Measured) -> Iterator[Figure]:
-    worlds = f"{len(found.one_by_one)} worlds, the middle one" if len(found.one_by_one) > 1 else "one world"
+    worlds = f"{len(found.one_by_one)} worlds, the median" if len(found.one_by_one) > 1 else "one world"
     yield Figure(
-        "a roll at `--max-unavailable 1`, over drains, reboots and settling one after the other",
+        "a rollout at `--max-unavailable 1`, relative to drains, reboots and settling one after the other",
         "x",
         1.15,
         middle(found.one_by_one, over_ideal),
         f"10 prepared hosts, settle 60 s, {worlds}",
     )
     yield Figure(
-        "… with `--settle 0s`, over drains and reboots alone",
+        "… with `--settle 0s`, relative to drains and reboots alone",
         "x",
         1.15,
         middle(found.unsettled, over_physical),
-        "the same; the proof takes its looks",
+        "the same; verification takes its looks",
     )
     if found.ours_unprepared is not None:
         ours = found.ours_unprepared
         how = "10 hosts that must download, settle 0 s"
-        yield Figure("a roll at 1 of hosts that must download", "x", None, ours.took / physical(ours), how)
+        yield Figure(
+            "a rollout one at a time, with hosts that must download", "x", None, ours.took / physical(ours), how
+        )
     yield Figure(
-        "a roll at 10% of 300, over the ideal schedule",
+        "a rollout of 10% of 300, relative to the ideal schedule",
         "x",
         1.15,
         middle(found.tenth, over_ideal),
@@ -135,10 +145,12 @@ def _out_of_service(found: Measured) -> Iterator[Figure]:
     shown, needed = out_of_service(rolled.laps)
     parts = lost(rolled.laps)
     yield Figure("an instance out of service, mean", "s", None, shown.total_seconds(), "300 hosts that must download")
-    yield Figure("… of it drain and reboot", "s", None, needed.total_seconds(), "the world's own clock")
-    yield Figure("… of it to see it empty, and to send the reboot", "s", None, parts["empty to reboot"], "")
-    yield Figure("… of it the looks that prove it", "s", 15.0, parts["back to return"], "looks that span five seconds")
-    yield Figure("… of it download", "s", 0.0, 0.0 if _staged_before(rolled) else 1.0, "staged before every drain")
+    yield Figure("… of it, drain and reboot", "s", None, needed.total_seconds(), "the world's own clock")
+    yield Figure("… of it, to see that it is empty and send the reboot", "s", None, parts["empty to reboot"], "")
+    yield Figure(
+        "… of it, the looks that verify it", "s", 15.0, parts["back to return"], "looks that span five seconds"
+    )
+    yield Figure("… of it, download", "s", 0.0, 0.0 if _staged_before(rolled) else 1.0, "staged before every drain")
 
 
 def _staged_before(rolled: Rolled) -> bool:
@@ -164,7 +176,7 @@ def _calls(found: Measured) -> Iterator[Figure]:
             yield Figure(f"S3 calls per instance, {count:,}", "", None, other, "lease, ledger and record")
     for bucket, sustained in SUSTAINED.items():
         most = max(peaks(rolled)[bucket] for rolled in found.by_size.values())
-        how = f"half of {sustained}/s, any second of any of these rolls"
+        how = f"half of {sustained}/s, any second of any of these rollouts"
         yield Figure(f"most calls in a second, {bucket}", "", sustained / 2, float(most), how)
 
 
@@ -179,7 +191,7 @@ def _process(found: Measured) -> Iterator[Figure]:
         how = f"the process of `run`, over the wire, until {found.memory.updated} of {LARGEST:,} were updated"
         yield Figure("resident memory at 5,000", "MB", 150, found.memory.resident_megabytes, how)
     if found.look is not None:
-        how = "over the wire, in a process of its own: every instance, service and list of tasks"
+        how = "over the wire, in its own process: every instance, service and list of tasks"
         yield Figure("CPU of a look at 5,000", "s", 3.0, found.look.full, how)
         yield Figure("… of the first one, with every task described", "s", None, found.look.first, "the same process")
     for count, rolled in found.by_size.items():

@@ -20,80 +20,82 @@ HEAD = """# Benchmarks
 
 <!-- Written by `make bench`; do not edit. -->
 
-What is asked of the updater's speed, and what was measured. `make bench` measures everything on this page anew and
-writes it, in about half an hour; `make bench ARGS=--quick` prints the most of it in two minutes and writes nothing.
-The same as JSON, with every operation counted: [benchmarks.json](benchmarks.json).
+Targets for the updater's speed, and the measured results. `make bench` measures everything on this page again and
+writes the page, in about half an hour. `make bench ARGS=--quick` prints most of it in two minutes and writes nothing.
+The same results as JSON, with the calls of every operation: [benchmarks.json](benchmarks.json).
 
 {machine}
 
-**Rolls are simulated.** The real engine and gateways, with lease, ledger and record, run in virtual time against the
-simulated world. Its minutes are those of a host model (`benchmarks/hosts.py`): a drain of about 60 s (a web task's
-replacement starts first, then the load balancer lets go for 30 s; workers take 20 s after SIGTERM), a reboot of about
-54 s, a download of 20 to 40 s; each host draws its own. Nothing here was measured on AWS.
+**Rollouts are simulated.** The real engine and AWS code, with lease, ledger and record, run in virtual time against the
+simulator. The times come from a host model (`benchmarks/hosts.py`): a drain takes about 60 s (a web task's replacement
+starts first, then the load balancer deregisters the task for 30 s; workers take 20 s after SIGTERM), a reboot about 54
+s, and a download 20 to 40 s, with random variation per host. Nothing here was measured on AWS.
 
-**Start-up, memory and the CPU of a look are real**, taken from processes of their own on the machine named above, with
-the simulated cluster behind the AWS wire protocol in another process. CPU is time of one core; where the machine is
-busy with something else (see its load), even that is inflated, and of starts the least disturbed one counts. Ratios
-come from one run.
+**Start-up, memory and the CPU of a look are real**. They were measured in separate processes on the machine named
+above, with the simulated cluster behind the AWS wire protocol in another process. CPU is the time of one core. If the
+machine is busy with something else (see its load), even that is inflated; for start-up, the fastest of several starts
+counts. Ratios come from one run.
 
-**The second world** (`benchmarks/rough.py`) is rougher, with shorter drains and reboots. Each call takes its own time
-on the world's clock: half of them under 45 ms, 99 in 100 under 180 ms, and one in 100 takes a second more. Every 60th
-read is throttled, and every 40th `SendCommand` gets no reply. Of 100 reboot commands 15 end by a signal, 10 with a dead
-worker, 6 never, 6 are reported undeliverable, and 2 run again after the boot; 5 hosts hold up their shutdown for up to
-90 s, and the agents of 4 flap. The limit is each host's own drain and reboot, with every place always full.
+**The second world** (`benchmarks/rough.py`) is rougher, with shorter drains and reboots. Each call takes time on the
+simulated clock: half of them under 45 ms, 99 in 100 under 180 ms, and one in 100 takes a second more. Every 60th read
+is throttled, and every 40th `SendCommand` gets no reply. Of 100 reboot commands, 15 end with a signal, 10 with a dead
+worker, 6 never end, 6 are reported undeliverable, and 2 run again after the boot. Of 100 hosts, 5 delay their shutdown
+for up to 90 s, and the agents of 4 flap. The limit is each host's own drain and reboot, with every slot always full.
 
-**The predecessor** is not measured here. The compiled Go updater was raced against an earlier version of this one in a
-world written by somebody else, behind the wire protocol, with drains of about 15 s and reboots of about 45 s. Measured
-once, elsewhere: its last host was back after 1.9 times the limit at 8 hosts, 5.6 times at 30 and 18.3 times at 100,
-since it takes one host at a time whatever the size of the cluster. It made 24 to 25 calls for each host, and set every
-host ACTIVE while it was down, 27 s before it was back. That earlier version of this updater took 1.8 to 1.9 times the
-limit without a settle time, and 25 to 33 calls for each host.
+**The predecessor** is not measured here. The compiled Go updater was compared once with an earlier version of this one,
+on a different simulator behind the wire protocol, with drains of about 15 s and reboots of about 45 s. Its last host
+was back after 1.9 times the limit with 8 hosts, 5.6 times with 30 and 18.3 times with 100, because it updates one host
+at a time, whatever the size of the cluster. It made 24 to 25 calls for each host, and set every host ACTIVE while it
+was down, 27 s before it was back. The earlier version of this updater took 1.8 to 1.9 times the limit without a settle
+time, and made 25 to 33 calls for each host.
 
 """
 
-HOW = """## How the ideal schedule is reckoned
+HOW = """## How the ideal schedule is calculated
 
-Of every host the world knows what its drain, its reboot and the restart of its daemon tasks took. The ideal updater
-knows everything at once and asks for nothing: it reboots the moment the last task has stopped, returns the host the
-moment its agents are connected, and drains the next one the moment a slot has settled; so every slot is always full.
-What the real one takes beyond that is the looks: a check and a look at its tasks until it sees a host empty, looks
-about five seconds apart that prove the host well, and the fresh look at the cluster before the next drains. A place
-whose settle time is over is seen at a look.
+The simulator knows how long each host's drain, reboot and daemon restart took. The ideal updater knows everything
+immediately and makes no calls: it reboots a host the moment the last task has stopped, returns it the moment its agents
+are connected, and drains the next one the moment a slot has settled. So every slot is always full. The real updater
+needs additional time for its looks: a check and a look at the tasks until it sees that a host is empty, looks about
+five seconds apart that verify the host, and a new look at the cluster before the next drains. It also needs a look to
+see that a settle time is over.
 
-With `--max-unavailable 1` the sum is of drain, reboot, restart of daemon tasks and settle time of each host, one after
-the other. What the first look and the first checks of a run take is in every figure, too.
+With `--max-unavailable 1`, the ideal time is the sum of every host's drain, reboot, daemon restart and settle time.
+Every figure includes the first look and the first checks of a run.
 
-## What is missed, and why
+## Missed targets, and why
 
-A boot is proven once where its only reboot command ended in its first run, and twice, half a minute apart, where nobody
-knows how it ended: the agent may run it again as it starts. A command that did run again may have its shutdown held up
-for five minutes, and its host is kept out of service for as long. In the second world such a host at the end of a roll
-alone makes the figure of 30 hosts. No instance is set ACTIVE while a reboot of ours can still strike: that stands above
-every figure here.
+The updater verifies a boot once if its only reboot command ended in its first run. If the command's end is not known,
+it verifies the boot twice, half a minute apart, because the agent may run the command again when it starts. The
+shutdown from a repeated command may be delayed for five minutes, and the host stays out of service for that time. In
+the second world, one of these hosts at the end of a rollout decides the figure for 30 hosts. The updater never sets an
+instance ACTIVE while one of its reboots may still happen: that is more important than any figure here.
 
-Calls for each instance are more than asked. One host at a time, with an ordinary ending, takes 20 to 22 calls: six to
-start (services, its tasks, their protection, the claim, DRAINING, now and then the description of a task that moved
-there), eight to empty it (a check and its answer, whether its known tasks stopped, then in one look its counts and a
-list of what is still stopping, the claim for the reboot, the reboot, how the command ended), and six to return it (its
-agent is connected, a check and its answer, it is still connected, ACTIVE, the claim deleted). Each of them is a fact or
-an act that no other call has. A boot that must be proven twice takes five more, the first host of a run ten, since it
-is not known yet how long a drain and a reboot take, and the start of the run 17.
+The calls for each instance exceed the target. One host at a time, without incidents, takes 20 to 22 calls: six to start
+(services, its tasks, their protection, the claim, DRAINING, and now and then the description of a task that moved
+there), eight to empty and reboot it (a check and its answer, whether its known tasks stopped, then in one look its
+counts and a list of stopping tasks, the claim for the reboot, the reboot, how the command ended), and six to return it
+(its agent is connected, a check and its answer, it is still connected, ACTIVE, the claim deleted). No other call
+provides any of these. A boot that must be verified twice takes five more calls. The first host of a run takes ten more,
+because the run does not know yet how long a drain and a reboot take. The start of a run takes 17.
 
-Several hosts share looks, checks and answers, but an act is shared only by hosts that are ready for it within the same
-seconds. With ten places one host is ready for each act in about ten seconds, so most acts are for one host. To wait for
-a second one would cost more than the time that is asked for. With five to 19 places and a settle time, looks are 5 s
-apart; with 20 or more they are 7.5 s apart, which spares calls and costs each host and place some seconds. Without a
-settle time looks of five or more are 4 s apart. Looks of three or four, and for results that are due, are 2.5 s apart.
+Several hosts share looks, checks and answers, but they share an act only if they are ready for it within the same few
+seconds. With ten slots, a host becomes ready for each act about every ten seconds, so most acts are for one host.
+Waiting for a second host would cost more time than the target allows. With five to 19 slots and a settle time, looks
+are 5 s apart. With 20 or more, they are 7.5 s apart, which saves calls and costs each host and slot some seconds.
+Without a settle time, looks for five or more slots are 4 s apart. Looks for three or four, and for results that are
+due, are 2.5 s apart.
 
-S3 calls are the renewals of the lease, the pause switch, people's acts on versions, the ledger and the record, each at
-its own pace. With hosts one after the other that pace counts most: a host takes more than a minute.
+S3 calls renew the lease, and read or write the pause switch, the blocked and promoted versions, the ledger and the
+record, each at its own interval. They matter most if hosts are updated one at a time, because each host takes more than
+a minute.
 
 ## How calls are counted
 
-At the world's door, every attempt, over the whole roll: the first look and staging included. "In any second" is any
-span of one second, wherever it begins. Half of what ECS sustains for an account and Region is left to everybody else:
-10 of 20 reads, 20 of 40 modifications a second. Auto Scaling is asked about instances beside these, about once in ten
-instances. In CI, `tests/performance` counts the same at two sizes and fails when it becomes more.
+The simulator counts every attempt over the whole rollout, including the first look and staging. "In any second" is any
+span of one second, wherever it begins. The updater leaves half of the rate that ECS sustains for an account and Region
+to everybody else: 10 of 20 reads, 20 of 40 modifications a second. Calls to Auto Scaling come on top, about one for ten
+instances. In CI, `tests/performance` counts the same calls at two sizes, and fails if the number grows.
 """
 
 
@@ -120,19 +122,19 @@ def short(found: Measured) -> str:
     assert looked is not None
     calls = ", ".join(f"{calls_per_instance(size[count], 'ecs', 'ssm'):.1f} of {count:,}" for count in CALLS_ASKED)
     told = {
-        f"a roll of {MIDDLE} instances, {rolled.size.budget} at a time, settling 60 s": (
+        f"a rollout of {MIDDLE} instances, {rolled.size.budget} at a time, settling 60 s": (
             f"{rolled.took.total_seconds() / 60:.0f} minutes, {ratio:.2f} times the ideal schedule"
         ),
-        "in a rougher world, settling 0 s: the last host back, over drains and reboots alone": (
+        "in a rougher world, settling 0 s: the last host back, relative to drains and reboots alone": (
             ", ".join(_raced(race, found) for race in found.races if not race.settle)
         ),
         "an instance out of service": (
-            f"{shown.total_seconds():.0f} s, of which it drains and reboots for {needed.total_seconds():.0f} s, "
-            "and downloads for none"
+            f"{shown.total_seconds():.0f} s, of which drain and reboot take {needed.total_seconds():.0f} s, and the "
+            "download none"
         ),
         "calls to ECS and SSM for each instance": f"{calls}, a tenth at a time",
         "task moves, in a spread cluster": f"{moves_per_task(size[MIDDLE]):.2f} for each task",
-        "of 5,000 instances": (
+        "for 5,000 instances": (
             f"{own.resident_megabytes:.0f} MB resident, {looked.full:.1f} s of one core for a look, "
             f"{decision(size[max(size)])[0]:.2f} s for a decision"
         ),
@@ -149,8 +151,8 @@ def _raced(race: Race, found: Measured) -> str:
 def page(found: Measured) -> str:
     """The page, in Markdown."""
     pictures = (
-        f"![How many of {MIDDLE} instances run the new release by which minute, of this updater and of the "
-        "ideal schedule](../images/bench-roll.svg)\n\n"
+        f"![How many of {MIDDLE} instances run the new version by which minute: this updater and the ideal "
+        "schedule](../images/bench-roll.svg)\n\n"
         "![Calls per instance by size of the cluster](../images/bench-calls.svg)\n\n"
         "![CPU of a decision by size of the cluster](../images/bench-deciding.svg)\n\n"
     )
@@ -214,9 +216,9 @@ def _roll(found: Measured) -> str:
     ]
     return plot(
         f"{MIDDLE} instances, a tenth at a time (simulated)",
-        "This updater keeps close to the ideal schedule and is done in little more than half an hour.",
+        "This updater stays close to the ideal schedule and is done in little more than half an hour.",
         Axis("minutes since the start", MINUTES, logarithmic=True),
-        Axis("instances on the new release", [(0, "0"), (100, "100"), (200, "200"), (300, "300")]),
+        Axis("instances on the new version", [(0, "0"), (100, "100"), (200, "200"), (300, "300")]),
         lines,
     )
 
@@ -230,7 +232,7 @@ def _calls(found: Measured) -> str:
     store = [(float(count), calls_per_instance(rolled, "s3")) for count, rolled in sizes]
     limits = [(float(count), limit) for count, limit in sorted(CALLS_ASKED.items())]
     return plot(
-        "Calls per instance over a whole roll (simulated)",
+        "Calls per instance over a whole rollout (simulated)",
         "The larger the cluster, the fewer calls each instance costs: looks, commands and acts are shared.",
         SIZES,
         Axis("a tenth at a time, poll 5 s", [(0, "0"), (4, "4"), (8, "8"), (12, "12")]),

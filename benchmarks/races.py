@@ -82,7 +82,7 @@ def share(rolled: Rolled, way: str) -> float:
 
 
 def beyond_need(rolled: Rolled, *, twice: bool) -> float:
-    """Seconds out of service beyond drain and reboot, the middle host of those that were proven once, or twice."""
+    """Seconds out of service beyond drain and reboot, the median of those hosts that were proven once, or twice."""
     again = proven_twice(rolled)
     laps = [lap for name, lap in zip(rolled.names, rolled.laps, strict=True) if (name in again) is twice]
     return statistics.median(map(_beyond, laps)) if laps else 0.0

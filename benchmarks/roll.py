@@ -21,8 +21,8 @@ from bottlerocket_ecs_updater.aws.s3_store import S3Store
 from bottlerocket_ecs_updater.aws.ssm import SsmHosts
 from bottlerocket_ecs_updater.aws.survey import AwsSurvey
 from bottlerocket_ecs_updater.aws.transport.api import Api
-from bottlerocket_ecs_updater.aws.transport.operation import Bucket, Operation
-from bottlerocket_ecs_updater.aws.transport.pace import Calls, Pace
+from bottlerocket_ecs_updater.aws.transport.operation import Operation, ThrottleBucket
+from bottlerocket_ecs_updater.aws.transport.pace import CallPace, Calls
 from bottlerocket_ecs_updater.aws.transport.session import Pair
 from bottlerocket_ecs_updater.cli.commands.run import MADE_BEFORE_COLLECTED
 from bottlerocket_ecs_updater.core.model.event import Event
@@ -31,7 +31,7 @@ from bottlerocket_ecs_updater.core.model.location import Location
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.rules.policy import Limit, Policy
 from bottlerocket_ecs_updater.engine import run as engine_run
-from bottlerocket_ecs_updater.engine.lease.store_lease import Lease, Taken, lease_key
+from bottlerocket_ecs_updater.engine.lease.store_lease import StoreLease, Taken, lease_key
 from bottlerocket_ecs_updater.engine.run import Run
 from bottlerocket_ecs_updater.engine.run_ports import Ports as RunWorld
 from bottlerocket_ecs_updater.engine.store.ledger_store import KeptLedger
@@ -61,8 +61,12 @@ AFTERWARDS = timedelta(minutes=1)
 SERVICES_LISTED_EVERY = timedelta(minutes=10)
 """As `run` has them."""
 
-BUCKETS: Mapping[str, Bucket] = {operation.title: operation.bucket for operation in Operation}
-ECS_BUCKETS = (Bucket.CLUSTER_RESOURCE_READ, Bucket.CLUSTER_RESOURCE_MODIFY, Bucket.SERVICE_READ)
+BUCKETS: Mapping[str, ThrottleBucket] = {operation.title: operation.bucket for operation in Operation}
+ECS_BUCKETS = (
+    ThrottleBucket.CLUSTER_RESOURCE_READ,
+    ThrottleBucket.CLUSTER_RESOURCE_MODIFY,
+    ThrottleBucket.SERVICE_READ,
+)
 
 
 @dataclass
@@ -70,7 +74,7 @@ class Traffic:
     """The calls of one caller, by operation, and by bucket in any second."""
 
     by_operation: Counter[str] = field(default_factory=Counter)
-    moments: dict[Bucket, list[datetime]] = field(default_factory=lambda: defaultdict(list))
+    moments: dict[ThrottleBucket, list[datetime]] = field(default_factory=lambda: defaultdict(list))
     cancelled: list[tuple[str, str]] = field(default_factory=list)
     """Each command with each instance that it was cancelled for."""
     read: Counter[str] = field(default_factory=Counter)
@@ -86,13 +90,13 @@ class Traffic:
                 self.read[params["Key"]] += 1
             case _:
                 pass
-        self.moments[BUCKETS.get(operation, Bucket.MESSAGES)].append(at)
+        self.moments[BUCKETS.get(operation, ThrottleBucket.MESSAGES)].append(at)
 
     def of(self, *services: str) -> int:
         """How many calls went to these services."""
         return sum(count for name, count in self.by_operation.items() if name.partition(":")[0] in services)
 
-    def peak(self, bucket: Bucket) -> int:
+    def peak(self, bucket: ThrottleBucket) -> int:
         """The most calls to a bucket in any second, wherever the second begins."""
         moments, most, first = self.moments[bucket], 0, 0
         for place, moment in enumerate(moments):
@@ -131,7 +135,7 @@ class Rolled:
     events: Sequence[Event]
     effort: Effort
     timeline: Sequence[tuple[timedelta, int]]
-    """How many hosts ran the new release, by time since the start."""
+    """How many hosts ran the new version, by time since the start."""
 
 
 class VirtualTime:
@@ -207,10 +211,10 @@ def _run(
 
         clients.before_call = late
     _measure_calls(world, traffic, effort)
-    calls, pace = Calls(), Pace(clock)
+    calls, pace = Calls(), CallPace(clock)
     api, own = Api(clock, pace, calls), Api(clock, pace, calls)
     store = S3Store(cast("Any", Pair.of(clients.s3)), own, STATE)
-    lease = Lease(store, lease_key(world.cluster.name), "benchmark", RUN, LEASE, clock, clock.monotonic)
+    lease = StoreLease(store, lease_key(world.cluster.name), "benchmark", RUN, LEASE, clock, clock.monotonic)
     assert isinstance(lease.acquire(), Taken)
     tape = _Tape(Record(store, world.cluster.name, RUN))
 

@@ -124,7 +124,7 @@ def ideal(laps: Sequence[Lap], slots: int, settle: timedelta) -> timedelta:
 
 
 def ideal_timeline(laps: Sequence[Lap], slots: int, settle: timedelta) -> list[tuple[timedelta, int]]:
-    """How many hosts would run the new release by then, with every slot always full."""
+    """How many hosts would run the new version by then, with every slot always full."""
     backs = sorted(back for back, _ in _ideally(laps, slots, settle))
     return [(back, number) for number, back in enumerate(backs, 1)]
 

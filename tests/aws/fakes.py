@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 from bottlerocket_ecs_updater.aws.ecs import EcsCluster
 from bottlerocket_ecs_updater.aws.ssm import SsmHosts
 from bottlerocket_ecs_updater.aws.transport.api import Api, no_hook
-from bottlerocket_ecs_updater.aws.transport.pace import Calls, Pace
+from bottlerocket_ecs_updater.aws.transport.pace import CallPace, Calls
 from bottlerocket_ecs_updater.aws.transport.session import Pair
 from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
@@ -300,7 +300,7 @@ class Bench:
 
     @property
     def api(self) -> Api:
-        return Api(self.clock, Pace(self.clock, rates=UNPACED), self.calls, self.hook)
+        return Api(self.clock, CallPace(self.clock, rates=UNPACED), self.calls, self.hook)
 
     def cluster(self) -> Cluster:
         return EcsCluster(Pair.of(cast("Any", self.ecs)), self.api, self.clock, "web")

@@ -8,9 +8,10 @@ from typing import Any, cast
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bottlerocket_ecs_updater.aws.ssm import LISTED_AT_ONCE, SsmHosts
+from bottlerocket_ecs_updater.aws.ssm import SsmHosts
+from bottlerocket_ecs_updater.aws.ssm_lists import COMMANDS_PER_CALL
 from bottlerocket_ecs_updater.aws.transport.api import Api
-from bottlerocket_ecs_updater.aws.transport.pace import Calls, Pace
+from bottlerocket_ecs_updater.aws.transport.pace import CallPace, Calls
 from bottlerocket_ecs_updater.aws.transport.session import Pair
 from bottlerocket_ecs_updater.core.model.ids import CommandId, InstanceId
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
@@ -42,7 +43,7 @@ class Account:
 
     def _updater(self, calls: Calls) -> SsmHosts:
         ssm = Pair.of(InProcessClients(self.world).ssm)
-        return SsmHosts(cast("Any", ssm), Api(self, Pace(self), calls), DOCUMENTS, "a test")
+        return SsmHosts(cast("Any", ssm), Api(self, CallPace(self), calls), DOCUMENTS, "a test")
 
     def now(self) -> Any:
         return self.world.clock.now()
@@ -70,15 +71,28 @@ def test_the_answers_to_commands_of_several_documents_cost_one_call() -> None:
 
 def test_commands_to_many_hosts_do_not_keep_later_ones_from_being_listed_together() -> None:
     """Their own answers fill a page each, so a list of them saves nothing. That says nothing about other clusters."""
-    account = Account(2 * LISTED_AT_ONCE)
-    large = [account.send(DocumentKind.CHECK, LISTED_AT_ONCE, first) for first in (0, LISTED_AT_ONCE)]
+    account = Account(2 * COMMANDS_PER_CALL)
+    large = [account.send(DocumentKind.CHECK, COMMANDS_PER_CALL, first) for first in (0, COMMANDS_PER_CALL)]
     account.pass_time(seconds=30)
     assert set(account.hosts.answers_to(dict.fromkeys(large, DocumentKind.CHECK))) == set(large)
     account.pass_time(minutes=5)
-    commands = [account.send(DocumentKind.CHECK, 1, place) for place in range(2)]
+    commands = {account.send(kind, 1, place): kind for place, kind in enumerate(KINDS)}
     account.pass_time(seconds=30)
     before = account.calls[LISTS]
-    assert set(account.hosts.answers_to(dict.fromkeys(commands, DocumentKind.CHECK))) == set(commands)
+    assert account.hosts.answers_to(commands).keys() == commands.keys()
+    assert account.calls[LISTS] - before == 1
+
+
+def test_a_command_that_is_not_listed_yet_does_not_keep_later_ones_from_being_listed_together() -> None:
+    """Systems Manager lists a command a moment after it took it."""
+    account = Account(4)
+    early = [account.send(DocumentKind.CHECK, 1, place) for place in range(2)]
+    account.hosts.answers_to(dict.fromkeys(early, DocumentKind.CHECK))
+    account.pass_time(minutes=5)
+    commands = {account.send(kind, 1, place): kind for place, kind in enumerate(KINDS, 2)}
+    account.pass_time(seconds=30)
+    before = account.calls[LISTS]
+    assert account.hosts.answers_to(commands).keys() == commands.keys()
     assert account.calls[LISTS] - before == 1
 
 

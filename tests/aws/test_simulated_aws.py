@@ -16,7 +16,7 @@ from bottlerocket_ecs_updater.aws.identity import running_tasks_of_family
 from bottlerocket_ecs_updater.aws.s3_store import S3Store
 from bottlerocket_ecs_updater.aws.ssm import SsmHosts
 from bottlerocket_ecs_updater.aws.transport.api import Api
-from bottlerocket_ecs_updater.aws.transport.pace import Calls, Pace
+from bottlerocket_ecs_updater.aws.transport.pace import CallPace, Calls
 from bottlerocket_ecs_updater.aws.transport.session import Clients, Pair
 from bottlerocket_ecs_updater.core.model.container_instance import PingStatus, Registration, Status
 from bottlerocket_ecs_updater.core.model.host_report import HostReport, UpdateState, read_check
@@ -67,7 +67,7 @@ class Aws:
     @property
     def api(self) -> Api:
         clock = WorldClock(self.world)
-        return Api(clock, Pace(clock), self.calls)
+        return Api(clock, CallPace(clock), self.calls)
 
     def cluster(self, name: str = "demo") -> EcsCluster:
         return EcsCluster(self.ecs, self.api, WorldClock(self.world), name)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from bottlerocket_ecs_updater.aws.identity import FamilyTask
 from bottlerocket_ecs_updater.aws.successors import CalledSuccessors
-from bottlerocket_ecs_updater.aws.transport.messages import Notice
+from bottlerocket_ecs_updater.aws.transport.messages import OutgoingNotice
 from bottlerocket_ecs_updater.core.model.event import Event
 from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, TaskArn
 from bottlerocket_ecs_updater.report.record.codec import EVENTS
@@ -25,9 +25,9 @@ class Bench:
     """A bus that keeps everything, and a family that changes."""
 
     family: list[FamilyTask] = field(default_factory=lambda: [task(OWN, "here")])
-    notices: list[Notice] = field(default_factory=list)
+    notices: list[OutgoingNotice] = field(default_factory=list)
 
-    def put(self, notices: Sequence[Notice]) -> None:
+    def put(self, notices: Sequence[OutgoingNotice]) -> None:
         self.notices += notices
 
     def successors(self) -> CalledSuccessors:

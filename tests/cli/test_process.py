@@ -62,7 +62,7 @@ def test_verbose_shows_where_an_error_came_from() -> None:
 def test_help_imports_nothing_that_only_a_run_needs(command: str) -> None:
     words = [*filter(None, [command]), "--help"]
     program = (
-        f"import sys; from bottlerocket_ecs_updater.cli.app import main; main({words!r}); "
+        f"import sys; from bottlerocket_ecs_updater.cli.app import run_program; run_program({words!r}); "
         f"print([name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)"
     )
     called = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bottlerocket_ecs_updater.cli.app import build_app, main
+from bottlerocket_ecs_updater.cli.app import build_app, run_program
 from bottlerocket_ecs_updater.cli.commands.simulate import serving
 from bottlerocket_ecs_updater.cli.settings.parsing import parse
 from bottlerocket_ecs_updater.cli.settings.settings import Target
@@ -66,7 +66,7 @@ def test_a_port_that_is_in_use_is_refused(extra: tuple[str, ...], capsys: pytest
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
-        assert main(["simulate", "--port", str(port), *extra]) == 2
+        assert run_program(["simulate", "--port", str(port), *extra]) == 2
     assert f"port {port}: " in capsys.readouterr().err
 
 

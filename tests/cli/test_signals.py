@@ -150,7 +150,7 @@ def test_the_limits_add_up_to_less_than_the_ten_seconds_that_a_process_is_given(
     monkeypatch.undo()
     store_reports_messages = 3
     steps = signals.CALL_GRACE_SECONDS + store_reports_messages * signals.NEXT_GRACE_SECONDS
-    assert steps + signals.RELEASE_GRACE_SECONDS < signals.LEAVE_WITHIN_SECONDS < 10
+    assert steps + signals.RELEASE_GRACE_SECONDS < signals.RUN_LEAVES_WITHIN_SECONDS < 10
 
 
 DEAF = """

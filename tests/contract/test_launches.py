@@ -11,7 +11,7 @@ from tests.support.simulated import EngineClock
 
 from bottlerocket_ecs_updater.aws.launches import AwsLaunches
 from bottlerocket_ecs_updater.aws.transport.api import Api
-from bottlerocket_ecs_updater.aws.transport.pace import Calls, Pace
+from bottlerocket_ecs_updater.aws.transport.pace import CallPace, Calls
 from bottlerocket_ecs_updater.aws.transport.session import Pair
 from bottlerocket_ecs_updater.core.model.auto_scaling import Launch, LaunchImage, LaunchParameter, LaunchUnknown
 
@@ -36,7 +36,7 @@ def old_image(account: Door) -> str:
 def reader(door: Door) -> AwsLaunches:
     clock = EngineClock(door.world)
     groups, ec2 = (cast("Any", Pair.of(door.clients.client(name))) for name in ("autoscaling", "ec2"))
-    return AwsLaunches(groups, ec2, Api(clock, Pace(clock), Calls()))
+    return AwsLaunches(groups, ec2, Api(clock, CallPace(clock), Calls()))
 
 
 def template(door: Door, name: str, *images: str | None) -> str:

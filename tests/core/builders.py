@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from bottlerocket_ecs_updater.core.model.claim import ATTRIBUTE, Claim, ClaimPhase
+from bottlerocket_ecs_updater.core.model.claim import CLAIM_ATTRIBUTE, Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.model.container_instance import PingStatus, Registration, Status, Task, Tasks
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.host_report import HostAnswer, HostProblem, HostReport, Problem, UpdateState
@@ -173,7 +173,7 @@ def registration(name: str = "i-a", **changes: Any) -> Registration:
 
 def marked(claim: Claim) -> Mapping[str, str]:
     """The attributes of an instance that carries a claim."""
-    return {ATTRIBUTE: claim.encode()}
+    return {CLAIM_ATTRIBUTE: claim.encode()}
 
 
 def service(name: str = "web", desired: int = 3, running: int | None = None, **changes: Any) -> Service:

@@ -11,7 +11,7 @@ from tests.core.builders import HOUR, NEW, OLD, policy
 from tests.core.strategies import PURE
 from tests.core.tiny_world import Host, Run, World, runs
 
-from bottlerocket_ecs_updater.core.model.claim import ATTRIBUTE
+from bottlerocket_ecs_updater.core.model.claim import CLAIM_ATTRIBUTE
 from bottlerocket_ecs_updater.core.model.command import Apply, Command, Drain, Mark, Reboot, Return, Unmark
 from bottlerocket_ecs_updater.core.model.container_instance import Status
 from bottlerocket_ecs_updater.core.model.host_report import UpdateState
@@ -56,7 +56,7 @@ def one_bad(**faults: bool) -> World:
 
 def restored(place: World) -> bool:
     """Whether every instance is in service, and carries no claim."""
-    return all(host.status is Status.ACTIVE and ATTRIBUTE not in host.attributes for host in place.hosts.values())
+    return all(host.status is Status.ACTIVE and CLAIM_ATTRIBUTE not in host.attributes for host in place.hosts.values())
 
 
 # Healthy
@@ -221,7 +221,7 @@ def test_whatever_hosts_do_and_whenever_runs_die_nothing_is_stranded(deaths: lis
     for id_, host in place.hosts.items():
         outcome = last.outcomes[id_]
         quarantined = isinstance(outcome, Quarantined)
-        assert (host.status, ATTRIBUTE in host.attributes) == (
+        assert (host.status, CLAIM_ATTRIBUTE in host.attributes) == (
             (Status.DRAINING, True) if quarantined else (Status.ACTIVE, False)
         )
         assert not isinstance(outcome, Hold) or host.status is Status.ACTIVE

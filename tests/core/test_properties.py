@@ -37,7 +37,7 @@ from bottlerocket_ecs_updater.core.model.outcome import Outcome, Quarantined, Up
 from bottlerocket_ecs_updater.core.model.published import Published, PublishedUnread
 from bottlerocket_ecs_updater.core.model.reasons import Failed, Hold
 from bottlerocket_ecs_updater.core.rules.policy import Policy
-from bottlerocket_ecs_updater.core.rules.published import ARCHITECTURE_ATTRIBUTE, COUNTS_FOR, parameter_of
+from bottlerocket_ecs_updater.core.rules.published import ARCHITECTURE_ATTRIBUTE, COUNTS_FOR, published_parameter
 
 
 def commands(fleet: Fleet, policy: Policy, kind: type[Command]) -> Iterator[tuple[Instance, Command]]:
@@ -339,7 +339,7 @@ def test_nothing_that_is_not_known_to_be_published_is_staged_begun_or_rebooted(
     policy = replace(policy, rules=replace(policy.rules, versions=versions))
     instances = {id_: with_architecture(one) for id_, one in fleet.instances.items()}
     registered = (one.registration for one in instances.values() if one.registration is not None)
-    names = {name for one in registered if (name := parameter_of(one)) is not None}
+    names = {name for one in registered if (name := published_parameter(one)) is not None}
     states = dict.fromkeys(names, state) if state is not None else {}
     fleet = replace(fleet, instances=instances, published=states)
     targets = [c.target for _, c in commands(fleet, policy, Apply) if isinstance(c, Apply)]

@@ -29,7 +29,7 @@ from tests.core.builders import (
 
 from bottlerocket_ecs_updater.core.decision.decide import Decision, decide
 from bottlerocket_ecs_updater.core.decision.settling import observe, settled
-from bottlerocket_ecs_updater.core.model.claim import ATTRIBUTE, ClaimPhase
+from bottlerocket_ecs_updater.core.model.claim import CLAIM_ATTRIBUTE, ClaimPhase
 from bottlerocket_ecs_updater.core.model.command import (
     Apply,
     CallSuccessor,
@@ -277,7 +277,7 @@ class Run:
             case Check() | Apply() | RunBeforeDrain() | RunAfterReboot():
                 known = see_sent(known, pending(self._sent(host, command), now))
             case Mark(claim=claim):
-                host.attributes[ATTRIBUTE] = claim.encode()
+                host.attributes[CLAIM_ATTRIBUTE] = claim.encode()
                 known = see_marked(known, claim, now)
             case Drain():
                 host.status, host.drained_at = Status.DRAINING, now
@@ -291,10 +291,10 @@ class Run:
                 progress = replace(known.progress, sent_return=SentReturn(now, verdict, confirmed=True))
                 known = replace(known, progress=progress)
             case Unmark():
-                host.attributes.pop(ATTRIBUTE, None)
+                host.attributes.pop(CLAIM_ATTRIBUTE, None)
                 known = self._unmarked(known, command)
             case Quarantine(claim=claim, why=why):
-                host.attributes[ATTRIBUTE] = claim.encode()
+                host.attributes[CLAIM_ATTRIBUTE] = claim.encode()
                 known = replace(known, claim=claim, progress=replace(known.progress, outcome=Quarantined(why)))
             case Note(backoff=backoff):
                 self.world.backoffs[host.id] = backoff
@@ -324,7 +324,7 @@ class Run:
     def _reboot(self, host: Host) -> None:
         assert host.status is Status.DRAINING, f"{host.id} was rebooted while {host.status.value}"
         assert host.tasks == 0, f"{host.id} was rebooted under its tasks"
-        assert ATTRIBUTE in host.attributes, f"{host.id} was rebooted unmarked"
+        assert CLAIM_ATTRIBUTE in host.attributes, f"{host.id} was rebooted unmarked"
         if not host.refuses_reboot and not host.ignores_reboot:
             host.down_at = self.world.now
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from tests.e2e.town import ENDS_WITHIN_SECONDS, Town, town
 
-from bottlerocket_ecs_updater.core.model.claim import ATTRIBUTE, Claim, ClaimPhase
+from bottlerocket_ecs_updater.core.model.claim import CLAIM_ATTRIBUTE, Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.model.ids import BootId, RunId
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.simulator.ecs.model import Status
@@ -33,7 +33,7 @@ def quarantine(built: Town) -> None:
     """As a run leaves an instance that did not come back."""
     old, new, now = Version.parse(OLD), Version.parse(NEW), built.world.clock.now()
     claim = Claim(ClaimPhase.QUARANTINED, RunId("run-0"), old, new, BootId("0b" * 16), now, 1)
-    attribute = {"name": ATTRIBUTE, "value": claim.encode(), "targetId": built.world.instance(HOST).arn}
+    attribute = {"name": CLAIM_ATTRIBUTE, "value": claim.encode(), "targetId": built.world.instance(HOST).arn}
     sets(built, "DRAINING")
     by_run(built).put_attributes(cluster=built.scenario.cluster, attributes=[attribute])
 
@@ -81,14 +81,14 @@ def test_a_person_who_says_yes_gets_the_instance_back(built: Town) -> None:
     code, said = release(built)
     assert (code, f"set {HOST} ACTIVE" in said, said.endswith("Done.\n")) == (0, True, True)
     instance = built.world.instance(HOST)
-    assert (instance.status, ATTRIBUTE in instance.custom) == (Status.ACTIVE, False)
+    assert (instance.status, CLAIM_ATTRIBUTE in instance.custom) == (Status.ACTIVE, False)
 
 
 def test_an_instance_that_somebody_drained_while_the_person_thought_stays_drained(built: Town) -> None:
     def meanwhile() -> None:
         """A run returns it, and somebody drains it for reasons of his own."""
         sets(built, "ACTIVE")
-        attribute = {"name": ATTRIBUTE, "targetId": built.world.instance(HOST).arn}
+        attribute = {"name": CLAIM_ATTRIBUTE, "targetId": built.world.instance(HOST).arn}
         by_run(built).delete_attributes(cluster=built.scenario.cluster, attributes=[attribute])
         built.world.operator_drain(HOST)
 

@@ -16,7 +16,7 @@ from itertools import chain, cycle, repeat
 from tests.support.memory_store import MemoryStore
 
 from bottlerocket_ecs_updater.core.model.ids import RunId
-from bottlerocket_ecs_updater.engine.lease.store_lease import Lease, Taken
+from bottlerocket_ecs_updater.engine.lease.store_lease import StoreLease, Taken
 from bottlerocket_ecs_updater.engine.ports import Conflict, Stored
 from bottlerocket_ecs_updater.errors import LeaseLapsed, LeaseLost, Unreachable
 
@@ -175,7 +175,7 @@ class _Life:
                 self._world.wait(TERM / 2)
             run = RunId(f"run-{self._who}-{attempt}")
             term = timedelta(seconds=TERM)
-            lease = Lease(self, "lease", f"rival {self._who}", run, term, self, self.monotonic)
+            lease = StoreLease(self, "lease", f"rival {self._who}", run, term, self, self.monotonic)
             try:
                 taken = lease.acquire()
             except Unreachable:
@@ -190,7 +190,7 @@ class _Life:
                 lease.release()
             return
 
-    def _work(self, lease: Lease, epoch: int) -> None:
+    def _work(self, lease: StoreLease, epoch: int) -> None:
         works = cycle(self._rival.works)
         for _ in range(self._rival.acts):
             work = next(works)
@@ -201,7 +201,7 @@ class _Life:
             self._world.acts.append(act)
             self._world.wait(work.act)
 
-    def _make_sure(self, lease: Lease) -> None:
+    def _make_sure(self, lease: StoreLease) -> None:
         try:
             lease.keep()
             return lease.check_before_act()

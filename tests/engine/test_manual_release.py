@@ -14,9 +14,9 @@ from tests.support.simulated import EngineClock, row, survey_of
 
 from bottlerocket_ecs_updater.aws.ecs import EcsCluster
 from bottlerocket_ecs_updater.aws.transport.api import Api
-from bottlerocket_ecs_updater.aws.transport.pace import Calls, Pace
+from bottlerocket_ecs_updater.aws.transport.pace import CallPace, Calls
 from bottlerocket_ecs_updater.aws.transport.session import Pair
-from bottlerocket_ecs_updater.core.model.claim import ATTRIBUTE, Claim, ClaimPhase
+from bottlerocket_ecs_updater.core.model.claim import CLAIM_ATTRIBUTE, Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.model.ids import BootId, ContainerInstanceArn, InstanceId, RunId
 from bottlerocket_ecs_updater.core.model.outcome import Backoff
 from bottlerocket_ecs_updater.core.model.version import Version
@@ -57,7 +57,7 @@ class Desk:
     def __post_init__(self) -> None:
         self.clock = EngineClock(self.world)
         self.clients = InProcessClients(self.world, "updater")
-        api = Api(self.clock, Pace(self.clock), Calls())
+        api = Api(self.clock, CallPace(self.clock), Calls())
         self.cluster = EcsCluster(cast("Any", Pair.of(self.clients.ecs)), api, self.clock, "demo")
         self.survey = survey_of(self.clients, api)
 
@@ -87,7 +87,7 @@ class Desk:
         )
 
     def write(self, text: str, arn: str = "") -> None:
-        attribute = {"name": ATTRIBUTE, "value": text, "targetId": arn or self.arn}
+        attribute = {"name": CLAIM_ATTRIBUTE, "value": text, "targetId": arn or self.arn}
         self.clients.ecs.put_attributes(cluster="demo", attributes=[attribute])
 
     def remember(self, *, claim: Claim | None = None, backoff: Backoff | None = None, id_: InstanceId = ONE) -> None:
@@ -115,7 +115,7 @@ class Desk:
         instance, ledger = self.world.instance(ONE), self.ledger().value
         return {
             "status": instance.status,
-            "claimed": ATTRIBUTE in instance.custom,
+            "claimed": CLAIM_ATTRIBUTE in instance.custom,
             "remembered": sorted({*ledger.claims, *ledger.backoffs}),
         }
 
@@ -259,7 +259,7 @@ def test_the_claim_is_dropped_wherever_it_is_written() -> None:
     desk.write(desk.claim(ClaimPhase.QUARANTINED).encode())
     desk.perform(desk.consider())
     assert desk.stands() == IN_SERVICE
-    assert ATTRIBUTE not in desk.world.cluster.instances[left_behind].custom
+    assert CLAIM_ATTRIBUTE not in desk.world.cluster.instances[left_behind].custom
 
 
 @pytest.mark.parametrize("in_store", [False, True])
@@ -285,7 +285,7 @@ def test_what_an_old_registration_was_left_with_does_not_keep_a_new_one_from_its
     desk.remember(claim=claim)
     desk.perform(desk.consider())
     assert desk.stands() == IN_SERVICE
-    assert not any(ATTRIBUTE in one.custom for one in desk.world.cluster.instances.values())
+    assert not any(CLAIM_ATTRIBUTE in one.custom for one in desk.world.cluster.instances.values())
 
 
 def test_where_a_run_died_between_the_store_and_the_instance_the_store_is_ahead() -> None:
@@ -342,7 +342,7 @@ def test_an_instance_that_ecs_does_not_describe_is_not_held_to_be_gone(*, anew: 
 
 def _returned_by_a_run(desk: Desk) -> None:
     desk.world.operator_activate(ONE)
-    desk.clients.ecs.delete_attributes(cluster="demo", attributes=[{"name": ATTRIBUTE, "targetId": desk.arn}])
+    desk.clients.ecs.delete_attributes(cluster="demo", attributes=[{"name": CLAIM_ATTRIBUTE, "targetId": desk.arn}])
     desk.forget()
 
 
@@ -414,7 +414,7 @@ def _acts(desk: Desk) -> int:
 def test_under_a_new_registration_that_is_ours_too_the_same_is_done() -> None:
     desk = quarantined()
     planned = desk.consider()
-    text = desk.world.instance(ONE).custom[ATTRIBUTE] or ""
+    text = desk.world.instance(ONE).custom[CLAIM_ATTRIBUTE] or ""
     desk.register_anew()
     desk.drain()
     desk.write(text)
@@ -533,7 +533,7 @@ def test_an_instance_that_its_group_takes_away_is_left_draining_and_loses_its_cl
     assert "hosts" in planned.steps()[0]
     desk.perform(planned)
     left = desk.world.instance(ONE)
-    assert (left.status, ATTRIBUTE in left.custom) == (Status.DRAINING, False)
+    assert (left.status, CLAIM_ATTRIBUTE in left.custom) == (Status.DRAINING, False)
     assert not desk.world.findings().violations
 
 

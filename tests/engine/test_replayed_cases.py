@@ -15,7 +15,7 @@ from tests.support.memory_store import MemoryStore
 from tests.support.simulated import NEW, OLD, Tape, Updater, at_most, instance_id, row
 
 from bottlerocket_ecs_updater.cli.signals import CALL_GRACE_SECONDS, handle_signals
-from bottlerocket_ecs_updater.core.model.claim import ATTRIBUTE
+from bottlerocket_ecs_updater.core.model.claim import CLAIM_ATTRIBUTE
 from bottlerocket_ecs_updater.core.model.event import Drained, Event, RunFinished
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, RunId
 from bottlerocket_ecs_updater.core.model.outcome import RunOutcome
@@ -91,13 +91,13 @@ def test_a_version_that_is_denied_after_a_killed_run_drained_for_it_is_not_boote
     world, store = row(2, services=1, tasks=1), MemoryStore()
     with pytest.raises(KilledError):
         Updater(world, at_most(1), name="run-0", ledger=kept(store, "run-0"), tape=_DiesAfterDrain()).run()
-    (drained,) = (name for name in world.hosts if ATTRIBUTE in world.instance(name).custom)
+    (drained,) = (name for name in world.hosts if CLAIM_ATTRIBUTE in world.instance(name).custom)
     assert world.instance(drained).status == "DRAINING"
     world.clock.sleep(timedelta(hours=6))
     denied = Rules(versions=VersionRules(deny=(VersionRange.parse(NEW),)))
     policy = replace(at_most(1), rules=denied)
     Updater(world, policy, name="run-1", ledger=kept(store, "run-1")).run()
-    assert (world.instance(drained).status, ATTRIBUTE in world.instance(drained).custom) == ("ACTIVE", False)
+    assert (world.instance(drained).status, CLAIM_ATTRIBUTE in world.instance(drained).custom) == ("ACTIVE", False)
     assert world.hosts[drained].running == OLD
     assert world.findings().clean
 

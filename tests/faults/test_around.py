@@ -9,7 +9,7 @@ from tests.faults.town import USUAL_MINUTES, Town, befall
 from tests.support.simulated import Updater, instance_id
 from tests.support.simulated import row as cluster_of
 
-from bottlerocket_ecs_updater.core.model.claim import ATTRIBUTE
+from bottlerocket_ecs_updater.core.model.claim import CLAIM_ATTRIBUTE
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
 from bottlerocket_ecs_updater.simulator import faults as f
@@ -60,7 +60,9 @@ def test_f32_a_host_that_registers_anew_after_the_reboot_is_verified_and_let_go(
     check_all_updated(town)
     registrations = town.played.world.cluster.instances.values()
     assert sum(one.ec2_instance_id == town.sick for one in registrations) == 2
-    assert not any(ATTRIBUTE in one.custom for one in registrations), "nor does the old registration keep our claim"
+    assert not any(CLAIM_ATTRIBUTE in one.custom for one in registrations), (
+        "nor does the old registration keep our claim"
+    )
 
 
 # Somebody else
@@ -125,7 +127,7 @@ def test_f42_an_instance_that_its_group_takes_away_while_it_is_ours_is_let_go_an
     assert "it was left" not in town.words()
     registration = town.played.world.instance(town.sick)
     assert registration.status.value == "INACTIVE"
-    assert ATTRIBUTE not in registration.custom
+    assert CLAIM_ATTRIBUTE not in registration.custom
     assert town.updated_the_others()
 
 
@@ -147,7 +149,7 @@ def test_f42_an_instance_whose_hook_never_ends_stays_let_go_in_every_run() -> No
     town = befall(f.GroupTakes(step=Step.DRAIN, hook=timedelta(days=2)), hosts=6, budget=2)
     assert set(town.fates) == {"leaving-group"}
     assert town.played.world.instance(town.sick).status.value == "DRAINING"
-    assert ATTRIBUTE not in town.played.world.instance(town.sick).custom
+    assert CLAIM_ATTRIBUTE not in town.played.world.instance(town.sick).custom
     assert town.updated_the_others()
 
 
@@ -155,7 +157,7 @@ def test_f42_a_quarantined_instance_that_its_group_takes_away_is_let_go() -> Non
     town = befall(f.BootHangs(times=None), f.GroupTakes(at=timedelta(hours=1), hook=timedelta(days=2)), hosts=6)
     assert town.fates[0] == "quarantined:not-back"
     assert town.fates[-1] == "leaving-group"
-    assert ATTRIBUTE not in town.played.world.instance(town.sick).custom
+    assert CLAIM_ATTRIBUTE not in town.played.world.instance(town.sick).custom
 
 
 def test_f42_a_group_that_does_not_answer_keeps_no_host_out_of_service_for_ever() -> None:

@@ -12,7 +12,7 @@ from tests.support.simulated import DOCUMENTS, EngineClock, Updater, at_most, ro
 from bottlerocket_ecs_updater.aws.ecs import EcsCluster
 from bottlerocket_ecs_updater.aws.ssm import SsmHosts
 from bottlerocket_ecs_updater.aws.transport.api import Api
-from bottlerocket_ecs_updater.aws.transport.pace import Calls, Pace
+from bottlerocket_ecs_updater.aws.transport.pace import CallPace, Calls
 from bottlerocket_ecs_updater.aws.transport.session import Pair
 from bottlerocket_ecs_updater.core.decision.blockers import FIRST_WAIT, blocked, tried_again
 from bottlerocket_ecs_updater.core.model.event import Drained, RunFinished
@@ -122,7 +122,7 @@ def test_a_plan_holds_a_host_where_such_tasks_are_still_stopping() -> None:
     here = world.cluster.by_ec2[tried].tasks.values()
     assert {task.desired for task in here if task.group == "service:encoder"} == {Desired.STOPPED}
     clock, clients = EngineClock(world), InProcessClients(world, caller="ann")
-    api = Api(clock, Pace(clock), Calls())
+    api = Api(clock, CallPace(clock), Calls())
     ecs = EcsCluster(cast("Any", Pair.of(clients.ecs)), api, clock, "demo")
     ssm = SsmHosts(cast("Any", Pair.of(clients.ssm)), api, DOCUMENTS, "test")
     fleet = take_snapshot(ecs, ssm, clock, Policy(), ledger)

@@ -12,7 +12,7 @@ import pytest
 from tests.support.memory_store import MemoryStore
 from tests.support.simulated import NEW, OLD, EngineClock, Tape, Updater, at_most, instance_id, row
 
-from bottlerocket_ecs_updater.core.model.claim import ATTRIBUTE, Claim, ClaimPhase
+from bottlerocket_ecs_updater.core.model.claim import CLAIM_ATTRIBUTE, Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.model.event import CommandSent, Drained, Event, InstanceQuarantined, RunFinished
 from bottlerocket_ecs_updater.core.model.ids import BootId, ContainerInstanceArn, InstanceId, RunId
 from bottlerocket_ecs_updater.core.model.outcome import Outcome, Quarantined
@@ -93,11 +93,11 @@ class Cluster:
 
     def delete_claim(self, number: int = 0) -> None:
         """A person deletes the attribute, to take the instance over."""
-        where = {"name": ATTRIBUTE, "targetType": "container-instance", "targetId": self.arn(number)}
+        where = {"name": CLAIM_ATTRIBUTE, "targetType": "container-instance", "targetId": self.arn(number)}
         self.person.ecs.delete_attributes(cluster="demo", attributes=[where])
 
     def write_claim(self, text: str, number: int = 0) -> None:
-        attribute = {"name": ATTRIBUTE, "value": text, "targetId": self.arn(number)}
+        attribute = {"name": CLAIM_ATTRIBUTE, "value": text, "targetId": self.arn(number)}
         self.person.ecs.put_attributes(cluster="demo", attributes=[attribute])
 
     def arn(self, number: int = 0) -> str:
@@ -191,7 +191,7 @@ def test_an_attribute_that_is_lost_by_the_boot_is_made_up_for_by_the_store() -> 
     cluster = single(ecs_timing=FORGETFUL)
     cluster.run(sent_a_reboot)
     cluster.world.clock.sleep(timedelta(minutes=30))
-    assert ATTRIBUTE not in cluster.world.instance(instance_id(0)).custom
+    assert CLAIM_ATTRIBUTE not in cluster.world.instance(instance_id(0)).custom
     finished = cluster.run()
     assert finished is not None
     assert finished.counts["updated"] == 1
@@ -310,7 +310,7 @@ def test_limits_count_from_the_claim_over_runs_that_die_early() -> None:
         stop = Stop()
         cluster.world.clock.after(timedelta(minutes=2), lambda stop=stop: stop.request("SIGTERM"))  # type: ignore[misc]
         cluster.run(stop=stop)
-        if ClaimPhase.QUARANTINED.value in (cluster.world.instance(instance_id(0)).custom[ATTRIBUTE] or ""):
+        if ClaimPhase.QUARANTINED.value in (cluster.world.instance(instance_id(0)).custom[CLAIM_ATTRIBUTE] or ""):
             break
     assert cluster.runs < 20
 

@@ -11,7 +11,7 @@ from tests.policy.test_stories import Story
 from tests.support.simulated import DOCUMENTS, NEW, OLD, at_most, instance_id, row
 
 from bottlerocket_ecs_updater.aws.transport.operation import Operation
-from bottlerocket_ecs_updater.core.model.claim import ATTRIBUTE, FINISHED
+from bottlerocket_ecs_updater.core.model.claim import CLAIM_ATTRIBUTE, FINISHED
 from bottlerocket_ecs_updater.core.model.event import ActDenied, RunFinished
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.outcome import Outcome, RunOutcome
@@ -52,7 +52,7 @@ def deny_reboots(world: World, after: int = 0) -> None:
 def claims(world: World) -> int:
     clients = InProcessClients(world, caller="a test")
     listed = clients.ecs.list_attributes(cluster="demo", targetType="container-instance")
-    values = [attribute.get("value") for attribute in listed["attributes"] if attribute["name"] == ATTRIBUTE]
+    values = [attribute.get("value") for attribute in listed["attributes"] if attribute["name"] == CLAIM_ATTRIBUTE]
     return sum(value != FINISHED for value in values)
 
 
@@ -249,7 +249,7 @@ def test_a_claim_that_may_not_be_deleted_is_overwritten_by_one_that_is_finished(
     finished = told.run()
     assert (finished.exit_code, finished.counts["updated"]) == (1, 1)
     (name,) = [name for name in world.hosts if world.hosts[name].boots > 1]
-    assert world.instance(name).custom[ATTRIBUTE] == FINISHED
+    assert world.instance(name).custom[CLAIM_ATTRIBUTE] == FINISHED
     world.operator_drain(name)
     world.authorize = allowing
     later = told.run()

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from tests.support.simulated import Updater, row
 
-from bottlerocket_ecs_updater.core.model.claim import ATTRIBUTE
+from bottlerocket_ecs_updater.core.model.claim import CLAIM_ATTRIBUTE
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.simulator.aws_basics.calls import Call
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
@@ -25,7 +25,7 @@ def marks_for_reboot(call: Call) -> bool:
 
 
 def drops_claims(call: Call) -> bool:
-    return call.action == "ecs:DeleteAttributes" and call.params["attributes"][0]["name"] == ATTRIBUTE
+    return call.action == "ecs:DeleteAttributes" and call.params["attributes"][0]["name"] == CLAIM_ATTRIBUTE
 
 
 def checks(call: Call) -> bool:

@@ -24,12 +24,12 @@ from tests.support.simulated import OLD, EngineClock, row
 
 from bottlerocket_ecs_updater.aws.s3_store import S3Store
 from bottlerocket_ecs_updater.aws.transport.api import Api
-from bottlerocket_ecs_updater.aws.transport.pace import Calls, Pace
+from bottlerocket_ecs_updater.aws.transport.pace import CallPace, Calls
 from bottlerocket_ecs_updater.aws.transport.session import Pair
 from bottlerocket_ecs_updater.core.model.location import Location
 from bottlerocket_ecs_updater.core.model.shared import Act
 from bottlerocket_ecs_updater.core.model.version import Version
-from bottlerocket_ecs_updater.core.rules.promotion import CLOCKS_APART, Requirement, StageRules
+from bottlerocket_ecs_updater.core.rules.promotion import CLUSTER_CLOCKS_APART, Requirement, StageRules
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.engine.store.shared_state import ACTS_KEY, change_acts, standing_key, with_block
 from bottlerocket_ecs_updater.errors import Denied, UpdaterError
@@ -98,7 +98,7 @@ class SharedBucket:
         """The store as that role reaches it."""
         self.callers[caller.arn] = caller
         clock = EngineClock(self.bank)
-        api = Api(clock, Pace(clock), Calls())
+        api = Api(clock, CallPace(clock), Calls())
         return S3Store(cast("Any", Pair.of(InProcessClients(self.bank, caller.arn).s3)), api, BUCKET, "updater")
 
     def authorize(self, call: Call) -> None:
@@ -151,7 +151,7 @@ def test_a_version_goes_from_an_account_to_another_and_nothing_is_refused() -> N
     canary, shop = both(shared)
     assert updated(canary.run()) == 2
     assert "111122223333/us-east-1/canary has been healthy on it only since" in held(shop.run())
-    wait(DAY + CLOCKS_APART, canary, shop)
+    wait(DAY + CLUSTER_CLOCKS_APART, canary, shop)
     assert updated(shop.run()) == 2
     refresh(shop.store, shop.world.clock.now(), shop.place)
     page = shop.store.get(PAGE_KEY)

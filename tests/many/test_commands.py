@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bottlerocket_ecs_updater.cli.app import main
+from bottlerocket_ecs_updater.cli.app import run_program
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.engine.store.audit import acts_of, note_act
 from bottlerocket_ecs_updater.engine.store.audit_entry import AuditEntry
@@ -21,7 +21,7 @@ SAID = {"block": "blocked", "promote": "promoted", "expedite": "expedited"}
 
 
 def typed(state: Path, *words: str) -> int:
-    return main([*words, "--state", str(state)])
+    return run_program([*words, "--state", str(state)])
 
 
 @pytest.mark.parametrize("verb", SAID)

@@ -11,7 +11,7 @@ import pytest
 from tests.many.test_fleet_page import standing
 from tests.support.simulated import row
 
-from bottlerocket_ecs_updater.cli.app import main
+from bottlerocket_ecs_updater.cli.app import run_program
 from bottlerocket_ecs_updater.core.planning.waves import CLUSTERS_MAX
 from bottlerocket_ecs_updater.engine.store.folder_store import FolderStore
 from bottlerocket_ecs_updater.engine.store.shared_state import standing_key, write_standing
@@ -58,7 +58,7 @@ def worlds(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, World]]:
 def asked(tmp_path: Path, *words: str, settings: str = SETTINGS) -> int:
     file = tmp_path / "fleet.toml"
     file.write_text(settings, encoding="utf-8")
-    return main(["fleet", *words, "--config", str(file), "--region", "us-east-1"])
+    return run_program(["fleet", *words, "--config", str(file), "--region", "us-east-1"])
 
 
 def test_clusters_are_found_by_tag_some_are_left_out_and_a_new_one_is_found_by_the_next_execution(

@@ -12,7 +12,7 @@ import pytest
 from tests.support.many import NEW, Clusters
 from tests.support.memory_store import MemoryStore
 
-from bottlerocket_ecs_updater.cli.app import main
+from bottlerocket_ecs_updater.cli.app import run_program
 from bottlerocket_ecs_updater.core.model.event import StandingPublished
 from bottlerocket_ecs_updater.core.model.location import Location
 from bottlerocket_ecs_updater.core.model.shared import Act, ClusterStanding, HeldFor, LastRun
@@ -20,12 +20,7 @@ from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.engine.ports import Conflict, Stored
 from bottlerocket_ecs_updater.engine.store.audit import acts_of
 from bottlerocket_ecs_updater.engine.store.folder_store import FolderStore
-from bottlerocket_ecs_updater.engine.store.shared_state import (
-    change_acts,
-    standing_key,
-    with_block,
-    write_standing,
-)
+from bottlerocket_ecs_updater.engine.store.shared_state import change_acts, standing_key, with_block, write_standing
 from bottlerocket_ecs_updater.report.analysis.fleet_overview import State
 from bottlerocket_ecs_updater.report.outputs.fleet_page import JSON_KEY, PAGE_KEY, refresh
 from bottlerocket_ecs_updater.simulator.faults import BootHangs
@@ -207,10 +202,10 @@ def test_fleet_status_shows_the_same_as_text_and_as_json(tmp_path: Path, capsys:
     store = FolderStore(tmp_path)
     for one in (standing("web"), standing("batch", running={V1: 3}, behind_since=NOW - DAY)):
         store.put(standing_key(one.place), write_standing(one), None)
-    assert main(["fleet", "status", "--state", str(tmp_path)]) == 0
+    assert run_program(["fleet", "status", "--state", str(tmp_path)]) == 0
     text = capsys.readouterr().out
     assert "web (111122223333 eu-west-1)" in text
-    assert main(["fleet", "status", "--state", str(tmp_path), "--format", "json"]) == 0
+    assert run_program(["fleet", "status", "--state", str(tmp_path), "--format", "json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert {one["cluster"] for one in told["clusters"]} == {"web", "batch"}
 
@@ -219,10 +214,10 @@ def test_a_person_forgets_a_cluster_that_is_gone(tmp_path: Path, capsys: pytest.
     store = FolderStore(tmp_path)
     one = standing("web")
     store.put(standing_key(one.place), write_standing(one), None)
-    assert main(["fleet", "forget", "web", "--state", str(tmp_path)]) == 2
-    assert main(["fleet", "forget", str(one.place), "--state", str(tmp_path), "--why", "it was deleted"]) == 0
+    assert run_program(["fleet", "forget", "web", "--state", str(tmp_path)]) == 2
+    assert run_program(["fleet", "forget", str(one.place), "--state", str(tmp_path), "--why", "it was deleted"]) == 0
     assert "is forgotten" in capsys.readouterr().out
     (act,) = acts_of(store, str(one.place))
     assert (act.command, act.why) == (f"fleet forget {one.place}", "it was deleted")
     assert store.get(standing_key(one.place)) is None
-    assert main(["fleet", "status"]) == 2
+    assert run_program(["fleet", "status"]) == 2

@@ -33,7 +33,13 @@ from bottlerocket_ecs_updater.core.model.shared import (
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.planning.cluster_standing import Seen, standing_of
 from bottlerocket_ecs_updater.core.rules.policy import Limit, Policy
-from bottlerocket_ecs_updater.core.rules.promotion import CLOCKS_APART, Requirement, StageRules, block_on, not_promoted
+from bottlerocket_ecs_updater.core.rules.promotion import (
+    CLUSTER_CLOCKS_APART,
+    Requirement,
+    StageRules,
+    block_on,
+    not_promoted,
+)
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.engine.store.read_json import Unreadable
 from bottlerocket_ecs_updater.engine.store.shared_state import (
@@ -130,8 +136,8 @@ def test_a_version_is_never_admitted_before_every_cluster_has_proven_it(
 def test_what_every_cluster_has_proven_is_admitted_minutes_later(histories: list[list[Look]], later: int) -> None:
     now = START + max(looks[-1].hour for looks in histories) * HOUR + later * HOUR / 4
     shared = Shared(standings=tuple(standing(looks, number) for number, looks in enumerate(histories)))
-    if all(proven(looks, NEW, now) and proven(looks, NEW, now + CLOCKS_APART) for looks in histories):
-        assert not_promoted(NEW, RULES, shared, now + CLOCKS_APART) is None
+    if all(proven(looks, NEW, now) and proven(looks, NEW, now + CLUSTER_CLOCKS_APART) for looks in histories):
+        assert not_promoted(NEW, RULES, shared, now + CLUSTER_CLOCKS_APART) is None
 
 
 TWO_STAGES = replace(RULES, promoted_by=(*RULES.promoted_by, Requirement("canary", SOAK)))
@@ -156,7 +162,7 @@ def test_a_clock_that_is_minutes_off_never_admits_before_the_time_and_soon_after
     """Around the time itself, to the second."""
     shared = Shared(standings=(standing(PROVEN_AT_MIDNIGHT, skew=timedelta(seconds=skew)),))
     admitted = not_promoted(NEW, RULES, shared, START + SOAK + timedelta(seconds=later)) is None
-    assert admitted == (later >= skew + CLOCKS_APART.total_seconds())
+    assert admitted == (later >= skew + CLUSTER_CLOCKS_APART.total_seconds())
     assert later >= 0 or not admitted
 
 

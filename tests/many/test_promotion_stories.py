@@ -18,12 +18,12 @@ from bottlerocket_ecs_updater.core.model.shared import Act, Expedite, Promotion
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.rules.checkpoints import Checkpoints
 from bottlerocket_ecs_updater.core.rules.health import AlarmRule, HealthRules
-from bottlerocket_ecs_updater.core.rules.promotion import CLOCKS_APART
+from bottlerocket_ecs_updater.core.rules.promotion import CLUSTER_CLOCKS_APART
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.core.rules.versions import VersionRange, VersionRules
 from bottlerocket_ecs_updater.core.rules.windows import Schedule
 from bottlerocket_ecs_updater.engine.lease.both_leases import BothLeases
-from bottlerocket_ecs_updater.engine.lease.store_lease import HeldBy, Lease, Taken, lease_key
+from bottlerocket_ecs_updater.engine.lease.store_lease import HeldBy, StoreLease, Taken, lease_key
 from bottlerocket_ecs_updater.engine.store.shared_state import (
     ACTS_KEY,
     change_acts,
@@ -61,7 +61,7 @@ def test_production_takes_a_version_after_staging_was_healthy_on_it_for_the_time
     assert updated(canary.run()) == 3
     [published] = canary.updaters[-1].tape.of(StandingPublished)
     assert published.healthy_since is not None
-    wait = 2 * DAY + CLOCKS_APART
+    wait = 2 * DAY + CLUSTER_CLOCKS_APART
     clusters.wait(published.healthy_since + wait - timedelta(seconds=120) - clusters.now)
     assert reasons(shop.run()) == {"not-promoted"}
     canary.run()
@@ -79,7 +79,7 @@ def test_the_hold_says_what_it_waits_for_and_when_that_can_be_at_the_earliest() 
     clusters.wait(timedelta(hours=1))
     said = held(clusters.each["shop"].run())
     assert published.healthy_since is not None
-    earliest = published.healthy_since + 2 * DAY + CLOCKS_APART
+    earliest = published.healthy_since + 2 * DAY + CLUSTER_CLOCKS_APART
     assert f"until {earliest:%Y-%m-%d %H:%M} UTC at the earliest" in said
     assert "staging for 2d: 111122223333/us-east-1/canary has been healthy on it only since" in said
 
@@ -126,7 +126,7 @@ def test_a_standing_that_cannot_be_read_promotes_nothing_and_is_told_of(data: by
     clusters = two_stages()
     canary, shop = clusters.each["canary"], clusters.each["shop"]
     canary.run()
-    clusters.wait(2 * DAY + CLOCKS_APART)
+    clusters.wait(2 * DAY + CLUSTER_CLOCKS_APART)
     clusters.store.put(standing_key(canary.place), data, None)
     finished = shop.run()
     assert reasons(finished) == {"not-promoted"}
@@ -141,7 +141,7 @@ def test_a_standing_that_was_lost_promotes_nothing_until_a_person_forgets_its_cl
         one.run()
     clusters.wait(DAY)
     clusters.each["canary"].run()
-    clusters.wait(DAY + CLOCKS_APART)
+    clusters.wait(DAY + CLUSTER_CLOCKS_APART)
     shop = clusters.each["shop"]
     shop.run()
     clusters.store.delete(standing_key(second.place), None)
@@ -249,7 +249,7 @@ def test_clocks_that_are_minutes_apart_let_no_version_in_before_its_time(ahead: 
     done = canary.world.clock.now()
     clusters.wait(done + DAY - timedelta(seconds=120) - clusters.now)
     assert updated(shop.run()) == 0
-    clusters.wait(3 * CLOCKS_APART)
+    clusters.wait(3 * CLUSTER_CLOCKS_APART)
     assert updated(shop.run()) == 3
 
 
@@ -324,11 +324,11 @@ def test_a_run_of_the_other_template_leaves_while_one_keeps_the_lease_of_the_clu
     clusters = Clusters()
     shop = clusters.add("shop")
 
-    def lease(run: str, key: str, done: Callable[[], object]) -> Lease:
+    def lease(run: str, key: str, done: Callable[[], object]) -> StoreLease:
         clock = Meanwhile(shop.world, done)
-        return Lease(clusters.store, lease_key(key), run, RunId(run), timedelta(minutes=1), clock, clock.monotonic)
+        return StoreLease(clusters.store, lease_key(key), run, RunId(run), timedelta(minutes=1), clock, clock.monotonic)
 
-    def of_many(run: str, done: Callable[[], object] = lambda: None) -> Lease:
+    def of_many(run: str, done: Callable[[], object] = lambda: None) -> StoreLease:
         return lease(run, str(shop.place), done)
 
     def of_one(run: str, done: Callable[[], object] = lambda: None) -> BothLeases:

@@ -23,7 +23,7 @@ from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.core.rules.promotion import Requirement, StageRules
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.core.rules.versions import VersionRules
-from bottlerocket_ecs_updater.report.outputs.metrics import CLUSTER, METRICS, NAMESPACE
+from bottlerocket_ecs_updater.report.outputs.metrics import CLUSTER_DIMENSION, METRICS, NAMESPACE
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
 from bottlerocket_ecs_updater.simulator.aws_basics.names import Names
 from bottlerocket_ecs_updater.simulator.waves.definition import definition
@@ -135,7 +135,7 @@ def test_every_graph_of_the_dashboard_is_of_a_metric_of_all_clusters() -> None:
     of_clusters = {metric.name for metric in METRICS if not metric.by}
     body = json.loads(properties(STACK, "UpdaterDashboard")["DashboardBody"])
     searched = re.findall(r"SEARCH\('\{(\w+),(\w+)\} (\w+)'", json.dumps(body))
-    assert [one[:2] for one in searched] == [(NAMESPACE, CLUSTER)] * 3
+    assert [one[:2] for one in searched] == [(NAMESPACE, CLUSTER_DIMENSION)] * 3
     assert {one[2] for one in searched} <= of_clusters
     assert "DaysBehind" in {one[2] for one in searched}
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from bottlerocket_ecs_updater.cli.app import main
+from bottlerocket_ecs_updater.cli.app import run_program
 from bottlerocket_ecs_updater.cli.commands.fleet import check
 from bottlerocket_ecs_updater.cli.settings.sections import fleet_rules, read_sections
 from bottlerocket_ecs_updater.core.model.version import Version
@@ -78,7 +78,7 @@ def test_three_waves_with_an_approval_and_an_expedited_version(state: Path) -> N
         until(fleet, execution, asked=True)
         assert fleet.versions() == {"canary-a": {NEW}, "staging-a": {NEW}, "prod-a": {OLD}, "legacy-a": {OLD}}
         # Production waits 30 days for staging: only an expedited version comes to it now.
-        assert main(["expedite", NEW, "--state", str(state), "--why", "CVE"]) == 0
+        assert run_program(["expedite", NEW, "--state", str(state), "--why", "CVE"]) == 0
         asked = str(fleet.states.messages.sent[0]["Message"])
         assert '["prod-a"]' in asked
         fleet.states.approve(asked.partition("--task-token ")[2].split()[0])
@@ -98,7 +98,7 @@ def test_a_failing_cluster_in_the_second_wave_and_a_block_half_way(state: Path) 
         while NEW not in fleet.versions()["staging-b"]:
             assert time.monotonic() < ends
             threading.Event().wait(0.1)
-        assert main(["block", NEW, "--state", str(state), "--why", "breaks things"]) == 0
+        assert run_program(["block", NEW, "--state", str(state), "--why", "breaks things"]) == 0
         until(fleet, execution)
         assert fleet.states.status(execution) == "FAILED"
         message = str(fleet.states.messages.sent[-1]["Message"])

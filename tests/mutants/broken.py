@@ -277,8 +277,8 @@ MUTANTS = (
     broken(
         "a check is sent while an apply may run",
         "core/decision/unclaimed/assess.py",
-        "    if instance.pending is not None:\n        return Waiting",
-        "    if instance.pending is not None and instance.pending.kind is DocumentKind.CHECK:\n        return Waiting",
+        "    if instance.pending is not None:\n        return Deferred",
+        "    if instance.pending is not None and instance.pending.kind is DocumentKind.CHECK:\n        return Deferred",
         f"{CORE}/decision/unclaimed/test_assess.py",
     ),
     broken(
@@ -658,7 +658,7 @@ MUTANTS = (
     broken(
         "a reboot that was accepted and did not come is forgotten at its limit",
         "core/model/reboots.py",
-        "        return reboot.end.heard_at + PENDING_FOR\n",
+        "        return reboot.end.heard_at + COMMAND_PENDING_FOR\n",
         "        return reboot.end.heard_at\n",
         f"{CORE}/decision/claimed/test_reboot.py",
     ),
@@ -802,7 +802,7 @@ MUTANTS = (
     broken(
         "clocks that differ let a version in before its time",
         "core/rules/promotion.py",
-        "        return self.soak + min(self.soak, CLOCKS_APART)\n",
+        "        return self.soak + min(self.soak, CLUSTER_CLOCKS_APART)\n",
         "        return self.soak\n",
         PROMOTION,
     ),
@@ -816,15 +816,15 @@ MUTANTS = (
     broken(
         "a standing that cannot be read is left out",
         "core/rules/promotion.py",
-        'cannot be read", anew) for key in shared.unreadable]\n',
-        'cannot be read", anew) for key in shared.unreadable[:0]]\n',
+        'cannot be read", earliest) for key in shared.unreadable]\n',
+        'cannot be read", earliest) for key in shared.unreadable[:0]]\n',
         PROMOTION,
     ),
     broken(
         "a cluster that lost its standing is left out",
         "core/rules/promotion.py",
-        'lost its standing", anew) for place in shared.lost)\n',
-        'lost its standing", anew) for place in shared.lost[:0])\n',
+        'lost its standing", earliest) for place in shared.lost)\n',
+        'lost its standing", earliest) for place in shared.lost[:0])\n',
         PROMOTION,
     ),
     broken(

@@ -21,8 +21,8 @@ import bottlerocket_ecs_updater
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.ids import RunId
 from bottlerocket_ecs_updater.core.model.reasons import Reason
-from bottlerocket_ecs_updater.core.planning.explain import explain
-from bottlerocket_ecs_updater.core.planning.plan import plan
+from bottlerocket_ecs_updater.core.planning.explain import explain_instance
+from bottlerocket_ecs_updater.core.planning.plan import make_plan
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.core.state.ledger import Ledger
 from bottlerocket_ecs_updater.engine.store.ledger_store import KeptLedger
@@ -65,11 +65,11 @@ def reasons_of(told: Mapping[str, Any]) -> dict[str, str | None]:
 
 
 def assert_that_each_is_explained_as_planned(fleet: Fleet, policy: Policy) -> dict[str, str | None]:
-    planned = plan(fleet, policy)
+    planned = make_plan(fleet, policy)
     told = reasons_of(plan_json(planned, "demo"))
     updates = [update.instance for update in planned.updates]
     for id_, reason in told.items():
-        explanation = explain(fleet.instances[id_], fleet, policy)  # type: ignore[index]  # ids as JSON has them
+        explanation = explain_instance(fleet.instances[id_], fleet, policy)  # type: ignore[index]  # ids as JSON has them
         said = explanation_json(explanation, fleet, "demo")
         assert said["reason"] == reason, id_
         assert (said["turn"] is not None) == (id_ in updates)
@@ -94,12 +94,12 @@ def test_an_explanation_and_a_plan_say_the_same_of_every_instance(fleet: Fleet, 
     for id_, instance in fleet.instances.items():
         if instance.claim is not None:
             assert id_ not in told
-            assert explain(instance, fleet, policy).outcome is None
+            assert explain_instance(instance, fleet, policy).outcome is None
 
 
 def assert_that_claimed_instances_are_told_alike(fleet: Fleet, policy: Policy) -> None:
     """The three give it the same phase, and none promises to finish a quarantined one."""
-    planned = plan(fleet, policy)
+    planned = make_plan(fleet, policy)
     text = plan_text(planned, "demo")
     first = text.partition("\nFinished first")[2].partition("\n\n")[0]
     unfinished = {one["instance"]: one for one in plan_json(planned, "demo")["unfinished"]}
@@ -107,7 +107,7 @@ def assert_that_claimed_instances_are_told_alike(fleet: Fleet, policy: Policy) -
     shown, said = status_text(status), {one["instance"]: one for one in status_json(status)["instances"]}
     assert set(unfinished) == {id_ for id_, one in said.items() if one["phase"] is not None}
     for id_, one in unfinished.items():
-        explained = explanation_json(explain(fleet.instances[id_], fleet, policy), fleet, "demo")
+        explained = explanation_json(explain_instance(fleet.instances[id_], fleet, policy), fleet, "demo")
         assert explained["phase"] == one["phase"] == said[id_]["phase"]
         quarantined = one["phase"] == "quarantined"
         assert quarantined == (f"  QUARANTINED  {id_} " in shown)
@@ -148,7 +148,9 @@ def test_four_commands_and_a_page_say_the_same_of_every_instance(seed: int, tmp_
     said, text = status_json(status), status_text(status)
     for id_, reason in told.items():
         instance = fleet.instances[id_]  # type: ignore[index]  # ids as JSON has them
-        asked = {one.hold.reason for one in explain(instance, fleet, story.policy).answers if one.hold is not None}
+        asked = {
+            one.hold.reason for one in explain_instance(instance, fleet, story.policy).answers if one.hold is not None
+        }
         report = instance.check_answer.report if instance.check_answer is not None else None
         if Reason.VERSION_SUSPECT in asked:
             assert report is not None

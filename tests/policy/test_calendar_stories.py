@@ -14,7 +14,7 @@ from bottlerocket_ecs_updater.core.model.calendars import CalendarClosed, Calend
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
 from bottlerocket_ecs_updater.core.model.time_text import time_text
-from bottlerocket_ecs_updater.core.planning.explain import explain
+from bottlerocket_ecs_updater.core.planning.explain import explain_instance
 from bottlerocket_ecs_updater.core.rules.calendars import closes_at, hold_for_calendars, opens_at
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.engine.store.fleet_file import read_fleet, write_fleet
@@ -106,7 +106,7 @@ def test_plan_and_explain_show_what_a_run_would_say_and_when_it_begins(tmp_path:
     assert {why.reason for _, why in planned.held} == {Reason.CALENDAR_CLOSED}
     assert planned.forecast.batches[0].begins >= opens
     first = InstanceId(instance_id(0))
-    outcome = explain(fleet.instances[first], fleet, replace(told.policy, rules=told.rules)).outcome
+    outcome = explain_instance(fleet.instances[first], fleet, replace(told.policy, rules=told.rules)).outcome
     assert isinstance(outcome, Hold)
     assert outcome.reason is Reason.CALENDAR_CLOSED
 

@@ -16,7 +16,7 @@ from bottlerocket_ecs_updater.core.model.outcome import RunOutcome
 from bottlerocket_ecs_updater.core.model.published import Published, PublishedUnread
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
 from bottlerocket_ecs_updater.core.model.version import Version
-from bottlerocket_ecs_updater.core.planning.explain import explain
+from bottlerocket_ecs_updater.core.planning.explain import explain_instance
 from bottlerocket_ecs_updater.core.rules.published import read_published
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.core.rules.versions import VersionRules
@@ -202,7 +202,9 @@ def test_plan_and_explain_say_what_a_run_says(tmp_path: Path) -> None:
     told = story(world, tmp_path)
     planned, fleet = told.plan(), told.picture()
     assert {why.reason for _, why in planned.held} == {Reason.NOT_PUBLISHED}
-    explained = explain(fleet.instances[InstanceId(instance_id(0))], fleet, replace(told.policy, rules=told.rules))
+    explained = explain_instance(
+        fleet.instances[InstanceId(instance_id(0))], fleet, replace(told.policy, rules=told.rules)
+    )
     assert explained.outcome == planned.held[0][1] == the_hold(told)
 
 

@@ -14,7 +14,7 @@ from bottlerocket_ecs_updater.aws.ecs import EcsCluster
 from bottlerocket_ecs_updater.aws.launches import AwsLaunches
 from bottlerocket_ecs_updater.aws.ssm import SsmHosts
 from bottlerocket_ecs_updater.aws.transport.api import Api
-from bottlerocket_ecs_updater.aws.transport.pace import Calls, Pace
+from bottlerocket_ecs_updater.aws.transport.pace import CallPace, Calls
 from bottlerocket_ecs_updater.aws.transport.session import Pair
 from bottlerocket_ecs_updater.core.decision.unclaimed.rule_answers import first_hold
 from bottlerocket_ecs_updater.core.model.event import (
@@ -28,8 +28,8 @@ from bottlerocket_ecs_updater.core.model.event import (
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, RunId
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
-from bottlerocket_ecs_updater.core.planning.explain import explain
-from bottlerocket_ecs_updater.core.planning.plan import Plan, plan
+from bottlerocket_ecs_updater.core.planning.explain import explain_instance
+from bottlerocket_ecs_updater.core.planning.plan import Plan, make_plan
 from bottlerocket_ecs_updater.core.rules.checkpoints import Checkpoints
 from bottlerocket_ecs_updater.core.rules.policy import Limit, Policy
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
@@ -83,7 +83,7 @@ class Story:
 
     def picture(self) -> Fleet:
         clock, clients = EngineClock(self.world), InProcessClients(self.world, "plan", before_call=self.before_call)
-        api = Api(clock, Pace(clock), Calls())
+        api = Api(clock, CallPace(clock), Calls())
         ecs, groups = cast("Any", Pair.of(clients.ecs)), cast("Any", Pair.of(clients.autoscaling))
         launches = AwsLaunches(groups, cast("Any", Pair.of(clients.ec2)), api)
         return take_snapshot(
@@ -96,7 +96,7 @@ class Story:
         )
 
     def plan(self) -> Plan:
-        return plan(self.picture(), replace(self.policy, rules=self.rules))
+        return make_plan(self.picture(), replace(self.policy, rules=self.rules))
 
 
 def updated(finished: RunFinished) -> int:
@@ -302,7 +302,9 @@ def test_an_instance_in_standby_or_of_a_refreshing_group_is_left_to_its_group(tm
 def test_why_a_host_was_not_updated_is_told_rule_by_rule(tmp_path: Path) -> None:
     story = Story(row(2), Rules(schedule=Schedule(parse_windows("Sat 02:00 4h Europe/Berlin"))), tmp_path)
     fleet = story.picture()
-    told = explain(fleet.instances[InstanceId(instance_id(0))], fleet, replace(story.policy, rules=story.rules))
+    told = explain_instance(
+        fleet.instances[InstanceId(instance_id(0))], fleet, replace(story.policy, rules=story.rules)
+    )
     rules = [answer.rule for answer in told.answers]
     assert {"selection", "version", "window", "tasks", "pace", "room", "budget"} <= set(rules)
     held = first_hold(told.answers)
@@ -315,7 +317,7 @@ def test_a_plan_from_a_saved_fleet_is_the_plan_of_the_fleet(tmp_path: Path) -> N
     fleet = story.picture()
     again, cluster = read_fleet(write_fleet(fleet, "demo"), "fleet.json")
     assert (again, cluster) == (fleet, "demo")
-    assert plan(again, story.policy) == plan(fleet, story.policy)
+    assert make_plan(again, story.policy) == make_plan(fleet, story.policy)
 
 
 def test_where_auto_scaling_is_not_offered_its_rule_is_left_out_with_one_word(tmp_path: Path) -> None:

@@ -12,14 +12,14 @@ from tests.support.simulated import DOCUMENTS, ZONES, EngineClock, Updater, inst
 from bottlerocket_ecs_updater.aws.ecs import EcsCluster
 from bottlerocket_ecs_updater.aws.ssm import SsmHosts
 from bottlerocket_ecs_updater.aws.transport.api import Api
-from bottlerocket_ecs_updater.aws.transport.pace import Calls, Pace
+from bottlerocket_ecs_updater.aws.transport.pace import CallPace, Calls
 from bottlerocket_ecs_updater.aws.transport.session import Pair
 from bottlerocket_ecs_updater.core.model.event import RunFinished
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.outcome import Updated
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
-from bottlerocket_ecs_updater.core.planning.explain import explain
-from bottlerocket_ecs_updater.core.planning.plan import plan
+from bottlerocket_ecs_updater.core.planning.explain import explain_instance
+from bottlerocket_ecs_updater.core.planning.plan import make_plan
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.engine.snapshot import ExtraPorts, take_snapshot
 from bottlerocket_ecs_updater.engine.store.ledger_store import UnkeptLedger
@@ -28,13 +28,7 @@ from bottlerocket_ecs_updater.report.views.plan import plan_text
 from bottlerocket_ecs_updater.simulator.aws_basics.calls import Call
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
 from bottlerocket_ecs_updater.simulator.clock import VirtualClock
-from bottlerocket_ecs_updater.simulator.ecs import (
-    ContainerInstanceSpec,
-    Launch,
-    ServiceSpec,
-    Strategy,
-    Workload,
-)
+from bottlerocket_ecs_updater.simulator.ecs import ContainerInstanceSpec, Launch, ServiceSpec, Strategy, Workload
 from bottlerocket_ecs_updater.simulator.host import HostSpec
 from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients
 from bottlerocket_ecs_updater.simulator.scenarios import Fate, mixed_cluster
@@ -241,12 +235,14 @@ def planned(world: World) -> tuple[str, str]:
     """The plan of this world, and the explanation of its first instance."""
     clients = InProcessClients(world, caller="ann")
     clock = EngineClock(world)
-    api = Api(clock, Pace(clock), Calls())
+    api = Api(clock, CallPace(clock), Calls())
     ecs = EcsCluster(cast("Any", Pair.of(clients.ecs)), api, clock, "demo")
     ssm = SsmHosts(cast("Any", Pair.of(clients.ssm)), api, DOCUMENTS, "test")
     fleet = take_snapshot(ecs, ssm, clock, Policy(), UnkeptLedger(), beyond=ExtraPorts(survey=survey_of(clients, api)))
     first = fleet.instances[InstanceId(instance_id(0))]
-    return plan_text(plan(fleet, Policy()), "demo"), explanation_text(explain(first, fleet, Policy()), fleet, "demo")
+    return plan_text(make_plan(fleet, Policy()), "demo"), explanation_text(
+        explain_instance(first, fleet, Policy()), fleet, "demo"
+    )
 
 
 def test_room_that_is_not_there_yet_is_said_in_plan_and_explanation() -> None:

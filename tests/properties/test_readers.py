@@ -39,7 +39,7 @@ from bottlerocket_ecs_updater.engine.store.pause_switch import Pause, look_for_p
 from bottlerocket_ecs_updater.engine.store.read_json import Unreadable, read_json
 from bottlerocket_ecs_updater.errors import UsageError
 from bottlerocket_ecs_updater.report.analysis.run_report import run_report
-from bottlerocket_ecs_updater.report.outputs.archive import FORMS, render
+from bottlerocket_ecs_updater.report.outputs.archive import FORMS, render_report
 from bottlerocket_ecs_updater.report.outputs.index import (
     enter,
     entries_of,
@@ -50,7 +50,7 @@ from bottlerocket_ecs_updater.report.outputs.index import (
     write_index,
 )
 from bottlerocket_ecs_updater.report.outputs.page.html import index_page
-from bottlerocket_ecs_updater.report.record.codec import Unreadable as UnreadableEvent
+from bottlerocket_ecs_updater.report.record.codec import UnreadableLine as UnreadableEvent
 from bottlerocket_ecs_updater.report.record.codec import decode, encode
 from bottlerocket_ecs_updater.report.record.record import read_batches
 
@@ -207,8 +207,8 @@ def _read_sighting(data: bytes) -> None:
 
 
 def _read_index(data: bytes) -> None:
-    entries = read_index(data)
-    assert read_index(write_index(entries)) == entries
+    entries = list(read_index(data).entries)
+    assert read_index(write_index(entries)).entries == entries
     assert history_text(entries)
     assert index_page("web", entries).encode()
     store = MemoryStore()
@@ -222,7 +222,7 @@ def _read_event(data: bytes) -> None:
     past = read_batches([("events-001.jsonl", data)])
     assert all(text.startswith("events-001.jsonl line ") for text in past.unreadable)
     account = run_report([*past.events, *CLEAN_RUN], past.unreadable, cluster="web")
-    assert all(render(account, form).encode() for form in FORMS)
+    assert all(render_report(account, form).encode() for form in FORMS)
 
 
 def _read_fleet(data: bytes) -> None:

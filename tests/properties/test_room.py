@@ -13,7 +13,7 @@ from tests.support.simulated import DOCUMENTS, ZONES, EngineClock, instance_id, 
 from bottlerocket_ecs_updater.aws.ecs import EcsCluster
 from bottlerocket_ecs_updater.aws.ssm import SsmHosts
 from bottlerocket_ecs_updater.aws.transport.api import Api
-from bottlerocket_ecs_updater.aws.transport.pace import Calls, Pace
+from bottlerocket_ecs_updater.aws.transport.pace import CallPace, Calls
 from bottlerocket_ecs_updater.aws.transport.session import Pair
 from bottlerocket_ecs_updater.core.capacity.cluster_room import ClusterRoom
 from bottlerocket_ecs_updater.core.capacity.will_it_fit import Fits, NoRoom
@@ -163,7 +163,7 @@ def foretold(world: World) -> Fits | NoRoom | None:
     """What the updater says of the first host, from what AWS tells of the cluster and nothing else."""
     clients = InProcessClients(world, caller="ann")
     clock = EngineClock(world)
-    api = Api(clock, Pace(clock), Calls())
+    api = Api(clock, CallPace(clock), Calls())
     ecs = EcsCluster(cast("Any", Pair.of(clients.ecs)), api, clock, "demo")
     ssm = SsmHosts(cast("Any", Pair.of(clients.ssm)), api, DOCUMENTS, "test")
     fleet = take_snapshot(ecs, ssm, clock, Policy(), UnkeptLedger(), beyond=ExtraPorts(survey=survey_of(clients, api)))

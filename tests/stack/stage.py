@@ -17,7 +17,7 @@ from tests.support.simulated import EngineClock, Updater
 
 from bottlerocket_ecs_updater.aws.s3_store import S3Store
 from bottlerocket_ecs_updater.aws.transport.api import Api
-from bottlerocket_ecs_updater.aws.transport.pace import Calls, Pace
+from bottlerocket_ecs_updater.aws.transport.pace import CallPace, Calls
 from bottlerocket_ecs_updater.aws.transport.session import Pair
 from bottlerocket_ecs_updater.core.model.event import RunFinished
 from bottlerocket_ecs_updater.core.model.ids import RunId
@@ -25,7 +25,7 @@ from bottlerocket_ecs_updater.core.model.location import Location
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.rules.policy import Policy as RunPolicy
 from bottlerocket_ecs_updater.engine.lease.both_leases import BothLeases
-from bottlerocket_ecs_updater.engine.lease.store_lease import Lease, lease_key
+from bottlerocket_ecs_updater.engine.lease.store_lease import StoreLease, lease_key
 from bottlerocket_ecs_updater.engine.store.ledger_store import KeptLedger
 from bottlerocket_ecs_updater.engine.store.migration import MovingLedger, move_pause
 from bottlerocket_ecs_updater.errors import Denied
@@ -247,12 +247,12 @@ def judged_run(
     world.authorize = gate.authorize
     clients = InProcessClients(world, UPDATER)
     clock = EngineClock(world)
-    api = Api(clock, Pace(clock), Calls())
+    api = Api(clock, CallPace(clock), Calls())
     store = S3Store(cast("Any", Pair.of(clients.s3)), api, bucket, "updater")
     run = RunId("run-1")
     place = Location(world.names.account, world.names.region, "demo")
     new, old = (
-        Lease(store, lease_key(key), "a task", run, timedelta(seconds=60), clock, clock.monotonic)
+        StoreLease(store, lease_key(key), "a task", run, timedelta(seconds=60), clock, clock.monotonic)
         for key in (str(place), place.name)
     )
     lease = new if shared else BothLeases(new, old, store, place)

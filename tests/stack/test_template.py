@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ from bottlerocket_ecs_updater.cli.settings.settings import load
 from bottlerocket_ecs_updater.core.model.phase import Phase
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.planning.checkup import STEPS
-from bottlerocket_ecs_updater.report.outputs.metrics import CLUSTER, METRICS, NAMESPACE
+from bottlerocket_ecs_updater.report.outputs.metrics import CLUSTER_DIMENSION, METRICS, NAMESPACE
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
 from bottlerocket_ecs_updater.simulator.aws_basics.names import Names
 
@@ -72,7 +74,7 @@ def test_it_can_be_deployed_without_a_bucket() -> None:
     "image", ["updater@sha256:DIGEST", "updater@sha256:1", "updater@", "REPOSITORY", f"updater@sha256:{'1' * 65}"]
 )
 def test_an_image_that_cannot_be_pulled_is_refused_before_the_stack_is_made(image: str) -> None:
-    with pytest.raises(AwsError, match="whole digest"):
+    with pytest.raises(AwsError, match="full digest"):
         Paper().deploy(UpdaterImage=image)
 
 
@@ -196,6 +198,18 @@ def test_a_release_carries_its_image_for_each_architecture_by_digest(architectur
     stack = Paper().deploy(_release(), UpdaterImage="", RuntimePlatform=architecture)
     [container] = properties(stack, "UpdaterTaskDefinition")["ContainerDefinitions"]
     assert container["Image"] == DIGESTS[architecture]
+
+
+def test_all_templates_of_a_release_have_its_images(tmp_path: Path) -> None:
+    command = [sys.executable, "stacks/release.py", DIGESTS["X86_64"], DIGESTS["ARM64"], str(tmp_path)]
+    subprocess.run(command, cwd=TEMPLATE.parents[1], check=True)
+    written = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    assert written.keys() == {path.name for path in TEMPLATE.parent.glob("*.yaml")}
+    for text in written.values():
+        assert all(digest in text for digest in DIGESTS.values())
+        assert "Only in the tree" not in text
+    # No stack for many clusters is of the Go updater, so every one says which instances.
+    assert "RuleCondition" not in written["fleet.yaml"]
 
 
 def test_a_release_puts_its_image_in_the_place_of_the_predecessors() -> None:
@@ -377,7 +391,7 @@ def test_every_alarm_and_every_graph_is_of_a_metric_that_the_updater_emits() -> 
     ours = [alarm for alarm in alarms if alarm["Namespace"] == NAMESPACE]
     assert len(ours) == 6
     assert {alarm["MetricName"] for alarm in ours} <= emitted
-    assert all(alarm["Dimensions"] == [{"Name": CLUSTER, "Value": "demo"}] for alarm in ours)
+    assert all(alarm["Dimensions"] == [{"Name": CLUSTER_DIMENSION, "Value": "demo"}] for alarm in ours)
     body = json.loads(properties(STACK, "UpdaterDashboard")["DashboardBody"])
     graphs = [line for widget in body["widgets"] for line in widget["properties"].get("metrics", [])]
     drawn = {line[1] for line in graphs if isinstance(line[0], str)}

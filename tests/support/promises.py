@@ -24,11 +24,11 @@ from bottlerocket_ecs_updater.core.model.event import (
     Returned,
 )
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
-from bottlerocket_ecs_updater.core.model.outcome import Outcome, Quarantined, RunOutcome, Updated, UpToDate, count
+from bottlerocket_ecs_updater.core.model.outcome import Outcome, Quarantined, RunOutcome, Updated, UpToDate, count_kinds
 from bottlerocket_ecs_updater.core.model.passing import Passing, passing
 from bottlerocket_ecs_updater.core.model.phase import Phase
 from bottlerocket_ecs_updater.core.model.reasons import Failed, Hold, Reason
-from bottlerocket_ecs_updater.core.rules.checkpoints import DAY
+from bottlerocket_ecs_updater.core.model.time_text import DAY
 from bottlerocket_ecs_updater.core.rules.policy import APPLY_TRIES, REBOOT_TRIES
 from bottlerocket_ecs_updater.engine.run_state import DENIED_FOR_ALL
 from bottlerocket_ecs_updater.simulator import faults as f
@@ -153,7 +153,7 @@ def summaries_are_whole(played: Played) -> Broken:
         finished = ending.finished
         if finished is None:
             continue
-        if dict(finished.counts) != count(finished.outcomes):
+        if dict(finished.counts) != count_kinds(finished.outcomes):
             yield f"{ending.run} counts {finished.counts}"
         said = _exit_code(ending)
         if finished.exit_code != said and not _took_none_in_the_end(ending):

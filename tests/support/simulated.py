@@ -11,7 +11,7 @@ from bottlerocket_ecs_updater.aws.ecs import EcsCluster
 from bottlerocket_ecs_updater.aws.ssm import SsmHosts
 from bottlerocket_ecs_updater.aws.survey import AwsSurvey
 from bottlerocket_ecs_updater.aws.transport.api import Api
-from bottlerocket_ecs_updater.aws.transport.pace import Calls, Pace
+from bottlerocket_ecs_updater.aws.transport.pace import CallPace, Calls
 from bottlerocket_ecs_updater.aws.transport.session import Pair
 from bottlerocket_ecs_updater.core.model.event import Event, RunFinished
 from bottlerocket_ecs_updater.core.model.ids import OwnTask, RunId
@@ -157,7 +157,7 @@ class Updater:
     def run(self) -> RunFinished:
         clock = self.clock or EngineClock(self.world)
         clients = self.clients or InProcessClients(self.world, caller=self.name)
-        api = Api(clock, Pace(clock), self.calls)
+        api = Api(clock, CallPace(clock), self.calls)
         if self.before_call is not None:
             api.before_call = self.before_call
         ecs = EcsCluster(cast("Any", Pair.of(clients.ecs)), api, clock, "demo")

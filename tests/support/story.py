@@ -22,7 +22,7 @@ from tests.support.stage import Stage
 from bottlerocket_ecs_updater.aws.identity import running_tasks_of_family
 from bottlerocket_ecs_updater.aws.s3_store import S3Store
 from bottlerocket_ecs_updater.aws.transport.api import Api
-from bottlerocket_ecs_updater.aws.transport.pace import Calls, Pace
+from bottlerocket_ecs_updater.aws.transport.pace import CallPace, Calls
 from bottlerocket_ecs_updater.aws.transport.session import Pair
 from bottlerocket_ecs_updater.core.model.event import (
     Claimed,
@@ -39,10 +39,10 @@ from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.rules.policy import OwnHost, Policy
 from bottlerocket_ecs_updater.engine.lease.store_lease import (
     HeldBy,
-    Lease,
     NoLease,
     Right,
     RunningTask,
+    StoreLease,
     TaskLease,
     lease_guard,
     lease_key,
@@ -540,7 +540,7 @@ class _Play:
         return finished, finished.exit_code
 
     def _right(self, updater: Updater, clients: InProcessClients, clock: _Clock, task: TaskArn | None) -> Right:
-        api = Api(clock, Pace(clock), Calls())
+        api = Api(clock, CallPace(clock), Calls())
         run = RunId(updater.name)
         if self._story.right == "store":
             prefix = f"{PREFIX}{updater.store_name}"
@@ -548,7 +548,7 @@ class _Play:
             updater.ledger = KeptLedger(store, CLUSTER, run)
             updater.store = store if self._story.harms else None
             key = lease_key(CLUSTER)
-            return Lease(store, key, updater.name, run, self._story.lease, clock, clock.monotonic)
+            return StoreLease(store, key, updater.name, run, self._story.lease, clock, clock.monotonic)
         updater.ledger = UnkeptLedger()
         if task is None:
             return NoLease()

@@ -25,12 +25,12 @@ from bottlerocket_ecs_updater.aws.transport.translate import CallRefused
 from bottlerocket_ecs_updater.aws.transport.web import Terms, ask
 from bottlerocket_ecs_updater.errors import NotFound, Unreachable
 
-NOWHERE = "0" * 32
+NO_SUCH_ID = "0" * 32
 """An id that no container instance or task has."""
 
-NO_INSTANCE = "i-00000000000000000"
+ABSENT_INSTANCE = "i-00000000000000000"
 NO_COMMAND = "00000000-0000-0000-0000-000000000000"
-ATTRIBUTE = "bottlerocket-ecs-updater.doctor"
+DOCTOR_ATTRIBUTE = "bottlerocket-ecs-updater.doctor"
 ARCHITECTURES = {"amd64": "X86_64", "arm64": "ARM64"}
 MANIFESTS = (
     "application/vnd.oci.image.index.v1+json",
@@ -92,8 +92,10 @@ class _Tried:
 def _of_cluster(arn: str) -> Iterator[_Tried]:
     """Calls of ECS, for one cluster."""
     here = {"cluster": arn}
-    instance, task = (f"{arn.replace(':cluster/', f':{kind}/')}/{NOWHERE}" for kind in ("container-instance", "task"))
-    mark = {"name": ATTRIBUTE, "targetType": "container-instance", "targetId": instance}
+    instance, task = (
+        f"{arn.replace(':cluster/', f':{kind}/')}/{NO_SUCH_ID}" for kind in ("container-instance", "task")
+    )
+    mark = {"name": DOCTOR_ATTRIBUTE, "targetType": "container-instance", "targetId": instance}
     service = f"{arn.replace(':cluster/', ':service/')}/doctor"
     first = {**here, "maxResults": 1}
     instances = {**here, "containerInstances": [instance]}
@@ -125,7 +127,7 @@ _OF_GROUPS = (
         Operation.DESCRIBE_AUTO_SCALING_INSTANCES,
         "autoscaling",
         "describe_auto_scaling_instances",
-        {"InstanceIds": [NO_INSTANCE]},
+        {"InstanceIds": [ABSENT_INSTANCE]},
         _NO_GROUPS,
     ),
     _Tried(
@@ -146,7 +148,7 @@ _OF_GROUPS = (
         Operation.DESCRIBE_INSTANCES,
         "ec2",
         "describe_instances",
-        {"InstanceIds": [NO_INSTANCE]},
+        {"InstanceIds": [ABSENT_INSTANCE]},
         "an instance that somebody stopped counts as unavailable",
     ),
     _Tried(
@@ -162,7 +164,7 @@ _OF_COMMANDS = (
         Operation.DESCRIBE_INSTANCE_INFORMATION,
         "ssm",
         "describe_instance_information",
-        {"Filters": [{"Key": "InstanceIds", "Values": [NO_INSTANCE]}]},
+        {"Filters": [{"Key": "InstanceIds", "Values": [ABSENT_INSTANCE]}]},
     ),
     _Tried(Operation.LIST_COMMANDS, "ssm", "list_commands", {"CommandId": NO_COMMAND}),
     _Tried(Operation.LIST_COMMAND_INVOCATIONS, "ssm", "list_command_invocations", {"CommandId": NO_COMMAND}),
@@ -170,7 +172,7 @@ _OF_COMMANDS = (
         Operation.GET_COMMAND_INVOCATION,
         "ssm",
         "get_command_invocation",
-        {"CommandId": NO_COMMAND, "InstanceId": NO_INSTANCE},
+        {"CommandId": NO_COMMAND, "InstanceId": ABSENT_INSTANCE},
     ),
     _Tried(
         Operation.CANCEL_COMMAND,
@@ -315,7 +317,7 @@ class AwsCheckup:
 
     def sending(self, document: str) -> Question:
         """Test whether the caller may send a document, with an instance that does not exist."""
-        request = {"DocumentName": document, "InstanceIds": [NO_INSTANCE], "TimeoutSeconds": 30}
+        request = {"DocumentName": document, "InstanceIds": [ABSENT_INSTANCE], "TimeoutSeconds": 30}
         return self._question(_Tried(Operation.SEND_COMMAND, "ssm", "send_command", request))
 
     def putting(self, bus: str) -> Question:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
-from bottlerocket_ecs_updater.aws.ecs_shapes import failures, registration, service
+from bottlerocket_ecs_updater.aws.ecs_shapes import MISSING, failures, registration, service
 from bottlerocket_ecs_updater.aws.ecs_tasks import EcsTasks
 from bottlerocket_ecs_updater.aws.transport.api import Api
 from bottlerocket_ecs_updater.aws.transport.batches import chunks, keep_earlier_results, narrow, pages
@@ -42,13 +42,12 @@ SERVICES_LISTED_AGAIN = timedelta(seconds=30)
 
 STOP_REASON = "bottlerocket-ecs-updater: its instance is to be updated, and a rule says to stop it by now"
 
-MISSING = "MISSING"
 LEFT_OUT = "ECS left it out of its answer"
 _GONE_REASONS = (MISSING, "INACTIVE")
 _SETTABLE: Mapping[Status, Literal["ACTIVE", "DRAINING"]] = {Status.ACTIVE: "ACTIVE", Status.DRAINING: "DRAINING"}
 _TARGET: Literal["container-instance"] = "container-instance"
 
-Act = Callable[[Sequence[ContainerInstanceArn]], Mapping[ContainerInstanceArn, Result]]
+StatusChange = Callable[[Sequence[ContainerInstanceArn]], Mapping[ContainerInstanceArn, Result]]
 
 
 class EcsCluster:
@@ -298,7 +297,7 @@ def name_in(arn: str) -> str:
     return arn.rsplit("/", 1)[-1]
 
 
-def _act(arns: Iterable[ContainerInstanceArn], send: Act) -> Mapping[ContainerInstanceArn, Result]:
+def _act(arns: Iterable[ContainerInstanceArn], send: StatusChange) -> Mapping[ContainerInstanceArn, Result]:
     """Send in batches. If a batch fails, the failure is the result of each instance in it.
 
     Raises Denied and NotFound only if nothing took effect.

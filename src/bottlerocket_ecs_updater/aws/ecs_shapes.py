@@ -14,6 +14,7 @@ from bottlerocket_ecs_updater.core.capacity.host_room import ZONE_ATTRIBUTE
 from bottlerocket_ecs_updater.core.model.capacity_provider import LaunchType
 from bottlerocket_ecs_updater.core.model.container_instance import (
     NAMELESS,
+    SERVICE_GROUP,
     HealthStatus,
     InstanceHealth,
     Registration,
@@ -39,6 +40,9 @@ T = TypeVar("T")
 VARIANT_ATTRIBUTE = "bottlerocket.variant"
 """Bottlerocket's ECS agent registers this attribute; no other agent does."""
 
+MISSING = "MISSING"
+"""The reason in a failure of ECS for what does not exist."""
+
 
 ELSEWHERE = ("FARGATE", "EXTERNAL", "MANAGED_INSTANCES")
 """Launch types whose tasks never run on the instances that we update."""
@@ -57,7 +61,6 @@ _STOPPED = re.compile(r"has stopped (\d+) running tasks")
 _UNHEALTHY = re.compile(r" is unhealthy in | failed container health checks")
 """Source: "Amazon ECS service event messages"."""
 
-SERVICE_GROUP_PREFIX = "service:"
 UNKNOWN_TIME = datetime.fromtimestamp(0, UTC)
 
 _LAUNCHES = {launch.value: launch for launch in LaunchType}
@@ -267,7 +270,7 @@ def _starts_and_stops(shape: ServiceTypeDef, at: datetime) -> tuple[Sequence[int
 
 def service_of_group(group: str) -> str:
     """The service name in a task's group; empty if the group is not a service."""
-    return group.removeprefix(SERVICE_GROUP_PREFIX) if group.startswith(SERVICE_GROUP_PREFIX) else ""
+    return group.removeprefix(SERVICE_GROUP) if group.startswith(SERVICE_GROUP) else ""
 
 
 def failures(shapes: Iterable[FailureTypeDef] | None) -> Mapping[str, str]:

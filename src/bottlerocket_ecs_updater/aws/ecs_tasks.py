@@ -13,7 +13,7 @@ from itertools import islice
 from sys import intern
 from typing import TYPE_CHECKING, Literal
 
-from bottlerocket_ecs_updater.aws.ecs_shapes import failures, moment, service_of_group
+from bottlerocket_ecs_updater.aws.ecs_shapes import MISSING, failures, moment, service_of_group
 from bottlerocket_ecs_updater.aws.transport.api import Api
 from bottlerocket_ecs_updater.aws.transport.batches import chunks, pages
 from bottlerocket_ecs_updater.aws.transport.operation import Operation
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 DESCRIBE_MAX = 100
 """Limit of DescribeTasks."""
 
-LISTED_AT_ONCE = 100
+TASKS_PER_CALL = 100
 """Page size of ListTasks."""
 
 ENDED_MAX = 300
@@ -37,11 +37,10 @@ ENDED_MAX = 300
 ENDED_PAGES = 20
 """Limit of pages of ListTasks for the stopped tasks of one service."""
 
-MISSING = "MISSING"
 INTERFACE, VOLUME = "ElasticNetworkInterface", "AmazonElasticBlockStorage"
 """Types of attachments of a task. Source: botocore's model of ECS."""
 
-NOWHERE = ContainerInstanceArn("")
+NO_INSTANCE = ContainerInstanceArn("")
 """A placeholder for the container instance of a Fargate task."""
 
 DesiredStatus = Literal["RUNNING", "STOPPED"]
@@ -67,7 +66,7 @@ class EcsTasks:
         self._learn(arns)
         by_instance: dict[ContainerInstanceArn, list[Task]] = {}
         for where, task in self._running.values():
-            if where != NOWHERE:
+            if where != NO_INSTANCE:
                 by_instance.setdefault(where, []).append(task)
         return {where: self._left(tasks) for where, tasks in by_instance.items()}
 
@@ -163,7 +162,7 @@ class EcsTasks:
         request: ListTasksRequestTypeDef = {
             "cluster": self._cluster,
             "desiredStatus": desired,
-            "maxResults": LISTED_AT_ONCE,
+            "maxResults": TASKS_PER_CALL,
         }
         if instance is not None:
             request["containerInstance"] = instance
@@ -240,7 +239,7 @@ def _alive(shape: TaskTypeDef) -> LiveTask:
 
 def _one_listing_is_less(instances: int, tasks: int) -> bool:
     """Whether listing the whole cluster takes fewer calls than one list per instance."""
-    return instances > 1 + tasks // LISTED_AT_ONCE
+    return instances > 1 + tasks // TASKS_PER_CALL
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bottlerocket_ecs_updater.aws.transport.api import Api
-from bottlerocket_ecs_updater.aws.transport.batches import chunks
+from bottlerocket_ecs_updater.aws.transport.batches import GROUPS_PER_CALL, chunks
 from bottlerocket_ecs_updater.aws.transport.operation import Operation
 from bottlerocket_ecs_updater.aws.transport.session import Clients, Pair
 from bottlerocket_ecs_updater.aws.transport.translate import CallRefused
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from types_boto3_autoscaling.type_defs import AutoScalingGroupTypeDef
     from types_boto3_ec2 import EC2Client
 
-GROUPS_MAX = 50
-"""Limit of names for DescribeAutoScalingGroups."""
 
 CONFIGURATIONS_MAX = 50
 VERSIONS_MAX = 200
@@ -85,7 +83,7 @@ class AwsLaunches:
 
     def launches(self, groups: Sequence[str]) -> Mapping[str, tuple[Launch, ...]]:
         """How each of these groups launches instances."""
-        ways = {group: ways for some in chunks(groups, GROUPS_MAX) for group, ways in self._ways(some)}
+        ways = {group: ways for some in chunks(groups, GROUPS_PER_CALL) for group, ways in self._ways(some)}
         wanted = {way for of_group in ways.values() for way in of_group}
         named: dict[_Way, str] = {way: way.image for way in wanted if isinstance(way, _Image)}
         named |= self._of_templates([way for way in wanted if isinstance(way, _Template)])
@@ -102,7 +100,7 @@ class AwsLaunches:
             ", ".join(groups),
             self._groups.looking.describe_auto_scaling_groups,
             AutoScalingGroupNames=list(groups),
-            MaxRecords=GROUPS_MAX,
+            MaxRecords=GROUPS_PER_CALL,
         )
         for shape in reply.get("AutoScalingGroups", ()):
             yield shape.get("AutoScalingGroupName", ""), list(dict.fromkeys(_ways_of(shape)))

@@ -7,7 +7,6 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import islice
-from math import ceil
 from typing import TYPE_CHECKING
 
 from bottlerocket_ecs_updater.aws.ecs_shapes import moment
@@ -16,6 +15,7 @@ from bottlerocket_ecs_updater.aws.ssm_commands import (
     commands_of,
     requested_at,
 )
+from bottlerocket_ecs_updater.aws.ssm_lists import COMMANDS_PER_CALL, CommandList, CommandLists
 from bottlerocket_ecs_updater.aws.ssm_nodes import SsmNodes
 from bottlerocket_ecs_updater.aws.ssm_shapes import (
     end_of,
@@ -48,9 +48,6 @@ if TYPE_CHECKING:
         ListCommandInvocationsRequestTypeDef,
     )
 
-LISTED_AT_ONCE = 50
-"""Page size of ListCommandInvocations."""
-
 SEND_MAX = 50
 """Limit of instance ids for SendCommand."""
 
@@ -66,7 +63,7 @@ DELIVERY_TIMEOUT_SECONDS: Mapping[DocumentKind, int] = {
 }
 """A command that is not delivered by then is never delivered. Systems Manager accepts 30 s or more."""
 
-AT_ONCE = "50"
+MAX_CONCURRENCY = "50"
 """MaxConcurrency and MaxErrors: the whole batch. By default, the first failed host would stop the batch."""
 
 REPLACE = "replace"
@@ -95,10 +92,7 @@ class SsmHosts:
         self._fetched: dict[CommandId, dict[InstanceId, Answer]] = {}
         self._lives: dict[CommandId, timedelta] = {}
         """Time from sending to expiry, for each reboot command."""
-        self._sent: dict[CommandId, tuple[datetime, int]] = {}
-        """When Systems Manager accepted each command, by its own clock, and for how many instances."""
-        self._crowded = False
-        """Whether a list of a document's commands did not show one that was looked for."""
+        self._lists = CommandLists()
         self._ahead = timedelta(0)
         """How far the clock of Systems Manager was ahead of ours when a command was last sent."""
 
@@ -163,8 +157,8 @@ class SsmHosts:
                 InstanceIds=batch,
                 TimeoutSeconds=DELIVERY_TIMEOUT_SECONDS[kind],
                 Comment=self._comment,
-                MaxConcurrency=AT_ONCE,
-                MaxErrors=AT_ONCE,
+                MaxConcurrency=MAX_CONCURRENCY,
+                MaxErrors=MAX_CONCURRENCY,
             )
         except (Throttled, NeverSent, LeaseLapsed) as error:
             # The next look raises a lapsed lease again; returning here keeps the results of what was done before.
@@ -190,7 +184,7 @@ class SsmHosts:
         if not command:
             return dict.fromkeys(batch, Unclear("Systems Manager's reply contains no command id"))
         if "RequestedDateTime" in shape:
-            self._sent[CommandId(command)] = moment(shape["RequestedDateTime"]), len(batch)
+            self._lists.note_sent(CommandId(command), kind, moment(shape["RequestedDateTime"]), len(batch))
         life = life_of(shape)
         if kind is DocumentKind.REBOOT and life is not None:
             self._lives[CommandId(command)] = life
@@ -217,43 +211,24 @@ class SsmHosts:
     ) -> Mapping[CommandId, Mapping[InstanceId, Answer]]:
         """Results of several commands. Those that this run sent are listed together.
 
-        Those in `along` are left out if the same pages do not show them. If other clusters fill the pages, they are not
-        looked for again.
+        Those in `along` are left out if the same pages do not show them.
         """
-        also = {command: kind for command, kind in along.items() if command in self._sent} if not self._crowded else {}
-        sent = {command: kind for command, kind in commands.items() if command in self._sent}
-        listed: dict[CommandId, Sequence[CommandInvocationTypeDef]] = {}
-        for together in self._lists_of(sent | also) if sent else ():
-            listed |= self._listed_together(together)
-            self._crowded = self._crowded or not together.keys() <= listed.keys()
-        found = {command: self._read(command, (sent | also)[command], shapes) for command, shapes in listed.items()}
+        found: dict[CommandId, Mapping[InstanceId, Answer]] = {}
+        for one in self._lists.plan(commands, along, self._api.now()):
+            shapes = self._listed_together(one)
+            found |= {command: self._read(command, one.commands[command], shown) for command, shown in shapes.items()}
         unlisted = {command: kind for command, kind in commands.items() if command not in found}
         return found | {command: self.answers(command, kind) for command, kind in unlisted.items()}
-
-    def _lists_of(self, commands: Mapping[CommandId, DocumentKind]) -> Iterable[Mapping[CommandId, DocumentKind]]:
-        """What to list together: all of it, or the commands of each document if others fill the pages.
-
-        Commands with so many instances that a list takes as many pages as there are commands are read one by one.
-        """
-        if not self._crowded:
-            return [commands] if self._fit_in_fewer_pages(commands) else []
-        by_kind: dict[DocumentKind, dict[CommandId, DocumentKind]] = {}
-        for command, kind in commands.items():
-            by_kind.setdefault(kind, {})[command] = kind
-        return [of_kind for of_kind in by_kind.values() if self._fit_in_fewer_pages(of_kind)]
-
-    def _fit_in_fewer_pages(self, commands: Collection[CommandId]) -> bool:
-        return ceil(sum(self._sent[command][1] for command in commands) / LISTED_AT_ONCE) < len(commands)
 
     def answers_on(
         self, instance: InstanceId, commands: Mapping[CommandId, DocumentKind]
     ) -> Mapping[CommandId, Mapping[InstanceId, Answer]]:
         """Results of several commands on one instance. Those that the first page does not show are read by their id."""
-        after = min(self._sent[command][0] for command in commands) if commands.keys() <= self._sent.keys() else None
+        after = self._lists.sent_after(commands.keys())
         request: ListCommandInvocationsRequestTypeDef = {"InstanceId": instance, "Details": True, "MaxResults": 50}
         if after is not None:
             request["Filters"] = [_invoked_after(after)]
-        shapes = next(self._invocation_pages(request, instance), ())
+        shapes, _ = next(self._invocation_pages(request, instance), ((), False))
         found: dict[CommandId, Mapping[InstanceId, Answer]] = {}
         for command, kind in commands.items():
             shown = [shape for shape in shapes if shape.get("CommandId") == command]
@@ -274,37 +249,41 @@ class SsmHosts:
             self._fetched.pop(command, None)
         return found
 
-    def _listed_together(
-        self, commands: Mapping[CommandId, DocumentKind]
-    ) -> Mapping[CommandId, Sequence[CommandInvocationTypeDef]]:
+    def _listed_together(self, wanted: CommandList) -> Mapping[CommandId, Sequence[CommandInvocationTypeDef]]:
         """The invocations of these commands. Commands that the list does not show in full are left out.
 
-        Reads fewer pages than there are commands. Others may send commands at the same time, and their invocations fill
-        pages; a command that is left out is asked for by its id. Commands of one document are listed by its name, but
-        never by its ARN, which the filter may not accept.
+        Others may send commands at the same time, and their invocations fill pages; a command that is left out is asked
+        for by its id. Commands of one document are listed by its name, but never by its ARN, which the filter may not
+        accept.
         """
-        documents = {self._documents[kind] for kind in commands.values()}
+        documents = {self._documents[kind] for kind in wanted.commands.values()}
         named: list[CommandFilterTypeDef] = [
             {"key": "DocumentName", "value": document}
             for document in documents
             if len(documents) == 1 and not _OF_DOCUMENT.search(document)
         ]
-        after = min(self._sent[command][0] for command in commands)
         request: ListCommandInvocationsRequestTypeDef = {
             "Details": True,
-            "MaxResults": LISTED_AT_ONCE,
-            "Filters": [*named, _invoked_after(after)],
+            "MaxResults": COMMANDS_PER_CALL,
+            "Filters": [*named, _invoked_after(wanted.after)],
         }
-        listed: dict[CommandId, list[CommandInvocationTypeDef]] = {command: [] for command in commands}
-        for shapes in islice(self._invocation_pages(request, "*"), len(commands) - 1):
+        listed: dict[CommandId, list[CommandInvocationTypeDef]] = {command: [] for command in wanted.commands}
+        shown: dict[CommandId, Sequence[CommandInvocationTypeDef]] = {}
+        more = False
+        for page in islice(self._invocation_pages(request, "*"), wanted.pages):
+            shapes, more = page
             for shape in shapes:
                 listed.get(CommandId(shape.get("CommandId", "")), []).append(shape)
-            if all(self._all_shown(command, listed[command]) for command in commands):
-                break
-        return {command: shapes for command, shapes in listed.items() if self._all_shown(command, shapes)}
+            shown = {command: found for command, found in listed.items() if self._all_shown(command, found)}
+            if len(shown) == len(listed):
+                return shown
+        if more:
+            # A list that ends without a command says nothing about others: the command was just sent.
+            self._lists.note_crowded(self._api.now())
+        return shown
 
     def _all_shown(self, command: CommandId, shapes: Sequence[CommandInvocationTypeDef]) -> bool:
-        return len({shape.get("InstanceId", "") for shape in shapes}) >= self._sent[command][1]
+        return self._lists.shows_all(command, len({shape.get("InstanceId", "") for shape in shapes}))
 
     def _in_full(
         self, command: CommandId, kind: DocumentKind, id_: InstanceId, shape: CommandInvocationTypeDef
@@ -340,12 +319,14 @@ class SsmHosts:
 
     def _invocations(self, command: CommandId, *, details: bool) -> Iterator[CommandInvocationTypeDef]:
         request: ListCommandInvocationsRequestTypeDef = {"CommandId": command, "Details": details, "MaxResults": 50}
-        for shapes in self._invocation_pages(request, command):
+        for shapes, _ in self._invocation_pages(request, command):
             yield from shapes
 
     def _invocation_pages(
         self, request: ListCommandInvocationsRequestTypeDef, what: str
-    ) -> Iterator[Sequence[CommandInvocationTypeDef]]:
+    ) -> Iterator[tuple[Sequence[CommandInvocationTypeDef], bool]]:
+        """The pages of a list, each with whether there are more."""
+
         def ask(token: str | None) -> tuple[Sequence[CommandInvocationTypeDef], str | None]:
             asked: ListCommandInvocationsRequestTypeDef = {**request, "NextToken": token} if token else request
             method = self._clients.looking.list_command_invocations
@@ -358,8 +339,8 @@ class SsmHosts:
                 raise
             return reply.get("CommandInvocations", ()), reply.get("NextToken")
 
-        for shapes, _ in pages(ask, lambda page: page[1]):
-            yield shapes
+        for shapes, token in pages(ask, lambda page: page[1]):
+            yield shapes, bool(token)
 
     # Commands that others, or an earlier run, sent
 

@@ -69,7 +69,7 @@ def _plain(words: str) -> str:
     return words.replace(" ", "").lower()
 
 
-def reach_of(ping_status: str) -> PingStatus:
+def read_ping_status(ping_status: str) -> PingStatus:
     """Parse a PingStatus: whether Systems Manager has a connection to an instance."""
     return _REACHES.get(ping_status, PingStatus.UNKNOWN)
 
@@ -80,7 +80,7 @@ def managed(shape: InstanceInformationTypeDef) -> ManagedNode:
     if shape.get("PlatformName") == "Bottlerocket":
         with suppress(ValueError):
             version = Version.parse(shape.get("PlatformVersion", ""))
-    return ManagedNode(reach_of(shape.get("PingStatus", "")), version)
+    return ManagedNode(read_ping_status(shape.get("PingStatus", "")), version)
 
 
 def activated_node(shape: InstanceInformationTypeDef) -> Node | None:

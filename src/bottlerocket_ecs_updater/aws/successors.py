@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from bottlerocket_ecs_updater.aws.ecs_tasks import NOWHERE
+from bottlerocket_ecs_updater.aws.ecs_tasks import NO_INSTANCE
 from bottlerocket_ecs_updater.aws.identity import FamilyTask
-from bottlerocket_ecs_updater.aws.transport.messages import Notice
+from bottlerocket_ecs_updater.aws.transport.messages import OutgoingNotice
 from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, TaskArn
 
 WANTED = "successor.wanted"
@@ -23,10 +23,10 @@ DEFAULT_BUS = "default"
 """Every account has this bus, and only its owner puts events there."""
 
 
-class Events(Protocol):
+class EventBus(Protocol):
     """An event bus."""
 
-    def put(self, notices: Sequence[Notice]) -> None:
+    def put(self, notices: Sequence[OutgoingNotice]) -> None:
         """Put each as an event. Raises UpdaterError."""
 
 
@@ -42,18 +42,18 @@ class CalledSuccessors:
     """Requests successors with an event. `running` lists the tasks of the updater's family, including this one."""
 
     def __init__(
-        self, bus: Events, running: Callable[[], Sequence[FamilyTask]], own: TaskArn, cluster: str, run: str
+        self, bus: EventBus, running: Callable[[], Sequence[FamilyTask]], own: TaskArn, cluster: str, run: str
     ) -> None:
         self._bus = bus
         self._running = running
         self._own = own
         self._wanted = Wanted({"cluster": cluster, "run": run, "task": own})
-        self._before = _Before(frozenset(), NOWHERE)
+        self._before = _Before(frozenset(), NO_INSTANCE)
 
     def call(self) -> None:
         """Request a successor. Raises UpdaterError."""
         tasks = self._running()
-        here = next((task.where for task in tasks if task.arn == self._own), NOWHERE)
+        here = next((task.where for task in tasks if task.arn == self._own), NO_INSTANCE)
         self._before = _Before(frozenset(task.arn for task in tasks), here)
         self._bus.put([self._wanted])
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from bottlerocket_ecs_updater.aws.ecs_shapes import failures, moment
+from bottlerocket_ecs_updater.aws.ecs_shapes import MISSING, failures, moment
 from bottlerocket_ecs_updater.aws.probe import PROBES_AT_ONCE, ask_probes
 from bottlerocket_ecs_updater.aws.survey_shapes import (
     capacity_provider,
@@ -20,7 +20,7 @@ from bottlerocket_ecs_updater.aws.survey_shapes import (
     type_limits,
 )
 from bottlerocket_ecs_updater.aws.transport.api import Api
-from bottlerocket_ecs_updater.aws.transport.batches import chunks, pages
+from bottlerocket_ecs_updater.aws.transport.batches import GROUPS_PER_CALL, chunks, pages
 from bottlerocket_ecs_updater.aws.transport.operation import Operation
 from bottlerocket_ecs_updater.aws.transport.session import Clients, Pair
 from bottlerocket_ecs_updater.core.model.auto_scaling import (
@@ -78,8 +78,6 @@ PROTECTION_MAX = 100
 PROVIDERS_MAX = 100
 """Limit of names for DescribeCapacityProviders; it returns ten a page."""
 
-GROUPS_MAX = 50
-"""Names per DescribeAutoScalingGroups, so that the reply fits on one page."""
 
 TYPES_MAX = 100
 """Page size of DescribeInstanceTypes; a filter accepts twice as many values."""
@@ -87,7 +85,6 @@ TYPES_MAX = 100
 PARAMETERS_MAX = 10
 """Limit of names for GetParameters."""
 
-MISSING = "MISSING"
 
 REFRESHES_ASKED = 10
 """Refreshes to read: the newest come first, and a group has one active refresh at a time."""
@@ -279,13 +276,13 @@ class AwsSurvey:
         """These Auto Scaling groups by name; empty if AWS denies the call."""
         found: dict[str, AutoScalingGroupTypeDef] = {}
         with suppress(Denied):
-            for some in chunks(sorted(names), GROUPS_MAX):
+            for some in chunks(sorted(names), GROUPS_PER_CALL):
                 reply = self._api.look(
                     Operation.DESCRIBE_AUTO_SCALING_GROUPS,
                     ", ".join(some),
                     self._groups.looking.describe_auto_scaling_groups,
                     AutoScalingGroupNames=list(some),
-                    MaxRecords=GROUPS_MAX,
+                    MaxRecords=GROUPS_PER_CALL,
                 )
                 found |= {shape.get("AutoScalingGroupName", ""): shape for shape in reply.get("AutoScalingGroups", ())}
         return found

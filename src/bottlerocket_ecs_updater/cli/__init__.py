@@ -9,6 +9,6 @@ from __future__ import annotations
 def main() -> int:
     """The program: `bottlerocket-ecs-updater`, or `python -m bottlerocket_ecs_updater`. Gives the exit code."""
     # Imported here, so that importing one module of this package does not import the whole program.
-    from bottlerocket_ecs_updater.cli.app import main  # noqa: PLC0415
+    from bottlerocket_ecs_updater.cli.app import run_program  # noqa: PLC0415
 
-    return main()
+    return run_program()

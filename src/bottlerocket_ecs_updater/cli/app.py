@@ -17,9 +17,9 @@ from bottlerocket_ecs_updater.cli.help_pages import written_help
 from bottlerocket_ecs_updater.cli.settings.installed import read_installed
 from bottlerocket_ecs_updater.cli.settings.parsing import PREFIX, configure, parse, with_command
 from bottlerocket_ecs_updater.errors import Interrupted, LeaseLost, UpdaterError, UsageError
+from bottlerocket_ecs_updater.report.analysis.suggested_commands import PROGRAM
 
-PROGRAM = "bottlerocket-ecs-updater"
-ROOM = "bottlerocket_ecs_updater.cli.commands"
+COMMANDS_PACKAGE = "bottlerocket_ecs_updater.cli.commands"
 
 
 class Exit(IntEnum):
@@ -122,7 +122,7 @@ def build_app(environ: Mapping[str, str]) -> App:
         help_epilogue=HELP_EPILOGUE,
     )
     for name, meaning in COMMANDS.items():
-        room = f"{ROOM}.{OPPOSITES.get(name, name)}"
+        room = f"{COMMANDS_PACKAGE}.{OPPOSITES.get(name, name)}"
         app.command(f"{room}:{name}", name=name, help=meaning, help_epilogue=_epilogue(name))
     return configure(app, environ, _definitions, read_installed, lambda: names_of_settings(app))
 
@@ -136,11 +136,11 @@ def names_of_settings(app: App) -> Iterator[str]:
 
 
 def settings_of_all() -> Iterator[str]:
-    """The same, without an application at hand."""
+    """The same, without an application."""
     return names_of_settings(build_app({}))
 
 
-def main(tokens: Sequence[str] | None = None) -> int:
+def run_program(tokens: Sequence[str] | None = None) -> int:
     """Run the program and return its exit code. `tokens` are its arguments, by default those of the process."""
     given = list(sys.argv[1:] if tokens is None else tokens)
     verbose = bool({"--verbose", "-v"} & set(given))

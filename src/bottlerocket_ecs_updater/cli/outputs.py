@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO, cast
 
-from bottlerocket_ecs_updater.cli.settings.parameters import Bucket, Place
+from bottlerocket_ecs_updater.cli.settings.parameters import Place, StoreBucket
 from bottlerocket_ecs_updater.cli.settings.settings import Messages, Output, RunSettings, Target
 from bottlerocket_ecs_updater.cli.wiring import Wired
 from bottlerocket_ecs_updater.core.model.location import name_of
@@ -177,10 +177,10 @@ def reach_of(target: Target) -> Reach:
     return Reach(name_of(target.cluster), target.region_named or "", state)
 
 
-def report_place(state: Place, wired: Wired, form: str = "html") -> str:
+def report_place(state: Place, wired: Wired) -> str:
     """Where the report of the run is, or will be."""
-    key = report_key(wired.state, wired.run, form)
-    return f"{state}{key}" if isinstance(state, Bucket) else f"{state}/{key}"
+    key = report_key(wired.state, wired.run, "html")
+    return f"{state}{key}" if isinstance(state, StoreBucket) else f"{state}/{key}"
 
 
 def _people(messages: Messages, wired: Wired) -> list[People]:

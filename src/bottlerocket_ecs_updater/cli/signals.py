@@ -31,7 +31,7 @@ NEXT_GRACE_SECONDS = 1
 RELEASE_GRACE_SECONDS = 2
 """How long releasing the lease may take. A lease that is not released can be taken over one term later."""
 
-LEAVE_WITHIN_SECONDS = 9.5
+RUN_LEAVES_WITHIN_SECONDS = 9.5
 """When the process exits, counted from the first signal.
 
 ECS and most supervisors wait at least ten seconds before they kill it.
@@ -43,7 +43,7 @@ EXIT_WHEN_STUCK = 1
 
 @contextmanager
 def handle_signals(
-    stop: Stop, interrupted: threading.Event, leave_within_seconds: float = LEAVE_WITHIN_SECONDS
+    stop: Stop, interrupted: threading.Event, leave_within_seconds: float = RUN_LEAVES_WITHIN_SECONDS
 ) -> Iterator[None]:
     """Inside this context, SIGTERM and SIGINT end waits and tell the run to stop. Calls get a moment to return."""
     seen = {"signals": 0, "interrupts": 0}

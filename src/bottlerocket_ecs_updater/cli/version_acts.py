@@ -59,7 +59,7 @@ class ActSettings:
     why: Why = ""
 
 
-def version_of(word: str) -> Version:
+def read_version(word: str) -> Version:
     """Read a version. Raises UsageError if the word is not one."""
     try:
         return Version.parse(word)

@@ -20,17 +20,24 @@ from bottlerocket_ecs_updater.aws.s3_store import S3Store
 from bottlerocket_ecs_updater.aws.ssm import SsmHosts
 from bottlerocket_ecs_updater.aws.survey import AwsSurvey
 from bottlerocket_ecs_updater.aws.transport.api import Api
-from bottlerocket_ecs_updater.aws.transport.pace import Calls, Pace
+from bottlerocket_ecs_updater.aws.transport.pace import CallPace, Calls
 from bottlerocket_ecs_updater.aws.transport.session import Clients
 from bottlerocket_ecs_updater.aws.whereabouts import find_place
-from bottlerocket_ecs_updater.cli.settings.parameters import Bucket, Folder
+from bottlerocket_ecs_updater.cli.settings.parameters import Folder, StoreBucket
 from bottlerocket_ecs_updater.cli.settings.settings import Documents, Limits, RunSettings, Target
 from bottlerocket_ecs_updater.core.model.ids import OwnTask, RunId
 from bottlerocket_ecs_updater.core.model.location import Location, name_of
 from bottlerocket_ecs_updater.engine.clock import SystemClock
 from bottlerocket_ecs_updater.engine.lease.both_leases import BothLeases
 from bottlerocket_ecs_updater.engine.lease.lone_task import SingleTask
-from bottlerocket_ecs_updater.engine.lease.store_lease import Lease, NoLease, Right, RunningTask, TaskLease, lease_key
+from bottlerocket_ecs_updater.engine.lease.store_lease import (
+    NoLease,
+    Right,
+    RunningTask,
+    StoreLease,
+    TaskLease,
+    lease_key,
+)
 from bottlerocket_ecs_updater.engine.ports import Store
 from bottlerocket_ecs_updater.engine.store.folder_store import FolderStore
 from bottlerocket_ecs_updater.engine.store.ledger_store import KeptLedger, LedgerKeeping, UnkeptLedger
@@ -90,7 +97,7 @@ def wire(
 ) -> Wired:
     """Wire a run.
 
-    With a store, AWS is asked for the cluster's identity, and its errors are raised. Without `ask`, AWS is not called
+    With a store, it reads the cluster's identity from AWS, and raises AWS's errors. Without `ask`, AWS is not called
     and there is no store. Waits are printed to stderr, unless `waits` is given.
     """
     waits = waits or Waits(_say_wait)
@@ -101,7 +108,7 @@ def wire(
         version=__version__, region=settings.target.region_named, lease=limits.lease / settings.target.time_scale
     )
     calls = Calls()
-    pace = Pace(clock)
+    pace = CallPace(clock)
     api = Api(clock, pace, calls, within=clients.within, waits=waits)
     # The calls that renew the lease must not require it.
     own = Api(clock, pace, calls, within=clients.within, waits=waits)
@@ -182,10 +189,10 @@ def wire_region(region: str | None) -> WiredRegion:
     """Wire a command about an account and Region. Does not call AWS."""
     clock = SystemClock(1.0, None, threading.Event())
     clients = Clients(version=__version__, region=region)
-    return WiredRegion(clock, clients, Api(clock, Pace(clock), Calls(), within=clients.within))
+    return WiredRegion(clock, clients, Api(clock, CallPace(clock), Calls(), within=clients.within))
 
 
-def wire_store(state: Bucket | Folder, region: str | None) -> WiredStore:
+def wire_store(state: StoreBucket | Folder, region: str | None) -> WiredStore:
     """Wire a command that needs only the state store. Does not call AWS."""
     wired = wire_region(region)
     return WiredStore(wired.clock, wired.clients, wired.api, store_at(state, wired.clients, wired.api))
@@ -195,12 +202,12 @@ def _store(settings: RunSettings, clients: Clients, api: Api) -> Store | None:
     return store_at(settings.target.state, clients, api) if settings.target.state is not None else None
 
 
-def store_at(state: Bucket | Folder, clients: Clients, api: Api) -> Store:
+def store_at(state: StoreBucket | Folder, clients: Clients, api: Api) -> Store:
     """The state store that settings name."""
     match state:
         case Folder(path=path):
             return FolderStore(path)
-        case Bucket(name=bucket, prefix=prefix):
+        case StoreBucket(name=bucket, prefix=prefix):
             return S3Store(clients.s3, api, bucket, prefix)
 
 
@@ -216,7 +223,7 @@ def _store_name(settings: RunSettings, environ: Mapping[str, str]) -> str:
     match settings.target.state:
         case Folder(path=path):
             what = f"folder {path.resolve()}"
-        case Bucket(name=bucket, prefix=prefix):
+        case StoreBucket(name=bucket, prefix=prefix):
             what = f"bucket {bucket}/{prefix.strip('/')}"
         case None:
             who = identify(environ)
@@ -248,7 +255,7 @@ def _right(
     if store is not None and place is not None:
         holder = str(who.task) if isinstance(who, Identity) and who.task else socket.gethostname()
         new, old = (
-            Lease(store, lease_key(key), holder, run, term, clock, clock.monotonic, waits)
+            StoreLease(store, lease_key(key), holder, run, term, clock, clock.monotonic, waits)
             for key in (str(place), place.name)
         )
         return new if settings.target.no_earlier_state else BothLeases(new, old, store, place)

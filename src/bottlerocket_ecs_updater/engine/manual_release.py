@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from bottlerocket_ecs_updater.core.model.auto_scaling import taken_away
-from bottlerocket_ecs_updater.core.model.claim import ATTRIBUTE, Claim, ClaimPhase, furthest, read_claim
+from bottlerocket_ecs_updater.core.model.claim import CLAIM_ATTRIBUTE, Claim, ClaimPhase, furthest, read_claim
 from bottlerocket_ecs_updater.core.model.container_instance import Registration, Status
 from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, InstanceId
 from bottlerocket_ecs_updater.core.model.outcome import Backoff
@@ -217,13 +217,13 @@ def _check_all_are_described(
 def _written(id_: InstanceId, found: Sequence[Registration]) -> Mapping[ContainerInstanceArn, Claim]:
     """The claims on all registrations of an instance. Raises UsageError if one cannot be read."""
     claims: dict[ContainerInstanceArn, Claim] = {}
-    for arn, text in ((each.arn, each.attributes.get(ATTRIBUTE)) for each in found):
+    for arn, text in ((each.arn, each.attributes.get(CLAIM_ATTRIBUTE)) for each in found):
         try:
             claim = read_claim(text)
         except ValueError as error:
             raise UsageError(
                 f"{id_} carries a claim that this version of the updater cannot read: {text!r}; "
-                f"run the version that wrote it, or set it to ACTIVE and delete its attribute {ATTRIBUTE} ({arn})"
+                f"run the version that wrote it, or set it to ACTIVE and delete its attribute {CLAIM_ATTRIBUTE} ({arn})"
             ) from error
         if claim is not None:
             claims[arn] = claim
@@ -276,7 +276,7 @@ def _set_active(now: Release, arn: ContainerInstanceArn, cluster: Cluster) -> No
 
 def _drop_claim(now: Release, cluster: Cluster) -> None:
     """Delete the claim from every registration that carries it, because a run adopts any that is left."""
-    results = cluster.delete_attribute(ATTRIBUTE, now.carriers)
+    results = cluster.delete_attribute(CLAIM_ATTRIBUTE, now.carriers)
     left = [why for arn in now.carriers if (why := _not_dropped(results.get(arn))) is not None]
     if left:
         raise UpdaterError(f"its claim was not deleted ({left[0]})")

@@ -92,7 +92,7 @@ class OutageWaits:
             span = min(left, self._wake, self._keep_lease() or left)
             if not self._clock.sleep(span):
                 return
-            # If the clock was set back meanwhile, do not sleep longer for it.
+            # If the clock was set back in the meantime, do not sleep longer for it.
             left = min(left - span, when - self._clock.now())
 
     def _keep_lease(self) -> timedelta | None:

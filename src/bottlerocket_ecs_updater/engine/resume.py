@@ -33,7 +33,7 @@ def remember(known: RunState, ledger: LedgerKeeping) -> None:
         known.arns[record.arn] = id_
 
 
-def begin_afresh(known: RunState, looking: Looker, ledger: LedgerKeeping) -> None:
+def after_first_look(known: RunState, looking: Looker, ledger: LedgerKeeping) -> None:
     """Do what follows the first look, and the first look after the lease lapsed. Raises ForeignState."""
     registrations = (one.registration for one in known.instances.values())
     refuse_foreign(ledger.value, (one.arn for one in registrations if one is not None))

@@ -26,7 +26,7 @@ from bottlerocket_ecs_updater.engine.look.wants import Wants
 from bottlerocket_ecs_updater.engine.obstacles import Obstacles
 from bottlerocket_ecs_updater.engine.outages import OutageWaits
 from bottlerocket_ecs_updater.engine.ports import Counted
-from bottlerocket_ecs_updater.engine.resume import begin_afresh, remember
+from bottlerocket_ecs_updater.engine.resume import after_first_look, remember
 from bottlerocket_ecs_updater.engine.run_ports import Ports
 from bottlerocket_ecs_updater.engine.run_result import RunEnd, RunResult
 from bottlerocket_ecs_updater.engine.run_state import RunState
@@ -83,7 +83,7 @@ class Run:
             known, ports.cluster, ports.hosts, ports.ledger, ports.clock, ports.recorder, ports.successors
         )
         self._evidence = Evidence(known, ports.cluster, ports.ledger)
-        self._stored = StoreLooks(known, policy, ports, self._looker.surveying)
+        self._stored = StoreLooks(known, policy, ports, self._looker.conditions)
         self._obstacles = Obstacles(known, self._executor, ports.clock, policy)
         self._changes = ChangeRecord(known, ports.recorder, ports.clock)
         self._result = RunResult(known, policy, self._changes)
@@ -152,14 +152,14 @@ class Run:
         self._ports.recorder.record(event)  # type: ignore[arg-type]
 
     def _passes(self) -> None:
-        wants, afresh = EVERYTHING, True
+        wants, first = EVERYTHING, True
         while not self._stopping():
             try:
                 self._looker.look(wants)
-                if afresh:
-                    begin_afresh(self._known, self._looker, self._ports.ledger)
+                if first:
+                    after_first_look(self._known, self._looker, self._ports.ledger)
                     self._forget_gone()
-                    afresh = False
+                    first = False
                 self._evidence.look()
                 self._stored.look()
                 decision = self._decide()
@@ -170,7 +170,7 @@ class Run:
                 acted = self._act(decision)
             except LeaseLapsed as lapse:
                 self._outages.regain(lapse)
-                wants, afresh = EVERYTHING, True
+                wants, first = EVERYTHING, True
                 continue
             except (Throttled, Unreachable) as problem:
                 self._outages.wait_out(problem)

@@ -14,7 +14,7 @@ from bottlerocket_ecs_updater.core.decision.unclaimed.budget import left_out
 from bottlerocket_ecs_updater.core.model.event import RunFinished
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.instance import Instance
-from bottlerocket_ecs_updater.core.model.outcome import Outcome, Quarantined, RunOutcome, count
+from bottlerocket_ecs_updater.core.model.outcome import Outcome, Quarantined, RunOutcome, count_kinds
 from bottlerocket_ecs_updater.core.model.phase import IN_PROGRESS, phase_of
 from bottlerocket_ecs_updater.core.model.reasons import Failed, Hold, Reason, hold
 from bottlerocket_ecs_updater.core.rules.policy import Policy
@@ -69,7 +69,7 @@ class RunResult:
         took = now - known.fleet.started_at
         why = why or known.fleet.stopping
         counted, throttles = (dict(calls), calls.throttled) if calls is not None else ({}, 0)
-        counts = count(outcomes)
+        counts = count_kinds(outcomes)
         return RunFinished(
             now, known.fleet.run, ended, exit_code, counts, took, why, outcomes, counted, throttles, known.proven
         )

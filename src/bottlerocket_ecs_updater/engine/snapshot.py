@@ -27,7 +27,7 @@ from bottlerocket_ecs_updater.engine.act.executor import Executor
 from bottlerocket_ecs_updater.engine.look.looker import Looker
 from bottlerocket_ecs_updater.engine.look.wants import Wants
 from bottlerocket_ecs_updater.engine.ports import Clock, Cluster, Hosts, LaunchReader, Store, Survey
-from bottlerocket_ecs_updater.engine.resume import begin_afresh, remember
+from bottlerocket_ecs_updater.engine.resume import after_first_look, remember
 from bottlerocket_ecs_updater.engine.run_state import RunState
 from bottlerocket_ecs_updater.engine.store.first_seen import FirstSeen
 from bottlerocket_ecs_updater.engine.store.ledger_store import LedgerKeeping, UnkeptLedger
@@ -83,7 +83,7 @@ def take_snapshot(
     executor = Executor(known, cluster, hosts, UnkeptLedger(), clock, _DiscardEvents())
     remember(known, ledger)
     looking.look(Wants(full=True, listing=True, services=True))
-    begin_afresh(known, looking, ledger)
+    after_first_look(known, looking, ledger)
     limit = policy.answer_timeout * CHECK_TRIES
     while ask and not has_passed(now, limit, known.fleet.at):
         decision = decide(known.fleet, policy)

@@ -346,7 +346,7 @@ _BROKEN = (
     _Odd("it refuses to reboot", Fate.FAILED, (RebootRefused(times=None),)),
     _Odd("it ignores reboots", Fate.FAILED, (RebootIgnored(times=None),)),
     _Odd("it hangs in its first boot", Fate.QUARANTINED, (BootHangs(times=None),)),
-    _Odd("docker does not start on the new release", Fate.QUARANTINED, (DockerDead(),)),
+    _Odd("Docker does not start on the new version", Fate.QUARANTINED, (DockerDead(),)),
     _Odd("SSM never returns after the update", Fate.QUARANTINED, (ControlContainerMissing(),)),
     _Odd("SSM never knew it", Fate.HELD, (SsmUnreachable(Unreachable.NEVER_REGISTERED),)),
     _Odd("its checks print garbage", Fate.HELD, (OddOutput(Oddity.GARBAGE),)),

@@ -9,7 +9,7 @@ from tests.aws.fakes import UNPACED, FakeClock, refusal
 
 from bottlerocket_ecs_updater.aws.transport.api import ACT_ATTEMPTS, LOOK_ATTEMPTS, Api
 from bottlerocket_ecs_updater.aws.transport.operation import Operation
-from bottlerocket_ecs_updater.aws.transport.pace import Calls, Pace
+from bottlerocket_ecs_updater.aws.transport.pace import CallPace, Calls
 from bottlerocket_ecs_updater.aws.transport.translate import NeverSent
 from bottlerocket_ecs_updater.engine.waits import Wait, Waits
 from bottlerocket_ecs_updater.errors import Denied, LeaseLost, Throttled, Unreachable, UpdaterError
@@ -36,7 +36,7 @@ class Way:
         self.clock = FakeClock()
         self.calls = Calls()
         self.told: list[bool] = []
-        self.api = Api(self.clock, Pace(self.clock, rates=UNPACED), self.calls, self.told.append)
+        self.api = Api(self.clock, CallPace(self.clock, rates=UNPACED), self.calls, self.told.append)
 
     def look(self, method: Scripted) -> int:
         return self.api.look(Operation.LIST_TASKS, "web", method)
@@ -70,7 +70,7 @@ def test_a_look_without_an_answer_is_told_after_some_seconds_and_once() -> None:
             way.clock.sleep(timedelta(seconds=6))
             return super().__call__()
 
-    way.api = Api(way.clock, Pace(way.clock, rates=UNPACED), way.calls, waits=Waits(told.append))
+    way.api = Api(way.clock, CallPace(way.clock, rates=UNPACED), way.calls, waits=Waits(told.append))
     began = way.clock.now()
     way.look(Hanging(BROKEN, BROKEN, BROKEN))
     assert [(wait.since, "ServerException" in wait.what) for wait in told] == [(began, True)]
@@ -78,7 +78,7 @@ def test_a_look_without_an_answer_is_told_after_some_seconds_and_once() -> None:
 
 def test_a_look_that_is_answered_within_seconds_is_no_wait() -> None:
     way, told = Way(), list[Wait]()
-    way.api = Api(way.clock, Pace(way.clock, rates=UNPACED), way.calls, waits=Waits(told.append))
+    way.api = Api(way.clock, CallPace(way.clock, rates=UNPACED), way.calls, waits=Waits(told.append))
     way.look(Scripted(BROKEN, BROKEN))
     assert told == []
 

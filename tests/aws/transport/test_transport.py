@@ -23,7 +23,7 @@ from bottlerocket_ecs_updater.aws.transport import session
 from bottlerocket_ecs_updater.aws.transport.api import ACT_ATTEMPTS, LOOK_ATTEMPTS, Api
 from bottlerocket_ecs_updater.aws.transport.deadline import Deadlines
 from bottlerocket_ecs_updater.aws.transport.operation import Operation
-from bottlerocket_ecs_updater.aws.transport.pace import Calls, Pace
+from bottlerocket_ecs_updater.aws.transport.pace import CallPace, Calls
 from bottlerocket_ecs_updater.aws.transport.session import Clients
 from bottlerocket_ecs_updater.core.model.container_instance import Status
 from bottlerocket_ecs_updater.engine.ports import Done, Later, Listing, Result, Unclear
@@ -159,7 +159,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 def talking(lease: timedelta) -> Iterator[EcsCluster]:
     clients = Clients(version="1.2.3", region="eu-west-1", lease=lease)
     clock = FakeClock()
-    api = Api(clock, Pace(clock, rates=UNPACED), Calls(), within=clients.within)
+    api = Api(clock, CallPace(clock, rates=UNPACED), Calls(), within=clients.within)
     yield EcsCluster(clients.ecs, api, clock, "web")
     clients.ecs.looking.close()
     clients.ecs.acting.close()
@@ -241,7 +241,7 @@ def test_what_came_in_while_a_call_was_cut_is_not_believed() -> None:
 def test_an_object_of_the_store_that_drips_is_given_up(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session, "CALL_LIMIT", timedelta(seconds=0.3))
     clients, clock = Clients(version="1.2.3", region="eu-west-1"), FakeClock()
-    store = S3Store(clients.s3, Api(clock, Pace(clock), Calls(), within=clients.within), "bucket")
+    store = S3Store(clients.s3, Api(clock, CallPace(clock), Calls(), within=clients.within), "bucket")
     server.object = dripping(b'HTTP/1.1 200 OK\r\nETag: "a"\r\nContent-Length: 1000000\r\n\r\n')(server)
     began = time.monotonic()
     with pytest.raises(Unreachable):
@@ -350,7 +350,7 @@ def test_a_list_of_nothing_is_one(server: Server, cluster: EcsCluster) -> None:
 def test_an_act_that_answers_nothing_is_done_where_it_has_nothing_to_answer(server: Server) -> None:
     server.behaviour = replying(200, "")
     clients, clock = Clients(version="1.2.3", region="eu-west-1"), FakeClock()
-    api = Api(clock, Pace(clock), Calls(), within=clients.within)
+    api = Api(clock, CallPace(clock), Calls(), within=clients.within)
     api.act(Operation.CANCEL_COMMAND, "c", clients.ssm.acting.cancel_command, CommandId="c" * 36)
     clients.ssm.acting.close()
 

@@ -17,7 +17,7 @@ from bottlerocket_ecs_updater.aws.probe import PROBE_REDIRECTS, PROBES_AT_ONCE, 
 from bottlerocket_ecs_updater.aws.survey import AwsSurvey
 from bottlerocket_ecs_updater.aws.transport.api import Api
 from bottlerocket_ecs_updater.aws.transport.messages import Webhook
-from bottlerocket_ecs_updater.aws.transport.pace import Calls, Pace
+from bottlerocket_ecs_updater.aws.transport.pace import CallPace, Calls
 from bottlerocket_ecs_updater.aws.transport.session import Pair
 from bottlerocket_ecs_updater.aws.transport.web import Reply, Terms, ask, ask_all
 from bottlerocket_ecs_updater.errors import LeaseLost, Unreachable
@@ -224,7 +224,7 @@ def test_each_probe_has_its_reason() -> None:
 def survey(before_call: Callable[[bool], None]) -> AwsSurvey:
     clock = FakeClock()
     nothing: Pair[object] = Pair.of(object())
-    return AwsSurvey(nothing, nothing, nothing, Api(clock, Pace(clock), Calls(), before_call), "web")  # type: ignore[arg-type]
+    return AwsSurvey(nothing, nothing, nothing, Api(clock, CallPace(clock), Calls(), before_call), "web")  # type: ignore[arg-type]
 
 
 @pytest.mark.usefixtures("hasty")

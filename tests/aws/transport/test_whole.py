@@ -13,7 +13,7 @@ from tests.aws.fakes import UNPACED, FakeClock
 from bottlerocket_ecs_updater.aws.s3_store import S3Store
 from bottlerocket_ecs_updater.aws.transport.api import Api
 from bottlerocket_ecs_updater.aws.transport.operation import Operation
-from bottlerocket_ecs_updater.aws.transport.pace import Calls, Pace
+from bottlerocket_ecs_updater.aws.transport.pace import CallPace, Calls
 from bottlerocket_ecs_updater.aws.transport.session import Clients
 from bottlerocket_ecs_updater.errors import Unreachable
 
@@ -109,7 +109,7 @@ def calls() -> dict[str, Callable[[Clients, Api], object]]:
 def test_a_reply_that_is_not_from_aws_is_none(call: str, elsewhere: Elsewhere) -> None:
     """No hosts, no pause, a write that was made: each would be a wrong statement about the cluster."""
     clock = FakeClock()
-    api = Api(clock, Pace(clock, UNPACED), Calls())
+    api = Api(clock, CallPace(clock, UNPACED), Calls())
     clients = Clients(version="1", region="eu-west-1")
     with pytest.raises(Unreachable) as error:
         calls()[call](clients, api)

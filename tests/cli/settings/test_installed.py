@@ -10,8 +10,8 @@ from cyclopts import App
 from tests.stack.stage import deployed
 
 from bottlerocket_ecs_updater.cli.commands.doctor import DoctorSettings
-from bottlerocket_ecs_updater.cli.settings.installed import SETTINGS_PARAMETER, parameter_of
-from bottlerocket_ecs_updater.cli.settings.parameters import Bucket
+from bottlerocket_ecs_updater.cli.settings.installed import SETTINGS_PARAMETER, settings_parameter
+from bottlerocket_ecs_updater.cli.settings.parameters import StoreBucket
 from bottlerocket_ecs_updater.cli.settings.parsing import configure, parse
 from bottlerocket_ecs_updater.cli.settings.settings import RunSettings
 from bottlerocket_ecs_updater.errors import UsageError
@@ -57,7 +57,7 @@ def take(shelf: Shelf, command: str, *tokens: str, **environ: str) -> RunSetting
 
 def test_a_cluster_is_enough_to_find_state_documents_and_settings() -> None:
     found = take(Shelf(WRITTEN, SETTINGS), "plan", "--cluster", "web")
-    assert found.target.state == Bucket("ours", "updater/")
+    assert found.target.state == StoreBucket("ours", "updater/")
     assert found.documents.check_document == "look"
     assert [str(one) for one in found.policy.rules.versions.deny] == ["1.2.3"]
 
@@ -78,7 +78,7 @@ def test_the_region_of_an_arn_is_where_the_parameter_is_asked_for() -> None:
     take(shelf, "plan", "--cluster", ARN)
     take(shelf, "plan", "--cluster", "web", "--region", "us-west-2")
     assert shelf.asked == [(ARN, "eu-west-1"), ("web", "us-west-2")]
-    assert parameter_of(ARN) == parameter_of("web") == "/bottlerocket-ecs-updater/web"
+    assert settings_parameter(ARN) == settings_parameter("web") == "/bottlerocket-ecs-updater/web"
 
 
 @pytest.mark.parametrize("given", [("--state", "s3://theirs/b"), ("--check-document", "look")])

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.cli.settings_bench import COMPLETE, DOCUMENTS, PREFIX, refusal, settings
 
 from bottlerocket_ecs_updater.cli.app import build_app
-from bottlerocket_ecs_updater.cli.settings.parameters import Bucket, Folder
+from bottlerocket_ecs_updater.cli.settings.parameters import Folder, StoreBucket
 from bottlerocket_ecs_updater.cli.settings.parsing import arguments_of, parse, with_command
 from bottlerocket_ecs_updater.cli.settings.settings import RunSettings, load
 from bottlerocket_ecs_updater.core.model.time_text import duration_text
@@ -169,15 +169,15 @@ def test_a_budget_is_a_number_or_a_percentage(text: str, limit: Limit) -> None:
 @pytest.mark.parametrize(
     ("text", "place"),
     [
-        ("s3://bucket/some/prefix", Bucket("bucket", "some/prefix/")),
-        ("s3://bucket/prefix/", Bucket("bucket", "prefix/")),
-        ("s3://bucket", Bucket("bucket", "")),
+        ("s3://bucket/some/prefix", StoreBucket("bucket", "some/prefix/")),
+        ("s3://bucket/prefix/", StoreBucket("bucket", "prefix/")),
+        ("s3://bucket", StoreBucket("bucket", "")),
         ("./state", Folder(Path("state"))),
         ("/var/state", Folder(Path("/var/state"))),
         ("~/state", Folder(Path.home() / "state")),
     ],
 )
-def test_the_state_is_in_a_bucket_or_in_a_folder(text: str, place: Bucket | Folder) -> None:
+def test_the_state_is_in_a_bucket_or_in_a_folder(text: str, place: StoreBucket | Folder) -> None:
     assert settings("--state", text).target.state == place
 
 

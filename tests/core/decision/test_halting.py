@@ -27,7 +27,7 @@ from tests.core.builders import (
 from bottlerocket_ecs_updater.core.decision.decide import decide
 from bottlerocket_ecs_updater.core.decision.halting import find_halt
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
-from bottlerocket_ecs_updater.core.model.claim import ATTRIBUTE, ClaimPhase
+from bottlerocket_ecs_updater.core.model.claim import CLAIM_ATTRIBUTE, ClaimPhase
 from bottlerocket_ecs_updater.core.model.fleet import Halt
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, Zone
 from bottlerocket_ecs_updater.core.model.instance import Instance
@@ -110,10 +110,10 @@ def test_a_failure_that_an_earlier_run_left_in_quarantine_is_not_one_of_this_run
 
 def test_a_claim_that_was_quarantined_when_it_was_found_is_told_from_one_that_became_so() -> None:
     before = a_claim(ClaimPhase.QUARANTINED, run=DEAD_RUN)
-    found = see_registration(instance(), registration(attributes={ATTRIBUTE: before.encode()}), RUN)
+    found = see_registration(instance(), registration(attributes={CLAIM_ATTRIBUTE: before.encode()}), RUN)
     assert found.progress.found_in_quarantine
     dead = a_claim(ClaimPhase.REBOOTING, run=DEAD_RUN)
-    resumed = see_registration(instance(), registration(attributes={ATTRIBUTE: dead.encode()}), RUN)
+    resumed = see_registration(instance(), registration(attributes={CLAIM_ATTRIBUTE: dead.encode()}), RUN)
     assert not resumed.progress.found_in_quarantine
 
 

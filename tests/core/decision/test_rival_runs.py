@@ -25,7 +25,7 @@ from tests.core.builders import (
 
 from bottlerocket_ecs_updater.core.decision.claimed.rival_claim import OVERWRITTEN_LOOKS
 from bottlerocket_ecs_updater.core.decision.decide import decide
-from bottlerocket_ecs_updater.core.model.claim import ATTRIBUTE, Claim, ClaimPhase
+from bottlerocket_ecs_updater.core.model.claim import CLAIM_ATTRIBUTE, Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.model.command import Reboot, Unmark
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, RunId
@@ -128,7 +128,7 @@ def test_a_reader_that_still_shows_the_claim_that_was_taken_over_is_no_rival() -
 def test_a_claim_names_the_store_of_its_run() -> None:
     text = a_claim(store=OUR_STORE).encode()
     assert text.endswith(f" 0 {OUR_STORE}")
-    assert see_registration(instance(), registration(attributes={ATTRIBUTE: text}), RUN).claim == a_claim(
+    assert see_registration(instance(), registration(attributes={CLAIM_ATTRIBUTE: text}), RUN).claim == a_claim(
         store=OUR_STORE
     )
 

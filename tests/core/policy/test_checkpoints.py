@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 from tests.support.rules import parse_checkpoints
 
 from bottlerocket_ecs_updater.core.model.reasons import Reason
+from bottlerocket_ecs_updater.core.model.time_text import DAY
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.rules.checkpoints import (
-    DAY,
     FREE,
     Allowance,
     Checkpoint,

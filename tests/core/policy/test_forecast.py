@@ -8,9 +8,10 @@ from tests.support.rules import parse_checkpoints, parse_freezes, parse_windows
 
 from bottlerocket_ecs_updater.core.model.history import RecordedDurations
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, Zone
+from bottlerocket_ecs_updater.core.model.time_text import DAY
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.planning.forecast import Batch, ForecastLimits, Pending, Rolls, forecast
-from bottlerocket_ecs_updater.core.rules.checkpoints import DAY, Checkpoint, Checkpoints, Roll
+from bottlerocket_ecs_updater.core.rules.checkpoints import Checkpoint, Checkpoints, Roll
 from bottlerocket_ecs_updater.core.rules.pace import STATED, Pace, needed, pace_from
 from bottlerocket_ecs_updater.core.rules.windows import Open, Schedule, open_at
 

@@ -10,13 +10,8 @@ from hypothesis import strategies as st
 
 from bottlerocket_ecs_updater.core.model.reasons import Reason
 from bottlerocket_ecs_updater.core.model.services import Health, see_health
-from bottlerocket_ecs_updater.core.rules.health import (
-    NAMED_AT_MOST,
-    AlarmRule,
-    hold_for_health,
-    judge_alarms,
-    read_probe,
-)
+from bottlerocket_ecs_updater.core.model.wording import NAMED_AT_MOST
+from bottlerocket_ecs_updater.core.rules.health import AlarmRule, hold_for_health, judge_alarms, read_probe
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

@@ -34,7 +34,7 @@ from tests.core.builders import (
     task,
 )
 
-from bottlerocket_ecs_updater.core.model.claim import ATTRIBUTE, FINISHED, Claim, ClaimPhase
+from bottlerocket_ecs_updater.core.model.claim import CLAIM_ATTRIBUTE, FINISHED, Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.model.container_instance import Registration, Status
 from bottlerocket_ecs_updater.core.model.host_report import HostAnswer, Problem
 from bottlerocket_ecs_updater.core.model.ids import BootId, CommandId, InstanceId, RunId, ServiceArn
@@ -164,13 +164,13 @@ def test_a_claim_that_this_run_dropped_is_not_taken_up_again(dropped: Claim) -> 
 
 
 def test_a_claim_that_cannot_be_read_is_kept_in_its_words() -> None:
-    found = seen(UNKNOWN, attributes={ATTRIBUTE: "2 something"})
+    found = seen(UNKNOWN, attributes={CLAIM_ATTRIBUTE: "2 something"})
     assert (found.claim, found.claim_on_instance) == (None, False)
     assert "2 something" in found.claim_unreadable
 
 
 def test_a_claim_that_can_be_read_again_is_not_unreadable() -> None:
-    assert seen_with(seen(UNKNOWN, attributes={ATTRIBUTE: "?"}), DEAD).claim_unreadable == ""
+    assert seen_with(seen(UNKNOWN, attributes={CLAIM_ATTRIBUTE: "?"}), DEAD).claim_unreadable == ""
 
 
 def test_looks_without_a_claim_that_was_seen_are_counted() -> None:
@@ -291,7 +291,7 @@ def test_an_instance_that_another_updater_has_finished_is_looked_at_as_new() -> 
 
 
 def test_a_finished_claim_is_none() -> None:
-    after = seen(UNKNOWN, attributes={ATTRIBUTE: FINISHED})
+    after = seen(UNKNOWN, attributes={CLAIM_ATTRIBUTE: FINISHED})
     assert (after.claim, after.claim_unreadable, after.claim_on_instance) == (None, "", False)
 
 

@@ -9,7 +9,7 @@ import pytest
 from tests.support.memory_store import MemoryStore
 from tests.support.simulated import Updater, at_most, row
 
-from bottlerocket_ecs_updater.core.model.claim import ATTRIBUTE, Claim, read_claim
+from bottlerocket_ecs_updater.core.model.claim import CLAIM_ATTRIBUTE, Claim, read_claim
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, RunId
 from bottlerocket_ecs_updater.engine.act.executor import LEDGER_WAITS, LOOK_SERVES
 from bottlerocket_ecs_updater.engine.store.ledger_store import KeptLedger, ledger_key, read_ledger
@@ -46,7 +46,7 @@ def claims_of(call: Call) -> Sequence[Claim]:
     """The claims that a call writes on instances."""
     if call.operation != MARKED:
         return ()
-    values = [one["value"] for one in call.params["attributes"] if one["name"] == ATTRIBUTE]
+    values = [one["value"] for one in call.params["attributes"] if one["name"] == CLAIM_ATTRIBUTE]
     return [claim for value in values if (claim := read_claim(value)) is not None]
 
 

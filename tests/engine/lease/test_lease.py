@@ -17,9 +17,9 @@ from bottlerocket_ecs_updater.core.model.ids import RunId, TaskArn
 from bottlerocket_ecs_updater.engine.lease.lease_note import LONGEST_TERM
 from bottlerocket_ecs_updater.engine.lease.store_lease import (
     HeldBy,
-    Lease,
     NoLease,
     RunningTask,
+    StoreLease,
     Taken,
     TaskLease,
     lease_key,
@@ -98,8 +98,8 @@ def store() -> Cut:
     return Cut()
 
 
-def lease(store: MemoryStore, time: Time, who: str = "a", term: timedelta = SPAN) -> Lease:
-    return Lease(store, KEY, who, RunId(f"run-{who}"), term, time, lambda: time.monotonic)
+def lease(store: MemoryStore, time: Time, who: str = "a", term: timedelta = SPAN) -> StoreLease:
+    return StoreLease(store, KEY, who, RunId(f"run-{who}"), term, time, lambda: time.monotonic)
 
 
 def held_by_a_dead_run(store: MemoryStore, time: Time, term: timedelta = SPAN) -> None:
@@ -113,7 +113,7 @@ def test_a_wait_for_a_lease_that_another_run_holds_is_told_once_with_its_end(sto
     held_by_a_dead_run(store, time)
     told: list[Wait] = []
     waits = Waits(told.append)
-    Lease(store, KEY, "b", RunId("run-b"), SPAN, time, lambda: time.monotonic, waits).acquire()
+    StoreLease(store, KEY, "b", RunId("run-b"), SPAN, time, lambda: time.monotonic, waits).acquire()
     (wait,) = told
     assert "which dead holds since 2026-01-05 09:00 UTC" in wait.what
     assert (wait.since, wait.until) == (START, START + SPAN)
@@ -124,7 +124,7 @@ def test_a_store_that_does_not_answer_is_told_before_the_first_wait_for_it(store
     told: list[tuple[Wait, int]] = []
     waits = Waits(lambda wait: told.append((wait, len(time.naps))))
     with pytest.raises(Unreachable):
-        Lease(store, KEY, "b", RunId("run-b"), SPAN, time, lambda: time.monotonic, waits).acquire()
+        StoreLease(store, KEY, "b", RunId("run-b"), SPAN, time, lambda: time.monotonic, waits).acquire()
     ((wait, naps_before),) = told
     assert (wait.since, naps_before) == (START, 0)
     assert wait.until is not None
@@ -295,7 +295,7 @@ def test_a_renewal_whose_reply_was_lost_is_known_for_our_own(store: Cut, time: T
     held.check_before_act()
 
 
-@pytest.mark.parametrize("check", [Lease.keep, Lease.check_before_act])
+@pytest.mark.parametrize("check", [StoreLease.keep, StoreLease.check_before_act])
 def test_a_run_that_was_suspended_finds_that_another_has_its_lease(store: Cut, time: Time, check: object) -> None:
     held = lease(store, time)
     held.acquire()

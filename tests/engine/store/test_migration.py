@@ -22,7 +22,7 @@ from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.state.ledger import Ledger, OpenClaim, with_backoff, with_claim, without_claim
 from bottlerocket_ecs_updater.engine.lease.both_leases import BothLeases
-from bottlerocket_ecs_updater.engine.lease.store_lease import HeldBy, Lease, Taken, lease_key
+from bottlerocket_ecs_updater.engine.lease.store_lease import HeldBy, StoreLease, Taken, lease_key
 from bottlerocket_ecs_updater.engine.store.ledger_store import KeptLedger, LedgerBroken, ledger_key, read_ledger
 from bottlerocket_ecs_updater.engine.store.migration import MovingLedger, end_pause, has_left, move_pause, pause_of
 from bottlerocket_ecs_updater.engine.store.pause_switch import Pause, look_for_pause, set_pause
@@ -233,8 +233,8 @@ class Time:
         return True
 
 
-def lease(store: MemoryStore, time: Time, key: str, who: str = "a") -> Lease:
-    return Lease(store, lease_key(key), who, RunId(who), timedelta(seconds=60), time, time.monotonic)
+def lease(store: MemoryStore, time: Time, key: str, who: str = "a") -> StoreLease:
+    return StoreLease(store, lease_key(key), who, RunId(who), timedelta(seconds=60), time, time.monotonic)
 
 
 def leases(store: MemoryStore, time: Time, place: Location = WEST, who: str = "a") -> BothLeases:
@@ -349,7 +349,7 @@ def updater(world: World, store: MemoryStore, name: str) -> Updater:
     made.ledger = MovingLedger(KeptLedger(store, str(place), RunId(name)), store, place)
     clock = EngineClock(world)
     new, old = (
-        Lease(store, lease_key(key), name, RunId(name), timedelta(seconds=60), clock, clock.monotonic)
+        StoreLease(store, lease_key(key), name, RunId(name), timedelta(seconds=60), clock, clock.monotonic)
         for key in (str(place), "demo")
     )
     made.lease = BothLeases(new, old, store, place)

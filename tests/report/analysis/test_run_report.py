@@ -56,7 +56,7 @@ from bottlerocket_ecs_updater.core.model.reasons import Failure, Hold, Reason, f
 from bottlerocket_ecs_updater.report.analysis.ending import Ending
 from bottlerocket_ecs_updater.report.analysis.run_report import run_report
 from bottlerocket_ecs_updater.report.analysis.suggested_commands import Reach
-from bottlerocket_ecs_updater.report.outputs.archive import render
+from bottlerocket_ecs_updater.report.outputs.archive import render_report
 
 ONE = name(1)
 
@@ -286,7 +286,7 @@ def test_an_instance_that_a_killed_run_had_claimed_is_shown_as_drained_and_not_a
     (dead, left) = account.troubles
     assert left.what == "1 instance is out of service, in the middle of an update"
     assert (left.since, left.said) == (START, ((ONE, "last seen draining"),))
-    assert "staged, not rebooted" not in render(account, "html")
+    assert "staged, not rebooted" not in render_report(account, "html")
     assert dead.what == "The run ended without recording why"
 
 
@@ -305,7 +305,7 @@ def test_a_run_that_leaves_something_to_a_person_is_never_called_well(
     assert account.ending is Ending.NEEDS_A_PERSON
     assert account.ending.bad
     assert account.headline.startswith(f"1 instance needs a person ({reason.code}); ")
-    assert render(account, "html").count("all well") == 0
+    assert render_report(account, "html").count("all well") == 0
 
 
 @pytest.mark.parametrize("others", [{ONE: Updated(OLD, NEW)}, {ONE: UpToDate(NEW)}, {ONE: UpToDate(OLD)}, {}])

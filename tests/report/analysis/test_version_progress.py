@@ -15,7 +15,7 @@ from tests.support.simulated import row
 from bottlerocket_ecs_updater.core.model.event import VersionSeen, VersionWithdrawn
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.planning.behind import behind
-from bottlerocket_ecs_updater.core.planning.explain import explain
+from bottlerocket_ecs_updater.core.planning.explain import explain_instance
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.core.rules.selection import Selection, parse_selector
 from bottlerocket_ecs_updater.core.rules.versions import VersionRange, VersionRules
@@ -77,13 +77,13 @@ def test_the_page_links_the_release_notes_of_public_versions_only() -> None:
 def test_the_index_has_the_days_behind_and_how_long_each_version_took() -> None:
     entry = entry_of(run_report(HALTED_RUN))
     assert (entry.days_behind, list(entry.took_from_first_seen)) == (2, ["1.21.0"])
-    [again] = read_index(write_index([entry]))
+    [again] = read_index(write_index([entry])).entries
     assert again == entry
     html = index_page("web", [entry])
     assert f'<a href="{release_notes(NEW)}"' in html
     assert 'data-of="since first seen">2d3h<' in html
     older = write_index([entry]).replace(b'"days_behind":2,', b"")
-    assert read_index(older)[0].days_behind is None
+    assert read_index(older).entries[0].days_behind is None
 
 
 @pytest.mark.parametrize("held", [False, True])
@@ -104,7 +104,9 @@ def test_plan_explain_status_report_and_index_say_the_same_of_one_host(tmp_path:
         one["instance"]: one["days_behind"] for part in ("updates", "held") for one in plan_json(planned, "d")[part]
     }
     assert late[first.id] == 5
-    assert "5 days" in explanation_text(explain(first, fleet, replace(story.policy, rules=story.rules)), fleet, "demo")
+    assert "5 days" in explanation_text(
+        explain_instance(first, fleet, replace(story.policy, rules=story.rules)), fleet, "demo"
+    )
     if held:
         assert (entry.days_behind, account.days_behind[first.id]) == (5, 5)
         assert updater.ledger.value.offered[first.id] == Version.parse(TARGET)

@@ -16,7 +16,7 @@ from tests.report.samples import RUN
 from bottlerocket_ecs_updater.report.analysis.run_report import run_report
 from bottlerocket_ecs_updater.report.analysis.summary import summarize
 from bottlerocket_ecs_updater.report.analysis.version_progress import RELEASES
-from bottlerocket_ecs_updater.report.outputs.archive import render
+from bottlerocket_ecs_updater.report.outputs.archive import render_report
 from bottlerocket_ecs_updater.report.outputs.index import entry_of, history_text
 from bottlerocket_ecs_updater.report.outputs.live import Live
 from bottlerocket_ecs_updater.report.outputs.log import JsonLog, TextLog
@@ -84,9 +84,9 @@ READERS: Mapping[str, Callable[[], str]] = {
     "log as JSON": log_json,
     "live": live,
     "summary": lambda: summary_text(summarize(hostile_run())) + last_line(summarize(hostile_run())),
-    "page": lambda: render(run_report(hostile_run()), "html"),
-    "Markdown": lambda: render(run_report(hostile_run()), "md"),
-    "JSON": lambda: render(run_report(hostile_run()), "json"),
+    "page": lambda: render_report(run_report(hostile_run()), "html"),
+    "Markdown": lambda: render_report(run_report(hostile_run()), "md"),
+    "JSON": lambda: render_report(run_report(hostile_run()), "json"),
     "mail": messages,
     "index": index,
     "history": lambda: history_text([entry_of(run_report(hostile_run()))]),

@@ -28,17 +28,12 @@ from bottlerocket_ecs_updater.core.model.passing import NEEDS_A_PERSON, NEVER_PA
 from bottlerocket_ecs_updater.core.model.phase import Phase
 from bottlerocket_ecs_updater.core.model.reasons import Reason, hold
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
-from bottlerocket_ecs_updater.report.outputs.log import Form, log_to
+from bottlerocket_ecs_updater.report.outputs.log import LogForm, log_to
 from bottlerocket_ecs_updater.report.record.recorders import Collected, Tee
 from bottlerocket_ecs_updater.report.words.event_fields import event_fields
 from bottlerocket_ecs_updater.report.words.event_text import event_text
 from bottlerocket_ecs_updater.report.words.sanitize import sanitize
-from bottlerocket_ecs_updater.report.words.severity import (
-    ROUTINE,
-    Level,
-    level_named,
-    level_of,
-)
+from bottlerocket_ecs_updater.report.words.severity import ROUTINE, Level, level_named, level_of
 
 ONE = name(1)
 
@@ -49,7 +44,11 @@ class Terminal(io.StringIO):
 
 
 def logged(
-    events: list[Event], form: Form = "json", level: Level = Level.INFO, stream: io.StringIO | None = None, **more: Any
+    events: list[Event],
+    form: LogForm = "json",
+    level: Level = Level.INFO,
+    stream: io.StringIO | None = None,
+    **more: Any,
 ) -> str:
     stream = stream if stream is not None else io.StringIO()
     log = log_to(stream, run=RUN, cluster="web", form=form, level=level, **more)

@@ -31,7 +31,14 @@ from bottlerocket_ecs_updater.core.model.event import (
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.outcome import Outcome, RunOutcome
 from bottlerocket_ecs_updater.core.model.reasons import Reason, hold
-from bottlerocket_ecs_updater.report.outputs.metrics import CLUSTER, GAUGES_EVERY, METRICS, NAMESPACE, Metrics, emf
+from bottlerocket_ecs_updater.report.outputs.metrics import (
+    CLUSTER_DIMENSION,
+    GAUGES_EVERY,
+    METRICS,
+    NAMESPACE,
+    Metrics,
+    emf,
+)
 
 DOCS = Path(__file__).parents[3] / "docs" / "operate" / "log.md"
 
@@ -260,4 +267,4 @@ def test_a_run_that_died_has_told_its_gauges() -> None:
 def test_the_cluster_is_the_only_dimension_of_what_alarms_watch() -> None:
     for line in told(events_of("halted")):
         if "RunsHalted" in line or "SecondsSinceProgress" in line:
-            assert line["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [[CLUSTER]]
+            assert line["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [[CLUSTER_DIMENSION]]

@@ -24,9 +24,9 @@ from bottlerocket_ecs_updater.core.model.outcome import Quarantined, RunOutcome
 from bottlerocket_ecs_updater.core.model.reasons import Failure, failed
 from bottlerocket_ecs_updater.report.analysis.run_report import run_report
 from bottlerocket_ecs_updater.report.analysis.version_progress import RELEASES
-from bottlerocket_ecs_updater.report.outputs.archive import FORMS, render
+from bottlerocket_ecs_updater.report.outputs.archive import FORMS, render_report
 from bottlerocket_ecs_updater.report.outputs.markdown import code, escaped
-from bottlerocket_ecs_updater.report.outputs.page.lanes import WIDTH, draw
+from bottlerocket_ecs_updater.report.outputs.page.lanes import DRAWING_WIDTH, draw
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
@@ -86,7 +86,7 @@ class Page(HTMLParser):
 
 
 def page_of(events: Sequence[Event]) -> str:
-    return render(run_report(events), "html")
+    return render_report(run_report(events), "html")
 
 
 RUNS = ["clean", "broken", "halted"]
@@ -120,8 +120,8 @@ def test_every_link_of_a_page_leads_to_a_place_on_it(run: str) -> None:
 
 def test_only_a_page_that_lies_beside_the_index_links_it() -> None:
     account = run_report(events_of("clean"))
-    assert 'href="../index.html"' in render(account, "html", index="../index.html")
-    assert "index.html" not in render(account, "html")
+    assert 'href="../index.html"' in render_report(account, "html", index="../index.html")
+    assert "index.html" not in render_report(account, "html")
 
 
 def test_a_command_is_in_sight_and_not_folded_away() -> None:
@@ -187,7 +187,7 @@ def test_nothing_is_drawn_outside_of_the_drawing_or_over_another_lane(run: str) 
             assert lane.y <= bar.y
             assert bar.y + bar.height <= below + 0.1
     assert below <= drawing.height
-    assert drawing.right < WIDTH
+    assert drawing.right < DRAWING_WIDTH
 
 
 def test_of_hundreds_those_that_failed_keep_a_name_and_the_others_become_thin() -> None:
@@ -232,20 +232,20 @@ def test_hostile_text_is_text_on_the_page() -> None:
 
 @pytest.mark.parametrize("form", FORMS)
 def test_no_control_character_reaches_a_reader(form: str) -> None:
-    text = render(run_report(hostile_run()), form)
+    text = render_report(run_report(hostile_run()), form)
     assert [character for character in text if not character.isprintable() and character != "\n"] == []
 
 
 @pytest.mark.parametrize("form", ["html", "md"])
 def test_a_whole_output_is_cut_and_says_so(form: str) -> None:
-    text = render(run_report(hostile_run()), form)
+    text = render_report(run_report(hostile_run()), form)
     assert len(text) < 120_000
     assert re.search(r"more characters", text)
     assert LONG not in text
 
 
 def test_json_keeps_what_was_said_as_it_was_said() -> None:
-    told = json.loads(render(run_report(hostile_run()), "json"))
+    told = json.loads(render_report(run_report(hostile_run()), "json"))
     (quarantined,) = [one for one in told["instances"] if one["became"] == "quarantined"]
     assert ALL in quarantined["why"]
 
@@ -271,11 +271,11 @@ def test_text_in_markdown_starts_no_markup_but_code(text: str) -> None:
 @given(events=st.lists(ANY_EVENT, max_size=15))
 def test_whatever_happened_every_form_can_be_written(events: list[Event]) -> None:
     account = run_report(sorted(events, key=lambda event: event.at))
-    page = Page(render(account, "html"))
+    page = Page(render_report(account, "html"))
     assert page.open == []
     assert set(page.tags) <= set(" ".join(KNOWN_TAGS).split())
-    assert json.loads(render(account, "json"))["headline"] == account.headline
-    assert render(account, "md").startswith("# ")
+    assert json.loads(render_report(account, "json"))["headline"] == account.headline
+    assert render_report(account, "md").startswith("# ")
 
 
 # Golden files
@@ -285,4 +285,4 @@ def test_whatever_happened_every_form_can_be_written(events: list[Event]) -> Non
 @pytest.mark.parametrize("form", ["md", "json"])
 def test_the_text_forms_are_the_golden_ones(run: list[Event], golden: str, form: str) -> None:
     """Look at the file when this fails: it is what people and programs will read."""
-    assert render(run_report(run), form) == (GOLDEN / f"{golden}.{form}").read_text("utf-8")
+    assert render_report(run_report(run), form) == (GOLDEN / f"{golden}.{form}").read_text("utf-8")

@@ -14,7 +14,7 @@ from bottlerocket_ecs_updater.core.model.ids import BootId
 from bottlerocket_ecs_updater.core.model.phase import Phase
 from bottlerocket_ecs_updater.core.model.reasons import Failure, failed
 from bottlerocket_ecs_updater.report.analysis.run_report import run_report
-from bottlerocket_ecs_updater.report.outputs.archive import render
+from bottlerocket_ecs_updater.report.outputs.archive import render_report
 
 ABANDONED, FAILED, IDLE = name(7), name(3), name(1)
 
@@ -32,7 +32,7 @@ def killed() -> list[Event]:
 
 
 def test_an_abandoned_instance_is_the_first_in_the_table_and_in_the_drawing() -> None:
-    html = render(run_report(killed()), "html")
+    html = render_report(run_report(killed()), "html")
     table = html.partition('<h2 id="instances">')[2]
     assert re.findall(r"i-[0-9a-f]{17}", table)[:2] == [ABANDONED, FAILED]
     assert "out of service" in table.partition(FAILED)[0]
@@ -43,7 +43,7 @@ def test_an_abandoned_instance_is_the_first_in_the_table_and_in_the_drawing() ->
 
 def test_the_id_of_an_instance_stands_before_the_commands_about_it() -> None:
     for run in ("broken", "halted"):
-        html = render(run_report(events_of(run)), "html")
+        html = render_report(run_report(events_of(run)), "html")
         for trouble in re.findall(r'<article class="trouble.*?</article>', html, flags=re.DOTALL):
             ids, commands = trouble.find('class="id"'), trouble.find('class="commands"')
             assert ids == -1 or commands == -1 or ids < commands
@@ -51,7 +51,7 @@ def test_the_id_of_an_instance_stands_before_the_commands_about_it() -> None:
 
 def test_no_back_ticks_are_left_on_a_page() -> None:
     for events in (killed(), events_of("broken"), events_of("halted"), died("clean")):
-        assert "`" not in render(run_report(events), "html").partition("<body>")[2]
+        assert "`" not in render_report(run_report(events), "html").partition("<body>")[2]
 
 
 def test_what_failed_brings_the_command_that_shows_what_its_host_said() -> None:
@@ -60,6 +60,6 @@ def test_what_failed_brings_the_command_that_shows_what_its_host_said() -> None:
 
 
 def test_a_page_that_lies_alone_names_the_command_that_lists_all_runs() -> None:
-    assert "bottlerocket-ecs-updater history --cluster web" in render(run_report(killed()), "html")
-    beside = render(run_report(killed()), "html", index="../index.html")
+    assert "bottlerocket-ecs-updater history --cluster web" in render_report(run_report(killed()), "html")
+    beside = render_report(run_report(killed()), "html", index="../index.html")
     assert '<a href="../index.html">All runs</a>' in beside

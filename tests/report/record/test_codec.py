@@ -28,7 +28,7 @@ from bottlerocket_ecs_updater.core.model.ids import BootId, InstanceId, RunId
 from bottlerocket_ecs_updater.core.model.outcome import Outcome, Quarantined, RunOutcome, Updated
 from bottlerocket_ecs_updater.core.model.reasons import Failure, Reason, failed, hold
 from bottlerocket_ecs_updater.core.model.version import Version
-from bottlerocket_ecs_updater.report.record.codec import EVENTS, Unreadable, decode, encode
+from bottlerocket_ecs_updater.report.record.codec import EVENTS, UnreadableLine, decode, encode
 
 AT = datetime(2026, 1, 5, 9, 24, 11, tzinfo=UTC)
 ONE = InstanceId("i-1")
@@ -139,7 +139,7 @@ def test_the_outcomes_of_a_run_say_what_became_of_each_instance() -> None:
     ],
 )
 def test_what_cannot_be_read_is_an_error_that_says_why(line: str, says: str) -> None:
-    with pytest.raises(Unreadable, match=says):
+    with pytest.raises(UnreadableLine, match=says):
         decode(line)
 
 

@@ -11,8 +11,8 @@ from tests.core.builders import fleet as a_fleet
 from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.outcome import Backoff
-from bottlerocket_ecs_updater.core.planning.explain import explain
-from bottlerocket_ecs_updater.core.planning.plan import plan
+from bottlerocket_ecs_updater.core.planning.explain import explain_instance
+from bottlerocket_ecs_updater.core.planning.plan import make_plan
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.report.views.explanation import explanation_text
 from bottlerocket_ecs_updater.report.views.plan import plan_text
@@ -20,7 +20,7 @@ from bottlerocket_ecs_updater.report.views.plan import plan_text
 
 def explained(one: Instance) -> str:
     fleet = a_fleet(one)
-    return explanation_text(explain(one, fleet, Policy()), fleet, "web")
+    return explanation_text(explain_instance(one, fleet, Policy()), fleet, "web")
 
 
 @pytest.mark.parametrize(("until", "word"), [(NOW + HOUR, "backing off"), (NOW - HOUR, "backed off")])
@@ -36,7 +36,7 @@ def test_a_quarantined_instance_is_explained_with_its_failure_and_what_to_do() -
     text = explained(one)
     assert "It is quarantined" in text
     assert ": not-back. To do: read that run's report; repair or replace the host" in text
-    planned = plan_text(plan(a_fleet(one), Policy()), "web")
+    planned = plan_text(make_plan(a_fleet(one), Policy()), "web")
     assert "Finished first" not in planned
     assert "Out of service until they are healthy or a person acts: 1\n" in planned
     assert ": not-back\n      i-q\n    to do: read that run's report" in planned

@@ -9,7 +9,7 @@ from tests.core.builders import fleet as a_fleet
 
 from bottlerocket_ecs_updater.core.model.auto_scaling import Launches
 from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
-from bottlerocket_ecs_updater.core.model.history import Blocker, BrokenVersion, Waiting
+from bottlerocket_ecs_updater.core.model.history import Blocker, BrokenVersion, LastingHold
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, RunId, Zone
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.outcome import Backoff
@@ -150,7 +150,7 @@ def test_a_version_that_aws_withdrew_is_shown() -> None:
 
 def test_what_has_kept_runs_from_beginning_anything_is_shown_from_the_second_on() -> None:
     for runs, shown in ((1, False), (2, True)):
-        ledger = Ledger(waiting={"service-deploying": Waiting(runs, NOW)})
+        ledger = Ledger(waiting={"service-deploying": LastingHold(runs, NOW)})
         text = status_text(status(host("i-a"), ledger=ledger))
         assert (f"  STUCK        {runs} runs in a row could start no update" in text) is shown
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import ParamSpec, TypeVar
 
 from bottlerocket_ecs_updater.aws.transport.operation import Operation
-from bottlerocket_ecs_updater.aws.transport.pace import Calls, Pace
+from bottlerocket_ecs_updater.aws.transport.pace import CallPace, Calls
 from bottlerocket_ecs_updater.aws.transport.translate import NeverSent, Overlapped, translated
 from bottlerocket_ecs_updater.engine.ports import Clock
 from bottlerocket_ecs_updater.engine.waits import Waits
@@ -51,7 +51,7 @@ class Api:
     def __init__(
         self,
         clock: Clock,
-        pace: Pace,
+        pace: CallPace,
         calls: Calls,
         before_call: Callable[[bool], None] = no_hook,
         within: Callable[[bool], AbstractContextManager[None]] = without_limit,

@@ -13,6 +13,9 @@ K = TypeVar("K")
 V = TypeVar("V")
 Page = TypeVar("Page")
 
+GROUPS_PER_CALL = 50
+"""Names in one call of DescribeAutoScalingGroups, so that the reply fits on one page."""
+
 
 def chunks(items: Sequence[K], size: int) -> Iterator[Sequence[K]]:
     """Split into pieces of at most `size` items."""

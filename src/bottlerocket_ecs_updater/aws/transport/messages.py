@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 SOURCE = "bottlerocket-ecs-updater"
 """The source of our events. Rules match on it."""
 
-ENTRIES_MAX = 10
+EVENTS_PER_CALL = 10
 """Limit of entries for PutEvents. Source: its service model."""
 
 WEBHOOK = Terms(seconds=5.0)
@@ -41,7 +41,7 @@ SLACK_TEXT_MAX_CHARACTERS = 12_000
 """Slack truncates longer messages."""
 
 
-class Message(Protocol):
+class OutgoingMessage(Protocol):
     """A message to people."""
 
     @property
@@ -52,7 +52,7 @@ class Message(Protocol):
     def facts(self) -> Mapping[str, Any]: ...
 
 
-class Notice(Protocol):
+class OutgoingNotice(Protocol):
     """An event for programs."""
 
     @property
@@ -69,7 +69,7 @@ class Topic:
         self._api = api
         self._arn = arn
 
-    def send(self, message: Message) -> None:
+    def send(self, message: OutgoingMessage) -> None:
         """Publish the message."""
         send = self._client().publish
         self._api.act(
@@ -85,12 +85,12 @@ class Bus:
         self._api = api
         self._name = name
 
-    def put(self, notices: Sequence[Notice]) -> None:
+    def put(self, notices: Sequence[OutgoingNotice]) -> None:
         """Put each notice as an event, with its name as the detail type."""
-        for start in range(0, len(notices), ENTRIES_MAX):
-            self._put(notices[start : start + ENTRIES_MAX])
+        for start in range(0, len(notices), EVENTS_PER_CALL):
+            self._put(notices[start : start + EVENTS_PER_CALL])
 
-    def _put(self, notices: Sequence[Notice]) -> None:
+    def _put(self, notices: Sequence[OutgoingNotice]) -> None:
         entries: list[Any] = [
             {
                 "Source": SOURCE,
@@ -114,7 +114,7 @@ class Webhook:
     def __init__(self, read_url: Callable[[], str]) -> None:
         self._read_url = read_url
 
-    def send(self, message: Message) -> None:
+    def send(self, message: OutgoingMessage) -> None:
         """Post the message, in Slack's format if it is Slack's address. Errors never contain the URL."""
         data = json.dumps(slack_form(message) if self._slack else _for_others(message)).encode()
         request = Request(self._url, data, {"Content-Type": "application/json"}, method="POST")  # noqa: S310 - checked
@@ -164,7 +164,7 @@ def _url_in(secret: str) -> str:
     return text
 
 
-def slack_form(message: Message) -> dict[str, Any]:
+def slack_form(message: OutgoingMessage) -> dict[str, Any]:
     """A message in Slack's format: bold subject, and the text in a code block so that commands can be copied."""
     # Source: "Formatting text for app surfaces": these three characters, and no others, are control characters.
     text = f"*{message.subject}*\n```{message.text[:SLACK_TEXT_MAX_CHARACTERS].replace('```', chr(0x27) * 3)}```"
@@ -172,5 +172,5 @@ def slack_form(message: Message) -> dict[str, Any]:
     return {"text": escaped}
 
 
-def _for_others(message: Message) -> dict[str, Any]:
+def _for_others(message: OutgoingMessage) -> dict[str, Any]:
     return {"text": f"{message.subject}\n\n{message.text}", "subject": message.subject, "facts": dict(message.facts)}

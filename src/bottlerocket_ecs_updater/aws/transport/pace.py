@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from bottlerocket_ecs_updater.aws.transport.operation import Bucket, Operation
+from bottlerocket_ecs_updater.aws.transport.operation import Operation, ThrottleBucket
 from bottlerocket_ecs_updater.engine.ports import Clock
 
 
@@ -25,23 +25,23 @@ class Rate:
     burst: int
 
 
-RATES: Mapping[Bucket, Rate] = {
-    Bucket.CLUSTER_RESOURCE_READ: Rate(8, 2),
-    Bucket.CLUSTER_RESOURCE_MODIFY: Rate(16, 4),
-    Bucket.SERVICE_READ: Rate(8, 2),
-    Bucket.SYSTEMS_MANAGER: Rate(5, 10),
+RATES: Mapping[ThrottleBucket, Rate] = {
+    ThrottleBucket.CLUSTER_RESOURCE_READ: Rate(8, 2),
+    ThrottleBucket.CLUSTER_RESOURCE_MODIFY: Rate(16, 4),
+    ThrottleBucket.SERVICE_READ: Rate(8, 2),
+    ThrottleBucket.SYSTEMS_MANAGER: Rate(5, 10),
 }
 """Other buckets have no limit: the state store gets only a few calls a minute."""
 
 
-class Pace:
+class CallPace:
     """Delays calls to keep the rate. Waits use the clock, so they take no real time in a simulation."""
 
-    def __init__(self, clock: Clock, rates: Mapping[Bucket, Rate] = RATES) -> None:
+    def __init__(self, clock: Clock, rates: Mapping[ThrottleBucket, Rate] = RATES) -> None:
         self._clock = clock
         self._turns = {bucket: _Turns(rate) for bucket, rate in rates.items()}
 
-    def wait(self, bucket: Bucket) -> None:
+    def wait(self, bucket: ThrottleBucket) -> None:
         """Return when a call may be made, or immediately if a signal interrupts the wait."""
         turns = self._turns.get(bucket)
         if turns is None:
@@ -50,7 +50,7 @@ class Pace:
         if delay > timedelta(0):
             self._clock.sleep(delay)
 
-    def slow_down(self, bucket: Bucket) -> None:
+    def slow_down(self, bucket: ThrottleBucket) -> None:
         """AWS throttled a call: its bucket is empty, so the updater uses no burst either."""
         turns = self._turns.get(bucket)
         if turns is not None:

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
+
+from botocore.hooks import BaseEventHooks
 
 from bottlerocket_ecs_updater.core.capacity.host_room import CAPABILITY
 from bottlerocket_ecs_updater.engine.store.read_json import MISFITS
@@ -89,14 +91,7 @@ DEPLOYMENT_KEPT = ("status", "rolloutState", "createdAt", "launchType", "capacit
 CONTAINER_KEPT = ("exitCode", "reason")
 
 
-class Events(Protocol):
-    """The parts of botocore's event system that are used."""
-
-    def register(self, event_name: str, handler: Callable[..., None], /) -> None:
-        """Call `handler` when the event happens."""
-
-
-def trim_replies(events: Events) -> None:
+def trim_replies(events: BaseEventHooks) -> None:
     """Trim the responses of an ECS client."""
     for operation, (items, kept) in KEPT.items():
         events.register(f"before-parse.ecs.{operation}", _trimmer(items, kept))
@@ -140,7 +135,9 @@ def _trimmed_item(item: Mapping[str, Any], kept: frozenset[str]) -> dict[str, An
         less["containers"] = [{name: one.get(name) for name in CONTAINER_KEPT} for one in stopped]
     if "events" in less:
         # Most services have a hundred events that only say "steady state".
-        less["events"] = [_trimmed_event(one) for one in less["events"] if any(t in one["message"] for t in TELLING)]
+        less["events"] = [
+            _trimmed_event(one) for one in less["events"] if any(t in one["message"] for t in TELLING_EVENTS)
+        ]
     return less
 
 
@@ -162,7 +159,7 @@ CAPABILITIES = f"{CAPABILITY}*"
 """The attribute that holds the names of all capabilities, separated by spaces."""
 
 
-TELLING = ("has started ", "has stopped ", " is unhealthy ", " failed container health ")
+TELLING_EVENTS = ("has started ", "has stopped ", " is unhealthy ", " failed container health ")
 """The text of events that are read."""
 
 

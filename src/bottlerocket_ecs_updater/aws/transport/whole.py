@@ -8,10 +8,11 @@ a cluster would look empty, or an update would not look paused.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any, Protocol
+from typing import Any
 
+from botocore.hooks import BaseEventHooks
 from botocore.parsers import ResponseParserError
 
 OK_BELOW = 300
@@ -19,14 +20,7 @@ OK_BELOW = 300
 _PLAIN_STATUSES = frozenset({HTTPStatus.CONFLICT, HTTPStatus.PRECONDITION_FAILED, HTTPStatus.TOO_MANY_REQUESTS})
 
 
-class Events(Protocol):
-    """The parts of botocore's event system that are used."""
-
-    def register_last(self, event_name: str, handler: Callable[..., None], /) -> None:
-        """Call `handler` after all others when the event happens."""
-
-
-def refuse_broken_replies(events: Events) -> None:
+def refuse_broken_replies(events: BaseEventHooks) -> None:
     """Check all responses of a client."""
     events.register_last("before-parse", _look)
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from bottlerocket_ecs_updater.cli.version_acts import ActSettings, VersionWord, act, version_of
+from bottlerocket_ecs_updater.cli.version_acts import ActSettings, VersionWord, act, read_version
 from bottlerocket_ecs_updater.engine.store.shared_state import with_block
 
 
 def block(version: VersionWord, /, *, settings: ActSettings) -> int:
     """Stop all clusters that share the state store from updating to a version. Active runs stop within a minute."""
-    which = version_of(version)
+    which = read_version(version)
     return act(
         settings,
         "block",
@@ -22,7 +22,7 @@ def block(version: VersionWord, /, *, settings: ActSettings) -> int:
 
 def unblock(version: VersionWord, /, *, settings: ActSettings) -> int:
     """Let clusters update to a blocked version again, if their other rules allow it."""
-    which = version_of(version)
+    which = read_version(version)
     return act(
         settings,
         "unblock",

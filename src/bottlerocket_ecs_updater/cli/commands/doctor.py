@@ -20,7 +20,7 @@ from bottlerocket_ecs_updater.aws.transport.translate import CallRefused
 from bottlerocket_ecs_updater.cli.commands.plan import look
 from bottlerocket_ecs_updater.cli.outputs import colour_of
 from bottlerocket_ecs_updater.cli.settings import parameters as kinds
-from bottlerocket_ecs_updater.cli.settings.parameters import Bucket
+from bottlerocket_ecs_updater.cli.settings.parameters import StoreBucket
 from bottlerocket_ecs_updater.cli.settings.policy_settings import RuleSettings
 from bottlerocket_ecs_updater.cli.settings.settings import (
     ConfigFile,
@@ -293,5 +293,5 @@ def _store(run: RunSettings, wired: Wired) -> Iterator[Finding]:
         return
     with suppress(StopIteration):
         next(iter(wired.store.keys(f"runs/{wired.state}/")))
-    kind = "a bucket" if isinstance(state, Bucket) else "a folder"
+    kind = "a bucket" if isinstance(state, StoreBucket) else "a folder"
     yield fine("store", str(state), f"{kind} that can be read, written and listed, and supports conditional writes")

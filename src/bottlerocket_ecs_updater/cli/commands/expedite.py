@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from bottlerocket_ecs_updater.cli.settings import parameters as kinds
-from bottlerocket_ecs_updater.cli.version_acts import ActSettings, VersionWord, act, version_of
+from bottlerocket_ecs_updater.cli.version_acts import ActSettings, VersionWord, act, read_version
 from bottlerocket_ecs_updater.core.model.shared import Expedite
 from bottlerocket_ecs_updater.engine.store.shared_state import with_expedite
 
@@ -25,7 +25,7 @@ class ExpediteSettings:
 
 def expedite(version: VersionWord, /, *, settings: ExpediteSettings) -> int:
     """Skip minimum age, promotion and checkpoints for a version. Budgets, health checks, room and deny still apply."""
-    which = version_of(version)
+    which = read_version(version)
     also = [name for name, on in (("windows", settings.ignore_windows), ("freezes", settings.ignore_freezes)) if on]
     skips = ", ".join(["its age, promotion, checkpoints", *also])
     return act(
@@ -45,7 +45,7 @@ def expedite(version: VersionWord, /, *, settings: ExpediteSettings) -> int:
 
 def unexpedite(version: VersionWord, /, *, settings: ActSettings) -> int:
     """Apply minimum age, promotion and checkpoints to a version again."""
-    which = version_of(version)
+    which = read_version(version)
     return act(
         settings,
         "unexpedite",

@@ -13,7 +13,7 @@ from bottlerocket_ecs_updater.cli.settings import parameters as kinds
 from bottlerocket_ecs_updater.cli.settings.settings import RunSettings
 from bottlerocket_ecs_updater.cli.wiring import wire
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
-from bottlerocket_ecs_updater.core.planning.explain import explain as explain_instance
+from bottlerocket_ecs_updater.core.planning.explain import explain_instance
 from bottlerocket_ecs_updater.errors import UsageError
 from bottlerocket_ecs_updater.report.views.explanation import explanation_json, explanation_text
 

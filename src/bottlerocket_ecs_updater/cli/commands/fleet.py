@@ -78,7 +78,7 @@ class FleetSettings:
     why: Why = ""
 
 
-NO_SETTINGS = FleetSettings()
+NO_FLEET_SETTINGS = FleetSettings()
 DOCUMENTS = ("check-document", "apply-document", "reboot-document")
 
 
@@ -90,7 +90,7 @@ def fleet(
     cluster: Annotated[str, Parameter(help="For forget: ACCOUNT/REGION/NAME.", show_default=False)] = "",
     /,
     *,
-    settings: FleetSettings = NO_SETTINGS,
+    settings: FleetSettings = NO_FLEET_SETTINGS,
 ) -> int:
     """Look at all clusters that share a state store, or at those of this account and Region.
 
@@ -192,9 +192,23 @@ def find_waves(settings: FleetSettings, wired: WiredRegion, environ: Mapping[str
     for name in {sections.patterns_of(name): name for name in reversed(names)}.values():
         check(name, settings.config, {**_of_the_stack(sections.of(name), settings), **environ})
     waves = waves_of((Found(name, sections.wave_of(name)) for name in names), rules)
+    waves = _with_news(waves, settings)
     if state_bytes(waves) > STATE_MAX_BYTES:
         raise UsageError(f"the names of {len(names)} clusters are too long for one state machine: leave some out")
     return waves
+
+
+def _with_news(waves: Sequence[Wave], settings: FleetSettings) -> Sequence[Wave]:
+    """Leave out questions about waves in which no update is known to wait."""
+    if settings.state is None or not any(wave.approve for wave in waves):
+        return waves
+    try:
+        standings, _ = standings_of(_store(settings).store)
+    except UpdaterError as error:
+        sys.stderr.write(f"A person is asked about every wave in `approve`: {sanitize(str(error), 300)}\n")
+        return waves
+    here = [one for one in standings if settings.region in (None, one.place.region)]
+    return tuple(wave.with_news(here) for wave in waves)
 
 
 def _of_the_stack(given: Mapping[str, Any], settings: FleetSettings) -> Mapping[str, str]:
@@ -234,7 +248,7 @@ def waves_text(waves: Sequence[Wave]) -> str:
         return "No cluster matches.\n"
     lines = []
     for wave in waves:
-        asked = ", after a person has approved" if wave.approve else ""
+        asked = ", after a person has approved" if wave.approve else ", nothing to approve" if wave.finish_only else ""
         count = counted(len(wave.clusters), "cluster")
         fail = "fails" if wave.stop_after == 1 else "fail"
         lines.append(

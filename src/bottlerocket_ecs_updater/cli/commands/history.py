@@ -27,7 +27,7 @@ class HistorySettings:
     target: Target
     config: ConfigFile = None
     form: Annotated[Literal["text", "json"], kinds.choice("Form.", "text", "json", name="--format")] = "text"
-    last: Annotated[int, kinds.count("Show this many of the newest runs and actions.")] = 30
+    last: Annotated[int, kinds.integer("Show this many of the newest runs and actions.")] = 30
 
 
 def history(*, settings: HistorySettings) -> int:

@@ -23,7 +23,7 @@ from bottlerocket_ecs_updater.cli.settings.settings import (
 )
 from bottlerocket_ecs_updater.cli.wiring import Wired, wire
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
-from bottlerocket_ecs_updater.core.planning.plan import plan as plan_of
+from bottlerocket_ecs_updater.core.planning.plan import make_plan as plan_of
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.engine.snapshot import ExtraPorts, take_snapshot
 from bottlerocket_ecs_updater.errors import UsageError
@@ -60,10 +60,10 @@ class PlanSettings:
         )
 
 
-NO_SETTINGS = PlanSettings()
+NO_PLAN_SETTINGS = PlanSettings()
 
 
-def plan(*, settings: PlanSettings = NO_SETTINGS) -> int:
+def plan(*, settings: PlanSettings = NO_PLAN_SETTINGS) -> int:
     """Show what `run` would do, without changing anything."""
     fleet, cluster = _saved(settings.from_) if settings.from_ is not None else _looked_up(settings.of_run())
     if settings.save is not None:

@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from bottlerocket_ecs_updater.cli.settings import parameters as kinds
-from bottlerocket_ecs_updater.cli.version_acts import ActSettings, VersionWord, act, version_of
+from bottlerocket_ecs_updater.cli.version_acts import ActSettings, VersionWord, act, read_version
 from bottlerocket_ecs_updater.core.model.shared import Promotion
 from bottlerocket_ecs_updater.core.rules.promotion import read_stage
 from bottlerocket_ecs_updater.engine.store.shared_state import with_promotion
@@ -33,7 +33,7 @@ class PromoteSettings:
 
 def promote(version: VersionWord, /, *, settings: PromoteSettings) -> int:
     """Let clusters update to a version without waiting for other stages. All other rules still apply."""
-    which = version_of(version)
+    which = read_version(version)
     where = f"stage {', '.join(settings.to)}" if settings.to else "every stage"
     return act(
         settings.act,
@@ -48,7 +48,7 @@ def promote(version: VersionWord, /, *, settings: PromoteSettings) -> int:
 
 def unpromote(version: VersionWord, /, *, settings: ActSettings) -> int:
     """Undo a promotion: clusters wait for other stages again. Updated instances stay updated."""
-    which = version_of(version)
+    which = read_version(version)
     return act(
         settings,
         "unpromote",

@@ -25,18 +25,18 @@ from bottlerocket_ecs_updater.errors import NotFound, UsageError
 from bottlerocket_ecs_updater.report.analysis.ending import Ending
 from bottlerocket_ecs_updater.report.analysis.run_report import RunReport, run_report
 from bottlerocket_ecs_updater.report.analysis.suggested_commands import Reach
-from bottlerocket_ecs_updater.report.outputs.archive import FORMS, acts_around, render, report_key, write_reports
+from bottlerocket_ecs_updater.report.outputs.archive import FORMS, acts_around, render_report, report_key, write_reports
 from bottlerocket_ecs_updater.report.outputs.index import entries_of
 from bottlerocket_ecs_updater.report.record.record import read_record
 from bottlerocket_ecs_updater.report.words.sanitize import sanitize
 
-LATEST = "latest"
+LATEST_RUN = "latest"
 INDEX = "index"
 
 PAGES_MAX = 20
 """How many pages of the newest runs are fetched with the index, each in one read."""
 
-Form = Literal["html", "json", "md"]
+ReportForm = Literal["html", "json", "md"]
 
 _FORM_BY_ENDING = {"": "html", "htm": "html", "markdown": "md"} | {form: form for form in FORMS}
 
@@ -58,13 +58,13 @@ class ReportSettings:
         ),
     ] = False
     form: Annotated[
-        Form | None,
+        ReportForm | None,
         kinds.choice("Format. Default: by the file extension of --to, otherwise html.", *FORMS, name="--format"),
     ] = None
 
 
 def report(
-    run: Annotated[str, Parameter(help="The id of a run, latest, or index (with --open).", metavar="RUN")] = LATEST,
+    run: Annotated[str, Parameter(help="The id of a run, latest, or index (with --open).", metavar="RUN")] = LATEST_RUN,
     /,
     *,
     settings: ReportSettings,
@@ -84,7 +84,7 @@ def report(
         return _open(wired.store, (wired.state, wired.cluster_name), run, reach_of(settings.target))
     state, name, account = _read(wired.store, (wired.state, wired.cluster_name), run, reach_of(settings.target))
     if settings.out or settings.to is not None:
-        _put(render(account, form), settings.to)
+        _put(render_report(account, form), settings.to)
     else:
         for fault in write_reports(wired.store, state, name, account):
             _say(fault)
@@ -104,7 +104,7 @@ def _open(store: Store, states: Sequence[str], run: str, reach: Reach) -> int:
         _, name, account = _read(store, states, run, reach)
         page = folder / name / "report.html"
         page.parent.mkdir(exist_ok=True)
-        write_file(page, render(account, "html", index="../index.html"))
+        write_file(page, render_report(account, "html", index="../index.html"))
     opened = webbrowser.open(page.as_uri())
     _say(f"{'Opened' if opened else 'No browser found; open'} {page}")
     return 0
@@ -136,15 +136,15 @@ def _put(text: str, to: Path | None) -> None:
 def _read(store: Store, states: Sequence[str], run: str, reach: Reach) -> tuple[str, RunId, RunReport]:
     """The record of a run, and the name under which it is stored; older versions used another one."""
     cluster = name_of(states[0])
-    if run != LATEST and ("/" in run or not run):
+    if run != LATEST_RUN and ("/" in run or not run):
         raise UsageError(f"{run!r} is not a run id; `history` lists them")
     for state in states:
-        name = RunId(run) if run != LATEST else _latest(store, state)
+        name = RunId(run) if run != LATEST_RUN else _latest(store, state)
         past = read_record(store, state, name) if name is not None else None
         if name is not None and past is not None and past.events:
             acts = acts_around(store, state, past.events)
             return state, name, run_report(past.events, past.unreadable, cluster=cluster, reach=reach, acts=acts)
-    if run == LATEST:
+    if run == LATEST_RUN:
         raise NotFound(f"no run of {cluster} has left a record")
     raise NotFound(f"run {run} of {cluster} has left no record; `history` lists those that did")
 

@@ -11,12 +11,12 @@ from datetime import datetime
 
 from bottlerocket_ecs_updater import __version__
 from bottlerocket_ecs_updater.cli.outputs import Outputs, open_outputs, successors
-from bottlerocket_ecs_updater.cli.settings.parameters import Bucket
+from bottlerocket_ecs_updater.cli.settings.parameters import StoreBucket
 from bottlerocket_ecs_updater.cli.settings.settings import RunSettings
 from bottlerocket_ecs_updater.cli.signals import RELEASE_GRACE_SECONDS, handle_signals, time_limit
 from bottlerocket_ecs_updater.cli.wiring import Wired, wire
 from bottlerocket_ecs_updater.core.model.event import LeaseRefused, LeaseTaken, LookPostponed, RunFinished, WaitBegan
-from bottlerocket_ecs_updater.core.model.outcome import RunOutcome, count
+from bottlerocket_ecs_updater.core.model.outcome import RunOutcome, count_kinds
 from bottlerocket_ecs_updater.core.model.time_text import has_passed
 from bottlerocket_ecs_updater.engine.lease.store_lease import HeldBy, Taken, lease_guard
 from bottlerocket_ecs_updater.engine.ports import Recorder
@@ -178,7 +178,7 @@ def _ask_for_right(settings: RunSettings, wired: Wired, recorder: Recorder) -> T
 
 def _trust_the_store(settings: RunSettings, wired: Wired) -> None:
     """Check that the bucket honours conditional writes, on which the lease depends. Folders always do."""
-    if isinstance(settings.target.state, Bucket) and wired.store is not None:
+    if isinstance(settings.target.state, StoreBucket) and wired.store is not None:
         try_conditions(wired.store, wired.state, wired.clock.now())
 
 
@@ -186,4 +186,4 @@ def _never_began(wired: Wired, began: datetime, outcome: RunOutcome, exit_code: 
     """The last event of a run that ended before it looked at the cluster."""
     now = wired.clock.now()
     calls, throttles = dict(wired.calls), wired.calls.throttled
-    return RunFinished(now, wired.run, outcome, exit_code, count({}), now - began, why, {}, calls, throttles)
+    return RunFinished(now, wired.run, outcome, exit_code, count_kinds({}), now - began, why, {}, calls, throttles)

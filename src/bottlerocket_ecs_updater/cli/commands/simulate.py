@@ -42,7 +42,7 @@ SERVED_WITHOUT_LEAD = timedelta(hours=8)
 _RUN_ENDED = (0, 3, 4)
 """Exit codes of a run that finished. Broken hosts are part of the simulated scenario."""
 
-LEAVE_WITHIN_SECONDS = 15
+SIMULATION_LEAVES_WITHIN_SECONDS = 15
 """How long the run may take to exit when the simulation is interrupted."""
 
 
@@ -51,15 +51,15 @@ LEAVE_WITHIN_SECONDS = 15
 class SimulateSettings:
     """The simulated cluster, and the settings of the run."""
 
-    instances: Annotated[int, kinds.count("Container instances in the cluster.", least=1, most=5000)] = 12
+    instances: Annotated[int, kinds.integer("Container instances in the cluster.", least=1, most=5000)] = 12
     speed: Annotated[float, kinds.factor("Seconds of simulated time for each second of real time.")] = 60.0
-    seed: Annotated[int, kinds.count("Seed of the simulation's random numbers.", least=0)] = 0
+    seed: Annotated[int, kinds.integer("Seed of the simulation's random numbers.", least=0)] = 0
     max_unavailable: Annotated[
         Limit | None,
         kinds.limit("As in `run`. Default: 2 if an instance ends in quarantine, otherwise 1."),
     ] = None
     max_failures: Annotated[
-        int | None, kinds.count("As in `run`. Default: 3 if an instance ends in quarantine, otherwise 2.")
+        int | None, kinds.integer("As in `run`. Default: 3 if an instance ends in quarantine, otherwise 2.")
     ] = None
     serve: Annotated[
         bool, kinds.switch("Start only the simulator, and print what an AWS client needs to connect.", "s")
@@ -68,7 +68,7 @@ class SimulateSettings:
         bool, kinds.switch("Simulate six clusters in three stages, updated in waves by the real state machine.")
     ] = False
     report: Annotated[Path | None, kinds.file("Write the report of the run to this .html, .md or .json file.")] = None
-    port: Annotated[int, kinds.count("Port on the loopback address; 0 picks a free one.", least=0, most=65535)] = 0
+    port: Annotated[int, kinds.integer("Port on the loopback address; 0 picks a free one.", least=0, most=65535)] = 0
 
     @property
     def budget(self) -> Limit:
@@ -205,7 +205,7 @@ def _run(settings: SimulateSettings, wire: Wire, scenario: Scenario, origin: str
         code = process.wait()
     except KeyboardInterrupt:
         process.send_signal(signal.SIGINT)
-        code = process.wait(timeout=LEAVE_WITHIN_SECONDS)
+        code = process.wait(timeout=SIMULATION_LEAVES_WITHIN_SECONDS)
     _say(f"\nThe run ended with exit code {code} after {time.monotonic() - began:.0f} s of real time.")
     return code
 

@@ -15,7 +15,7 @@ from contextlib import suppress
 from bottlerocket_ecs_updater.core.model.location import name_of
 from bottlerocket_ecs_updater.errors import Denied, NotFound, UsageError
 
-FOLDER = "/bottlerocket-ecs-updater/"
+SETTINGS_FOLDER = "/bottlerocket-ecs-updater/"
 SETTINGS_PARAMETER = "settings-parameter"
 """The key that names the parameter with the settings file of the stack."""
 
@@ -26,9 +26,9 @@ NOT_FOR = frozenset({"run", "simulate", "fleet"})
 """Commands that get their settings elsewhere."""
 
 
-def parameter_of(cluster: str) -> str:
+def settings_parameter(cluster: str) -> str:
     """The name of the parameter that the stack writes for a cluster. The cluster is a name or an ARN."""
-    return f"{FOLDER}{name_of(cluster)}"
+    return f"{SETTINGS_FOLDER}{name_of(cluster)}"
 
 
 def read_installed(cluster: str, region: str | None) -> Iterator[tuple[str, str]]:
@@ -41,21 +41,21 @@ def read_installed(cluster: str, region: str | None) -> Iterator[tuple[str, str]
     from bottlerocket_ecs_updater import __version__  # noqa: PLC0415 - help and version need no AWS
     from bottlerocket_ecs_updater.aws.transport.api import Api  # noqa: PLC0415
     from bottlerocket_ecs_updater.aws.transport.messages import read_parameter  # noqa: PLC0415
-    from bottlerocket_ecs_updater.aws.transport.pace import Calls, Pace  # noqa: PLC0415
+    from bottlerocket_ecs_updater.aws.transport.pace import CallPace, Calls  # noqa: PLC0415
     from bottlerocket_ecs_updater.aws.transport.session import Clients  # noqa: PLC0415
     from bottlerocket_ecs_updater.engine.clock import SystemClock  # noqa: PLC0415
 
     found: list[tuple[str, str]] = []
     clock = SystemClock(1.0, None, threading.Event())
     clients = Clients(version=__version__, region=region)
-    api = Api(clock, Pace(clock), Calls(), within=clients.within)
+    api = Api(clock, CallPace(clock), Calls(), within=clients.within)
 
     def read(name: str) -> tuple[str, str]:
         return name, read_parameter(lambda: clients.ssm.looking, api, name)
 
     try:
         with suppress(NotFound):
-            found.append(read(parameter_of(cluster)))
+            found.append(read(settings_parameter(cluster)))
         yield from found
         named = _settings_named_by(found[0][1]) if found else ""
         if named:

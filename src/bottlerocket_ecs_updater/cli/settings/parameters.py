@@ -17,16 +17,15 @@ from typing import Any
 
 from cyclopts import Parameter, Token
 
-from bottlerocket_ecs_updater.core.model.time_text import duration_text, parse_duration
+from bottlerocket_ecs_updater.core.model.time_text import DAY, duration_text, parse_duration
 from bottlerocket_ecs_updater.core.rules.policy import Limit
 
 MILLISECOND = timedelta(milliseconds=1)
 """The shortest allowed duration. It is this short because simulated worlds run at a hundred times real speed."""
-DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Bucket:
+class StoreBucket:
     """A prefix of an S3 bucket; the prefix is empty or ends with a slash."""
 
     name: str
@@ -46,10 +45,10 @@ class Folder:
         return str(self.path)
 
 
-Place = Bucket | Folder
+Place = StoreBucket | Folder
 """Where the state store is."""
 
-Reader = Callable[[str], Any]
+ValueReader = Callable[[str], Any]
 
 # Bucket names: https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
 _BUCKET = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(.*))?", re.DOTALL)
@@ -64,7 +63,7 @@ _EMPTY = "that is empty, so it would hold nothing: remove the setting instead"
 class Reading:
     """How the text of a setting is read, and a description of what is allowed. cyclopts calls it."""
 
-    read: Reader
+    read: ValueReader
     allowed: str
     separator: str = ""
     """The separator, if there may be several values. Then all texts count; otherwise only the last one."""
@@ -82,7 +81,7 @@ class Reading:
 
 
 def _see_that_none_is_empty(texts: Sequence[str], separator: str) -> None:
-    """Raise ValueError for an empty value, which is most often an unset shell variable."""
+    """Raise ValueError for an empty value, which is usually an unset shell variable."""
     if "" in texts:
         raise ValueError(_EMPTY if len(texts) == 1 else f"one of the values between {separator!r} is empty")
 
@@ -128,7 +127,7 @@ def limit(meaning: str) -> Parameter:
     return _setting(meaning, read, "a number from 1 up, or a percentage from 1% to 100%", "NUMBER|PERCENT")
 
 
-def count(meaning: str, least: int = 1, most: int = 1_000_000) -> Parameter:
+def integer(meaning: str, least: int = 1, most: int = 1_000_000) -> Parameter:
     """A whole number between two bounds."""
 
     def read(text: str) -> int:
@@ -201,12 +200,12 @@ def text(meaning: str, pattern: str, allowed: str, metavar: str) -> Parameter:
     return _setting(meaning, read, allowed, metavar)
 
 
-def parsed(meaning: str, read: Reader, allowed: str, metavar: str) -> Parameter:
+def parsed(meaning: str, read: ValueReader, allowed: str, metavar: str) -> Parameter:
     """A value from `core` with its own text form."""
     return _setting(meaning, read, allowed, metavar)
 
 
-def several(meaning: str, read: Reader, allowed: str, metavar: str, separator: str = ";") -> Parameter:
+def several(meaning: str, read: ValueReader, allowed: str, metavar: str, separator: str = ";") -> Parameter:
     """Any number of these values."""
     return _setting(meaning, read, allowed, metavar, lambda values: separator.join(map(str, values)), separator)
 
@@ -249,12 +248,12 @@ def _read_place(given: str) -> Place:
         raise ValueError("the prefix has characters that are not safe in keys")
     if prefix and {"", ".", ".."} & set(prefix.split("/")):
         raise ValueError("the prefix has a part that is empty, . or ..")
-    return Bucket(match[1], f"{prefix}/" if prefix else "")
+    return StoreBucket(match[1], f"{prefix}/" if prefix else "")
 
 
 def _setting(
     meaning: str,
-    read: Reader,
+    read: ValueReader,
     allowed: str,
     metavar: str,
     write: Callable[[Any], str] = str,

@@ -26,7 +26,7 @@ from cyclopts.exceptions import (
 )
 
 from bottlerocket_ecs_updater.cli.settings.installed import NOT_FOR, SETTINGS_PARAMETER, TASK_DEFINITION, region_in
-from bottlerocket_ecs_updater.cli.settings.names import ALIKE
+from bottlerocket_ecs_updater.cli.settings.names import SIMILAR
 from bottlerocket_ecs_updater.errors import UsageError
 
 Installed = Callable[[str, str | None], Iterable[tuple[str, str]]]
@@ -86,7 +86,7 @@ class Known:
         return name in self.usual or name in self.all
 
     def with_ours(self, ours: frozenset[str]) -> frozenset[str]:
-        """These and the settings of the command at hand, for the names in the sections of a file."""
+        """These and the settings of the current command, for the names in the sections of a file."""
         return self.usual | ours
 
 
@@ -165,10 +165,10 @@ def configure(
 ) -> App:
     """Prepare an application for `parse`.
 
-    `definitions` gives the settings classes whose names may stand in the environment and in a file
-    although the command at hand does not take them; it is called only when there is something to parse.
-    `elsewhere` gives the names that any command takes; it is called only for a name that is not among those.
-    `installed` reads what the stack of a cluster wrote down.
+    `definitions` gives the settings classes whose names may stand in the environment and in a file although the current
+    command does not take them; it is called only when there is something to parse. `elsewhere` gives the names that any
+    command takes; it is called only for a name that is not among those. `installed` reads what the stack of a cluster
+    wrote down.
     """
     app.default_parameter = Parameter(allow_repeating=True)  # the last one wins, as in a shell alias
     app.help_format = "plaintext"  # the other formats import a Markdown parser, and take twice as long
@@ -289,7 +289,7 @@ def _append(argument: Argument, setting: _Given, source: str) -> None:
 
 
 def _unknown(written: str, source: str, name: str, names: Iterable[str]) -> str:
-    nearest = get_close_matches(name, sorted(names), n=1, cutoff=ALIKE)
+    nearest = get_close_matches(name, sorted(names), n=1, cutoff=SIMILAR)
     if not nearest:
         return f"unknown setting {written} in {source}"
     suggestion = nearest[0]
@@ -330,7 +330,7 @@ def _not_allowed(error: CoercionError) -> str:
 def _missing(error: MissingArgumentError, arguments: ArgumentCollection) -> str:
     if error.keyword:
         return f"{error.keyword} needs a value"
-    # A missing required flag is most often a misspelt one.
+    # A missing required flag is usually a misspelt one.
     known = {name for argument in arguments for name in argument.names}
     flags = [token for token in error.unused_tokens or () if token.startswith("-") and token not in known]
     if flags:
@@ -351,7 +351,7 @@ def _unknown_flag(written: str, arguments: ArgumentCollection) -> str:
     flag = written.partition("=")[0]
     # Compare without the dashes, which all flags have in common.
     names = [_name(argument) for argument in arguments if argument.parse]
-    nearest = get_close_matches(flag.lstrip("-"), names, n=1, cutoff=ALIKE)
+    nearest = get_close_matches(flag.lstrip("-"), names, n=1, cutoff=SIMILAR)
     return f"unknown flag {flag[:_SHOWN]}" + (f"; did you mean --{nearest[0]}?" if nearest else "")
 
 

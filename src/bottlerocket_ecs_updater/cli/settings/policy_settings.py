@@ -117,13 +117,13 @@ class RuleSettings:
     checkpoint_wait: Annotated[timedelta, kinds.duration("How long to wait at each checkpoint.", NOTHING)] = timedelta(
         hours=1
     )
-    max_per_day: Annotated[int | None, kinds.count("How many instances may be drained in any 24 hours.")] = None
+    max_per_day: Annotated[int | None, kinds.integer("How many instances may be drained in any 24 hours.")] = None
     task: Annotated[
         tuple[TaskRule, ...],
         kinds.several(
             "What to do about tasks that a drain does not move. Without a rule, a standalone task holds its instance.",
             TaskRule.parse,
-            "a family or group with 'hold', 'wait 4h' (then it is given back) or 'stop 30m' (then it is stopped)",
+            "a family or group with 'hold', 'wait 4h' (then return the instance) or 'stop 30m' (then stop the task)",
             "RULE",
         ),
     ] = ()
@@ -191,6 +191,9 @@ class RuleSettings:
         ),
     ] = SILENT_AFTER
     ignore_silent: Annotated[bool, kinds.switch("Ignore silent clusters; by default they hold every version.")] = False
+    finish_only: Annotated[
+        bool, kinds.switch("Finish updates that were started earlier, and start none. Hosts are checked all the same.")
+    ] = False
 
     def __post_init__(self) -> None:
         for make, name in ((self._checkpoints, "checkpoints"), (self._stages, "promoted-by")):
@@ -220,4 +223,5 @@ class RuleSettings:
             health=HealthRules(self.alarm, self.probe),
             stages=self._stages(),
             calendars=self.change_calendar,
+            finish_only=self.finish_only,
         )

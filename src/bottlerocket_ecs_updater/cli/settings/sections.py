@@ -24,7 +24,7 @@ from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import Any
 
-from bottlerocket_ecs_updater.cli.settings.names import ALIKE
+from bottlerocket_ecs_updater.cli.settings.names import SIMILAR
 from bottlerocket_ecs_updater.core.model.location import name_of
 from bottlerocket_ecs_updater.core.model.time_text import duration_text, parse_duration
 from bottlerocket_ecs_updater.core.planning.waves import (
@@ -40,7 +40,7 @@ from bottlerocket_ecs_updater.core.rules.policy import Limit
 from bottlerocket_ecs_updater.core.rules.promotion import spell_days
 from bottlerocket_ecs_updater.errors import UsageError
 
-CLUSTER, FLEET, WAVE = "cluster", "fleet", "wave"
+CLUSTER_SECTION, FLEET, WAVE = "cluster", "fleet", "wave"
 
 _PATTERN = re.compile(r"[A-Za-z0-9_*?\[\]!-]{1,255}")
 _OWN = frozenset(
@@ -82,14 +82,14 @@ class Sections:
 def take_apart(content: Mapping[str, Any], source: str, known: Collection[str]) -> Sections:
     """Check the names in a settings file and split it into sections. Raises UsageError that names the section."""
     content = _dashed(content, source)
-    clusters = content.pop(CLUSTER) if isinstance(content.get(CLUSTER), dict) else {}
+    clusters = content.pop(CLUSTER_SECTION) if isinstance(content.get(CLUSTER_SECTION), dict) else {}
     fleet = _named(content.pop(FLEET), f"[{FLEET}] in {source}", _OWN) if FLEET in content else {}
     sections: dict[str, Mapping[str, Any]] = {}
     for pattern, section in clusters.items():
-        where = f'[{CLUSTER}."{pattern}"] in {source}'
+        where = f'[{CLUSTER_SECTION}."{pattern}"] in {source}'
         if _PATTERN.fullmatch(pattern) is None:
             raise UsageError(f"{where}: not a pattern of cluster names; write it as web-*")
-        sections[pattern] = _named(section, where, {*known, WAVE} - {CLUSTER})
+        sections[pattern] = _named(section, where, {*known, WAVE} - {CLUSTER_SECTION})
         _wave(sections[pattern], where)
     _wave(fleet, f"[{FLEET}] in {source}")
     return Sections(content, sections, fleet)
@@ -128,7 +128,7 @@ def _named(section: Any, where: str, known: Collection[str]) -> Mapping[str, Any
     named = _dashed(section, where)
     for name in named:
         if name not in known:
-            nearest = get_close_matches(name, sorted(known), n=1, cutoff=ALIKE)
+            nearest = get_close_matches(name, sorted(known), n=1, cutoff=SIMILAR)
             raise UsageError(
                 f"unknown setting {name} in {where}" + (f"; did you mean {nearest[0]}?" if nearest else "")
             )

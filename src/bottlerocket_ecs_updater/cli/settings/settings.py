@@ -23,13 +23,12 @@ from bottlerocket_ecs_updater.core.model.history import SUSPECT_AFTER
 from bottlerocket_ecs_updater.core.model.reboots import COMMAND_LIFE, INHIBITED_FOR
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.model.time_text import duration_text
-from bottlerocket_ecs_updater.core.rules.policy import Limit, Policy
+from bottlerocket_ecs_updater.core.rules.policy import ONE_INSTANCE, Limit, Policy
 from bottlerocket_ecs_updater.engine.lease.lease_note import LONGEST_TERM
 
 INSTANT = timedelta(0)
 POLL_MIN = timedelta(seconds=1)
 """In real time. More frequent looks would exceed the request rates that AWS allows an account."""
-ONE = Limit(number=1)
 
 LogFormat = Literal["auto", "json", "text"]
 OnOff = Literal["auto", "on", "off"]
@@ -133,7 +132,7 @@ class Limits:
 
     max_unavailable: Annotated[
         Limit, kinds.limit("How many instances may be unavailable at once, whatever the cause; at least 1.")
-    ] = ONE
+    ] = ONE_INSTANCE
     max_unavailable_per_zone: Annotated[
         Limit | None, kinds.limit("How many instances of one Availability Zone may be unavailable at once.")
     ] = None
@@ -165,11 +164,11 @@ class Limits:
         timedelta, kinds.duration("Time limit for services to settle. After it, no new update starts.")
     ] = timedelta(minutes=10)
     max_failures: Annotated[
-        int, kinds.count("The run halts when this many instances fail during or after their drain.")
+        int, kinds.integer("The run halts when this many instances fail during or after their drain.")
     ] = 2
     suspect_after: Annotated[
         int,
-        kinds.count(
+        kinds.integer(
             "A version that failed on this many instances, over all runs, goes to no others until you `release` it."
         ),
     ] = SUSPECT_AFTER

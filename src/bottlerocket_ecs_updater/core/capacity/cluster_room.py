@@ -20,15 +20,13 @@ from bottlerocket_ecs_updater.core.capacity.will_it_fit import (
 )
 from bottlerocket_ecs_updater.core.model.auto_scaling import taken_away
 from bottlerocket_ecs_updater.core.model.capacity_provider import LaunchType, cannot_grow, doubt_of_growth, is_managed
-from bottlerocket_ecs_updater.core.model.container_instance import Registration, Status, Task
+from bottlerocket_ecs_updater.core.model.container_instance import SERVICE_GROUP, Registration, Status, Task
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.host_report import UpdateState
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, ServiceArn
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.resources import VolumeLimit
 from bottlerocket_ecs_updater.core.model.services import Service
-
-GROUP = "service:"
 
 TYPE_ATTRIBUTE = "ecs.instance-type"
 TRUNK_ATTRIBUTE = "ecs.awsvpc-trunk-id"
@@ -48,7 +46,7 @@ class ClusterRoom:
         self._fleet = fleet
         services = fleet.services.all if fleet.services is not None else ()
         self._by_name = {service.name: service for service in services}
-        self._arns = {f"{GROUP}{service.name}": service.arn for service in services if not service.daemon}
+        self._arns = {f"{SERVICE_GROUP}{service.name}": service.arn for service in services if not service.daemon}
         self._leaving: list[Leaving] | None = None
         self._leaving_counts: Counter[ServiceArn] = Counter()
         self._capacity: Mapping[InstanceId, Capacity] | None = None
@@ -154,7 +152,7 @@ class ClusterRoom:
     def _settles_down(self, group: str) -> bool:
         """Whether a task of that service fits on an instance that is not drained again in this rollout."""
         if group not in self._settles:
-            service = self._by_name.get(group.removeprefix(GROUP))
+            service = self._by_name.get(group.removeprefix(SERVICE_GROUP))
             rules = _rules_of(service, self._fleet) if service is not None else None
             known = rules is not None and rules.demand is not None
             self._settles[group] = not known or any(takes(id_, left, rules) for id_, left in self._done() if rules)
@@ -171,7 +169,7 @@ class ClusterRoom:
     def services_on(self, instance: Instance) -> Iterable[Service]:
         """The services whose tasks on it a drain would have to move."""
         tasks = instance.tasks.left if instance.tasks is not None else ()
-        names = {task.group.removeprefix(GROUP) for task in tasks if task.of_service and not task.daemon}
+        names = {task.group.removeprefix(SERVICE_GROUP) for task in tasks if task.of_service and not task.daemon}
         found = (self._by_name.get(name) for name in sorted(names))
         return [service for service in found if service is not None and not service.daemon]
 

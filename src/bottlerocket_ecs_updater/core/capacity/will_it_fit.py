@@ -274,7 +274,7 @@ def _place(need: _Need, rooms: list[HostRoom], *, spread: bool = False) -> int:
 def _place_all(needs: list[_Need], rooms: list[HostRoom], *, spread: bool) -> ServiceRules | None:
     """Place all tasks; the first service without room, None if all have room.
 
-    One may be placed beside another only after that has its new place, so those left over are tried again.
+    A task may fit next to another only after that one has its new place, so those left over are tried again.
     """
     waiting = [need for need in needs if need.count]
     while waiting:

@@ -11,7 +11,7 @@ from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.model.time_text import time_text
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.rules.promotion import block_on, not_promoted
-from bottlerocket_ecs_updater.core.rules.published import hold_unless_published, parameter_of
+from bottlerocket_ecs_updater.core.rules.published import hold_unless_published, published_parameter
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.core.rules.versions import admit
 
@@ -61,7 +61,7 @@ def not_published(instance: Instance, target: Version, this_pass: Pass) -> Hold 
     fleet = this_pass.fleet
     if not this_pass.policy.rules.versions.published_only or instance.registration is None:
         return None
-    parameter = parameter_of(instance.registration)
+    parameter = published_parameter(instance.registration)
     return hold_unless_published(parameter, target, fleet.published, fleet.past.published, this_pass.at)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 
 from bottlerocket_ecs_updater.core.capacity.host_room import Capacity, HostRoom, readable
-from bottlerocket_ecs_updater.core.model.container_instance import Registration
+from bottlerocket_ecs_updater.core.model.container_instance import SERVICE_GROUP, Registration
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.ids import ServiceArn
 from bottlerocket_ecs_updater.core.model.instance import Instance
@@ -22,9 +22,6 @@ from bottlerocket_ecs_updater.core.model.time_text import time_text
 from bottlerocket_ecs_updater.core.model.wording import and_more
 from bottlerocket_ecs_updater.core.rules.expression import Expression, judge
 from bottlerocket_ecs_updater.core.rules.tasks import TaskRules
-
-GROUP = "service:"
-NAMED_AT_MOST = 3
 
 
 def taking_part(
@@ -75,7 +72,7 @@ def unread_of(blamed: Iterable[Service], instances: Iterable[Instance], read: Co
 def services_on(instance: Instance) -> frozenset[str]:
     """The names of the services with a task on it; empty if its tasks are not known."""
     tasks = instance.tasks.left if instance.tasks is not None else ()
-    return frozenset(task.group.removeprefix(GROUP) for task in tasks if task.of_service and task.group)
+    return frozenset(task.group.removeprefix(SERVICE_GROUP) for task in tasks if task.of_service and task.group)
 
 
 def deploying_on(instance: Instance, fleet: Fleet) -> tuple[Service, ...]:
@@ -109,7 +106,7 @@ def deploys_since(why: Hold, fleet: Fleet) -> datetime | None:
 
 def _names(services: Iterable[Service], name: Callable[[Service], str]) -> str:
     found = sorted(services, key=lambda service: service.name)
-    return and_more([name(service) for service in found], NAMED_AT_MOST)
+    return and_more([name(service) for service in found])
 
 
 def _named(service: Service) -> str:

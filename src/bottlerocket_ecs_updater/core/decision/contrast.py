@@ -30,13 +30,13 @@ the same moment.
 OUTLIVES, SHORTEST = 2, timedelta(seconds=30)
 """A task that lived `OUTLIVES` times as long as those that fail, and `SHORTEST`, did not fail like them."""
 
-AT_ONCE = timedelta(seconds=5)
+ENDED_AT_ONCE = timedelta(seconds=5)
 """Tasks that all fail within this time may have failed with their host, for example because it was stopped."""
 
 STARTED_TOGETHER = timedelta(seconds=30)
 """Tasks that were started within this time may end at once by themselves, each as long after its start."""
 
-ALIKE = 4
+ALIKE_TASKS = 4
 """Lives differ by no more than this factor if one fault of the host ends them; one fault elsewhere ends all at once."""
 
 
@@ -122,7 +122,7 @@ class _Alike:
     def consistent(self, now: datetime) -> bool:
         """Whether all on the version ended after about the same time."""
         lives = sorted(max(end.lasted, SHORTEST) for end in self.failed)
-        return lives[-1] <= ALIKE * lives[0] and not self.outlived_here(now) and not self.fell_together()
+        return lives[-1] <= ALIKE_TASKS * lives[0] and not self.outlived_here(now) and not self.fell_together()
 
     def fell_together(self) -> bool:
         """Whether most of those that failed ended at one moment, however long each had run: something else failed."""
@@ -130,7 +130,7 @@ class _Alike:
         return any(
             2 * len(group) >= len(failed) and started_apart(group)
             for one in failed
-            if len(group := [end for end in failed if abs(end.stopped_at - one.stopped_at) < AT_ONCE]) > 1
+            if len(group := [end for end in failed if abs(end.stopped_at - one.stopped_at) < ENDED_AT_ONCE]) > 1
         )
 
     def unusual(self) -> Sequence[TaskEnd]:

@@ -22,11 +22,11 @@ from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.decision.unclaimed.assess import (
     Asking,
     CandidateState,
-    Done,
+    Deferred,
+    Finished,
     Held,
     Ready,
     Stageable,
-    Waiting,
     assess,
     some_may_be_back,
 )
@@ -166,9 +166,9 @@ def _first_step(instance: Instance, candidate: CandidateState, this_pass: Pass) 
             return NextStep(hold=why)
         case Asking():
             return NextStep((Check(instance.id),), look_at=this_pass.next_poll)
-        case Waiting(until=until):
+        case Deferred(until=until):
             return NextStep(look_at=until)
-        case Done(outcome=outcome):
+        case Finished(outcome=outcome):
             return _concluded(instance, outcome, this_pass.fleet)
         case Stageable() | Ready():
             return NextStep()

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 from bottlerocket_ecs_updater.core.decision.affected import services_on
 from bottlerocket_ecs_updater.core.decision.contrast import (
-    AT_ONCE,
+    ENDED_AT_ONCE,
     FAILED_TASKS,
     TasksAlike,
     Trial,
@@ -38,7 +38,7 @@ ROLL_LASTS = timedelta(days=7)
 KILLED = frozenset({None, 137, 143})
 """Exit codes of containers that were killed, or whose end the ECS agent did not see."""
 
-PENDING_FOR = timedelta(minutes=5)
+TASK_PENDING_FOR = timedelta(minutes=5)
 """Large images take minutes to pull; the ECS agent itself gives up on a start after three minutes."""
 
 EVIDENCE_FRESH = timedelta(seconds=45)
@@ -138,7 +138,7 @@ def broken_by_ends(trial: Trial, names: Names, tasks: TasksAlike, now: datetime)
 
 def _may_be_of_host(ends: Sequence[TaskEnd]) -> bool:
     """Whether these tasks may all have ended with their host, or with something else that they share."""
-    together = span_of(end.stopped_at for end in ends) < AT_ONCE
+    together = span_of(end.stopped_at for end in ends) < ENDED_AT_ONCE
     killed = any(end.code == EXITED and end.exit_code in KILLED for end in ends)
     return together and (killed or started_apart(ends))
 
@@ -157,13 +157,13 @@ def _named(hosts: Iterable[InstanceId]) -> tuple[InstanceId, ...]:
 
 
 def long_pending(instance: Instance) -> bool:
-    """Whether every look for `PENDING_FOR` has found tasks on it that should run but do not.
+    """Whether every look for `TASK_PENDING_FOR` has found tasks on it that should run but do not.
 
     The last of these looks must be at least that long after the first: a host that was not looked at since may have
     been stopped.
     """
     since, registration = instance.progress.pending_since, instance.registration
-    return since is not None and registration is not None and has_passed(since, PENDING_FOR, registration.at)
+    return since is not None and registration is not None and has_passed(since, TASK_PENDING_FOR, registration.at)
 
 
 def lost_gpus(instance: Instance) -> str:

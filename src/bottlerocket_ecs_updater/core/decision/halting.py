@@ -16,7 +16,7 @@ from bottlerocket_ecs_updater.core.model.outcome import Outcome, Quarantined
 from bottlerocket_ecs_updater.core.model.reasons import Failed, Failure
 from bottlerocket_ecs_updater.core.model.time_text import duration_text
 
-COUNTED = frozenset(
+FAILURES_COUNTED = frozenset(
     {
         Failure.ROLLED_BACK,
         Failure.NOT_BACK,
@@ -73,7 +73,7 @@ def _failed_in_this_run(instance: Instance) -> bool:
         case Quarantined():
             return True
         case Failed(failure=failure):
-            return failure in COUNTED
+            return failure in FAILURES_COUNTED
         case _:
             return False
 

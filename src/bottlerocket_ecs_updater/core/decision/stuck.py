@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from bottlerocket_ecs_updater.core.decision.affected import deploys_since
 from bottlerocket_ecs_updater.core.decision.blockers import REPEATED
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
-from bottlerocket_ecs_updater.core.model.history import Waiting
+from bottlerocket_ecs_updater.core.model.history import LastingHold
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.outcome import UNTIL_CLEARED, Outcome, Updated, UpToDate
@@ -128,7 +128,7 @@ def _lasts(why: Hold, fleet: Fleet) -> bool:
     return since is not None and has_passed(since, STUCK_AFTER, fleet.at)
 
 
-def _too_long(reason: Reason, known: Waiting, now: datetime) -> bool:
+def _too_long(reason: Reason, known: LastingHold, now: datetime) -> bool:
     in_a_row = known.runs + 1 >= RUNS_IN_A_ROW
     return in_a_row and (reason in WAITED_FOR or has_passed(known.since, STUCK_AFTER, now))
 

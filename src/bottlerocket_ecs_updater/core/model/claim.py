@@ -14,16 +14,15 @@ from datetime import UTC, datetime
 from enum import Enum
 
 from bottlerocket_ecs_updater.core.model.ids import BootId, RunId
+from bottlerocket_ecs_updater.core.model.time_text import LATEST
 from bottlerocket_ecs_updater.core.model.version import Version
 
-ATTRIBUTE = "bottlerocket-ecs-updater.claim"
+CLAIM_ATTRIBUTE = "bottlerocket-ecs-updater.claim"
 VALUE_MAX_CHARACTERS = 128
 """The ECS limit for the value of an attribute."""
 
 FINISHED = "1 finished"
 """Written instead of a claim when the instance is no longer claimed and AWS denies deleting the attribute."""
-LATEST = datetime(9000, 1, 1, tzinfo=UTC)
-"""Claims with a later time are invalid. Any limit added to a valid one is still a valid `datetime`."""
 
 _FORMAT = "1"
 _TEXT = re.compile(r"\S+ \S+ [A-Za-z0-9\-_.@/\\:]+ [A-Za-z0-9\-._]+ [A-Za-z0-9\-._]+ [0-9a-f]{32} \d+ \d+( [0-9a-f]+)?")

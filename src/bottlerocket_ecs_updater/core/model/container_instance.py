@@ -7,17 +7,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 
-from bottlerocket_ecs_updater.core.model.ids import (
-    ContainerInstanceArn,
-    InstanceId,
-    TaskArn,
-    Zone,
-)
+from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, InstanceId, TaskArn, Zone
 from bottlerocket_ecs_updater.core.model.resources import RemainingResources
 from bottlerocket_ecs_updater.core.model.version import Version
 
 NAMELESS = "ECS does not say which EC2 instance it is"
 """Why a container instance that ECS described is left out. Every other reason comes from ECS itself."""
+
+SERVICE_GROUP = "service:"
+"""The group of a service's tasks is this and the name of the service."""
 
 
 EXTERNAL_ATTRIBUTE = "ecs.capability.external"
@@ -128,7 +126,7 @@ class Task:
 
         A caller of RunTask can set `startedBy` too, so the group that ECS derives must agree.
         """
-        return self.started_by.startswith("ecs-svc/") and (not self.group or self.group.startswith("service:"))
+        return self.started_by.startswith("ecs-svc/") and (not self.group or self.group.startswith(SERVICE_GROUP))
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ class RecordedDurations:
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class LastingHold:
     """A reason that kept several runs from starting any update, though it should have passed by itself."""
 
     runs: int
@@ -84,7 +84,7 @@ class History:
     """Versions that a person marked as good with `release`, and when."""
     broken: Mapping[Version, BrokenVersion] = field(default_factory=dict)
     """Versions on which tasks failed, since a person last released them."""
-    waiting: Mapping[str, Waiting] = field(default_factory=dict)
+    waiting: Mapping[str, LastingHold] = field(default_factory=dict)
     """The reasons, by code, that kept the last runs from starting any update."""
     blockers: Mapping[str, Blocker] = field(default_factory=dict)
     """Groups of tasks, such as `service:web`, that made the last drain of a host with them time out."""

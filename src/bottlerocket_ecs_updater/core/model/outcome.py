@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 
-from bottlerocket_ecs_updater.core.model.ids import (
-    InstanceId,
-)
+from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.reasons import Failed, Hold, Reason
 from bottlerocket_ecs_updater.core.model.version import Version
 
@@ -76,11 +74,17 @@ class OutcomeKind(Enum):
         return self.value.replace("_", " ")
 
 
-COUNTED = (OutcomeKind.UPDATED, OutcomeKind.HELD, OutcomeKind.FAILED, OutcomeKind.QUARANTINED, OutcomeKind.UP_TO_DATE)
+COUNTED = (
+    OutcomeKind.UPDATED,
+    OutcomeKind.HELD,
+    OutcomeKind.FAILED,
+    OutcomeKind.QUARANTINED,
+    OutcomeKind.UP_TO_DATE,
+)
 """The kinds in the order in which a summary names them."""
 
 
-def count(outcomes: Mapping[InstanceId, Outcome]) -> dict[str, int]:
+def count_kinds(outcomes: Mapping[InstanceId, Outcome]) -> dict[str, int]:
     """How many instances have each kind of outcome, by the kind as text."""
     counts = {kind.value: 0 for kind in (*COUNTED, OutcomeKind.NOT_BOTTLEROCKET)}
     for outcome in outcomes.values():

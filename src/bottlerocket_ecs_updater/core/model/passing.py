@@ -33,6 +33,7 @@ CHOSEN = frozenset(
         Reason.CLAIM_REMOVED,
         Reason.RETURNED_BY_OTHERS,
         Reason.PAUSED,
+        Reason.FINISH_ONLY,
         Reason.VERSION_DENIED,
         Reason.VERSION_NOT_PINNED,
         Reason.VERSION_NOT_ALLOWED,

@@ -280,6 +280,11 @@ class Reason(Enum):
 
     # Holds from the operator's rules.
     PAUSED = _Words("paused", "updates are paused: {why}", "run `resume` when the reason for the pause is gone")
+    FINISH_ONLY = _Words(
+        "finish-only",
+        "this run only finishes updates that were started earlier",
+        "wait for a run without `finish-only`; where a wave of clusters must be approved, the next execution asks",
+    )
     WINDOW_CLOSED = _Words(
         "window-closed",
         "no maintenance window is open; the next one opens at {opens}",

@@ -28,7 +28,7 @@ COMMAND_LIFE = timedelta(seconds=150)
 INHIBITED_FOR = timedelta(seconds=300)
 """How long an inhibitor may delay a shutdown. Source: InhibitDelayMaxSec in Bottlerocket's logind configuration."""
 
-PENDING_FOR = timedelta(days=1)
+COMMAND_PENDING_FOR = timedelta(days=1)
 """How long a reboot that was accepted but did not happen counts as pending."""
 
 FIRST_RUN = timedelta(seconds=20)
@@ -133,7 +133,7 @@ def _quiet_from(reboot: SentReboot) -> datetime | None:
     if reboot.refused:
         return None
     if reboot.end is not None and reboot.accepted:
-        return reboot.end.heard_at + PENDING_FOR
+        return reboot.end.heard_at + COMMAND_PENDING_FOR
     return reboot.expires_at + INHIBITED_FOR
 
 

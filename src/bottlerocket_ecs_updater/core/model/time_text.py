@@ -54,11 +54,13 @@ def measured_text(span: timedelta) -> str:
     return duration_text(timedelta(seconds=round(span.total_seconds())) if span >= timedelta(seconds=1) else span)
 
 
+DAY = timedelta(days=1)
+
 EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 """Times outside this range are invalid. Any limit added to a time inside it is still a valid `datetime`."""
 
 
-LONGEST = timedelta(days=36525)
+LONGEST_DURATION = timedelta(days=36525)
 """The longest duration that is stored. A sum of several of them still fits a `timedelta`."""
 
 
@@ -80,7 +82,7 @@ def read_time(text: str) -> datetime:
 
 def read_span(seconds: float) -> timedelta:
     """Seconds as a duration. Raises ValueError if it is out of range."""
-    if not -LONGEST.total_seconds() <= seconds <= LONGEST.total_seconds():
+    if not -LONGEST_DURATION.total_seconds() <= seconds <= LONGEST_DURATION.total_seconds():
         raise ValueError(f"a duration out of range: {seconds} s")
     return timedelta(seconds=seconds)
 

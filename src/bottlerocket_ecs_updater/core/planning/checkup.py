@@ -20,7 +20,7 @@ from bottlerocket_ecs_updater.core.model.published import Published, PublishedUn
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.planning.launch_advice import Advice, StartsOld, StartsUnknown, advise
 from bottlerocket_ecs_updater.core.rules.policy import Policy
-from bottlerocket_ecs_updater.core.rules.published import NOT_READ, parameter_of
+from bottlerocket_ecs_updater.core.rules.published import PUBLISHED_NOT_READ, published_parameter
 
 APPLY_STEPS = (
     "test -n '{{replace}}' && apiclient update check | tr -d ' \\n' | "
@@ -42,7 +42,7 @@ STEPS: Mapping[DocumentKind, tuple[str, ...]] = {
 }
 """The steps that this version of the updater expects in each document, in order."""
 
-NOT_ALLOWED = "not allowed"
+NOT_ALLOWED_WHY = "not allowed"
 """How the text of a denial begins."""
 
 REDEPLOY = "Deploy the stack of this version, and use the document names from its task definition"
@@ -135,8 +135,8 @@ def judge_published(fleet: Fleet, policy: Policy) -> Iterator[Finding]:
     if not policy.rules.versions.published_only:
         return
     ours = (one.registration for one in fleet.instances.values() if one.bottlerocket)
-    wanted = sorted({name for one in ours if one is not None and (name := parameter_of(one)) is not None})
-    states = {name: fleet.published.get(name, NOT_READ) for name in wanted}
+    wanted = sorted({name for one in ours if one is not None and (name := published_parameter(one)) is not None})
+    states = {name: fleet.published.get(name, PUBLISHED_NOT_READ) for name in wanted}
     # If one can be read, the others do not lack a permission: AWS publishes nothing for their variant.
     grade = warn if any(isinstance(state, Published) for state in states.values()) else fail
     for parameter, state in states.items():
@@ -151,7 +151,7 @@ def _remedy_of(advice: Advice) -> str:
     match advice:
         case StartsOld():
             return advice.remedy[:1].upper() + advice.remedy[1:]
-        case StartsUnknown(why=why) if NOT_ALLOWED in why:
+        case StartsUnknown(why=why) if NOT_ALLOWED_WHY in why:
             return "Give the role that runs `doctor` the permission that it names"
         case StartsUnknown():
             return "Use an AMI whose name or public parameter names its version, and check that the source exists"
@@ -252,7 +252,7 @@ def judge_image(image: str, wants: str) -> Iterator[Finding]:
 def judge_platforms(image: str, wants: str, has: Iterable[str] | None) -> Finding:
     """Whether an image is for the architecture that the task needs; None means that its registry was not asked."""
     if has is None:
-        said = f"whether it can be pulled, and is for {wants}, was not checked: only Amazon ECR is asked"
+        said = f"whether it can be pulled, and is for {wants}, was not checked: `doctor` reads only Amazon ECR"
         return warn("image", image, said, f"See yourself: docker buildx imagetools inspect {image}")
     offered = sorted(has)
     if wants in offered:

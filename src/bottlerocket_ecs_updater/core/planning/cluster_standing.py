@@ -38,10 +38,8 @@ from bottlerocket_ecs_updater.core.rules.policy import Policy
 VERSIONS_KEPT = 20
 """About a year of versions: no cluster waits for an older one."""
 
-NAMED_MAX = 20
+NAMED_IN_STANDING = 20
 """The most instances and reasons in a standing; the run's report has all of them."""
-
-SERVICES_NAMED_MAX = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +68,7 @@ def standing_of(seen: Seen, policy: Policy, before: ClusterStanding | None) -> C
         eligible=len(eligible),
         unknown=len(eligible) - len(running),
         running=dict(sorted(Counter(running.values()).items())),
-        quarantined=tuple(sorted(in_quarantine(fleet))[:NAMED_MAX]),
+        quarantined=tuple(sorted(in_quarantine(fleet))[:NAMED_IN_STANDING]),
         suspects=dict(sorted(fleet.suspects.items())),
         newest=_newest(eligible),
         held=_held(seen.outcomes),
@@ -139,7 +137,7 @@ def _trouble(now: ClusterStanding, fleet: Fleet) -> Iterator[str]:
     services = fleet.services.all if fleet.services is not None else ()
     lacking = sorted(one.name for one in services if one.deficit > one.restless and not one.deploying)
     if lacking:
-        yield f"services with missing tasks: {and_more(lacking, SERVICES_NAMED_MAX)}"
+        yield f"services with missing tasks: {and_more(lacking)}"
     if fleet.halt is not None:
         yield f"its run halted: {fleet.halt.why}"
 
@@ -196,7 +194,7 @@ def _held(outcomes: Mapping[InstanceId, Outcome]) -> tuple[HeldFor, ...]:
         if isinstance(outcome, Hold):
             by_code.setdefault(outcome.reason.code, []).append(outcome)
     held = [HeldFor(code, len(holds), str(holds[0])) for code, holds in by_code.items()]
-    return tuple(sorted(held, key=lambda one: (-one.count, one.code))[:NAMED_MAX])
+    return tuple(sorted(held, key=lambda one: (-one.count, one.code))[:NAMED_IN_STANDING])
 
 
 def _peers(waits_for: Sequence[str], shared: Shared, before: ClusterStanding | None) -> tuple[Location, ...]:

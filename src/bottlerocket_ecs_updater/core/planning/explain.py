@@ -23,7 +23,7 @@ from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.outcome import UpToDate
 from bottlerocket_ecs_updater.core.model.reasons import Failed, Hold, Reason
 from bottlerocket_ecs_updater.core.model.version import Version
-from bottlerocket_ecs_updater.core.planning.plan import Plan, plan
+from bottlerocket_ecs_updater.core.planning.plan import Plan, make_plan
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 
 
@@ -53,11 +53,11 @@ class Explanation:
     """The version that it would be updated to; None if there is none, or if it is claimed."""
 
 
-def explain(instance: Instance, fleet: Fleet, policy: Policy) -> Explanation:
+def explain_instance(instance: Instance, fleet: Fleet, policy: Policy) -> Explanation:
     """Evaluate every rule for the instance, including those after the first hold."""
     if instance.claim is not None:
         return Explanation(instance, None, ())
-    planned, this_pass = plan(fleet, policy), Pass(fleet, policy)
+    planned, this_pass = make_plan(fleet, policy), Pass(fleet, policy)
     outcome = _outcome(instance.id, planned)
     answers = tuple(_with_outcome(tuple(_answers(instance, this_pass)), outcome))
     report = instance.check_answer.report if instance.check_answer is not None else None

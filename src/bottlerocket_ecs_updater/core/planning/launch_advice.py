@@ -29,7 +29,7 @@ from bottlerocket_ecs_updater.core.model.version import Version
 _NAME = re.compile(r"bottlerocket-(aws-[a-z0-9.-]+)-(x86_64|aarch64|arm64)-v(\d{1,18}\.\d{1,18}\.\d{1,18})(?![\d.])")
 _PARAMETER = re.compile(r"/aws/service/bottlerocket/([^/]+)/([^/]+)/([^/:]+)/image_id(:.+)?")
 _BUILD = re.compile(r"(\d{1,18}\.\d{1,18}\.\d{1,18})(-[0-9a-f]{8})?")
-LATEST = "latest"
+LATEST_TEMPLATE = "latest"
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +171,7 @@ def _build_of_parameter(name: str) -> _Build | str:
         return f"its image comes from the parameter {name}, which was not read"
     if match[4] is not None:
         return f"its image comes from an older version of a parameter ({name}), which was not read"
-    if match[3] == LATEST:
+    if match[3] == LATEST_TEMPLATE:
         return _Build(match[1], match[2], None)
     build = _BUILD.fullmatch(match[3])
     if build is None:
@@ -194,4 +194,4 @@ def _named(launch: Launch) -> str:
 def _latest(variant: str, build: _Build) -> str:
     # Image names use the kernel's word for the architecture, parameters use EC2's.
     arch = "arm64" if build.arch == "aarch64" else build.arch
-    return f"resolve:ssm:/aws/service/bottlerocket/{variant}/{arch}/{LATEST}/image_id"
+    return f"resolve:ssm:/aws/service/bottlerocket/{variant}/{arch}/{LATEST_TEMPLATE}/image_id"

@@ -13,11 +13,11 @@ from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.decision.unclaimed.assess import (
     Asking,
     CandidateState,
-    Done,
+    Deferred,
+    Finished,
     Held,
     Ready,
     Stageable,
-    Waiting,
     answers_about,
     assess,
 )
@@ -139,10 +139,10 @@ class Plan:
     """Whole days since a newer version was first seen, for each instance whose host is offered one."""
 
 
-def plan(fleet: Fleet, policy: Policy, pace: Pace | None = None) -> Plan:
+def make_plan(fleet: Fleet, policy: Policy) -> Plan:
     """Plan a run on the fleet as it is now. Pure: the same fleet gives the same plan.
 
-    Without a pace, the forecast uses this cluster's recorded durations, or the built-in defaults.
+    The forecast uses this cluster's recorded durations, or the built-in defaults.
     """
     this_pass = Pass(fleet, policy)
     instances = sorted(fleet.instances.values(), key=lambda instance: instance.id)
@@ -162,8 +162,8 @@ def plan(fleet: Fleet, policy: Policy, pace: Pace | None = None) -> Plan:
         if (update := _later(one, candidates[one.id], this_pass)) is not None
     )
     recorded = fleet.past.recorded
-    counts = (len(recorded.stages), len(recorded.drains), len(recorded.reboots)) if pace is None else (0, 0, 0)
-    basis = ForecastBasis(pace or expected_pace(this_pass), *counts)
+    counts = (len(recorded.stages), len(recorded.drains), len(recorded.reboots))
+    basis = ForecastBasis(expected_pace(this_pass), *counts)
     forecast_ = _forecast((*updates, *later), this_pass, basis.pace)
     blocked = {one.instance: _blocked(one, this_pass) for one in updates if one.instance in forecast_.left}
     return Plan(
@@ -176,12 +176,12 @@ def plan(fleet: Fleet, policy: Policy, pace: Pace | None = None) -> Plan:
         failing=tuple(
             (id_, candidate.outcome)
             for id_, candidate in candidates.items()
-            if isinstance(candidate, Done) and isinstance(candidate.outcome, Failed)
+            if isinstance(candidate, Finished) and isinstance(candidate.outcome, Failed)
         ),
         current=tuple(
             (id_, candidate.outcome.version)
             for id_, candidate in candidates.items()
-            if isinstance(candidate, Done) and isinstance(candidate.outcome, UpToDate)
+            if isinstance(candidate, Finished) and isinstance(candidate.outcome, UpToDate)
         ),
         basis=basis,
         windowed=bool(policy.rules.schedule.windows),
@@ -247,9 +247,9 @@ def _held(candidate: CandidateState) -> Hold | None:
     match candidate:
         case Held(hold=why):
             return why
-        case Done(outcome=Hold() as why):
+        case Finished(outcome=Hold() as why):
             return why
-        case Asking() | Waiting():
+        case Asking() | Deferred():
             return hold(Reason.NOT_ANSWERED)
         case _:
             return None
@@ -301,5 +301,5 @@ def _forecast(updates: tuple[Update, ...], this_pass: Pass, pace: Pace) -> Forec
     rolls = {version: roll_of(version, this_pass) for version in targets} if rules.checkpoints.steps else {}
     lately = begun_lately(fleet)
     opens, closes = (at(rules.calendars, fleet.calendars) for at in (opens_at, closes_at))
-    reckoned = Rolls(rules.schedule, rules.checkpoints, rolls, lately, opens, closes)
-    return forecast(pending, pace, limits, reckoned, this_pass.at)
+    rollouts = Rolls(rules.schedule, rules.checkpoints, rolls, lately, opens, closes)
+    return forecast(pending, pace, limits, rollouts, this_pass.at)

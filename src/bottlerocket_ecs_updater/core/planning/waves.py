@@ -7,7 +7,7 @@
     concurrency = 10
     stop-after  = "1"              # failed clusters in a wave that stop the waves after it; or "20%"
     bake        = "15m"            # between waves
-    approve     = [3]              # a person approves before these waves
+    approve     = [3]              # a person approves before these waves, if they have updates to start
     approve-within = "12h"         # within this time
 
     [cluster."staging-*"]
@@ -20,11 +20,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from fnmatch import fnmatchcase
 
-from bottlerocket_ecs_updater.core.rules.policy import Limit
+from bottlerocket_ecs_updater.core.model.reasons import Reason
+from bottlerocket_ecs_updater.core.model.shared import ClusterStanding
+from bottlerocket_ecs_updater.core.rules.policy import ONE_INSTANCE, Limit
 
 CONCURRENCY_MAX = 40
 """Source: "Map state processing modes": an inline Map runs up to 40 iterations at once."""
@@ -37,7 +39,7 @@ STATE_MAX_BYTES = 256 * 1024
 """Source: "Step Functions service quotas": the input or output of a state."""
 
 FAILURE_BYTES = 160
-"""What a state says of a cluster that failed, beside its name: an exit code, or the first words of what ECS says."""
+"""The text about a failed cluster in a state, besides its name: an exit code, or the first words of ECS's reason."""
 
 REST_BYTES = 2048
 """Subnets, counts and names of keys."""
@@ -51,7 +53,6 @@ APPROVE_WITHIN = timedelta(hours=12)
 """The period of the stack's schedule by default. A longer limit leaves several requests open at once."""
 
 APPROVE_MIN, APPROVE_MAX = timedelta(minutes=1), timedelta(days=7)
-ONE = Limit(number=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ class FleetRules:
     leave_out: tuple[str, ...] = ()
     tag: tuple[str, str] | None = None
     concurrency: int = 10
-    stop_after: Limit = ONE
+    stop_after: Limit = ONE_INSTANCE
     bake: timedelta = timedelta()
     approve: tuple[int, ...] = ()
     approve_within: timedelta = APPROVE_WITHIN
@@ -97,6 +98,45 @@ class Wave:
     approve: bool
     approve_within: timedelta = APPROVE_WITHIN
     """How long a person may take to approve it."""
+    finish_only: bool = False
+    """Whether its runs start no update: it must be approved, and nothing is known that a person could approve."""
+
+    def with_news(self, standings: Iterable[ClusterStanding]) -> Wave:
+        """The wave as it runs: a person is asked only if one of its clusters may have an update to start.
+
+        Its runs then look for new versions without starting an update, and the next execution asks about what they
+        found. `standings` are those of the Region; a cluster without one may have an update.
+        """
+        if not self.approve:
+            return self
+        known: dict[str, list[ClusterStanding]] = {}
+        for one in standings:
+            known.setdefault(one.place.name, []).append(one)
+        if any(name not in known or any(map(may_start, known[name])) for name in self.clusters):
+            return self
+        return replace(self, approve=False, finish_only=True)
+
+
+UNFINISHED = frozenset(
+    {
+        Reason.FINISH_ONLY,
+        Reason.BUDGET,
+        Reason.ZONE_BUDGET,
+        Reason.SETTLING,
+        Reason.STAGING_AHEAD,
+        Reason.HALTED,
+        Reason.STOPPING,
+        Reason.NOT_REACHED,
+        Reason.OWN_HOST_LAST,
+    }
+)
+"""Holds of instances that the next run may update: nothing spoke against it but this run itself."""
+
+
+def may_start(standing: ClusterStanding) -> bool:
+    """Whether the next run on a cluster may start an update, as far as its last run saw."""
+    codes = {reason.code for reason in UNFINISHED}
+    return standing.last_run.exit_code == 1 or any(one.code in codes for one in standing.held)
 
 
 def waves_of(found: Iterable[Found], rules: FleetRules) -> Sequence[Wave]:
@@ -137,6 +177,7 @@ def waves_json(waves: Iterable[Wave]) -> dict[str, object]:
                 "bake": int(wave.bake.total_seconds()),
                 "approve": wave.approve,
                 "approve_within": int(wave.approve_within.total_seconds()),
+                "command": ["run", "--finish-only"] if wave.finish_only else ["run"],
             }
             for wave in waves
         ]

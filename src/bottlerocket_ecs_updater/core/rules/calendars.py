@@ -17,7 +17,7 @@ from bottlerocket_ecs_updater.core.model.time_text import duration_text, time_te
 # The name of a document: 3 to 128 of these characters. Source: CreateDocument, `Name`.
 _ARN = re.compile(r"arn:aws[a-z-]*:ssm:[a-z0-9-]+:[0-9]{12}:document/[A-Za-z0-9_.-]{3,128}")
 
-NOT_READ = CalendarUnread("it has not been read yet")
+CALENDAR_NOT_READ = CalendarUnread("it has not been read yet")
 
 
 def read_calendar(text: str) -> str:
@@ -31,20 +31,20 @@ def hold_for_calendars(
     wanted: Iterable[str], states: Mapping[str, CalendarState], now: datetime, needed: timedelta
 ) -> Hold | None:
     """Why something that takes this long may not begin now: the calendar that holds longest; None if none does."""
-    holds = [why for arn in wanted if (why := _hold(arn, states.get(arn, NOT_READ), now, needed)) is not None]
+    holds = [why for arn in wanted if (why := _hold(arn, states.get(arn, CALENDAR_NOT_READ), now, needed)) is not None]
     # A known opening time is useless if another calendar's is unknown.
     return max(holds, key=lambda why: why.reason is Reason.CALENDAR_UNKNOWN, default=None)
 
 
 def opens_at(wanted: Iterable[str], states: Mapping[str, CalendarState]) -> datetime | None:
     """When all calendars will be open; None if they are open now, or if a time is unknown."""
-    closed = [state for arn in wanted if isinstance(state := states.get(arn, NOT_READ), CalendarClosed)]
+    closed = [state for arn in wanted if isinstance(state := states.get(arn, CALENDAR_NOT_READ), CalendarClosed)]
     return max((state.opens for state in closed if state.opens is not None), default=None)
 
 
 def closes_at(wanted: Iterable[str], states: Mapping[str, CalendarState]) -> datetime | None:
     """When the first open calendar closes; None if no time is known."""
-    opened = [state for arn in wanted if isinstance(state := states.get(arn, NOT_READ), CalendarOpen)]
+    opened = [state for arn in wanted if isinstance(state := states.get(arn, CALENDAR_NOT_READ), CalendarOpen)]
     return min((state.closes for state in opened if state.closes is not None), default=None)
 
 

@@ -18,13 +18,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
-from bottlerocket_ecs_updater.core.model.time_text import time_text
+from bottlerocket_ecs_updater.core.model.time_text import DAY, time_text
 from bottlerocket_ecs_updater.core.model.version import Version
 
 _CHECKPOINT = re.compile(r"([1-9]\d{0,5})(\s*%)?")
-
-DAY = timedelta(hours=24)
-"""The daily limit counts back from now, so that twice as many updates cannot start around midnight."""
 
 
 @dataclass(frozen=True, slots=True)

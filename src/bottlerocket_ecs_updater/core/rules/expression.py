@@ -116,10 +116,10 @@ class Any:
 
 Expression = Comparison | Not | All | Any
 
-Reader = Callable[[str], str | None]
+TermReader = Callable[[str], str | None]
 """Gives the value of a subject on one instance; None if it has none."""
 
-Facts = Callable[[str], "frozenset[str] | None"]
+TermValues = Callable[[str], "frozenset[str] | None"]
 """Gives all values of a subject on one instance (`task:group` has several); empty if none, None if not known."""
 
 
@@ -133,7 +133,7 @@ def parse_expression(text: str) -> Expression:
     return expression
 
 
-def evaluate(expression: Expression, read: Reader) -> bool:
+def evaluate(expression: Expression, read: TermReader) -> bool:
     """Whether it is true for the instance whose values `read` gives."""
     match expression:
         case Comparison():
@@ -148,7 +148,7 @@ def evaluate(expression: Expression, read: Reader) -> bool:
             assert_never(expression)
 
 
-def judge(expression: Expression, facts: Facts) -> bool | None:
+def judge(expression: Expression, facts: TermValues) -> bool | None:
     """Whether it is true for the instance whose facts are given; None if that depends on unknown facts."""
     match expression:
         case Comparison():

@@ -19,8 +19,6 @@ OK = "OK"
 
 ANY = "*"
 
-NAMED_AT_MOST = 3
-"""The most unhealthy alarms and probes that a reason names."""
 
 # CloudWatch takes any printable text of up to 255 characters as the name of an alarm.
 _ALARM = re.compile(r"[^\x00-\x1f*;]{1,255}\*?")
@@ -83,4 +81,4 @@ def hold_for_health(health: Health) -> Hold | None:
     """Why nothing may be drained now; None if everything is healthy."""
     if not health.unwell:
         return None
-    return hold(Reason.UNWELL, why=and_more(health.unwell, NAMED_AT_MOST, "; "))
+    return hold(Reason.UNWELL, why=and_more(health.unwell, between="; "))

@@ -111,6 +111,9 @@ class Limit:
         return f"{self.percent}%" if self.percent is not None else str(self.number)
 
 
+ONE_INSTANCE = Limit(number=1)
+
+
 class OwnHost(Enum):
     """What a run does with an update for the host that it runs on itself."""
 

@@ -12,7 +12,7 @@ A person can override this: `promote` skips the stages, `expedite` skips every w
 overrides both and every other rule.
 
 The times in a standing come from another machine's clock. Clocks often differ by minutes, so each wait is extended by
-`CLOCKS_APART`: a wrong clock never lets a version through too early.
+`CLUSTER_CLOCKS_APART`: a wrong clock never lets a version through too early.
 """
 
 from __future__ import annotations
@@ -29,18 +29,16 @@ from bottlerocket_ecs_updater.core.model.time_text import duration_text, parse_d
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.model.wording import and_more
 
-CLOCKS_APART = timedelta(minutes=5)
+CLUSTER_CLOCKS_APART = timedelta(minutes=5)
 """How far two clocks may differ without harm: a host without NTP drifts by minutes in months."""
 
 SILENT_AFTER = timedelta(days=3)
 """Runs usually start once or twice a day. A cluster without a run for three days counts as silent."""
 
-NAMED_MAX = 3
-"""The most clusters that a reason names; the fleet page shows all of them."""
 
 STAGE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 _REQUIREMENT = re.compile(r"(\S+)\s+for\s+(\S+)")
-LONGEST = timedelta(days=365)
+LONGEST_STAGE = timedelta(days=365)
 
 
 def read_stage(text: str) -> str:
@@ -64,8 +62,8 @@ class Requirement:
         if match is None:
             raise ValueError(f"not a stage and a time: {text[:60]!r}; write it as 'staging for 7d'")
         soak = parse_duration(match[2])
-        if soak > LONGEST:
-            raise ValueError(f"longer than {LONGEST.days} days: {match[2]!r}")
+        if soak > LONGEST_STAGE:
+            raise ValueError(f"longer than {LONGEST_STAGE.days} days: {match[2]!r}")
         return cls(read_stage(match[1]), soak)
 
     def __str__(self) -> str:
@@ -74,7 +72,7 @@ class Requirement:
     @property
     def wait(self) -> timedelta:
         """How long to wait by the clocks of others: the soak time, plus how far clocks may differ."""
-        return self.soak + min(self.soak, CLOCKS_APART)
+        return self.soak + min(self.soak, CLUSTER_CLOCKS_APART)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,13 +136,13 @@ def _lacks(
     requirement: Requirement, version: Version, rules: StageRules, shared: Shared, now: datetime
 ) -> Sequence[_Lack]:
     """Everything that stops one stage from promoting, the longest wait first."""
-    anew = now + requirement.wait
-    found = [_Lack(f"the standing {key} cannot be read", anew) for key in shared.unreadable]
-    found += (_Lack(f"{_name(place)} has lost its standing", anew) for place in shared.lost)
+    earliest = now + requirement.wait
+    found = [_Lack(f"the standing {key} cannot be read", earliest) for key in shared.unreadable]
+    found += (_Lack(f"{_name(place)} has lost its standing", earliest) for place in shared.lost)
     members = [one for one in shared.standings if one.stage == requirement.stage]
     counted = [one for one in members if not (rules.ignore_silent and one.silent(rules.silent_after, now))]
     if not counted:
-        found.append(_Lack("no cluster of it has reported", anew))
+        found.append(_Lack("no cluster of it has reported", earliest))
     found += (lack for one in counted if (lack := _lack(one, requirement, version, rules, now)) is not None)
     return sorted(found, key=lambda lack: lack.until, reverse=True)
 
@@ -153,12 +151,12 @@ def _lack(
     standing: ClusterStanding, requirement: Requirement, version: Version, rules: StageRules, now: datetime
 ) -> _Lack | None:
     name, since = _name(standing.place), standing.healthy_since(version)
-    anew = now + requirement.wait
-    until = since + requirement.wait if since is not None else anew
+    earliest = now + requirement.wait
+    until = since + requirement.wait if since is not None else earliest
     if standing.silent(rules.silent_after, now):
         return _Lack(f"{name} has been silent since {time_text(standing.looked_at)}", max(until, now))
     if since is None:
-        return _Lack(f"{name} {_why_not(standing, version)}", anew)
+        return _Lack(f"{name} {_why_not(standing, version)}", earliest)
     if now < until:
         return _Lack(f"{name} has been healthy on it only since {time_text(since)}", until)
     return None
@@ -176,7 +174,7 @@ def _why_not(standing: ClusterStanding, version: Version) -> str:
 
 
 def _named(lacks: Sequence[_Lack]) -> str:
-    return and_more([lack.why for lack in lacks], NAMED_MAX)
+    return and_more([lack.why for lack in lacks])
 
 
 def _name(place: Location) -> str:

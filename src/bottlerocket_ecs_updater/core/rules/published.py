@@ -20,30 +20,30 @@ from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.model.time_text import has_passed, time_text
 from bottlerocket_ecs_updater.core.model.version import Version
 
-FOLDER = "/aws/service/bottlerocket/"
+PUBLISHED_FOLDER = "/aws/service/bottlerocket/"
 ARCHITECTURE_ATTRIBUTE = "ecs.cpu-architecture"
 """ECS sets it to `x86_64` or `arm64`, which are also the names in the parameters."""
 
 COUNTS_FOR = timedelta(minutes=15)
 """How long an answer counts when later calls fail: a moment of throttling must not end a run."""
 
-NOT_READ = PublishedUnread("it has not been read yet")
+PUBLISHED_NOT_READ = PublishedUnread("it has not been read yet")
 
 _COMMIT = re.compile(r"-[0-9a-f]{8,40}$")
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
-def parameter_of(registration: Registration) -> str | None:
+def published_parameter(registration: Registration) -> str | None:
     """The public parameter with the newest version for this host; None if ECS does not report which one that is."""
     parts = (registration.variant or "", registration.attributes.get(ARCHITECTURE_ATTRIBUTE, ""))
     if not all(_NAME.fullmatch(part) for part in parts):
         return None
-    return f"{FOLDER}{'/'.join(parts)}/latest/image_version"
+    return f"{PUBLISHED_FOLDER}{'/'.join(parts)}/latest/image_version"
 
 
 def build_of(parameter: str) -> str:
     """The variant and architecture of a parameter, such as `aws-ecs-2/x86_64`."""
-    return "/".join(parameter.removeprefix(FOLDER).split("/")[:2])
+    return "/".join(parameter.removeprefix(PUBLISHED_FOLDER).split("/")[:2])
 
 
 def read_published(value: str) -> Version:
@@ -62,7 +62,7 @@ def hold_unless_published(
     if parameter is None:
         why = f"ECS does not report its variant and its attribute {ARCHITECTURE_ATTRIBUTE}"
         return hold(Reason.PUBLISHED_UNKNOWN, version=target, build="its variant", why=why)
-    state, build = states.get(parameter, NOT_READ), build_of(parameter)
+    state, build = states.get(parameter, PUBLISHED_NOT_READ), build_of(parameter)
     match state:
         case PublishedUnread(why=why):
             return hold(Reason.PUBLISHED_UNKNOWN, version=target, build=build, why=why)

@@ -34,6 +34,8 @@ class Rules:
     stages: StageRules = field(default_factory=StageRules)
     calendars: tuple[str, ...] = ()
     """ARNs of change calendars that must be open, also for an expedited version."""
+    finish_only: bool = False
+    """Whether no update may start, also of an expedited version."""
 
     def expedited(self, *, windows: bool, freezes: bool) -> Rules:
         """The rules for an expedited version: no minimum age, promotion or checkpoints, and by choice no windows.

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import assert_never
 
-from bottlerocket_ecs_updater.core.model.container_instance import Task
+from bottlerocket_ecs_updater.core.model.container_instance import SERVICE_GROUP, Task
 from bottlerocket_ecs_updater.core.model.ids import TaskArn
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.model.time_text import duration_text, parse_duration, time_text
@@ -96,7 +96,7 @@ class TaskRule:
                 return cls(name, HoldInstance())
             case [name, "wait", span]:
                 return cls(name, WaitFor(parse_duration(span)))
-            case [name, "stop", _] if name.startswith("service:"):
+            case [name, "stop", _] if name.startswith(SERVICE_GROUP):
                 raise ValueError(f"ECS moves tasks of services, and the updater never stops them: {text[:60]!r}")
             case [name, "stop", span]:
                 return cls(name, StopAfter(parse_duration(span)))
@@ -108,7 +108,7 @@ class TaskRule:
 
     def means(self, work: TaskOnHost) -> bool:
         """Whether the rule applies to this task."""
-        if work.task.daemon or work.task.of_service is not self.name.startswith("service:"):
+        if work.task.daemon or work.task.of_service is not self.name.startswith(SERVICE_GROUP):
             return False
         pattern = ".*".join(re.escape(part) for part in self.name.split("*"))
         return any(re.fullmatch(pattern, name) for name in work.names)

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from bottlerocket_ecs_updater.core.model.instance import Instance, Node
-
-NAMED_AT_MOST = 3
+from bottlerocket_ecs_updater.core.model.wording import NAMED_AT_MOST
 
 
 def known_as(instance: Instance, nodes: Sequence[Node]) -> str:

@@ -8,17 +8,11 @@ from datetime import datetime
 from typing import assert_never
 
 from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
-from bottlerocket_ecs_updater.core.model.container_instance import Status
+from bottlerocket_ecs_updater.core.model.container_instance import SERVICE_GROUP, Status
 from bottlerocket_ecs_updater.core.model.ids import ServiceArn, TaskArn
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.outcome import Outcome
-from bottlerocket_ecs_updater.core.model.run_progress import (
-    Applies,
-    HandOver,
-    RunProgress,
-    SentDrain,
-    SentReturn,
-)
+from bottlerocket_ecs_updater.core.model.run_progress import Applies, HandOver, RunProgress, SentDrain, SentReturn
 from bottlerocket_ecs_updater.core.state.observe import health_before
 
 
@@ -74,8 +68,8 @@ def see_drain_sent(
     moving: dict[str, int] = {}
     groups = tuple(sorted({task.group for task in instance.tasks.left})) if instance.tasks is not None else ()
     for task in instance.tasks.left if instance.tasks is not None else ():
-        if task.group.startswith("service:") and not task.daemon:
-            name = task.group.removeprefix("service:")
+        if task.group.startswith(SERVICE_GROUP) and not task.daemon:
+            name = task.group.removeprefix(SERVICE_GROUP)
             moving[name] = moving.get(name, 0) + 1
     drain = SentDrain(now, groups, moving, dict(deficits), running)
     progress = replace(instance.progress, drain=drain, drain_seen=confirmed)

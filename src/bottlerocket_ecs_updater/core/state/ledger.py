@@ -18,9 +18,9 @@ from bottlerocket_ecs_updater.core.model.history import (
     Blocker,
     BrokenVersion,
     History,
+    LastingHold,
     PastUpdate,
     RecordedDurations,
-    Waiting,
 )
 from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, InstanceId
 from bottlerocket_ecs_updater.core.model.outcome import Backoff, longest_backoff
@@ -92,7 +92,7 @@ class Ledger:
     """The services that lost tasks by themselves before the first instance was updated to each version."""
     blockers: Mapping[str, Blocker] = field(default_factory=dict)
     """Groups of tasks that made the last drain of a host with them time out."""
-    waiting: Mapping[str, Waiting] = field(default_factory=dict)
+    waiting: Mapping[str, LastingHold] = field(default_factory=dict)
     """The reasons, by code, that kept the last runs from starting any update."""
     published: Mapping[str, NewestPublished] = field(default_factory=dict)
     """The newest version that each public parameter has ever named."""
@@ -180,7 +180,8 @@ def with_waiting(ledger: Ledger, codes: Collection[str], at: datetime) -> Ledger
     """Record the reason codes that kept a run from starting any update, and drop all others."""
     before = ledger.waiting
     now = {
-        code: replace(before[code], runs=before[code].runs + 1) if code in before else Waiting(1, at) for code in codes
+        code: replace(before[code], runs=before[code].runs + 1) if code in before else LastingHold(1, at)
+        for code in codes
     }
     return replace(ledger, waiting=now) if now or before else ledger
 

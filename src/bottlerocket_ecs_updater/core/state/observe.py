@@ -8,16 +8,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
-from bottlerocket_ecs_updater.core.model.claim import ATTRIBUTE, Claim, ClaimPhase, read_claim
+from bottlerocket_ecs_updater.core.model.claim import CLAIM_ATTRIBUTE, Claim, ClaimPhase, read_claim
 from bottlerocket_ecs_updater.core.model.container_instance import HealthStatus, Registration, Status
 from bottlerocket_ecs_updater.core.model.ids import CommandId, RunId
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.reboots import SentReboot
-from bottlerocket_ecs_updater.core.model.run_progress import (
-    Impaired,
-    RunProgress,
-)
+from bottlerocket_ecs_updater.core.model.run_progress import Impaired, RunProgress
 from bottlerocket_ecs_updater.core.model.time_text import has_passed
 
 _ORDER = (ClaimPhase.DRAINING, ClaimPhase.REBOOTING, ClaimPhase.QUARANTINED)
@@ -38,7 +36,7 @@ def see_registration(
     For a missing or overwritten claim, looks less than `doubts_apart` from each other count as one. `store` is this
     run's state store: it distinguishes claims of earlier runs from claims of rival runs.
     """
-    written = registration.attributes.get(ATTRIBUTE)
+    written = registration.attributes.get(CLAIM_ATTRIBUTE)
     on_instance, unreadable = _read_claim(written)
     if instance.progress.unmarked:
         on_instance, unreadable = None, ""  # this run removed it: the read is stale
@@ -54,10 +52,22 @@ def see_registration(
     )
     progress = _overwriting(_connection(seen, registration, apart), seen.claim, on_instance, run)
     if seen.claim is not None and (seen.claim != instance.claim or progress.phase_seen_at is None):
-        progress = replace(progress, phase_seen_at=registration.at)
-    seen = replace(seen, reboots=_reboots_of_dead_run(seen, registration, run))
-    after = _trail_after(replace(seen, progress=progress), registration, run)
-    return replace(seen, progress=_doubting(instance.progress, after, registration.at, doubts_apart))
+        progress = _with(progress, phase_seen_at=registration.at)
+    after = _trail_after(seen, progress, registration, run)
+    progress = _doubting(instance.progress, after, registration.at, doubts_apart)
+    reboots = _reboots_of_dead_run(seen, registration, run)
+    return (
+        seen
+        if (progress, reboots) == (seen.progress, seen.reboots)
+        else replace(seen, progress=progress, reboots=reboots)
+    )
+
+
+def _with(progress: RunProgress, **changes: Any) -> RunProgress:
+    """The progress with these values; itself where it has them, as most looks show nothing new."""
+    return (
+        replace(progress, **changes) if any(getattr(progress, name) != changes[name] for name in changes) else progress
+    )
 
 
 def _reboots_of_dead_run(instance: Instance, registration: Registration, run: RunId) -> tuple[SentReboot, ...]:
@@ -114,18 +124,18 @@ def _overwriting(progress: RunProgress, ours: Claim | None, on_instance: Claim |
 def _connection(instance: Instance, registration: Registration, apart: timedelta) -> RunProgress:
     progress, claim = instance.progress, instance.claim
     since = None if registration.connected else progress.disconnected_since or registration.at
-    progress = replace(_containers(progress, instance.claim, registration), disconnected_since=since)
+    progress = _with(_containers(progress, instance.claim, registration), disconnected_since=since)
     if registration.connected:
         closely = progress.connected_at is not None and registration.at < progress.connected_at + apart
         if progress.connected_looks and closely:
             return progress
         twice = progress.connected_at + 2 * apart if progress.connected_at is not None and apart else None
         looks = 2 if progress.connected_looks and twice is not None and registration.at >= twice else 1
-        return replace(progress, connected_looks=progress.connected_looks + looks, connected_at=registration.at)
+        return _with(progress, connected_looks=progress.connected_looks + looks, connected_at=registration.at)
     went = progress.away_at is None or progress.connected_looks > 0
     if claim is not None and claim.phase is not ClaimPhase.DRAINING and went:
-        progress = replace(progress, away_at=registration.at)
-    return replace(progress, connected_looks=0)
+        progress = _with(progress, away_at=registration.at)
+    return _with(progress, connected_looks=0)
 
 
 def _containers(progress: RunProgress, claim: Claim | None, registration: Registration) -> RunProgress:
@@ -170,23 +180,22 @@ def health_before(instance: Instance) -> HealthStatus | None:
     return registration.health.status if registration.health is not None else None
 
 
-def _trail_after(instance: Instance, registration: Registration, run: RunId) -> RunProgress:
-    progress = instance.progress
+def _trail_after(instance: Instance, progress: RunProgress, registration: Registration, run: RunId) -> RunProgress:
     claim = instance.claim
     missing = progress.missing_looks + 1 if registration.status is Status.INACTIVE else 0
-    progress = replace(progress, missing_looks=missing, dark_looks=0)
+    progress = _with(progress, missing_looks=missing, dark_looks=0)
     if claim is None:
         return progress
     if progress.claimed_at is None:
         quarantined = claim.phase is ClaimPhase.QUARANTINED
-        progress = replace(progress, claimed_at=registration.at, found_in_quarantine=quarantined)
+        progress = _with(progress, claimed_at=registration.at, found_in_quarantine=quarantined)
     drained = progress.drain is not None or claim.run != run
     if registration.status is Status.DRAINING and drained:
-        progress = replace(progress, drain_seen=True)
+        progress = _with(progress, drain_seen=True)
     if instance.claim_on_instance:
-        return replace(progress, claim_seen=True, claim_absent_looks=0)
+        return _with(progress, claim_seen=True, claim_absent_looks=0)
     absent = progress.claim_absent_looks + 1 if progress.claim_seen else 0
-    return replace(progress, claim_absent_looks=absent)
+    return _with(progress, claim_absent_looks=absent)
 
 
 def _doubting(before: RunProgress, after: RunProgress, at: datetime, apart: timedelta) -> RunProgress:

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
-from bottlerocket_ecs_updater.core.model.claim import ATTRIBUTE, FINISHED, Claim, ClaimPhase
+from bottlerocket_ecs_updater.core.model.claim import CLAIM_ATTRIBUTE, FINISHED, Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.model.command import Mark, Quarantine, Unmark
 from bottlerocket_ecs_updater.core.model.event import Claimed, Returned
 from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, InstanceId
@@ -75,7 +75,7 @@ class ClaimWriter:
             arn = self._known.arn_of(command.instance)
             if arn is not None:
                 values[arn] = command.claim.encode()
-        results = self._known.by_instance(self._cluster.put_attribute(ATTRIBUTE, values))
+        results = self._known.by_instance(self._cluster.put_attribute(CLAIM_ATTRIBUTE, values))
         return {command.instance for command in batch if not self._marked(command, results.get(command.instance))}
 
     def _write_claims(self, claims: Mapping[InstanceId, Claim], *, at_once: bool = True) -> None:
@@ -199,9 +199,9 @@ class ClaimWriter:
         if not written:
             return {}, None
         try:
-            return self._cluster.delete_attribute(ATTRIBUTE, written), None
+            return self._cluster.delete_attribute(CLAIM_ATTRIBUTE, written), None
         except Denied as denied:
-            return self._cluster.put_attribute(ATTRIBUTE, dict.fromkeys(written, FINISHED)), denied
+            return self._cluster.put_attribute(CLAIM_ATTRIBUTE, dict.fromkeys(written, FINISHED)), denied
 
     def _drop_leftovers(self, ids: Collection[InstanceId]) -> None:
         """Delete claims from old registrations that a lost checkpoint left behind, so that no later run adopts them."""
@@ -209,7 +209,7 @@ class ClaimWriter:
         current = {self._known.arn_of(id_) for id_ in ours}
         left = [arn for arn, id_ in self._known.arns.items() if id_ in ours and arn not in current]
         if left:
-            self._cluster.delete_attribute(ATTRIBUTE, left)
+            self._cluster.delete_attribute(CLAIM_ATTRIBUTE, left)
 
     def _note_update(self, id_: InstanceId, version: Version) -> None:
         """Record that a version works on the instance. Earlier failures with that version no longer hold it."""
@@ -257,7 +257,7 @@ class ClaimWriter:
             arn = self._written_on(command.instance)
             if arn is not None:
                 values[arn] = command.claim.encode()
-        results = self._known.by_instance(self._cluster.put_attribute(ATTRIBUTE, values)) if values else {}
+        results = self._known.by_instance(self._cluster.put_attribute(CLAIM_ATTRIBUTE, values)) if values else {}
         later = set()
         for command in batch:
             if isinstance(results.get(command.instance), Later | Unclear):

@@ -43,7 +43,7 @@ from bottlerocket_ecs_updater.engine.ports import ABSENT, Clock, Conflict, Store
 from bottlerocket_ecs_updater.engine.waits import Waits
 from bottlerocket_ecs_updater.errors import LeaseLapsed, LeaseLost, Throttled, Unreachable, UpdaterError
 
-__all__ = ["HeldBy", "Lease", "NoLease", "Right", "RunningTask", "Taken", "TaskLease", "lease_guard", "lease_key"]
+__all__ = ["HeldBy", "NoLease", "Right", "RunningTask", "StoreLease", "Taken", "TaskLease", "lease_guard", "lease_key"]
 
 RENEW_AFTER_SHARE = 1 / 3
 """Share of the term after which the holder renews. That leaves time for retries before the lease lapses."""
@@ -98,7 +98,7 @@ class _Watch:
     term: timedelta
 
 
-class Lease:
+class StoreLease:
     """A lease that is an object in the state store. `term` must be at most `LONGEST_TERM`."""
 
     def __init__(

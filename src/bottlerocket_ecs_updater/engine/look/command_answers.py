@@ -26,7 +26,7 @@ class CommandAnswers:
     def to_commands(
         self, commands: Mapping[CommandId, DocumentKind], along: Mapping[CommandId, DocumentKind]
     ) -> Answers:
-        """The answers to these commands; also to those `along`, if that takes no further call."""
+        """The answers to these commands; also to those `along`, if that takes no extra call."""
         if not commands:
             return {}
         return self._calls.ask(ANSWERS, partial(self._hosts.answers_to, commands, along), mute=True) or {}

@@ -11,11 +11,10 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeVar
 
-from bottlerocket_ecs_updater.core.decision.affected import GROUP
 from bottlerocket_ecs_updater.core.decision.contrast import TasksAlike, Trial, waiting_for_version
 from bottlerocket_ecs_updater.core.decision.evidence import (
     EVIDENCE_FRESH,
-    PENDING_FOR,
+    TASK_PENDING_FOR,
     broken_by_ends,
     broken_by_health,
     broken_by_loss,
@@ -27,7 +26,7 @@ from bottlerocket_ecs_updater.core.decision.evidence import (
     suspicious,
 )
 from bottlerocket_ecs_updater.core.decision.instance_health import long_impaired
-from bottlerocket_ecs_updater.core.model.container_instance import LiveTask, Status, TaskEnd
+from bottlerocket_ecs_updater.core.model.container_instance import SERVICE_GROUP, LiveTask, Status, TaskEnd
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.history import BrokenVersion
 from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, InstanceId
@@ -50,7 +49,7 @@ UNSTEADY_FOR = timedelta(minutes=3)
 """If a slot is not steady after this time, read how its services' tasks ended."""
 
 T = TypeVar("T")
-Updated = Mapping[InstanceId, tuple[Version, datetime]]
+OnTrial = Mapping[InstanceId, tuple[Version, datetime]]
 """The hosts on trial: the version to which each was updated, and when."""
 
 
@@ -90,7 +89,7 @@ class Evidence:
                 self._before[name] = self._read(partial(self._cluster.ended_of, name))
 
     def _by_counts(
-        self, version: Version, hosts: Collection[Instance], trial: Updated, fleet: Fleet
+        self, version: Version, hosts: Collection[Instance], trial: OnTrial, fleet: Fleet
     ) -> BrokenVersion | None:
         pending = [one for one in hosts if long_pending(one)]
         waiting = self._waiting(version, pending, trial, fleet) if pending else ()
@@ -100,16 +99,18 @@ class Evidence:
         return broken_by_health(impaired, fleet.at) if impaired else None
 
     def _waiting(
-        self, version: Version, hosts: Collection[Instance], trial: Updated, fleet: Fleet
+        self, version: Version, hosts: Collection[Instance], trial: OnTrial, fleet: Fleet
     ) -> Sequence[LiveTask]:
         """The tasks on these hosts that do not start because of the version."""
         due = [one for one in hosts if self._due(one.id, fleet.at)]
         arns = self._connected([one.registration.arn for one in due if one.registration is not None])
         here = [task for arn in arns for task in self._read(partial(self._cluster.alive_on, arn))]
-        long = [one for one in here if one.started_at is None and has_passed(one.launched_at, PENDING_FOR, fleet.at)]
-        names = sorted({one.group.removeprefix(GROUP) for one in long if one.group.startswith(GROUP)})
+        long = [
+            one for one in here if one.started_at is None and has_passed(one.launched_at, TASK_PENDING_FOR, fleet.at)
+        ]
+        names = sorted({one.group.removeprefix(SERVICE_GROUP) for one in long if one.group.startswith(SERVICE_GROUP)})
         alike = self._tasks_of(names) if names else TasksAlike()
-        return waiting_for_version(self._trial(version, trial, fleet), here, alike, fleet.at, PENDING_FOR)
+        return waiting_for_version(self._trial(version, trial, fleet), here, alike, fleet.at, TASK_PENDING_FOR)
 
     def _connected(self, arns: Sequence[ContainerInstanceArn]) -> Sequence[ContainerInstanceArn]:
         """Those whose agents are connected now: on a host that is down, no task starts whatever its version."""
@@ -124,7 +125,7 @@ class Evidence:
             elif one.claim is not None and lost_gpus(one) and one.claim.target not in fleet.past.broken:
                 self._note(one.claim.target, broken_by_loss(one, fleet.at))
 
-    def _in_doubt(self, trial: Updated, fleet: Fleet) -> Iterable[str]:
+    def _in_doubt(self, trial: OnTrial, fleet: Fleet) -> Iterable[str]:
         """The services whose ended tasks to read."""
         known = self._known
         if not known.drained:
@@ -139,7 +140,7 @@ class Evidence:
         suspects = {one.name for one in suspicious(fleet, known.baseline.starts)}
         return suspects | unsteady | known.baseline.restless
 
-    def _ask(self, names: Collection[str], trial: Updated, fleet: Fleet) -> None:
+    def _ask(self, names: Collection[str], trial: OnTrial, fleet: Fleet) -> None:
         known_names = {one.name for one in fleet.services.all} if fleet.services is not None else set()
         soon = self._reboots_soon(trial, fleet)
         longest_ago = sorted((name for name in names if name in known_names), key=self._read_at)
@@ -153,19 +154,19 @@ class Evidence:
             if found is not None:
                 self._note(version, found)
 
-    def _names(self, version: Version, trial: Updated) -> Mapping[ContainerInstanceArn, InstanceId]:
+    def _names(self, version: Version, trial: OnTrial) -> Mapping[ContainerInstanceArn, InstanceId]:
         mine = (id_ for id_, (to, _) in trial.items() if to == version)
         return {arn: id_ for id_ in mine if (arn := self._known.arn_of(id_)) is not None}
 
-    def _trial(self, version: Version, trial: Updated, fleet: Fleet) -> Trial:
+    def _trial(self, version: Version, trial: OnTrial, fleet: Fleet) -> Trial:
         names = self._names(version, trial)
         tasks = (fleet.instances[id_].tasks for id_ in names.values())
         groups = frozenset(task.group for each in tasks if each is not None for task in each.left)
-        in_trouble = frozenset(f"{GROUP}{name}" for name in self._known.baseline.restless)
-        troubled = frozenset(f"{GROUP}{name}" for name in fleet.past.troubled.get(version, ()))
+        in_trouble = frozenset(f"{SERVICE_GROUP}{name}" for name in self._known.baseline.restless)
+        troubled = frozenset(f"{SERVICE_GROUP}{name}" for name in fleet.past.troubled.get(version, ()))
         return Trial({arn: trial[id_][1] for arn, id_ in names.items()}, groups, in_trouble, troubled)
 
-    def _reboots_soon(self, trial: Updated, fleet: Fleet) -> bool:
+    def _reboots_soon(self, trial: OnTrial, fleet: Fleet) -> bool:
         """Whether another host is on its way to a version on trial: the evidence against it is read again."""
         targets = {version for version, _ in trial.values()}
         unsent = (one.claim for one in fleet.instances.values() if one.progress.reboot_sent_at is None)

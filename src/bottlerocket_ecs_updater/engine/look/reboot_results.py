@@ -11,8 +11,8 @@ from bottlerocket_ecs_updater.core.model.ids import CommandId, InstanceId
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.reboots import (
     COMMAND_LIFE,
+    COMMAND_PENDING_FOR,
     FIRST_RUN,
-    PENDING_FOR,
     RebootEnd,
     SentReboot,
     judge_acceptance,
@@ -24,7 +24,7 @@ from bottlerocket_ecs_updater.engine.look.command_answers import Answers
 from bottlerocket_ecs_updater.engine.look.denials import LookContext
 from bottlerocket_ecs_updater.engine.ports import Answer, Hosts
 
-CLOCKS_APART = timedelta(seconds=60)
+RUN_CLOCKS_APART = timedelta(seconds=60)
 """How far the clocks of two runs may differ. No host is updated twice within this time."""
 
 ENDS_AFTER = timedelta(seconds=5)
@@ -103,7 +103,7 @@ class RebootResults:
         wanted = {id_: self._reboots_since(self._known.instance(id_)) for id_ in ids}
         if not wanted:
             return
-        earliest = max(min(wanted.values()), now - PENDING_FOR)
+        earliest = max(min(wanted.values()), now - COMMAND_PENDING_FOR)
         search = partial(self._hosts.listed, DocumentKind.REBOOT, earliest, wanted.keys())
         found = self._calls.ask("ssm:ListCommands", search) or {}
         for id_, since in wanted.items():
@@ -121,7 +121,7 @@ class RebootResults:
         if claim is None:
             return self._known.fleet.at
         quarantined = claim.phase is ClaimPhase.QUARANTINED
-        return instance.phase_began - (self._policy.longest_phase if quarantined else CLOCKS_APART)
+        return instance.phase_began - (self._policy.longest_phase if quarantined else RUN_CLOCKS_APART)
 
 
 def _read_by_id(one: SentReboot) -> bool:

@@ -27,7 +27,7 @@ from bottlerocket_ecs_updater.engine.store.read_json import Unreadable, read_obj
 from bottlerocket_ecs_updater.engine.store.shared_state import look_for_acts
 from bottlerocket_ecs_updater.errors import Denied
 
-FORMAT = 1
+AUDIT_FORMAT = 1
 
 ACTS_MAX = 500
 """How many acts are read, newest first: acts are rare, and each is one read."""
@@ -41,7 +41,7 @@ def acts_prefix(cluster: str) -> str:
 def note_act(store: Store, cluster: str, act: AuditEntry) -> None:
     """Add an act. Raises what the store raises."""
     value = {
-        "format": FORMAT,
+        "format": AUDIT_FORMAT,
         "at": write_time(act.at),
         "who": act.who,
         "verb": act.verb,
@@ -88,7 +88,7 @@ def _read(data: bytes) -> AuditEntry | None:
 
 
 def _act(value: Mapping[str, Any]) -> AuditEntry:
-    if value.get("format") != FORMAT:
+    if value.get("format") != AUDIT_FORMAT:
         raise Unreadable(f"format {value.get('format')!r}")
     who, verb, about, why, done = (text_of(value[name]) for name in ("who", "verb", "about", "why", "done"))
     return AuditEntry(read_time(text_of(value["at"])), who, verb, about, why, done)

@@ -16,13 +16,13 @@ from bottlerocket_ecs_updater.engine.store.json_values import converter, structu
 from bottlerocket_ecs_updater.engine.store.read_json import Unreadable, read_object, text_of, whole_of
 from bottlerocket_ecs_updater.errors import UsageError
 
-FORMAT = 2
+FLEET_FILE_FORMAT = 2
 """Format version. New keys do not change it; a changed meaning of a key does."""
 
 
 def write_fleet(fleet: Fleet, cluster: str) -> str:
     """The fleet as human-readable JSON."""
-    value = {"format": FORMAT, "cluster": cluster, "fleet": _converter().unstructure(fleet, Fleet)}
+    value = {"format": FLEET_FILE_FORMAT, "cluster": cluster, "fleet": _converter().unstructure(fleet, Fleet)}
     return json.dumps(value, indent=1, sort_keys=True) + "\n"
 
 
@@ -35,8 +35,8 @@ def read_fleet(text: bytes | str, source: str) -> tuple[Fleet, str]:
 
 
 def _saved(value: Mapping[str, Any]) -> tuple[Fleet, str]:
-    if whole_of(value["format"]) != FORMAT:
-        raise Unreadable(f"it has format {value['format']}; this updater reads format {FORMAT}")
+    if whole_of(value["format"]) != FLEET_FILE_FORMAT:
+        raise Unreadable(f"it has format {value['format']}; this updater reads format {FLEET_FILE_FORMAT}")
     return structured(_converter(), value["fleet"], Fleet), text_of(value["cluster"])
 
 

@@ -16,7 +16,7 @@ from bottlerocket_ecs_updater.engine.ports import ABSENT, Conflict, Store
 from bottlerocket_ecs_updater.engine.store.read_json import Unreadable, read_object, whole_of
 from bottlerocket_ecs_updater.errors import LeaseLost, Throttled, Unreachable, UpdaterError
 
-FORMAT = 1
+LEDGER_FORMAT = 1
 
 _RENAMED = {"rests": "backoffs"}
 """Keys that earlier versions wrote under another name."""
@@ -198,7 +198,7 @@ def write_ledger(ledger: Ledger, beside: dict[str, Any]) -> bytes:
     """The ledger as JSON that people can read and compare."""
     from bottlerocket_ecs_updater.engine.store.json_values import ledger_converter  # noqa: PLC0415 - slow to import
 
-    value = {**beside, "format": FORMAT, **ledger_converter().unstructure(ledger, Ledger)}
+    value = {**beside, "format": LEDGER_FORMAT, **ledger_converter().unstructure(ledger, Ledger)}
     return json.dumps(value, indent=1, sort_keys=True).encode()
 
 
@@ -221,8 +221,8 @@ def ledger_of(value: Mapping[str, Any]) -> tuple[Ledger, dict[str, Any]]:
 
     if "format" not in value:
         raise Unreadable("it is not a ledger: it has no format")
-    if whole_of(value["format"]) > FORMAT:
-        raise Unreadable(f"it has format {value['format']}, and this updater knows formats up to {FORMAT}")
+    if whole_of(value["format"]) > LEDGER_FORMAT:
+        raise Unreadable(f"it has format {value['format']}, and this updater knows formats up to {LEDGER_FORMAT}")
     value = {_RENAMED.get(name, name): part for name, part in value.items()}
     if missing := {"claims", "backoffs"} - value.keys():
         raise Unreadable(f"it has no {' and no '.join(sorted(missing))}")

@@ -29,7 +29,7 @@ from bottlerocket_ecs_updater.core.model.location import Location, location_of
 from bottlerocket_ecs_updater.core.state.ledger import Change, Ledger
 from bottlerocket_ecs_updater.engine.ports import ABSENT, Conflict, Store, Stored
 from bottlerocket_ecs_updater.engine.store.ledger_store import (
-    FORMAT,
+    LEDGER_FORMAT,
     KeptLedger,
     LedgerBroken,
     broken,
@@ -125,7 +125,7 @@ def _read_old(stored: Stored | None, key: str, place: Location) -> Ledger | None
         if value.get("format") == FENCED_FORMAT:
             if str(place) in _moved_to(value):
                 return None
-            value = {**value, "format": FORMAT}
+            value = {**value, "format": LEDGER_FORMAT}
         return shaped(value, ledger_of)[0]
     except Unreadable as problem:
         raise broken(key, problem) from problem

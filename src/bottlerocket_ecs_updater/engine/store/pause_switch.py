@@ -18,7 +18,7 @@ from bottlerocket_ecs_updater.engine.store.read_json import Unreadable, read_obj
 
 UNREADABLE = "by an object in the state store that cannot be read"
 
-SHOWN_MAX_CHARACTERS = 500
+PAUSE_SHOWN_MAX_CHARACTERS = 500
 """Limit for the text of who paused and why, which is shown with every held instance."""
 
 
@@ -68,4 +68,4 @@ def look_for_pause(store: Store | None, cluster: str) -> str:
 def _paused(value: Mapping[str, Any]) -> str:
     pause = Pause(read_time(text_of(value["since"])), text_of(value["who"]), text_of(value["why"]))
     text = str(pause)
-    return text if len(text) <= SHOWN_MAX_CHARACTERS else f"{text[:SHOWN_MAX_CHARACTERS]}…"
+    return text if len(text) <= PAUSE_SHOWN_MAX_CHARACTERS else f"{text[:PAUSE_SHOWN_MAX_CHARACTERS]}…"

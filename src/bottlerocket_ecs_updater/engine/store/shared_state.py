@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-FORMAT = 1
-FOLDER = "fleet/clusters/"
+SHARED_FORMAT = 1
+CLUSTERS_FOLDER = "fleet/clusters/"
 STANDING = "standing.json"
 ACTS_KEY = "fleet/acts.json"
 
@@ -80,12 +80,12 @@ class Acts:
 
 def standing_key(place: Location) -> str:
     """The key of a cluster's standing."""
-    return f"{FOLDER}{place}/{STANDING}"
+    return f"{CLUSTERS_FOLDER}{place}/{STANDING}"
 
 
 def place_of_key(key: str) -> Location | None:
     """The cluster of a standing's key; None for other keys."""
-    *parts, name = key.removeprefix(FOLDER).split("/")
+    *parts, name = key.removeprefix(CLUSTERS_FOLDER).split("/")
     return Location(*parts) if len(parts) == 3 and all(parts) and name == STANDING else None
 
 
@@ -96,7 +96,7 @@ def standing_keys(store: Store) -> Iterator[str]:
 
 def write_standing(standing: ClusterStanding) -> bytes:
     """The standing as JSON that people can read and compare."""
-    value = {"format": FORMAT, **_converter().unstructure(standing, ClusterStanding)}
+    value = {"format": SHARED_FORMAT, **_converter().unstructure(standing, ClusterStanding)}
     return json.dumps(value, indent=1, sort_keys=True).encode()
 
 
@@ -124,7 +124,7 @@ def change_acts(store: Store, step: Callable[[Acts], Acts]) -> Acts:
 
     def write(data: bytes | None) -> tuple[Acts, bytes]:
         after = step(_read_acts(data) if data is not None else Acts())
-        value = {"format": FORMAT, **_converter().unstructure(after, Acts)}
+        value = {"format": SHARED_FORMAT, **_converter().unstructure(after, Acts)}
         return after, json.dumps(value, indent=1, sort_keys=True).encode()
 
     return _rewrite(store, ACTS_KEY, write)
@@ -300,7 +300,7 @@ def _rewrite(store: Store, key: str, write: Callable[[bytes | None], tuple[T, by
 
 
 def _places(store: Store) -> Iterator[tuple[str, Location]]:
-    for number, key in enumerate(store.keys(FOLDER)):
+    for number, key in enumerate(store.keys(CLUSTERS_FOLDER)):
         place = place_of_key(key)
         if place is not None and number < STANDINGS_MAX:
             yield key, place
@@ -320,8 +320,8 @@ def _read_acts(data: bytes) -> Acts:
 def _structured(value: Mapping[str, Any], kind: type[T]) -> T:
     from bottlerocket_ecs_updater.engine.store.json_values import structured  # noqa: PLC0415 - slow to import
 
-    if whole_of(value["format"]) > FORMAT:
-        raise Unreadable(f"it has format {value['format']}, and this updater knows formats up to {FORMAT}")
+    if whole_of(value["format"]) > SHARED_FORMAT:
+        raise Unreadable(f"it has format {value['format']}, and this updater knows formats up to {SHARED_FORMAT}")
     return structured(_converter(), value, kind)
 
 

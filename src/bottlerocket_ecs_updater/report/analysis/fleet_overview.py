@@ -9,12 +9,10 @@ from enum import Enum
 from typing import Any
 
 from bottlerocket_ecs_updater.core.model.shared import ClusterStanding
-from bottlerocket_ecs_updater.core.model.time_text import time_text
+from bottlerocket_ecs_updater.core.model.time_text import DAY, time_text
 from bottlerocket_ecs_updater.core.model.wording import counted
 from bottlerocket_ecs_updater.core.rules.promotion import SILENT_AFTER
 from bottlerocket_ecs_updater.engine.store.shared_state import Acts
-
-DAY = timedelta(days=1)
 
 
 class State(Enum):
@@ -89,10 +87,9 @@ def overview_of(
     unreadable: Mapping[str, str],
     acts: Acts,
     now: datetime,
-    silent_after: timedelta = SILENT_AFTER,
 ) -> FleetOverview:
     """The rows, worst first: by state, then by how far behind, then by name."""
-    rows = [_row(one, now, silent_after) for one in standings]
+    rows = [_row(one, now) for one in standings]
     rows += (FleetRow(_name_in(key), key, State.UNREADABLE, why=(why,)) for key, why in unreadable.items())
     order = list(State)
     rows.sort(key=lambda row: (order.index(row.state), -row.days_behind, row.name, row.place))
@@ -116,18 +113,18 @@ def orders(rows: Sequence[FleetRow]) -> Sequence[Mapping[str, int]]:
     return placed
 
 
-def _row(one: ClusterStanding, now: datetime, silent_after: timedelta) -> FleetRow:
+def _row(one: ClusterStanding, now: datetime) -> FleetRow:
     behind = max(timedelta(), now - one.behind_since) if one.behind_since is not None else None
     last = one.last_run
     return FleetRow(
         one.place.name,
         f"{one.place.account} {one.place.region}",
-        _state(one, now, silent_after),
+        _state(one, now),
         one.stage,
         tuple((str(version), count) for version, count in sorted(one.running.items(), reverse=True)),
         str(one.newest) if one.newest is not None else "",
         behind,
-        tuple(_why(one, now, silent_after)),
+        tuple(_why(one, now)),
         one.eligible,
         last.run,
         last.outcome,
@@ -137,12 +134,12 @@ def _row(one: ClusterStanding, now: datetime, silent_after: timedelta) -> FleetR
     )
 
 
-def _state(one: ClusterStanding, now: datetime, silent_after: timedelta) -> State:
+def _state(one: ClusterStanding, now: datetime) -> State:
     if one.quarantined:
         return State.QUARANTINE
     if one.last_run.exit_code:
         return State.FAILED
-    if one.silent(silent_after, now):
+    if one.silent(SILENT_AFTER, now):
         return State.SILENT
     if one.trouble:
         return State.UNHEALTHY
@@ -151,14 +148,14 @@ def _state(one: ClusterStanding, now: datetime, silent_after: timedelta) -> Stat
     return State.UNKNOWN if one.unknown or not one.eligible else State.CURRENT
 
 
-def _why(one: ClusterStanding, now: datetime, silent_after: timedelta) -> Iterable[str]:
+def _why(one: ClusterStanding, now: datetime) -> Iterable[str]:
     if one.quarantined:
         yield f"quarantined: {', '.join(one.quarantined)}"
     if one.last_run.exit_code:
         yield f"run {one.last_run.run} ended with {one.last_run.outcome}" + (
             f": {one.last_run.why}" if one.last_run.why else ""
         )
-    if one.silent(silent_after, now):
+    if one.silent(SILENT_AFTER, now):
         yield f"no run has checked it since {time_text(one.looked_at)}"
     yield from (text for text in one.trouble if not text.endswith("quarantined"))
     if one.suspects:

@@ -30,7 +30,7 @@ from bottlerocket_ecs_updater.report.analysis.timeline import Lane, Timeline
 from bottlerocket_ecs_updater.report.analysis.withdrawals import withdrawals
 
 ALIKE_MAX = 3
-"""How many different sentences for one reason are shown. Beyond that, one stands for all."""
+"""How many different sentences for one reason are shown. Beyond that, one is shown for all."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """What is left of a run in the state store when it ends: its page, the same as JSON and Markdown, and the index.
 
-runs/<cluster>/<run>/report.html, report.json, report.md      beside the run's record of events
+runs/<cluster>/<run>/report.html, report.json, report.md      next to the run's record of events
 runs/<cluster>/index.html, index.json
 """
 
@@ -56,7 +56,7 @@ class Archive:
                 self._warn(f"the report could not be written to the state store ({again}): {error}")
 
 
-def render(account: RunReport, form: str, index: str = "") -> str:
+def render_report(account: RunReport, form: str, index: str = "") -> str:
     """The report in one of FORMS. `index` is the path of the index page, relative to this page."""
     # The template engine is slow to import, and only the end of a run needs it.
     from bottlerocket_ecs_updater.report.outputs.json_report import report_json  # noqa: PLC0415
@@ -90,7 +90,7 @@ def write_reports(store: Store, cluster: str, run: RunId, account: RunReport) ->
 
 def _write_forms(store: Store, cluster: str, run: RunId, account: RunReport) -> None:
     for form in FORMS:
-        store.put(report_key(cluster, run, form), render(account, form, index=_INDEX_BESIDE).encode(), None)
+        store.put(report_key(cluster, run, form), render_report(account, form, index=_INDEX_BESIDE).encode(), None)
 
 
 def write_index_page(store: Store, cluster: str, entries: Sequence[Entry]) -> None:

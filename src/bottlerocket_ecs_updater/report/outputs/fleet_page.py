@@ -1,4 +1,4 @@
-"""The page over all clusters that share a store, and the JSON beside it.
+"""The page of all clusters that share a store, and its JSON.
 
     fleet/index.json    the standing of every cluster, as the last run that ended saw it
     fleet/index.html    the same as a page
@@ -33,7 +33,7 @@ from bottlerocket_ecs_updater.engine.store.shared_state import (
 from bottlerocket_ecs_updater.errors import Denied, Unreachable, UpdaterError
 from bottlerocket_ecs_updater.report.analysis.fleet_overview import FleetOverview, FleetRow, orders, overview_of
 
-FORMAT = 1
+PAGE_FORMAT = 1
 JSON_KEY, PAGE_KEY = "fleet/index.json", "fleet/index.html"
 
 TRIES = 10
@@ -123,7 +123,9 @@ def _json(standings: Standings, unreadable: Mapping[str, str]) -> bytes:
         f"{json.dumps(key)}:{json.dumps(json.loads(write_standing(one)), separators=(',', ':'))}"
         for key, one in sorted(standings.items())
     )
-    return f'{{"format":{FORMAT},"unreadable":{json.dumps(dict(unreadable))},"clusters":{{\n{lines}\n}}}}\n'.encode()
+    return (
+        f'{{"format":{PAGE_FORMAT},"unreadable":{json.dumps(dict(unreadable))},"clusters":{{\n{lines}\n}}}}\n'.encode()
+    )
 
 
 def _read(stored: Stored | None) -> tuple[Standings, Mapping[str, str]]:
@@ -137,7 +139,7 @@ def _read(stored: Stored | None) -> tuple[Standings, Mapping[str, str]]:
 
 
 def _shape(value: Mapping[str, Any]) -> tuple[Standings, Mapping[str, str]]:
-    if value["format"] != FORMAT:
+    if value["format"] != PAGE_FORMAT:
         raise Unreadable(f"format {value['format']!r}")
     found: dict[str, ClusterStanding] = {}
     for key, one in value["clusters"].items():
@@ -149,15 +151,15 @@ def _shape(value: Mapping[str, Any]) -> tuple[Standings, Mapping[str, str]]:
 
 def fleet_html(shown: FleetOverview) -> str:
     """The page."""
-    from bottlerocket_ecs_updater.report.outputs.page.html import render  # noqa: PLC0415 - templates are slow to import
+    from bottlerocket_ecs_updater.report.outputs.page.html import render_page  # noqa: PLC0415 - templates are slow to import
 
-    return render("fleet.html.j2", f=shown, rows=list(zip(shown.rows, orders(shown.rows), strict=True)))
+    return render_page("fleet.html.j2", f=shown, rows=list(zip(shown.rows, orders(shown.rows), strict=True)))
 
 
 def overview_json(shown: FleetOverview) -> dict[str, Any]:
     """The output of `fleet status --format json`."""
     return {
-        "format": FORMAT,
+        "format": PAGE_FORMAT,
         "at": write_time(shown.at),
         "clusters": [
             {

@@ -21,7 +21,7 @@ from bottlerocket_ecs_updater.report.analysis.summary import Row
 from bottlerocket_ecs_updater.report.analysis.troubles import Trouble
 from bottlerocket_ecs_updater.report.analysis.version_progress import release_notes
 
-FORMAT = 1
+REPORT_FORMAT = 1
 
 
 def report_json(account: RunReport) -> str:
@@ -39,7 +39,7 @@ def report_object(account: RunReport) -> dict[str, Any]:
     """The report as JSON values."""
     summary = account.summary
     return {
-        "format": FORMAT,
+        "format": REPORT_FORMAT,
         "run": summary.run,
         "cluster": summary.cluster,
         "updater_version": summary.updater_version,

@@ -40,9 +40,9 @@ SAME_MAX = 5
 """How many equal lines in a row a terminal shows. The others are counted."""
 
 ROOM_MIN = 30
-"""The least width of a sentence beside its instance. On a narrower terminal it is not indented."""
+"""The minimum width of a sentence next to its instance. On a narrower terminal it is not indented."""
 
-Form = Literal["auto", "json", "text"]
+LogForm = Literal["auto", "json", "text"]
 
 
 def log_to(
@@ -50,7 +50,7 @@ def log_to(
     *,
     run: str,
     cluster: str,
-    form: Form = "auto",
+    form: LogForm = "auto",
     level: Level = Level.INFO,
     colour: bool | None = None,
     width: Callable[[], int] | None = None,

@@ -18,7 +18,7 @@ from bottlerocket_ecs_updater.report.analysis.version_progress import release_no
 from bottlerocket_ecs_updater.report.outputs.page.lanes import durations
 from bottlerocket_ecs_updater.report.words.sanitize import sanitize
 
-NAMED_MAX = 50
+NAMED_IN_SUMMARY = 50
 """How many instances of a group are named."""
 
 
@@ -76,9 +76,9 @@ def _trouble(trouble: Trouble) -> Iterator[str]:
         yield f"- why: {code(trouble.why)}"
     yield f"- **to do**: {escaped(trouble.to_do)}"
     if trouble.said:
-        yield from (f"- {code(instance)}: {code(why)}" for instance, why in trouble.said[:NAMED_MAX])
-        if len(trouble.said) > NAMED_MAX:
-            yield f"- … and {len(trouble.said) - NAMED_MAX} more"
+        yield from (f"- {code(instance)}: {code(why)}" for instance, why in trouble.said[:NAMED_IN_SUMMARY])
+        if len(trouble.said) > NAMED_IN_SUMMARY:
+            yield f"- … and {len(trouble.said) - NAMED_IN_SUMMARY} more"
     elif trouble.lanes:
         yield f"- {_named([lane.instance for lane in trouble.lanes])}"
     yield from (f"- {one.purpose}: {', '.join(map(code, one.lines))}" for one in trouble.commands)
@@ -128,8 +128,8 @@ def _costs(account: RunReport) -> Iterator[str]:
 
 
 def _named(instances: Sequence[str]) -> str:
-    more = f" … and {len(instances) - NAMED_MAX} more" if len(instances) > NAMED_MAX else ""
-    return " ".join(_codes(instances[:NAMED_MAX])) + more
+    more = f" … and {len(instances) - NAMED_IN_SUMMARY} more" if len(instances) > NAMED_IN_SUMMARY else ""
+    return " ".join(_codes(instances[:NAMED_IN_SUMMARY])) + more
 
 
 def _codes(texts: Iterable[str]) -> Iterator[str]:

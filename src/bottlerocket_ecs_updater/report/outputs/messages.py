@@ -41,8 +41,8 @@ from bottlerocket_ecs_updater.report.words.event_fields import Field, event_fiel
 from bottlerocket_ecs_updater.report.words.event_text import event_text
 from bottlerocket_ecs_updater.report.words.sanitize import sanitize
 
-WIDTH = 100
-NAMED_MAX = 20
+LINE_WIDTH = 100
+NAMED_IN_MESSAGE = 20
 """How many instances of one problem a message names. The report has all of them."""
 
 TEXT_MAX_CHARACTERS = 30_000
@@ -238,8 +238,8 @@ def _held(group: Group) -> Iterator[str]:
     yield _line(f"  {len(group.rows)}  {group.code}: {group.why}")
     if group.needs_a_person:
         names = [sanitize(row.instance, 40) for row in group.rows]
-        left = len(names) - NAMED_MAX
-        yield _line(f"    {' '.join(names[:NAMED_MAX])}{f' … and {left} more' if left > 0 else ''}")
+        left = len(names) - NAMED_IN_MESSAGE
+        yield _line(f"    {' '.join(names[:NAMED_IN_MESSAGE])}{f' … and {left} more' if left > 0 else ''}")
         yield _line(f"    To do: {group.to_do}")
         yield from typed_text(group.commands)
 
@@ -248,12 +248,12 @@ def _trouble(trouble: Trouble) -> str:
     since = f" (since {time_text(trouble.since)})" if trouble.since is not None else ""
     lines = [f"{trouble.what}{since}"]
     if trouble.said:
-        lines += [f"  {instance}  {why}" for instance, why in trouble.said[:NAMED_MAX]]
-        left = len(trouble.said) - NAMED_MAX
+        lines += [f"  {instance}  {why}" for instance, why in trouble.said[:NAMED_IN_MESSAGE]]
+        left = len(trouble.said) - NAMED_IN_MESSAGE
     else:
         lines += [f"  {trouble.why}"] if trouble.why else []
-        lines += [f"  {lane.instance}" for lane in trouble.lanes[:NAMED_MAX]]
-        left = len(trouble.lanes) - NAMED_MAX
+        lines += [f"  {lane.instance}" for lane in trouble.lanes[:NAMED_IN_MESSAGE]]
+        left = len(trouble.lanes) - NAMED_IN_MESSAGE
     if left > 0:
         lines.append(f"  … and {left} more")
     block = [*map(_line, lines), _line(f"To do: {trouble.to_do}"), *typed_text(trouble.commands)]
@@ -325,7 +325,7 @@ def _line(text: str) -> str:
     indent = " " * (len(text) - len(text.lstrip()))
     return textwrap.fill(
         sanitize(text.strip()),
-        WIDTH,
+        LINE_WIDTH,
         initial_indent=indent,
         subsequent_indent=indent + "  ",
         break_long_words=False,

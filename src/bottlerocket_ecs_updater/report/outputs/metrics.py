@@ -24,7 +24,7 @@ from bottlerocket_ecs_updater.report.analysis.timeline import Part, Timeline, ti
 from bottlerocket_ecs_updater.report.analysis.version_progress import days_behind, first_seen_in, version_progress
 
 NAMESPACE = "BottlerocketEcsUpdater"
-CLUSTER, VERSION, REASON = "Cluster", "Version", "Reason"
+CLUSTER_DIMENSION, VERSION, REASON = "Cluster", "Version", "Reason"
 
 GAUGES_EVERY = timedelta(seconds=60)
 """The interval of the gauges: the resolution of a metric. CloudWatch would average more frequent values."""
@@ -196,7 +196,7 @@ class Metrics:
 
 def emf(now: datetime, cluster: str, values: Values, dimension: str = "", value: str = "") -> dict[str, object]:
     """One line of metrics with the same dimensions."""
-    dimensions = {CLUSTER: cluster} | ({dimension: value} if dimension else {})
+    dimensions = {CLUSTER_DIMENSION: cluster} | ({dimension: value} if dimension else {})
     assert all(_BY[name] == dimension for name in values), "a metric has the dimensions that its table gives"
     directive = {
         "Namespace": NAMESPACE,

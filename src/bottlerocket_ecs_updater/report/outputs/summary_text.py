@@ -27,7 +27,7 @@ _NAMED_AT_MOST_OTHERWISE = 10
 """How many instances of a group are named: all that need a person, and a sample of the others."""
 
 _ALIKE_MAX = 3
-"""How many different sentences for one reason are shown. Beyond that, one stands for all."""
+"""How many different sentences for one reason are shown. Beyond that, one is shown for all."""
 
 
 def summary_text(summary: Summary, paint: Paint = PLAIN, width: int = WIDTH_MAX) -> str:

@@ -2,10 +2,10 @@
 
     {"format": 1, "event": "instance.updated", "at": "2026-01-05T09:24:11Z", "instance": "i-…", "source": "1.20.0", …}
 
-Times are RFC 3339 in UTC, spans are seconds, versions are text, reasons and failures are their code with their
-facts. Where a value is one of several kinds, a word beside it says which: `answer` for what a host said, `became` for
-what an instance came to. Keys that are not known are passed over, so that a newer updater may add some; a change that
-an older one would misread raises FORMAT.
+Times are RFC 3339 in UTC, spans are seconds, versions are text, reasons and failures are their code with their facts.
+If a value is one of several kinds, a word next to it says which: `answer` for what a host said, `became` for what an
+instance came to. Keys that are not known are passed over, so that a newer updater may add some; a change that an older
+one would misread raises FORMAT.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from bottlerocket_ecs_updater.engine.store.json_values import converter, structu
 from bottlerocket_ecs_updater.engine.store.read_json import read_object
 from bottlerocket_ecs_updater.errors import UpdaterError
 
-FORMAT = 1
+RECORD_FORMAT = 1
 
 NOT_RECORDED = "?"
 
@@ -58,13 +58,13 @@ _BECAME: Mapping[type, str] = {
 
 
 @dataclass
-class Unreadable(UpdaterError):
+class UnreadableLine(UpdaterError):
     """A line of a record that this version does not understand. It is skipped."""
 
 
 def encode(event: Event) -> str:
     """The event as one line of JSON, without its line end; ASCII only."""
-    value = {"format": FORMAT, "event": event.name, **_converter().unstructure(event)}
+    value = {"format": RECORD_FORMAT, "event": event.name, **_converter().unstructure(event)}
     return json.dumps(value, separators=(",", ":"))
 
 
@@ -73,12 +73,12 @@ def decode(line: str | bytes) -> Event:
     try:
         return read_object(line, _event, halves=True)
     except readjson.Unreadable as problem:
-        raise Unreadable(str(problem)) from problem
+        raise UnreadableLine(str(problem)) from problem
 
 
 def _event(value: Mapping[str, Any]) -> Event:
-    if value.get("format") != FORMAT:
-        raise readjson.Unreadable(f"format {value.get('format')!r}; this updater reads format {FORMAT}")
+    if value.get("format") != RECORD_FORMAT:
+        raise readjson.Unreadable(f"format {value.get('format')!r}; this updater reads format {RECORD_FORMAT}")
     name = str(value.get("event"))
     kind = EVENTS.get(_RENAMED.get(name, name))
     if kind is None:

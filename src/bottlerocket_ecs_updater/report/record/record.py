@@ -159,11 +159,11 @@ def read_batches(batches: Iterable[tuple[str, bytes]]) -> Past:
 
 
 def _read_line(line: bytes, place: str, events: list[Event], unreadable: list[str]) -> None:
-    from bottlerocket_ecs_updater.report.record.codec import Unreadable, decode  # noqa: PLC0415 - slow to import
+    from bottlerocket_ecs_updater.report.record.codec import UnreadableLine, decode  # noqa: PLC0415 - slow to import
 
     try:
         events.append(decode(line))
-    except Unreadable as problem:
+    except UnreadableLine as problem:
         unreadable.append(f"{place}: {problem}")
 
 
@@ -177,7 +177,7 @@ def runs_of(store: Store, cluster: str, after: str = "") -> Sequence[RunId]:
     start = f"runs/{cluster}/"
     keys = store.keys(start, f"{start}{after}") if after else store.keys(start)
     inside = (key[len(start) :].split("/") for key in keys)
-    # The index is beside the folders of the runs.
+    # The index is next to the folders of the runs.
     return sorted({RunId(path[0]) for path in inside if len(path) == 2 and path[0] > after})
 
 

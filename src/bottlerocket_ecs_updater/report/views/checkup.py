@@ -10,7 +10,7 @@ from bottlerocket_ecs_updater.core.model.wording import counted
 from bottlerocket_ecs_updater.report.words.colours import Paint
 from bottlerocket_ecs_updater.report.words.sanitize import sanitize
 
-SCHEMA = 1
+CHECKUP_SCHEMA = 1
 INDENT = " " * 6
 INSTANCE = "instance"
 """The check that is made for each instance."""
@@ -50,7 +50,7 @@ def _lines(finding: Finding, paint: Paint) -> list[str]:
 def checkup_json(findings: Sequence[Finding], cluster: str) -> dict[str, Any]:
     """The same as JSON values."""
     return {
-        "schema": SCHEMA,
+        "schema": CHECKUP_SCHEMA,
         "cluster": cluster,
         "ok": not any(finding.grade is Grade.FAIL for finding in findings),
         "findings": [

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from bottlerocket_ecs_updater.core.decision.claimed.quarantine import still_quarantined
-from bottlerocket_ecs_updater.core.decision.unclaimed.assess import Done
+from bottlerocket_ecs_updater.core.decision.unclaimed.assess import Finished
 from bottlerocket_ecs_updater.core.decision.unclaimed.rule_answers import RuleAnswer
 from bottlerocket_ecs_updater.core.model.auto_scaling import InGroup, NoGroup
 from bottlerocket_ecs_updater.core.model.claim import Claim
@@ -27,10 +27,10 @@ from bottlerocket_ecs_updater.report.words.sanitize import sanitize
 GIVEN = ("ecs.", "com.amazonaws.", "bottlerocket.variant")
 """Attributes that ECS and the agent set on every instance. Nobody selects by them."""
 
-SCHEMA = 1
+EXPLANATION_SCHEMA = 1
 """The version of the JSON format. New keys do not change it; a key that changes its meaning does."""
 
-Row = tuple[str, str]
+LabelledFact = tuple[str, str]
 
 ASKS = {
     "reach": "it is in service and reachable",
@@ -94,7 +94,7 @@ def _conclusion(explanation: Explanation) -> str:
     if claim is not None:
         return _claimed(explanation.instance, claim)
     outcome = explanation.outcome
-    if outcome is None and isinstance(explanation.candidate, Done):
+    if outcome is None and isinstance(explanation.candidate, Finished):
         return "A run has just finished updating it."
     match outcome:
         case UpToDate(version=version):
@@ -127,7 +127,7 @@ def _may_go(explanation: Explanation) -> str:
     return f"Nothing holds it: a run would update it{to}, as number {turn.number} of {turn.of}{when}."
 
 
-def _known(explanation: Explanation, fleet: Fleet) -> Iterator[Row]:
+def _known(explanation: Explanation, fleet: Fleet) -> Iterator[LabelledFact]:
     instance = explanation.instance
     registration = instance.registration
     if registration is not None:
@@ -160,7 +160,7 @@ def _health(instance: Instance) -> str:
     return f"{health}{since}"
 
 
-def _group(instance: Instance) -> Iterator[Row]:
+def _group(instance: Instance) -> Iterator[LabelledFact]:
     match instance.around.membership if instance.around is not None else None:
         case InGroup(group=group, state=state, refreshing=refreshing):
             yield (
@@ -177,7 +177,7 @@ def _connected(connected: bool) -> str:  # noqa: FBT001 - one fact
     return "connected" if connected else "disconnected"
 
 
-def _told(instance: Instance, target: Version | None, fleet: Fleet) -> Iterator[Row]:
+def _told(instance: Instance, target: Version | None, fleet: Fleet) -> Iterator[LabelledFact]:
     check = instance.check_answer
     if check is None:
         return
@@ -204,7 +204,7 @@ def _since(at: datetime | None) -> str:
     return f", first seen {time_text(at)}" if at is not None else ""
 
 
-def _history(instance: Instance, fleet: Fleet) -> Iterator[Row]:
+def _history(instance: Instance, fleet: Fleet) -> Iterator[LabelledFact]:
     update = fleet.past.updated.get(instance.id)
     if update is not None:
         yield "last updated", f"to {update.version}, {time_text(update.at)}"
@@ -230,7 +230,7 @@ def explanation_json(explanation: Explanation, fleet: Fleet, cluster: str) -> di
     """The explanation as JSON values."""
     outcome = explanation.outcome
     return {
-        "schema": SCHEMA,
+        "schema": EXPLANATION_SCHEMA,
         "cluster": cluster,
         "instance": explanation.instance.id,
         "at": write_time(fleet.at),

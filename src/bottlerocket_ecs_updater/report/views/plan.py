@@ -16,7 +16,7 @@ from bottlerocket_ecs_updater.report.views.advice import advice_json, advice_lin
 from bottlerocket_ecs_updater.report.words.grouping import grouped, id_lines
 from bottlerocket_ecs_updater.report.words.sanitize import sanitize
 
-SCHEMA = 1
+PLAN_SCHEMA = 1
 """The version of the JSON format. New keys do not change it; a key that changes its meaning does."""
 
 
@@ -168,7 +168,7 @@ def plan_json(plan: Plan, cluster: str) -> dict[str, Any]:
     """The plan as JSON values. Times are RFC 3339 in UTC, durations are seconds."""
     forecast = plan.forecast
     return {
-        "schema": SCHEMA,
+        "schema": PLAN_SCHEMA,
         "cluster": cluster,
         "at": write_time(plan.at),
         "unfinished": [

@@ -29,7 +29,7 @@ from bottlerocket_ecs_updater.engine.lease.lease_note import LeaseNote
 from bottlerocket_ecs_updater.report.views.advice import advice_json, advice_lines
 from bottlerocket_ecs_updater.report.words.sanitize import sanitize
 
-SCHEMA = 1
+STATUS_SCHEMA = 1
 UNKNOWN = "unknown"
 
 
@@ -294,7 +294,7 @@ def status_json(status: ClusterStatus) -> dict[str, Any]:
     """The status as JSON values."""
     fleet, lease, last = status.fleet, status.lease, status.last
     return {
-        "schema": SCHEMA,
+        "schema": STATUS_SCHEMA,
         "cluster": status.cluster,
         "at": write_time(fleet.at),
         "paused": fleet.paused or None,

@@ -12,16 +12,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, assert_never
 
-from bottlerocket_ecs_updater.simulator.ecs.model import (
-    Bucket,
-    ContainerInstance,
-    Desired,
-    Last,
-    Launch,
-    Service,
-    Status,
-    Task,
-)
+from bottlerocket_ecs_updater.simulator.ecs.model import Bucket, ContainerInstance, Desired, Last, Service, Status, Task
+from bottlerocket_ecs_updater.simulator.ecs.specs import Launch
 from bottlerocket_ecs_updater.simulator.faults import Breaking
 
 if TYPE_CHECKING:
@@ -119,7 +111,7 @@ class Lifecycle:
             task.timer = None
 
     def abandon(self, task: Task, reason: str) -> None:
-        """Its instance is gone for good: set it STOPPED at once."""
+        """Its instance will not come back: set it STOPPED immediately."""
         task.desired = Desired.STOPPED
         task.stop_code, task.stopped_reason = "TerminationNotice", reason
         self._enter(task, Last.STOPPED)

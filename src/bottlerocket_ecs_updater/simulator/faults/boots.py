@@ -171,7 +171,7 @@ class HealthImpaired:
     """How long after the boot."""
     version: str | None = None
     ends_after: timedelta | None = None
-    """How long it stays IMPAIRED; None for ever."""
+    """How long it stays IMPAIRED; None for forever."""
     every: timedelta | None = None
     """If it flaps: from one start to the next."""
 

@@ -80,7 +80,7 @@ FAULTS: Mapping[str, CatalogueEntry] = MappingProxyType(
             "up, but the control container cannot be pulled", "bottlerocket#4372", boots.ControlContainerMissing
         ),
         "F23": _entry("the ECS agent is late, or flaps", "ecs-agent#618, #782", boots.EcsAgentLate),
-        "F24": _entry("the ECS agent ends for good", "ecs-agent#583", boots.EcsAgentTerminal),
+        "F24": _entry("the ECS agent exits and does not restart", "ecs-agent#583", boots.EcsAgentTerminal),
         "F25": _entry("a version keeps rolling back", "brupop#123", boots.RollsBack),
         "F26": _entry("another version is written than was chosen", "updog", updates.ThirdVersion),
         "F27": _entry("a command right after the boot gets stuck", "ecs-updater#54", boots.CheckStuckAfterBoot),

@@ -55,7 +55,7 @@ class SomebodySets:
 class GroupTakes:
     """F42. The Auto Scaling group terminates the instance: at a time, or after a step started on it.
 
-    A lifecycle hook delays the termination for `hook`. With `drains`, managed draining sets it DRAINING meanwhile.
+    A lifecycle hook delays the termination for `hook`. With `drains`, managed draining also sets it DRAINING.
     """
 
     at: timedelta = AT_ONCE

@@ -7,9 +7,9 @@
     Staged     Staged                        Staged               Ready            409
     Ready      Ready                         409                  409              Staged
 
-A failed command leaves the state unchanged, except refresh, which falls back to Idle from Idle and Available.
-Commands answer at once and work in the background. Meanwhile they hold a lock, and other requests get a 423.
-The status is on tmpfs: a reboot deletes it, and stops the work.
+A failed command leaves the state unchanged, except refresh, which falls back to Idle from Idle and Available. Commands
+answer immediately and work in the background. While they work, they hold a lock, and other requests get a 423. The
+status is on tmpfs: a reboot deletes it, and stops the work.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from bottlerocket_ecs_updater.core.model.version import Version
-from bottlerocket_ecs_updater.core.rules.published import FOLDER, read_published
+from bottlerocket_ecs_updater.core.rules.published import PUBLISHED_FOLDER, read_published
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class PublicParameters:
     def is_ours(self, request: Shape) -> bool:
         """Whether a request is about public parameters of Bottlerocket alone."""
         names = request.get("Names") or [request.get("Name", "")]
-        return all(name.startswith(FOLDER) for name in names)
+        return all(name.startswith(PUBLISHED_FOLDER) for name in names)
 
     def get_all(self, request: Shape) -> Shape:
         """GetParameters."""
@@ -116,12 +116,12 @@ class PublicParameters:
         }
 
     def _find(self, name: str) -> str | None:
-        return self.value(*_build_of(name)) if name.startswith(FOLDER) and name.endswith(TAIL) else None
+        return self.value(*_build_of(name)) if name.startswith(PUBLISHED_FOLDER) and name.endswith(TAIL) else None
 
 
 def _build_of(name: str) -> tuple[str, str]:
     """The variant and architecture of a parameter."""
-    variant, _, arch = name.removeprefix(FOLDER).removesuffix(TAIL).partition("/")
+    variant, _, arch = name.removeprefix(PUBLISHED_FOLDER).removesuffix(TAIL).partition("/")
     return variant, arch
 
 

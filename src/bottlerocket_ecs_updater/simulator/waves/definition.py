@@ -96,8 +96,9 @@ def _network(*, tagged: bool) -> Json:
     }
 
 
-def _task(resource: str, command: list[str], environment: Json, **more: Any) -> Json:
-    """One task of the updater."""
+def _task(resource: str, command: list[str] | str, environment: Json, **more: Any) -> Json:
+    """One task of the updater. Its command is given, or the path to it."""
+    given = {"Command": command} if isinstance(command, list) else {"Command.$": command}
     variables = [{"Name": name.removesuffix(".$"), _value(name): value} for name, value in environment.items()]
     return {
         "Type": "Task",
@@ -115,7 +116,7 @@ def _task(resource: str, command: list[str], environment: Json, **more: Any) -> 
                 }
             },
             "Overrides": {
-                "ContainerOverrides": [{"Name": CONTAINER, "Command": command, "Environment": variables}],
+                "ContainerOverrides": [{"Name": CONTAINER, **given, "Environment": variables}],
             },
         },
         **more,
@@ -222,14 +223,19 @@ def _waves() -> Json:
             "Type": "Pass",
             "Parameters": {
                 **stopped,
-                "why.$": "States.Format('Nobody could be asked about wave {}: {}. ', $.wave.number, $.error.Error)",
+                "why.$": "States.Format('The request to approve wave {} could not be sent: {}. ', "
+                "$.wave.number, $.error.Error)",
             },
             "Next": "Report",
         },
         "Wave": {
             "Type": "Map",
             "ItemsPath": "$.wave.clusters",
-            "ItemSelector": {"cluster.$": "$$.Map.Item.Value", "subnets.$": "$.subnets"},
+            "ItemSelector": {
+                "cluster.$": "$$.Map.Item.Value",
+                "subnets.$": "$.subnets",
+                "command.$": "$.wave.command",
+            },
             "MaxConcurrencyPath": "$.wave.concurrency",
             "ItemProcessor": _one(),
             "ResultSelector": {
@@ -269,7 +275,7 @@ def _one() -> Json:
         "States": {
             "Run": _task(
                 "runTask.sync",
-                ["run"],
+                "$.command",
                 cluster,
                 TimeoutSeconds=DAY_SECONDS,
                 ResultPath="$.ran",

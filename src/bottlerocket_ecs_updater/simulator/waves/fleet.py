@@ -123,10 +123,23 @@ class SimulatedFleet:
     state: Path
     processes: Processes
     states: Interpreter
+    answered: set[str] = field(default_factory=set)
+    """The tokens of questions that were answered."""
 
     def start(self) -> str:
         """Start an execution over the clusters. Returns its ARN."""
         return self.states.start(json.loads(filled(json.dumps(definition()), self.state)))
+
+    def follow(self, execution: str, *, approve: bool) -> None:
+        """Wait for the end of an execution, and answer each question."""
+        while self.states.status(execution) == "RUNNING":
+            for message in list(self.states.messages.sent):
+                _, asked, rest = str(message["Message"]).partition("--task-token ")
+                if asked and rest.split()[0] not in self.answered:
+                    token = rest.split()[0]
+                    self.answered.add(token)
+                    (self.states.approve if approve else self.states.decline)(token)
+            threading.Event().wait(0.1)
 
     def stop(self, execution: str) -> None:
         """Stop an execution, as a person does. Step Functions then stops the tasks that it waits for."""

@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from bottlerocket_ecs_updater.core.model.claim import ATTRIBUTE, ClaimPhase, read_claim
+from bottlerocket_ecs_updater.core.model.claim import CLAIM_ATTRIBUTE, ClaimPhase, read_claim
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
-from bottlerocket_ecs_updater.simulator.ecs.model import Desired, Last, Launch, Status
+from bottlerocket_ecs_updater.simulator.ecs.model import Desired, Last, Status
 from bottlerocket_ecs_updater.simulator.ecs.requests import arn_like
 from bottlerocket_ecs_updater.simulator.ecs.scheduler import SCHEDULED
+from bottlerocket_ecs_updater.simulator.ecs.specs import Launch
 from bottlerocket_ecs_updater.simulator.host import Power
 from bottlerocket_ecs_updater.simulator.world.broken_versions import BrokenVersions
 from bottlerocket_ecs_updater.simulator.world.findings import Budget, Findings, KilledTask, Violation
@@ -274,7 +275,9 @@ class InvariantChecker:
         """An updater must not set an instance ACTIVE that its Auto Scaling group has been terminating for some time."""
         since = self._groups.taken_since(name)
         if since is not None and self._world.clock.now() - since >= NOTICEABLE:
-            self._violated(13, name, f"{call.caller} sets ACTIVE what its Auto Scaling group takes away since {since}")
+            self._violated(
+                13, name, f"{call.caller} sets ACTIVE an instance that its group has been terminating since {since}"
+            )
 
     def _check_budget(self, name: str, call: Call, together: Sequence[str]) -> None:
         """Check the budget, including the instances that the same call drains before this one."""
@@ -363,7 +366,7 @@ class InvariantChecker:
             wrong.append(f"it is {instance.status}")
         elif not self._is_updater(instance.drained_by):
             self._violated(4, instance.ec2_instance_id, f"{what}; {instance.drained_by} drained it")
-        if ATTRIBUTE not in instance.custom and not self._groups.takes_away(instance.ec2_instance_id):
+        if CLAIM_ATTRIBUTE not in instance.custom and not self._groups.takes_away(instance.ec2_instance_id):
             # The claim is dropped if the group terminates the instance, and an earlier reboot may still run.
             wrong.append("it has no claim")
         if wrong:
@@ -417,7 +420,7 @@ class InvariantChecker:
 def _target_of(instance: ContainerInstance) -> str:
     """The version that its claim names; empty if it has none that can be read."""
     try:
-        claim = read_claim(instance.custom.get(ATTRIBUTE))
+        claim = read_claim(instance.custom.get(CLAIM_ATTRIBUTE))
     except ValueError:
         return ""
     return str(claim.target) if claim is not None else ""
@@ -428,7 +431,7 @@ def _has_containers(task: Task) -> bool:
 
 
 def _is_quarantined(instance: ContainerInstance) -> bool:
-    return ClaimPhase.QUARANTINED.value in (instance.custom.get(ATTRIBUTE) or "").split()
+    return ClaimPhase.QUARANTINED.value in (instance.custom.get(CLAIM_ATTRIBUTE) or "").split()
 
 
 def _seconds(seen: _Seen, now: datetime) -> float:

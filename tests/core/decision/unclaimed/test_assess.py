@@ -35,14 +35,14 @@ from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.decision.unclaimed.assess import (
     Asking,
     CandidateState,
-    Done,
+    Deferred,
+    Finished,
     Held,
     Ready,
     Stageable,
-    Waiting,
     assess,
 )
-from bottlerocket_ecs_updater.core.model.claim import ATTRIBUTE
+from bottlerocket_ecs_updater.core.model.claim import CLAIM_ATTRIBUTE
 from bottlerocket_ecs_updater.core.model.container_instance import PingStatus, Status
 from bottlerocket_ecs_updater.core.model.host_report import HostAnswer, Problem
 from bottlerocket_ecs_updater.core.model.ids import CommandId
@@ -78,7 +78,7 @@ def held(one: Instance, **changes: Any) -> Reason:
 
 def failure(one: Instance) -> Failed:
     found = candidate(one)
-    assert isinstance(found, Done), found
+    assert isinstance(found, Finished), found
     assert isinstance(found.outcome, Failed), found
     assert str(found.outcome)
     assert found.outcome.remedy
@@ -89,7 +89,7 @@ def failure(one: Instance) -> Failed:
 
 
 def test_an_idle_host_is_up_to_date() -> None:
-    assert candidate(instance(says=idle())) == Done(UpToDate(OLD))
+    assert candidate(instance(says=idle())) == Finished(UpToDate(OLD))
 
 
 def test_an_available_host_may_be_staged() -> None:
@@ -109,7 +109,7 @@ def test_the_predecessor_took_available_and_ready_and_passed_over_idle_and_stage
     """FilterAvailableUpdates, changed in one place: of the same five hosts the Staged one is taken too."""
     answers = [available(), ready(), idle(), staged(), available()]
     kinds = [type(candidate(instance(says=answer))) for answer in answers]
-    assert kinds == [Stageable, Ready, Done, Stageable, Stageable]
+    assert kinds == [Stageable, Ready, Finished, Stageable, Stageable]
 
 
 def test_a_host_that_was_withdrawn_to_a_lower_release_follows_its_repository() -> None:
@@ -137,7 +137,7 @@ def test_an_idle_host_of_a_variant_at_its_end_of_life_is_not_called_up_to_date(v
 
 @pytest.mark.parametrize("variant", ["aws-ecs-2", "aws-ecs-10", "aws-ecs-2-fips", ""])
 def test_an_idle_host_of_any_other_variant_is_up_to_date(variant: str) -> None:
-    assert candidate(registered(idle(), variant=variant)) == Done(UpToDate(OLD))
+    assert candidate(registered(idle(), variant=variant)) == Finished(UpToDate(OLD))
 
 
 def test_an_update_of_a_variant_at_its_end_of_life_is_still_taken() -> None:
@@ -216,7 +216,7 @@ def test_an_instance_that_aws_allows_no_commands_to_is_held_and_not_asked_again(
 
 @pytest.mark.parametrize("status", [Status.ACTIVE, Status.DRAINING])
 def test_an_instance_with_a_claim_that_cannot_be_read_is_left_alone(status: Status) -> None:
-    strange = registration("i-a", status=status, attributes={ATTRIBUTE: "2 a claim of a later version"})
+    strange = registration("i-a", status=status, attributes={CLAIM_ATTRIBUTE: "2 a claim of a later version"})
     assert held(see_registration(instance("i-a", ready()), strange, RUN)) is Reason.CLAIM_UNREADABLE
 
 
@@ -229,7 +229,7 @@ def test_a_host_that_was_never_asked_is_asked() -> None:
 
 @pytest.mark.parametrize("kind", [DocumentKind.CHECK, DocumentKind.APPLY])
 def test_a_host_with_a_command_under_way_is_waited_for(kind: DocumentKind) -> None:
-    assert candidate(instance(says=available(), pending=pending(kind))) == Waiting(NOW + POLL)
+    assert candidate(instance(says=available(), pending=pending(kind))) == Deferred(NOW + POLL)
 
 
 def test_a_host_is_asked_again_after_an_apply_whatever_the_apply_said() -> None:
@@ -245,7 +245,7 @@ def test_a_host_is_not_checked_while_an_apply_that_gave_no_result_may_run() -> N
         says=available(), asked=NOW - 16 * MINUTE, applied=given_up, progress=RunProgress(applies=Applies(1))
     )
     found = candidate(one)
-    assert isinstance(found, Done)
+    assert isinstance(found, Finished)
     assert isinstance(found.outcome, Failed)
     assert "it gave no result" in str(found.outcome)
 
@@ -276,7 +276,7 @@ def test_a_check_without_a_report_is_repeated_after_a_while(which: Problem) -> N
     """W18, changed: one failed check does not drop the host until the next run."""
     one = instance(says=problem(which), progress=RunProgress(checks_failed=1, first_busy_at=NOW))
     found = candidate(one)
-    assert isinstance(found, Waiting)
+    assert isinstance(found, Deferred)
     assert found.until > NOW + POLL
 
 
@@ -373,7 +373,7 @@ def test_an_apply_that_may_never_have_been_sent_says_nothing_of_the_host() -> No
 
 def test_applies_that_may_never_have_been_sent_come_to_an_end_and_are_no_failure() -> None:
     found = candidate(unheard(UNHEARD_APPLIES, applies=UNHEARD_APPLIES))
-    assert isinstance(found, Done)
+    assert isinstance(found, Finished)
     assert isinstance(found.outcome, Hold)
     assert found.outcome.reason is Reason.UNCLEAR
 
@@ -406,7 +406,7 @@ def test_a_release_that_was_withdrawn_is_named() -> None:
 
 
 def test_a_host_that_somebody_rebooted_into_what_we_staged_is_up_to_date() -> None:
-    assert candidate(instance(says=rebooted(), progress=RunProgress(applies=Applies(1), offered=NEW))) == Done(
+    assert candidate(instance(says=rebooted(), progress=RunProgress(applies=Applies(1), offered=NEW))) == Finished(
         UpToDate(NEW)
     )
 
@@ -523,7 +523,7 @@ def test_a_daemon_task_does_not_hold_its_host() -> None:
 
 
 def test_an_up_to_date_host_with_a_standalone_task_is_up_to_date() -> None:
-    assert candidate(instance(says=idle(), tasks=(STANDALONE,))) == Done(UpToDate(OLD))
+    assert candidate(instance(says=idle(), tasks=(STANDALONE,))) == Finished(UpToDate(OLD))
 
 
 # What is settled stays settled
@@ -532,7 +532,7 @@ def test_an_up_to_date_host_with_a_standalone_task_is_up_to_date() -> None:
 def test_what_became_of_an_instance_in_this_run_stays() -> None:
     updated = Updated(OLD, NEW)
     one = instance(says=available(NEWER), progress=RunProgress(outcome=updated))
-    assert candidate(one) == Done(updated)
+    assert candidate(one) == Finished(updated)
 
 
 def test_an_update_to_a_lower_release_is_a_downgrade() -> None:

@@ -53,7 +53,7 @@ from bottlerocket_ecs_updater.core.model.outcome import UpToDate
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
 from bottlerocket_ecs_updater.core.model.run_progress import HandOver, RunProgress
 from bottlerocket_ecs_updater.core.model.services import Slot
-from bottlerocket_ecs_updater.core.planning.plan import plan
+from bottlerocket_ecs_updater.core.planning.plan import make_plan
 from bottlerocket_ecs_updater.core.rules.policy import STAGE_AHEAD_MIN, OwnHost, Policy
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.core.rules.tasks import TaskRules
@@ -230,7 +230,7 @@ def test_what_an_earlier_run_drained_under_this_one_is_given_back_at_once() -> N
 
 
 def test_in_a_plan_it_comes_last() -> None:
-    planned = plan(around(own_host(), instance("i-z", ready()), instance("i-x", ready())), HAND_OVER)
+    planned = make_plan(around(own_host(), instance("i-z", ready()), instance("i-x", ready())), HAND_OVER)
     assert [update.instance for update in planned.updates] == ["i-x", "i-z", "i-own"]
 
 

@@ -6,19 +6,11 @@ from dataclasses import replace
 from datetime import datetime
 
 from bottlerocket_ecs_updater.core.decision.claimed.give_back import give_back
-from bottlerocket_ecs_updater.core.decision.claimed.verify import (
-    never_rebooted,
-    note_failure,
-    return_when_proven,
-)
+from bottlerocket_ecs_updater.core.decision.claimed.verify import never_rebooted, note_failure, return_when_proven
 from bottlerocket_ecs_updater.core.decision.host_checks import ask_host, is_mute
-from bottlerocket_ecs_updater.core.decision.instance_health import (
-    awaited_health,
-    impaired_by_update,
-    unhealthy_until,
-)
+from bottlerocket_ecs_updater.core.decision.instance_health import awaited_health, impaired_by_update, unhealthy_until
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
-from bottlerocket_ecs_updater.core.model.claim import ATTRIBUTE, Claim
+from bottlerocket_ecs_updater.core.model.claim import CLAIM_ATTRIBUTE, Claim
 from bottlerocket_ecs_updater.core.model.claimed_instance import ClaimedInstance
 from bottlerocket_ecs_updater.core.model.command import Command, Conclude, NextStep, Quarantine, Unmark
 from bottlerocket_ecs_updater.core.model.container_instance import Status
@@ -26,11 +18,7 @@ from bottlerocket_ecs_updater.core.model.host_report import HostReport
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.outcome import Quarantined
 from bottlerocket_ecs_updater.core.model.reasons import Failed, Failure, Reason, failed, hold
-from bottlerocket_ecs_updater.core.model.reboots import (
-    COMMAND_LIFE,
-    INHIBITED_FOR,
-    quiet_from,
-)
+from bottlerocket_ecs_updater.core.model.reboots import COMMAND_LIFE, INHIBITED_FOR, quiet_from
 from bottlerocket_ecs_updater.core.model.time_text import time_text
 from bottlerocket_ecs_updater.core.rules.policy import CHECK_TRIES, CONNECTED_LOOKS
 
@@ -97,7 +85,7 @@ def _say_quarantined(claimed: ClaimedInstance, why: Failed, this_pass: Pass) -> 
     If the attribute is missing, a person may have deleted it, so it is not written again.
     """
     claim = claimed.claim
-    written = claimed.registration.attributes.get(ATTRIBUTE)
+    written = claimed.registration.attributes.get(CLAIM_ATTRIBUTE)
     if written is not None and written != claim.encode():
         return Quarantine(claimed.id, claim, why), note_failure(claimed, why, this_pass)
     return (Conclude(claimed.id, Quarantined(why)),)

@@ -47,7 +47,7 @@ class Asking:
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class Deferred:
     """One of our commands is pending on it, or its next check is not due yet."""
 
     until: datetime
@@ -73,7 +73,7 @@ class Ready:
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class Finished:
     """Nothing is left to do with it in this run."""
 
     outcome: Outcome
@@ -82,7 +82,7 @@ class Done:
 CLAIMS_REMEMBERED = 8192
 """Size of the cache: ECS allows 5,000 container instances in a cluster, and each pass checks the claim of each."""
 
-CandidateState = Held | Asking | Waiting | Stageable | Ready | Done
+CandidateState = Held | Asking | Deferred | Stageable | Ready | Finished
 
 _PROBLEM_REASONS = {
     Problem.TOO_OLD: Reason.TOO_OLD,
@@ -105,12 +105,12 @@ DARK_LOOKS = 6
 def assess(instance: Instance, this_pass: Pass) -> CandidateState:
     """The state of an unclaimed instance now."""
     if instance.progress.outcome is not None:
-        return Done(instance.progress.outcome)
+        return Finished(instance.progress.outcome)
     why = out_of_reach(instance) or not_selected(instance, this_pass.policy)
     if why is not None:
         return Held(why)
     if instance.pending is not None:
-        return Waiting(this_pass.next_poll)
+        return Deferred(this_pass.next_poll)
     if instance.send_denied:
         return Held(hold(Reason.SEND_DENIED, why=instance.send_denied))
     if instance.send_refused:
@@ -118,7 +118,7 @@ def assess(instance: Instance, this_pass: Pass) -> CandidateState:
     check_answer = instance.check_answer
     if instance.applied is not None and instance.applied.given_up and _applied_since(instance):
         # It may still be running, so the host must not be checked.
-        return Done(_apply_failed(instance))
+        return Finished(_apply_failed(instance))
     if check_answer is None or _applied_since(instance) or _asked_before_rival(check_answer, this_pass.fleet):
         return Asking()
     if isinstance(check_answer.answer, HostProblem):
@@ -208,11 +208,11 @@ def _problem(instance: Instance, answer: HostProblem, this_pass: Pass) -> Candid
     elif instance.progress.checks_failed >= CHECK_TRIES:
         final = True
     if final and instance.progress.applies.sent:
-        return Done(failed(Failure.APPLY_FAILED, detail=answer.detail))
+        return Finished(failed(Failure.APPLY_FAILED, detail=answer.detail))
     if final:
         return Held(hold(_PROBLEM_REASONS[answer.problem], detail=answer.detail))
     asked = ask_host(instance, this_pass)
-    return Asking() if asked.commands else Waiting(asked.look_at or this_pass.next_poll)
+    return Asking() if asked.commands else Deferred(asked.look_at or this_pass.next_poll)
 
 
 def _report(instance: Instance, report: HostReport, this_pass: Pass) -> CandidateState:
@@ -226,7 +226,7 @@ def _report(instance: Instance, report: HostReport, this_pass: Pass) -> Candidat
         return Held(why)
     if report.state is UpdateState.READY and target == report.staged:
         refusal = before_drain_hold(instance, this_pass.policy)
-        return Ready(report, target) if refusal is None else Done(refusal)
+        return Ready(report, target) if refusal is None else Finished(refusal)
     return _stageable(instance, report, target, this_pass)
 
 
@@ -237,7 +237,7 @@ def _stageable(instance: Instance, report: HostReport, target: Version, this_pas
     if applied is None or _worth_another_apply(instance, report):
         return Stageable(target, applied is not None, replaces)
     staged_stays = _staged_stays(instance, report, target, this_pass)
-    return Held(staged_stays) if staged_stays is not None else Done(_apply_failed(instance))
+    return Held(staged_stays) if staged_stays is not None else Finished(_apply_failed(instance))
 
 
 def _staged_stays(instance: Instance, report: HostReport, target: Version, this_pass: Pass) -> Hold | None:
@@ -267,6 +267,8 @@ def answers_about(instance: Instance, report: HostReport, target: Version, this_
         *answers_before_staging(instance, report, target, this_pass),
         RuleAnswer("own-host", own_host_hold(instance, this_pass)),
         RuleAnswer("tasks", tasks_hold(instance, this_pass)),
+        # Last: where this is the hold, nothing else speaks against the update now.
+        RuleAnswer("finish-only", hold(Reason.FINISH_ONLY) if this_pass.policy.rules.finish_only else None),
     )
 
 
@@ -284,7 +286,7 @@ def _idle(instance: Instance, report: HostReport) -> CandidateState:
     variant = instance.registration.variant if instance.registration else None
     if variant is not None and any(variant == old or variant.startswith(f"{old}-") for old in END_OF_LIFE_VARIANTS):
         return Held(hold(Reason.END_OF_LIFE_VARIANT, variant=variant, version=report.running))
-    return Done(UpToDate(report.running))
+    return Finished(UpToDate(report.running))
 
 
 def _unclaimable(report: HostReport, target: Version, fleet: Fleet) -> Hold | None:

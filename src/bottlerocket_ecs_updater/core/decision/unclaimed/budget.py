@@ -17,10 +17,6 @@ from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.model.wording import and_more
 
-NAMED_AT_MOST = 3
-"""The most instances that the reason for a full budget names."""
-
-
 NO_ZONE = "an unknown zone"
 
 
@@ -139,7 +135,7 @@ def unavailable(instance: Instance) -> bool:
         return True
     registration = instance.registration
     if registration is not None and registration.status is Status.INACTIVE:
-        # It left the cluster for good, and its capacity does not come back.
+        # It left the cluster permanently, and its capacity does not come back.
         return False
     if registration is None or instance.unknown:
         return instance.unknown
@@ -178,4 +174,4 @@ def _may_be_out(instance: Instance, claim: Claim, fleet: Fleet) -> bool:
 
 
 def _names(ids: Iterable[str]) -> str:
-    return and_more(sorted(ids), NAMED_AT_MOST)
+    return and_more(sorted(ids))

@@ -10,11 +10,11 @@ from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.decision.unclaimed.assess import (
     Asking,
     CandidateState,
-    Done,
+    Deferred,
+    Finished,
     Held,
     Ready,
     Stageable,
-    Waiting,
 )
 from bottlerocket_ecs_updater.core.decision.unclaimed.before_drain_hook import being_prepared
 from bottlerocket_ecs_updater.core.decision.unclaimed.eligibility import RolloutLimits
@@ -57,9 +57,9 @@ def why_only_claimed(fleet: Fleet, older_run: Hold | None) -> Hold | None:
 def without_starts(candidate: CandidateState, why: Hold) -> CandidateState:
     """State of an unclaimed instance while the run only finishes claimed ones: no checks, no new updates."""
     match candidate:
-        case Held() | Done():
+        case Held() | Finished():
             return candidate
-        case Asking() | Waiting() | Stageable() | Ready():
+        case Asking() | Deferred() | Stageable() | Ready():
             return Held(why)
         case _:
             assert_never(candidate)

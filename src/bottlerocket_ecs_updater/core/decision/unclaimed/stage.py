@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 from bottlerocket_ecs_updater.core.decision.draft import DecisionDraft
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
-from bottlerocket_ecs_updater.core.decision.unclaimed.assess import Asking, CandidateState, Ready, Stageable, Waiting
+from bottlerocket_ecs_updater.core.decision.unclaimed.assess import Asking, CandidateState, Deferred, Ready, Stageable
 from bottlerocket_ecs_updater.core.decision.unclaimed.budget import count_budget
 from bottlerocket_ecs_updater.core.decision.unclaimed.eligibility import RolloutLimits
 from bottlerocket_ecs_updater.core.decision.unclaimed.gates import StartGates, work_goes_on
@@ -81,7 +81,7 @@ def _ahead(instance: Instance, candidate: CandidateState, full: Collection[Zone]
     match candidate:
         case Ready():
             return instance.zone not in full
-        case Asking() | Waiting():
+        case Asking() | Deferred():
             answers = instance.check_answer is None or instance.check_answer.report is not None
             return answers or instance.progress.applies.sent > 0
         case _:

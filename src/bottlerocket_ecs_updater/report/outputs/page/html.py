@@ -107,7 +107,7 @@ def index_page(cluster: str, entries: Sequence[Entry], acts: Sequence[AuditEntry
     )
 
 
-def render(template: str, **facts: object) -> str:
+def render_page(template: str, **facts: object) -> str:
     """Another page in the same style."""
     return _templates().get_template(template).render(style=_style(), **facts)
 

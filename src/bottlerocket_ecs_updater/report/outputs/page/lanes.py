@@ -19,7 +19,7 @@ from bottlerocket_ecs_updater.report.analysis.summary import Row
 from bottlerocket_ecs_updater.report.analysis.timeline import Lane, Part, Timeline
 from bottlerocket_ecs_updater.report.words.sanitize import sanitize
 
-WIDTH = 1000.0
+DRAWING_WIDTH = 1000.0
 _LEFT, _RIGHT = 170.0, 110.0
 """The width for the instance id on the left, and for the outcome on the right."""
 
@@ -114,7 +114,7 @@ class _Scale:
 
     def x(self, at: datetime) -> float:
         share = (at - self.began) / self.length if self.length else 0.0
-        return _LEFT + min(max(share, 0.0), 1.0) * (WIDTH - _LEFT - _RIGHT)
+        return _LEFT + min(max(share, 0.0), 1.0) * (DRAWING_WIDTH - _LEFT - _RIGHT)
 
 
 def draw(account: RunReport, halted_at: datetime | None = None) -> Drawing | None:
@@ -140,7 +140,7 @@ def draw(account: RunReport, halted_at: datetime | None = None) -> Drawing | Non
     return Drawing(
         height=round(y + 6, 1),
         left=_LEFT,
-        right=WIDTH - _RIGHT,
+        right=DRAWING_WIDTH - _RIGHT,
         top=top,
         day=f"{timeline.began.astimezone(UTC):%Y-%m-%d}",
         lanes=tuple(lanes),
@@ -213,7 +213,7 @@ def _bars(lane: Lane, scale: _Scale, y: float, height: float) -> Iterator[Bar]:
         thinner = height * 0.35 if stretch.part in _THINNER else 0.0
         yield Bar(
             stretch.part.value,
-            round(min(left, WIDTH - _RIGHT - width), 2),
+            round(min(left, DRAWING_WIDTH - _RIGHT - width), 2),
             round(y + thinner, 2),
             round(width, 2),
             round(height - 2 * thinner, 2),
