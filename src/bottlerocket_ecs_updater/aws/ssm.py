@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,7 @@ from bottlerocket_ecs_updater.core.model.container_instance import ManagedNode
 from bottlerocket_ecs_updater.core.model.ids import CommandId, InstanceId
 from bottlerocket_ecs_updater.core.model.instance import Node
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind, PendingCommand
+from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.engine.ports import Answer, FoundCommand, Later, Refused, Sent, Unclear
 from bottlerocket_ecs_updater.errors import Denied, LeaseLapsed, NotFound, Throttled, Unreachable
 
@@ -63,6 +65,9 @@ DELIVERY_TIMEOUT_SECONDS: Mapping[DocumentKind, int] = {
 
 MAX_CONCURRENCY = "50"
 """MaxConcurrency and MaxErrors: the whole batch. By default, the first failed host would stop the batch."""
+
+REPLACE = "replace"
+"""The apply document's parameter: the staged version to cancel first. It is given only if there is one."""
 
 COMMENT_MAX_CHARACTERS = 100
 
@@ -108,14 +113,14 @@ class SsmHosts:
             method = self._clients.looking.describe_document
             self._api.look(Operation.DESCRIBE_DOCUMENT, f"document {name}", method, Name=name)
 
-    def send(self, kind: DocumentKind, instances: Sequence[InstanceId]) -> Sent:
+    def send(self, kind: DocumentKind, instances: Sequence[InstanceId], replaces: Version | None = None) -> Sent:
         """Send a document, 50 instances a call. Each call is made once.
 
         If AWS denies the command for some instances, the others still get it. Raises Denied if AWS denies the document,
         and NotFound if the document does not exist; in both cases nothing was sent. The operator's after-reboot
         document raises neither: the result of each host is then `Refused`.
         """
-        attempt_batch = keep_earlier_results(lambda group: self._send_group(kind, group), _denied_ones)
+        attempt_batch = keep_earlier_results(lambda group: self._send_group(kind, group, replaces), _denied_ones)
         results = sift(list(dict.fromkeys(instances)), SEND_MAX, attempt_batch, _denied_ones)
         denials = {id_: result for id_, result in results.items() if isinstance(result, Denied)}
         if kind is DocumentKind.AFTER_REBOOT:
@@ -131,20 +136,22 @@ class SsmHosts:
         )
 
     def _send_group(
-        self, kind: DocumentKind, group: Sequence[InstanceId]
+        self, kind: DocumentKind, group: Sequence[InstanceId], replaces: Version | None
     ) -> Mapping[InstanceId, CommandId | Refused | Later | Unclear]:
         """Send to all of them, or raise Denied for all. A denial after a part was sent becomes `Later`."""
-        return narrow(group, keep_earlier_results(lambda batch: self._send(kind, batch)), _refused, _suspects)
+        return narrow(group, keep_earlier_results(lambda batch: self._send(kind, batch, replaces)), _refused, _suspects)
 
     def _send(
-        self, kind: DocumentKind, batch: Sequence[InstanceId]
+        self, kind: DocumentKind, batch: Sequence[InstanceId], replaces: Version | None
     ) -> Mapping[InstanceId, CommandId | Refused | Later | Unclear]:
-        document = self._documents[kind]
+        document, method = self._documents[kind], self._clients.acting.send_command
+        if replaces is not None:
+            method = partial(method, Parameters={REPLACE: [str(replaces)]})
         try:
             reply = self._api.act(
                 Operation.SEND_COMMAND,
                 f"document {document}",
-                self._clients.acting.send_command,
+                method,
                 DocumentName=document,
                 DocumentVersion=DEFAULT_VERSION,
                 InstanceIds=batch,
