@@ -103,7 +103,10 @@ def zones(ground: Ground, notes: Notes) -> None:
         rule = events.describe_rule(Name=account.resource(STACK, "BottlerocketUpdaterSchedule"))
         schedule = account.resource(STACK, "ZonedSchedule")
         expect((rule["State"], bool(schedule)), ("ENABLED", False) if zone == "UTC" else ("DISABLED", True), zone)
-        new = lambda seen=before: started(ground) - seen  # noqa: E731
+
+        def new(seen: set[str] = before) -> set[str]:
+            return started(ground) - seen
+
         account.wait(f"a start by the schedule in {zone}", new, TICK + timedelta(minutes=5))
         # A second start at the same tick would come within this time, and the next tick does not.
         account.pass_time(TOGETHER)
