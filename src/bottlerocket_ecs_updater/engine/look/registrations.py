@@ -55,7 +55,7 @@ class RegistrationLooks:
     def describe(self, arns: Sequence[ContainerInstanceArn], now: datetime) -> None:
         """Describe these container instances."""
         if arns:
-            self._absorb(self._cluster.describe(arns), now)
+            self._absorb(self._cluster.describe(arns), now, listed=False)
 
     def arns(self, ids: Collection[InstanceId] | None = None) -> Sequence[ContainerInstanceArn]:
         """The ARNs of these instances, or of all, as they were last described."""
@@ -97,7 +97,7 @@ class RegistrationLooks:
         for id_ in [id_ for id_ in known.instances if id_ not in seen]:
             known.learn(see_missing(known.instances[id_]))
 
-    def _absorb(self, listing: Listing, now: datetime) -> None:
+    def _absorb(self, listing: Listing, now: datetime, *, listed: bool = True) -> None:
         known = self._known
         known.arns |= {registration.arn: registration.id for registration in listing.registrations}
         for registration in one_per_instance(listing.registrations):
@@ -114,7 +114,7 @@ class RegistrationLooks:
             # An instance that was never described is named by the last part of its ARN.
             instance = known.instance(known.arns.get(arn) or self._nameless.setdefault(arn, _nameless_id(arn)))
             if instance.registration is None or instance.registration.arn == arn:
-                known.learn(see_undescribed(instance, why))
+                known.learn(see_undescribed(instance, why, listed=listed))
 
     def _forget_nameless(self, arn: ContainerInstanceArn) -> None:
         """Drop the placeholder of an instance that ECS now describes."""
