@@ -100,7 +100,7 @@ def test_a_document_with_other_steps_is_told(built: Town) -> None:
     code, said = examine(built, "--apply-document", "older")
     [line] = graded(said, "FAIL")
     assert code == 1
-    assert "document older: it runs `apiclient update apply --reboot` instead of `apiclient update apply && " in line
+    assert "document older: it runs `apiclient update apply --reboot` instead of `test -n '{{replace}}' && " in line
     assert "Deploy the stack" in line
 
 
@@ -179,6 +179,15 @@ def test_what_only_the_settings_use_is_asked_with_them(built: Town) -> None:
     assert code == 1
     failed = graded(said, "FAIL")
     assert all(any(f"permission {action}" in line for line in failed) for action in actions), said
+
+
+def test_a_denied_call_is_blamed_on_nothing_else(built: Town) -> None:
+    built.world.authorize = denying("ecs:ListContainerInstances")
+    _, said = examine(built)
+    assert f"OK    store {BUCKET}/" in said
+    built.world.authorize = denying("ecs:DescribeClusters")
+    _, said = examine(built)
+    assert any("the permissions of a run were not checked" in line for line in graded(said, "WARN")), said
 
 
 def test_a_document_that_may_not_be_sent_is_told(built: Town) -> None:

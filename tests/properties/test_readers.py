@@ -207,8 +207,8 @@ def _read_sighting(data: bytes) -> None:
 
 
 def _read_index(data: bytes) -> None:
-    entries = read_index(data)
-    assert read_index(write_index(entries)) == entries
+    entries = list(read_index(data).entries)
+    assert read_index(write_index(entries)).entries == entries
     assert history_text(entries)
     assert index_page("web", entries).encode()
     store = MemoryStore()

@@ -177,9 +177,9 @@ def reach_of(target: Target) -> Reach:
     return Reach(name_of(target.cluster), target.region_named or "", state)
 
 
-def report_place(state: Place, wired: Wired, form: str = "html") -> str:
+def report_place(state: Place, wired: Wired) -> str:
     """Where the report of the run is, or will be."""
-    key = report_key(wired.state, wired.run, form)
+    key = report_key(wired.state, wired.run, "html")
     return f"{state}{key}" if isinstance(state, StoreBucket) else f"{state}/{key}"
 
 

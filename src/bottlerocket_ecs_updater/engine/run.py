@@ -83,7 +83,7 @@ class Run:
             known, ports.cluster, ports.hosts, ports.ledger, ports.clock, ports.recorder, ports.successors
         )
         self._evidence = Evidence(known, ports.cluster, ports.ledger)
-        self._stored = StoreLooks(known, policy, ports, self._looker.surveying)
+        self._stored = StoreLooks(known, policy, ports, self._looker.conditions)
         self._obstacles = Obstacles(known, self._executor, ports.clock, policy)
         self._changes = ChangeRecord(known, ports.recorder, ports.clock)
         self._result = RunResult(known, policy, self._changes)

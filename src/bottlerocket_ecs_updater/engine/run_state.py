@@ -15,7 +15,7 @@ from bottlerocket_ecs_updater.core.decision.affected import worst_of
 from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, InstanceId, ServiceArn
-from bottlerocket_ecs_updater.core.model.instance import Instance
+from bottlerocket_ecs_updater.core.model.instance import Instance, SurveyedFacts
 from bottlerocket_ecs_updater.core.model.outcome import Backoff
 from bottlerocket_ecs_updater.core.model.resources import Definition
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
@@ -102,6 +102,14 @@ class RunState:
         self.touched.add(instance.id)
         if instance.registration is not None:
             self.arns[instance.registration.arn] = instance.id
+
+    def around(self, id_: InstanceId, now: datetime) -> SurveyedFacts:
+        """What was surveyed about an instance; empty facts of `now` if nothing was."""
+        return self.instance(id_).around or SurveyedFacts(now)
+
+    def learn_around(self, id_: InstanceId, around: SurveyedFacts) -> None:
+        """Replace what was surveyed about an instance."""
+        self.learn(replace(self.instance(id_), around=around))
 
     def arn_of(self, id_: InstanceId) -> ContainerInstanceArn | None:
         """The ARN under which the instance was last described; None if it is not registered."""

@@ -77,13 +77,13 @@ def test_the_page_links_the_release_notes_of_public_versions_only() -> None:
 def test_the_index_has_the_days_behind_and_how_long_each_version_took() -> None:
     entry = entry_of(run_report(HALTED_RUN))
     assert (entry.days_behind, list(entry.took_from_first_seen)) == (2, ["1.21.0"])
-    [again] = read_index(write_index([entry]))
+    [again] = read_index(write_index([entry])).entries
     assert again == entry
     html = index_page("web", [entry])
     assert f'<a href="{release_notes(NEW)}"' in html
     assert 'data-of="since first seen">2d3h<' in html
     older = write_index([entry]).replace(b'"days_behind":2,', b"")
-    assert read_index(older)[0].days_behind is None
+    assert read_index(older).entries[0].days_behind is None
 
 
 @pytest.mark.parametrize("held", [False, True])

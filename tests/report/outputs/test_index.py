@@ -92,7 +92,7 @@ def test_a_run_that_died_is_found_by_the_next_and_gets_its_report() -> None:
     assert store.get(report_key("web", entries[1].run, "html")) is not None
     index = store.get(index_key("web", "json"))
     assert index is not None
-    assert len(read_index(index.data)) == 2
+    assert len(read_index(index.data).entries) == 2
 
 
 def test_history_shows_a_run_that_died_last() -> None:
@@ -175,7 +175,7 @@ def live(store: MemoryStore, day: int, hour: int = 9, *, dies: bool = False) -> 
 
 @pytest.mark.parametrize("most", [5, 1000])
 def test_what_a_run_does_at_its_end_does_not_grow_with_the_years(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
-    monkeypatch.setattr(index, "ENTRIES_MAX", most)
+    monkeypatch.setattr(index, "REPORTS_LISTED_MAX", most)
     store = Counting()
     costs = []
     for day in range(40):
@@ -187,7 +187,7 @@ def test_what_a_run_does_at_its_end_does_not_grow_with_the_years(monkeypatch: py
 
 
 def test_runs_that_the_index_has_no_room_for_are_not_looked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(index, "ENTRIES_MAX", 5)
+    monkeypatch.setattr(index, "REPORTS_LISTED_MAX", 5)
     store = Counting()
     for hour in range(8):
         run, events = run_of(0, hour)
@@ -214,7 +214,7 @@ def test_a_run_that_died_is_found_however_many_lived_before_it() -> None:
     assert dead in {entry.run for entry in entries_of(store, "web")}
     stored = store.get(index_key("web", "json"))
     assert stored is not None
-    assert dead in {entry.run for entry in read_index(stored.data)}
+    assert dead in {entry.run for entry in read_index(stored.data).entries}
 
 
 def test_more_dead_runs_than_are_read_at_once_are_found_by_and_by(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -226,7 +226,7 @@ def test_more_dead_runs_than_are_read_at_once_are_found_by_and_by(monkeypatch: p
         live(store, day)
     stored = store.get(index_key("web", "json"))
     assert stored is not None
-    assert dead <= {entry.run for entry in read_index(stored.data)}
+    assert dead <= {entry.run for entry in read_index(stored.data).entries}
 
 
 def test_a_run_whose_clock_was_ahead_hides_nobody_that_comes_after_it() -> None:
@@ -238,7 +238,7 @@ def test_a_run_whose_clock_was_ahead_hides_nobody_that_comes_after_it() -> None:
     live(store, 3)
     stored = store.get(index_key("web", "json"))
     assert stored is not None
-    assert dead in {entry.run for entry in read_index(stored.data)}
+    assert dead in {entry.run for entry in read_index(stored.data).entries}
 
 
 def test_where_the_index_was_lost_runs_are_looked_for_as_far_back_as_a_month_and_history_goes_further() -> None:
@@ -249,7 +249,7 @@ def test_where_the_index_was_lost_runs_are_looked_for_as_far_back_as_a_month_and
     live(store, 100)
     stored = store.get(index_key("web", "json"))
     assert stored is not None
-    assert [entry.run[4:8] for entry in read_index(stored.data)] == ["0411", "0401", "0322", "0312"]
+    assert [entry.run[4:8] for entry in read_index(stored.data).entries] == ["0411", "0401", "0322", "0312"]
     store.delete(index_key("web", "json"), None)
     assert len(entries_of(store, "web")) == 11
 
@@ -286,7 +286,7 @@ def test_two_that_write_the_index_at_once_are_both_in_it() -> None:
 def test_an_index_is_read_as_it_was_written(numbers: list[int]) -> None:
     runs = [CLEAN_RUN, HALTED_RUN, hostile_run()]
     entries = [entry_of(run_report(runs[number])) for number in numbers]
-    assert read_index(write_index(entries)) == entries
+    assert read_index(write_index(entries)).entries == entries
 
 
 def test_the_page_links_every_run_and_is_safe() -> None:

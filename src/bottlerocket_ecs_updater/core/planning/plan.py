@@ -139,10 +139,10 @@ class Plan:
     """Whole days since a newer version was first seen, for each instance whose host is offered one."""
 
 
-def make_plan(fleet: Fleet, policy: Policy, pace: Pace | None = None) -> Plan:
+def make_plan(fleet: Fleet, policy: Policy) -> Plan:
     """Plan a run on the fleet as it is now. Pure: the same fleet gives the same plan.
 
-    Without a pace, the forecast uses this cluster's recorded durations, or the built-in defaults.
+    The forecast uses this cluster's recorded durations, or the built-in defaults.
     """
     this_pass = Pass(fleet, policy)
     instances = sorted(fleet.instances.values(), key=lambda instance: instance.id)
@@ -162,8 +162,8 @@ def make_plan(fleet: Fleet, policy: Policy, pace: Pace | None = None) -> Plan:
         if (update := _later(one, candidates[one.id], this_pass)) is not None
     )
     recorded = fleet.past.recorded
-    counts = (len(recorded.stages), len(recorded.drains), len(recorded.reboots)) if pace is None else (0, 0, 0)
-    basis = ForecastBasis(pace or expected_pace(this_pass), *counts)
+    counts = (len(recorded.stages), len(recorded.drains), len(recorded.reboots))
+    basis = ForecastBasis(expected_pace(this_pass), *counts)
     forecast_ = _forecast((*updates, *later), this_pass, basis.pace)
     blocked = {one.instance: _blocked(one, this_pass) for one in updates if one.instance in forecast_.left}
     return Plan(

@@ -34,6 +34,7 @@ from bottlerocket_ecs_updater.core.model.event import ActDenied, CommandSent, Dr
 from bottlerocket_ecs_updater.core.model.ids import CommandId, InstanceId
 from bottlerocket_ecs_updater.core.model.reboots import COMMAND_LIFE, SentReboot
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind, PendingCommand
+from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.state.acts import see_drain_sent, see_return_sent, see_successor_called
 from bottlerocket_ecs_updater.core.state.ledger import with_backoff, with_blocked, with_survival
 from bottlerocket_ecs_updater.core.state.run_commands import (
@@ -42,6 +43,7 @@ from bottlerocket_ecs_updater.core.state.run_commands import (
     see_maybe_sent,
     see_reboot_sent,
     see_refused,
+    see_replace_refused,
     see_sent,
 )
 from bottlerocket_ecs_updater.engine.act.claim_writer import ClaimWriter
@@ -263,7 +265,7 @@ class Executor:
                 self._cluster.stop_tasks([task for c in batch if isinstance(c, StopTasks) for task in c.tasks])
                 return set()
             case Check() | Apply() | Reboot() | RunBeforeDrain() | RunAfterReboot():
-                return self._send(SENT_FOR[type(batch[0])], [c.instance for c in batch])
+                return self._send_each(SENT_FOR[type(batch[0])], batch)
             case CallSuccessor():
                 return self._call_successor([c for c in batch if isinstance(c, CallSuccessor)])
 
@@ -351,13 +353,21 @@ class Executor:
                 self._hosts.prove_document(kind)
             self._hooks_proven = True
 
-    def _send(self, kind: DocumentKind, ids: Sequence[InstanceId]) -> set[InstanceId]:
+    def _send_each(self, kind: DocumentKind, batch: Sequence[Command]) -> set[InstanceId]:
+        """Send a document; applies that replace the same staged version go together."""
+        groups: dict[Version | None, list[InstanceId]] = {}
+        for command in batch:
+            replaces = command.replaces if isinstance(command, Apply) else None
+            groups.setdefault(replaces, []).append(command.instance)
+        return {id_ for replaces, ids in groups.items() for id_ in self._send(kind, ids, replaces)}
+
+    def _send(self, kind: DocumentKind, ids: Sequence[InstanceId], replaces: Version | None = None) -> set[InstanceId]:
         if kind is DocumentKind.APPLY:
             self._claim_writer.prove(ids[0])
         if kind is DocumentKind.BEFORE_DRAIN:
             self._prove_hooks()
         now = self._clock.now()
-        sent = self._hosts.send(kind, ids)
+        sent = self._hosts.send(kind, ids, replaces)
         for id_, command in sent.commands.items():
             instance = self._known.instance(id_)
             if kind is DocumentKind.REBOOT:
@@ -371,7 +381,8 @@ class Executor:
             if kind is not DocumentKind.CHECK:
                 self._known.learn(see_maybe_sent(self._known.instance(id_), kind, now))
         for id_, why in sent.refused.items():
-            self._known.learn(see_refused(self._known.instance(id_), kind, why, now))
+            refused = see_replace_refused if replaces is not None else see_refused
+            self._known.learn(refused(self._known.instance(id_), kind, why, now))
         self._learn_denials(kind, sent)
         return {*sent.later, *sent.unclear, *sent.refused, *sent.denied}
 

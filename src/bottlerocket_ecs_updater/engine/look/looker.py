@@ -14,10 +14,13 @@ from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.core.state.acts import see_successor
 from bottlerocket_ecs_updater.engine.look.command_answers import CommandAnswers
 from bottlerocket_ecs_updater.engine.look.command_results import CommandResults
+from bottlerocket_ecs_updater.engine.look.conditions import ConditionLooks
 from bottlerocket_ecs_updater.engine.look.denials import DeniableCalls, LookContext
+from bottlerocket_ecs_updater.engine.look.groups import GroupLooks
 from bottlerocket_ecs_updater.engine.look.managed_nodes import ManagedNodeLooks
 from bottlerocket_ecs_updater.engine.look.reboot_results import RebootResults
 from bottlerocket_ecs_updater.engine.look.registrations import RegistrationLooks
+from bottlerocket_ecs_updater.engine.look.rule_calls import RuleCalls
 from bottlerocket_ecs_updater.engine.look.services import ServiceLooks
 from bottlerocket_ecs_updater.engine.look.surveyor import Surveyor
 from bottlerocket_ecs_updater.engine.look.tasks import TaskLooks
@@ -27,6 +30,9 @@ from bottlerocket_ecs_updater.engine.run_state import RunState
 
 DESCRIBED_AT_ONCE = 100
 """What one call of DescribeContainerInstances takes."""
+
+SEEN_BY_TURNS_MAX = 600
+"""In clusters of no more instances, looks at some also describe the others by turns: all of them in about six looks."""
 
 JUST_NOW_SHARE = 4
 """If only its group is needed, an instance is not described again within the poll interval divided by this."""
@@ -54,11 +60,14 @@ class Looker:
         self._calls = DeniableCalls(knowledge)
         context = LookContext(knowledge, policy, recorder, self._calls)
         answers = CommandAnswers(hosts, self._calls)
-        self.surveying = Surveyor(knowledge, survey, policy, recorder)
+        rules = RuleCalls(knowledge, recorder)
+        self._groups = GroupLooks(context, survey, rules)
+        self.conditions = ConditionLooks(context, survey)
+        self.surveying = Surveyor(context, survey, rules, self._groups)
         self._registrations = RegistrationLooks(context, cluster)
         self._nodes = ManagedNodeLooks(context, hosts)
         self._tasks = TaskLooks(context, cluster)
-        self._services = ServiceLooks(context, cluster, self.surveying)
+        self._services = ServiceLooks(context, cluster, self.surveying, self.conditions)
         self._reboots = RebootResults(context, hosts)
         self._results = CommandResults(context, hosts, answers, self._reboots)
 
@@ -86,8 +95,8 @@ class Looker:
         self._tasks.look_at({*self._tasks.unlisted(wants.tasks, now), *self._tasks.before_reboot(wants.due)}, now)
         self._tasks.look_at_stopping(wants.tasks, now)
         self.surveying.look_around(wants.tasks, now)
-        self.surveying.look_at_groups_of_claimed(wants.groups, now)
-        self.surveying.look_at_published(now)
+        self._groups.look_at_claimed(wants.groups, now)
+        self.conditions.look_at_published(now)
         self._look_for_successor()
         if wants.services and not first:
             self._services.look(now)
@@ -108,13 +117,14 @@ class Looker:
         asked = self._tasks.look_at_known(wants.due, now)
         others = [id_ for id_ in wants.due if id_ not in asked and not self._described_just_now(id_, wants, now)]
         others += [id_ for id_ in self._services.long_unsteady(now) if id_ not in others] if wants.services else []
+        others += [id_ for id_ in self._candidates(wants, now) if id_ not in others]
         self._describe_with_others(self._registrations.arns(others), now)
         self._tasks.look_at_known(others, now)
 
     def _describe_all(self, now: datetime) -> None:
         self._registrations.describe(self._registrations.arns(), now)
         self._known.fleet = replace(self._known.fleet, full_at=now)
-        self.surveying.look_at_groups_of_drained(now)
+        self._groups.look_at_drained(now)
 
     def _describe_with_others(self, arns: Sequence[ContainerInstanceArn], now: datetime) -> None:
         """Describe these, and in the same call as many others: all of them in a cluster of one call."""
@@ -122,13 +132,30 @@ class Looker:
         if arns and few and not self._registrations.some_are_unknown():
             self._describe_all(now)
         else:
-            self._registrations.describe([*arns, *self._on_trial(len(arns))], now)
+            self._registrations.describe([*arns, *self._along(arns)], now)
 
-    def _on_trial(self, described: int) -> Sequence[ContainerInstanceArn]:
-        """Hosts that got their version in this rollout, if a call that is made anyway has room for them."""
-        if not described or described >= DESCRIBED_AT_ONCE:
+    def _along(self, arns: Sequence[ContainerInstanceArn]) -> Sequence[ContainerInstanceArn]:
+        """What a call that is made anyway has room for: those that were not described for longest.
+
+        In a large cluster a turn of all takes too long. There it is hosts that got their version in this rollout.
+        """
+        room = DESCRIBED_AT_ONCE - len(arns)
+        if not arns or room <= 0:
             return []
-        return self._registrations.arns(on_trial(self._known.fleet))[: DESCRIBED_AT_ONCE - described]
+        if len(self._known.instances) > SEEN_BY_TURNS_MAX:
+            return self._registrations.arns(on_trial(self._known.fleet))[:room]
+        taken = set(arns)
+        return [arn for arn in self._registrations.longest_unseen() if arn not in taken][:room]
+
+    def _candidates(self, wants: Wants, now: datetime) -> Sequence[InstanceId]:
+        """Instances that are about to start their update, if they were not described lately."""
+        chosen = (self._known.instance(id_) for id_ in wants.tasks)
+        return [
+            one.id
+            for one in chosen
+            if one.claim is None and one.registration is not None
+            if has_passed(one.registration.at, self._policy.poll_interval / 2, now)
+        ]
 
     def _described_just_now(self, id_: InstanceId, wants: Wants, now: datetime) -> bool:
         """Whether the instance was just described, and only its group is needed."""
@@ -149,12 +176,12 @@ class Looker:
         first = self._registrations.listed_at is None
         self._registrations.list_all(now)
         self._nodes.reach(now, first=first)
-        self.surveying.look_at_machines(now)
+        self._groups.look_at_machines(now)
         self._nodes.find_activated()
         if first or any(instance.tasks is None for instance in known.instances.values()):
             self._tasks.list_all(now)
         self._tasks.look_at_changed(now)
-        self.surveying.look_at_groups(now)
+        self._groups.look_at_all(now)
         ours = sum(1 for instance in known.instances.values() if instance.bottlerocket)
         services = len(known.fleet.services.all) if known.fleet.services else 0
         self._recorder.record(ClusterLooked(now, len(known.instances), ours, services))

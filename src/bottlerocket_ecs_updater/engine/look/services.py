@@ -13,6 +13,7 @@ from bottlerocket_ecs_updater.core.model.event import Settled
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.services import Services, Slot
 from bottlerocket_ecs_updater.core.model.time_text import has_passed
+from bottlerocket_ecs_updater.engine.look.conditions import ConditionLooks
 from bottlerocket_ecs_updater.engine.look.denials import LookContext
 from bottlerocket_ecs_updater.engine.look.surveyor import Surveyor
 from bottlerocket_ecs_updater.engine.ports import Cluster
@@ -24,13 +25,14 @@ LATE_TO_SETTLE = timedelta(seconds=60)
 class ServiceLooks:
     """Describes services, and frees the slots of instances whose services are steady."""
 
-    def __init__(self, context: LookContext, cluster: Cluster, surveyor: Surveyor) -> None:
+    def __init__(self, context: LookContext, cluster: Cluster, surveyor: Surveyor, conditions: ConditionLooks) -> None:
         self._known = context.known
         self._policy = context.policy
         self._recorder = context.recorder
         self._calls = context.calls
         self._cluster = cluster
         self._surveyor = surveyor
+        self._conditions = conditions
 
     def look(self, now: datetime) -> None:
         """Describe all services, read the health rules and calendars, and free the slots that have settled."""
@@ -47,8 +49,8 @@ class ServiceLooks:
         known.fleet = replace(known.fleet, services=services)
         if not known.drained:
             known.baseline = known.baseline.after(found)
-        self._surveyor.look_at_health(now)
-        self._surveyor.look_at_calendars(now)
+        self._conditions.look_at_health(now)
+        self._conditions.look_at_calendars(now)
         moving = {
             **moving_tasks(known.fleet),
             **starting_daemons(services, known.returned, self._policy.daemon_start),

@@ -20,7 +20,7 @@ from bottlerocket_ecs_updater.core.model.time_text import has_passed
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.core.state.ledger import with_found, with_offer, with_published, with_sighting
-from bottlerocket_ecs_updater.engine.look.surveyor import Surveyor
+from bottlerocket_ecs_updater.engine.look.conditions import ConditionLooks
 from bottlerocket_ecs_updater.engine.run_ports import Ports
 from bottlerocket_ecs_updater.engine.run_state import RunState
 from bottlerocket_ecs_updater.engine.store.first_seen import FirstSeen
@@ -38,14 +38,14 @@ PAUSE_READ_EVERY = timedelta(seconds=60)
 class StoreLooks:
     """Reads the shared objects of the state store, with every look or every minute."""
 
-    def __init__(self, known: RunState, policy: Policy, ports: Ports, surveyor: Surveyor) -> None:
+    def __init__(self, known: RunState, policy: Policy, ports: Ports, conditions: ConditionLooks) -> None:
         self._known = known
         self._policy = policy
         self._recorder = ports.recorder
         self._ledger = ports.ledger
         self._store = ports.store
         self._state = ports.state
-        self._surveyor = surveyor
+        self._conditions = conditions
         self._shared = SharedState(ports.store, ports.place, policy.rules.stages)
         self._first_seen = FirstSeen(ports.store)
         self._sighted: set[Version] = set()
@@ -111,7 +111,7 @@ class StoreLooks:
         for id_, version in newly_found(known.fleet, self._policy).items():
             ledger.change(partial(with_found, instance=id_, version=version, at=known.fleet.at))
         known.recall(ledger.value)
-        self._surveyor.tell_withdrawn(known.fleet.past.published)
+        self._conditions.tell_withdrawn(known.fleet.past.published)
 
     def _record_pause(self, paused: str) -> None:
         """Report a new pause, another reason, or a resume."""

@@ -8,8 +8,10 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
 
+from bottlerocket_ecs_updater.core.model.passing import NEEDS_A_PERSON
 from bottlerocket_ecs_updater.core.model.shared import ClusterStanding
 from bottlerocket_ecs_updater.core.model.time_text import DAY, time_text
+from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.model.wording import counted
 from bottlerocket_ecs_updater.core.rules.promotion import SILENT_AFTER
 from bottlerocket_ecs_updater.engine.store.shared_state import Acts
@@ -23,6 +25,8 @@ class State(Enum):
     UNREADABLE = "cannot be read"
     SILENT = "silent"
     UNHEALTHY = "not healthy"
+    NEEDS_A_PERSON = "needs a person"
+    """An instance is held for a reason that does not pass by itself."""
     BEHIND = "behind"
     UNKNOWN = "not known"
     CURRENT = "up to date"
@@ -30,7 +34,7 @@ class State(Enum):
     @property
     def bad(self) -> bool:
         """Whether a person should look at it."""
-        return self in (State.QUARANTINE, State.FAILED, State.UNREADABLE, State.SILENT)
+        return self in (State.QUARANTINE, State.FAILED, State.UNREADABLE, State.SILENT, State.NEEDS_A_PERSON)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,11 @@ class FleetOverview:
         """How many clusters are in a state."""
         return sum(row.state is state for row in self.rows)
 
+    def running(self, version: Version) -> str:
+        """How many clusters have instances on a version, as text; empty if none has."""
+        clusters = sum(any(name == str(version) for name, _ in row.versions) for row in self.rows)
+        return f"{counted(clusters, 'cluster runs', 'clusters run')} it" if clusters else ""
+
     @property
     def headline(self) -> str:
         """The overview in one sentence."""
@@ -87,10 +96,9 @@ def overview_of(
     unreadable: Mapping[str, str],
     acts: Acts,
     now: datetime,
-    silent_after: timedelta = SILENT_AFTER,
 ) -> FleetOverview:
     """The rows, worst first: by state, then by how far behind, then by name."""
-    rows = [_row(one, now, silent_after) for one in standings]
+    rows = [_row(one, now) for one in standings]
     rows += (FleetRow(_name_in(key), key, State.UNREADABLE, why=(why,)) for key, why in unreadable.items())
     order = list(State)
     rows.sort(key=lambda row: (order.index(row.state), -row.days_behind, row.name, row.place))
@@ -114,18 +122,18 @@ def orders(rows: Sequence[FleetRow]) -> Sequence[Mapping[str, int]]:
     return placed
 
 
-def _row(one: ClusterStanding, now: datetime, silent_after: timedelta) -> FleetRow:
+def _row(one: ClusterStanding, now: datetime) -> FleetRow:
     behind = max(timedelta(), now - one.behind_since) if one.behind_since is not None else None
     last = one.last_run
     return FleetRow(
         one.place.name,
         f"{one.place.account} {one.place.region}",
-        _state(one, now, silent_after),
+        _state(one, now),
         one.stage,
         tuple((str(version), count) for version, count in sorted(one.running.items(), reverse=True)),
         str(one.newest) if one.newest is not None else "",
         behind,
-        tuple(_why(one, now, silent_after)),
+        tuple(_why(one, now)),
         one.eligible,
         last.run,
         last.outcome,
@@ -135,28 +143,33 @@ def _row(one: ClusterStanding, now: datetime, silent_after: timedelta) -> FleetR
     )
 
 
-def _state(one: ClusterStanding, now: datetime, silent_after: timedelta) -> State:
+_NEEDING_A_PERSON = frozenset(reason.code for reason in NEEDS_A_PERSON)
+
+
+def _state(one: ClusterStanding, now: datetime) -> State:
     if one.quarantined:
         return State.QUARANTINE
     if one.last_run.exit_code:
         return State.FAILED
-    if one.silent(silent_after, now):
+    if one.silent(SILENT_AFTER, now):
         return State.SILENT
     if one.trouble:
         return State.UNHEALTHY
+    if any(held.code in _NEEDING_A_PERSON for held in one.held):
+        return State.NEEDS_A_PERSON
     if one.behind_since is not None:
         return State.BEHIND
     return State.UNKNOWN if one.unknown or not one.eligible else State.CURRENT
 
 
-def _why(one: ClusterStanding, now: datetime, silent_after: timedelta) -> Iterable[str]:
+def _why(one: ClusterStanding, now: datetime) -> Iterable[str]:
     if one.quarantined:
         yield f"quarantined: {', '.join(one.quarantined)}"
     if one.last_run.exit_code:
         yield f"run {one.last_run.run} ended with {one.last_run.outcome}" + (
             f": {one.last_run.why}" if one.last_run.why else ""
         )
-    if one.silent(silent_after, now):
+    if one.silent(SILENT_AFTER, now):
         yield f"no run has checked it since {time_text(one.looked_at)}"
     yield from (text for text in one.trouble if not text.endswith("quarantined"))
     if one.suspects:

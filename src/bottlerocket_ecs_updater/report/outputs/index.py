@@ -137,7 +137,7 @@ class Entered:
 
 
 @dataclass(frozen=True, slots=True)
-class _Index:
+class Index:
     """The index as it was read."""
 
     entries: Sequence[Entry] = ()
@@ -156,7 +156,7 @@ def enter(store: Store, cluster: str, entry: Entry) -> Entered:
     """Add a run to the index. Raises what the store raises."""
     for _ in range(ATTEMPTS_MAX):
         stored = store.get(index_key(cluster, "json"))
-        index = _read(stored.data) if stored is not None else _Index()
+        index = read_index(stored.data) if stored is not None else Index()
         floor = _floor(index, entry)
         missing = _missing(store, cluster, [entry, *index.entries], floor)
         adopted = _adopted(store, cluster, missing[:ADOPTED_MAX])
@@ -170,7 +170,7 @@ def enter(store: Store, cluster: str, entry: Entry) -> Entered:
     raise Unreachable(f"{index_key(cluster, 'json')} could not be written: other writers keep changing it")
 
 
-def _floor(index: _Index, entry: Entry) -> str:
+def _floor(index: Index, entry: Entry) -> str:
     if not index.entries:
         return _days_before(entry.began, LOOKED_BACK)
     # A run whose clock was ahead must not hide later runs.
@@ -199,7 +199,7 @@ def entries_of(store: Store, *clusters: str) -> list[Entry]:
 
 def _entries(store: Store, cluster: str) -> list[Entry]:
     stored = store.get(index_key(cluster, "json"))
-    index = _read(stored.data) if stored is not None else _Index()
+    index = read_index(stored.data) if stored is not None else Index()
     missing = _missing(store, cluster, index.entries, max(index.looked_to, index.dropped))
     return _newest_first([*_adopted(store, cluster, missing[:REPORTS_LISTED_MAX]), *index.entries])
 
@@ -244,24 +244,20 @@ def write_index(entries: Sequence[Entry], looked_to: str = "") -> bytes:
     return f'{{"format":{INDEX_FORMAT},{looked}"runs":[\n{lines}\n]}}\n'.encode()
 
 
-def read_index(data: bytes) -> list[Entry]:
+def read_index(data: bytes) -> Index:
     """Read what `write_index` wrote. Unreadable entries are skipped, and found again by their records."""
-    return list(_read(data).entries)
-
-
-def _read(data: bytes) -> _Index:
     try:
         return read_object(data, _index)
     except Unreadable as problem:
-        return _Index(fault=str(problem))
+        return Index(fault=str(problem))
 
 
-def _index(value: Mapping[str, Any]) -> _Index:
+def _index(value: Mapping[str, Any]) -> Index:
     if value["format"] != INDEX_FORMAT or not isinstance(value["runs"], list):
         raise Unreadable(f"format {value['format']!r}; this updater reads format {INDEX_FORMAT}")
     entries = [entry for one in value["runs"] if (entry := _from_json(one)) is not None]
     looked_to = text_of(value.get("looked_to", ""))
-    return _Index(entries, looked_to if _BEGUN.fullmatch(looked_to) else "")
+    return Index(entries, looked_to if _BEGUN.fullmatch(looked_to) else "")
 
 
 def _to_json(entry: Entry) -> dict[str, Any]:

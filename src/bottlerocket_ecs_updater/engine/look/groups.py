@@ -1,0 +1,143 @@
+"""Reads what Auto Scaling and EC2 say about instances: their group, and whether they still exist."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from itertools import islice
+
+from bottlerocket_ecs_updater.core.model.auto_scaling import InGroup, Membership
+from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
+from bottlerocket_ecs_updater.core.model.container_instance import PingStatus, Status
+from bottlerocket_ecs_updater.core.model.ids import InstanceId, RunId
+from bottlerocket_ecs_updater.core.model.instance import Instance, Machine
+from bottlerocket_ecs_updater.core.model.time_text import has_passed
+from bottlerocket_ecs_updater.engine.look.denials import LookContext
+from bottlerocket_ecs_updater.engine.look.rule_calls import GROUPS, MACHINES, Missed, NotNow, RuleCalls
+from bottlerocket_ecs_updater.engine.ports import Survey
+
+DRAINED_EVERY = timedelta(minutes=1)
+"""How often the Auto Scaling group is read of instances that someone else drained."""
+
+AWAY_FOR = timedelta(minutes=3)
+"""After this time a rebooting host is usually back; for one that is not, EC2 shows whether it still exists."""
+
+ONE_GROUP_CALL = 50
+"""Instances per DescribeAutoScalingInstances call."""
+
+
+class GroupLooks:
+    """Reads the Auto Scaling state of instances, and describes in EC2 those that are out of reach."""
+
+    def __init__(self, context: LookContext, survey: Survey | None, rules: RuleCalls) -> None:
+        self._known = context.known
+        self._survey = survey
+        self._rules = rules
+        self._drained_seen: dict[InstanceId, datetime] = {}
+        """When each instance that someone else drained was first seen DRAINING."""
+
+    def look_at_all(self, now: datetime) -> None:
+        """Read the Auto Scaling state of Bottlerocket instances, with every listing of the cluster.
+
+        Skips instances that are done in this run.
+        """
+        ours = [one for one in self._known.instances.values() if one.bottlerocket and one.registration is not None]
+        self.look_at([one.id for one in ours if one.progress.outcome is None], now)
+
+    def look_at_machines(self, now: datetime) -> None:
+        """Describe in EC2 the instances that ECS or Systems Manager cannot reach, or that someone else drained."""
+        survey = self._survey
+        asked = [one.id for one in self._known.instances.values() if _odd(one, self._known.fleet.run, now)]
+        if survey is None or not asked:
+            return
+        found = self._rules.ask(MACHINES, lambda: survey.machines(asked))
+        if found is None or isinstance(found, NotNow):
+            return
+        for id_ in asked:
+            around = self._known.around(id_, now)
+            self._known.learn_around(id_, replace(around, machine=_after(around.machine, found.get(id_))))
+
+    def look_at_claimed(self, wanted: Collection[InstanceId], now: datetime) -> None:
+        """Read the Auto Scaling state of claimed instances. One call covers all of them."""
+        if wanted:
+            self.look_at(self._claimed(), now, refreshes=False)
+
+    def look_at_drained(self, now: datetime) -> None:
+        """Read whether the Auto Scaling group drained the instances that were drained since the last listing."""
+        drained = [one for one in self._known.instances.values() if _drained_by_others(one)]
+        first_seen = {one.id: self._drained_seen.get(one.id, now) for one in drained}
+        self._drained_seen = first_seen
+        due = [one.id for one in drained if _group_due(one, first_seen[one.id], now)]
+        self.look_at(due, now)
+
+    def sharing_a_call(self, candidates: Sequence[InstanceId]) -> Sequence[InstanceId]:
+        """The candidates, and as many claimed instances as fit in the same call."""
+        claimed = (id_ for id_ in self._claimed() if id_ not in candidates)
+        return [*candidates, *islice(claimed, max(0, ONE_GROUP_CALL - len(candidates)))]
+
+    def _claimed(self) -> list[InstanceId]:
+        return [one.id for one in self._known.instances.values() if one.claim is not None and one.registered]
+
+    def look_at(self, ids: Sequence[InstanceId], now: datetime, *, refreshes: bool = True) -> Iterable[Missed]:
+        """Read each instance's group. If AWS does not answer, keep the old data and record that it is outdated."""
+        survey = self._survey
+        if survey is None or not ids:
+            return ()
+        found = self._rules.ask(GROUPS, lambda: survey.memberships(ids, refreshes=refreshes))
+        if isinstance(found, NotNow):
+            for id_ in ids:
+                before = self._known.around(id_, now)
+                self._known.learn_around(id_, replace(before, group_missed_since=before.group_missed_since or now))
+            return [(id_, f"its Auto Scaling group: {found.why}") for id_ in ids]
+        for id_ in ids:
+            membership = found.get(id_) if found is not None else None
+            before = self._known.around(id_, now)
+            if not refreshes:
+                membership = _still_refreshing(membership, before.membership)
+            group = membership.group if isinstance(membership, InGroup) else before.group
+            after = replace(before, at=now, membership=membership, group=group, group_at=now, group_missed_since=None)
+            self._known.learn_around(id_, after)
+        return ()
+
+
+def _still_refreshing(found: Membership | None, before: Membership | None) -> Membership | None:
+    """Keep the known state of the group's instance refresh, which this call did not read."""
+    if isinstance(found, InGroup) and isinstance(before, InGroup) and found.group == before.group:
+        return replace(found, refreshing=before.refreshing)
+    return found
+
+
+def _drained_by_others(instance: Instance) -> bool:
+    registration = instance.registration
+    drained = registration is not None and registration.status is Status.DRAINING and instance.claim is None
+    return drained and instance.bottlerocket
+
+
+def _group_due(instance: Instance, drained_seen: datetime, now: datetime) -> bool:
+    """Whether its group has not answered since it was seen DRAINING, or not for a while."""
+    answered_at = instance.around.group_at if instance.around is not None else None
+    return answered_at is None or answered_at < drained_seen or has_passed(answered_at, DRAINED_EVERY, now)
+
+
+def _after(before: Machine | None, found: Machine | None) -> Machine | None:
+    """The machine after one more look."""
+    if found is None or found.state:
+        return found
+    return replace(found, unknown_looks=before.unknown_looks + 1 if before is not None else 1)
+
+
+def _odd(instance: Instance, run: RunId, now: datetime) -> bool:
+    """Whether EC2 may explain why the instance is unreachable: it is stopped, terminated, AWS-managed, …
+
+    A host that we reboot is down for a while, so the updater asks EC2 about it only if it stays away.
+    """
+    registration = instance.registration
+    if not instance.bottlerocket or registration is None or not instance.registered or registration.external:
+        return False
+    if instance.claim is not None:
+        since = instance.progress.disconnected_since
+        own = instance.claim.run == run and instance.claim.phase is not ClaimPhase.QUARANTINED
+        return since is not None and (not own or has_passed(since, AWAY_FOR, now))
+    unreachable = not registration.connected or instance.reach is PingStatus.UNKNOWN
+    return unreachable or registration.status is not Status.ACTIVE
