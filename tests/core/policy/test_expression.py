@@ -1,5 +1,8 @@
+import re
 from collections.abc import Mapping
 from contextlib import suppress
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from hypothesis import given
@@ -16,6 +19,8 @@ from bottlerocket_ecs_updater.core.rules.expression import (
     parse_expression,
     subjects,
 )
+from bottlerocket_ecs_updater.simulator.ecs.expressions import parse
+from bottlerocket_ecs_updater.simulator.ecs.model import ContainerInstance
 
 HOST = {
     "attribute:ring": "prod",
@@ -161,6 +166,16 @@ def test_what_an_expression_writes_it_reads_again(expression: Expression) -> Non
 @given(expressions, hosts)
 def test_not_is_the_opposite(expression: Expression, host: Mapping[str, str]) -> None:
     assert evaluate(Not(expression), host.get) is not evaluate(expression, host.get)
+
+
+@given(expressions, hosts)
+def test_the_simulated_ecs_which_has_a_parser_of_its_own_says_the_same(
+    expression: Expression, host: Mapping[str, str]
+) -> None:
+    attributes = {name.removeprefix("attribute:"): value for name, value in host.items()}
+    instance = cast(ContainerInstance, SimpleNamespace(custom=attributes, built_in={}, tasks={}))
+    text = re.sub("runningTasksCount", "attribute:runningTasksCount", str(expression))
+    assert parse(text)(instance) is evaluate(expression, host.get)
 
 
 @given(expressions, expressions, hosts)

@@ -9,17 +9,19 @@ from bottlerocket_ecs_updater.simulator.ecs.model import (
     CapacityProvider,
     Cluster,
     ContainerInstance,
+    Service,
+    Task,
+    TaskDefinition,
+)
+from bottlerocket_ecs_updater.simulator.ecs.specs import (
     ContainerInstanceSpec,
     Controller,
     Launch,
     ProviderShare,
     Rollout,
-    Service,
     ServiceSpec,
     Spreading,
     Strategy,
-    Task,
-    TaskDefinition,
     Way,
     Workload,
 )

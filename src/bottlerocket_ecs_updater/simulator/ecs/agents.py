@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bottlerocket_ecs_updater.simulator.ecs.model import ContainerInstance, ContainerInstanceSpec, Status
+from bottlerocket_ecs_updater.simulator.ecs.model import ContainerInstance, Status
+from bottlerocket_ecs_updater.simulator.ecs.specs import ContainerInstanceSpec
 
 if TYPE_CHECKING:
     from datetime import timedelta

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
 from bottlerocket_ecs_updater.simulator.aws_basics.names import last_part
 from bottlerocket_ecs_updater.simulator.aws_basics.paging import page
-from bottlerocket_ecs_updater.simulator.ecs.model import FARGATE_PROVIDERS, CapacityProvider, Workload
+from bottlerocket_ecs_updater.simulator.ecs.model import FARGATE_PROVIDERS, CapacityProvider
 from bottlerocket_ecs_updater.simulator.ecs.requests import MISSING, at_most, invalid
 from bottlerocket_ecs_updater.simulator.ecs.shapes import cluster_shape, definition_shape, provider_shape
+from bottlerocket_ecs_updater.simulator.ecs.specs import Workload
 
 if TYPE_CHECKING:
     from bottlerocket_ecs_updater.simulator.ecs.model import Shape

@@ -1,6 +1,9 @@
 """The cluster query language of ListContainerInstances' `filter`.
 
 attribute:bottlerocket.variant == aws-ecs-2 and not (agentConnected == false or runningTasksCount > 3)
+
+core.rules.expression reads the same language. This module shares nothing with it on purpose: the simulated ECS judges
+what core forecasts, and nobody would notice a mistake that both made.
 """
 
 from __future__ import annotations

@@ -12,16 +12,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, assert_never
 
-from bottlerocket_ecs_updater.simulator.ecs.model import (
-    Bucket,
-    ContainerInstance,
-    Desired,
-    Last,
-    Launch,
-    Service,
-    Status,
-    Task,
-)
+from bottlerocket_ecs_updater.simulator.ecs.model import Bucket, ContainerInstance, Desired, Last, Service, Status, Task
+from bottlerocket_ecs_updater.simulator.ecs.specs import Launch
 from bottlerocket_ecs_updater.simulator.faults import Breaking
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from bottlerocket_ecs_updater.simulator.ecs.model import ContainerInstance, Workload
+    from bottlerocket_ecs_updater.simulator.ecs.model import ContainerInstance
+    from bottlerocket_ecs_updater.simulator.ecs.specs import Workload
 
 
 class Placement:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
 from bottlerocket_ecs_updater.simulator.aws_basics.names import last_part
-from bottlerocket_ecs_updater.simulator.ecs.model import Cluster, ContainerInstance, Task, TaskDefinition, Workload
+from bottlerocket_ecs_updater.simulator.ecs.model import Cluster, ContainerInstance, Task, TaskDefinition
+from bottlerocket_ecs_updater.simulator.ecs.specs import Workload
 from bottlerocket_ecs_updater.simulator.ecs.timing import EcsTiming
 
 if TYPE_CHECKING:

@@ -12,17 +12,8 @@ import uuid
 from datetime import timedelta
 from typing import TYPE_CHECKING, assert_never
 
-from bottlerocket_ecs_updater.simulator.ecs.model import (
-    FARGATE_PROVIDERS,
-    Bucket,
-    Deployment,
-    Desired,
-    Last,
-    Launch,
-    Spreading,
-    Status,
-    Strategy,
-)
+from bottlerocket_ecs_updater.simulator.ecs.model import FARGATE_PROVIDERS, Bucket, Deployment, Desired, Last, Status
+from bottlerocket_ecs_updater.simulator.ecs.specs import Launch, Spreading, Strategy
 from bottlerocket_ecs_updater.simulator.faults import Breaking
 
 if TYPE_CHECKING:

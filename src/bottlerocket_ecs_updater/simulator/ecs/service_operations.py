@@ -10,26 +10,25 @@ from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
 from bottlerocket_ecs_updater.simulator.aws_basics.names import last_part
 from bottlerocket_ecs_updater.simulator.aws_basics.paging import page
 from bottlerocket_ecs_updater.simulator.ecs.expressions import parse
-from bottlerocket_ecs_updater.simulator.ecs.model import (
-    FARGATE_PROVIDERS,
+from bottlerocket_ecs_updater.simulator.ecs.model import FARGATE_PROVIDERS, Service, TaskDefinition
+from bottlerocket_ecs_updater.simulator.ecs.requests import MISSING, at_most, invalid
+from bottlerocket_ecs_updater.simulator.ecs.service_shapes import service_deployment_shape, service_shape
+from bottlerocket_ecs_updater.simulator.ecs.specs import (
     Controller,
     Launch,
     ProviderShare,
     Rollout,
-    Service,
     Spreading,
     Strategy,
-    TaskDefinition,
     Way,
 )
-from bottlerocket_ecs_updater.simulator.ecs.requests import MISSING, at_most, invalid
-from bottlerocket_ecs_updater.simulator.ecs.service_shapes import service_deployment_shape, service_shape
 
 if TYPE_CHECKING:
-    from bottlerocket_ecs_updater.simulator.ecs.model import Cluster, ContainerInstance, ServiceSpec, Shape
+    from bottlerocket_ecs_updater.simulator.ecs.model import Cluster, ContainerInstance, Shape
     from bottlerocket_ecs_updater.simulator.ecs.registry import Registry
     from bottlerocket_ecs_updater.simulator.ecs.requests import Handler
     from bottlerocket_ecs_updater.simulator.ecs.scheduler import Scheduler
+    from bottlerocket_ecs_updater.simulator.ecs.specs import ServiceSpec
 
 DESCRIBED_AT_ONCE = 10
 DEPLOYMENTS_AT_ONCE = 20

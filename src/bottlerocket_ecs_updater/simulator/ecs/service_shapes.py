@@ -4,16 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bottlerocket_ecs_updater.simulator.ecs.model import (
-    Bucket,
-    Controller,
-    Last,
-    ProviderShare,
-    Spreading,
-    Strategy,
-    Way,
-)
+from bottlerocket_ecs_updater.simulator.ecs.model import Bucket, Last
 from bottlerocket_ecs_updater.simulator.ecs.shapes import NOT_RUNNING_YET
+from bottlerocket_ecs_updater.simulator.ecs.specs import Controller, ProviderShare, Spreading, Strategy, Way
 
 if TYPE_CHECKING:
     from bottlerocket_ecs_updater.simulator.ecs.model import Deployment, Service, Shape

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bottlerocket_ecs_updater.simulator.ecs.model import (
-    FARGATE_PROVIDERS,
-    Desired,
-    Last,
-)
+from bottlerocket_ecs_updater.simulator.ecs.model import FARGATE_PROVIDERS, Desired, Last
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -10,14 +10,7 @@ from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
 from bottlerocket_ecs_updater.simulator.aws_basics.names import last_part
 from bottlerocket_ecs_updater.simulator.aws_basics.paging import page
 from bottlerocket_ecs_updater.simulator.ecs.expressions import Predicate, parse
-from bottlerocket_ecs_updater.simulator.ecs.model import (
-    FARGATE_PROVIDERS,
-    ContainerInstance,
-    Desired,
-    Launch,
-    Status,
-    Task,
-)
+from bottlerocket_ecs_updater.simulator.ecs.model import FARGATE_PROVIDERS, ContainerInstance, Desired, Status, Task
 from bottlerocket_ecs_updater.simulator.ecs.requests import (
     MISSING,
     arn_like,
@@ -28,6 +21,7 @@ from bottlerocket_ecs_updater.simulator.ecs.requests import (
     task_of,
 )
 from bottlerocket_ecs_updater.simulator.ecs.shapes import task_shape
+from bottlerocket_ecs_updater.simulator.ecs.specs import Launch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

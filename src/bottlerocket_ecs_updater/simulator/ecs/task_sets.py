@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
 from bottlerocket_ecs_updater.simulator.aws_basics.names import last_part
-from bottlerocket_ecs_updater.simulator.ecs.model import Controller
 from bottlerocket_ecs_updater.simulator.ecs.requests import MISSING, invalid
 from bottlerocket_ecs_updater.simulator.ecs.service_shapes import service_shape
+from bottlerocket_ecs_updater.simulator.ecs.specs import Controller
 
 if TYPE_CHECKING:
     from bottlerocket_ecs_updater.simulator.ecs.lifecycle import Lifecycle

@@ -7,7 +7,7 @@ import zlib
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bottlerocket_ecs_updater.simulator.faults import (
     BootHangs,
@@ -15,10 +15,7 @@ from bottlerocket_ecs_updater.simulator.faults import (
     DockerDead,
     EcsAgentLate,
     EcsAgentTerminal,
-    GpusGone,
     GrubFails,
-    HealthImpaired,
-    HealthUnknown,
     RebootDelayed,
     RebootEnding,
     RebootEnds,
@@ -27,14 +24,13 @@ from bottlerocket_ecs_updater.simulator.faults import (
     RollsBack,
     SsmUnreachable,
     Step,
-    TasksBreak,
-    Unknown,
     Unreachable,
 )
 from bottlerocket_ecs_updater.simulator.host import initial_state as leftovers
 from bottlerocket_ecs_updater.simulator.host import shell
 from bottlerocket_ecs_updater.simulator.host.apiclient import Api
 from bottlerocket_ecs_updater.simulator.host.dispatcher import Dispatcher
+from bottlerocket_ecs_updater.simulator.host.health import HostHealth
 from bottlerocket_ecs_updater.simulator.host.machine import Machine
 from bottlerocket_ecs_updater.simulator.host.outside_actors import OutsideActors
 from bottlerocket_ecs_updater.simulator.host.script import Script
@@ -59,18 +55,10 @@ GRUB_GIVES_UP = timedelta(seconds=30)
 """How long GRUB shows that it cannot load a partition set before it restarts the machine."""
 CONTAINER_RESTART = timedelta(seconds=45)
 """`RestartSec` of host containers: the time until an exited control container is restarted."""
-STALE_BY = timedelta(minutes=10)
-"""How old a health status from before a boot is."""
 INHIBITED = (
     'Operation inhibited by "bootstrap-containers@setup" (PID 1042 "bootstrap"), '
     'reason is "bootstrap container is running".'
 )
-
-
-_OfRelease = (
-    GrubFails | BootHangs | RollsBack | DockerDead | ControlContainerMissing | TasksBreak | HealthImpaired | GpusGone
-)
-"""Faults of a version, on every host that runs it."""
 
 
 class Host:
@@ -84,7 +72,6 @@ class Host:
         self.spec = spec
         self.instance_id = spec.instance_id
         self.boots = 1
-        self.booted_at = clock.now()
         """Number of boots, including the one before the simulation started."""
         self.power = Power.RUNNING
         self.started_at = clock.now()
@@ -102,6 +89,7 @@ class Host:
         self.on_terminate: list[Callable[[Host], None]] = []
         """The instance is terminated."""
         self._machine = Machine(clock, spec, repository, chances)
+        self.health = HostHealth(self._machine)
         self._outside_actors = OutsideActors(self, self._machine)
         self._dispatcher = Dispatcher(self._machine, self._outside_actors.at)
         self._dispatcher.status = leftovers.place(self._machine)
@@ -306,65 +294,19 @@ class Host:
             self.power = Power.HUNG
         elif bank.successful:
             self._later(self.spec.timing.boot, self._boot)
-        elif self.active_faults.active(RollsBack, self._concerns) or self.active_faults.strike(
-            GrubFails, self._concerns
+        elif self.active_faults.active(RollsBack, self._machine.concerns) or self.active_faults.strike(
+            GrubFails, self._machine.concerns
         ):
             self._later(GRUB_GIVES_UP, self._power_on)
-        elif self.active_faults.strike(BootHangs, self._concerns):
+        elif self.active_faults.strike(BootHangs, self._machine.concerns):
             self.power = Power.HUNG
         else:
             self._later(self.spec.timing.boot, self._boot)
 
-    def breaks_tasks(self, group: str, *, gpus: bool) -> TasksBreak | None:
-        """How the version that it runs breaks a task of that group; None if it does not."""
-
-        def suits(fault: TasksBreak) -> bool:
-            return self._concerns(fault) and (gpus or not fault.gpus_only) and fault.group in ("", group)
-
-        return self.active_faults.active(TasksBreak, suits)
-
-    def gpus(self, of: int) -> int:
-        """How many of its GPUs the version that it runs finds."""
-        gone = self.active_faults.active(GpusGone, self._concerns)
-        return min(of, gone.left) if gone is not None else of
-
-    def impaired(self) -> HealthImpaired | None:
-        """What ECS health checks find wrong with it now; None if nothing."""
-        since_boot = self.clock.now() - self.booted_at
-        return self.active_faults.active(HealthImpaired, lambda one: self._concerns(one) and one.strikes(since_boot))
-
-    def health(self) -> dict[str, Any]:
-        """The `healthStatus` that ECS reports; empty if it reports none."""
-        now = self.clock.now()
-        unknown = self.active_faults.active(HealthUnknown, self._is_unknown)
-        impaired = self.impaired()
-        if unknown is not None and unknown.how is Unknown.ABSENT:
-            return {}
-        check: dict[str, Any] = {
-            "type": "CONTAINER_RUNTIME",
-            "status": "OK",
-            "lastUpdated": now,
-            "lastStatusChange": self.booted_at,
-        }
-        if unknown is not None and unknown.how is Unknown.STALE:
-            check["lastUpdated"] = self.booted_at - STALE_BY
-        elif unknown is not None:
-            check["status"] = unknown.how.value
-        elif impaired is not None:
-            check |= {"type": impaired.check, "status": "IMPAIRED", "statusReason": "the check failed repeatedly"}
-        return {"healthStatus": {"overallStatus": check["status"], "details": [check]}}
-
-    def _is_unknown(self, fault: HealthUnknown) -> bool:
-        booted_here = fault.from_start or self.boots > 1
-        return booted_here and (fault.ends_after is None or self.clock.now() - self.booted_at < fault.ends_after)
-
-    def _concerns(self, fault: _OfRelease) -> bool:
-        return self._machine.is_update(fault.version)
-
     def _boot(self) -> None:
         self.partitions.mark_successful()
         self.boots += 1
-        self.booted_at = self.clock.now()
+        self.health.booted()
         self.boot_id = self._new_boot_id()
         self.power = Power.RUNNING
         for booted in self.on_boot:
@@ -375,7 +317,7 @@ class Host:
 
     def _start_ssm_agent(self) -> None:
         delay = self.spec.timing.ssm_agent_start
-        missing = self.active_faults.active(ControlContainerMissing, self._concerns)
+        missing = self.active_faults.active(ControlContainerMissing, self._machine.concerns)
         if missing and missing.returns_after is None:
             return
         delay += missing.returns_after if missing and missing.returns_after else timedelta()
@@ -388,7 +330,7 @@ class Host:
     def _start_ecs_agent(self) -> None:
         if self.active_faults.active(EcsAgentTerminal):
             self._ecs_agent_ended = True
-        dead = self.active_faults.active(DockerDead, self._concerns)
+        dead = self.active_faults.active(DockerDead, self._machine.concerns)
         if self._ecs_agent_ended or dead:
             return
         late = self.active_faults.strike(EcsAgentLate)

@@ -6,8 +6,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bottlerocket_ecs_updater.simulator.faults import (
+    BootHangs,
+    ControlContainerMissing,
+    DockerDead,
     DowngradeOffered,
+    GpusGone,
+    GrubFails,
+    HealthImpaired,
+    RollsBack,
     SingleBank,
+    TasksBreak,
     VariantEnded,
     VersionLocked,
     WaveLate,
@@ -37,6 +45,12 @@ class Settings:
     def targets_base_url(self) -> str:
         """The base URL of the images."""
         return self.metadata_base_url.removesuffix("/") + "/targets/"
+
+
+OfVersion = (
+    GrubFails | BootHangs | RollsBack | DockerDead | ControlContainerMissing | TasksBreak | HealthImpaired | GpusGone
+)
+"""Faults of a version, on every host that runs it."""
 
 
 class Machine:
@@ -89,3 +103,7 @@ class Machine:
     def is_update(self, wanted: str | None) -> bool:
         """Whether a fault that is tied to version `wanted` (None: any update) affects the running version."""
         return self.running == wanted if wanted is not None else self.running != self.spec.version
+
+    def concerns(self, fault: OfVersion) -> bool:
+        """Whether a fault of a version affects the running one."""
+        return self.is_update(fault.version)

@@ -15,7 +15,8 @@ from bottlerocket_ecs_updater.simulator.faults import Breaking
 from bottlerocket_ecs_updater.simulator.host import Power
 
 if TYPE_CHECKING:
-    from bottlerocket_ecs_updater.simulator.ecs.model import Task, Workload
+    from bottlerocket_ecs_updater.simulator.ecs.model import Task
+    from bottlerocket_ecs_updater.simulator.ecs.specs import Workload
     from bottlerocket_ecs_updater.simulator.faults import TasksBreak
     from bottlerocket_ecs_updater.simulator.host import Host
     from bottlerocket_ecs_updater.simulator.world.world import World

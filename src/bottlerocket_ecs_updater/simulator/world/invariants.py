@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 from bottlerocket_ecs_updater.core.model.claim import CLAIM_ATTRIBUTE, ClaimPhase, read_claim
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
-from bottlerocket_ecs_updater.simulator.ecs.model import Desired, Last, Launch, Status
+from bottlerocket_ecs_updater.simulator.ecs.model import Desired, Last, Status
 from bottlerocket_ecs_updater.simulator.ecs.requests import arn_like
 from bottlerocket_ecs_updater.simulator.ecs.scheduler import SCHEDULED
+from bottlerocket_ecs_updater.simulator.ecs.specs import Launch
 from bottlerocket_ecs_updater.simulator.host import Power
 from bottlerocket_ecs_updater.simulator.world.broken_versions import BrokenVersions
 from bottlerocket_ecs_updater.simulator.world.findings import Budget, Findings, KilledTask, Violation

@@ -112,8 +112,8 @@ class World:
         self.scaling = ManagedScaling(self)
         self.watch = InvariantChecker(self, budget, frozenset({*operators, MANAGED_DRAINING}))
         self.ecs.registry.breaks = self._breaks
-        self.ecs.registry.gpus = lambda one: self.hosts[one.ec2_instance_id].gpus(one.spec.gpus)
-        self.ecs.registry.health = lambda instance: self.hosts[instance.ec2_instance_id].health()
+        self.ecs.registry.gpus = lambda one: self.hosts[one.ec2_instance_id].health.gpus(one.spec.gpus)
+        self.ecs.registry.health = lambda instance: self.hosts[instance.ec2_instance_id].health.status()
         self._seed = seed
         self._elsewhere: dict[str, World] = {}
         self._interventions = People(self)
@@ -317,7 +317,7 @@ class World:
 
     def _breaks(self, task: Task) -> TasksBreak | None:
         host = self.hosts.get(task.instance.ec2_instance_id) if task.instance is not None else None
-        return host.breaks_tasks(task.group, gpus=task.workload.gpus > 0) if host is not None else None
+        return host.health.breaks_tasks(task.group, gpus=task.workload.gpus > 0) if host is not None else None
 
     def _operator_sets(self, status: str, instance_ids: Iterable[str]) -> None:
         self._set_status(OPERATOR, status, instance_ids)
