@@ -8,7 +8,8 @@ from typing import Any, cast
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bottlerocket_ecs_updater.aws.ssm import COMMANDS_PER_CALL, SsmHosts
+from bottlerocket_ecs_updater.aws.ssm import SsmHosts
+from bottlerocket_ecs_updater.aws.ssm_lists import COMMANDS_PER_CALL
 from bottlerocket_ecs_updater.aws.transport.api import Api
 from bottlerocket_ecs_updater.aws.transport.pace import CallPace, Calls
 from bottlerocket_ecs_updater.aws.transport.session import Pair
@@ -75,10 +76,23 @@ def test_commands_to_many_hosts_do_not_keep_later_ones_from_being_listed_togethe
     account.pass_time(seconds=30)
     assert set(account.hosts.answers_to(dict.fromkeys(large, DocumentKind.CHECK))) == set(large)
     account.pass_time(minutes=5)
-    commands = [account.send(DocumentKind.CHECK, 1, place) for place in range(2)]
+    commands = {account.send(kind, 1, place): kind for place, kind in enumerate(KINDS)}
     account.pass_time(seconds=30)
     before = account.calls[LISTS]
-    assert set(account.hosts.answers_to(dict.fromkeys(commands, DocumentKind.CHECK))) == set(commands)
+    assert account.hosts.answers_to(commands).keys() == commands.keys()
+    assert account.calls[LISTS] - before == 1
+
+
+def test_a_command_that_is_not_listed_yet_does_not_keep_later_ones_from_being_listed_together() -> None:
+    """Systems Manager lists a command a moment after it took it."""
+    account = Account(4)
+    early = [account.send(DocumentKind.CHECK, 1, place) for place in range(2)]
+    account.hosts.answers_to(dict.fromkeys(early, DocumentKind.CHECK))
+    account.pass_time(minutes=5)
+    commands = {account.send(kind, 1, place): kind for place, kind in enumerate(KINDS, 2)}
+    account.pass_time(seconds=30)
+    before = account.calls[LISTS]
+    assert account.hosts.answers_to(commands).keys() == commands.keys()
     assert account.calls[LISTS] - before == 1
 
 

@@ -100,7 +100,7 @@ def test_a_document_with_other_steps_is_told(built: Town) -> None:
     code, said = examine(built, "--apply-document", "older")
     [line] = graded(said, "FAIL")
     assert code == 1
-    assert "document older: it runs `apiclient update apply --reboot` instead of `apiclient update apply && " in line
+    assert "document older: it runs `apiclient update apply --reboot` instead of `test -n '{{replace}}' && " in line
     assert "Deploy the stack" in line
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from tests.faults.town import USUAL_MINUTES, Town, befall
+from tests.support.promises import broken_promises
 from tests.support.simulated import Updater, instance_id
 from tests.support.simulated import row as cluster_of
+from tests.support.story import play
 
 from bottlerocket_ecs_updater.core.model.claim import CLAIM_ATTRIBUTE
+from bottlerocket_ecs_updater.core.model.event import InstanceHeld
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
 from bottlerocket_ecs_updater.simulator import faults as f
@@ -181,6 +185,22 @@ def test_f43_a_host_that_somebody_stops_for_good_during_its_reboot_says_nothing_
     assert town.fates[0] == "quarantined:stopped-in-ec2"
     assert town.played.endings[0].exit_code == 3
     assert town.updated_the_others()
+
+
+@pytest.mark.parametrize("step", [Step.DRAIN, Step.REBOOT, Step.BOOT])
+def test_f31_an_instance_that_ecs_neither_lists_nor_describes_is_gone(step: Step) -> None:
+    """Each listing missed it, and each description between two listings took it for one that is only not described.
+
+    In another world than ours, that went on for twenty minutes, and it was quarantined.
+    """
+    story = befall(f.InstanceTerminated(step=step)).played.story
+    timing = replace(story.scenario.ecs_timing, describes_deregistered=False)
+    played = play(replace(story, scenario=replace(story.scenario, ecs_timing=timing)))
+    first = played.endings[0]
+    assert broken_promises(played) == []
+    assert first.exit_code == 0
+    assert first.ended - first.began < timedelta(minutes=12)
+    assert sum(isinstance(event, InstanceHeld) for event in first.events) <= 3
 
 
 # Nobody

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from tests.support.simulated import DOCUMENTS, NEW, OLD, Updater, at_most, instance_id, row
@@ -19,8 +20,19 @@ from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.core.rules.versions import VersionRange, VersionRules
 from bottlerocket_ecs_updater.core.state.ledger import with_broken, with_failure
 from bottlerocket_ecs_updater.engine.store.ledger_store import UnkeptLedger
-from bottlerocket_ecs_updater.simulator.faults import ApplyKilled, Fault, HashMismatch, Leftover, Moment, StartsWith
-from bottlerocket_ecs_updater.simulator.services.documents import PLAIN_APPLY_LINES, shell_document
+from bottlerocket_ecs_updater.simulator.faults import (
+    ApplyKilled,
+    Fault,
+    HashMismatch,
+    Leftover,
+    LockBusy,
+    Moment,
+    RepositoryDown,
+    StartsWith,
+)
+from bottlerocket_ecs_updater.simulator.host import Power
+from bottlerocket_ecs_updater.simulator.repository import Release
+from bottlerocket_ecs_updater.simulator.services.documents import APPLY_LINES, PLAIN_APPLY_LINES, shell_document
 from bottlerocket_ecs_updater.simulator.world.world import World
 
 BAD, NEXT = NEW, "1.22.0"
@@ -164,6 +176,76 @@ def test_a_version_that_is_withdrawn_while_its_host_drains_is_not_booted() -> No
     assert len(booted) <= 1
     assert world.findings().clean
     assert {instance.status for instance in map(world.instance, map(instance_id, range(HOSTS)))} == {"ACTIVE"}
+
+
+# Applies that arrive late, or twice
+
+
+def deliver(world: World, name: str, replaces: str) -> None:
+    """The agent runs an apply, as after a lost reply, or after it was away."""
+    lines = [line.replace("{{replace}}", replaces) for line in APPLY_LINES]
+    if world.hosts[name].power is Power.RUNNING:
+        world.hosts[name].execute(lines, lambda _: None, timedelta(minutes=30))
+
+
+def late_apply(world: World, name: str, replaces: str) -> None:
+    deliver(world, name, replaces)
+    world.clock.sleep(timedelta(minutes=2))
+
+
+def staged_on(world: World, name: str) -> tuple[str, str | None]:
+    """The update state of a host, and the version that it would boot."""
+    status = world.hosts[name].update_status
+    assert status is not None
+    staged = status.staging_partition
+    return status.update_state.value, staged.image.version if staged is not None and staged.next_to_boot else None
+
+
+@pytest.mark.parametrize("replaces", ["", OLD, NEXT])
+@pytest.mark.parametrize("newer", [False, True])
+def test_an_apply_that_arrives_late_leaves_what_is_staged_as_it_is(replaces: str, newer: bool) -> None:
+    """Whether it was for this version or another, and even if the host would now choose a newer one."""
+    world, name = town(), instance_id(0)
+    if newer:
+        world.repository.publish(Release("1.23.0", "aws-ecs-2"))
+    before = staged_on(world, name)
+    late_apply(world, name, replaces)
+    assert before == staged_on(world, name) == ("Ready", BAD)
+
+
+def test_an_apply_that_replaces_a_version_does_so_once() -> None:
+    world, name = town(), instance_id(0)
+    for _ in range(3):
+        late_apply(world, name, BAD)
+        assert staged_on(world, name) == ("Ready", NEXT)
+    world.hosts[name].reboot("a person rebooted it")
+    world.clock.sleep(timedelta(minutes=5))
+    late_apply(world, name, BAD)
+    assert world.hosts[name].running == NEXT
+    assert world.findings().boots[name] == 1
+
+
+@pytest.mark.parametrize("fault", [RepositoryDown(), LockBusy()], ids=["repository", "lock"])
+def test_an_apply_that_cannot_work_cancels_nothing(fault: Fault) -> None:
+    world, name = town(fault), instance_id(0)
+    late_apply(world, name, BAD)
+    assert staged_on(world, name) == ("Ready", BAD)
+
+
+@pytest.mark.parametrize("at", range(10, 200, 15))
+@pytest.mark.parametrize("replaces", ["", OLD, BAD])
+def test_an_apply_that_arrives_at_any_time_of_a_roll_costs_no_host_its_update(at: int, replaces: str) -> None:
+    """Before the drain, after it, between the last check and the reboot, and after the boot."""
+    world = row(HOSTS, releases=(OLD, NEXT))
+    for number in range(HOSTS):
+        world.clock.after(timedelta(seconds=at), partial(deliver, world, instance_id(number), replaces))
+    ledger = UnkeptLedger()
+    finished = Updater(world, at_most(1), ledger=ledger).run()
+    assert (finished.exit_code, codes(finished)) == (0, {"Updated"})
+    assert set(world.findings().boots.values()) == {1}
+    assert world.findings().clean
+    assert ledger.value.failed_on == {}
+    assert ledger.value.backoffs == {}
 
 
 def test_first_seen_counts_for_the_version_that_would_take_its_place() -> None:

@@ -27,7 +27,7 @@ from bottlerocket_ecs_updater.simulator.faults import (
     Step,
     Unreachable,
 )
-from bottlerocket_ecs_updater.simulator.host import HostSpec
+from bottlerocket_ecs_updater.simulator.host import HostSpec, Power
 from bottlerocket_ecs_updater.simulator.world.api_faults import denying
 from bottlerocket_ecs_updater.simulator.world.findings import Budget
 from bottlerocket_ecs_updater.simulator.world.world import World
@@ -245,6 +245,26 @@ def test_a_drain_of_a_group_that_ends_the_run_at_once_is_told_as_that(seconds: i
     assert held(finished, InstanceId(instance_id(1))).reason is Reason.LEAVING_GROUP
     said = [str(one) for one in finished.outcomes.values() if getattr(one, "reason", None) is Reason.BUDGET]
     assert all("(its group terminates it)" in one for one in said)
+
+
+def test_a_group_that_takes_each_drained_host_is_left_alone_after_three() -> None:
+    """Each drain moves tasks, and each host that replaces one may start with the old version."""
+    faults = {number: (GroupTakes(step=Step.DRAIN, hook=timedelta(seconds=20)),) for number in range(8)}
+    world = row(8, faults=faults, tasks=1)
+    world.autoscaling.add_group("web", *(instance_id(number) for number in range(8)))
+    finished = Updater(world).run()
+    taken = [one for one in world.hosts.values() if one.power is Power.TERMINATED]
+    left = [one for one in finished.outcomes.values() if isinstance(one, Hold)]
+    assert len(taken) == 3
+    assert sum(one.reason is Reason.GROUP_TAKES_DRAINED for one in left) == 5
+    assert finished.exit_code == 0
+
+
+def test_a_group_that_takes_some_of_many_drained_hosts_stops_no_roll() -> None:
+    faults = {number: (GroupTakes(step=Step.DRAIN, hook=timedelta(seconds=20)),) for number in (4, 6, 8)}
+    world = row(9, faults=faults, tasks=1)
+    world.autoscaling.add_group("web", *(instance_id(number) for number in range(9)))
+    assert updated(Updater(world).run()) == 6
 
 
 def test_an_instance_refresh_that_begins_during_a_roll_stops_it_and_strands_nobody() -> None:

@@ -17,6 +17,7 @@ from tests.support.invented import (
     story_of_mixed_ground,
     story_of_operators,
     story_of_own_ground,
+    story_of_pinned_tasks,
     story_of_reboots,
     story_of_the_field,
     story_of_the_platform,
@@ -38,6 +39,7 @@ KINDS = (
     story_of_mixed_ground,
     story_of_the_field,
     story_of_the_platform,
+    story_of_pinned_tasks,
 )
 
 

@@ -17,6 +17,7 @@ from tests.support.invented import (
     story_of_mixed_ground,
     story_of_operators,
     story_of_own_ground,
+    story_of_pinned_tasks,
     story_of_the_field,
     story_of_the_platform,
 )
@@ -61,6 +62,12 @@ def test_groups_that_take_hosts_away_and_people_who_stop_them_keep_no_promise_fr
 @settings(ALWAYS_THE_SAME, max_examples=60)
 @given(stories(story_of_mixed_ground))
 def test_instances_that_do_not_take_every_task_keep_no_promise_from_being_kept(story: Story) -> None:
+    assert broken_promises(play(story)) == []
+
+
+@settings(ALWAYS_THE_SAME, max_examples=30)
+@given(stories(story_of_pinned_tasks))
+def test_a_service_that_lets_no_task_go_keeps_no_other_host_from_its_update(story: Story) -> None:
     assert broken_promises(play(story)) == []
 
 

@@ -431,7 +431,9 @@ def story_of_departures(choose: Chooser) -> Story:
         if member.bottlerocket and choose.happens(30)
     )
     scenario = replace(story.scenario, faults=FaultPlan((*faults.faults, *taken), faults.seed))
-    return _with_trouble(choose, replace(story, scenario=scenario), ())
+    told = _with_trouble(choose, replace(story, scenario=scenario), ())
+    timing = replace(scenario.ecs_timing, describes_deregistered=not choose.happens(40))
+    return replace(told, scenario=replace(told.scenario, ecs_timing=timing))
 
 
 def _departure(choose: Chooser) -> Fault:
@@ -542,6 +544,31 @@ def _placed_somewhere(choose: Chooser, service: ServiceSpec, providers: Sequence
         distinct_instances=choose.happens(20),
         spreading=choose.one_of(list(Spreading)),
     )
+
+
+def story_of_pinned_tasks(choose: Chooser) -> Story:
+    """A service whose limits let no task go, on some hosts of more than are staged at once, which answer one by one."""
+    story = quiet_story(choose)
+    there = members(choose, 3, 16)
+    pinned = ServiceSpec(
+        "pinned",
+        desired=choose.number(2, 4),
+        workload=Workload(cpu=32, memory=64),
+        minimum_healthy_percent=100,
+        maximum_percent=100,
+        distinct_instances=choose.happens(70),
+    )
+    # Hosts with the fewest tasks come first: those of the pinned ones, if there are more tasks on all others.
+    many = ServiceSpec("many", desired=choose.number(1, 3) * len(there), workload=Workload(cpu=16, memory=32))
+    scenario = replace(
+        story.scenario,
+        story="a service lets no task go",
+        members=there,
+        services=(pinned, many, *services(choose, len(there))),
+        ssm_timing=SsmTiming(spread=seconds(choose.one_of((0, 10, 25)))),
+    )
+    policy = replace(policies(choose, len(there)), max_unavailable=Limit(number=choose.number(1, 2)))
+    return replace(story, scenario=scenario, policy=policy)
 
 
 def story_of_the_field(choose: Chooser) -> Story:

@@ -574,6 +574,7 @@ _EXPLAINED: Mapping[Reason, Callable[[Played, InstanceId], bool]] = {
     Reason.OWN_HOST: lambda told, id_: told.story.on_instances and not _others_in_service(told, id_),
     Reason.BACKING_OFF: _gave_it_up_before,
     Reason.DRAIN_TIMED_OUT: lambda told, _: not _has_room(told) or any(map(_stops_late, told.story.scenario.services)),
+    Reason.GROUP_TAKES_DRAINED: lambda told, _: _is_any(told, f.GroupTakes) or bool(told.story.scenario.providers),
     Reason.GROUP_REFRESHING: lambda told, _: any(one.refreshes_at for one in told.story.scenario.providers),
     Reason.DRAIN_BLOCKED: lambda told, _: any(
         _reason_of(ending, id_) is Reason.DRAIN_TIMED_OUT

@@ -5,12 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import islice
-from math import ceil
 from typing import TYPE_CHECKING
 
 from bottlerocket_ecs_updater.aws.ecs_shapes import moment
-from bottlerocket_ecs_updater.aws.ssm_commands import NOT_OFFERED_CODES, commands_of, requested_at
+from bottlerocket_ecs_updater.aws.ssm_commands import (
+    NOT_OFFERED_CODES,
+    commands_of,
+    requested_at,
+)
+from bottlerocket_ecs_updater.aws.ssm_lists import COMMANDS_PER_CALL, CommandList, CommandLists
 from bottlerocket_ecs_updater.aws.ssm_nodes import SsmNodes
 from bottlerocket_ecs_updater.aws.ssm_shapes import (
     end_of,
@@ -29,6 +34,7 @@ from bottlerocket_ecs_updater.core.model.container_instance import ManagedNode
 from bottlerocket_ecs_updater.core.model.ids import CommandId, InstanceId
 from bottlerocket_ecs_updater.core.model.instance import Node
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind, PendingCommand
+from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.engine.ports import Answer, FoundCommand, Later, Refused, Sent, Unclear
 from bottlerocket_ecs_updater.errors import Denied, LeaseLapsed, NotFound, Throttled, Unreachable
 
@@ -41,9 +47,6 @@ if TYPE_CHECKING:
         GetCommandInvocationRequestTypeDef,
         ListCommandInvocationsRequestTypeDef,
     )
-
-COMMANDS_PER_CALL = 50
-"""Page size of ListCommandInvocations."""
 
 SEND_MAX = 50
 """Limit of instance ids for SendCommand."""
@@ -62,6 +65,9 @@ DELIVERY_TIMEOUT_SECONDS: Mapping[DocumentKind, int] = {
 
 MAX_CONCURRENCY = "50"
 """MaxConcurrency and MaxErrors: the whole batch. By default, the first failed host would stop the batch."""
+
+REPLACE = "replace"
+"""The apply document's parameter: the staged version to cancel first. It is given only if there is one."""
 
 COMMENT_MAX_CHARACTERS = 100
 
@@ -86,10 +92,7 @@ class SsmHosts:
         self._fetched: dict[CommandId, dict[InstanceId, Answer]] = {}
         self._lives: dict[CommandId, timedelta] = {}
         """Time from sending to expiry, for each reboot command."""
-        self._sent: dict[CommandId, tuple[datetime, int]] = {}
-        """When Systems Manager accepted each command, by its own clock, and for how many instances."""
-        self._crowded = False
-        """Whether a list of a document's commands did not show one that was looked for."""
+        self._lists = CommandLists()
         self._ahead = timedelta(0)
         """How far the clock of Systems Manager was ahead of ours when a command was last sent."""
 
@@ -110,14 +113,14 @@ class SsmHosts:
             method = self._clients.looking.describe_document
             self._api.look(Operation.DESCRIBE_DOCUMENT, f"document {name}", method, Name=name)
 
-    def send(self, kind: DocumentKind, instances: Sequence[InstanceId]) -> Sent:
+    def send(self, kind: DocumentKind, instances: Sequence[InstanceId], replaces: Version | None = None) -> Sent:
         """Send a document, 50 instances a call. Each call is made once.
 
         If AWS denies the command for some instances, the others still get it. Raises Denied if AWS denies the document,
         and NotFound if the document does not exist; in both cases nothing was sent. The operator's after-reboot
         document raises neither: the result of each host is then `Refused`.
         """
-        attempt_batch = keep_earlier_results(lambda group: self._send_group(kind, group), _denied_ones)
+        attempt_batch = keep_earlier_results(lambda group: self._send_group(kind, group, replaces), _denied_ones)
         results = sift(list(dict.fromkeys(instances)), SEND_MAX, attempt_batch, _denied_ones)
         denials = {id_: result for id_, result in results.items() if isinstance(result, Denied)}
         if kind is DocumentKind.AFTER_REBOOT:
@@ -133,20 +136,22 @@ class SsmHosts:
         )
 
     def _send_group(
-        self, kind: DocumentKind, group: Sequence[InstanceId]
+        self, kind: DocumentKind, group: Sequence[InstanceId], replaces: Version | None
     ) -> Mapping[InstanceId, CommandId | Refused | Later | Unclear]:
         """Send to all of them, or raise Denied for all. A denial after a part was sent becomes `Later`."""
-        return narrow(group, keep_earlier_results(lambda batch: self._send(kind, batch)), _refused, _suspects)
+        return narrow(group, keep_earlier_results(lambda batch: self._send(kind, batch, replaces)), _refused, _suspects)
 
     def _send(
-        self, kind: DocumentKind, batch: Sequence[InstanceId]
+        self, kind: DocumentKind, batch: Sequence[InstanceId], replaces: Version | None
     ) -> Mapping[InstanceId, CommandId | Refused | Later | Unclear]:
-        document = self._documents[kind]
+        document, method = self._documents[kind], self._clients.acting.send_command
+        if replaces is not None:
+            method = partial(method, Parameters={REPLACE: [str(replaces)]})
         try:
             reply = self._api.act(
                 Operation.SEND_COMMAND,
                 f"document {document}",
-                self._clients.acting.send_command,
+                method,
                 DocumentName=document,
                 DocumentVersion=DEFAULT_VERSION,
                 InstanceIds=batch,
@@ -179,7 +184,7 @@ class SsmHosts:
         if not command:
             return dict.fromkeys(batch, Unclear("Systems Manager's reply contains no command id"))
         if "RequestedDateTime" in shape:
-            self._sent[CommandId(command)] = moment(shape["RequestedDateTime"]), len(batch)
+            self._lists.note_sent(CommandId(command), kind, moment(shape["RequestedDateTime"]), len(batch))
         life = life_of(shape)
         if kind is DocumentKind.REBOOT and life is not None:
             self._lives[CommandId(command)] = life
@@ -206,43 +211,24 @@ class SsmHosts:
     ) -> Mapping[CommandId, Mapping[InstanceId, Answer]]:
         """Results of several commands. Those that this run sent are listed together.
 
-        Those in `along` are left out if the same pages do not show them. If other clusters fill the pages, they are not
-        looked for again.
+        Those in `along` are left out if the same pages do not show them.
         """
-        also = {command: kind for command, kind in along.items() if command in self._sent} if not self._crowded else {}
-        sent = {command: kind for command, kind in commands.items() if command in self._sent}
-        listed: dict[CommandId, Sequence[CommandInvocationTypeDef]] = {}
-        for together in self._lists_of(sent | also) if sent else ():
-            listed |= self._listed_together(together)
-            self._crowded = self._crowded or not together.keys() <= listed.keys()
-        found = {command: self._read(command, (sent | also)[command], shapes) for command, shapes in listed.items()}
+        found: dict[CommandId, Mapping[InstanceId, Answer]] = {}
+        for one in self._lists.plan(commands, along, self._api.now()):
+            shapes = self._listed_together(one)
+            found |= {command: self._read(command, one.commands[command], shown) for command, shown in shapes.items()}
         unlisted = {command: kind for command, kind in commands.items() if command not in found}
         return found | {command: self.answers(command, kind) for command, kind in unlisted.items()}
-
-    def _lists_of(self, commands: Mapping[CommandId, DocumentKind]) -> Iterable[Mapping[CommandId, DocumentKind]]:
-        """What to list together: all of it, or the commands of each document if others fill the pages.
-
-        Commands with so many instances that a list takes as many pages as there are commands are read one by one.
-        """
-        if not self._crowded:
-            return [commands] if self._fit_in_fewer_pages(commands) else []
-        by_kind: dict[DocumentKind, dict[CommandId, DocumentKind]] = {}
-        for command, kind in commands.items():
-            by_kind.setdefault(kind, {})[command] = kind
-        return [of_kind for of_kind in by_kind.values() if self._fit_in_fewer_pages(of_kind)]
-
-    def _fit_in_fewer_pages(self, commands: Collection[CommandId]) -> bool:
-        return ceil(sum(self._sent[command][1] for command in commands) / COMMANDS_PER_CALL) < len(commands)
 
     def answers_on(
         self, instance: InstanceId, commands: Mapping[CommandId, DocumentKind]
     ) -> Mapping[CommandId, Mapping[InstanceId, Answer]]:
         """Results of several commands on one instance. Those that the first page does not show are read by their id."""
-        after = min(self._sent[command][0] for command in commands) if commands.keys() <= self._sent.keys() else None
+        after = self._lists.sent_after(commands.keys())
         request: ListCommandInvocationsRequestTypeDef = {"InstanceId": instance, "Details": True, "MaxResults": 50}
         if after is not None:
             request["Filters"] = [_invoked_after(after)]
-        shapes = next(self._invocation_pages(request, instance), ())
+        shapes, _ = next(self._invocation_pages(request, instance), ((), False))
         found: dict[CommandId, Mapping[InstanceId, Answer]] = {}
         for command, kind in commands.items():
             shown = [shape for shape in shapes if shape.get("CommandId") == command]
@@ -263,37 +249,41 @@ class SsmHosts:
             self._fetched.pop(command, None)
         return found
 
-    def _listed_together(
-        self, commands: Mapping[CommandId, DocumentKind]
-    ) -> Mapping[CommandId, Sequence[CommandInvocationTypeDef]]:
+    def _listed_together(self, wanted: CommandList) -> Mapping[CommandId, Sequence[CommandInvocationTypeDef]]:
         """The invocations of these commands. Commands that the list does not show in full are left out.
 
-        Reads fewer pages than there are commands. Others may send commands at the same time, and their invocations fill
-        pages; a command that is left out is asked for by its id. Commands of one document are listed by its name, but
-        never by its ARN, which the filter may not accept.
+        Others may send commands at the same time, and their invocations fill pages; a command that is left out is asked
+        for by its id. Commands of one document are listed by its name, but never by its ARN, which the filter may not
+        accept.
         """
-        documents = {self._documents[kind] for kind in commands.values()}
+        documents = {self._documents[kind] for kind in wanted.commands.values()}
         named: list[CommandFilterTypeDef] = [
             {"key": "DocumentName", "value": document}
             for document in documents
             if len(documents) == 1 and not _OF_DOCUMENT.search(document)
         ]
-        after = min(self._sent[command][0] for command in commands)
         request: ListCommandInvocationsRequestTypeDef = {
             "Details": True,
             "MaxResults": COMMANDS_PER_CALL,
-            "Filters": [*named, _invoked_after(after)],
+            "Filters": [*named, _invoked_after(wanted.after)],
         }
-        listed: dict[CommandId, list[CommandInvocationTypeDef]] = {command: [] for command in commands}
-        for shapes in islice(self._invocation_pages(request, "*"), len(commands) - 1):
+        listed: dict[CommandId, list[CommandInvocationTypeDef]] = {command: [] for command in wanted.commands}
+        shown: dict[CommandId, Sequence[CommandInvocationTypeDef]] = {}
+        more = False
+        for page in islice(self._invocation_pages(request, "*"), wanted.pages):
+            shapes, more = page
             for shape in shapes:
                 listed.get(CommandId(shape.get("CommandId", "")), []).append(shape)
-            if all(self._all_shown(command, listed[command]) for command in commands):
-                break
-        return {command: shapes for command, shapes in listed.items() if self._all_shown(command, shapes)}
+            shown = {command: found for command, found in listed.items() if self._all_shown(command, found)}
+            if len(shown) == len(listed):
+                return shown
+        if more:
+            # A list that ends without a command says nothing about others: the command was just sent.
+            self._lists.note_crowded(self._api.now())
+        return shown
 
     def _all_shown(self, command: CommandId, shapes: Sequence[CommandInvocationTypeDef]) -> bool:
-        return len({shape.get("InstanceId", "") for shape in shapes}) >= self._sent[command][1]
+        return self._lists.shows_all(command, len({shape.get("InstanceId", "") for shape in shapes}))
 
     def _in_full(
         self, command: CommandId, kind: DocumentKind, id_: InstanceId, shape: CommandInvocationTypeDef
@@ -329,12 +319,14 @@ class SsmHosts:
 
     def _invocations(self, command: CommandId, *, details: bool) -> Iterator[CommandInvocationTypeDef]:
         request: ListCommandInvocationsRequestTypeDef = {"CommandId": command, "Details": details, "MaxResults": 50}
-        for shapes in self._invocation_pages(request, command):
+        for shapes, _ in self._invocation_pages(request, command):
             yield from shapes
 
     def _invocation_pages(
         self, request: ListCommandInvocationsRequestTypeDef, what: str
-    ) -> Iterator[Sequence[CommandInvocationTypeDef]]:
+    ) -> Iterator[tuple[Sequence[CommandInvocationTypeDef], bool]]:
+        """The pages of a list, each with whether there are more."""
+
         def ask(token: str | None) -> tuple[Sequence[CommandInvocationTypeDef], str | None]:
             asked: ListCommandInvocationsRequestTypeDef = {**request, "NextToken": token} if token else request
             method = self._clients.looking.list_command_invocations
@@ -347,8 +339,8 @@ class SsmHosts:
                 raise
             return reply.get("CommandInvocations", ()), reply.get("NextToken")
 
-        for shapes, _ in pages(ask, lambda page: page[1]):
-            yield shapes
+        for shapes, token in pages(ask, lambda page: page[1]):
+            yield shapes, bool(token)
 
     # Commands that others, or an earlier run, sent
 

@@ -31,6 +31,7 @@ from bottlerocket_ecs_updater.core.model.instance import Machine, Node
 from bottlerocket_ecs_updater.core.model.resources import Definition, TypeLimits
 from bottlerocket_ecs_updater.core.model.run_command import CommandStatus, DocumentKind, PendingCommand
 from bottlerocket_ecs_updater.core.model.services import Service
+from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.rules.health import AlarmRule
 
 
@@ -201,8 +202,10 @@ class Hosts(Protocol):
     def prove_document(self, kind: DocumentKind) -> None:
         """Check that the document of that kind exists, if the settings name one. Raises NotFound and Denied."""
 
-    def send(self, kind: DocumentKind, instances: Sequence[InstanceId]) -> Sent:
+    def send(self, kind: DocumentKind, instances: Sequence[InstanceId], replaces: Version | None = None) -> Sent:
         """Send one of the documents, 50 instances a call. Not retried, because a reply may be lost.
+
+        `replaces` is the staged version that an apply has to cancel first; None if there is none.
 
         Raises Denied if AWS denies the document itself.
         """

@@ -213,18 +213,36 @@ def test_a_zone_gives_no_more_than_its_own_budget() -> None:
     assert set(reasons(decision).values()) == {Reason.ZONE_BUDGET}
 
 
+def seen(name: str, ago: int) -> Instance:
+    """A host that is ready, and was described so many seconds ago."""
+    one = instance(name, says=ready())
+    assert one.registration is not None
+    return replace(one, registration=replace(one.registration, at=NOW - ago * SECOND))
+
+
 @pytest.mark.parametrize(
-    "stale",
+    ("ago", "stale", "full"),
     [
-        {"full_at": NOW - MINUTE},
-        {"services": None},
-        {"services": Services((service(),), NOW - MINUTE)},
+        (60, {"full_at": NOW - MINUTE}, True),
+        (6, {"full_at": NOW - MINUTE}, False),
+        (0, {"services": None}, False),
+        (0, {"services": Services((service(),), NOW - MINUTE)}, False),
     ],
-    ids=["the cluster", "no services", "the services"],
+    ids=["the cluster", "the instance", "no services", "the services"],
 )
-def test_nothing_is_begun_on_the_strength_of_an_old_look(stale: dict[str, Any]) -> None:
-    decision = decide(fleet(instance(says=ready()), **stale), policy())
-    assert (begun(decision), decision.wants_full_look, decision.look_at) == ([], True, NOW)
+def test_nothing_is_begun_on_the_strength_of_an_old_look(ago: int, stale: dict[str, Any], *, full: bool) -> None:
+    decision = decide(fleet(seen("i-a", ago), **stale), policy())
+    assert (begun(decision), decision.wants_full_look, decision.look_at) == ([], full, NOW)
+
+
+@pytest.mark.parametrize(("ago", "starts", "full"), [(5, True, False), (29, True, False), (31, False, True)])
+def test_an_update_starts_while_others_were_described_within_half_a_minute(
+    ago: int, *, starts: bool, full: bool
+) -> None:
+    """In a large cluster they are described by turns; what the update concerns is described right before it."""
+    other = replace(seen("i-b", ago), check_answer=None)
+    decision = decide(fleet(seen("i-a", 0), other, full_at=NOW - ago * SECOND), policy())
+    assert (begun(decision), decision.wants_full_look) == (["i-a"] if starts else [], full)
 
 
 def test_the_services_are_looked_at_before_anything_begins() -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tests.core.builders import MINUTE, NOW, POLL, SECOND, is_soon
 from tests.core.strategies import PURE
 
-from bottlerocket_ecs_updater.core.decision.polling import next_look
+from bottlerocket_ecs_updater.core.decision.polling import apart, next_look, services_apart, shared_look
 from bottlerocket_ecs_updater.core.model.time_text import duration_text, has_passed
 
 polls = st.timedeltas(timedelta(milliseconds=10), timedelta(minutes=5))
@@ -68,3 +68,23 @@ def test_no_wait_is_looked_at_more_rarely_than_every_sixth_poll() -> None:
 
 def _spacing(began: datetime) -> timedelta:
     return next_look(began, NOW, POLL, None) - NOW
+
+
+@pytest.mark.parametrize(
+    ("together", "settle", "looks", "services"),
+    [(1, 60, 0, 0), (3, 60, 0.5, 0), (10, 0, 0.8, 0), (10, 60, 1, 1), (30, 60, 1, 2), (50, 60, 1.5, 1.5)],
+)
+def test_looks_are_shared_by_the_number_of_hosts_that_are_out_of_service_together(
+    together: int, settle: int, looks: float, services: float
+) -> None:
+    assert apart(POLL, together, settle * SECOND) == looks * POLL
+    assert services_apart(POLL, together, settle * SECOND) == services * POLL
+
+
+@PURE
+@given(poll=polls, together=st.integers(1, 500), settle=spans, after=spans)
+def test_no_shared_look_is_early_and_none_waits_longer_than_two_polls(
+    poll: timedelta, together: int, settle: timedelta, after: timedelta
+) -> None:
+    for spacing in (apart(poll, together, settle), services_apart(poll, together, settle)):
+        assert timedelta(0) <= shared_look(NOW + after, NOW, spacing) - (NOW + after) <= 2 * poll

@@ -84,7 +84,7 @@ def test_percentages_that_round_to_the_same_count_leave_no_way_to_move() -> None
 
 def test_a_service_that_may_stop_all_its_tasks_leaves_without_room_and_a_note_says_so() -> None:
     answer = drained([service(desired=1, minimum_healthy_percent=0, maximum_percent=100)], {B: FULL})
-    assert answer == Fits(("web runs with 1 fewer task until the instance is back",))
+    assert answer == Fits(("service web runs with 1 fewer task until the instance is back",))
 
 
 def test_two_drains_at_once_count_together_against_the_minimum() -> None:

@@ -51,6 +51,22 @@ def test_what_a_command_throws_away_is_gone_and_nothing_else(line: str, output: 
     assert (result.stdout, result.stderr) == (output, errors)
 
 
+@pytest.mark.parametrize(
+    ("line", "status", "output"),
+    [
+        pytest.param("echo 'a b' | tr -d ' '", 0, "ab\n", id="tr"),
+        pytest.param("echo '{\"x\":1}' | grep -q '{\"x\":[^}]*1}' && echo yes", 0, "yes\n", id="grep finds it"),
+        pytest.param("echo 'a+b' | grep -q 'aab' || echo no", 0, "no\n", id="plus is a plus in a basic expression"),
+        pytest.param("false | tr -d ' '", 0, "", id="the status is that of the last one"),
+        pytest.param("test -n '' && echo yes", 1, "", id="an empty text"),
+        pytest.param("test -n x && echo yes", 0, "yes\n", id="a text"),
+    ],
+)
+def test_filters_work_as_those_of_the_control_container(line: str, status: int, output: str) -> None:
+    result = bench().run(line)
+    assert (result.exit_code, result.stdout) == (status, output)
+
+
 def test_an_unknown_command_is_127() -> None:
     result = bench().run("frobnicate --now")
     assert (result.exit_code, result.stderr) == (127, "sh: frobnicate: command not found\n")

@@ -347,4 +347,4 @@ def _notes(ours: list[_Need], leaving: Mapping[ServiceArn, int], rooms: list[Hos
         short = _place(_Need(service, max(0, wanted - need.count)), rooms)
         if short:
             fewer = counted(short, "fewer task")
-            yield f"{service.name} runs with {fewer} until the instance is back"
+            yield f"service {service.name} runs with {fewer} until the instance is back"

@@ -25,6 +25,8 @@ class Apply:
 
     instance: InstanceId
     target: Version
+    replaces: Version | None = None
+    """The version that is staged on it now and must not be booted: the host cancels it first."""
 
 
 @dataclass(frozen=True, slots=True)

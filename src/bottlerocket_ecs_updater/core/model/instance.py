@@ -82,6 +82,8 @@ class SurveyedFacts:
     at: datetime
     membership: Membership | None = None
     """None if Auto Scaling was not asked or did not answer."""
+    group: str = ""
+    """The last group that it was seen in. Auto Scaling forgets an instance when it is terminated."""
     group_at: datetime | None = None
     """When its group last answered, or turned out not to be readable at all; None if neither happened yet."""
     group_missed_since: datetime | None = None

@@ -129,6 +129,7 @@ BY_ITSELF = frozenset(
         Reason.FACTS_MISSING,
         Reason.LEAVING_GROUP,
         Reason.GROUP_REFRESHING,
+        Reason.GROUP_TAKES_DRAINED,
     }
 )
 """Holds that end at a certain time, when other instances are done, or when AWS or the host answers again."""

@@ -455,6 +455,12 @@ class Reason(Enum):
         "its Auto Scaling group {group} keeps it in its warm pool",
         "do nothing: it is updated after the group puts it into service, and is not counted before",
     )
+    GROUP_TAKES_DRAINED = _Words(
+        "group-takes-drained",
+        "its Auto Scaling group {group} took away {count} instances that this run had drained: {who}",
+        "keep {group} from scaling in during updates, and the image in its launch template current; the next run tries "
+        "again",
+    )
     GROUP_REFRESHING = _Words(
         "group-refreshing",
         "an instance refresh of its Auto Scaling group {group} is in progress",

@@ -22,10 +22,14 @@ from bottlerocket_ecs_updater.core.planning.launch_advice import Advice, StartsO
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.core.rules.published import PUBLISHED_NOT_READ, published_parameter
 
-APPLY_STEPS = ("apiclient update apply && exit 0", "apiclient update cancel 2>/dev/null && apiclient update apply")
-"""The first step is refused if an update is ready to boot.
+APPLY_STEPS = (
+    "test -n '{{replace}}' && apiclient update check | tr -d ' \\n' | "
+    'grep -q \'"staging_partition":{[^}]*"version":"{{replace}}"\' && apiclient update cancel',
+    "apiclient update apply",
+)
+"""The first step cancels the version in the parameter, and only that, if it is what is staged.
 
-Then the script cancels that update and stages the other one.
+So a command that is delivered late or twice never cancels another version: apiclient refuses it, as it did before.
 """
 
 PLAIN_APPLY = ("apiclient update apply",)

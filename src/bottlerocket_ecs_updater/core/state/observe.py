@@ -224,9 +224,9 @@ def see_missing(instance: Instance) -> Instance:
     return replace(instance, registration=registration, undescribed="", progress=progress)
 
 
-def see_undescribed(instance: Instance, why: str) -> Instance:
-    """ECS listed it but did not describe it: it exists, and the known facts are out of date."""
-    progress = replace(
-        instance.progress, dark_looks=instance.progress.dark_looks + 1, missing_looks=0, connected_looks=0
-    )
+def see_undescribed(instance: Instance, why: str, *, listed: bool = True) -> Instance:
+    """ECS did not describe it: the known facts are out of date. If ECS listed it, it exists."""
+    progress = instance.progress
+    missing = 0 if listed else progress.missing_looks
+    progress = replace(progress, dark_looks=progress.dark_looks + 1, missing_looks=missing, connected_looks=0)
     return replace(instance, undescribed=why, progress=progress)

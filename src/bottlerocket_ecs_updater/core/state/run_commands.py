@@ -163,6 +163,16 @@ def see_maybe_sent(instance: Instance, kind: DocumentKind, now: datetime) -> Ins
     return see_sent(instance, PendingCommand(kind, CommandId(""), now))
 
 
+def see_replace_refused(instance: Instance, kind: DocumentKind, why: str, now: datetime) -> Instance:
+    """Systems Manager refused an apply that names a version to replace: its document has no parameter for it."""
+    sent = see_sent(instance, PendingCommand(kind, REFUSED, now))
+    return see_ended(sent, CommandResult(kind, REFUSED, now, now, CommandStatus.FAILED, -1, why))
+
+
+REFUSED = CommandId("refused")
+"""Stands for the id of a command that Systems Manager did not accept."""
+
+
 def see_refused(instance: Instance, kind: DocumentKind, why: str, now: datetime) -> Instance:
     """Systems Manager refused a command to it: final for an unclaimed instance, tried again for a claimed one."""
     if kind is DocumentKind.AFTER_REBOOT:

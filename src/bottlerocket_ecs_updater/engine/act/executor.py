@@ -32,6 +32,7 @@ from bottlerocket_ecs_updater.core.model.container_instance import Status
 from bottlerocket_ecs_updater.core.model.event import SuccessorCalled
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
+from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.state.acts import see_successor_called
 from bottlerocket_ecs_updater.core.state.ledger import with_backoff, with_blocked
 from bottlerocket_ecs_updater.engine.act.claim_writer import ClaimWriter
@@ -238,7 +239,7 @@ class Executor:
                 self._cluster.stop_tasks([task for c in batch if isinstance(c, StopTasks) for task in c.tasks])
                 return set()
             case Check() | Apply() | Reboot() | RunBeforeDrain() | RunAfterReboot():
-                return self._send(SENT_FOR[type(batch[0])], [c.instance for c in batch])
+                return self._send_each(SENT_FOR[type(batch[0])], batch)
             case CallSuccessor():
                 return self._call_successor([c for c in batch if isinstance(c, CallSuccessor)])
 
@@ -269,10 +270,18 @@ class Executor:
             self._host_commands.prove_hooks()
         return self._claim_writer.mark(batch)
 
-    def _send(self, kind: DocumentKind, ids: Sequence[InstanceId]) -> set[InstanceId]:
+    def _send_each(self, kind: DocumentKind, batch: Sequence[Command]) -> set[InstanceId]:
+        """Send a document; applies that replace the same staged version go together."""
+        groups: dict[Version | None, list[InstanceId]] = {}
+        for command in batch:
+            replaces = command.replaces if isinstance(command, Apply) else None
+            groups.setdefault(replaces, []).append(command.instance)
+        return {id_ for replaces, ids in groups.items() for id_ in self._send(kind, ids, replaces)}
+
+    def _send(self, kind: DocumentKind, ids: Sequence[InstanceId], replaces: Version | None = None) -> set[InstanceId]:
         if kind is DocumentKind.APPLY:
             self._claim_writer.prove(ids[0])
-        return self._host_commands.send(kind, ids)
+        return self._host_commands.send(kind, ids, replaces)
 
     # Another run
 

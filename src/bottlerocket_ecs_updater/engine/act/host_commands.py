@@ -9,12 +9,14 @@ from bottlerocket_ecs_updater.core.model.event import ActDenied, CommandSent
 from bottlerocket_ecs_updater.core.model.ids import CommandId, InstanceId
 from bottlerocket_ecs_updater.core.model.reboots import COMMAND_LIFE, SentReboot
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind, PendingCommand
+from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.state.run_commands import (
     see_cancelled,
     see_denied,
     see_maybe_sent,
     see_reboot_sent,
     see_refused,
+    see_replace_refused,
     see_sent,
 )
 from bottlerocket_ecs_updater.engine.act.outcomes import Outcomes
@@ -45,12 +47,12 @@ class HostCommands:
                 self._hosts.prove_document(kind)
             self._hooks_proven = True
 
-    def send(self, kind: DocumentKind, ids: Sequence[InstanceId]) -> set[InstanceId]:
+    def send(self, kind: DocumentKind, ids: Sequence[InstanceId], replaces: Version | None) -> set[InstanceId]:
         """Send one document to these hosts. Returns those whose following commands must be skipped."""
         if kind is DocumentKind.BEFORE_DRAIN:
             self.prove_hooks()
         now = self._clock.now()
-        sent = self._hosts.send(kind, ids)
+        sent = self._hosts.send(kind, ids, replaces)
         for id_, command in sent.commands.items():
             instance = self._known.instance(id_)
             if kind is DocumentKind.REBOOT:
@@ -64,7 +66,8 @@ class HostCommands:
             if kind is not DocumentKind.CHECK:
                 self._known.learn(see_maybe_sent(self._known.instance(id_), kind, now))
         for id_, why in sent.refused.items():
-            self._known.learn(see_refused(self._known.instance(id_), kind, why, now))
+            refused = see_replace_refused if replaces is not None else see_refused
+            self._known.learn(refused(self._known.instance(id_), kind, why, now))
         self._learn_denials(kind, sent)
         return {*sent.later, *sent.unclear, *sent.refused, *sent.denied}
 

@@ -115,8 +115,9 @@ class CommandResults:
         return self._answers.to_commands(commands, along)
 
     def _sent_lately(self, ids: Collection[InstanceId], now: datetime) -> bool:
-        pending_commands = (self._known.instance(id_).pending for id_ in ids)
-        return any(one is not None and not has_passed(one.sent_at, ALONG_FOR, now) for one in pending_commands)
+        sent = [pending.sent_at for id_ in ids if (pending := self._known.instance(id_).pending) is not None]
+        least = self._policy.poll_interval * FEW_HEARD_AGAIN_POLLS
+        return any(has_passed(at, least, now) and not has_passed(at, ALONG_FOR, now) for at in sent)
 
     def _may_answer(self, command: CommandId, ids: Collection[InstanceId], now: datetime, *, few: bool) -> bool:
         """Whether to poll a command: not if it was sent or polled a moment ago, and less often the longer it takes.

@@ -95,9 +95,9 @@ class GroupLooks:
             before = self._known.around(id_, now)
             if not refreshes:
                 membership = _still_refreshing(membership, before.membership)
-            self._known.learn_around(
-                id_, replace(before, at=now, membership=membership, group_at=now, group_missed_since=None)
-            )
+            group = membership.group if isinstance(membership, InGroup) else before.group
+            after = replace(before, at=now, membership=membership, group=group, group_at=now, group_missed_since=None)
+            self._known.learn_around(id_, after)
         return ()
 
 

@@ -55,13 +55,18 @@ class RegistrationLooks:
     def describe(self, arns: Sequence[ContainerInstanceArn], now: datetime) -> None:
         """Describe these container instances."""
         if arns:
-            self._absorb(self._cluster.describe(arns), now)
+            self._absorb(self._cluster.describe(arns), now, listed=False)
 
     def arns(self, ids: Collection[InstanceId] | None = None) -> Sequence[ContainerInstanceArn]:
         """The ARNs of these instances, or of all, as they were last described."""
         instances = self._known.instances
         chosen = instances.values() if ids is None else [instances[id_] for id_ in ids if id_ in instances]
         return [instance.registration.arn for instance in chosen if instance.registration is not None]
+
+    def longest_unseen(self) -> Sequence[ContainerInstanceArn]:
+        """The ARNs of all instances, those that were not described for longest first."""
+        known = (one.registration for one in self._known.instances.values())
+        return [one.arn for one in sorted((one for one in known if one is not None), key=lambda one: one.at)]
 
     def some_are_unknown(self) -> bool:
         """Whether an instance was listed but not described: only a new listing shows whether it still exists."""
@@ -92,7 +97,7 @@ class RegistrationLooks:
         for id_ in [id_ for id_ in known.instances if id_ not in seen]:
             known.learn(see_missing(known.instances[id_]))
 
-    def _absorb(self, listing: Listing, now: datetime) -> None:
+    def _absorb(self, listing: Listing, now: datetime, *, listed: bool = True) -> None:
         known = self._known
         known.arns |= {registration.arn: registration.id for registration in listing.registrations}
         for registration in one_per_instance(listing.registrations):
@@ -109,7 +114,7 @@ class RegistrationLooks:
             # An instance that was never described is named by the last part of its ARN.
             instance = known.instance(known.arns.get(arn) or self._nameless.setdefault(arn, _nameless_id(arn)))
             if instance.registration is None or instance.registration.arn == arn:
-                known.learn(see_undescribed(instance, why))
+                known.learn(see_undescribed(instance, why, listed=listed))
 
     def _forget_nameless(self, arn: ContainerInstanceArn) -> None:
         """Drop the placeholder of an instance that ECS now describes."""

@@ -102,9 +102,12 @@ class InstanceOperations:
         self._registry.instance_changed(instance)
 
     def _find(self, cluster: Cluster, request: Shape) -> tuple[list[ContainerInstance], list[Shape]]:
+        known = cluster.instances
+        if not self._registry.timing.describes_deregistered:
+            known = {arn: one for arn, one in known.items() if one.status is not Status.INACTIVE}
         return find_all(
             request["containerInstances"],
-            cluster.instances,
+            known,
             lambda name: arn_like(cluster, "container-instance", name),
         )
 

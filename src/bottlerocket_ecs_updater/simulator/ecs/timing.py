@@ -26,6 +26,8 @@ class EcsTiming:
     connect_lag: timedelta = timedelta(seconds=1)
     deregister_terminated: timedelta = timedelta(seconds=45)
     """From an instance's termination until it is INACTIVE."""
+    describes_deregistered: bool = True
+    """Whether a deregistered instance is still described, as INACTIVE. AWS promises that for no time."""
     flap_every: timedelta | None = None
     """Average time between random disconnects of a healthy agent; None for never."""
     flap_lasts: timedelta = timedelta(seconds=10)

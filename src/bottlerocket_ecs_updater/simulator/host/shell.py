@@ -1,7 +1,8 @@
 """The control container's shell: enough of `sh` for the scripts that update Bottlerocket hosts.
 
 Commands are joined by newlines, `;`, `&&` and `||`. A failed line stops the script only with `set -e`; the script's
-status is the last one. There are no variables, pipes or loops: anything else is a syntax error.
+status is the last one. There are no variables or loops, and only
+the filters `tr -d` and `grep -q`: anything else is a syntax error.
 """
 
 from __future__ import annotations
@@ -26,6 +27,12 @@ BOOT_ID_FILE = "/proc/sys/kernel/random/boot_id"
 _REDIRECTION = re.compile(r"\s(2>&1|[12&]?>>?\s*/dev/null)(?=\s|$|;)")
 _NO_OUT, _NO_ERR = "\0out", "\0err"
 """The words that stand for a command's redirections to /dev/null."""
+
+
+_PIPE = "|"
+
+FILTER_WORDS = 3
+"""The words of a filter: its name, its option and what it filters."""
 
 
 class _ExitError(Exception):
@@ -68,6 +75,22 @@ def _thrown_away(redirection: re.Match[str]) -> str:
             return f" {_NO_OUT} "
 
 
+def _stages(words: list[str]) -> list[list[str]]:
+    """The commands of a pipeline."""
+    stages: list[list[str]] = [[]]
+    for word in words:
+        if word == _PIPE:
+            stages.append([])
+        else:
+            stages[-1].append(word)
+    return stages
+
+
+def _basic(pattern: str) -> str:
+    """A basic regular expression of grep in Python's syntax, as far as scripts here need it."""
+    return re.sub(r"([+?|(){}])", r"\\\1", pattern)
+
+
 class _Shell:
     def __init__(self, api: Api, boot_id: str, streams: Streams) -> None:
         self._api = api
@@ -95,6 +118,8 @@ class _Shell:
                 if words:
                     yield before, words, token
                 before, words = token, []
+            elif token == _PIPE and words:
+                words.append(token)
             elif token[:1] and token[0] in "|&()<>;":
                 self._syntax_error(f"unexpected `{token}'")
             else:
@@ -120,7 +145,30 @@ class _Shell:
         finally:
             self._streams = shown
 
+    def _piped(self, words: list[str]) -> Program:
+        """Run a command, and its output through filters; the status is that of the last one."""
+        first, *filters = _stages(words)
+        if any(each[:2] not in (["tr", "-d"], ["grep", "-q"]) or len(each) != FILTER_WORDS for each in filters):
+            self._syntax_error("unexpected `|'")
+        shown, self._streams = self._streams, Streams([], self._streams.err)
+        try:
+            status = yield from self._plain(first)
+            text = "".join(self._streams.out)
+        finally:
+            self._streams = shown
+        for name, _, argument in filters:
+            if name == "tr":
+                drop, status = argument.replace("\\n", "\n"), 0
+                text = "".join(letter for letter in text if letter not in drop)
+            else:
+                status = int(not any(re.search(_basic(argument), line) for line in text.splitlines()))
+                text = ""
+        self._streams.out.append(text)
+        return status
+
     def _plain(self, words: list[str]) -> Program:
+        if _PIPE in words:
+            return (yield from self._piped(words))
         match words:
             case ["apiclient" | "/usr/local/bin/apiclient", *arguments]:
                 return (yield from apiclient.run(self._api, arguments, self._streams))
@@ -136,6 +184,8 @@ class _Shell:
                 return 0
             case ["false", *_]:
                 return 1
+            case ["test", "-n", text]:
+                return int(not text)
             case ["exit"]:
                 raise _ExitError(self.status)
             case ["exit", status] if status.isdecimal():

@@ -20,12 +20,15 @@ APPLY = "bottlerocket-ecs-updater-apply"
 REBOOT = "bottlerocket-ecs-updater-reboot"
 
 
-def shell_document(description: str, lines: tuple[str, ...], timeout_seconds: int) -> str:
+def shell_document(
+    description: str, lines: tuple[str, ...], timeout_seconds: int, parameters: Mapping[str, Shape] | None = None
+) -> str:
     """A Command document of schema 2.2 with one shell step."""
     return json.dumps(
         {
             "schemaVersion": "2.2",
             "description": description,
+            **({"parameters": parameters} if parameters else {}),
             "mainSteps": [
                 {
                     "action": "aws:runShellScript",
@@ -38,7 +41,12 @@ def shell_document(description: str, lines: tuple[str, ...], timeout_seconds: in
     )
 
 
-APPLY_LINES = ("apiclient update apply && exit 0", "apiclient update cancel 2>/dev/null && apiclient update apply")
+APPLY_LINES = (
+    "test -n '{{replace}}' && apiclient update check | tr -d ' \\n' | "
+    'grep -q \'"staging_partition":{[^}]*"version":"{{replace}}"\' && apiclient update cancel',
+    "apiclient update apply",
+)
+REPLACE = {"replace": {"type": "String", "default": "", "allowedPattern": "^[0-9A-Za-z.+-]*$"}}
 PLAIN_APPLY_LINES = ("apiclient update apply",)
 """The apply document of the predecessor. apiclient refuses it while an update is ready to boot."""
 
@@ -48,7 +56,7 @@ STANDARD: Mapping[str, str] = {
         ("cat /proc/sys/kernel/random/boot_id", "apiclient update check"),
         120,
     ),
-    APPLY: shell_document("Stage the update, in place of another one that is staged", APPLY_LINES, 1800),
+    APPLY: shell_document("Stage the update, in place of a bad one that is staged", APPLY_LINES, 1800, REPLACE),
     REBOOT: shell_document("Reboot into what is staged", ("apiclient reboot",), 60),
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from typing import TYPE_CHECKING, assert_never
+from zlib import crc32
 
 from bottlerocket_ecs_updater.simulator.faults import CheckStuckAfterBoot, RebootEnding, ReportedUndeliverable
 from bottlerocket_ecs_updater.simulator.host import Power
@@ -36,7 +37,7 @@ class Agent:
     def deliver(self, invocation: Invocation) -> None:
         """Deliver a command: soon if the agent is connected, otherwise when it reconnects in time."""
         self._clock.after(
-            self._timing.delivery,
+            self._timing.delivery + self._timing.spread * _share(invocation.managed.host.instance_id),
             partial(invocation.managed.when_back, partial(self._take, invocation)),
         )
 
@@ -137,3 +138,8 @@ def _verdict(invocation: Invocation, result: ScriptResult, code: int) -> tuple[S
     if code != 0:
         return State.FAILED, f"{result.stderr}\nfailed to run commands: exit status {code}"
     return State.SUCCESS, result.stderr
+
+
+def _share(instance_id: str) -> float:
+    """A number from 0 to 1 that is always the same for an instance."""
+    return crc32(instance_id.encode()) / 0xFFFFFFFF

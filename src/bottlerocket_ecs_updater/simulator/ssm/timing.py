@@ -14,6 +14,8 @@ class SsmTiming:
     """From SendCommand until the command is visible. Before that, InvocationDoesNotExist and empty lists."""
     delivery: timedelta = timedelta(milliseconds=500)
     """From SendCommand until a connected host starts the script."""
+    spread: timedelta = timedelta(0)
+    """How much later the last host of a command starts its script than the first: hosts ask at times of their own."""
     report: timedelta = timedelta(milliseconds=300)
     """From the end of the script until the service shows it."""
     ping: timedelta = timedelta(minutes=5)

@@ -335,7 +335,10 @@ def test_an_instance_is_not_drained_before_a_look_shows_its_mark() -> None:
 
 
 def test_nothing_is_drained_on_looks_that_are_not_fresh() -> None:
-    assert kinds(decided(marked_only(), full_at=NOW - MINUTE)) == []
+    one = marked_only()
+    assert one.registration is not None
+    old = replace(one, registration=replace(one.registration, at=NOW - 6 * SECOND))
+    assert kinds(decided(old, full_at=NOW - MINUTE)) == []
 
 
 def unclear_drain(seconds: int) -> Instance:

@@ -60,6 +60,8 @@ class Stageable:
     target: Version
     again: bool
     """Whether an apply was started on it before, so that it does not count among those staged ahead."""
+    replaces: Version | None = None
+    """The version that is ready to boot on it and must not be booted; None if none is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,11 +231,11 @@ def _report(instance: Instance, report: HostReport, this_pass: Pass) -> Candidat
 
 
 def _stageable(instance: Instance, report: HostReport, target: Version, this_pass: Pass) -> CandidateState:
-    applied = instance.applied
-    if report.state is UpdateState.READY and instance.progress.applies.target != target:
-        return Stageable(target, again=False)  # an earlier apply was for the version that is staged
+    applied, replaces = instance.applied, report.staged if report.state is UpdateState.READY else None
+    if replaces is not None and instance.progress.applies.target != target:
+        return Stageable(target, False, replaces)  # an earlier apply was for the version that is staged
     if applied is None or _worth_another_apply(instance, report):
-        return Stageable(target, again=applied is not None)
+        return Stageable(target, applied is not None, replaces)
     staged_stays = _staged_stays(instance, report, target, this_pass)
     return Held(staged_stays) if staged_stays is not None else Finished(_apply_failed(instance))
 

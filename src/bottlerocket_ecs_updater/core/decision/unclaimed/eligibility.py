@@ -19,6 +19,7 @@ from bottlerocket_ecs_updater.core.decision.instance_health import impaired_on_t
 from bottlerocket_ecs_updater.core.decision.outside import is_there, not_selected, set_aside
 from bottlerocket_ecs_updater.core.decision.tasks_on_host import tasks_on
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
+from bottlerocket_ecs_updater.core.decision.unclaimed.group_takes import group_of, groups_that_take
 from bottlerocket_ecs_updater.core.decision.unclaimed.rule_answers import Case, RuleAnswer, before_drain, before_staging
 from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.model.container_instance import Status
@@ -67,6 +68,7 @@ class RolloutLimits:
         self._today = allow_today(this_pass.policy.rules.checkpoints, begun_lately(this_pass.fleet), this_pass.at)
         self._rooms = ClusterRoom(this_pass.fleet)
         self._allowances: dict[Version, Allowance] = {}
+        self._taking = groups_that_take(this_pass.fleet)
         self._picked: frozenset[str] = frozenset()
         """The groups of the tasks on the instances picked in this pass."""
 
@@ -88,7 +90,7 @@ class RolloutLimits:
         case = replace(case, deployments=self._deploying(instance)) if case is not None else None
         tasks = (
             RuleAnswer("services", self._unknown(instance)),
-            RuleAnswer("drains", blocked(instance, fleet, self._picked)),
+            RuleAnswer("drains", self._earlier_drains(instance)),
         )
         rules = rules_for(target, self._pass)
         return (_pause(fleet), *tasks, *before_drain(case, rules, fleet.at)) if case is not None else ()
@@ -108,8 +110,11 @@ class RolloutLimits:
         return unwell or (hold(Reason.SETTLING, instance=impaired[0].id) if impaired else None)
 
     def unmovable(self, instance: Instance) -> Hold | None:
-        """Why its tasks do not allow a drain now: a deployment, or an earlier drain that timed out; None if they do."""
-        return self._deploying(instance) or blocked(instance, self._pass.fleet, self._picked)
+        """Why an instance must not be drained now: a deployment, or what earlier drains came to; None if not."""
+        return self._deploying(instance) or self._earlier_drains(instance)
+
+    def _earlier_drains(self, instance: Instance) -> Hold | None:
+        return blocked(instance, self._pass.fleet, self._picked) or self._taking.get(group_of(instance))
 
     def _deploying(self, instance: Instance) -> Hold | None:
         return hold_for_deployments(deploying_on(instance, self._pass.fleet), self._pass.policy.rules.tasks)

@@ -49,7 +49,7 @@ def stage(
         elif candidate.again or room > 0:
             room -= 0 if candidate.again else 1
             limits.take(candidate.target)
-            apply = Apply(instance.id, candidate.target)
+            apply = Apply(instance.id, candidate.target, candidate.replaces)
             draft.steps[instance.id] = NextStep((apply,), look_at=this_pass.next_poll)
         else:
             draft.steps[instance.id] = NextStep(hold=hold(Reason.STAGING_AHEAD))

@@ -1,0 +1,46 @@
+"""Auto Scaling groups that terminate the instances which this run drains.
+
+Managed termination protection ends when an instance is empty, so a group that wants to scale in takes the instance that
+was drained for its update, and may replace it by one with the old version. A roll would never end.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+from bottlerocket_ecs_updater.core.model.fleet import Fleet
+from bottlerocket_ecs_updater.core.model.instance import Instance
+from bottlerocket_ecs_updater.core.model.outcome import Updated
+from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
+from bottlerocket_ecs_updater.core.model.wording import and_more
+
+TAKEN_MAX = 3
+"""After so many drained instances of a group were taken away, and no more were updated, no other one is drained."""
+
+_GONE = frozenset({Reason.LEAVING_GROUP, Reason.GONE})
+
+
+def groups_that_take(fleet: Fleet) -> Mapping[str, Hold]:
+    """By group: why none of its instances is drained in this run any more."""
+    ended = [(group_of(one), one) for one in fleet.instances.values() if one.progress.outcome is not None]
+    updated = Counter(group for group, one in ended if isinstance(one.progress.outcome, Updated))
+    taken: dict[str, list[str]] = {}
+    for group, one in ended:
+        if group and _was_taken(one):
+            taken.setdefault(group, []).append(one.id)
+    return {
+        group: hold(Reason.GROUP_TAKES_DRAINED, group=group, count=len(ids), who=and_more(sorted(ids)))
+        for group, ids in taken.items()
+        if len(ids) >= TAKEN_MAX and len(ids) > updated[group]
+    }
+
+
+def group_of(instance: Instance) -> str:
+    """The Auto Scaling group that an instance was last seen in; empty if it has none, or if that is not known."""
+    return instance.around.group if instance.around is not None else ""
+
+
+def _was_taken(instance: Instance) -> bool:
+    outcome = instance.progress.outcome
+    return instance.progress.claimed_at is not None and isinstance(outcome, Hold) and outcome.reason in _GONE
