@@ -323,7 +323,7 @@ def test_f34_a_host_in_the_last_wave_is_up_to_date_until_its_wave_comes() -> Non
 
 def test_f35_a_host_of_an_ended_variant_is_held_with_that_reason_after_one_check() -> None:
     town = befall(f.VariantEnded())
-    check_held_undisturbed(town, "end-of-life-variant", "gets no new versions")
+    check_held_undisturbed(town, "end-of-life-variant", "no longer gets new versions")
     assert town.sent("check") == 1
 
 

@@ -61,7 +61,7 @@ class FleetRow:
 
     @property
     def days_behind(self) -> float:
-        """In days; 0 where it is not behind."""
+        """In days; 0 if it is not behind."""
         return self.behind / DAY if self.behind is not None else 0.0
 
 
