@@ -10,7 +10,9 @@ from tests.aws.fakes import Bench, Fake, Shape, refusal
 
 from bottlerocket_ecs_updater.aws.s3_store import S3Store
 from bottlerocket_ecs_updater.aws.transport.session import Pair
+from bottlerocket_ecs_updater.aws.transport.translate import CallRefused
 from bottlerocket_ecs_updater.engine.ports import ABSENT, Conflict, Store, Stored
+from bottlerocket_ecs_updater.engine.store.trial import Unconditional
 from bottlerocket_ecs_updater.errors import Denied, NotFound, Throttled, Unreachable
 
 
@@ -124,6 +126,15 @@ def test_a_write_that_overlaps_another_one_is_sent_again(
     s3.troubles["put_object"] = [answer, answer]
     tag = store.put("lease", b"mine", expect)
     assert store.get("lease") == Stored(b"mine", tag)
+
+
+def test_a_store_that_knows_no_conditions_is_named_as_such(store: Store, s3: FakeS3) -> None:
+    s3.troubles["put_object"] = [refusal("NotImplemented", status=501)]
+    with pytest.raises(Unconditional, match="does not support conditional writes"):
+        store.put("lease", b"mine", ABSENT)
+    s3.troubles["put_object"] = [refusal("NotImplemented", status=501)]
+    with pytest.raises(CallRefused):
+        store.put("lease", b"mine", None)
 
 
 def test_a_write_that_finds_the_other_one_done_is_a_conflict(store: Store, s3: FakeS3) -> None:

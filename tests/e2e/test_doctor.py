@@ -181,6 +181,15 @@ def test_what_only_the_settings_use_is_asked_with_them(built: Town) -> None:
     assert all(any(f"permission {action}" in line for line in failed) for action in actions), said
 
 
+def test_a_denied_call_is_blamed_on_nothing_else(built: Town) -> None:
+    built.world.authorize = denying("ecs:ListContainerInstances")
+    _, said = examine(built)
+    assert f"OK    store {BUCKET}/" in said
+    built.world.authorize = denying("ecs:DescribeClusters")
+    _, said = examine(built)
+    assert any("the permissions of a run were not checked" in line for line in graded(said, "WARN")), said
+
+
 def test_a_document_that_may_not_be_sent_is_told(built: Town) -> None:
     def deny(call: Call) -> None:
         if call.operation == "SendCommand" and call.params["DocumentName"] == REBOOT:

@@ -65,7 +65,7 @@ def test_acts_on_versions_stand_in_the_history_of_each_cluster_beside_its_own(
     assert ": it breaks\n                  blocked 1.26.1 for all clusters of the state store\n" in text
     assert "  promoted 1.26.2 to stage a\n" in text
     typed(tmp_path, "promote", "1.26.2", "--why", "again")
-    assert "in place of an earlier one by " in acts_of(store, state)[-1].done
+    assert "replacing an earlier one by " in acts_of(store, state)[-1].done
 
 
 def test_an_entry_of_an_older_version_says_nothing_of_what_it_did(tmp_path: Path) -> None:

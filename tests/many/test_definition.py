@@ -28,7 +28,7 @@ from bottlerocket_ecs_updater.core.planning.waves import (
     waves_json,
 )
 from bottlerocket_ecs_updater.simulator.waves import interpreter as waves_interpreter
-from bottlerocket_ecs_updater.simulator.waves.definition import definition
+from bottlerocket_ecs_updater.simulator.waves.definition import TRIES_MAX, definition
 from bottlerocket_ecs_updater.simulator.waves.fleet import filled
 from bottlerocket_ecs_updater.simulator.waves.interpreter import Interpreter, NotStartedError, interpreter
 
@@ -288,6 +288,23 @@ def test_three_hundred_clusters_that_all_fail_are_below_the_limits_of_step_funct
     assert len(events) < EVENTS_MAX / 3
     largest = max(len(text) for event in events for text in texts_of(event))
     assert largest < state_bytes(waves) < STATE_MAX_BYTES
+
+
+def test_the_most_clusters_of_an_execution_fit_into_its_history_at_their_worst() -> None:
+    """Each task is started at the last try, and then fails."""
+    names = [f"c-{number}" for number in range(20)]
+    late = {"not_started": dict.fromkeys(names, TRIES_MAX)}
+    with gone_through([wave(1, *names, concurrency=20)], dict.fromkeys(names, 3), lasts_seconds=0.01, **late) as made:
+        tasks, states, execution = made
+        assert ended(states, execution) == "FAILED"
+        events = len(states.events(execution))
+    with gone_through([]) as (_, states, execution):
+        ended(states, execution)
+        rest = len(states.events(execution))
+    assert len(tasks.ran) == len(names)
+    # The interpreter writes no event TaskSubmitted, of which Step Functions has one for each task that was started.
+    each = (events - rest) / len(names) + 1
+    assert rest + each * CLUSTERS_MAX < EVENTS_MAX
 
 
 def texts_of(value: Any) -> Iterator[str]:

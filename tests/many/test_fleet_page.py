@@ -15,14 +15,22 @@ from tests.support.memory_store import MemoryStore
 from bottlerocket_ecs_updater.cli.app import run_program
 from bottlerocket_ecs_updater.core.model.event import StandingPublished
 from bottlerocket_ecs_updater.core.model.location import Location
+from bottlerocket_ecs_updater.core.model.passing import NEVER_PASSES
+from bottlerocket_ecs_updater.core.model.reasons import Reason
 from bottlerocket_ecs_updater.core.model.shared import Act, ClusterStanding, HeldFor, LastRun
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.engine.ports import Conflict, Stored
 from bottlerocket_ecs_updater.engine.store.audit import acts_of
 from bottlerocket_ecs_updater.engine.store.folder_store import FolderStore
-from bottlerocket_ecs_updater.engine.store.shared_state import change_acts, standing_key, with_block, write_standing
-from bottlerocket_ecs_updater.report.analysis.fleet_overview import State
-from bottlerocket_ecs_updater.report.outputs.fleet_page import JSON_KEY, PAGE_KEY, refresh
+from bottlerocket_ecs_updater.engine.store.shared_state import (
+    Acts,
+    change_acts,
+    standing_key,
+    with_block,
+    write_standing,
+)
+from bottlerocket_ecs_updater.report.analysis.fleet_overview import State, overview_of
+from bottlerocket_ecs_updater.report.outputs.fleet_page import JSON_KEY, PAGE_KEY, overview_text, refresh
 from bottlerocket_ecs_updater.simulator.faults import BootHangs
 
 NOW = datetime(2026, 3, 2, 10, 0, tzinfo=UTC)
@@ -68,6 +76,24 @@ def test_the_worst_comes_first_and_each_says_why() -> None:
     assert shown.rows[0].why[0] == "quarantined: i-0123456789abcdef0"
     assert shown.rows[4].days_behind == 9
     assert shown.headline == "8 clusters: 2 quarantined, 2 silent, 2 behind, 2 up to date"
+
+
+@pytest.mark.parametrize("reason", [one for one in Reason if one in NEVER_PASSES])
+def test_a_cluster_with_a_host_that_needs_a_person_is_never_called_up_to_date(reason: Reason) -> None:
+    held = (HeldFor(reason.code, 1, "a sentence"),)
+    shown = overview_of([standing("a", held=held), standing("b")], {}, Acts(), NOW)
+    assert [(row.name, row.state, row.state.bad) for row in shown.rows] == [
+        ("a", State.NEEDS_A_PERSON, True),
+        ("b", State.CURRENT, False),
+    ]
+
+
+def test_a_blocked_version_is_named_with_the_clusters_that_run_it() -> None:
+    store = store_of(standing("a"), standing("b"), standing("c", running={V1: 1}))
+    change_acts(store, lambda acts: with_block(acts, V2, Act("ann", NOW, "breaks things")))
+    shown = refresh(store, NOW)
+    assert "breaks things. 2 clusters run it. Undo:" in page_in(store)
+    assert "breaks things; 2 clusters run it\n" in overview_text(shown)
 
 
 def test_a_standing_that_cannot_be_read_is_a_row_of_its_own() -> None:

@@ -257,7 +257,8 @@ def test_a_group_that_takes_each_drained_host_is_left_alone_after_three() -> Non
     left = [one for one in finished.outcomes.values() if isinstance(one, Hold)]
     assert len(taken) == 3
     assert sum(one.reason is Reason.GROUP_TAKES_DRAINED for one in left) == 5
-    assert finished.exit_code == 0
+    assert finished.exit_code == 3
+    assert finished.why.startswith("Auto Scaling group web took away 3 instances that this run had drained: ")
 
 
 def test_a_group_that_takes_some_of_many_drained_hosts_stops_no_roll() -> None:

@@ -168,7 +168,9 @@ def _exit_code(ending: Ending) -> int:
     assert finished is not None
     if finished.outcome in (RunOutcome.ERROR, RunOutcome.HALTED):
         return {RunOutcome.ERROR: 1, RunOutcome.HALTED: 4}[finished.outcome]
-    if (finished.outcome is RunOutcome.STUCK and not _took_any(ending)) or finished.why.startswith("tasks of "):
+    if (finished.outcome is RunOutcome.STUCK and not _took_any(ending)) or finished.why.startswith(
+        ("tasks of ", "Auto Scaling group ")
+    ):
         return 3
     bad = [one for one in finished.outcomes.values() if isinstance(one, Failed | Quarantined)]
     if not bad and finished.outcome is RunOutcome.INTERRUPTED:

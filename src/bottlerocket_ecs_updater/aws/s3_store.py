@@ -11,6 +11,7 @@ from bottlerocket_ecs_updater.aws.transport.operation import Operation
 from bottlerocket_ecs_updater.aws.transport.session import Pair
 from bottlerocket_ecs_updater.aws.transport.translate import CallRefused
 from bottlerocket_ecs_updater.engine.ports import ABSENT, Conflict, Stored
+from bottlerocket_ecs_updater.engine.store.trial import Unconditional
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -28,6 +29,9 @@ _CONFLICT_CODES = frozenset({"PreconditionFailed", "412"}) | _NO_OBJECT_CODES
 409 is not one of them: S3 wrote nothing and did not compare tags, because another write was in progress. That may
 be our own earlier write whose reply was lost. The write is sent again.
 """
+
+_UNSUPPORTED_CODES = frozenset({"NotImplemented", "501"})
+"""How S3-compatible stores refuse a condition that they do not know: "a header you provided implies functionality"."""
 
 _CONTENT_TYPES = {
     "html": "text/html; charset=utf-8",
@@ -121,4 +125,9 @@ class S3Store:
     def _conflict(self, refusal: CallRefused, key: str, expect: str | None) -> Exception:
         if expect is not None and refusal.code in _CONFLICT_CODES:
             return Conflict(f"{self._where(key)} is not as expected")
+        if expect is not None and refusal.code in _UNSUPPORTED_CODES:
+            return Unconditional(
+                f"the state store does not support conditional writes ({refusal.code}). Without them, two runs could "
+                "hold the lease at once; use Amazon S3"
+            )
         return refusal

@@ -36,7 +36,7 @@ def caller(wired: Wired) -> str:
 
 
 def act_on(wired: WiredStore, state: kinds.Place | None, why: str) -> Act:
-    """An act that is taken now on what clusters share. In a folder, AWS does not know who takes it."""
+    """An action that a person takes now on shared state. For a folder, AWS does not know who it is."""
     who = caller_of(wired.clients, wired.api) if isinstance(state, kinds.StoreBucket) else local_user()
     return Act(who, wired.clock.now(), why)
 

@@ -65,7 +65,7 @@ OPPOSITES = {"unpromote": "promote", "unblock": "block", "unexpedite": "expedite
 
 
 def _sources(setting: str, value: str) -> str:
-    """Where a setting can be given, with one of the command's own as the example."""
+    """Where a setting can be given, with one of the command's settings as the example."""
     return f"""\
 Each setting can also be an environment variable, or a key in the TOML file that --config names:
   --{setting} {value}

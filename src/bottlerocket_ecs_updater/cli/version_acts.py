@@ -76,7 +76,7 @@ def act(
     said: Callable[[Act], str],
     there: Callable[[Acts], Act | None] = lambda _: None,
 ) -> int:
-    """Take the action, record who took it with its `result`, and print what follows and what it replaces.
+    """Take the action, record who took it and its `result`, and print the effect and what it replaces.
 
     Raises UpdaterError if the recorded actions cannot be read.
     """

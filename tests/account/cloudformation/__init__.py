@@ -1,7 +1,7 @@
-"""CloudFormation, as far as a stack of the updater needs it: change sets, updates in place, replacement, rollback.
+"""The parts of CloudFormation that an updater stack needs: change sets, updates in place, replacement, rollback.
 
-Resources are made by calling the services' own operations, so what a stack makes is what everybody else then sees.
-Never here: the services themselves, nor what a template ought to say; cfn-lint knows that.
+It creates resources by calling the services' own operations, so every other caller sees them. It contains no services,
+and does not check a template's contents; cfn-lint does.
 """
 
 from tests.account.cloudformation.cloud import Cloud, HttpCloud

@@ -1,4 +1,4 @@
-"""The services that resources are made with: any operation, in botocore's shapes."""
+"""The services that create resources: any operation, in botocore's format."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ UNCHECKED = "simulated"
 
 @lru_cache(maxsize=1)
 def _session() -> Session:
-    """One for all, because it keeps the descriptions of services that it has read."""
+    """One shared session, because it caches service models."""
     return Session()
 
 
@@ -28,7 +28,7 @@ class Cloud(Protocol):
     """Every AWS service of one account and region."""
 
     def __call__(self, service: str, operation: str, request: Shape) -> Shape:
-        """Carry out one operation. Raises AwsError."""
+        """Run one operation. Raises AwsError."""
 
 
 class HttpCloud:

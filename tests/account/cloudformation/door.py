@@ -1,4 +1,4 @@
-"""The door on the wire: moto's place for CloudFormation, taken by ours."""
+"""Serves CloudFormation over HTTP, in place of moto's own."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from tests.account.cloudformation.service import CloudFormation
 
 SERVED: dict[int, CloudFormation] = {}
-"""By the port of the server that a request came in by."""
+"""By server port."""
 
 _URL = "{0}/$"
 
 
 class Door(CloudFormationResponse):
-    """Answers with our stacks. Nothing is left to moto's own, so that no stack is half in each."""
+    """Serves our stacks. moto serves none, so that no stack is split between the two."""
 
-    # Ours are the API's own shapes; moto's objects need their attributes renamed.
+    # Our answers have the API's format already; moto's objects need their attributes renamed.
     RESPONSE_KEY_PATH_TO_TRANSFORMER: dict[str, Any] = {}  # noqa: RUF012 - moto declares it so
 
     def call_action(self) -> tuple[int, dict[str, str], str | bytes]:
@@ -65,5 +65,5 @@ def install(port: int, stacks: CloudFormation) -> None:
 
 
 def uninstall(port: int) -> None:
-    """Serve none there any more."""
+    """Stop serving them."""
     SERVED.pop(port, None)

@@ -14,7 +14,7 @@ _SUBSTITUTED = re.compile(r"\$\{(!?)([^}]+)\}")
 
 
 class Nothing(Enum):
-    """`AWS::NoValue`: whatever holds it is left out."""
+    """`AWS::NoValue`: a property with this value is left out."""
 
     NO_VALUE = "AWS::NoValue"
 
@@ -26,7 +26,7 @@ Attribute = Callable[[str, str], Any]
 class Resolver:
     """Resolves values of one template with one set of parameters.
 
-    `reference` and `attribute` answer for resources; they are asked only for what the chosen branches name.
+    `reference` and `attribute` answer for resources; they are called only for resources in the chosen branches.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class Resolver:
                 raise invalid(f"Template error: {function} is no condition")
 
     def check_rules(self) -> None:
-        """Hold the parameters against the rules of the template. Raises AwsError with what the rules say."""
+        """Check the parameters against the template's rules. Raises AwsError with the rule's message."""
         failed = [
             str(assertion.get("AssertDescription", f"rule {name}"))
             for name, rule in self._template.section("Rules").items()

@@ -1,6 +1,6 @@
-"""From a resource's properties to an operation's request: the same members, in the spelling and type of the API.
+"""Converts a resource's properties to an operation's request: the same members, with the API's spelling and types.
 
-Properties that the operation does not know are refused, as CloudFormation refuses them.
+It rejects unknown properties, as CloudFormation does.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""CloudFormation's operations, in botocore's shapes. Whatever is asked for is done before the answer."""
+"""CloudFormation's operations, in botocore's shapes. Every operation is complete when it returns."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CHANGEABLE = frozenset({"CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_C
 
 @dataclass(slots=True)
 class ChangeSet:
-    """A plan that waits to be carried out."""
+    """A plan that has not been executed yet."""
 
     id: str
     name: str
@@ -77,7 +77,7 @@ class CloudFormation:
         }
 
     def handler(self, operation: str) -> Callable[[Shape], Shape]:
-        """Whoever serves an operation. Raises AwsError for one that nobody does."""
+        """The handler of an operation. Raises AwsError if there is none."""
         found = self.handlers().get(operation)
         if found is None:
             raise AwsError("UnsupportedOperation", f"cloudformation:{operation} is not simulated.")
@@ -123,7 +123,7 @@ class CloudFormation:
         }
 
     def execute_change_set(self, request: Shape) -> Shape:
-        """ExecuteChangeSet: the stack has become what it says, or what it was, when this answers."""
+        """ExecuteChangeSet: when this returns, the stack is updated or rolled back."""
         found = self._change_set(request)
         if found.empty or found.executed:
             raise AwsError("InvalidChangeSetStatus", f"ChangeSet [{found.id}] cannot be executed")
@@ -161,7 +161,7 @@ class CloudFormation:
         return {}
 
     def describe_stacks(self, request: Shape) -> Shape:
-        """DescribeStacks: one by its name or id, or all that are there."""
+        """DescribeStacks: one by its name or id, or all."""
         name = request.get("StackName")
         stacks = [self._stack(name)] if name else [stack for stack in self._stacks.values() if _is_there(stack)]
         return {"Stacks": [_stack_shape(stack) for stack in stacks]}
@@ -261,7 +261,7 @@ class CloudFormation:
         return self._stacks[stack_id]
 
     def _find(self, name: str) -> Stack | None:
-        """By name, as long as it is there, or by id for ever."""
+        """By name while it exists, or by id at any time."""
         if name in self._stacks:
             return self._stacks[name]
         return next((stack for stack in self._stacks.values() if stack.name == name and _is_there(stack)), None)

@@ -1,7 +1,7 @@
-"""One stack: what it has made, and how it gets from one template to the next.
+"""One stack: its resources, and how a deployment changes them.
 
-A deployment goes through the wanted resources in the order of their needs, makes or changes each, and only when all
-of that has gone well removes what is wanted no more. When something goes wrong, it goes the same way back.
+A deployment creates or updates each resource in the order of dependencies. Only after all of that succeeded does it
+remove resources that are no longer in the template. If something fails, it rolls back the same way.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ NAME_MAX_CHARACTERS = 64
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a stack is to become."""
+    """What a stack should become."""
 
     template: Template
     parameters: Mapping[str, str]
@@ -44,7 +44,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """A resource that the stack has made."""
+    """A resource that the stack created."""
 
     kind: str
     made: Made
@@ -103,7 +103,7 @@ class Stack:
         self._suffixes = random.Random(stack_id)
 
     def deploy(self, plan: Plan, imports: Mapping[str, str]) -> None:
-        """Become what the plan says, or stay what it was; the status tells which."""
+        """Apply the plan, or roll back; the status shows which."""
         before, verb = self.plan, "UPDATE" if self.plan else "CREATE"
         self.tags = plan.tags
         self._note(f"{verb}_IN_PROGRESS", "User Initiated")
@@ -119,7 +119,7 @@ class Stack:
         self._note(f"{verb}_COMPLETE")
 
     def delete(self) -> None:
-        """Remove everything that is not to be retained."""
+        """Remove everything without a retention policy."""
         self._note("DELETE_IN_PROGRESS", "User Initiated")
         try:
             for logical_id in reversed(list(self.holdings)):
@@ -133,11 +133,11 @@ class Stack:
         self._note("DELETE_COMPLETE")
 
     def check_rules(self, plan: Plan) -> None:
-        """Hold a plan against its template's rules, before anything is made. Raises AwsError."""
+        """Check a plan against its template's rules, before anything is created. Raises AwsError."""
         self._resolver(plan, {}).check_rules()
 
     def changes(self, plan: Plan) -> Iterator[tuple[str, str, str]]:
-        """What a plan would do, as far as it can be told beforehand: action, logical id, type."""
+        """What a plan would do, as far as that is known in advance: action, logical id, type."""
         wanted = self._wanted(plan, {})
         before = self.plan
         for logical_id in wanted:
@@ -188,7 +188,7 @@ class Stack:
         return KINDS[kind].update(self._cloud, place, current.made, current.properties, properties)
 
     def _clean(self, before: Mapping[str, Holding], wanted: list[str]) -> None:
-        """Remove what was replaced, and what is wanted no more; what fails here is left behind, as it is in AWS."""
+        """Remove replaced and unused resources. If a deletion fails here, the resource is left behind, as in AWS."""
         for logical_id in reversed(list(before)):
             old, new = before[logical_id], self.holdings[logical_id]
             gone = logical_id not in wanted
@@ -236,7 +236,7 @@ class Stack:
     # What the template says
 
     def _wanted(self, plan: Plan, imports: Mapping[str, str]) -> list[str]:
-        """The resources whose condition holds, each after those that it needs. Raises AwsError."""
+        """The resources whose condition is true, each after those that it needs. Raises AwsError."""
         resolver, resources = self._resolver(plan, imports), plan.template.resources
         chosen = {
             logical_id: shape

@@ -16,7 +16,7 @@ NUMBERS_AT_MOST = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 
 
 class _Loader(yaml.SafeLoader):
-    """Knows the short forms, and leaves dates alone: a policy's version is text."""
+    """Supports the short forms, and does not parse dates: a policy's version is text."""
 
 
 _Loader.yaml_implicit_resolvers = {
@@ -46,13 +46,13 @@ _Loader.add_multi_constructor("!", _short_form)
 
 
 def invalid(message: str) -> AwsError:
-    """What CloudFormation answers when it cannot use what it was given."""
+    """CloudFormation's error for invalid input."""
     return AwsError("ValidationError", message)
 
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A template as it was given, and as it reads."""
+    """A template's text, and its parsed form."""
 
     text: str
     body: Mapping[str, Any]
@@ -72,7 +72,7 @@ class Template:
         return self.section("Resources")
 
     def capability(self) -> str | None:
-        """What somebody who deploys it must agree to."""
+        """The capabilities that a deployment must acknowledge."""
         roles = [resource for resource in self.resources.values() if resource["Type"] == "AWS::IAM::Role"]
         if not roles:
             return None

@@ -1,7 +1,7 @@
-"""Who may do what: policies evaluated as IAM evaluates them, over what each operation asks for.
+"""IAM: evaluates policies for each operation as IAM does.
 
-Here live the policy language, the table of actions with their resources and condition keys, and who a caller is.
-Never here: what an operation does. Signatures are not checked: whoever shows an access key is believed.
+It contains the policy language, the table of actions with their resources and condition keys, and the callers. It does
+not contain the operations. It does not check signatures: an access key is enough.
 """
 
 from tests.account.iam.asks import IamRequest, asks_of

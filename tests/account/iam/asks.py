@@ -1,7 +1,7 @@
-"""What each operation asks of IAM: actions, the resources they are about, and the condition keys that come along.
+"""The IAM requests of each operation: actions, their resources, and the condition keys.
 
-The table follows the Service Authorization Reference; a test holds it against that reference's data.
-An operation that is not in it asks for its action on `*`, with no keys, so only a statement about everything allows it.
+The table follows the Service Authorization Reference; a test compares it with that reference's data. An operation that
+is not in the table requests its action on `*`, without keys, so only a statement about all resources allows it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ EVERYTHING = "*"
 
 
 class Facts(Protocol):
-    """What the world knows, and requests do not say."""
+    """Facts from the world that requests do not contain."""
 
     @property
     def names(self) -> Names:
@@ -26,10 +26,10 @@ class Facts(Protocol):
         """The tags of an EC2 instance."""
 
     def object_exists(self, bucket: str, key: str) -> bool:
-        """Whether there is such an object in S3."""
+        """Whether the object exists in S3."""
 
     def bucket_key(self, bucket: str) -> str | None:
-        """The ARN of the KMS key that a bucket encrypts with, None where it is S3's own."""
+        """The ARN of the KMS key that a bucket encrypts with, None if it is S3's own."""
 
     def roles_of(self, task_definition: str) -> Sequence[str]:
         """The ARNs of the roles that a task definition names."""
@@ -37,7 +37,7 @@ class Facts(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class IamRequest:
-    """One question: may this be done to that?"""
+    """One IAM request: an action on a resource."""
 
     action: str
     resource: str = EVERYTHING
@@ -66,7 +66,7 @@ OTHER_NAMES = {"s3:ListObjects": "s3:ListBucket", "s3:ListObjectsV2": "s3:ListBu
 
 
 def asks_of(service: str, operation: str, params: Params, facts: Facts) -> list[IamRequest]:
-    """All that must be allowed for a call to be served."""
+    """Everything that IAM must allow before a call is served."""
     operation_name = f"{OTHER_SERVICES.get(service, service)}:{operation}"
     action = OTHER_NAMES.get(operation_name, operation_name)
     row = TABLE.get(action)
@@ -128,7 +128,7 @@ def _about_targets(action: str, params: Params, facts: Facts) -> Iterable[IamReq
 
 
 def _within_cluster(action: str, params: Params, facts: Facts) -> Iterable[IamRequest]:
-    """Lists: about the container instance that is named, and about nothing in particular without one."""
+    """Lists: on the container instance that the request names, or on no specific resource."""
     named = params.get("containerInstance")
     resource = _full_arn("container-instance", named, params, facts) if named else EVERYTHING
     yield IamRequest(action, resource, _in_cluster(params, facts))
@@ -155,7 +155,7 @@ RESOURCE_TAG = "ssm:resourcetag/"
 
 def _send_command(action: str, params: Params, facts: Facts) -> Iterable[IamRequest]:
     name = params["DocumentName"]
-    # Documents of AWS itself belong to no account of ours.
+    # AWS's own documents do not belong to our account.
     own = Names(facts.names.partition, facts.names.region, "" if name.startswith("AWS") else facts.names.account)
     yield IamRequest(action, name if name.startswith("arn:") else own.arn("ssm", f"document/{name}"))
     for instance in params.get("InstanceIds", ()):
@@ -173,7 +173,7 @@ def _whole_service(action: str, _params: Params, facts: Facts) -> Iterable[IamRe
 def _parameters(action: str, params: Params, facts: Facts) -> Iterable[IamRequest]:
     for name in params.get("Names", ()):
         path = last_part(name) if name.startswith("arn:") else name.lstrip("/")
-        # Public parameters of AWS belong to no account of ours.
+        # AWS's public parameters do not belong to our account.
         account = "" if path.startswith("aws/service/") else facts.names.account
         names = Names(facts.names.partition, facts.names.region, account)
         yield IamRequest(action, names.arn("ssm", f"parameter/{path}"))
@@ -297,7 +297,7 @@ def _nothing_in_particular(action: str, _params: Params, _facts: Facts) -> Itera
 
 
 def _nothing_at_all(_action: str, _params: Params, _facts: Facts) -> Iterable[IamRequest]:
-    # "No permissions are required to perform this operation." Not even a denial keeps anybody from it.
+    # "No permissions are required to perform this operation." Not even an explicit deny prevents it.
     return ()
 
 

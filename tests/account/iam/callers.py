@@ -1,4 +1,4 @@
-"""Who calls: the role behind an access key, with its policies."""
+"""Callers: the role behind an access key, with its policies."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ class Caller:
     """A role that somebody has assumed."""
 
     arn: str
-    """As refusals name it: `arn:aws:sts::…:assumed-role/NAME/SESSION`."""
+    """As denials name it: `arn:aws:sts::…:assumed-role/NAME/SESSION`."""
     policies: tuple[Policy, ...]
     boundary: Policy | None = None
 
     def may(self, ask: IamRequest) -> Decision:
-        """What its policies say."""
+        """The decision of its policies."""
         return decide(ask, self.policies, self.boundary)
 
 
 class Callers(Protocol):
-    """Where callers are looked up."""
+    """Looks up callers."""
 
     def of(self, access_key: str) -> Caller | None:
         """The role behind an access key; None for the account's own administrators, who may do everything."""

@@ -1,6 +1,6 @@
-"""Conditions: operators by name, all keys of all operators must hold, any of a key's values may.
+"""Conditions: operators by name, every key of every operator must match, with any of its values.
 
-An operator that is not known here is an error, never a pass: a policy that cannot be read proves nothing.
+An unknown operator is an error, not a match: an unreadable policy proves nothing.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from tests.account.iam.matching import Context, Matcher, Token, Unset, arn_like,
 
 
 class UnreadablePolicy(ValueError):
-    """A policy uses what is not understood here."""
+    """A policy uses an unsupported feature."""
 
 
 def _equal(wanted: Sequence[Token], value: str) -> bool:
@@ -40,13 +40,13 @@ NEGATED: Mapping[str, Matcher] = {
     "ArnNotEquals": arn_like,
     "ArnNotLike": arn_like,
 }
-"""These hold when none of the values matches, and when the request has no such key."""
+"""These are true if no value matches, and if the request lacks the key."""
 
 _ALL, _ANY, _IF_EXISTS = "ForAllValues:", "ForAnyValue:", "IfExists"
 
 
 def hold(conditions: Mapping[str, Any], context: Context, *, variables: bool = True) -> bool:
-    """Whether a statement's conditions hold for a request. Raises UnreadablePolicy."""
+    """Whether a statement's conditions match a request. Raises UnreadablePolicy."""
     return all(
         _holds(operator, key.lower(), _texts(values), context, variables=variables)
         for operator, keys in conditions.items()

@@ -1,4 +1,4 @@
-"""The gate that every call goes through, and the refusals that it keeps."""
+"""Authorizes every call, and records the denials."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _JSON_SERVICES = frozenset({"ecs", "ssm", "logs", "ecr", "events", "kms", "dynam
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """What was asked for in vain."""
+    """A denied request."""
 
     caller: str
     ask: IamRequest
@@ -25,7 +25,7 @@ class Refusal:
 
 
 class Gate:
-    """Lets calls pass that the caller's policies allow. Raises AwsError for the others, as each service does."""
+    """Allows calls that the caller's policies allow. Raises AwsError for the others, as each service does."""
 
     def __init__(self, callers: Callers, facts: Facts) -> None:
         self._callers = callers
@@ -33,7 +33,7 @@ class Gate:
         self.refusals: list[Refusal] = []
 
     def authorize(self, call: Call) -> None:
-        """Answer for one call to the world."""
+        """Authorize one call to the world."""
         caller = self._callers.of(call.caller)
         if caller is None:
             return
@@ -41,7 +41,7 @@ class Gate:
             self.check(caller, ask, call.service)
 
     def check(self, caller: Caller, ask: IamRequest, service: str) -> None:
-        """Answer for one ask, in the manner of a service."""
+        """Authorize one request, with the service's own error."""
         decision = caller.may(ask)
         if decision is Decision.ALLOWED:
             return
@@ -50,7 +50,7 @@ class Gate:
 
 
 def refused(caller: Caller, ask: IamRequest, decision: Decision, service: str) -> AwsError:
-    """The error, with the service's own code, and the sentence that all of them say."""
+    """The error, with the service's own code and the message that all services share."""
     asked = f"perform: {ask.action} on resource: {ask.resource}"
     said = f"User: {caller.arn} is not authorized to {asked} {_why(decision, ask)}"
     if service == "ec2":

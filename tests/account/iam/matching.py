@@ -1,6 +1,6 @@
 """Patterns: `*` and `?` in text and in ARNs, and policy variables in patterns.
 
-A pattern is kept as a tuple of tokens, so that what a variable brings in is never taken for a wildcard.
+A pattern is stored as a tuple of tokens, so that a variable's value is never read as a wildcard.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ ARN_PARTS = 6
 
 
 class Wild(Enum):
-    """What stands for other characters."""
+    """A wildcard."""
 
     ANY = "*"
     ONE = "?"
 
 
 class Unset(Exception):
-    """A variable that the request has no single value for: the pattern can match nothing."""
+    """A variable without a single value in the request: the pattern matches nothing."""
 
 
 Token = str | Wild
@@ -73,7 +73,7 @@ def _value(name: str, context: Context) -> str:
 
 
 def literal(pattern: Sequence[Token]) -> str:
-    """The pattern as text, where wildcards have no meaning."""
+    """The pattern as text, for operators without wildcards."""
     return "".join(token.value if isinstance(token, Wild) else token for token in pattern)
 
 
@@ -83,7 +83,7 @@ def like(pattern: Sequence[Token], value: str) -> bool:
 
 
 def like_ignoring_case(pattern: str, value: str) -> bool:
-    """The same for action names, in which case does not count."""
+    """The same for action names, which are case-insensitive."""
     return like(tuple(_wildcards(pattern.lower())), value.lower())
 
 
@@ -109,7 +109,7 @@ def split_pattern(pattern: Sequence[Token]) -> list[list[Token]]:
 
 
 def resource_like(pattern: Sequence[Token], resource: str) -> bool:
-    """Whether a statement's resource covers what a request is about. `*` alone covers all."""
+    """Whether a statement's resource covers a request's resource. `*` alone covers all."""
     return tuple(pattern) == (Wild.ANY,) or arn_like(pattern, resource)
 
 

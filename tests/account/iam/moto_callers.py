@@ -30,7 +30,7 @@ class MotoCallers:
         return self.role(name, assumed.session_name)
 
     def role(self, name: str, session: str) -> Caller:
-        """A role by its name, as a session of it."""
+        """A session of the role with that name."""
         role = self._iam.get_role(name)
         documents = [*role.policies.values(), *(_default(policy) for policy in role.managed_policies.values())]
         boundary = role.permissions_boundary_arn
@@ -41,7 +41,7 @@ class MotoCallers:
         )
 
     def trust(self, name: str) -> Policy:
-        """Who may assume a role, as its trust policy says it."""
+        """Who may assume a role, from its trust policy."""
         return _read(self._iam.get_role(name).assume_role_policy_document)
 
 

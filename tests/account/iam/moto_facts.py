@@ -1,4 +1,4 @@
-"""What the gate must know beyond a request, from moto's stores and the world."""
+"""The facts that authorization needs beyond the request, from moto's stores and the world."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class MotoFacts:
-    """Implements `Facts`. Tags of instances are told to it: the world's hosts have none of their own."""
+    """Implements `Facts`. Instance tags are set here, because the world's hosts have none."""
 
     def __init__(self, names: Names) -> None:
         self.names = names

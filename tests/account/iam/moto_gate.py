@@ -1,7 +1,7 @@
-"""The gate in front of what moto serves itself: S3, IAM, parameters, logs, queues.
+"""Authorizes the calls that moto serves itself: S3, IAM, parameters, logs, queues.
 
 moto has one place where it would check signatures and permissions, `_authenticate_and_authorize_action`. Its own check
-knows no resources and few conditions, so the gate stands there in its stead. What the world serves passes its own gate.
+ignores resources and most conditions, so this replaces it. The world authorizes the calls that it serves itself.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SEAM = "_authenticate_and_authorize_action"
 BUCKET_SEAM = "get_permission"
 
 GATES: dict[int, tuple[Gate, Callable[[str, str, dict[str, Any], str], Call]]] = {}
-"""By the port of the server: its gate, and how its world writes down a call."""
+"""By server port: its gate, and how its world records a call."""
 
 
 class _Denied(AccessDeniedError):
@@ -43,19 +43,19 @@ class _Denied(AccessDeniedError):
 
 
 def install(port: int, gate: Gate, write_down: Callable[[str, str, dict[str, Any], str], Call]) -> None:
-    """Put the gate in front of moto, for requests that come in by this port."""
+    """Authorize moto's requests on this port."""
     setattr(ActionAuthenticatorMixin, SEAM, _check)
     setattr(FakeBucket, BUCKET_SEAM, _bucket_permission)
     GATES[port] = (gate, write_down)
 
 
 def uninstall(port: int) -> None:
-    """Take it away."""
+    """Stop authorizing them."""
     GATES.pop(port, None)
 
 
 def _bucket_permission(bucket: FakeBucket, action: str, resource: str) -> PermissionResult:
-    """What a bucket's policy forbids; moto takes a condition that it has no key for as met."""
+    """The decision of a bucket's policy; moto treats a condition without a key as true."""
     if bucket.policy is None:
         return PermissionResult.NEUTRAL
     # Loopback stands for the encrypted connections of real endpoints.

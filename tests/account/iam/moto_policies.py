@@ -1,6 +1,5 @@
-"""What moto's IAM lacks or refuses: managed policies of AWS itself, and policies of roles that name no version.
-
-moto can load all of AWS's own policies, more than a thousand, for each account anew; stacks attach a few.
+"""What moto's IAM lacks or rejects: AWS's managed policies, and role policies without a version. moto can load all of
+AWS's policies, more than a thousand, for each account; stacks need only a few.
 """
 
 from __future__ import annotations
@@ -17,14 +16,14 @@ if TYPE_CHECKING:
     from bottlerocket_ecs_updater.simulator.aws_basics.names import Names
 
 ATTACHED = ("AmazonECSTaskExecutionRolePolicy", "AmazonEC2ContainerServiceEventsRole", "AmazonSSMManagedInstanceCore")
-"""What the roles of updaters and of their hosts have."""
+"""The policies that the roles of updaters and hosts use."""
 
 VERSION_SEAM = "_validate_version"
 VERSIONS = ("2008-10-17", "2012-10-17")
 
 
 def install(names: Names) -> None:
-    """Give the account these policies of AWS, and take policies of roles whatever their version."""
+    """Add these AWS policies to the account, and accept role policies without a version."""
     setattr(IAMPolicyDocumentValidator, VERSION_SEAM, _takes_any_version)
     iam = iam_backends[names.account][names.partition]
     for name in ATTACHED:

@@ -1,4 +1,7 @@
-"""Policies: read once from JSON, then asked. An explicit Deny wins, and what nothing allows is denied."""
+"""Policies: parsed once from JSON, then evaluated.
+
+An explicit Deny wins, and everything that is not allowed is denied.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from tests.account.iam.conditions import UnreadablePolicy, hold
 from tests.account.iam.matching import Context, Unset, like_ignoring_case, resource_like, tokens
 
 VARIABLES_SINCE = "2012-10-17"
-"""Policies of any other version take `${…}` for text."""
+"""Policies of any other version treat `${…}` as text."""
 
 _KNOWN = frozenset(
     {"Sid", "Effect", "Action", "NotAction", "Resource", "NotResource", "Condition", "Principal", "NotPrincipal"}
@@ -21,13 +24,13 @@ _KNOWN = frozenset(
 
 
 class Decision(Enum):
-    """What policies say to a request."""
+    """The decision about a request."""
 
     ALLOWED = "allowed"
     NOT_ALLOWED = "not allowed"
     """No statement allows it."""
     DENIED = "denied"
-    """A statement denies it, whatever others say."""
+    """A statement denies it, whatever the others say."""
     BEYOND_BOUNDARY = "beyond boundary"
     """The role's own policies allow it, its permissions boundary does not."""
 
@@ -68,7 +71,7 @@ class Statement:
         )
 
     def covers(self, ask: IamRequest) -> bool:
-        """Whether the statement says something about a request."""
+        """Whether the statement applies to a request."""
         return (
             self._names(ask.action)
             and self._is_about(ask)
@@ -105,7 +108,7 @@ class Policy:
 
 
 def decide(ask: IamRequest, policies: Iterable[Policy], boundary: Policy | None = None) -> Decision:
-    """What a role's policies, and its permissions boundary where it has one, say to one request."""
+    """The decision of a role's policies, and of its permissions boundary if it has one, about one request."""
     said = _said(ask, policies)
     if boundary is None or said is Decision.DENIED:
         return said
@@ -118,7 +121,7 @@ def decide(ask: IamRequest, policies: Iterable[Policy], boundary: Policy | None 
 
 
 def trusts(trust: Policy, service: str, context: Context) -> bool:
-    """Whether a trust policy lets a service assume its role, with the keys that the service sends along."""
+    """Whether a trust policy lets a service assume its role, with the keys that the service sends."""
     ask = IamRequest("sts:AssumeRole", context=context)
     naming = tuple(statement for statement in trust.statements if service in statement.services)
     return _said(ask, (Policy(naming),)) is Decision.ALLOWED

@@ -1,7 +1,7 @@
-"""What starts by itself: schedules fire in the world's time, state machines run, and a Fargate task is a process here.
+"""Everything that starts by itself: schedules fire in the world's time, state machines run, and a Fargate task is a
+process.
 
-A process gets its role's credentials and its task's metadata where ECS offers them, on loopback.
-Never here: what the process does.
+A process gets its role's credentials and its task's metadata on loopback, as in ECS.
 """
 
 from tests.account.schedule.containers import Containers

@@ -1,7 +1,7 @@
-"""A task is started as a process: with its command, its environment, its role, and its log.
+"""Runs a task as a process, with its command, environment, role and log.
 
-On Fargate it lives by itself; on a container instance it dies with its host.
-What ECS does with the execution role is done with the execution role here too, so what it lacks shows.
+On a container instance it dies with its host. Everything that ECS does with the execution role uses the execution role
+here too, so missing permissions show.
 """
 
 from __future__ import annotations
@@ -45,19 +45,21 @@ Entrypoint = Callable[[str], Sequence[str]]
 
 @dataclass(slots=True)
 class Container:
-    """One process, and what came of it."""
+    """One process, and its result."""
 
     task: str
     arguments: Sequence[str]
     environment: Mapping[str, str]
     lines: list[str] = field(default_factory=list)
-    """What it said, on both of its outputs."""
+    """Its output, from stdout and stderr."""
     exit_code: int | None = None
     failed_to_start: str = ""
 
 
 class Containers:
-    """Runs the first container of each task of a world that no service placed, as long as the task is wanted."""
+    """Runs the first container of each task of a world that no service placed, as long as its desired status is
+    RUNNING.
+    """
 
     def __init__(
         self,
@@ -84,7 +86,7 @@ class Containers:
             host.on_containers_die.append(self._host_goes_down)
 
     def stop(self) -> None:
-        """Kill what still runs, and wait for it."""
+        """Kill the running processes, and wait for them."""
         self._world.ecs.registry.on_task.remove(self._task_changed)
         for host in self._world.hosts.values():
             host.on_containers_die.remove(self._host_goes_down)
@@ -103,9 +105,9 @@ class Containers:
         return self.ran[task_arn]
 
     def _task_changed(self, task: Task) -> None:
-        """Called under the world's lock: whatever takes time goes to a thread."""
+        """Called under the world's lock, so slow work runs on a thread."""
         if task.service is not None or self._world.ecs.registry.defines(task.definition.arn):
-            # What the world defined itself is there for its own sake: it has no command.
+            # The world's own tasks have no command.
             return
         if task.desired is Desired.RUNNING and task.last is Last.RUNNING and task.arn not in self.ran:
             container = Container(task.arn, (), {})
@@ -117,7 +119,7 @@ class Containers:
             self._processes[task.arn].send_signal(signal.SIGTERM)
 
     def _host_goes_down(self, host: Host, _reason: str) -> None:
-        """Nothing on it gets time to end."""
+        """Kill its processes immediately."""
         for task in self._world.instance(host.instance_id).tasks.values():
             if task.arn in self._processes:
                 self._processes[task.arn].kill()
@@ -147,7 +149,7 @@ class Containers:
     def _initialize(
         self, task: Task, definition: Mapping[str, Any], shape: Mapping[str, Any], container: Container
     ) -> Log:
-        """What the agent of ECS does before it starts a container, with the task's execution role."""
+        """Do what the ECS agent does before it starts a container, with the task's execution role."""
         role = definition["executionRoleArn"]
         agent = self._roles.cloud(role, ECS_TASKS, _id(task), task.arn)
         for ask in _pull(shape["image"], self._roles.names.partition):
@@ -195,7 +197,7 @@ class Containers:
             self._world.ecs.lifecycle.stop(task, code, reason)
 
     def _tell(self, task: Task, definition_arn: str, code: str, reason: str) -> None:
-        """The event of ECS about a task that stopped, as far as rules look at it."""
+        """Send ECS's event about a stopped task, with the fields that rules use."""
         detail = {
             "clusterArn": task.cluster.arn,
             "taskArn": task.arn,
@@ -223,7 +225,7 @@ class Log:
         self._waiting: list[dict[str, Any]] = []
 
     def open(self) -> None:
-        """Make the group, where that is asked for, and the stream. Raises AwsError."""
+        """Create the group, if requested, and the stream. Raises AwsError."""
         if self._create:
             try:
                 self._agent("logs", "CreateLogGroup", {"logGroupName": self._where["logGroupName"]})
@@ -240,7 +242,7 @@ class Log:
             self.flush()
 
     def flush(self) -> None:
-        """Send what waits. What the group or the role does not take any more is lost, as with the driver."""
+        """Send the waiting lines. Lines that the group or the role no longer accepts are lost, as with the driver."""
         events, self._waiting = self._waiting, []
         if events:
             with suppress(AwsError):
@@ -248,7 +250,7 @@ class Log:
 
 
 def _pull(image: str, partition: str) -> Iterator[IamRequest]:
-    """What pulling an image asks for, where it is in a private registry of ECR."""
+    """Make the calls that pull an image from a private ECR repository."""
     found = ECR_IMAGE.match(image)
     if found is None:
         return

@@ -1,6 +1,6 @@
-"""What ECS offers to a container on loopback: its role's credentials, and what its task is.
+"""What ECS offers to a container on loopback: its role's credentials and its task's metadata.
 
-Credentials are given only to who shows the task's own token, and last an hour, as real ones do.
+Credentials need the task's own token and last an hour, like real ones.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Answer = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What one task may ask for."""
+    """What one task may request."""
 
     token: str
     credentials: Callable[[], Answer]
@@ -35,7 +35,7 @@ class Offer:
 
 
 class TaskEndpoint:
-    """The server. Each task has a path of its own."""
+    """The server. Each task has its own path."""
 
     def __init__(self) -> None:
         self._offers: dict[str, Offer] = {}
@@ -55,7 +55,7 @@ class TaskEndpoint:
                     self.wfile.write(content)
 
             def log_message(self, *_: object) -> None:
-                """Say nothing."""
+                """Log nothing."""
 
         self._server = ThreadingHTTPServer((LOOPBACK, 0), Handler)
         self._thread = threading.Thread(
@@ -63,17 +63,17 @@ class TaskEndpoint:
         )
 
     def start(self) -> None:
-        """Listen, on loopback only."""
+        """Listen on loopback only."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Listen no more."""
+        """Stop listening."""
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
 
     def offer(self, task_id: str, credentials: Callable[[], Answer], metadata: Callable[[], Answer]) -> dict[str, str]:
-        """Begin to answer for a task; returns the variables that its containers get."""
+        """Start to serve a task; returns the environment variables for its containers."""
         token = secrets.token_urlsafe(24)
         self._offers[task_id] = Offer(token, credentials, metadata)
         base = f"http://{LOOPBACK}:{self._server.server_port}"
@@ -84,7 +84,7 @@ class TaskEndpoint:
         }
 
     def withdraw(self, task_id: str) -> None:
-        """Answer for a task no more."""
+        """Stop serving a task."""
         self._offers.pop(task_id, None)
 
 

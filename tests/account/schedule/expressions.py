@@ -1,7 +1,7 @@
-"""When something is due: `rate(…)`, `cron(…)` and `at(…)`, as EventBridge takes them.
+"""Schedule expressions: `rate(…)`, `cron(…)` and `at(…)`, as in EventBridge.
 
-A local time that a clock change leaves out is passed over; one that it brings twice counts once. Source: "Schedule
-types in EventBridge Scheduler", daylight saving time.
+A local time that a clock change skips is skipped; one that it repeats counts once. Source: "Schedule types in
+EventBridge Scheduler", daylight saving time.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ _FIELDS = 6
 
 
 class BadExpression(ValueError):
-    """AWS would refuse it."""
+    """AWS would reject it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """Again and again, counted from when the schedule was made or switched on."""
+    """Repeatedly, counted from when the schedule was created or enabled."""
 
     period: timedelta
 
@@ -56,7 +56,7 @@ class At:
 
 @dataclass(frozen=True, slots=True)
 class Cron:
-    """By the clock and the calendar of a time zone."""
+    """At times of day and dates in a time zone."""
 
     minutes: Sequence[int]
     hours: Sequence[int]
@@ -67,7 +67,7 @@ class Cron:
     zone: tzinfo
 
     def after(self, when: datetime, since: datetime) -> datetime | None:
-        """The first time that is later than `when`; None when there is none within some years."""
+        """The first time that is later than `when`; None if there is none within some years."""
         first = when.astimezone(self.zone).date()
         for ahead in range(YEARS_AHEAD * 366):
             day = first + timedelta(days=ahead)

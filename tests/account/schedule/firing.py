@@ -1,8 +1,8 @@
-"""Rules of EventBridge and schedules of EventBridge Scheduler: each is looked up, and fires when it is due.
+"""EventBridge rules and EventBridge Scheduler schedules: each fires when it is due.
 
-A rule with a pattern fires when an event comes that it matches.
+A rule with a pattern fires when an event matches.
 
-A start that fails is tried again as its target says, and ends in the dead-letter queue.
+A failed start is retried as its target says, and then goes to the dead-letter queue.
 """
 
 from __future__ import annotations
@@ -31,10 +31,12 @@ LOOK_EVERY = timedelta(seconds=30)
 RETRY_AFTER = timedelta(seconds=60)
 ATTEMPTS_DEFAULT = 185
 AGE_DEFAULT = timedelta(hours=24)
-"""What EventBridge does with a target that says nothing about retries."""
+"""EventBridge's default for retries."""
 
 HOPELESS = frozenset({"AccessDenied", "AccessDeniedException", "ClusterNotFoundException", "ClientException"})
-"""What is not tried again: "EventBridge doesn't retry … insufficient permissions or a target that no longer exists"."""
+"""Errors that are not retried: "EventBridge doesn't retry … insufficient permissions or a target that no longer
+exists".
+"""
 
 EVENTS = "events.amazonaws.com"
 SCHEDULER = "scheduler.amazonaws.com"
@@ -42,7 +44,7 @@ SCHEDULER = "scheduler.amazonaws.com"
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What is to be started: an ECS task, or an execution of a state machine."""
+    """What to start: an ECS task, or an execution of a state machine."""
 
     service: str
     source_arn: str
@@ -61,7 +63,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """A start that came to pass, or the last one that failed."""
+    """A successful start, or the last failed one."""
 
     at: datetime
     name: str
@@ -70,7 +72,7 @@ class Start:
 
 
 class Schedules:
-    """Fires what is due, on a thread of its own."""
+    """Fires schedules when they are due, on its own thread."""
 
     def __init__(self, clock: Clock, roles: Roles) -> None:
         self._clock = clock
@@ -82,7 +84,7 @@ class Schedules:
         self.starts: list[Start] = []
 
     def start(self) -> None:
-        """Begin to look."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
@@ -92,7 +94,7 @@ class Schedules:
             thread.join()
 
     def look(self) -> None:
-        """Fire what has fallen due since the last look."""
+        """Fire what has become due since the last look."""
         now = self._clock.now()
         for target in self._targets():
             key = (target.source_arn, f"{target.expression} {target.zone}")
@@ -105,7 +107,7 @@ class Schedules:
                 thread.start()
 
     def heard(self, rule: str) -> None:
-        """An event came that this rule is about: start what it names, on a thread of its own."""
+        """An event matched this rule: start its target, on a new thread."""
         thread = threading.Thread(target=self._fire_rule, args=(rule,), name=rule, daemon=True)
         self._firing.append(thread)
         thread.start()
@@ -171,7 +173,7 @@ class Schedules:
         return arn
 
     def _leave(self, target: Target, queue_arn: str, error: str) -> None:
-        """A message about a start that failed for good, as EventBridge writes it."""
+        """Send a message about a start that finally failed, in EventBridge's format."""
         queue = self._roles.operator("sqs", "GetQueueUrl", {"QueueName": queue_arn.rsplit(":", 1)[-1]})
         # Scheduler writes with the role of the schedule, and tells nobody where it may not.
         scheduled = target.service == SCHEDULER

@@ -20,17 +20,17 @@ ENABLED = "ENABLED"
 _MOTOS: Callable[..., None] = getattr(Rule, SEAM)
 
 HEARD: dict[str, Callable[[str], None]] = {}
-"""By the account: who is told the names of rules that an event has matched."""
+"""By account: the listener for names of matched rules."""
 
 
 def install(account: str, heard: Callable[[str], None]) -> None:
-    """Tell of the rules of an account whose targets are tasks."""
+    """Report an account's matched rules whose targets are tasks."""
     setattr(Rule, SEAM, _send)
     HEARD[account] = heard
 
 
 def uninstall(account: str) -> None:
-    """Tell no more."""
+    """Stop reporting."""
     HEARD.pop(account, None)
 
 

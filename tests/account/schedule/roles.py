@@ -1,4 +1,4 @@
-"""Roles that services of AWS assume: only those that trust them."""
+"""Roles that AWS services assume, if the roles trust them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Roles:
-    """Assumes roles of one account."""
+    """Assumes the roles of one account."""
 
     endpoint: str
     names: Names
@@ -28,7 +28,7 @@ class Roles:
     operator: HttpCloud
 
     def credentials(self, role_arn: str, service: str, session: str, source_arn: str) -> dict[str, Any]:
-        """Credentials of a role, for a service that acts for one of its resources. Raises AwsError."""
+        """Credentials of a role for a service that acts on behalf of a resource. Raises AwsError."""
         context = {"aws:sourceaccount": (self.names.account,), "aws:sourcearn": (source_arn,)}
         name = role_arn.rsplit("/", 1)[-1]
         if not trusts(self.callers.trust(name), service, context):

@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 
 
 class SimulatedAccount:
-    """Everything that a deployed stack needs. A context manager: starts and stops all of it, the world's clock too."""
+    """Everything that a deployed stack needs.
+
+    A context manager: starts and stops all of it, including the world's clock.
+    """
 
     def __init__(
         self, world: World, clock: ScaledClock, entrypoint: Entrypoint, environment: Mapping[str, str] | None = None
@@ -78,12 +81,12 @@ class SimulatedAccount:
         self._wire.stop()
 
     def _forget(self) -> None:
-        """moto's records are the process's: what is left in them would be found by the next site."""
+        """moto's records are shared in the process, so the next account would find leftovers."""
         with urlopen(Request(f"{self._wire.endpoint}/moto-api/reset", method="POST"), timeout=10):
             pass
 
     def environment(self) -> dict[str, str]:
-        """What a person exports to use any AWS client with it."""
+        """The environment variables for any AWS client."""
         return self._wire.environment(OPERATOR_KEY)
 
     def _write_down(self, service: str, operation: str, params: dict[str, Any], caller: str) -> Call:
@@ -91,12 +94,12 @@ class SimulatedAccount:
 
 
 def _where(wire: Wire) -> dict[str, str]:
-    """The services' address, without anybody's keys."""
+    """The services' address, without credentials."""
     return {name: value for name, value in wire.environment().items() if "KEY" not in name}
 
 
 def _world_time(clock: ScaledClock) -> dict[str, str]:
-    """What makes a process live in the world's time: its pace, and the moment at which both clocks agreed."""
+    """The settings that put a process on the world's time: its speed, and when both clocks agreed."""
     if clock.speed == 1:
         return {}
     real = datetime.now(UTC)  # noqa: TID251 - the other of the two clocks

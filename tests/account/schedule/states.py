@@ -1,4 +1,4 @@
-"""Step Functions: executions really run, with the role of their state machine, and call what it lets them.
+"""Step Functions: executions really run, with their state machine's role and its permissions.
 
 What the interpreter does not cover is said in `simulator/waves/interpreter.py`.
 """
@@ -34,11 +34,11 @@ class States:
         self._client = lru_cache(maxsize=None)(self._make_client)
 
     def start(self) -> None:
-        """Begin to run state machines."""
+        """Start to run state machines."""
         self._stack.enter_context(interpreting(self._client, self._speed))
 
     def stop(self) -> None:
-        """Run no more."""
+        """Stop running them."""
         self._stack.close()
 
     def _make_client(self, service: str, role_arn: str) -> Any:

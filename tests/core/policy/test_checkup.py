@@ -61,7 +61,7 @@ def test_a_clock_is_judged_by_how_far_it_is_off(seconds: int, grade: Grade) -> N
 def test_an_instance_is_judged_by_the_first_thing_that_is_wrong(
     changes: dict[str, Any], grade: Grade, word: str
 ) -> None:
-    found = checkup.judge_instance(instance("i-a", idle(NEW), **changes))
+    [found] = checkup.judge_instance(instance("i-a", idle(NEW), **changes))
     assert (found.grade, word in found.said) == (grade, True), found
 
 
@@ -69,23 +69,46 @@ def test_an_instance_is_judged_by_the_first_thing_that_is_wrong(
     ("variant", "grade"), [("aws-ecs-2", Grade.OK), ("aws-ecs-1", Grade.WARN), ("aws-ecs-1-nvidia", Grade.WARN)]
 )
 def test_a_variant_that_gets_no_more_releases_is_told(variant: str, grade: Grade) -> None:
-    found = checkup.judge_instance(instance("i-a", idle(NEW), registered=registration("i-a", variant=variant)))
+    [found] = checkup.judge_instance(instance("i-a", idle(NEW), registered=registration("i-a", variant=variant)))
     assert found.grade is grade
 
 
 def test_an_agent_that_is_gone_is_a_failure() -> None:
-    found = checkup.judge_instance(instance("i-a", idle(NEW), registered=registration("i-a", connected=False)))
+    [found] = checkup.judge_instance(instance("i-a", idle(NEW), registered=registration("i-a", connected=False)))
     assert found.grade is Grade.FAIL
+
+
+def test_a_warning_hides_no_reason_that_keeps_an_instance_from_its_update() -> None:
+    gone = registration("i-a", variant="aws-ecs-1", connected=False)
+    found = checkup.judge_instance(instance("i-a", idle(NEW), registered=gone))
+    assert [one.grade for one in found] == [Grade.WARN, Grade.FAIL]
+
+
+def test_an_instance_that_was_not_asked_is_not_called_well() -> None:
+    [found] = checkup.judge_instance(instance("i-a"))
+    assert (found.grade, "was not asked" in found.said) == (Grade.WARN, True)
+
+
+@pytest.mark.parametrize(
+    ("denied", "expected"),
+    [
+        ("ssm:SendCommand on arn:aws:ec2:eu-west-1:1:instance/i-a", "AutoScalingGroups"),
+        ("ssm:SendCommand on document check", "on the check document"),
+    ],
+)
+def test_the_remedy_for_a_denied_command_names_what_was_denied(denied: str, expected: str) -> None:
+    [found] = checkup.judge_instance(instance("i-a", send_denied=denied))
+    assert expected in found.remedy
 
 
 @pytest.mark.parametrize("which", list(Problem))
 def test_every_problem_of_a_check_has_its_remedy(which: Problem) -> None:
-    found = checkup.judge_instance(instance("i-a", problem(which)))
+    [found] = checkup.judge_instance(instance("i-a", problem(which)))
     assert (found.grade, bool(found.remedy)) == (Grade.FAIL, True)
 
 
 def test_a_host_of_another_system_is_left_alone() -> None:
-    found = checkup.judge_instance(instance("i-a", registered=registration("i-a", variant=None)))
+    [found] = checkup.judge_instance(instance("i-a", registered=registration("i-a", variant=None)))
     assert (found.grade, "left alone" in found.said) == (Grade.OK, True)
 
 

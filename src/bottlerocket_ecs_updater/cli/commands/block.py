@@ -1,4 +1,4 @@
-"""`block` and `unblock`: no cluster takes a version, whatever any other rule says, until it is unblocked."""
+"""`block` and `unblock`: no cluster updates to the version, whatever any other rule says, until it is unblocked."""
 
 from __future__ import annotations
 

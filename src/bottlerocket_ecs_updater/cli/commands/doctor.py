@@ -114,11 +114,16 @@ def _examine(settings: DoctorSettings, run: RunSettings) -> Iterator[Finding]:
     yield from found
     yield from _documents(asked, settings.documents)
     if facts is not None:
+        # Its ARN names its place, so the store and the hosts do not depend on another call.
+        run = replace(run, target=replace(run.target, cluster=facts.arn))
         yield from _permissions(asked, facts, settings, run.policy)
+    else:
+        yield warn("permission", "unchecked", "the permissions of a run were not checked", "Correct the cluster first")
     yield from _messages(asked, settings)
     yield from _task(asked, settings.task_definition)
     if any(finding.grade is Grade.FAIL for finding in found):
-        yield warn("store", "unchecked", "it and the instances were not checked", "Correct the cluster first")
+        said = "the state store and the instances were not checked"
+        yield warn("store", "unchecked", said, "Correct the cluster first")
         return
     yield from _of_the_cluster(asked, run)
 

@@ -45,7 +45,7 @@ def release(
 ) -> int:
     """Return a quarantined instance, clear its backoff, or mark a version as good.
 
-    Shows what it would do, and asks first. If that has changed by the time you confirm, it does nothing.
+    Shows what it would do, and asks for confirmation. If that has changed by the time you confirm, it does nothing.
     """
     wired = wire_read_only(settings.target, os.environ, settings.lease)
     planned = _consider(what, wired)

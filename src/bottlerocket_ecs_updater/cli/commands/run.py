@@ -73,7 +73,7 @@ def _wired(settings: RunSettings, interrupted: threading.Event) -> Wired:
         try:
             return _proven(wire(settings, os.environ, interrupted, waits=waits))
         except (UpdaterError, Interrupted) as error:
-            # Report it like every other outage, and like every other run that could not begin.
+            # Report it like every other outage, and like every other run that could not start.
             outputs = opened()
             now = bare.clock.now()
             if isinstance(error, Throttled | Unreachable) and not has_passed(began, settings.limits.drain_timeout, now):
@@ -88,7 +88,7 @@ def _wired(settings: RunSettings, interrupted: threading.Event) -> Wired:
 
 
 def _proven(wired: Wired) -> Wired:
-    """Check that the folder can be a state store. Raises UsageError or Denied at once if it cannot."""
+    """Check that the folder can be a state store. Raises UsageError or Denied immediately if it cannot."""
     if isinstance(wired.store, FolderStore):
         wired.store.prove()
     return wired

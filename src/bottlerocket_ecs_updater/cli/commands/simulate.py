@@ -222,7 +222,7 @@ def _report(path: Path, wire: Wire, cluster: str) -> bool:
 
 
 def _conclude(scenario: Scenario, world: World) -> bool:
-    """Print what the simulated world saw. Returns whether everything was as it should be."""
+    """Print what the simulator saw. Returns whether everything went as expected."""
     seen = world.findings()
     wrong = _unexpected_outcomes(scenario, seen)
     _say("\nWhat the simulator saw:")

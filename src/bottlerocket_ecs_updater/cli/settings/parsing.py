@@ -64,7 +64,8 @@ class SettingsConflict(UsageError):
 
 @dataclass
 class Known:
-    """The names of settings that other commands take: first those of `run`, the rest only for a name that is not one.
+    """The names of settings that other commands accept: first those of `run`, and the rest only if the name is not
+    among them.
 
     One file, and one set of variables, may serve all commands: a command skips what it does not take.
     """
@@ -222,7 +223,7 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, _Given]:
 def _from_file(path: Path) -> Mapping[str, Any]:
     source = f"config file {path}"
     try:
-        # Editors of Windows begin a file with a byte order mark.
+        # Windows editors start a file with a byte order mark.
         return _content(path.read_text(encoding="utf-8-sig"), source)
     except OSError as error:
         raise UsageError(f"{source}: {error.strerror or error}") from error
@@ -315,7 +316,7 @@ def _explain(error: CycloptsError, arguments: ArgumentCollection) -> str:
 
 
 def _not_allowed(error: CoercionError) -> str:
-    """A value that its setting cannot have. Only what has no reader of ours lacks a message: switches and words."""
+    """A value that its setting cannot have. Only types without our own reader, switches and words, lack a message."""
     argument, token = error.argument, error.token
     if token is None and argument is not None and argument.tokens:
         token = argument.tokens[-1]

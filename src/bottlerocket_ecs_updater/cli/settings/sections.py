@@ -9,7 +9,7 @@
     [cluster."web-eu"]
     window = ["daily 22:00 6h UTC"]
 
-A cluster takes the defaults and every section whose pattern matches, in the order of the file: what comes later wins.
+A cluster gets the defaults and every section whose pattern matches, in the order of the file: what comes later wins.
 `[fleet]` is about all of them together. Every name is checked, also in sections that match nothing.
 """
 
@@ -66,7 +66,7 @@ class Sections:
         return merged
 
     def patterns_of(self, cluster: str) -> tuple[str, ...]:
-        """The patterns of the sections that a cluster takes, in the order of the file."""
+        """The patterns of the sections that apply to a cluster, in the order of the file."""
         name = name_of(cluster)
         return tuple(pattern for pattern in self.clusters if fnmatchcase(name, pattern))
 
@@ -136,7 +136,7 @@ def _named(section: Any, where: str, known: Collection[str]) -> Mapping[str, Any
 
 
 def _dashed(section: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """The section with its names written as flags are. Raises UsageError if one stands there in both ways."""
+    """The section with its names written like flags. Raises UsageError if it has one name in both forms."""
     named: dict[str, Any] = {}
     for key, value in section.items():
         name = key.replace("_", "-")

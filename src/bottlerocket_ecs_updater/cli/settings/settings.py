@@ -1,7 +1,7 @@
 """The settings, each defined once: its flag, its environment variable and its key in a file follow from its field.
 
-`max_unavailable` is `--max-unavailable`, `BOTTLEROCKET_ECS_UPDATER_MAX_UNAVAILABLE` and `max-unavailable = …`.
-A setting more is a field more; what it means to the rest of the program is said in the properties below.
+`max_unavailable` is `--max-unavailable`, `BOTTLEROCKET_ECS_UPDATER_MAX_UNAVAILABLE` and `max-unavailable = …`. To add a
+setting, add a field; its meaning for the rest of the program is in the properties below.
 """
 
 from __future__ import annotations

@@ -152,8 +152,18 @@ def said(why: Hold, fleet: Fleet) -> str:
     return f"no update could start: {why}{again}"
 
 
+def _took_drained(outcome: Outcome) -> bool:
+    return isinstance(outcome, Hold) and outcome.reason is Reason.GROUP_TAKES_DRAINED
+
+
 def failed_drains(outcomes: Mapping[InstanceId, Outcome], fleet: Fleet) -> str:
-    """Which tasks made a drain time out in this run and in an earlier one, as text; empty if none did."""
+    """Which drains failed for a reason that another run will meet too, as text; empty if none did.
+
+    Tasks made a drain time out in this run and in an earlier one, or a group took away what this run had drained.
+    """
+    taken = next((one for one in outcomes.values() if _took_drained(one)), None)
+    if taken is not None:
+        return str(taken).removeprefix("its ")
     timed_out = [id_ for id_, one in outcomes.items() if isinstance(one, Hold) and one.reason is Reason.DRAIN_TIMED_OUT]
     again = sorted(
         group

@@ -125,7 +125,7 @@ def judge_fleet(fleet: Fleet) -> Iterator[Finding]:
     if not fleet.instances:
         yield warn("instance", "none", "the cluster has no container instances", "Start some, then run `doctor` again")
     for id_ in sorted(fleet.instances):
-        yield judge_instance(fleet.instances[id_])
+        yield from judge_instance(fleet.instances[id_])
     for advice in advise(fleet):
         yield warn("launch", advice.group or "groups", str(advice), _remedy_of(advice))
 
@@ -159,17 +159,23 @@ def _remedy_of(advice: Advice) -> str:
             assert_never(advice)
 
 
-def judge_instance(instance: Instance) -> Finding:
-    """Whether the updater can update one instance, and if not, the first reason."""
+def judge_instance(instance: Instance) -> Iterator[Finding]:
+    """Whether the updater can update one instance; if not, the first reason, after what else is worth knowing."""
     registration = instance.registration
     if registration is None:
         why = instance.undescribed or "ECS does not describe it"
-        return fail("instance", instance.id, why, "Check the instance in the ECS console, then run `doctor` again")
-    if registration.variant is None:
-        return fine("instance", instance.id, "it does not run Bottlerocket, so it is left alone")
-    if instance.claim is not None:
-        return _judge_claimed(instance.id, instance.claim)
-    return next(_troubles(instance, registration), fine("instance", instance.id, _portrait(instance, registration)))
+        yield fail("instance", instance.id, why, "Check the instance in the ECS console, then run `doctor` again")
+    elif registration.variant is None:
+        yield fine("instance", instance.id, "it does not run Bottlerocket, so it is left alone")
+    elif instance.claim is not None:
+        yield _judge_claimed(instance.id, instance.claim)
+    elif (aside := set_aside(instance)) is not None:
+        yield warn("instance", instance.id, str(aside), aside.remedy[:1].upper() + aside.remedy[1:])
+    else:
+        known = list(_worth_knowing(instance, registration))
+        reason = next(_troubles(instance, registration), None)
+        found = [*known, *([reason] if reason else [])]
+        yield from found or [fine("instance", instance.id, _portrait(instance, registration))]
 
 
 def _judge_claimed(id_: InstanceId, claim: Claim) -> Finding:
@@ -181,17 +187,30 @@ def _judge_claimed(id_: InstanceId, claim: Claim) -> Finding:
     return fail("instance", id_, said, "Repair or terminate it; the next run returns a healthy one")
 
 
-def _troubles(instance: Instance, registration: Registration) -> Iterator[Finding]:
-    aside = set_aside(instance)
-    if aside is not None:
-        yield warn("instance", instance.id, str(aside), aside.remedy[:1].upper() + aside.remedy[1:])
-    variant = registration.variant or ""
-    if any(variant == end or variant.startswith(f"{end}-") for end in END_OF_LIFE_VARIANTS):
+def _worth_knowing(instance: Instance, registration: Registration) -> Iterator[Finding]:
+    """What does not keep an instance from being updated, or is not known. It must not hide a reason that does."""
+    if _gets_no_versions(registration):
         remedy = "Replace the instance with one of aws-ecs-2 or later: a variant cannot be changed in place"
-        yield warn("instance", instance.id, f"its variant {variant} gets no new versions", remedy)
+        yield warn("instance", instance.id, f"its variant {registration.variant} gets no new versions", remedy)
+    reached = instance.reach is PingStatus.ONLINE and not (instance.send_denied or instance.send_refused)
+    if registration.connected and reached and instance.check_answer is None:
+        remedy = "Correct what is said above of the check document, then run `doctor` again"
+        yield warn("instance", instance.id, "it was not asked for an update", remedy)
+
+
+def _gets_no_versions(registration: Registration) -> bool:
+    variant = registration.variant or ""
+    return any(variant == end or variant.startswith(f"{end}-") for end in END_OF_LIFE_VARIANTS)
+
+
+def _troubles(instance: Instance, registration: Registration) -> Iterator[Finding]:
+    """The reasons why an instance cannot be updated. Each may be the cause of those after it."""
     if not registration.connected:
         remedy = "Check the ECS agent on the host, or terminate the instance: until then it counts as out of service"
         yield fail("instance", instance.id, "its ECS agent is disconnected", remedy)
+    if _gets_no_versions(registration):
+        # There is no update that could fail.
+        return
     if instance.reach is not PingStatus.ONLINE:
         said = "Systems Manager has no connection to it"
         yield fail(
@@ -204,6 +223,8 @@ def _troubles(instance: Instance, registration: Registration) -> Iterator[Findin
     denied = instance.send_denied or instance.send_refused
     if denied:
         remedy = "Add its Auto Scaling group to the stack's AutoScalingGroups, or give it the tag in InstanceTag"
+        if ":instance/" not in denied:
+            remedy = "Allow ssm:SendCommand on the check document to the task role"
         yield fail("instance", instance.id, f"commands cannot be sent to it: {denied}", remedy)
     answer = instance.check_answer.answer if instance.check_answer is not None else None
     if isinstance(answer, HostProblem):

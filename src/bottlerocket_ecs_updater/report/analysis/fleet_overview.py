@@ -8,8 +8,10 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
 
+from bottlerocket_ecs_updater.core.model.passing import NEEDS_A_PERSON
 from bottlerocket_ecs_updater.core.model.shared import ClusterStanding
 from bottlerocket_ecs_updater.core.model.time_text import DAY, time_text
+from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.model.wording import counted
 from bottlerocket_ecs_updater.core.rules.promotion import SILENT_AFTER
 from bottlerocket_ecs_updater.engine.store.shared_state import Acts
@@ -23,6 +25,8 @@ class State(Enum):
     UNREADABLE = "cannot be read"
     SILENT = "silent"
     UNHEALTHY = "not healthy"
+    NEEDS_A_PERSON = "needs a person"
+    """An instance is held for a reason that does not pass by itself."""
     BEHIND = "behind"
     UNKNOWN = "not known"
     CURRENT = "up to date"
@@ -30,7 +34,7 @@ class State(Enum):
     @property
     def bad(self) -> bool:
         """Whether a person should look at it."""
-        return self in (State.QUARANTINE, State.FAILED, State.UNREADABLE, State.SILENT)
+        return self in (State.QUARANTINE, State.FAILED, State.UNREADABLE, State.SILENT, State.NEEDS_A_PERSON)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,7 @@ class FleetRow:
 
     @property
     def days_behind(self) -> float:
-        """In days; 0 where it is not behind."""
+        """In days; 0 if it is not behind."""
         return self.behind / DAY if self.behind is not None else 0.0
 
 
@@ -72,6 +76,11 @@ class FleetOverview:
     def count(self, state: State) -> int:
         """How many clusters are in a state."""
         return sum(row.state is state for row in self.rows)
+
+    def running(self, version: Version) -> str:
+        """How many clusters have instances on a version, as text; empty if none has."""
+        clusters = sum(any(name == str(version) for name, _ in row.versions) for row in self.rows)
+        return f"{counted(clusters, 'cluster runs', 'clusters run')} it" if clusters else ""
 
     @property
     def headline(self) -> str:
@@ -134,6 +143,9 @@ def _row(one: ClusterStanding, now: datetime) -> FleetRow:
     )
 
 
+_NEEDING_A_PERSON = frozenset(reason.code for reason in NEEDS_A_PERSON)
+
+
 def _state(one: ClusterStanding, now: datetime) -> State:
     if one.quarantined:
         return State.QUARANTINE
@@ -143,6 +155,8 @@ def _state(one: ClusterStanding, now: datetime) -> State:
         return State.SILENT
     if one.trouble:
         return State.UNHEALTHY
+    if any(held.code in _NEEDING_A_PERSON for held in one.held):
+        return State.NEEDS_A_PERSON
     if one.behind_since is not None:
         return State.BEHIND
     return State.UNKNOWN if one.unknown or not one.eligible else State.CURRENT

@@ -15,7 +15,7 @@ from bottlerocket_ecs_updater.report.analysis.summary import Summary
 from bottlerocket_ecs_updater.report.analysis.withdrawals import withdrawals
 
 WHY_IN_HEADLINE_MAX_CHARACTERS = 120
-"""Characters of the reason why a run could not begin that are shown in the headline. The whole reason is below it."""
+"""The maximum length of the reason in the headline of a run that could not start. The whole reason is below it."""
 
 
 CODES_IN_HEADLINE_MAX = 3

@@ -83,7 +83,7 @@ class Lane:
     found_from: RunId | None
     """The earlier run that had left a claim on it."""
     problem: str
-    """What the host said, if its last check gave no report."""
+    """The host's output, if its last check gave no report."""
     moved: int | None
     """How many service tasks its drain moved; None if that is not recorded."""
     events: tuple[e.InstanceEvent, ...]

@@ -44,7 +44,7 @@ class Trouble:
     lanes: tuple[Lane, ...] = ()
     """The instances that it is about; empty if it is about the run."""
     said: tuple[tuple[str, str], ...] = ()
-    """What the hosts said, by instance, if it differs between them."""
+    """The hosts' own messages, by instance, if they differ."""
     commands: tuple[SuggestedCommands, ...] = ()
     out_of_service: bool = False
 
@@ -153,7 +153,7 @@ def _failure(group: Group, lanes: Mapping[InstanceId, Lane], reach: Reach) -> Tr
 
 
 def _what_it_said(lanes: Sequence[Lane], reach: Reach) -> Iterable[SuggestedCommands]:
-    """The command that shows what the last document said on the first of these instances."""
+    """The command that shows the output of the last document on the first of these instances."""
     for lane in lanes:
         sent = [event for event in lane.events if isinstance(event, CommandSent) and event.command]
         # The output of an apply, a reboot or a hook document explains more than the check after it.

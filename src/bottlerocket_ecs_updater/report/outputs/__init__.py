@@ -1,1 +1,1 @@
-"""Where a run is shown: log, terminal, messages, metrics, pages."""
+"""The outputs of a run: log, terminal, messages, metrics, pages."""

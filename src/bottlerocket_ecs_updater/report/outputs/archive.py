@@ -1,4 +1,4 @@
-"""What is left of a run in the state store when it ends: its page, the same as JSON and Markdown, and the index.
+"""Writes a run's reports to the state store when it ends: the page, the same as JSON and Markdown, and the index.
 
 runs/<cluster>/<run>/report.html, report.json, report.md      next to the run's record of events
 runs/<cluster>/index.html, index.json

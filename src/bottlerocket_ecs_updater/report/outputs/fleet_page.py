@@ -18,8 +18,9 @@ from typing import Any
 from bottlerocket_ecs_updater.core.model.event import Event, RunFinished
 from bottlerocket_ecs_updater.core.model.location import Location
 from bottlerocket_ecs_updater.core.model.outcome import RunOutcome
-from bottlerocket_ecs_updater.core.model.shared import ClusterStanding
+from bottlerocket_ecs_updater.core.model.shared import Act, ClusterStanding
 from bottlerocket_ecs_updater.core.model.time_text import write_time
+from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.engine.ports import ABSENT, Conflict, Store, Stored
 from bottlerocket_ecs_updater.engine.store.read_json import Unreadable, read_object
 from bottlerocket_ecs_updater.engine.store.shared_state import (
@@ -195,13 +196,17 @@ def overview_text(shown: FleetOverview) -> str:
     ]
     said = shown.acts.said
     acts = [
-        *(f"blocked {version} {act}" for version, act in said.blocked.items()),
+        *(_blocked_line(version, act, shown) for version, act in said.blocked.items()),
         *(f"promoted {version} {act}" for version, act in said.promoted.items()),
         *(f"expedited {version} {act}" for version, act in said.expedited.items()),
         *([f"every version is blocked: {said.unreadable}"] if said.unreadable else []),
     ]
     parts = [[shown.headline], lines if shown.rows else [], acts]
     return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
+
+
+def _blocked_line(version: Version, act: Act, shown: FleetOverview) -> str:
+    return "; ".join(part for part in (f"blocked {version} {act}", shown.running(version)) if part)
 
 
 def _cells(row: FleetRow) -> tuple[str, ...]:

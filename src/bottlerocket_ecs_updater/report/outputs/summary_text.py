@@ -68,7 +68,7 @@ def headline(summary: Summary) -> str:
     where = f" on cluster {sanitize(summary.cluster)}" if summary.cluster else ""
     run = f" (run {sanitize(summary.run)})" if summary.run else ""
     if not summary.rows:
-        # It exited early, or could not begin, so it knows nothing about instances.
+        # It exited early, or could not start, so it knows nothing about instances.
         return f"no instances were checked{where} in {measured_text(summary.took)}{run}"
     first = f"{counts[OutcomeKind.UPDATED]} of {ours} instances updated{where} in {measured_text(summary.took)}{run}"
     return "; ".join([first, ", ".join(numbers)]) if numbers else first

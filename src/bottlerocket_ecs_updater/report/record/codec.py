@@ -1,4 +1,4 @@
-"""The JSON form of events: what the record of a run is written in, and read back from by later versions.
+"""The JSON format of events, in which the record of a run is written, and which later versions read.
 
     {"format": 1, "event": "instance.updated", "at": "2026-01-05T09:24:11Z", "instance": "i-…", "source": "1.20.0", …}
 

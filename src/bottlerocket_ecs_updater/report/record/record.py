@@ -2,10 +2,10 @@
 
     runs/<cluster>/<run>/events-001.jsonl, events-002.jsonl, …
 
-Each batch is an object of its own, written once and never changed: appending would mean reading and writing all of it
-again. A batch is written when it is old or large enough, at the end of a run, and by `secure` before an act that
-follows a claim or a failure. So the record of a killed run names every instance that it took out of service, and may
-lack other events of its last minute and a half.
+Each batch is its own object, written once and never changed: appending would mean reading and writing all of it again.
+A batch is written when it is old or large enough, at the end of a run, and by `secure` before an act that follows a
+claim or a failure. So the record of a killed run names every instance that it took out of service, and may lack other
+events of its last minute and a half.
 """
 
 from __future__ import annotations

@@ -31,9 +31,10 @@ def _conclusion(findings: Sequence[Finding]) -> str:
         return "A run would not work."
     if not failed:
         return "A run would work."
-    if all(finding in failed for finding in findings if _of_one_instance(finding)):
+    broken = {finding.about for finding in failed}
+    if broken == {finding.about for finding in findings if _of_one_instance(finding)}:
         return "A run would update nothing."
-    return f"A run would work, but not update {counted(len(failed), 'instance')}."
+    return f"A run would work, but not update {counted(len(broken), 'instance')}."
 
 
 def _of_one_instance(finding: Finding) -> bool:

@@ -52,7 +52,7 @@ class NewestRun:
 
 @dataclass(frozen=True, slots=True)
 class NextRun:
-    """When the next run is likely to begin. The updater does not know its schedule."""
+    """When the next run is likely to start. The updater does not know its schedule."""
 
     at: datetime
     every: timedelta

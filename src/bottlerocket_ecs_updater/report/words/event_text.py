@@ -21,7 +21,7 @@ def event_text(event: e.Event) -> str:
 
 
 def change(source: Version, target: Version) -> str:
-    """From which version to which, marked if it is a downgrade."""
+    """The old and the new version, marked if it is a downgrade."""
     downgrade = " (a downgrade: the update repository withdrew the newer one)" if target < source else ""
     return f"{source} → {target}{downgrade}"
 

@@ -1,4 +1,4 @@
-"""How each type of resource is made, changed and removed: one class a type, all of them in `KINDS`."""
+"""How each type of resource is created, updated and deleted: one class for each type, all of them in `KINDS`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every type of resource is to a stack."""
+"""The interface of a resource type."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ Properties = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a resource is made, and the name that it gets when its properties give none."""
+    """Where a resource is created, and its name if its properties give none."""
 
     names: Names
     logical_id: str
     name: str
-    """`STACK-LOGICALID-SUFFIX`, new for every resource that is made."""
+    """`STACK-LOGICALID-SUFFIX`, new for every resource."""
 
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A resource that there is."""
+    """An existing resource."""
 
     physical_id: str
-    """What a Ref gives."""
+    """The value of a Ref."""
     attributes: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -39,7 +39,10 @@ class Resource(Protocol):
         """Make one."""
 
     def update(self, cloud: Cloud, place: Place, made: Made, old: Properties, new: Properties) -> Made:
-        """Bring one to new properties; another physical id says that it was replaced, and the old one is to go."""
+        """Update one to new properties.
+
+        A different physical id means that it was replaced, and the old one must be deleted.
+        """
 
     def delete(self, cloud: Cloud, made: Made, properties: Properties) -> None:
         """Remove one."""

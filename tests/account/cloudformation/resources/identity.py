@@ -46,7 +46,7 @@ class Role:
             cloud("iam", "DeleteRolePermissionsBoundary", {"RoleName": name})
 
     def _write_policies(self, cloud: Cloud, name: str, old: Properties, new: Properties) -> None:
-        """Inline and managed policies, those that are gone taken away."""
+        """Write inline and managed policies, and remove old ones."""
         inline = {policy["PolicyName"]: as_text(policy["PolicyDocument"]) for policy in new.get("Policies", ())}
         for policy, document in inline.items():
             request = {"RoleName": name, "PolicyName": policy, "PolicyDocument": document}
@@ -64,6 +64,6 @@ def _remove_policy(cloud: Cloud, role: str, policy: str) -> None:
     try:
         cloud("iam", "DeleteRolePolicy", {"RoleName": role, "PolicyName": policy})
     except AwsError as error:
-        # Somebody else removed it, which is what was wanted.
+        # Somebody else removed it already.
         if error.code != "NoSuchEntity":
             raise

@@ -1,4 +1,4 @@
-"""Who is told: topics, their subscriptions, queues, alarms."""
+"""Notifications: topics, subscriptions, queues, alarms."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What starts tasks: rules of EventBridge, schedules of EventBridge Scheduler."""
+"""What starts tasks: EventBridge rules and EventBridge Scheduler schedules."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Rule:
 
 
 def _target(properties: Properties) -> Properties:
-    """A target as EventBridge takes it: CloudFormation has another word for one of its parts."""
+    """A target in EventBridge's format: CloudFormation names one part differently."""
     task = properties.get("EcsParameters")
     if not task or "PlacementStrategies" not in task:
         return properties

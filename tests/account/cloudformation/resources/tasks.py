@@ -1,4 +1,4 @@
-"""Task definitions, and what tasks and hosts are told: SSM parameters and documents."""
+"""Task definitions, SSM parameters and SSM documents."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class TaskDefinition:
 
 
 def _size(text: str) -> str:
-    """CPU units and MiB, as ECS keeps what may be given as `0.25 vCPU` and `0.5GB`."""
+    """CPU units and MiB, from forms such as `0.25 vCPU` and `0.5GB`."""
     found = re.fullmatch(r"([0-9.]+)\s*(GB|vCPU)", text, re.IGNORECASE)
     return text if found is None else str(int(float(found[1]) * 1024))
 

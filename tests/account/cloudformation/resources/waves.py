@@ -24,7 +24,7 @@ class Cluster:
 
 
 class StateMachine:
-    """AWS::StepFunctions::StateMachine. What the definition leaves open is filled in when it is made."""
+    """AWS::StepFunctions::StateMachine. Placeholders in the definition are filled in when it is created."""
 
     def create(self, cloud: Cloud, place: Place, properties: Properties) -> Made:
         name = str(properties.get("StateMachineName", place.name))
