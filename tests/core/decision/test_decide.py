@@ -224,9 +224,9 @@ def seen(name: str, ago: int) -> Instance:
     ("ago", "stale", "full"),
     [
         (60, {"full_at": NOW - MINUTE}, True),
-        (6, {"full_at": NOW - MINUTE}, False),
-        (0, {"services": None}, False),
-        (0, {"services": Services((service(),), NOW - MINUTE)}, False),
+        (6, {"full_at": NOW - MINUTE}, True),
+        (0, {"services": None}, True),
+        (0, {"services": Services((service(),), NOW - MINUTE)}, True),
     ],
     ids=["the cluster", "the instance", "no services", "the services"],
 )

@@ -309,7 +309,7 @@ def _looked_at(picks: list[Instance], this_pass: Pass, draft: DecisionDraft) -> 
     if not _fleet_is_fresh(this_pass, picks):
         # If looks take longer than a poll, or are a poll apart, facts read one after the other would never be fresh
         # together, and no update would ever start. Then everything is read in one look.
-        draft.wants_full_look = draft.wants_full_look or not _others_are_fresh(this_pass)
+        draft.wants_full_look = True
         services = fleet.services
         aging = services is None or has_passed(services.at, this_pass.policy.poll_interval / 2, this_pass.at)
         draft.wants_services = draft.wants_services or aging
@@ -327,7 +327,7 @@ def _looked_at(picks: list[Instance], this_pass: Pass, draft: DecisionDraft) -> 
     if unseen:
         # Read everything else again too: if looks take longer than a poll, it would be out of date by then.
         again = has_passed(fleet.full_at, policy.poll_interval / 2, this_pass.at)
-        draft.wants_full_look = draft.wants_full_look or (again and not _others_are_fresh(this_pass))
+        draft.wants_full_look = draft.wants_full_look or again
         draft.wants_services = draft.wants_services or again
         unseen_ids = {pick.id for pick in unseen}
         for pick in picks:
