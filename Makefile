@@ -14,7 +14,7 @@ SOURCES := $(wildcard src tests benchmarks acceptance)
 
 ARGS ?=
 # Many tests wait, for processes and for worlds in real time: more workers than cores keep the cores busy meanwhile.
-WORKERS ?= 6
+WORKERS ?= 4
 # Without bytecode every start of Python, and tests start hundreds, compiles what it imports.
 export PYTHONDONTWRITEBYTECODE :=
 

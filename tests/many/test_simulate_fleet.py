@@ -9,7 +9,7 @@ from pathlib import Path
 
 def test_six_clusters_end_up_to_date_and_leave_the_page() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "bottlerocket_ecs_updater", "simulate", "--fleet", "--speed", "120"],
+        [sys.executable, "-m", "bottlerocket_ecs_updater", "simulate", "--fleet", "--speed", "60"],
         capture_output=True,
         text=True,
         timeout=280,
