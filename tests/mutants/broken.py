@@ -579,7 +579,7 @@ MUTANTS = (
     ),
     broken(
         "hosts are drained one after the other for a reboot that is denied to each",
-        "engine/run_state.py",
+        "engine/document_denials.py",
         "DENIED_FOR_ALL = 2\n",
         "DENIED_FOR_ALL = 99\n",
         "tests/faults/test_denials.py",

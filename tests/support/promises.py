@@ -30,7 +30,7 @@ from bottlerocket_ecs_updater.core.model.phase import Phase
 from bottlerocket_ecs_updater.core.model.reasons import Failed, Hold, Reason
 from bottlerocket_ecs_updater.core.model.time_text import DAY
 from bottlerocket_ecs_updater.core.rules.policy import APPLY_TRIES, REBOOT_TRIES
-from bottlerocket_ecs_updater.engine.run_state import DENIED_FOR_ALL
+from bottlerocket_ecs_updater.engine.document_denials import DENIED_FOR_ALL
 from bottlerocket_ecs_updater.simulator import faults as f
 from bottlerocket_ecs_updater.simulator.ecs import ContainerInstanceSpec, ServiceSpec, Strategy
 from bottlerocket_ecs_updater.simulator.ecs.model import Status

@@ -41,7 +41,7 @@ class Obstacles:
         self._block_stalled()
         # If AWS denies reboots or checks for all hosts so far, drain no more hosts.
         for kind in (DocumentKind.REBOOT, DocumentKind.CHECK):
-            known.block(known.denied_for_all(kind))
+            known.block(self._denied_for_all(kind))
 
     def _block_stalled(self) -> None:
         """Treat a call that AWS has neither accepted nor denied for `stall_timeout` as denied."""
@@ -68,4 +68,7 @@ class Obstacles:
     def denial(self) -> str:
         """The error to end the run with: a denied call, or a document that is denied for all hosts; empty if none."""
         known = self._known
-        return known.fleet.blocked or next(filter(None, map(known.denied_for_all, DocumentKind)), "")
+        return known.fleet.blocked or next(filter(None, map(self._denied_for_all, DocumentKind)), "")
+
+    def _denied_for_all(self, kind: DocumentKind) -> str:
+        return self._known.documents.for_all(kind, self._known.instances.values())

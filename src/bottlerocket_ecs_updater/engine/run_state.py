@@ -18,19 +18,16 @@ from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, Instan
 from bottlerocket_ecs_updater.core.model.instance import Instance, SurveyedFacts
 from bottlerocket_ecs_updater.core.model.outcome import Backoff
 from bottlerocket_ecs_updater.core.model.resources import Definition
-from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.model.services import Service, Slot
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.state.ledger import Ledger
+from bottlerocket_ecs_updater.engine.document_denials import DocumentDenials
 from bottlerocket_ecs_updater.errors import UpdaterError
 
 V = TypeVar("V")
 
 SEEN_TO_BEGIN, OVER_UNSEEN, PROVEN_TWICE = "seen_to_begin", "over_unseen", "proven_twice"
 """How a reboot was proven: the agent was seen disconnected, or it was back before a look; and by a later check too."""
-
-DENIED_FOR_ALL = 2
-"""If a document was denied for this many hosts and allowed for none, it counts as denied for all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +77,7 @@ class RunState:
     """Longer durations are not learned: something delayed them, so they do not predict other instances."""
     listed_whole: bool = False
     """Whether the last listing described every instance."""
-    allowed: dict[DocumentKind, set[InstanceId]] = field(default_factory=dict)
-    """Instances to which AWS allowed this run to send a document, and has not denied since."""
-    denials: dict[DocumentKind, dict[InstanceId, str]] = field(default_factory=dict)
-    """Instances for which AWS denied a document, with the reason."""
+    documents: DocumentDenials = field(default_factory=DocumentDenials)
     backoffs: Mapping[InstanceId, Backoff] = field(default_factory=dict)
     """Backoffs from earlier runs, also of instances that may have left the cluster since."""
     touched: set[InstanceId] = field(default_factory=set)
@@ -187,31 +181,6 @@ class RunState:
         freed = tuple(slot for slot in slots if not keep(slot))
         self.fleet = replace(self.fleet, slots=tuple(slot for slot in slots if keep(slot)))
         return freed
-
-    def note_sending(
-        self, kind: DocumentKind, allowed: Collection[InstanceId], denied: Mapping[InstanceId, str]
-    ) -> None:
-        """Record for which instances AWS allowed or denied a document.
-
-        If it is denied for an instance where it was allowed before, the permission may have been removed for all.
-        """
-        if not self.allowed.get(kind, set()).isdisjoint(denied):
-            del self.allowed[kind]
-        if allowed:
-            self.allowed.setdefault(kind, set()).update(allowed)
-        self.denials.setdefault(kind, {}).update(denied)
-
-    def denied_for_all(self, kind: DocumentKind) -> str:
-        """The denial, if AWS denied a document for all hosts tried so far; empty if it may concern a single host."""
-        denied = self.denials.get(kind, {})
-        denials = list(denied.values())
-        enough = len(denials) >= DENIED_FOR_ALL or not (self.allowed or self._others_in_doubt(denied))
-        return f"not allowed: {denials[0]}" if denials and enough and kind not in self.allowed else ""
-
-    def _others_in_doubt(self, denied: Collection[InstanceId]) -> bool:
-        """Whether commands to other instances may be allowed: they are pending, answered, or retried."""
-        others = [one for id_, one in self.instances.items() if id_ not in denied and one.bottlerocket]
-        return any(one.pending or one.check_answer or one.applied or one.progress.stalled_since for one in others)
 
     def learn_drain(self, instance: Instance) -> None:
         """Record how long the drain took, if it was the shortest so far.

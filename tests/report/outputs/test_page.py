@@ -144,6 +144,10 @@ def test_what_is_ours_in_a_remedy_is_code_and_an_id_is_not_broken_in_two() -> No
     assert '<span class="one">i-' in html
 
 
+def test_a_run_that_succeeded_is_marked_as_good() -> None:
+    assert '<span class="pill good">success</span>' in page_of(CLEAN_RUN)
+
+
 def test_what_is_broken_comes_before_everything_else() -> None:
     html = page_of(events_of("halted"))
     places = [html.index(heading) for heading in ("<h1>", "What is broken", 'class="tiles"', "Timeline</h2>")]

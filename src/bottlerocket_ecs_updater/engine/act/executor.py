@@ -8,7 +8,6 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 
-from bottlerocket_ecs_updater.core.decision.settling import lasting_deficits, running_now
 from bottlerocket_ecs_updater.core.decision.unclaimed.own_host import nobody_could_be_called
 from bottlerocket_ecs_updater.core.model.command import (
     Apply,
@@ -30,38 +29,17 @@ from bottlerocket_ecs_updater.core.model.command import (
     Unmark,
 )
 from bottlerocket_ecs_updater.core.model.container_instance import Status
-from bottlerocket_ecs_updater.core.model.event import ActDenied, CommandSent, Drained, SuccessorCalled
-from bottlerocket_ecs_updater.core.model.ids import CommandId, InstanceId
-from bottlerocket_ecs_updater.core.model.reboots import COMMAND_LIFE, SentReboot
-from bottlerocket_ecs_updater.core.model.run_command import DocumentKind, PendingCommand
+from bottlerocket_ecs_updater.core.model.event import SuccessorCalled
+from bottlerocket_ecs_updater.core.model.ids import InstanceId
+from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.model.version import Version
-from bottlerocket_ecs_updater.core.state.acts import see_drain_sent, see_return_sent, see_successor_called
-from bottlerocket_ecs_updater.core.state.ledger import with_backoff, with_blocked, with_survival
-from bottlerocket_ecs_updater.core.state.run_commands import (
-    see_cancelled,
-    see_denied,
-    see_maybe_sent,
-    see_reboot_sent,
-    see_refused,
-    see_replace_refused,
-    see_sent,
-)
+from bottlerocket_ecs_updater.core.state.acts import see_successor_called
+from bottlerocket_ecs_updater.core.state.ledger import with_backoff, with_blocked
 from bottlerocket_ecs_updater.engine.act.claim_writer import ClaimWriter
+from bottlerocket_ecs_updater.engine.act.host_commands import HostCommands
 from bottlerocket_ecs_updater.engine.act.outcomes import Outcomes
-from bottlerocket_ecs_updater.engine.ports import (
-    Clock,
-    Cluster,
-    Done,
-    Gone,
-    Hosts,
-    Later,
-    Recorder,
-    Refused,
-    Result,
-    Sent,
-    Successors,
-    Unclear,
-)
+from bottlerocket_ecs_updater.engine.act.status_acts import StatusActs
+from bottlerocket_ecs_updater.engine.ports import Clock, Cluster, Hosts, Recorder, Successors
 from bottlerocket_ecs_updater.engine.run_state import RunState
 from bottlerocket_ecs_updater.engine.store.ledger_store import LedgerKeeping
 from bottlerocket_ecs_updater.errors import (
@@ -108,9 +86,6 @@ SENT_FOR: Mapping[type[Command], DocumentKind] = {
 SURE = (Conclude, Note, NoteBlockers, Cancel, StopTasks)
 """Commands that are only recorded, or tried once. They do not show whether AWS accepts acts on an instance."""
 
-HOOKS = (DocumentKind.BEFORE_DRAIN, DocumentKind.AFTER_REBOOT)
-"""The operator's documents, if the settings name them."""
-
 LEDGER_WAITS = timedelta(seconds=90)
 """How long ledger changes wait if no act depends on them: a killed run loses at most these."""
 
@@ -133,15 +108,14 @@ class Executor:
     ) -> None:
         self._known = knowledge
         self._cluster = cluster
-        self._hosts = hosts
         self._ledger = ledger
         self._clock = clock
         self._recorder = recorder
         self._successors = successors
         self.outcomes = Outcomes(knowledge, clock, recorder)
         self._claim_writer = ClaimWriter(knowledge, cluster, ledger, clock, recorder, self.outcomes)
-        self._hooks_proven = False
-        self._cancel_denied = False
+        self._host_commands = HostCommands(knowledge, hosts, clock, recorder, self.outcomes)
+        self._status_acts = StatusActs(knowledge, cluster, ledger, clock, recorder, self.outcomes)
         self.faltered = False
         """Whether any command of the last `perform` has to be retried."""
         self.denied: UpdaterError | None = None
@@ -250,9 +224,9 @@ class Executor:
             case Note() | NoteBlockers():
                 return self._remember([c for c in batch if isinstance(c, Note | NoteBlockers)])
             case Cancel():
-                return self._cancel([c for c in batch if isinstance(c, Cancel)])
+                return self._host_commands.cancel([c for c in batch if isinstance(c, Cancel)])
             case Return():
-                return self._return([c for c in batch if isinstance(c, Return)])
+                return self._status_acts.return_to_service([c for c in batch if isinstance(c, Return)])
             case Unmark():
                 return self._claim_writer.unmark([c for c in batch if isinstance(c, Unmark)])
             case Quarantine():
@@ -260,7 +234,7 @@ class Executor:
             case Mark():
                 return self._mark([c for c in batch if isinstance(c, Mark)])
             case Drain():
-                return self._drain([c for c in batch if isinstance(c, Drain)])
+                return self._status_acts.drain([c for c in batch if isinstance(c, Drain)])
             case StopTasks():
                 self._cluster.stop_tasks([task for c in batch if isinstance(c, StopTasks) for task in c.tasks])
                 return set()
@@ -293,65 +267,8 @@ class Executor:
 
     def _mark(self, batch: Sequence[Mark]) -> set[InstanceId]:
         if any(self._known.instance(command.instance).claim is None for command in batch):
-            self._prove_hooks()
+            self._host_commands.prove_hooks()
         return self._claim_writer.mark(batch)
-
-    # The state in ECS
-
-    def _drain(self, batch: Sequence[Drain]) -> set[InstanceId]:
-        worst = self._known.baseline.worst
-        lasting = lasting_deficits(self._known.fleet.services, self._known.returned, self._known.daemon_start)
-        before = {arn: max(lasting.get(arn, 0), worst.get(arn, 0)) for arn in {*lasting, *worst}}
-        had = running_now(self._known.fleet.services)
-        self._known.drained = True
-        results = self._set_status([command.instance for command in batch], Status.DRAINING)
-        now = self._clock.now()
-        failed = set()
-        for id_, result in results.items():
-            match result:
-                case Done():
-                    drained = see_drain_sent(self._known.instance(id_), now, before, had, confirmed=True)
-                    self._known.learn(drained)
-                    self._recorder.record(Drained(now, id_, sum(drained.progress.moving.values())))
-                case Unclear(why=why):
-                    self._known.learn(see_drain_sent(self._known.instance(id_), now, before, had, confirmed=False))
-                    self.outcomes.unclear(id_, "DRAINING", why)
-                case Gone() | Refused() | Later():
-                    failed.add(id_)
-        return failed
-
-    def _return(self, batch: Sequence[Return]) -> set[InstanceId]:
-        steps = {command.instance: command.outcome for command in batch}
-        if self._known.fleet.attributes_survive and not self._ledger.value.attributes_survive:
-            # Save this before the first return: later runs need it to judge a lost claim.
-            self._ledger.change(with_survival)
-            self._ledger.flush()
-        results = self._set_status(list(steps), Status.ACTIVE)
-        now = self._clock.now()
-        failed = set()
-        for id_, result in results.items():
-            if isinstance(result, Done | Unclear):
-                confirmed = isinstance(result, Done)
-                self._known.learn(see_return_sent(self._known.instance(id_), now, steps[id_], confirmed=confirmed))
-            else:
-                failed.add(id_)
-            if isinstance(result, Unclear):
-                self.outcomes.unclear(id_, "ACTIVE", result.why)
-        return failed
-
-    def _set_status(self, ids: Sequence[InstanceId], status: Status) -> Mapping[InstanceId, Result]:
-        arns = [arn for id_ in ids if (arn := self._known.arn_of(id_)) is not None]
-        answered = self._known.by_instance(self._cluster.set_status(arns, status)) if arns else {}
-        return {id_: answered.get(id_, Gone("it is not registered")) for id_ in ids}
-
-    # Commands to hosts
-
-    def _prove_hooks(self) -> None:
-        """Check that the operator's documents exist before the first host is out of service and needs one."""
-        if not self._hooks_proven:
-            for kind in HOOKS:
-                self._hosts.prove_document(kind)
-            self._hooks_proven = True
 
     def _send_each(self, kind: DocumentKind, batch: Sequence[Command]) -> set[InstanceId]:
         """Send a document; applies that replace the same staged version go together."""
@@ -364,32 +281,7 @@ class Executor:
     def _send(self, kind: DocumentKind, ids: Sequence[InstanceId], replaces: Version | None = None) -> set[InstanceId]:
         if kind is DocumentKind.APPLY:
             self._claim_writer.prove(ids[0])
-        if kind is DocumentKind.BEFORE_DRAIN:
-            self._prove_hooks()
-        now = self._clock.now()
-        sent = self._hosts.send(kind, ids, replaces)
-        for id_, command in sent.commands.items():
-            instance = self._known.instance(id_)
-            if kind is DocumentKind.REBOOT:
-                reboot = SentReboot(command, now, sent.lives.get(command, COMMAND_LIFE))
-                self._known.learn(see_reboot_sent(instance, reboot))
-            else:
-                self._known.learn(see_sent(instance, PendingCommand(kind, command, now)))
-            self._recorder.record(CommandSent(now, id_, kind, command))
-        for id_, why in sent.unclear.items():
-            self.outcomes.unclear(id_, kind.value, why)
-            if kind is not DocumentKind.CHECK:
-                self._known.learn(see_maybe_sent(self._known.instance(id_), kind, now))
-        for id_, why in sent.refused.items():
-            refused = see_replace_refused if replaces is not None else see_refused
-            self._known.learn(refused(self._known.instance(id_), kind, why, now))
-        self._learn_denials(kind, sent)
-        return {*sent.later, *sent.unclear, *sent.refused, *sent.denied}
-
-    def _learn_denials(self, kind: DocumentKind, sent: Sent) -> None:
-        self._known.note_sending(kind, {*sent.commands, *sent.refused}, sent.denied)
-        for id_, why in sent.denied.items():
-            self._known.learn(see_denied(self._known.instance(id_), kind, why))
+        return self._host_commands.send(kind, ids, replaces)
 
     # Another run
 
@@ -409,26 +301,3 @@ class Executor:
                 self._known.learn(see_successor_called(self._known.instance(command.instance), now))
                 self._recorder.record(SuccessorCalled(now, command.instance))
         return set()
-
-    def _cancel(self, batch: Sequence[Cancel]) -> set[InstanceId]:
-        """Cancel each command once, if AWS allows it. A denial does not end the run: nothing depends on it."""
-        by_command: dict[CommandId, list[InstanceId]] = {}
-        for command in batch:
-            instance = self._known.instance(command.instance)
-            for one in instance.reboots:
-                if one.open and one.command and not one.cancelled:
-                    by_command.setdefault(one.command, []).append(instance.id)
-            if instance.applied is not None and instance.applied.given_up and not instance.applied.cancelled:
-                by_command.setdefault(instance.applied.command, []).append(instance.id)
-            self._known.learn(see_cancelled(instance))
-        for id_, instances in by_command.items():
-            if not self._cancel_denied:
-                self._cancel_one(id_, instances)
-        return set()
-
-    def _cancel_one(self, command: CommandId, instances: Sequence[InstanceId]) -> None:
-        try:
-            self._hosts.cancel(command, instances)
-        except Denied as denied:
-            self._cancel_denied = True
-            self._recorder.record(ActDenied(self._clock.now(), denied.action, str(denied)))
