@@ -235,16 +235,6 @@ def test_nothing_is_begun_on_the_strength_of_an_old_look(ago: int, stale: dict[s
     assert (begun(decision), decision.wants_full_look, decision.look_at) == ([], full, NOW)
 
 
-@pytest.mark.parametrize(("ago", "starts", "full"), [(5, True, False), (29, True, False), (31, False, True)])
-def test_an_update_starts_while_others_were_described_within_half_a_minute(
-    ago: int, *, starts: bool, full: bool
-) -> None:
-    """In a large cluster they are described by turns; what the update concerns is described right before it."""
-    other = replace(seen("i-b", ago), check_answer=None)
-    decision = decide(fleet(seen("i-a", 0), other, full_at=NOW - ago * SECOND), policy())
-    assert (begun(decision), decision.wants_full_look) == (["i-a"] if starts else [], full)
-
-
 def test_the_services_are_looked_at_before_anything_begins() -> None:
     decision = decide(fleet(instance(says=ready()), services=None), policy())
     assert decision.services_at == NOW

@@ -24,11 +24,8 @@ _SEVERAL, _SEVERAL_POLLS = 3, 0.5
 _MANY, _MANY_UNSETTLED_POLLS, _MANY_POLLS, _MANY_SETTLE_POLLS = 5, 0.8, 1, 6
 """…if this many may be, a little further; and further still if the settle time is at least this many polls…"""
 
-_CROWD, _CROWD_POLLS = 40, 1.5
+_CROWD, _CROWD_POLLS = 20, 1.5
 """…and in a crowd with such a settle time, this many polls."""
-
-_WAVE, _WAVE_POLLS = 20, 2
-"""If this many settle together, looks at the services are so many polls apart: hosts that start together share acts."""
 
 LEARNED_SHARE = 0.9
 """The part of the shortest duration seen so far that passes before the first look."""
@@ -93,7 +90,7 @@ def services_apart(poll: timedelta, together: int, settle: timedelta) -> timedel
     """
     if together < _MANY or settle < _MANY_SETTLE_POLLS * poll:
         return timedelta(0)
-    return poll * _WAVE_POLLS if _WAVE <= together < _CROWD else apart(poll, together, settle)
+    return apart(poll, together, settle)
 
 
 def shared_look(due: datetime, began: datetime, spacing: timedelta) -> datetime:

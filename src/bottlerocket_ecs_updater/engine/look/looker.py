@@ -31,9 +31,6 @@ from bottlerocket_ecs_updater.engine.run_state import RunState
 DESCRIBED_AT_ONCE = 100
 """What one call of DescribeContainerInstances takes."""
 
-SEEN_BY_TURNS_MAX = 600
-"""In clusters of no more instances, looks at some also describe the others by turns: all of them in about six looks."""
-
 JUST_NOW_SHARE = 4
 """If only its group is needed, an instance is not described again within the poll interval divided by this."""
 
@@ -117,7 +114,6 @@ class Looker:
         asked = self._tasks.look_at_known(wants.due, now)
         others = [id_ for id_ in wants.due if id_ not in asked and not self._described_just_now(id_, wants, now)]
         others += [id_ for id_ in self._services.long_unsteady(now) if id_ not in others] if wants.services else []
-        others += [id_ for id_ in self._candidates(wants, now) if id_ not in others]
         self._describe_with_others(self._registrations.arns(others), now)
         self._tasks.look_at_known(others, now)
 
@@ -132,30 +128,13 @@ class Looker:
         if arns and few and not self._registrations.some_are_unknown():
             self._describe_all(now)
         else:
-            self._registrations.describe([*arns, *self._along(arns)], now)
+            self._registrations.describe([*arns, *self._on_trial(len(arns))], now)
 
-    def _along(self, arns: Sequence[ContainerInstanceArn]) -> Sequence[ContainerInstanceArn]:
-        """What a call that is made anyway has room for: those that were not described for longest.
-
-        In a large cluster a turn of all takes too long. There it is hosts that got their version in this rollout.
-        """
-        room = DESCRIBED_AT_ONCE - len(arns)
-        if not arns or room <= 0:
+    def _on_trial(self, described: int) -> Sequence[ContainerInstanceArn]:
+        """Hosts that got their version in this rollout, if a call that is made anyway has room for them."""
+        if not described or described >= DESCRIBED_AT_ONCE:
             return []
-        if len(self._known.instances) > SEEN_BY_TURNS_MAX:
-            return self._registrations.arns(on_trial(self._known.fleet))[:room]
-        taken = set(arns)
-        return [arn for arn in self._registrations.longest_unseen() if arn not in taken][:room]
-
-    def _candidates(self, wants: Wants, now: datetime) -> Sequence[InstanceId]:
-        """Instances that are about to start their update, if they were not described lately."""
-        chosen = (self._known.instance(id_) for id_ in wants.tasks)
-        return [
-            one.id
-            for one in chosen
-            if one.claim is None and one.registration is not None
-            if has_passed(one.registration.at, self._policy.poll_interval / 2, now)
-        ]
+        return self._registrations.arns(on_trial(self._known.fleet))[: DESCRIBED_AT_ONCE - described]
 
     def _described_just_now(self, id_: InstanceId, wants: Wants, now: datetime) -> bool:
         """Whether the instance was just described, and only its group is needed."""

@@ -63,11 +63,6 @@ class RegistrationLooks:
         chosen = instances.values() if ids is None else [instances[id_] for id_ in ids if id_ in instances]
         return [instance.registration.arn for instance in chosen if instance.registration is not None]
 
-    def longest_unseen(self) -> Sequence[ContainerInstanceArn]:
-        """The ARNs of all instances, those that were not described for longest first."""
-        known = (one.registration for one in self._known.instances.values())
-        return [one.arn for one in sorted((one for one in known if one is not None), key=lambda one: one.at)]
-
     def some_are_unknown(self) -> bool:
         """Whether an instance was listed but not described: only a new listing shows whether it still exists."""
         return any(instance.unknown for instance in self._known.instances.values())

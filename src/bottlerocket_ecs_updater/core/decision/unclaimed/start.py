@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from bottlerocket_ecs_updater.core.capacity.unread_facts import held_for_survey, missed, unsurveyed
 from bottlerocket_ecs_updater.core.decision.affected import seen_deploying_since
@@ -39,9 +39,6 @@ from bottlerocket_ecs_updater.core.model.ids import InstanceId, Zone
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.model.time_text import has_passed
-
-OTHERS_SEEN_POLLS = 6
-"""Before an update starts, each instance that it does not concern was described within so many polls."""
 
 
 def begin(
@@ -297,16 +294,15 @@ def _begin_picks(
 def _looked_at(picks: list[Instance], this_pass: Pass, draft: DecisionDraft) -> bool:
     """Whether everything that a drain of these instances depends on was just read; if not, request it.
 
-    This includes the services, alarms and probes; and for each pick its container instance with its claim, its tasks
-    (also stopping ones if blockers are known), their protection and its Auto Scaling group. The other container
-    instances are read at the same time if one call takes all; of more, each was read within `OTHERS_SEEN_POLLS`. The
-    pause is read with every full look. These are not read again: revisions of task definitions, which never change; the
-    tasks of other instances, which only make the estimate of room better or worse; and the host's report and its
-    connection to Systems Manager if younger than `report_max_age`. The last two are read again before the reboot, and
-    an instance that does not answer then is returned.
+    This includes every container instance with its claim; the services, alarms and probes; and for each pick its tasks
+    (also stopping ones if blockers are known), their protection and its Auto Scaling group. The pause is read with
+    every full look. These are not read again: revisions of task definitions, which never change; the tasks of other
+    instances, which only make the estimate of room better or worse; and the host's report and its connection to Systems
+    Manager if younger than `report_max_age`. The last two are read again before the reboot, and an instance that does
+    not answer then is returned.
     """
     fleet, policy = this_pass.fleet, this_pass.policy
-    if not _fleet_is_fresh(this_pass, picks):
+    if not _fleet_is_fresh(this_pass):
         # If looks take longer than a poll, or are a poll apart, facts read one after the other would never be fresh
         # together, and no update would ever start. Then everything is read in one look.
         draft.wants_full_look = True
@@ -336,30 +332,12 @@ def _looked_at(picks: list[Instance], this_pass: Pass, draft: DecisionDraft) -> 
     return not unseen
 
 
-def _fleet_is_fresh(this_pass: Pass, picks: Sequence[Instance] = ()) -> bool:
-    """Whether the services and all instances were read within the last poll interval, or those picks and lately all."""
+def _fleet_is_fresh(this_pass: Pass) -> bool:
+    """Whether all instances and the services were read within the last poll interval."""
     fleet, poll = this_pass.fleet, this_pass.policy.poll_interval
     if fleet.services is None or has_passed(fleet.services.at, poll, this_pass.at):
         return False
-    if not has_passed(fleet.full_at, poll, this_pass.at):
-        return True
-    picked = bool(picks) and all(_seen_within(pick, poll, this_pass.at) for pick in picks)
-    return picked and _others_are_fresh(this_pass)
-
-
-def _others_are_fresh(this_pass: Pass) -> bool:
-    """Whether every instance was described lately: looks at some describe those that were not described for longest.
-
-    What may have changed since then costs little: a drain by others that is not counted for as long, or an estimate of
-    room that is as old. Our own claims and drains are known without a look.
-    """
-    age = OTHERS_SEEN_POLLS * this_pass.policy.poll_interval
-    return all(_seen_within(one, age, this_pass.at) for one in this_pass.fleet.instances.values())
-
-
-def _seen_within(instance: Instance, age: timedelta, now: datetime) -> bool:
-    registration = instance.registration
-    return registration is None or not has_passed(registration.at, age, now)
+    return not has_passed(fleet.full_at, poll, this_pass.at)
 
 
 def claim_of(candidate: Ready, fleet: Fleet) -> Claim:
