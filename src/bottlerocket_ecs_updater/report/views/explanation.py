@@ -49,6 +49,7 @@ ASKS = {
     "calendar": "all change calendars are open for long enough",
     "own-host": "the updater's own task does not run on it, or another run can update it",
     "tasks": "its tasks can be moved",
+    "finish-only": "this run starts updates, and does not only finish those that were started",
     "health": "all health checks pass",
     "pace": "neither a checkpoint nor the daily limit is reached",
     "services": "ECS describes every service with tasks on it",
