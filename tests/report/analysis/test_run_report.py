@@ -6,7 +6,7 @@ import shlex
 from datetime import timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.report.runs import died, events_of
 from tests.report.samples import (
@@ -256,6 +256,7 @@ def test_a_run_that_could_not_say_its_cluster_is_told_it() -> None:
 
 
 @given(events=st.lists(ANY_EVENT, max_size=30))
+@example(events=[RunFinished(START, RUN, RunOutcome.STUCK, 3, {}, timedelta(), "", {}, {})])
 def test_whatever_happened_there_is_an_account_of_it(events: list[Event]) -> None:
     account = run_report(events)
     assert account.headline
