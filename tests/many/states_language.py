@@ -1,7 +1,7 @@
 """What the States Language asks of a definition beyond the schema that cfn-lint holds it to.
 
-Source: the specification of the Amazon States Language, and "Handling errors in Step Functions workflows". npm's
-asl-validator checks much of the same, but needs Node, which the tests do not.
+Source: the specification of the Amazon States Language, and "Handling errors in Step Functions workflows". `make
+lint` also runs asl-validator, which checks much of the same, but only where there is Node.
 """
 
 from __future__ import annotations
