@@ -17,7 +17,7 @@ from bottlerocket_ecs_updater.core.model.history import LastingHold
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.outcome import UNTIL_CLEARED, Outcome, Updated, UpToDate
-from bottlerocket_ecs_updater.core.model.passing import Passing, passing
+from bottlerocket_ecs_updater.core.model.passing import DATED, Passing, passing
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
 from bottlerocket_ecs_updater.core.model.time_text import has_passed, time_text
 
@@ -35,25 +35,6 @@ WAITED_FOR = frozenset(
 
 If the budget is full at the end of a run, others took those instances out of service; they may be back by the next run.
 """
-
-DATED = frozenset(
-    {
-        Reason.WINDOW_CLOSED,
-        Reason.CUTOFF,
-        Reason.FROZEN,
-        Reason.CALENDAR_CLOSED,
-        Reason.CALENDAR_CUTOFF,
-        Reason.VERSION_TOO_YOUNG,
-        Reason.VERSION_NEW,
-        Reason.NOT_PROMOTED,
-        Reason.CHECKPOINT_WAIT,
-        Reason.CHECKPOINT_FULL,
-        Reason.DAILY_LIMIT,
-        Reason.BACKING_OFF,
-        Reason.DRAIN_BLOCKED,
-    }
-)
-"""Holds that end at a known time, or when others are done. Nobody has to act, however long they last."""
 
 RUNS_IN_A_ROW = 2
 STUCK_AFTER = timedelta(days=1)

@@ -81,7 +81,26 @@ NEVER_PASSES = frozenset(
 """Holds that stay until somebody acts."""
 
 
-BY_ITSELF = frozenset(
+DATED = frozenset(
+    {
+        Reason.WINDOW_CLOSED,
+        Reason.CUTOFF,
+        Reason.FROZEN,
+        Reason.CALENDAR_CLOSED,
+        Reason.CALENDAR_CUTOFF,
+        Reason.VERSION_TOO_YOUNG,
+        Reason.VERSION_NEW,
+        Reason.NOT_PROMOTED,
+        Reason.CHECKPOINT_WAIT,
+        Reason.CHECKPOINT_FULL,
+        Reason.DAILY_LIMIT,
+        Reason.BACKING_OFF,
+        Reason.DRAIN_BLOCKED,
+    }
+)
+"""Holds that end at a known time, or when others are done. Nobody has to act, however long they last."""
+
+BY_ITSELF = DATED | frozenset(
     {
         Reason.NOT_DESCRIBED,
         Reason.NOT_ACTIVE,
@@ -94,7 +113,6 @@ BY_ITSELF = frozenset(
         Reason.STANDALONE_TASK,
         Reason.OWN_HOST_LAST,
         Reason.HANDED_OVER,
-        Reason.BACKING_OFF,
         Reason.BUDGET,
         Reason.ZONE_BUDGET,
         Reason.SETTLING,
@@ -102,25 +120,13 @@ BY_ITSELF = frozenset(
         Reason.STOPPING,
         Reason.STAGING_AHEAD,
         Reason.DRAIN_TIMED_OUT,
-        Reason.DRAIN_BLOCKED,
         Reason.CHANGED_WHILE_DRAINING,
         Reason.GONE,
         Reason.NOT_ANSWERED,
         Reason.IN_PROGRESS,
         Reason.NOT_REACHED,
         Reason.UNCLEAR,
-        Reason.WINDOW_CLOSED,
-        Reason.CUTOFF,
-        Reason.FROZEN,
-        Reason.CALENDAR_CLOSED,
-        Reason.CALENDAR_CUTOFF,
         Reason.CALENDAR_UNKNOWN,
-        Reason.VERSION_TOO_YOUNG,
-        Reason.VERSION_NEW,
-        Reason.NOT_PROMOTED,
-        Reason.CHECKPOINT_WAIT,
-        Reason.CHECKPOINT_FULL,
-        Reason.DAILY_LIMIT,
         Reason.TASK_PROTECTED,
         Reason.SURVEY_FAILED,
         Reason.SERVICE_DEPLOYING,
