@@ -61,6 +61,13 @@ def roll(world: World, runs: int = 2) -> tuple[set[str], list[str]]:
     return said, halts
 
 
+def assert_harmless(world: World) -> None:
+    said, halts = roll(world)
+    assert said <= EXPECTED
+    assert halts == []
+    assert world.findings().clean
+
+
 @settings(max_examples=25, deadline=None)
 @given(
     hosts=st.integers(1, 4),
@@ -73,11 +80,7 @@ def roll(world: World, runs: int = 2) -> tuple[set[str], list[str]]:
 def test_a_crash_loop_makes_no_drain_time_out_and_no_version_suspect(
     hosts: int, services: int, desired: int, every: int, minimum: int, cpu: int
 ) -> None:
-    world = town(hosts, services, desired, every, minimum=minimum, cpu=cpu)
-    said, halts = roll(world)
-    assert said <= EXPECTED
-    assert halts == []
-    assert world.findings().clean
+    assert_harmless(town(hosts, services, desired, every, minimum=minimum, cpu=cpu))
 
 
 @pytest.mark.parametrize(
@@ -96,11 +99,7 @@ def test_a_crash_loop_makes_no_drain_time_out_and_no_version_suspect(
 def test_crash_loops_that_once_made_a_drain_time_out_or_a_version_suspect(
     hosts: int, services: int, desired: int, every: int, minimum: int, cpu: int
 ) -> None:
-    world = town(hosts, services, desired, every, minimum=minimum, cpu=cpu)
-    said, halts = roll(world)
-    assert said <= EXPECTED
-    assert halts == []
-    assert world.findings().clean
+    assert_harmless(town(hosts, services, desired, every, minimum=minimum, cpu=cpu))
 
 
 def test_the_hold_names_the_tasks_that_may_take_the_room() -> None:
