@@ -30,7 +30,7 @@ USER_DATA = """\
 [settings.ecs]
 cluster = "{cluster}"
 
-# A new version comes to one host after the other within a week, unless it is told to ignore that.
+# Each host is offered a new version at its own moment within a week, unless `ignore-waves` is set.
 [settings.updates]
 ignore-waves = true
 

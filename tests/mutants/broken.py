@@ -522,7 +522,7 @@ MUTANTS = (
         "tests/engine/test_manual_release.py",
     ),
     broken(
-        "a run that is told to stop says that all is well, whatever it leaves out of service",
+        "a run that is stopped reports success, whatever it leaves out of service",
         "engine/run_result.py",
         "return RunOutcome.INTERRUPTED, 3 if bad else 0\n",
         "return RunOutcome.INTERRUPTED, 0\n",

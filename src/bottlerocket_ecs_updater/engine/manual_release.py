@@ -155,7 +155,7 @@ def consider_instance(
 
 
 def _group_of(id_: InstanceId, survey: Survey | None) -> GroupState:
-    """What its group does with it. If AWS denies the call, the person is told so and decides."""
+    """What its group does with it. If AWS denies the call, a message says so, and the person decides."""
     if survey is None:
         return GroupState(unread="without a survey")
     try:
