@@ -34,8 +34,6 @@ from bottlerocket_ecs_updater.core.model.ids import InstanceId, ServiceArn
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.model.wording import and_more, counted
 
-NAMED_AT_MOST = 3
-
 _PLACES_COUNTED = 20
 """A service that fits on this many instances is not constrained, so counting stops there."""
 
@@ -320,7 +318,7 @@ def _no_room(service: ServiceRules, rooms: list[HostRoom], others: Sequence[_Nee
 def _after(others: Sequence[_Need]) -> str:
     """Which tasks ECS may place first, as the end of a sentence; empty if none."""
     named = [f"{need.wanted} of {need.service.name}" for need in others]
-    return f" after tasks of other services that ECS may place first: {and_more(named, NAMED_AT_MOST)}" if named else ""
+    return f" after tasks of other services that ECS may place first: {and_more(named)}" if named else ""
 
 
 def _others(count: int) -> str:
