@@ -21,7 +21,7 @@ export PYTHONDONTWRITEBYTECODE :=
 # uv leaves no bytecode behind: imported once, what a run and a simulation need is there.
 WARM := bottlerocket_ecs_updater.cli.commands.run, bottlerocket_ecs_updater.cli.commands.simulate, bottlerocket_ecs_updater.simulator.wire
 
-.PHONY: help setup simulate test quick lint format unit docs docs-site wheel dist image publish acceptance acceptance-clean contract bench soak mutants lock clean
+.PHONY: help setup simulate test quick lint format unit explore docs docs-site wheel dist image publish acceptance acceptance-clean contract bench soak mutants lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -63,6 +63,9 @@ format: $(VENV)/dev.stamp ## Fix style with ruff
 
 unit: $(VENV)/dev.stamp ## Run the tests; ARGS="-k drain" selects some
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
+
+explore: override ARGS += --hypothesis-profile=explore
+explore: unit ## Run the tests with new random examples of every property
 
 docs: $(VENV)/dev.stamp ## Regenerate the tables in the documentation and the pages of help
 	$(BIN)/python -m tests.cli.pages

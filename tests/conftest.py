@@ -16,8 +16,9 @@ FOREIGN = ("AWS_", "BOTTLEROCKET_ECS_UPDATER_", "ECS_CONTAINER_METADATA_URI", "T
 sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
 
 # A property is as slow as its machine is busy: limits of time belong to the run of all tests, not to one example.
-settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
-settings.register_profile("soak", settings.get_profile("default"), max_examples=1_000_000)
+settings.register_profile("explore", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
+# Every change is judged by the same examples. New ones are tried once a week, and by `make explore`.
+settings.register_profile("default", settings.get_profile("explore"), derandomize=True)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -32,15 +32,24 @@ WRONG: tuple[Any, ...] = (None, "", "x", 0, -1, 1.5, True, [], {}, {"noSuchName"
 DEEP = 4
 
 
+def is_document(shape: Shape) -> bool:
+    """Free JSON, which the quick check leaves to botocore."""
+    return isinstance(shape, StructureShape) and shape.is_document_type
+
+
 def value_of(shape: Shape, dice: Random, mistakes: float, deep: int = 0) -> Any:
     """A value of a shape, now and then a wrong one."""
     if dice.random() < mistakes:
         return dice.choice(WRONG)
     match shape:
+        case StructureShape(is_tagged_union=True):
+            name = dice.choice(list(shape.members))
+            return {name: value_of(shape.members[name], dice, mistakes, deep + 1)}
         case StructureShape():
             required = shape.metadata.get("required", [])
             names = [one for one in shape.members if (deep < DEEP and dice.random() < 0.3) or one in required]
-            made = {one: value_of(shape.members[one], dice, mistakes, deep + 1) for one in names}
+            members = {one: shape.members[one] for one in names if not is_document(shape.members[one])}
+            made = {one: value_of(inner, dice, mistakes, deep + 1) for one, inner in members.items()}
             return {**made, "noSuchName": 1} if dice.random() < mistakes else made
         case ListShape():
             return [value_of(shape.member, dice, mistakes, deep + 1) for _ in range(shape.metadata.get("min", 0) + 1)]

@@ -112,7 +112,7 @@ def _answer_check(service: str, operation: str) -> Check:
 def check_of(shape: Shape | None, *, lengths: bool) -> Check:
     """The check of a shape; without `lengths`, strings and lists may be shorter than it says."""
     match shape:
-        case StructureShape(is_document_type=False, is_tagged_union=False):
+        case StructureShape(is_document_type=False):
             return _structure_check(shape, lengths=lengths)
         case ListShape():
             return _list_check(shape, _least(shape, lengths=lengths), lengths=lengths)
@@ -123,6 +123,8 @@ def check_of(shape: Shape | None, *, lengths: bool) -> Check:
             return lambda value: isinstance(value, str) and len(value) >= least
         case Shape(type_name="integer" | "long", metadata=limits):
             return lambda value: isinstance(value, int) and value >= limits.get("min", value)
+        case Shape(type_name="float" | "double", metadata=limits):
+            return lambda value: isinstance(value, int | float) and value >= limits.get("min", value)
         case Shape(type_name="boolean"):
             return lambda value: isinstance(value, bool)
         case Shape(type_name="timestamp"):
@@ -142,6 +144,8 @@ def _structure_check(shape: StructureShape, *, lengths: bool) -> Check:
 
     def check(value: object) -> bool:
         if not isinstance(value, dict) or not required <= value.keys():
+            return False
+        if shape.is_tagged_union and len(value) != 1:
             return False
         for name, inner in value.items():
             if name not in checks:
