@@ -25,7 +25,7 @@ from bottlerocket_ecs_updater.engine.look.services import ServiceLooks
 from bottlerocket_ecs_updater.engine.look.surveyor import Surveyor
 from bottlerocket_ecs_updater.engine.look.tasks import TaskLooks
 from bottlerocket_ecs_updater.engine.look.wants import Wants
-from bottlerocket_ecs_updater.engine.ports import Clock, Cluster, Hosts, Recorder, Successors, Survey
+from bottlerocket_ecs_updater.engine.run_ports import Ports
 from bottlerocket_ecs_updater.engine.run_state import RunState
 
 DESCRIBED_AT_ONCE = 100
@@ -38,26 +38,17 @@ JUST_NOW_SHARE = 4
 class Looker:
     """Takes looks. Create one per run."""
 
-    def __init__(
-        self,
-        knowledge: RunState,
-        cluster: Cluster,
-        hosts: Hosts,
-        clock: Clock,
-        policy: Policy,
-        recorder: Recorder,
-        survey: Survey | None = None,
-        successors: Successors | None = None,
-    ) -> None:
-        self._known = knowledge
-        self._clock = clock
+    def __init__(self, known: RunState, ports: Ports, policy: Policy) -> None:
+        self._known = known
+        self._clock = ports.clock
         self._policy = policy
-        self._recorder = recorder
-        self._successors = successors
-        self._calls = DeniableCalls(knowledge)
-        context = LookContext(knowledge, policy, recorder, self._calls)
+        self._recorder = ports.recorder
+        self._successors = ports.successors
+        self._calls = DeniableCalls(known)
+        cluster, hosts, survey = ports.cluster, ports.hosts, ports.survey
+        context = LookContext(known, policy, ports.recorder, self._calls)
         answers = CommandAnswers(hosts, self._calls)
-        rules = RuleCalls(knowledge, recorder)
+        rules = RuleCalls(known, ports.recorder)
         self._groups = GroupLooks(context, survey, rules)
         self.conditions = ConditionLooks(context, survey)
         self.surveying = Surveyor(context, survey, rules, self._groups)
