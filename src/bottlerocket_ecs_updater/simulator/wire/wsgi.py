@@ -81,6 +81,8 @@ class WorldApplication:
                     watch.forbidden.deleted(key)
                 case "GetObject":
                     watch.forbidden.read(key, call.key)
+                case _:
+                    pass
 
 
 class QuietHandler(MotoRequestHandler):

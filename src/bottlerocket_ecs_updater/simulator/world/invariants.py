@@ -153,6 +153,8 @@ class InvariantChecker:
                 self.forbidden.stored(key, body)
             case "DeleteObject":
                 self.forbidden.deleted(key)
+            case _:
+                pass
 
     def acted(self, caller: str) -> bool:
         """Whether a caller has acted as an updater does."""
