@@ -97,9 +97,14 @@ class RunState:
         if instance.registration is not None:
             self.arns[instance.registration.arn] = instance.id
 
-    def around(self, id_: InstanceId, now: datetime) -> SurveyedFacts:
-        """What was surveyed about an instance; empty facts of `now` if nothing was."""
-        return self.instance(id_).around or SurveyedFacts(now)
+    @property
+    def now(self) -> datetime:
+        """When the current look began: all that it reads counts as read then."""
+        return self.fleet.at
+
+    def around(self, id_: InstanceId) -> SurveyedFacts:
+        """What was surveyed about an instance; empty facts of now if nothing was."""
+        return self.instance(id_).around or SurveyedFacts(self.now)
 
     def learn_around(self, id_: InstanceId, around: SurveyedFacts) -> None:
         """Replace what was surveyed about an instance."""

@@ -62,7 +62,7 @@ def take_snapshot(ports: Ports, policy: Policy, *, launches: LaunchReader | None
         ports.clock.sleep(policy.poll_interval)
         looking.look(Wants())
     if ask:
-        looking.surveying.look_around(known.instances.keys(), known.fleet.at)
+        looking.surveying.look_around(known.instances.keys())
     first_seen = _first_seen(known, FirstSeen(store))
     return replace(
         known.fleet,
