@@ -143,7 +143,7 @@ class RunState:
         if self.fleet.definitions is not None:
             self.fleet = replace(self.fleet, definitions={**self.fleet.definitions, arn: definition})
 
-    def releases_told(self) -> set[Version]:
+    def reported_versions(self) -> set[Version]:
         """The versions that hosts reported since the last decision: those that they run or are offered."""
         reports = (
             check_answer.report for id_ in self.touched if (check_answer := self.instance(id_).check_answer) is not None
@@ -151,7 +151,7 @@ class RunState:
         named = ((report.running, report.target, report.chosen) for report in reports if report is not None)
         return {version for each in named for version in each if version is not None}
 
-    def offers_told(self) -> dict[InstanceId, Version | None]:
+    def reported_offers(self) -> dict[InstanceId, Version | None]:
         """The newer versions that hosts reported since the last decision that they are offered; None for none."""
         answers = ((id_, self.instance(id_).check_answer) for id_ in self.touched)
         reports = {id_: answer.report for id_, answer in answers if answer is not None and answer.report is not None}

@@ -89,7 +89,7 @@ def _launches(fleet: Fleet, reader: LaunchReader) -> Launches:
 
 def _first_seen(known: RunState, sightings: FirstSeen) -> Mapping[Version, datetime]:
     """When versions that hosts reported were first seen, from the ledger and the shared store. Writes nothing."""
-    shared = {version: sightings.look(version) for version in known.releases_told()}
+    shared = {version: sightings.look(version) for version in known.reported_versions()}
     first_seen = dict(known.fleet.past.first_seen)
     for version, at in shared.items():
         if at is not None:

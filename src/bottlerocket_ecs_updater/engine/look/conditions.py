@@ -99,7 +99,7 @@ class ConditionLooks:
             return dict.fromkeys(wanted, PublishedUnread(str(error)))
         return {name: _published_in(name, values.get(name), self._known.now) for name in wanted}
 
-    def tell_withdrawn(self, newest: Mapping[str, NewestPublished]) -> None:
+    def report_withdrawn(self, newest: Mapping[str, NewestPublished]) -> None:
         """Report once each version that a public parameter named earlier but no longer names."""
         for name, one in newest.items():
             state = self._known.fleet.published.get(name)

@@ -87,7 +87,7 @@ class Looker:
         self._look_for_successor()
         if wants.services and not first:
             self._services.look()
-        self._registrations.tell_lost()
+        self._registrations.report_lost()
 
     def _look_at_instances(self, wants: Wants) -> None:
         """List the cluster if that is due; otherwise describe the instances that are."""

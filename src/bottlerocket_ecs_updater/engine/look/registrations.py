@@ -67,7 +67,7 @@ class RegistrationLooks:
         """Whether an instance was listed but not described: only a new listing shows whether it still exists."""
         return any(instance.unknown for instance in self._known.instances.values())
 
-    def tell_lost(self) -> None:
+    def report_lost(self) -> None:
         """Report once each instance that this run updated and that left the cluster since."""
         now = self._known.now
         for instance in self._known.instances.values():
