@@ -62,7 +62,7 @@ def take_snapshot(ports: Ports, policy: Policy, *, launches: LaunchReader | None
         ports.clock.sleep(policy.poll_interval)
         looking.look(Wants())
     if ask:
-        looking.surveying.look_around(known.instances.keys(), known.fleet.at)
+        looking.surveying.look_around(known.instances.keys())
     first_seen = _first_seen(known, FirstSeen(store))
     return replace(
         known.fleet,
@@ -89,7 +89,7 @@ def _launches(fleet: Fleet, reader: LaunchReader) -> Launches:
 
 def _first_seen(known: RunState, sightings: FirstSeen) -> Mapping[Version, datetime]:
     """When versions that hosts reported were first seen, from the ledger and the shared store. Writes nothing."""
-    shared = {version: sightings.look(version) for version in known.releases_told()}
+    shared = {version: sightings.look(version) for version in known.reported_versions()}
     first_seen = dict(known.fleet.past.first_seen)
     for version, at in shared.items():
         if at is not None:
