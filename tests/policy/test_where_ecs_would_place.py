@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any, cast
 
 import pytest
+from tests.support.scenarios import mixed_cluster
 from tests.support.simulated import DOCUMENTS, ZONES, EngineClock, Updater, instance_id, row, survey_of
 
 from bottlerocket_ecs_updater.aws.ecs import EcsCluster
@@ -34,7 +35,7 @@ from bottlerocket_ecs_updater.simulator.clock import VirtualClock
 from bottlerocket_ecs_updater.simulator.ecs import ContainerInstanceSpec, Launch, ServiceSpec, Strategy, Workload
 from bottlerocket_ecs_updater.simulator.host import HostSpec
 from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients
-from bottlerocket_ecs_updater.simulator.scenarios import Fate, mixed_cluster
+from bottlerocket_ecs_updater.simulator.scenarios import Fate
 from bottlerocket_ecs_updater.simulator.world.findings import Budget
 from bottlerocket_ecs_updater.simulator.world.world import World
 

@@ -14,6 +14,7 @@ from typing import Protocol, TypeVar
 
 from hypothesis import strategies as st
 from tests.support.rules import parse_checkpoints, parse_ranges
+from tests.support.scenarios import anywhere
 from tests.support.story import AFTER_REBOOT, ALARM, BEFORE_DRAIN, Nap, Ringing, Story, Told
 
 from bottlerocket_ecs_updater.core.rules.checkpoints import Checkpoints
@@ -47,7 +48,6 @@ from bottlerocket_ecs_updater.simulator.scenarios import (
     Member,
     Provider,
     Scenario,
-    anywhere,
 )
 from bottlerocket_ecs_updater.simulator.services.documents import APPLY, REBOOT, shell_document
 from bottlerocket_ecs_updater.simulator.ssm import SsmTiming

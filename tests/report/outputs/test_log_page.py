@@ -17,6 +17,7 @@ import pytest
 from tests.report.insights import FIELDS_MAX, Refused, Row, ask, discovered
 from tests.report.runs import died, events_of
 from tests.report.samples import name, started_as
+from tests.support.scenarios import thirteen_broken
 from tests.support.simulated import Updater
 
 from bottlerocket_ecs_updater.core.model import event as e
@@ -29,7 +30,6 @@ from bottlerocket_ecs_updater.report.outputs.metrics import Metrics
 from bottlerocket_ecs_updater.report.record.codec import EVENTS
 from bottlerocket_ecs_updater.report.words.severity import Level
 from bottlerocket_ecs_updater.simulator.clock import VirtualClock
-from bottlerocket_ecs_updater.simulator.scenarios import thirteen_broken
 from bottlerocket_ecs_updater.simulator.world.invariants import Budget
 
 E = TypeVar("E", bound=e.Event)

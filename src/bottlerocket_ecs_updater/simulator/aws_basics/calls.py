@@ -1,4 +1,4 @@
-"""Calls to the simulated AWS: their log, and the rate limits of ECS and SSM."""
+"""Calls to the simulated AWS: their log, and rate limits."""
 
 from __future__ import annotations
 
@@ -68,36 +68,6 @@ class Rate:
     burst: int
     per_second: float
     actions: frozenset[str]
-
-
-def _rate(name: str, burst: int, per_second: float, service: str, *operations: str) -> Rate:
-    return Rate(name, burst, per_second, frozenset(f"{service}:{operation}" for operation in operations))
-
-
-ECS_RATES = (
-    _rate(
-        "ecs cluster resource read", 100, 20, "ecs",
-        "DescribeContainerInstances", "DescribeTasks", "ListAttributes", "ListContainerInstances", "ListTasks",
-    ),
-    _rate(
-        "ecs cluster resource modify", 100, 40, "ecs",
-        "UpdateContainerInstancesState", "PutAttributes", "DeleteAttributes",
-        "RunTask", "StartTask", "StopTask", "UpdateTaskProtection",
-    ),
-    _rate("ecs service read", 100, 20, "ecs", "DescribeServices", "ListServices"),
-    _rate("ecs service modify", 50, 5, "ecs", "CreateService", "UpdateService", "DeleteService"),
-    _rate("ecs cluster read", 50, 20, "ecs", "DescribeClusters", "ListClusters"),
-    _rate("ecs task definition read", 50, 20, "ecs", "DescribeTaskDefinition", "ListTaskDefinitions"),
-)  # fmt: skip
-"""As the developer guide gives them, per account and Region."""
-
-SSM_RATES = (
-    _rate("ssm send", 10, 3, "ssm", "SendCommand", "CancelCommand"),
-    _rate("ssm invocation", 20, 10, "ssm", "GetCommandInvocation"),
-    _rate("ssm list", 10, 5, "ssm", "ListCommandInvocations", "ListCommands"),
-    _rate("ssm inventory", 10, 5, "ssm", "DescribeInstanceInformation"),
-)
-"""AWS publishes no rate limits for SSM; these are low on purpose."""
 
 
 class Throttles:

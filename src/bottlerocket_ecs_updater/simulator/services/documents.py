@@ -47,8 +47,6 @@ APPLY_LINES = (
     "apiclient update apply",
 )
 REPLACE = {"replace": {"type": "String", "default": "", "allowedPattern": "^[0-9A-Za-z.+-]*$"}}
-PLAIN_APPLY_LINES = ("apiclient update apply",)
-"""The apply document of the predecessor. apiclient refuses it while an update is ready to boot."""
 
 STANDARD: Mapping[str, str] = {
     CHECK: shell_document(
