@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from bottlerocket_ecs_updater.simulator.ecs import ContainerInstanceSpec, Launch, ServiceSpec, Strategy, Workload
-from bottlerocket_ecs_updater.simulator.ecs.model import EXTERNAL_ATTRIBUTE
+from bottlerocket_ecs_updater.core.model.container_instance import EXTERNAL_ATTRIBUTE
+from bottlerocket_ecs_updater.simulator.ecs import ContainerInstanceSpec, ServiceSpec, Strategy, TaskLaunch, Workload
 from bottlerocket_ecs_updater.simulator.faults import (
     ActivateFails,
     BootHangs,
@@ -16,12 +16,12 @@ from bottlerocket_ecs_updater.simulator.faults import (
     LockBusy,
     Oddity,
     OddOutput,
+    OutOfReach,
     RebootIgnored,
     RebootRefused,
     RepositoryDown,
     SingleBank,
     SsmUnreachable,
-    Unreachable,
 )
 from bottlerocket_ecs_updater.simulator.host import HostSpec
 from bottlerocket_ecs_updater.simulator.scenarios import (
@@ -48,7 +48,7 @@ _BROKEN = (
     Odd("it hangs in its first boot", Fate.QUARANTINED, (BootHangs(times=None),)),
     Odd("Docker does not start on the new version", Fate.QUARANTINED, (DockerDead(),)),
     Odd("SSM never returns after the update", Fate.QUARANTINED, (ControlContainerMissing(),)),
-    Odd("SSM never knew it", Fate.HELD, (SsmUnreachable(Unreachable.NEVER_REGISTERED),)),
+    Odd("SSM never knew it", Fate.HELD, (SsmUnreachable(OutOfReach.NEVER_REGISTERED),)),
     Odd("its checks print garbage", Fate.HELD, (OddOutput(Oddity.GARBAGE),)),
 )
 
@@ -77,7 +77,7 @@ def mixed_cluster(seed: int = 0) -> Scenario:
         services=(
             ServiceSpec("api", 2, half, providers=("full",)),
             ServiceSpec("web", 3, half, providers=("growing",)),
-            ServiceSpec("edge", 1, launch=Launch.EXTERNAL),
+            ServiceSpec("edge", 1, launch=TaskLaunch.EXTERNAL),
             ServiceSpec("agent", workload=Workload(cpu=64, memory=128), strategy=Strategy.DAEMON),
             ServiceSpec("beside", 3, Workload(cpu=64, memory=64), member_of="task:group == service:agent"),
         ),

@@ -27,7 +27,7 @@ from bottlerocket_ecs_updater.simulator.faults import (
 from bottlerocket_ecs_updater.simulator.host import HostSpec
 from bottlerocket_ecs_updater.simulator.repository import Release, Repository
 from bottlerocket_ecs_updater.simulator.ssm import SsmTiming
-from bottlerocket_ecs_updater.simulator.world.findings import Budget
+from bottlerocket_ecs_updater.simulator.world.findings import UpdaterLimits
 from bottlerocket_ecs_updater.simulator.world.world import World
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ class Scenario:
     hints: Mapping[str, str] = field(default_factory=dict)
     """Settings for the scenario, by long flag name."""
 
-    def build(self, clock: Clock, *, budget: Budget | None = None, validate_answers: bool = False) -> World:
+    def build(self, clock: Clock, *, budget: UpdaterLimits | None = None, validate_answers: bool = False) -> World:
         """Build a new world on this clock."""
         world = World(
             clock,

@@ -30,7 +30,7 @@ from bottlerocket_ecs_updater.report.outputs.metrics import Metrics
 from bottlerocket_ecs_updater.report.record.codec import EVENTS
 from bottlerocket_ecs_updater.report.words.severity import Level
 from bottlerocket_ecs_updater.simulator.clock import VirtualClock
-from bottlerocket_ecs_updater.simulator.world.invariants import Budget
+from bottlerocket_ecs_updater.simulator.world.findings import UpdaterLimits
 
 E = TypeVar("E", bound=e.Event)
 
@@ -57,7 +57,7 @@ HOLDER = "arn:aws:ecs:eu-central-1:123456789012:task/web/42"
 @cache
 def runs() -> dict[RunId, tuple[e.Event, ...]]:
     """Four nights of one cluster: a run with failures, one that finds what it left, one that leaves, one that dies."""
-    world = thirteen_broken(6).build(VirtualClock(), budget=Budget(8))
+    world = thirteen_broken(6).build(VirtualClock(), budget=UpdaterLimits(8))
     world.clock.sleep(timedelta(minutes=1))
     told: dict[RunId, tuple[e.Event, ...]] = {}
     for run in (FIRST, SECOND):

@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError, ConnectionClosedError
 from tests.simulator.world_bench import Bench, bench, daemon, instance_id, replica
 from tests.support.scenarios import thirteen_broken
 
-from bottlerocket_ecs_updater.simulator.aws_basics.calls import Rate
+from bottlerocket_ecs_updater.simulator.aws_basics.calls import TokenBucket
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
 from bottlerocket_ecs_updater.simulator.clock import VirtualClock
 from bottlerocket_ecs_updater.simulator.ecs.model import Last
@@ -34,10 +34,10 @@ from bottlerocket_ecs_updater.simulator.services.documents import APPLY, CHECK, 
 from bottlerocket_ecs_updater.simulator.world.api_faults import KilledError, denying
 from bottlerocket_ecs_updater.simulator.world.world import World
 
-READS = Rate("ecs cluster resource read", 100, 20, frozenset({"ecs:DescribeContainerInstances", "ecs:ListTasks"}))
+READS = TokenBucket("ecs reads", 100, 20, frozenset({"ecs:DescribeContainerInstances", "ecs:ListTasks"}))
 """As the developer guide of ECS gives it, per account and Region."""
 
-SENDS = Rate("ssm send", 10, 3, frozenset({"ssm:SendCommand"}))
+SENDS = TokenBucket("ssm send", 10, 3, frozenset({"ssm:SendCommand"}))
 """Low on purpose: AWS publishes no rate limits for Systems Manager."""
 
 

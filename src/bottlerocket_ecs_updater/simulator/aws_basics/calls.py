@@ -12,6 +12,9 @@ from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
 if TYPE_CHECKING:
     from datetime import datetime
 
+Shape = dict[str, Any]
+"""A request or an answer, as botocore's models describe it."""
+
 CALLS_KEPT = 20_000
 """How many calls the log keeps. Counts have no limit."""
 
@@ -61,7 +64,7 @@ class CallLog:
 
 
 @dataclass(frozen=True, slots=True)
-class Rate:
+class TokenBucket:
     """A token bucket: `burst` calls at once, `per_second` in the long run, shared by all its actions."""
 
     name: str
@@ -73,7 +76,7 @@ class Rate:
 class Throttles:
     """Token buckets in the world's time. Off unless rates are given."""
 
-    def __init__(self, rates: tuple[Rate, ...] = ()) -> None:
+    def __init__(self, rates: tuple[TokenBucket, ...] = ()) -> None:
         self._rates = {action: rate for rate in rates for action in rate.actions}
         self._tokens: dict[str, tuple[float, datetime]] = {}
 
