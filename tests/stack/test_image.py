@@ -17,7 +17,7 @@ import sys
 import sysconfig
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pytest
@@ -32,8 +32,11 @@ from bottlerocket_ecs_updater.simulator.wire import Wire
 from bottlerocket_ecs_updater.simulator.world.world import World
 
 ROOT = Path(__file__).parents[2]
-BASE, IMAGE = "localhost/updater-test-base", "localhost/updater-test"
+BASE = "localhost/updater-test-base"
 IMAGE_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+UNNEEDED = ("site-packages", "dist-packages", "test", "tests", "ensurepip", "idlelib", "tkinter", "*.a", "*.opt-*")
+"""Of a standard library: half of its size, and each layer of an image is a copy."""
+
 HOST = "i-00000000000000000"
 SPEED = 60
 
@@ -70,13 +73,31 @@ class Buildah:
         (self.store / "storage.conf").write_text(f'[storage]\ndriver = "vfs"\n{places}')
 
 
+@dataclass(frozen=True)
+class Published:
+    """What is in the registry after the image was built and published, and what was said meanwhile."""
+
+    host: str
+    printed: str
+    log: str
+    name: str
+    digest: str
+    manifest: str
+    blobs: list[str]
+
+    @property
+    def tag(self) -> str:
+        """The image's name in the local store."""
+        return f"{self.host}/{self.name}"
+
+
 @dataclass
 class Built:
     """The image, and a container of it."""
 
     buildah: Buildah
     container: str
-    said: str
+    published: Published
 
     def run(self, *words: str, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
         """A command in the container, as its user."""
@@ -89,7 +110,7 @@ class Built:
 
     def config(self) -> dict[str, list[str]]:
         """What the image says of itself."""
-        shape = json.loads(self.buildah("inspect", "--type", "image", IMAGE).stdout)["OCIv1"]["config"]
+        shape = json.loads(self.buildah("inspect", "--type", "image", self.published.tag).stdout)["OCIv1"]["config"]
         return dict(shape)
 
     def files(self) -> Path:
@@ -99,25 +120,25 @@ class Built:
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
-    with image_of_the_run(tmp_path_factory) as (buildah, said):
-        container = buildah("from", "--pull=never", IMAGE).stdout.strip()
-        yield Built(buildah, container, said)
+    with image_of_the_run(tmp_path_factory) as (buildah, published):
+        container = buildah("from", "--pull=never", published.tag).stdout.strip()
+        yield Built(buildah, container, published)
         buildah("rm", container)
 
 
 @contextmanager
-def image_of_the_run(factory: pytest.TempPathFactory) -> Iterator[tuple[Buildah, str]]:
-    """The image, which the first process of a test run builds and the last deletes, and what the build said."""
+def image_of_the_run(factory: pytest.TempPathFactory) -> Iterator[tuple[Buildah, Published]]:
+    """The image, which the first process of a test run builds and publishes, and the last one deletes."""
     run = os.environ.get("PYTEST_XDIST_TESTRUNUID", "")
     place = factory.getbasetemp().parent if run else factory.getbasetemp()
     buildah, said, users = Buildah(place / f"image{run}"), place / f"said{run}", place / f"users{run}"
     with locked(place / f"lock{run}"):
         if not buildah.store.exists():
             buildah.begin()
-            said.write_text(build(buildah, factory.mktemp("base")))
+            said.write_text(json.dumps(asdict(build(buildah, factory.mktemp("base")))))
         counted(users, 1)
     try:
-        yield buildah, said.read_text()
+        yield buildah, Published(**json.loads(said.read_text()))
     finally:
         with locked(place / f"lock{run}"):
             if counted(users, -1) == 0:
@@ -138,17 +159,19 @@ def counted(users: Path, more: int) -> int:
     return number
 
 
-def build(buildah: Buildah, root: Path) -> str:
-    """Build the base, and the image on it."""
+def build(buildah: Buildah, root: Path) -> Published:
+    """Build the base, and on it the image, as `make publish` does for a registry."""
     lay_out_base(root)
     scratch = buildah("from", "scratch").stdout.strip()
     buildah("add", "--quiet", scratch, str(root), "/")
     buildah("commit", "--quiet", "--rm", scratch, BASE)
-    command = ["image/build", sys.executable, "--engine", "buildah", "--tag", IMAGE, "--base", BASE]
-    command += ["--python", IMAGE_PYTHON]
-    made = buildah.call(*command)
+    with serving() as registry:
+        command = ["image/publish", sys.executable, f"{registry.host}/ops", "--engine", "buildah", "--base", BASE]
+        made = buildah.call(*command, "--python", IMAGE_PYTHON, "--insecure")
     assert made.returncode == 0, made.stderr
-    return made.stdout
+    [name] = registry.manifests
+    digest, manifest = registry.digest(name), registry.manifests[name].decode()
+    return Published(registry.host, made.stdout, made.stderr, name, digest, manifest, [*registry.blobs])
 
 
 def lay_out_base(root: Path) -> None:
@@ -161,7 +184,7 @@ def lay_out_base(root: Path) -> None:
     if python != Path("/usr/bin/python3"):
         (root / "usr/bin/python3").symlink_to(python)
     standard = Path(sysconfig.get_path("stdlib"))
-    unneeded = shutil.ignore_patterns("site-packages", "dist-packages", "test", "tests", "idlelib", "tkinter", "*.a")
+    unneeded = shutil.ignore_patterns(*UNNEEDED)
     shutil.copytree(standard, inside(standard, root), ignore=unneeded, dirs_exist_ok=True, symlinks=True)
     for library in sorted({found for each in (python, *standard.rglob("*.so")) for found in linked_to(each)}):
         copy(library, root)
@@ -188,20 +211,16 @@ def linked_to(binary: Path) -> set[Path]:
 
 
 def test_the_build_says_what_it_made(built: Built) -> None:
-    assert "is built by buildah" in built.said
+    assert f"{built.published.tag} is built by buildah" in built.published.log
 
 
 def test_what_is_published_is_in_the_registry_under_the_digest_of_the_line_that_installs_it(built: Built) -> None:
-    with serving() as registry:
-        command = ["image/publish", sys.executable, f"{registry.host}/ops", "--engine", "buildah", "--base", BASE]
-        made = built.buildah.call(*command, "--python", IMAGE_PYTHON, "--insecure")
-    assert made.returncode == 0, made.stderr
-    [name] = registry.manifests
-    assert name.startswith(f"ops/bottlerocket-ecs-updater:{__version__}-")
-    image = f"{registry.host}/ops/bottlerocket-ecs-updater@{registry.digest(name)}"
-    assert f"UpdaterImage={image}\n" in made.stdout
-    layers = json.loads(registry.manifests[name])["layers"]
-    assert {layer["digest"] for layer in layers} <= registry.blobs.keys()
+    published = built.published
+    assert published.name.startswith(f"ops/bottlerocket-ecs-updater:{__version__}-")
+    image = f"{published.host}/ops/bottlerocket-ecs-updater@{published.digest}"
+    assert f"UpdaterImage={image}\n" in published.printed
+    layers = json.loads(published.manifest)["layers"]
+    assert {layer["digest"] for layer in layers} <= set(published.blobs)
 
 
 def test_nothing_is_published_without_a_registry() -> None:
