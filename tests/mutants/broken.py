@@ -132,8 +132,8 @@ MUTANTS = (
     broken(
         "updates start on an old answer about the pause switch",
         "engine/look/store.py",
-        "        if not self._pause_is_older_than(PAUSE_KNOWN_FOR):\n",
-        "        if self._pause_read_at:\n",
+        "pause_is_old = self._pause_is_older_than(ORDERS_KNOWN_FOR)",
+        "pause_is_old = not self._pause_read_at",
         "tests/engine/store/test_pause_in_runs.py",
     ),
     Mutant(
