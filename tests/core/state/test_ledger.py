@@ -10,7 +10,7 @@ import pytest
 
 from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.model.history import BrokenVersion
-from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, InstanceId, RunId
+from bottlerocket_ecs_updater.core.model.ids import BootId, ContainerInstanceArn, InstanceId, RunId
 from bottlerocket_ecs_updater.core.model.outcome import Backoff
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.state.ledger import (
@@ -31,7 +31,7 @@ from bottlerocket_ecs_updater.core.state.ledger import (
 NOW = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 ID, OTHER = InstanceId("i-0000000000000000a"), InstanceId("i-0000000000000000b")
 OLD, NEW = Version.parse("1.20.0"), Version.parse("1.21.0")
-CLAIM = Claim(ClaimPhase.DRAINING, RunId("run-1"), OLD, NEW, "boot-1", NOW)
+CLAIM = Claim(ClaimPhase.DRAINING, RunId("run-1"), OLD, NEW, BootId("boot-1"), NOW)
 ARN = ContainerInstanceArn("arn:aws:ecs:us-east-1:123456789014:container-instance/demo/a")
 claimed = partial(with_claim, instance=ID, claim=CLAIM, arn=ARN)
 on_version = partial(with_troubled, version=NEW, services=())

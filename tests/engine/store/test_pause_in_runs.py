@@ -89,7 +89,9 @@ def test_a_block_returns_a_host_that_is_draining_within_a_minute(after: int) -> 
     slow = Workload(deregistration_delay=timedelta(minutes=9))
     world.add_service(ServiceSpec("slow", desired=3, workload=slow))
     world.clock.sleep(timedelta(minutes=2))
-    drained, blocked, returned = [], [], []
+    drained: list[datetime] = []
+    blocked: list[datetime] = []
+    returned: list[datetime] = []
     rebooted: list[str] = []
 
     def block_it() -> None:
