@@ -33,7 +33,7 @@ from bottlerocket_ecs_updater.core.rules.policy import Limit, Policy
 from bottlerocket_ecs_updater.engine import run as engine_run
 from bottlerocket_ecs_updater.engine.lease.store_lease import StoreLease, Taken, lease_key
 from bottlerocket_ecs_updater.engine.run import Run
-from bottlerocket_ecs_updater.engine.run_ports import Ports as RunWorld
+from bottlerocket_ecs_updater.engine.run_ports import Ports
 from bottlerocket_ecs_updater.engine.store.ledger_store import KeptLedger
 from bottlerocket_ecs_updater.report.record.record import Record
 from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients
@@ -234,7 +234,7 @@ def _run(
     ]
     survey = AwsSurvey(asked[0], asked[1], asked[2], api, name, asked[3])
     ledger = KeptLedger(store, name, RUN)
-    talked_to = RunWorld(ecs, ssm, clock, ledger, lease, tape, store, survey, place=PLACE)
+    talked_to = Ports(ecs, ssm, clock, ledger, lease, tape, store, survey, place=PLACE)
     with _DecisionsTimed(effort):
         finished = Run(RUN, name, talked_to, policy, wake=LEASE / 4, version="benchmark", calls=calls).execute()
     assert finished.exit_code == 0, (finished.outcome, finished.why)

@@ -9,7 +9,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bottlerocket_ecs_updater.core.model.claim import CLAIM_ATTRIBUTE, Claim, ClaimPhase
-from bottlerocket_ecs_updater.core.model.container_instance import PingStatus, Registration, Status, Task, Tasks
+from bottlerocket_ecs_updater.core.model.container_instance import (
+    PingStatus,
+    Registration,
+    Status,
+    Task,
+    Tasks,
+    TaskStatus,
+)
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.host_report import HostAnswer, HostProblem, HostReport, Problem, UpdateState
 from bottlerocket_ecs_updater.core.model.ids import (
@@ -141,11 +148,11 @@ def unknown_end(heard: datetime = NOW) -> RebootEnd:
 
 def task(service: str = "web", last_status: str = "RUNNING", **changes: Any) -> Task:
     """A task of a service."""
-    plain = Task(TaskArn(f"arn:task/{service}"), last_status, "ecs-svc/1234567890", f"service:{service}")
+    plain = Task(TaskArn(f"arn:task/{service}"), TaskStatus(last_status), "ecs-svc/1234567890", f"service:{service}")
     return replace(plain, **changes)
 
 
-STANDALONE = Task(TaskArn("arn:task/batch"), "RUNNING", "somebody", "family:batch")
+STANDALONE = Task(TaskArn("arn:task/batch"), TaskStatus.RUNNING, "somebody", "family:batch")
 
 
 def arn_of(name: str) -> ContainerInstanceArn:

@@ -18,6 +18,9 @@ from bottlerocket_ecs_updater.core.decision.blockers import FIRST_WAIT, blocked,
 from bottlerocket_ecs_updater.core.model.event import Drained, RunFinished
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
 from bottlerocket_ecs_updater.core.rules.policy import Policy
+from bottlerocket_ecs_updater.engine.lease.store_lease import NoLease
+from bottlerocket_ecs_updater.engine.run_ports import Ports
+from bottlerocket_ecs_updater.engine.safe_recorder import DiscardEvents
 from bottlerocket_ecs_updater.engine.snapshot import take_snapshot
 from bottlerocket_ecs_updater.engine.store.ledger_store import UnkeptLedger
 from bottlerocket_ecs_updater.simulator.ecs import ServiceSpec, Workload
@@ -125,7 +128,7 @@ def test_a_plan_holds_a_host_where_such_tasks_are_still_stopping() -> None:
     api = Api(clock, CallPace(clock), Calls())
     ecs = EcsCluster(cast("Any", Pair.of(clients.ecs)), api, clock, "demo")
     ssm = SsmHosts(cast("Any", Pair.of(clients.ssm)), api, DOCUMENTS, "test")
-    fleet = take_snapshot(ecs, ssm, clock, Policy(), ledger)
+    fleet = take_snapshot(Ports(ecs, ssm, clock, ledger, NoLease(), DiscardEvents()), Policy())
     held = blocked(fleet.instances[tried], fleet)
     assert held is not None
     assert held.reason is Reason.DRAIN_BLOCKED

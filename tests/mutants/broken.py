@@ -757,6 +757,20 @@ MUTANTS = (
         "tests/policy/test_published_stories.py",
     ),
     broken(
+        "a staged version is booted though its repository has withdrawn it",
+        "core/decision/claimed/give_back.py",
+        "    if report.withdrawn:\n",
+        "    if not report.staged:\n",
+        "tests/policy/test_forbidden_versions.py",
+    ),
+    broken(
+        "a block is only read at the start of a run",
+        "engine/store/shared_state.py",
+        "        if _due(self._acts_at, ACTS_EVERY, now):\n",
+        "        if self._acts_at is None:\n",
+        "tests/policy/test_forbidden_versions.py",
+    ),
+    broken(
         "a published version that cannot be read counts as published",
         "core/rules/published.py",
         "        case PublishedUnread(why=why):\n            return hold",

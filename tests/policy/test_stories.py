@@ -37,7 +37,10 @@ from bottlerocket_ecs_updater.core.rules.selection import Selection, parse_selec
 from bottlerocket_ecs_updater.core.rules.tasks import TaskRules
 from bottlerocket_ecs_updater.core.rules.versions import VersionRange, VersionRules
 from bottlerocket_ecs_updater.core.rules.windows import Schedule
-from bottlerocket_ecs_updater.engine.snapshot import ExtraPorts, take_snapshot
+from bottlerocket_ecs_updater.engine.lease.store_lease import NoLease
+from bottlerocket_ecs_updater.engine.run_ports import Ports
+from bottlerocket_ecs_updater.engine.safe_recorder import DiscardEvents
+from bottlerocket_ecs_updater.engine.snapshot import take_snapshot
 from bottlerocket_ecs_updater.engine.store.fleet_file import read_fleet, write_fleet
 from bottlerocket_ecs_updater.engine.store.folder_store import FolderStore
 from bottlerocket_ecs_updater.engine.store.ledger_store import KeptLedger
@@ -86,14 +89,18 @@ class Story:
         api = Api(clock, CallPace(clock), Calls())
         ecs, groups = cast("Any", Pair.of(clients.ecs)), cast("Any", Pair.of(clients.autoscaling))
         launches = AwsLaunches(groups, cast("Any", Pair.of(clients.ec2)), api)
-        return take_snapshot(
+        ports = Ports(
             EcsCluster(ecs, api, clock, "demo"),
             SsmHosts(cast("Any", Pair.of(clients.ssm)), api, DOCUMENTS, "test"),
             clock,
-            replace(self.policy, rules=self.rules),
             KeptLedger(self.store, self.cluster, RunId("plan")),
-            beyond=ExtraPorts(self.store, "demo", survey_of(clients, api), launches=launches),
+            NoLease(),
+            DiscardEvents(),
+            store=self.store,
+            survey=survey_of(clients, api),
+            state="demo",
         )
+        return take_snapshot(ports, replace(self.policy, rules=self.rules), launches=launches)
 
     def plan(self) -> Plan:
         return make_plan(self.picture(), replace(self.policy, rules=self.rules))

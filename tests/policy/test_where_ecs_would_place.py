@@ -21,7 +21,10 @@ from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
 from bottlerocket_ecs_updater.core.planning.explain import explain_instance
 from bottlerocket_ecs_updater.core.planning.plan import make_plan
 from bottlerocket_ecs_updater.core.rules.policy import Policy
-from bottlerocket_ecs_updater.engine.snapshot import ExtraPorts, take_snapshot
+from bottlerocket_ecs_updater.engine.lease.store_lease import NoLease
+from bottlerocket_ecs_updater.engine.run_ports import Ports
+from bottlerocket_ecs_updater.engine.safe_recorder import DiscardEvents
+from bottlerocket_ecs_updater.engine.snapshot import take_snapshot
 from bottlerocket_ecs_updater.engine.store.ledger_store import UnkeptLedger
 from bottlerocket_ecs_updater.report.views.explanation import explanation_text
 from bottlerocket_ecs_updater.report.views.plan import plan_text
@@ -238,7 +241,9 @@ def planned(world: World) -> tuple[str, str]:
     api = Api(clock, CallPace(clock), Calls())
     ecs = EcsCluster(cast("Any", Pair.of(clients.ecs)), api, clock, "demo")
     ssm = SsmHosts(cast("Any", Pair.of(clients.ssm)), api, DOCUMENTS, "test")
-    fleet = take_snapshot(ecs, ssm, clock, Policy(), UnkeptLedger(), beyond=ExtraPorts(survey=survey_of(clients, api)))
+    survey = survey_of(clients, api)
+    ports = Ports(ecs, ssm, clock, UnkeptLedger(), NoLease(), DiscardEvents(), survey=survey)
+    fleet = take_snapshot(ports, Policy())
     first = fleet.instances[InstanceId(instance_id(0))]
     return plan_text(make_plan(fleet, Policy()), "demo"), explanation_text(
         explain_instance(first, fleet, Policy()), fleet, "demo"

@@ -19,7 +19,10 @@ from bottlerocket_ecs_updater.core.capacity.cluster_room import ClusterRoom
 from bottlerocket_ecs_updater.core.capacity.will_it_fit import Fits, NoRoom
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.rules.policy import Policy
-from bottlerocket_ecs_updater.engine.snapshot import ExtraPorts, take_snapshot
+from bottlerocket_ecs_updater.engine.lease.store_lease import NoLease
+from bottlerocket_ecs_updater.engine.run_ports import Ports
+from bottlerocket_ecs_updater.engine.safe_recorder import DiscardEvents
+from bottlerocket_ecs_updater.engine.snapshot import take_snapshot
 from bottlerocket_ecs_updater.engine.store.ledger_store import UnkeptLedger
 from bottlerocket_ecs_updater.simulator.clock import VirtualClock
 from bottlerocket_ecs_updater.simulator.ecs import (
@@ -167,7 +170,9 @@ def foretold(world: World) -> Fits | NoRoom | None:
     api = Api(clock, CallPace(clock), Calls())
     ecs = EcsCluster(cast("Any", Pair.of(clients.ecs)), api, clock, "demo")
     ssm = SsmHosts(cast("Any", Pair.of(clients.ssm)), api, DOCUMENTS, "test")
-    fleet = take_snapshot(ecs, ssm, clock, Policy(), UnkeptLedger(), beyond=ExtraPorts(survey=survey_of(clients, api)))
+    survey = survey_of(clients, api)
+    ports = Ports(ecs, ssm, clock, UnkeptLedger(), NoLease(), DiscardEvents(), survey=survey)
+    fleet = take_snapshot(ports, Policy())
     return ClusterRoom(fleet).for_drain_of(fleet.instances[InstanceId(instance_id(0))])
 
 

@@ -570,6 +570,7 @@ _EXPLAINED: Mapping[Reason, Callable[[Played, InstanceId], bool]] = {
     Reason.STAGING_AHEAD: lambda told, _: _all_places_are_taken_and_waited_for(told),
     Reason.HALTED: lambda told, _: told.last.exit_code == 4 or _is_denied_for_several(told),
     Reason.PAUSED: lambda told, _: object_in(told.world, Harmed.PAUSE) is not None,
+    Reason.BLOCKED: lambda told, _: object_in(told.world, Harmed.ACTS) is not None,
     Reason.VERSION_SUSPECT: lambda told, _: len(_did_not_survive(told)) >= told.story.policy.suspect_after,
     Reason.CHANGED_WHILE_DRAINING: lambda told, _: _errs_for_ever(told),
     Reason.SEND_DENIED: lambda told, _: told.last.exit_code == 1,

@@ -21,7 +21,7 @@ from bottlerocket_ecs_updater.core.rules.policy import Limit, Policy
 from bottlerocket_ecs_updater.engine.lease.store_lease import NoLease, Right
 from bottlerocket_ecs_updater.engine.ports import Store, Successors
 from bottlerocket_ecs_updater.engine.run import Run
-from bottlerocket_ecs_updater.engine.run_ports import Ports as RunWorld
+from bottlerocket_ecs_updater.engine.run_ports import Ports
 from bottlerocket_ecs_updater.engine.stop import Stop
 from bottlerocket_ecs_updater.engine.store.ledger_store import LedgerKeeping, UnkeptLedger
 from bottlerocket_ecs_updater.simulator.clock import VirtualClock
@@ -163,7 +163,7 @@ class Updater:
         ecs = EcsCluster(cast("Any", Pair.of(clients.ecs)), api, clock, "demo")
         ssm = SsmHosts(cast("Any", Pair.of(clients.ssm)), api, self.documents, "test")
         survey = survey_of(clients, api)
-        talked_to = RunWorld(
+        talked_to = Ports(
             ecs,
             ssm,
             clock,

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
 
 from tests.support.invented import Chooser, deaths, quiet_story, rivals, seconds, story_of_faults
+from tests.support.memory_store import MemoryStore
 from tests.support.story import Harm, Harmed, Nap, Story
 
+from bottlerocket_ecs_updater.core.model.shared import Act
+from bottlerocket_ecs_updater.core.model.version import Version
+from bottlerocket_ecs_updater.engine.store.shared_state import ACTS_KEY, change_acts, with_block
 from bottlerocket_ecs_updater.simulator import faults as f
 from bottlerocket_ecs_updater.simulator.faults import Fault, FaultPlan, Placed
+from bottlerocket_ecs_updater.simulator.scenarios import NEW
 
 GARBAGE: tuple[bytes, ...] = (
     b"",
@@ -21,6 +28,18 @@ GARBAGE: tuple[bytes, ...] = (
     b'{"first_seen": NaN}',
     b'{"holder": {}, "epoch": "x", "term_seconds": 1e400, "released": 1}',
 )
+
+
+def _block() -> bytes:
+    store, act = MemoryStore(), Act("ann", datetime(2026, 1, 1, tzinfo=UTC))
+    change_acts(store, partial(with_block, version=Version.parse(NEW), act=act))
+    stored = store.get(ACTS_KEY)
+    assert stored is not None
+    return stored.data
+
+
+BLOCK = _block()
+"""A person blocks the version that all go to."""
 
 
 def story_of_the_store(choose: Chooser) -> Story:
@@ -65,4 +84,5 @@ def _trouble(choose: Chooser) -> Fault:
 
 def _harm(choose: Chooser) -> Harm:
     what = choose.one_of(list(Harmed))
-    return Harm(what, choose.one_of(GARBAGE), seconds(choose.number(30, 1200)), seconds(choose.number(30, 1500)))
+    data = BLOCK if what is Harmed.ACTS and choose.happens(70) else choose.one_of(GARBAGE)
+    return Harm(what, data, seconds(choose.number(30, 1200)), seconds(choose.number(30, 1500)))

@@ -33,6 +33,7 @@ from bottlerocket_ecs_updater.core.model.event import (
     RunStopping,
 )
 from bottlerocket_ecs_updater.core.model.ids import OwnTask, RunId, TaskArn
+from bottlerocket_ecs_updater.core.model.location import Location
 from bottlerocket_ecs_updater.core.model.outcome import RunOutcome
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
@@ -50,6 +51,7 @@ from bottlerocket_ecs_updater.engine.lease.store_lease import (
 from bottlerocket_ecs_updater.engine.stop import Stop
 from bottlerocket_ecs_updater.engine.store.ledger_store import KeptLedger, UnkeptLedger, ledger_key
 from bottlerocket_ecs_updater.engine.store.pause_switch import pause_key
+from bottlerocket_ecs_updater.engine.store.shared_state import ACTS_KEY
 from bottlerocket_ecs_updater.errors import UpdaterError
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
 from bottlerocket_ecs_updater.simulator.clock import VirtualClock
@@ -67,6 +69,9 @@ SMALL = Workload(cpu=16, memory=32)
 STARTING = timedelta(seconds=6)
 """From the call of an updater to its task, and from its task to its first request."""
 CLUSTER = "demo"
+
+PLACE = Location("123456789012", "us-east-1", CLUSTER)
+"""Where the cluster is, for what its stack shares with others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +119,7 @@ class Harmed(Enum):
     LEASE = lease_key(CLUSTER)
     LEDGER = ledger_key(CLUSTER)
     SIGHTING = f"first-seen/{NEW}.json"
+    ACTS = ACTS_KEY
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +236,7 @@ _PASSING = frozenset(
         Reason.OWN_HOST,
         Reason.CHECKPOINT_WAIT,
         Reason.PAUSED,
+        Reason.BLOCKED,
     }
 )
 
@@ -392,15 +399,19 @@ class _Play:
     def _harm(self, harm: Harm) -> None:
         where = {"Bucket": BUCKET, "Key": f"{PREFIX}/{harm.what.value}"}
         before = object_in(self._world, harm.what)
+        forbidden = self._world.watch.forbidden
         self._world.s3.put({**where, "Body": harm.data})
+        forbidden.stored(where["Key"], harm.data)
 
         def put_back() -> None:
             if object_in(self._world, harm.what) != harm.data:
                 return  # somebody wrote over it
             if before is None:
                 self._world.s3.delete(where)
+                forbidden.deleted(where["Key"])
             else:
                 self._world.s3.put({**where, "Body": before})
+                forbidden.stored(where["Key"], before)
 
         self._world.clock.after(harm.lasts, put_back)
 
@@ -547,6 +558,7 @@ class _Play:
             store = S3Store(cast("Any", Pair.of(clients.s3)), api, BUCKET, prefix)
             updater.ledger = KeptLedger(store, CLUSTER, run)
             updater.store = store if self._story.harms else None
+            updater.place = PLACE if self._story.harms else None
             key = lease_key(CLUSTER)
             return StoreLease(store, key, updater.name, run, self._story.lease, clock, clock.monotonic)
         updater.ledger = UnkeptLedger()

@@ -58,6 +58,11 @@ class ClusterFacts:
     status: str
     instances: int
 
+    @property
+    def active(self) -> bool:
+        """Whether instances and tasks can be registered in it."""
+        return self.status == "ACTIVE"
+
 
 @dataclass(frozen=True, slots=True)
 class TaskFacts:

@@ -18,7 +18,7 @@ from bottlerocket_ecs_updater.aws.transport.api import Api
 from bottlerocket_ecs_updater.aws.transport.batches import chunks, pages
 from bottlerocket_ecs_updater.aws.transport.operation import Operation
 from bottlerocket_ecs_updater.aws.transport.session import Pair
-from bottlerocket_ecs_updater.core.model.container_instance import LiveTask, Task, TaskEnd
+from bottlerocket_ecs_updater.core.model.container_instance import LiveTask, Task, TaskEnd, TaskStatus
 from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, TaskArn
 
 if TYPE_CHECKING:
@@ -194,7 +194,7 @@ class EcsTasks:
             for arn in some:
                 why = failed.get(arn, "not described")
                 if arn not in found.tasks and not why.startswith(MISSING):
-                    found.unknown.append(Task(arn, why, "", ""))
+                    found.unknown.append(Task(arn, TaskStatus.OTHER, "", ""))
         return found
 
 
@@ -252,7 +252,7 @@ class _Found:
 def _task(shape: TaskTypeDef) -> tuple[ContainerInstanceArn, Task]:
     task = Task(
         arn=TaskArn(shape.get("taskArn", "")),
-        last_status=intern(shape.get("lastStatus", "")),
+        last_status=TaskStatus(shape.get("lastStatus", "")),
         started_by=intern(shape.get("startedBy", "")),
         group=intern(shape.get("group", "")),
         family=intern(shape.get("taskDefinitionArn", "").rpartition("/")[2].partition(":")[0]),

@@ -38,7 +38,8 @@ from bottlerocket_ecs_updater.engine.lease.store_lease import (
     TaskLease,
     lease_key,
 )
-from bottlerocket_ecs_updater.engine.ports import Store
+from bottlerocket_ecs_updater.engine.ports import Recorder, Store, Successors
+from bottlerocket_ecs_updater.engine.run_ports import Ports
 from bottlerocket_ecs_updater.engine.store.folder_store import FolderStore
 from bottlerocket_ecs_updater.engine.store.ledger_store import KeptLedger, LedgerKeeping, UnkeptLedger
 from bottlerocket_ecs_updater.engine.store.migration import MovingLedger
@@ -85,6 +86,24 @@ class Wired:
     def state(self) -> str:
         """The name under which the state of the cluster is stored."""
         return str(self.place) if self.place is not None else self.cluster_name
+
+    def ports(self, recorder: Recorder, successors: Successors | None = None) -> Ports:
+        """What the engine talks to."""
+        return Ports(
+            self.cluster,
+            self.hosts,
+            self.clock,
+            self.ledger,
+            self.right,
+            recorder,
+            store=self.store,
+            survey=self.survey,
+            own=self.own,
+            successors=successors,
+            store_name=self.store_name,
+            state=self.state,
+            place=self.place,
+        )
 
 
 def wire(

@@ -8,7 +8,7 @@ from datetime import timedelta
 from functools import partial
 
 from bottlerocket_ecs_updater.core.decision.decide import Decision, decide, starts_updates
-from bottlerocket_ecs_updater.core.model.event import OutputFailed, RunFinished, RunStarted, RunStopping
+from bottlerocket_ecs_updater.core.model.event import Event, OutputFailed, RunFinished, RunStarted, RunStopping
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.ids import RunId
 from bottlerocket_ecs_updater.core.model.shared import LastRun
@@ -75,13 +75,9 @@ class Run:
         self._calls = calls
         fleet = Fleet(run, now, now, now, {}, own=ports.own, store=ports.store_name)
         self._known = known = RunState(fleet, believed_max=policy.long_step, daemon_start=policy.daemon_start)
-        self._looker = Looker(
-            known, ports.cluster, ports.hosts, ports.clock, policy, ports.recorder, ports.survey, ports.successors
-        )
+        self._looker = Looker(known, ports, policy)
         ports.ledger.ask_first(partial(lease_guard(ports.lease), True))
-        self._executor = Executor(
-            known, ports.cluster, ports.hosts, ports.ledger, ports.clock, ports.recorder, ports.successors
-        )
+        self._executor = Executor(known, ports)
         self._evidence = Evidence(known, ports.cluster, ports.ledger)
         self._stored = StoreLooks(known, policy, ports, self._looker.conditions)
         self._obstacles = Obstacles(known, self._executor, ports.clock, policy)
@@ -148,8 +144,8 @@ class Run:
         else:
             self._record(published(now, before, known.fleet.past.first_seen, finished.at))
 
-    def _record(self, event: object) -> None:
-        self._ports.recorder.record(event)  # type: ignore[arg-type]
+    def _record(self, event: Event) -> None:
+        self._ports.recorder.record(event)
 
     def _passes(self) -> None:
         wants, first = EVERYTHING, True

@@ -97,9 +97,14 @@ class RunState:
         if instance.registration is not None:
             self.arns[instance.registration.arn] = instance.id
 
-    def around(self, id_: InstanceId, now: datetime) -> SurveyedFacts:
-        """What was surveyed about an instance; empty facts of `now` if nothing was."""
-        return self.instance(id_).around or SurveyedFacts(now)
+    @property
+    def now(self) -> datetime:
+        """When the current look began: all that it reads counts as read then."""
+        return self.fleet.at
+
+    def around(self, id_: InstanceId) -> SurveyedFacts:
+        """What was surveyed about an instance; empty facts of now if nothing was."""
+        return self.instance(id_).around or SurveyedFacts(self.now)
 
     def learn_around(self, id_: InstanceId, around: SurveyedFacts) -> None:
         """Replace what was surveyed about an instance."""
@@ -138,7 +143,7 @@ class RunState:
         if self.fleet.definitions is not None:
             self.fleet = replace(self.fleet, definitions={**self.fleet.definitions, arn: definition})
 
-    def releases_told(self) -> set[Version]:
+    def reported_versions(self) -> set[Version]:
         """The versions that hosts reported since the last decision: those that they run or are offered."""
         reports = (
             check_answer.report for id_ in self.touched if (check_answer := self.instance(id_).check_answer) is not None
@@ -146,7 +151,7 @@ class RunState:
         named = ((report.running, report.target, report.chosen) for report in reports if report is not None)
         return {version for each in named for version in each if version is not None}
 
-    def offers_told(self) -> dict[InstanceId, Version | None]:
+    def reported_offers(self) -> dict[InstanceId, Version | None]:
         """The newer versions that hosts reported since the last decision that they are offered; None for none."""
         answers = ((id_, self.instance(id_).check_answer) for id_ in self.touched)
         reports = {id_: answer.report for id_, answer in answers if answer is not None and answer.report is not None}

@@ -6,17 +6,15 @@ Writes nothing to the store, to ECS or to hosts. The only command it sends is th
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
 from bottlerocket_ecs_updater.core.decision.decide import Decision, decide
 from bottlerocket_ecs_updater.core.model.auto_scaling import Launches
 from bottlerocket_ecs_updater.core.model.command import Check
-from bottlerocket_ecs_updater.core.model.event import Event
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.host_report import HostProblem, Problem
-from bottlerocket_ecs_updater.core.model.ids import OwnTask, RunId
-from bottlerocket_ecs_updater.core.model.location import Location
+from bottlerocket_ecs_updater.core.model.ids import RunId
 from bottlerocket_ecs_updater.core.model.published import NewestPublished, Published, see_published
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.model.time_text import has_passed
@@ -26,11 +24,12 @@ from bottlerocket_ecs_updater.core.rules.policy import CHECK_TRIES, Policy
 from bottlerocket_ecs_updater.engine.act.executor import Executor
 from bottlerocket_ecs_updater.engine.look.looker import Looker
 from bottlerocket_ecs_updater.engine.look.wants import Wants
-from bottlerocket_ecs_updater.engine.ports import Clock, Cluster, Hosts, LaunchReader, Store, Survey
+from bottlerocket_ecs_updater.engine.ports import LaunchReader
 from bottlerocket_ecs_updater.engine.resume import after_first_look, remember
+from bottlerocket_ecs_updater.engine.run_ports import Ports
 from bottlerocket_ecs_updater.engine.run_state import RunState
 from bottlerocket_ecs_updater.engine.store.first_seen import FirstSeen
-from bottlerocket_ecs_updater.engine.store.ledger_store import LedgerKeeping, UnkeptLedger
+from bottlerocket_ecs_updater.engine.store.ledger_store import UnkeptLedger
 from bottlerocket_ecs_updater.engine.store.migration import pause_of
 from bottlerocket_ecs_updater.engine.store.shared_state import SharedState
 from bottlerocket_ecs_updater.errors import Interrupted, LeaseLost, UpdaterError
@@ -39,51 +38,20 @@ PLAN_RUN = RunId("plan")
 """No run has this id, so every claim belongs to another run."""
 
 
-class _DiscardEvents:
-    """Discards events: a plan is shown as a whole."""
-
-    def record(self, event: Event) -> None:
-        """Discard the event."""
-
-
-@dataclass(frozen=True, slots=True)
-class ExtraPorts:
-    """Other sources that rules need, besides ECS and hosts. A source that is None is not used."""
-
-    store: Store | None = None
-    cluster_name: str = ""
-    survey: Survey | None = None
-    own: OwnTask | None = None
-    launches: LaunchReader | None = None
-    store_name: str = ""
-    place: Location | None = None
-
-
-NOTHING_BEYOND = ExtraPorts()
-
-
-def take_snapshot(
-    cluster: Cluster,
-    hosts: Hosts,
-    clock: Clock,
-    policy: Policy,
-    ledger: LedgerKeeping,
-    *,
-    beyond: ExtraPorts = NOTHING_BEYOND,
-    ask: bool = True,
-) -> Fleet:
+def take_snapshot(ports: Ports, policy: Policy, *, launches: LaunchReader | None = None, ask: bool = True) -> Fleet:
     """Look at the whole cluster and, with `ask`, check every available host for an update.
 
     Does not check hosts with an apply in progress, or with a claim. Waits for the slowest answer, up to the time limit
-    of a check and its retries. Raises what the ports raise.
+    of a check and its retries. Without `launches`, nothing is known of how instances are launched. Raises what the
+    ports raise.
     """
-    now = clock.now()
-    known = RunState(Fleet(PLAN_RUN, now, now, now, {}, own=beyond.own, store=beyond.store_name))
-    looking = Looker(known, cluster, hosts, clock, policy, _DiscardEvents(), beyond.survey)
-    executor = Executor(known, cluster, hosts, UnkeptLedger(), clock, _DiscardEvents())
-    remember(known, ledger)
+    now, store = ports.clock.now(), ports.store
+    known = RunState(Fleet(PLAN_RUN, now, now, now, {}, own=ports.own, store=ports.store_name))
+    looking = Looker(known, ports, policy)
+    executor = Executor(known, replace(ports, ledger=UnkeptLedger()))
+    remember(known, ports.ledger)
     looking.look(Wants(full=True, listing=True, services=True))
-    after_first_look(known, looking, ledger)
+    after_first_look(known, looking, ports.ledger)
     limit = policy.answer_timeout * CHECK_TRIES
     while ask and not has_passed(now, limit, known.fleet.at):
         decision = decide(known.fleet, policy)
@@ -91,30 +59,28 @@ def take_snapshot(
         executor.perform([(check,) for check in checks])
         if not checks and not _answers_due(known) and not _asked_again(decision, known):
             break
-        clock.sleep(policy.poll_interval)
+        ports.clock.sleep(policy.poll_interval)
         looking.look(Wants())
     if ask:
-        looking.surveying.look_around(known.instances.keys(), known.fleet.at)
-    first_seen = _first_seen(known, FirstSeen(beyond.store))
+        looking.surveying.look_around(known.instances.keys())
+    first_seen = _first_seen(known, FirstSeen(store))
     return replace(
         known.fleet,
-        paused=pause_of(beyond.store, beyond.place, beyond.cluster_name),
-        shared=SharedState(beyond.store, beyond.place, policy.rules.stages).look(known.fleet.at),
+        paused=pause_of(store, ports.place, ports.state),
+        shared=SharedState(store, ports.place, policy.rules.stages).look(known.fleet.at),
         past=replace(known.fleet.past, published=_newest_published(known), first_seen=first_seen),
-        launches=_launches(known.fleet, beyond),
+        launches=_launches(known.fleet, launches) if launches is not None and ports.survey is not None else None,
     )
 
 
-def _launches(fleet: Fleet, beyond: ExtraPorts) -> Launches | None:
+def _launches(fleet: Fleet, reader: LaunchReader) -> Launches:
     """How the hosts' Auto Scaling groups launch instances, or one line why that is unknown. Raises no AWS errors."""
-    if beyond.launches is None or beyond.survey is None:
-        return None
     ours = [one for one in fleet.instances.values() if one.bottlerocket and one.registration is not None]
     if any(one.around is None or one.around.membership is None for one in ours):
         return Launches({}, "Auto Scaling did not report the groups of all instances")
     groups = groups_of(fleet)
     try:
-        return Launches(beyond.launches.launches(groups) if groups else {})
+        return Launches(reader.launches(groups) if groups else {})
     except (LeaseLost, Interrupted):
         raise
     except UpdaterError as error:
@@ -123,7 +89,7 @@ def _launches(fleet: Fleet, beyond: ExtraPorts) -> Launches | None:
 
 def _first_seen(known: RunState, sightings: FirstSeen) -> Mapping[Version, datetime]:
     """When versions that hosts reported were first seen, from the ledger and the shared store. Writes nothing."""
-    shared = {version: sightings.look(version) for version in known.releases_told()}
+    shared = {version: sightings.look(version) for version in known.reported_versions()}
     first_seen = dict(known.fleet.past.first_seen)
     for version, at in shared.items():
         if at is not None:

@@ -18,7 +18,7 @@ from bottlerocket_ecs_updater.core.decision.unclaimed.rule_answers import (
     first_hold,
 )
 from bottlerocket_ecs_updater.core.model.auto_scaling import InGroup, LifecycleState, NoGroup
-from bottlerocket_ecs_updater.core.model.container_instance import Registration, Status, Task
+from bottlerocket_ecs_updater.core.model.container_instance import Registration, Status, Task, TaskStatus
 from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, InstanceId, ServiceArn, TaskArn, Zone
 from bottlerocket_ecs_updater.core.model.reasons import Reason, hold
 from bottlerocket_ecs_updater.core.model.resources import TaskRequirements
@@ -47,7 +47,9 @@ HOST = Registration(
     at=NOW,
 )
 WEB = ServiceArn("arn:aws:ecs:eu-central-1:111122223333:service/c/web")
-BATCH = TaskOnHost(Task(TaskArn("arn:task/batch"), "RUNNING", "scheduler", "family:nightly-batch"), "nightly-batch")
+BATCH = TaskOnHost(
+    Task(TaskArn("arn:task/batch"), TaskStatus.RUNNING, "scheduler", "family:nightly-batch"), "nightly-batch"
+)
 
 DEPLOYING = hold(Reason.SERVICE_DEPLOYING, services="web")
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tests.support.rules import parse_task_rules
 
 from bottlerocket_ecs_updater.core.decision.affected import hold_for_deployments
-from bottlerocket_ecs_updater.core.model.container_instance import Task
+from bottlerocket_ecs_updater.core.model.container_instance import Task, TaskStatus
 from bottlerocket_ecs_updater.core.model.ids import ServiceArn, TaskArn
 from bottlerocket_ecs_updater.core.model.reasons import Reason
 from bottlerocket_ecs_updater.core.model.services import Service
@@ -31,13 +31,16 @@ HOUR = timedelta(hours=1)
 
 def standalone(family: str = "nightly-batch", group: str | None = None, number: int = 0) -> TaskOnHost:
     task = Task(
-        TaskArn(f"arn:task/{family}/{number}"), "RUNNING", "scheduler", f"family:{family}" if group is None else group
+        TaskArn(f"arn:task/{family}/{number}"),
+        TaskStatus.RUNNING,
+        "scheduler",
+        f"family:{family}" if group is None else group,
     )
     return TaskOnHost(task, family)
 
 
 def of_service(name: str = "web", *, daemon: bool = False, protected_until: datetime | None = None) -> TaskOnHost:
-    task = Task(TaskArn(f"arn:task/{name}"), "RUNNING", "ecs-svc/123", f"service:{name}", daemon)
+    task = Task(TaskArn(f"arn:task/{name}"), TaskStatus.RUNNING, "ecs-svc/123", f"service:{name}", daemon)
     return TaskOnHost(task, name, protected_until)
 
 

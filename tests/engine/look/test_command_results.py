@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, cast
 
 from hypothesis import given
@@ -58,12 +58,8 @@ def polled(looks: list[timedelta], after: timedelta | None = None) -> tuple[list
     for look in looks:
         hosts.at = NOW + look
         known.fleet = replace(known.fleet, at=hosts.at)
-        results.read(_moment(look), ())
+        results.read(())
     return hosts.polls, known
-
-
-def _moment(look: timedelta) -> datetime:
-    return NOW + look
 
 
 def every(seconds: float, until: float) -> list[timedelta]:

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import Any
 
 import pytest
-from tests.simulator.world_bench import NEW, Bench, bench, instance_id, replica
+from botocore.exceptions import ClientError
+from tests.simulator.world_bench import NEW, OLD, Bench, bench, instance_id, replica
 
 from bottlerocket_ecs_updater.simulator.faults import RebootEnding, RebootEnds
 from bottlerocket_ecs_updater.simulator.host import HostSpec
 from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients
+from bottlerocket_ecs_updater.simulator.repository import Release
 from bottlerocket_ecs_updater.simulator.services.documents import APPLY, CHECK, REBOOT
 from bottlerocket_ecs_updater.simulator.world.findings import Budget
+
+DRAINING_TO_NEW = f"1 draining run {OLD} {NEW} {0:032x} 1767225600 0"
+"""A claim as the updater writes it."""
 
 
 def broken(b: Bench) -> list[int]:
@@ -177,6 +183,93 @@ def test_a_denied_version_that_is_booted_into_is_seen() -> None:
     b = bench(1, budget=Budget(denied_versions=frozenset({NEW})))
     update(b, 0)
     assert broken(b) == [8]
+
+
+def test_a_reboot_into_a_version_that_a_check_has_shown_as_withdrawn_is_seen() -> None:
+    b = bench(1)
+    for document in (CHECK, APPLY):
+        b.send(document, 0)
+        b.wait(30)
+    b.world.repository.retract(NEW)
+    b.claim(0, DRAINING_TO_NEW)
+    b.drain(0)
+    b.wait(30)
+    assert broken(b) == []
+    b.send(CHECK, 0)
+    b.wait(70)
+    b.send(REBOOT, 0)
+    assert broken(b) == [8]
+    assert "which its repository has not offered since" in b.world.findings().violations[0].facts
+
+
+def test_a_version_that_is_offered_again_may_be_booted() -> None:
+    b = bench(1)
+    for document in (CHECK, APPLY):
+        b.send(document, 0)
+        b.wait(30)
+    b.world.repository.retract(NEW)
+    b.send(CHECK, 0)
+    b.wait(70)
+    b.world.repository.publish(Release(NEW, "aws-ecs-2"))
+    b.send(CHECK, 0)
+    b.wait(30)
+    b.claim(0, DRAINING_TO_NEW)
+    b.drain(0)
+    b.wait(30)
+    b.send(REBOOT, 0)
+    assert broken(b) == []
+
+
+ACTS_KEY = "updater/fleet/acts.json"
+BLOCKED = json.dumps({"format": 1, "said": {"blocked": {NEW: {"who": "ann"}}}}).encode()
+UNBLOCKED = json.dumps({"format": 1, "said": {"blocked": {}}}).encode()
+
+
+@pytest.mark.parametrize(
+    ("acts", "reads", "after", "seen"),
+    [
+        (BLOCKED, True, 70, [8]),
+        (BLOCKED, True, 20, []),
+        (BLOCKED, False, 70, []),
+        (BLOCKED, False, 1000, [8]),
+        (b"not JSON", True, 70, [8]),
+        (UNBLOCKED, True, 70, []),
+    ],
+)
+def test_a_drain_for_a_version_whose_block_was_read_is_seen(
+    acts: bytes, reads: bool, after: float, seen: list[int]
+) -> None:
+    b = bench(1)
+    s3: Any = b.clients.client("s3")
+    s3.create_bucket(Bucket="state")
+    person: Any = InProcessClients(b.world, caller="ann").client("s3")
+
+    def read() -> None:
+        with suppress(ClientError):
+            s3.get_object(Bucket="state", Key=ACTS_KEY)
+
+    read()
+    b.wait(1)
+    person.put_object(Bucket="state", Key=ACTS_KEY, Body=acts)
+    if reads:
+        read()
+    b.wait(after)
+    b.claim(0, DRAINING_TO_NEW)
+    b.drain(0)
+    assert broken(b) == seen
+
+
+def test_a_version_whose_block_was_removed_may_be_taken() -> None:
+    b = bench(1)
+    s3: Any = b.clients.client("s3")
+    s3.create_bucket(Bucket="state")
+    s3.put_object(Bucket="state", Key=ACTS_KEY, Body=BLOCKED)
+    s3.get_object(Bucket="state", Key=ACTS_KEY)
+    s3.delete_object(Bucket="state", Key=ACTS_KEY)
+    b.wait(2000)
+    b.claim(0, DRAINING_TO_NEW)
+    b.drain(0)
+    assert broken(b) == []
 
 
 def test_a_write_to_a_service_is_seen() -> None:

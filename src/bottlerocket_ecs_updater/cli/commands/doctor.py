@@ -75,7 +75,7 @@ class DoctorSettings:
             "DEFINITION",
         ),
     ] = None
-    form: Annotated[Literal["text", "json"], kinds.choice("Form.", "text", "json", name="--format")] = "text"
+    form: Annotated[Literal["text", "json"], kinds.choice("Output format.", "text", "json", name="--format")] = "text"
 
     def of_run(self) -> RunSettings:
         """The settings of the run. Raises SettingsConflict if they contradict each other."""
@@ -174,8 +174,8 @@ def _cluster(asked: AwsCheckup, name: str) -> tuple[ClusterFacts | None, list[Fi
     def ask() -> Iterator[Finding]:
         facts = asked.cluster()
         kept.append(facts)
-        if facts.status == "ACTIVE":
-            yield fine("cluster", facts.arn, f"it is ACTIVE and has {facts.instances} container instances")
+        if facts.active:
+            yield fine("cluster", facts.arn, f"it is {facts.status} and has {facts.instances} container instances")
         else:
             yield fail("cluster", facts.arn, f"it is {facts.status}", "Use a cluster that is ACTIVE")
 

@@ -25,7 +25,8 @@ from bottlerocket_ecs_updater.cli.wiring import Wired, wire
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.planning.plan import make_plan as plan_of
 from bottlerocket_ecs_updater.core.rules.policy import Policy
-from bottlerocket_ecs_updater.engine.snapshot import ExtraPorts, take_snapshot
+from bottlerocket_ecs_updater.engine.safe_recorder import DiscardEvents
+from bottlerocket_ecs_updater.engine.snapshot import take_snapshot
 from bottlerocket_ecs_updater.errors import UsageError
 from bottlerocket_ecs_updater.report.views.plan import plan_json, plan_text
 
@@ -82,16 +83,7 @@ def look(wired: Wired, policy: Policy) -> Fleet:
 
     Changes nothing. Raises errors from AWS.
     """
-    return take_snapshot(
-        wired.cluster,
-        wired.hosts,
-        wired.clock,
-        policy,
-        wired.ledger,
-        beyond=ExtraPorts(
-            wired.store, wired.cluster_name, wired.survey, wired.own, wired.launches, wired.store_name, wired.place
-        ),
-    )
+    return take_snapshot(wired.ports(DiscardEvents()), policy, launches=wired.launches)
 
 
 def _looked_up(settings: RunSettings) -> tuple[Fleet, str]:

@@ -21,7 +21,6 @@ from bottlerocket_ecs_updater.core.model.time_text import has_passed
 from bottlerocket_ecs_updater.engine.lease.store_lease import HeldBy, Taken, lease_guard
 from bottlerocket_ecs_updater.engine.ports import Recorder
 from bottlerocket_ecs_updater.engine.run import Run
-from bottlerocket_ecs_updater.engine.run_ports import Ports
 from bottlerocket_ecs_updater.engine.stop import Stop
 from bottlerocket_ecs_updater.engine.store.folder_store import FolderStore
 from bottlerocket_ecs_updater.engine.store.migration import move_pause
@@ -125,25 +124,10 @@ def _with_right(settings: RunSettings, wired: Wired, outputs: Outputs, stop: Sto
         ask(acting)
 
     wired.api.before_call = before_call
-    world = Ports(
-        wired.cluster,
-        wired.hosts,
-        wired.clock,
-        wired.ledger,
-        wired.right,
-        recorder,
-        wired.store,
-        wired.survey,
-        wired.own,
-        successors(settings, wired),
-        wired.store_name,
-        wired.state,
-        wired.place,
-    )
     finished = Run(
         wired.run,
         wired.cluster_name,
-        world,
+        wired.ports(recorder, successors(settings, wired)),
         settings.policy,
         stop=stop,
         wake=settings.limits.lease / WAKES_PER_LEASE,

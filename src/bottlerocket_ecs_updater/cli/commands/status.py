@@ -22,7 +22,8 @@ from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.engine.lease.lease_note import read_lease
 from bottlerocket_ecs_updater.engine.lease.store_lease import lease_key
 from bottlerocket_ecs_updater.engine.ports import Store
-from bottlerocket_ecs_updater.engine.snapshot import ExtraPorts, take_snapshot
+from bottlerocket_ecs_updater.engine.safe_recorder import DiscardEvents
+from bottlerocket_ecs_updater.engine.snapshot import take_snapshot
 from bottlerocket_ecs_updater.report.analysis.run_report import run_report
 from bottlerocket_ecs_updater.report.record.record import read_record, runs_of
 from bottlerocket_ecs_updater.report.views.status import ClusterStatus, NewestRun, next_run, status_json, status_text
@@ -42,7 +43,7 @@ class StatusSettings:
 
     target: Target
     config: ConfigFile = None
-    form: Annotated[Literal["text", "json"], kinds.choice("Form.", "text", "json", name="--format")] = "text"
+    form: Annotated[Literal["text", "json"], kinds.choice("Output format.", "text", "json", name="--format")] = "text"
     watch: Annotated[bool, kinds.switch("Refresh every ten seconds until interrupted.", "w")] = False
 
 
@@ -60,8 +61,7 @@ def status(*, settings: StatusSettings) -> int:
 
 def _status(wired: Wired) -> ClusterStatus:
     ledger = wired.ledger.load()
-    beyond = ExtraPorts(wired.store, wired.cluster_name, wired.survey, launches=wired.launches, place=wired.place)
-    fleet = take_snapshot(wired.cluster, wired.hosts, wired.clock, Policy(), wired.ledger, beyond=beyond, ask=False)
+    fleet = take_snapshot(wired.ports(DiscardEvents()), Policy(), launches=wired.launches, ask=False)
     store = wired.store
     state, runs = _runs(wired)
     lease = read_lease(store.get(lease_key(state))) if store is not None else None

@@ -99,12 +99,34 @@ class Registration:
         return EXTERNAL_ATTRIBUTE in self.attributes
 
 
+class TaskStatus(Enum):
+    """The last status of a task in ECS, with OTHER for every other value and for a task that ECS did not describe.
+
+    Source: "Amazon ECS task lifecycle" in the ECS guide.
+    """
+
+    PROVISIONING = "PROVISIONING"
+    PENDING = "PENDING"
+    ACTIVATING = "ACTIVATING"
+    RUNNING = "RUNNING"
+    DEACTIVATING = "DEACTIVATING"
+    STOPPING = "STOPPING"
+    DEPROVISIONING = "DEPROVISIONING"
+    STOPPED = "STOPPED"
+    DELETED = "DELETED"
+    OTHER = "status unknown"
+
+    @classmethod
+    def _missing_(cls, value: object) -> TaskStatus:  # noqa: ARG003 - the form that Enum requires
+        return cls.OTHER
+
+
 @dataclass(frozen=True, slots=True)
 class Task:
     """A task on a container instance."""
 
     arn: TaskArn
-    last_status: str
+    last_status: TaskStatus
     started_by: str
     group: str
     daemon: bool = False
@@ -118,7 +140,7 @@ class Task:
     @property
     def stopped(self) -> bool:
         """Whether it has stopped, so that nothing of it is left on the host."""
-        return self.last_status == "STOPPED"
+        return self.last_status is TaskStatus.STOPPED
 
     @property
     def of_service(self) -> bool:

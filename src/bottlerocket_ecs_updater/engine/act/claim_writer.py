@@ -31,10 +31,8 @@ from bottlerocket_ecs_updater.core.state.ledger import (
     without_claim,
 )
 from bottlerocket_ecs_updater.core.state.observe import health_before
-from bottlerocket_ecs_updater.engine.act.outcomes import Outcomes
-from bottlerocket_ecs_updater.engine.ports import Clock, Cluster, Done, Gone, Later, Recorder, Refused, Result, Unclear
-from bottlerocket_ecs_updater.engine.run_state import RunState
-from bottlerocket_ecs_updater.engine.store.ledger_store import LedgerKeeping
+from bottlerocket_ecs_updater.engine.act.act_context import ActContext
+from bottlerocket_ecs_updater.engine.ports import Cluster, Done, Gone, Later, Refused, Result, Unclear
 from bottlerocket_ecs_updater.errors import Denied, LeaseLost, UpdaterError
 
 PROBE = "bottlerocket-ecs-updater.probe"
@@ -44,21 +42,13 @@ PROBE = "bottlerocket-ecs-updater.probe"
 class ClaimWriter:
     """Writes and deletes claims. Every method returns the instances whose following commands must be skipped."""
 
-    def __init__(
-        self,
-        knowledge: RunState,
-        cluster: Cluster,
-        ledger: LedgerKeeping,
-        clock: Clock,
-        recorder: Recorder,
-        outcomes: Outcomes,
-    ) -> None:
-        self._known = knowledge
+    def __init__(self, context: ActContext, cluster: Cluster) -> None:
+        self._known = context.known
+        self._ledger = context.ledger
+        self._clock = context.clock
+        self._recorder = context.recorder
+        self._outcomes = context.outcomes
         self._cluster = cluster
-        self._ledger = ledger
-        self._clock = clock
-        self._recorder = recorder
-        self._outcomes = outcomes
         self._proven = False
 
     def mark(self, batch: Sequence[Mark]) -> set[InstanceId]:

@@ -35,13 +35,13 @@ from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.state.acts import see_successor_called
 from bottlerocket_ecs_updater.core.state.ledger import with_backoff, with_blocked
+from bottlerocket_ecs_updater.engine.act.act_context import ActContext
 from bottlerocket_ecs_updater.engine.act.claim_writer import ClaimWriter
 from bottlerocket_ecs_updater.engine.act.host_commands import HostCommands
 from bottlerocket_ecs_updater.engine.act.outcomes import Outcomes
 from bottlerocket_ecs_updater.engine.act.status_acts import StatusActs
-from bottlerocket_ecs_updater.engine.ports import Clock, Cluster, Hosts, Recorder, Successors
+from bottlerocket_ecs_updater.engine.run_ports import Ports
 from bottlerocket_ecs_updater.engine.run_state import RunState
-from bottlerocket_ecs_updater.engine.store.ledger_store import LedgerKeeping
 from bottlerocket_ecs_updater.errors import (
     Denied,
     Interrupted,
@@ -96,26 +96,18 @@ LOOK_SERVES = timedelta(seconds=10)
 class Executor:
     """Executes decisions. Create one per run."""
 
-    def __init__(
-        self,
-        knowledge: RunState,
-        cluster: Cluster,
-        hosts: Hosts,
-        ledger: LedgerKeeping,
-        clock: Clock,
-        recorder: Recorder,
-        successors: Successors | None = None,
-    ) -> None:
-        self._known = knowledge
-        self._cluster = cluster
-        self._ledger = ledger
-        self._clock = clock
-        self._recorder = recorder
-        self._successors = successors
-        self.outcomes = Outcomes(knowledge, clock, recorder)
-        self._claim_writer = ClaimWriter(knowledge, cluster, ledger, clock, recorder, self.outcomes)
-        self._host_commands = HostCommands(knowledge, hosts, clock, recorder, self.outcomes)
-        self._status_acts = StatusActs(knowledge, cluster, ledger, clock, recorder, self.outcomes)
+    def __init__(self, known: RunState, ports: Ports) -> None:
+        self._known = known
+        self._cluster = ports.cluster
+        self._ledger = ports.ledger
+        self._clock = ports.clock
+        self._recorder = ports.recorder
+        self._successors = ports.successors
+        self.outcomes = Outcomes(known, ports.clock, ports.recorder)
+        context = ActContext(known, ports.ledger, ports.clock, ports.recorder, self.outcomes)
+        self._claim_writer = ClaimWriter(context, ports.cluster)
+        self._host_commands = HostCommands(context, ports.hosts)
+        self._status_acts = StatusActs(context, ports.cluster)
         self.faltered = False
         """Whether any command of the last `perform` has to be retried."""
         self.denied: UpdaterError | None = None

@@ -19,9 +19,8 @@ from bottlerocket_ecs_updater.core.state.run_commands import (
     see_replace_refused,
     see_sent,
 )
-from bottlerocket_ecs_updater.engine.act.outcomes import Outcomes
-from bottlerocket_ecs_updater.engine.ports import Clock, Hosts, Recorder, Sent
-from bottlerocket_ecs_updater.engine.run_state import RunState
+from bottlerocket_ecs_updater.engine.act.act_context import ActContext
+from bottlerocket_ecs_updater.engine.ports import Hosts, Sent
 from bottlerocket_ecs_updater.errors import Denied
 
 HOOKS = (DocumentKind.BEFORE_DRAIN, DocumentKind.AFTER_REBOOT)
@@ -31,12 +30,12 @@ HOOKS = (DocumentKind.BEFORE_DRAIN, DocumentKind.AFTER_REBOOT)
 class HostCommands:
     """Sends and cancels commands. Create one per run."""
 
-    def __init__(self, known: RunState, hosts: Hosts, clock: Clock, recorder: Recorder, outcomes: Outcomes) -> None:
-        self._known = known
+    def __init__(self, context: ActContext, hosts: Hosts) -> None:
+        self._known = context.known
+        self._clock = context.clock
+        self._recorder = context.recorder
+        self._outcomes = context.outcomes
         self._hosts = hosts
-        self._clock = clock
-        self._recorder = recorder
-        self._outcomes = outcomes
         self._hooks_proven = False
         self._cancel_denied = False
 

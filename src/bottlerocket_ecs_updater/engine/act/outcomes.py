@@ -21,8 +21,8 @@ from bottlerocket_ecs_updater.engine.run_state import RunState
 class Outcomes:
     """Stores outcomes in the run's state, and emits them as events."""
 
-    def __init__(self, knowledge: RunState, clock: Clock, recorder: Recorder) -> None:
-        self._known = knowledge
+    def __init__(self, known: RunState, clock: Clock, recorder: Recorder) -> None:
+        self._known = known
         self._clock = clock
         self._recorder = recorder
 

@@ -11,30 +11,20 @@ from bottlerocket_ecs_updater.core.model.event import Drained
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.state.acts import see_drain_sent, see_return_sent
 from bottlerocket_ecs_updater.core.state.ledger import with_survival
-from bottlerocket_ecs_updater.engine.act.outcomes import Outcomes
-from bottlerocket_ecs_updater.engine.ports import Clock, Cluster, Done, Gone, Later, Recorder, Refused, Result, Unclear
-from bottlerocket_ecs_updater.engine.run_state import RunState
-from bottlerocket_ecs_updater.engine.store.ledger_store import LedgerKeeping
+from bottlerocket_ecs_updater.engine.act.act_context import ActContext
+from bottlerocket_ecs_updater.engine.ports import Cluster, Done, Gone, Later, Refused, Result, Unclear
 
 
 class StatusActs:
     """Drains instances and returns them to service. Create one per run."""
 
-    def __init__(
-        self,
-        known: RunState,
-        cluster: Cluster,
-        ledger: LedgerKeeping,
-        clock: Clock,
-        recorder: Recorder,
-        outcomes: Outcomes,
-    ) -> None:
-        self._known = known
+    def __init__(self, context: ActContext, cluster: Cluster) -> None:
+        self._known = context.known
+        self._ledger = context.ledger
+        self._clock = context.clock
+        self._recorder = context.recorder
+        self._outcomes = context.outcomes
         self._cluster = cluster
-        self._ledger = ledger
-        self._clock = clock
-        self._recorder = recorder
-        self._outcomes = outcomes
 
     def drain(self, batch: Sequence[Drain]) -> set[InstanceId]:
         """Drain instances. Returns those whose following commands must be skipped."""
@@ -54,7 +44,7 @@ class StatusActs:
                     self._recorder.record(Drained(now, id_, sum(drained.progress.moving.values())))
                 case Unclear(why=why):
                     self._known.learn(see_drain_sent(self._known.instance(id_), now, before, had, confirmed=False))
-                    self._outcomes.unclear(id_, "DRAINING", why)
+                    self._outcomes.unclear(id_, Status.DRAINING.value, why)
                 case Gone() | Refused() | Later():
                     failed.add(id_)
         return failed
@@ -76,7 +66,7 @@ class StatusActs:
             else:
                 failed.add(id_)
             if isinstance(result, Unclear):
-                self._outcomes.unclear(id_, "ACTIVE", result.why)
+                self._outcomes.unclear(id_, Status.ACTIVE.value, result.why)
         return failed
 
     def _set_status(self, ids: Sequence[InstanceId], status: Status) -> Mapping[InstanceId, Result]:

@@ -69,9 +69,9 @@ class CommandResults:
             self._calls.ask("ssm:ListCommands", partial(self._hosts.under_way, DocumentKind.APPLY)) or {}
         ).items():
             if id_ in known.instances and known.instances[id_].pending is None:
-                known.learn(replace(known.instances[id_], pending=replace(pending, sent_at=known.fleet.at)))
+                known.learn(replace(known.instances[id_], pending=replace(pending, sent_at=known.now)))
 
-    def read(self, now: datetime, reboot_ends: Collection[InstanceId]) -> None:
+    def read(self, reboot_ends: Collection[InstanceId]) -> None:
         """Read the results of all pending commands that may have ended, and of these instances' reboot commands."""
         known = self._known
         waiting: dict[tuple[CommandId, DocumentKind], list[InstanceId]] = {}
@@ -82,20 +82,20 @@ class CommandResults:
         open_commands = {command for command, _ in waiting}
         self._heard = {command: at for command, at in self._heard.items() if command in open_commands}
         few = len(waiting) <= FEW_COMMANDS
-        asked = {one: ids for one, ids in waiting.items() if self._may_answer(one[0], ids, now, few=few)}
-        late = {one: ids for one, ids in waiting.items() if one not in asked and self._sent_lately(ids, now)}
-        self._reboots.find(reboot_ends, now)
+        asked = {one: ids for one, ids in waiting.items() if self._may_answer(one[0], ids, few=few)}
+        late = {one: ids for one, ids in waiting.items() if one not in asked and self._sent_lately(ids)}
+        self._reboots.find(reboot_ends)
         ends = self._reboots.open_commands(reboot_ends)
-        others = self._reboots.open_commands_of_others(reboot_ends, now) if ends or asked else {}
+        others = self._reboots.open_commands_of_others(reboot_ends) if ends or asked else {}
         answers = self._read(asked, ends, late, others)
         for (command, kind), ids in asked.items():
             if not command:
                 self._calls.ask(ANSWERS, partial(self._adopt, kind, ids), mute=True)
         for (command, _), ids in (asked | {one: ids for one, ids in late.items() if one[0] in answers}).items():
-            self._heard[command] = now
+            self._heard[command] = self._known.now
             for id_ in ids:
-                self._note_answer(id_, answers.get(command, {}).get(id_), now)
-        self._reboots.note(ends, others, answers, now)
+                self._note_answer(id_, answers.get(command, {}).get(id_))
+        self._reboots.note(ends, others, answers)
 
     def _read(
         self,
@@ -114,12 +114,13 @@ class CommandResults:
         along = {command: kind for command, kind in late if command} | dict.fromkeys(others, DocumentKind.REBOOT)
         return self._answers.to_commands(commands, along)
 
-    def _sent_lately(self, ids: Collection[InstanceId], now: datetime) -> bool:
+    def _sent_lately(self, ids: Collection[InstanceId]) -> bool:
+        now = self._known.now
         sent = [pending.sent_at for id_ in ids if (pending := self._known.instance(id_).pending) is not None]
         least = self._policy.poll_interval * FEW_HEARD_AGAIN_POLLS
         return any(has_passed(at, least, now) and not has_passed(at, ALONG_FOR, now) for at in sent)
 
-    def _may_answer(self, command: CommandId, ids: Collection[InstanceId], now: datetime, *, few: bool) -> bool:
+    def _may_answer(self, command: CommandId, ids: Collection[InstanceId], *, few: bool) -> bool:
         """Whether to poll a command: not if it was sent or polled a moment ago, and less often the longer it takes.
 
         Passes may follow each other at once; hosts take longer to answer.
@@ -136,7 +137,7 @@ class CommandResults:
         # A look that was promised for it is never too early.
         apart = hearing_spacing(last - sent, poll) - poll / EARLIER_SHARE if last > sent else least
         # If the clock was set back, ignore the last time.
-        return not timedelta(0) <= now - last < max(least, apart)
+        return not timedelta(0) <= self._known.now - last < max(least, apart)
 
     def _adopt(self, kind: DocumentKind, ids: Collection[InstanceId]) -> None:
         """Find the id of a command whose SendCommand reply was lost, among the commands in progress."""
@@ -147,16 +148,16 @@ class CommandResults:
                 ours = replace(found, sent_at=sent[id_])
                 self._known.learn(replace(self._known.instance(id_), pending=ours))
 
-    def _note_answer(self, id_: InstanceId, answer: Answer | None, now: datetime) -> None:
+    def _note_answer(self, id_: InstanceId, answer: Answer | None) -> None:
         instance = self._known.instance(id_)
         pending = instance.pending
         if pending is None:
             return
         if answer is not None and answer.end is not None:
-            self._ended(instance, pending, answer.end, answer, now)
-        elif has_passed(pending.sent_at, self._listens_for(pending, instance), now):
+            self._ended(instance, pending, answer.end, answer)
+        elif has_passed(pending.sent_at, self._listens_for(pending, instance), self._known.now):
             silence = Answer(None, -1, "", "", "it gave no result")
-            self._ended(instance, pending, CommandStatus.ABANDONED, silence, now)
+            self._ended(instance, pending, CommandStatus.ABANDONED, silence)
 
     def _listens_for(self, pending: PendingCommand, instance: Instance) -> timedelta:
         if pending.kind is DocumentKind.APPLY and pending.command:
@@ -166,20 +167,21 @@ class CommandResults:
         # Wait a little longer each time, so that a periodic fault does not coincide every time.
         return self._policy.answer_timeout + instance.progress.applies.unheard * self._policy.poll_interval
 
-    def _ended(
-        self, instance: Instance, pending: PendingCommand, end: CommandStatus, answer: Answer, now: datetime
-    ) -> None:
+    def _ended(self, instance: Instance, pending: PendingCommand, end: CommandStatus, answer: Answer) -> None:
         said = answer.cause
         busy = end is CommandStatus.FAILED and lock_held(answer.stderr)
-        ended = CommandResult(pending.kind, pending.command, pending.sent_at, now, end, answer.exit_code, said, busy)
+        ended = CommandResult(
+            pending.kind, pending.command, pending.sent_at, self._known.now, end, answer.exit_code, said, busy
+        )
         instance = see_ended(instance, ended)
         if pending.kind is DocumentKind.CHECK:
-            instance = self._with_check_answer(instance, pending, ended, answer, now)
+            instance = self._with_check_answer(instance, pending, ended, answer)
         self._known.learn(instance)
 
     def _with_check_answer(
-        self, instance: Instance, pending: PendingCommand, ended: CommandResult, answer: Answer, now: datetime
+        self, instance: Instance, pending: PendingCommand, ended: CommandResult, answer: Answer
     ) -> Instance:
+        now = self._known.now
         if ended.end in (CommandStatus.SUCCESS, CommandStatus.FAILED):
             exit_code = answer.exit_code if ended.end is CommandStatus.FAILED else 0
             reported = read_check(exit_code, answer.stdout, answer.stderr)

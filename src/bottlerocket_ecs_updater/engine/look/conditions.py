@@ -38,8 +38,9 @@ class ConditionLooks:
         self._withdrawn: set[tuple[str, Version]] = set()
         """Withdrawn versions that this run has reported, by parameter."""
 
-    def look_at_health(self, now: datetime) -> None:
+    def look_at_health(self) -> None:
         """Check the operator's alarms and probes, with every look at services. Unknown counts as not healthy."""
+        now = self._known.now
         rules = self._policy.rules.health
         if rules:
             unwell = (*self._unwell_alarms(rules.alarms), *self._unwell_probes(rules.probes))
@@ -48,8 +49,9 @@ class ConditionLooks:
             if unwell != before:
                 self._recorder.record(HealthChanged(now, "; ".join(unwell)))
 
-    def look_at_calendars(self, now: datetime) -> None:
+    def look_at_calendars(self) -> None:
         """Whether the operator's change calendars are open."""
+        now = self._known.now
         wanted = self._policy.rules.calendars
         due = self._calendars_at is None or has_passed(self._calendars_at, CALENDARS_EVERY, now)
         if wanted and due:
@@ -66,8 +68,9 @@ class ConditionLooks:
         except UpdaterError as error:
             return CalendarUnread(str(error))
 
-    def look_at_published(self, now: datetime) -> None:
+    def look_at_published(self) -> None:
         """Read the newest published versions of the hosts' variants, if only published versions are admitted."""
+        now = self._known.now
         if not self._policy.rules.versions.published_only:
             return
         known = self._known
@@ -76,12 +79,12 @@ class ConditionLooks:
         due = self._published_due is None or now >= self._published_due or not wanted <= known.fleet.published.keys()
         if not wanted or not due:
             return
-        states = self._published(sorted(wanted), now)
+        states = self._published(sorted(wanted))
         whole = all(isinstance(state, Published) and state.read_at == now for state in states.values())
         self._published_due = now + (PUBLISHED_EVERY if whole else PUBLISHED_AGAIN)
         known.fleet = replace(known.fleet, published=states)
 
-    def _published(self, wanted: Sequence[str], now: datetime) -> Mapping[str, PublishedState]:
+    def _published(self, wanted: Sequence[str]) -> Mapping[str, PublishedState]:
         if self._survey is None:
             return dict.fromkeys(wanted, PublishedUnread("Systems Manager cannot be asked"))
         try:
@@ -94,9 +97,9 @@ class ConditionLooks:
             return {name: _kept(before.get(name), str(error)) for name in wanted}
         except UpdaterError as error:
             return dict.fromkeys(wanted, PublishedUnread(str(error)))
-        return {name: _published_in(name, values.get(name), now) for name in wanted}
+        return {name: _published_in(name, values.get(name), self._known.now) for name in wanted}
 
-    def tell_withdrawn(self, newest: Mapping[str, NewestPublished]) -> None:
+    def report_withdrawn(self, newest: Mapping[str, NewestPublished]) -> None:
         """Report once each version that a public parameter named earlier but no longer names."""
         for name, one in newest.items():
             state = self._known.fleet.published.get(name)

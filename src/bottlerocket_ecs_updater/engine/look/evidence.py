@@ -102,7 +102,7 @@ class Evidence:
         self, version: Version, hosts: Collection[Instance], trial: OnTrial, fleet: Fleet
     ) -> Sequence[LiveTask]:
         """The tasks on these hosts that do not start because of the version."""
-        due = [one for one in hosts if self._due(one.id, fleet.at)]
+        due = [one for one in hosts if self._due(one.id)]
         arns = self._connected([one.registration.arn for one in due if one.registration is not None])
         here = [task for arn in arns for task in self._read(partial(self._cluster.alive_on, arn))]
         long = [
@@ -144,7 +144,7 @@ class Evidence:
         known_names = {one.name for one in fleet.services.all} if fleet.services is not None else set()
         soon = self._reboots_soon(trial, fleet)
         longest_ago = sorted((name for name in names if name in known_names), key=self._read_at)
-        due = [name for name in longest_ago[:SERVICES_READ] if self._due(name, fleet.at, soon=soon)]
+        due = [name for name in longest_ago[:SERVICES_READ] if self._due(name, soon=soon)]
         tasks = self._tasks_of(due) if due else TasksAlike()
         if not any(end.failed for end in tasks.ended):
             return
@@ -175,8 +175,9 @@ class Evidence:
     def _read_at(self, name: str) -> tuple[float, str]:
         return (self._asked[name][0].timestamp() if name in self._asked else 0.0), name
 
-    def _due(self, what: str, now: datetime, *, soon: bool = False) -> bool:
+    def _due(self, what: str, *, soon: bool = False) -> bool:
         """Whether to read tasks of a service, or of a host, again; notes that they are read now."""
+        now = self._known.now
         last = self._asked.get(what)
         if last is not None and not has_passed(last[0], min(last[1], EVIDENCE_FRESH) if soon else last[1], now):
             return False

@@ -37,39 +37,40 @@ class GroupLooks:
         self._drained_seen: dict[InstanceId, datetime] = {}
         """When each instance that someone else drained was first seen DRAINING."""
 
-    def look_at_all(self, now: datetime) -> None:
+    def look_at_all(self) -> None:
         """Read the Auto Scaling state of Bottlerocket instances, with every listing of the cluster.
 
         Skips instances that are done in this run.
         """
         ours = [one for one in self._known.instances.values() if one.bottlerocket and one.registration is not None]
-        self.look_at([one.id for one in ours if one.progress.outcome is None], now)
+        self.look_at([one.id for one in ours if one.progress.outcome is None])
 
-    def look_at_machines(self, now: datetime) -> None:
+    def look_at_machines(self) -> None:
         """Describe in EC2 the instances that ECS or Systems Manager cannot reach, or that someone else drained."""
         survey = self._survey
-        asked = [one.id for one in self._known.instances.values() if _odd(one, self._known.fleet.run, now)]
+        asked = [one.id for one in self._known.instances.values() if _odd(one, self._known.fleet.run, self._known.now)]
         if survey is None or not asked:
             return
         found = self._rules.ask(MACHINES, lambda: survey.machines(asked))
         if found is None or isinstance(found, NotNow):
             return
         for id_ in asked:
-            around = self._known.around(id_, now)
+            around = self._known.around(id_)
             self._known.learn_around(id_, replace(around, machine=_after(around.machine, found.get(id_))))
 
-    def look_at_claimed(self, wanted: Collection[InstanceId], now: datetime) -> None:
+    def look_at_claimed(self, wanted: Collection[InstanceId]) -> None:
         """Read the Auto Scaling state of claimed instances. One call covers all of them."""
         if wanted:
-            self.look_at(self._claimed(), now, refreshes=False)
+            self.look_at(self._claimed(), refreshes=False)
 
-    def look_at_drained(self, now: datetime) -> None:
+    def look_at_drained(self) -> None:
         """Read whether the Auto Scaling group drained the instances that were drained since the last listing."""
+        now = self._known.now
         drained = [one for one in self._known.instances.values() if _drained_by_others(one)]
         first_seen = {one.id: self._drained_seen.get(one.id, now) for one in drained}
         self._drained_seen = first_seen
         due = [one.id for one in drained if _group_due(one, first_seen[one.id], now)]
-        self.look_at(due, now)
+        self.look_at(due)
 
     def sharing_a_call(self, candidates: Sequence[InstanceId]) -> Sequence[InstanceId]:
         """The candidates, and as many claimed instances as fit in the same call."""
@@ -79,24 +80,32 @@ class GroupLooks:
     def _claimed(self) -> list[InstanceId]:
         return [one.id for one in self._known.instances.values() if one.claim is not None and one.registered]
 
-    def look_at(self, ids: Sequence[InstanceId], now: datetime, *, refreshes: bool = True) -> Iterable[Missed]:
+    def look_at(self, ids: Sequence[InstanceId], *, refreshes: bool = True) -> Iterable[Missed]:
         """Read each instance's group. If AWS does not answer, keep the old data and record that it is outdated."""
+        now = self._known.now
         survey = self._survey
         if survey is None or not ids:
             return ()
         found = self._rules.ask(GROUPS, lambda: survey.memberships(ids, refreshes=refreshes))
         if isinstance(found, NotNow):
             for id_ in ids:
-                before = self._known.around(id_, now)
+                before = self._known.around(id_)
                 self._known.learn_around(id_, replace(before, group_missed_since=before.group_missed_since or now))
             return [(id_, f"its Auto Scaling group: {found.why}") for id_ in ids]
         for id_ in ids:
             membership = found.get(id_) if found is not None else None
-            before = self._known.around(id_, now)
+            before = self._known.around(id_)
             if not refreshes:
                 membership = _still_refreshing(membership, before.membership)
             group = membership.group if isinstance(membership, InGroup) else before.group
-            after = replace(before, at=now, membership=membership, group=group, group_at=now, group_missed_since=None)
+            after = replace(
+                before,
+                at=now,
+                membership=membership,
+                group=group,
+                group_at=now,
+                group_missed_since=None,
+            )
             self._known.learn_around(id_, after)
         return ()
 

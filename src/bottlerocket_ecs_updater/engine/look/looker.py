@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
 
 from bottlerocket_ecs_updater.core.decision.evidence import on_trial
 from bottlerocket_ecs_updater.core.model.event import ClusterLooked
@@ -25,7 +24,7 @@ from bottlerocket_ecs_updater.engine.look.services import ServiceLooks
 from bottlerocket_ecs_updater.engine.look.surveyor import Surveyor
 from bottlerocket_ecs_updater.engine.look.tasks import TaskLooks
 from bottlerocket_ecs_updater.engine.look.wants import Wants
-from bottlerocket_ecs_updater.engine.ports import Clock, Cluster, Hosts, Recorder, Successors, Survey
+from bottlerocket_ecs_updater.engine.run_ports import Ports
 from bottlerocket_ecs_updater.engine.run_state import RunState
 
 DESCRIBED_AT_ONCE = 100
@@ -38,26 +37,17 @@ JUST_NOW_SHARE = 4
 class Looker:
     """Takes looks. Create one per run."""
 
-    def __init__(
-        self,
-        knowledge: RunState,
-        cluster: Cluster,
-        hosts: Hosts,
-        clock: Clock,
-        policy: Policy,
-        recorder: Recorder,
-        survey: Survey | None = None,
-        successors: Successors | None = None,
-    ) -> None:
-        self._known = knowledge
-        self._clock = clock
+    def __init__(self, known: RunState, ports: Ports, policy: Policy) -> None:
+        self._known = known
+        self._clock = ports.clock
         self._policy = policy
-        self._recorder = recorder
-        self._successors = successors
-        self._calls = DeniableCalls(knowledge)
-        context = LookContext(knowledge, policy, recorder, self._calls)
+        self._recorder = ports.recorder
+        self._successors = ports.successors
+        self._calls = DeniableCalls(known)
+        cluster, hosts, survey = ports.cluster, ports.hosts, ports.survey
+        context = LookContext(known, policy, ports.recorder, self._calls)
         answers = CommandAnswers(hosts, self._calls)
-        rules = RuleCalls(knowledge, recorder)
+        rules = RuleCalls(known, ports.recorder)
         self._groups = GroupLooks(context, survey, rules)
         self.conditions = ConditionLooks(context, survey)
         self.surveying = Surveyor(context, survey, rules, self._groups)
@@ -80,55 +70,55 @@ class Looker:
         first = known.fleet.services is None
         if first:
             # Services come first, so that daemon tasks can be recognized.
-            self._services.look(now)
-        self._look_at_instances(wants, now)
+            self._services.look()
+        self._look_at_instances(wants)
         if self._calls.first_denial is not None and not known.in_progress:
             raise self._calls.first_denial
         if self._registrations.newcomers:
             # Another updater may be staging an update there: send no command to a host while an apply may run.
             self._registrations.newcomers = False
             self.adopt_commands()
-        self._results.read(now, wants.reboot_ends)
-        self._tasks.look_at({*self._tasks.unlisted(wants.tasks, now), *self._tasks.before_reboot(wants.due)}, now)
-        self._tasks.look_at_stopping(wants.tasks, now)
-        self.surveying.look_around(wants.tasks, now)
-        self._groups.look_at_claimed(wants.groups, now)
-        self.conditions.look_at_published(now)
+        self._results.read(wants.reboot_ends)
+        self._tasks.look_at({*self._tasks.unlisted(wants.tasks), *self._tasks.before_reboot(wants.due)})
+        self._tasks.look_at_stopping(wants.tasks)
+        self.surveying.look_around(wants.tasks)
+        self._groups.look_at_claimed(wants.groups)
+        self.conditions.look_at_published()
         self._look_for_successor()
         if wants.services and not first:
-            self._services.look(now)
-        self._registrations.tell_lost(now)
+            self._services.look()
+        self._registrations.report_lost()
 
-    def _look_at_instances(self, wants: Wants, now: datetime) -> None:
+    def _look_at_instances(self, wants: Wants) -> None:
         """List the cluster if that is due; otherwise describe the instances that are."""
         listed_at, spacing = self._registrations.listed_at, self._policy.full_look_spacing
-        listing_due = listed_at is None or has_passed(listed_at, spacing, now)
+        listing_due = listed_at is None or has_passed(listed_at, spacing, self._known.now)
         if wants.listing or listing_due or (wants.full and self._registrations.some_are_unknown()):
-            self._list_all(now)
+            self._list_all()
         elif wants.full:
-            self._describe_all(now)
+            self._describe_all()
         else:
-            self._look_at_due(wants, now)
+            self._look_at_due(wants)
 
-    def _look_at_due(self, wants: Wants, now: datetime) -> None:
-        asked = self._tasks.look_at_known(wants.due, now)
-        others = [id_ for id_ in wants.due if id_ not in asked and not self._described_just_now(id_, wants, now)]
-        others += [id_ for id_ in self._services.long_unsteady(now) if id_ not in others] if wants.services else []
-        self._describe_with_others(self._registrations.arns(others), now)
-        self._tasks.look_at_known(others, now)
+    def _look_at_due(self, wants: Wants) -> None:
+        asked = self._tasks.look_at_known(wants.due)
+        others = [id_ for id_ in wants.due if id_ not in asked and not self._described_just_now(id_, wants)]
+        others += [id_ for id_ in self._services.long_unsteady() if id_ not in others] if wants.services else []
+        self._describe_with_others(self._registrations.arns(others))
+        self._tasks.look_at_known(others)
 
-    def _describe_all(self, now: datetime) -> None:
-        self._registrations.describe(self._registrations.arns(), now)
-        self._known.fleet = replace(self._known.fleet, full_at=now)
-        self._groups.look_at_drained(now)
+    def _describe_all(self) -> None:
+        self._registrations.describe(self._registrations.arns())
+        self._known.fleet = replace(self._known.fleet, full_at=self._known.now)
+        self._groups.look_at_drained()
 
-    def _describe_with_others(self, arns: Sequence[ContainerInstanceArn], now: datetime) -> None:
+    def _describe_with_others(self, arns: Sequence[ContainerInstanceArn]) -> None:
         """Describe these, and in the same call as many others: all of them in a cluster of one call."""
         few = len(self._registrations.arns()) <= DESCRIBED_AT_ONCE
         if arns and few and not self._registrations.some_are_unknown():
-            self._describe_all(now)
+            self._describe_all()
         else:
-            self._registrations.describe([*arns, *self._on_trial(len(arns))], now)
+            self._registrations.describe([*arns, *self._on_trial(len(arns))])
 
     def _on_trial(self, described: int) -> Sequence[ContainerInstanceArn]:
         """Hosts that got their version in this rollout, if a call that is made anyway has room for them."""
@@ -136,11 +126,11 @@ class Looker:
             return []
         return self._registrations.arns(on_trial(self._known.fleet))[: DESCRIBED_AT_ONCE - described]
 
-    def _described_just_now(self, id_: InstanceId, wants: Wants, now: datetime) -> bool:
+    def _described_just_now(self, id_: InstanceId, wants: Wants) -> bool:
         """Whether the instance was just described, and only its group is needed."""
         registration = self._known.instance(id_).registration
         recent = registration is not None and not has_passed(
-            registration.at, self._policy.poll_interval / JUST_NOW_SHARE, now
+            registration.at, self._policy.poll_interval / JUST_NOW_SHARE, self._known.now
         )
         return recent and id_ in wants.groups
 
@@ -149,21 +139,21 @@ class Looker:
         self._results.adopt_applies()
         self._reboots.find_left_behind()
 
-    def _list_all(self, now: datetime) -> None:
+    def _list_all(self) -> None:
         """List the cluster, and read what depends on which instances it has."""
         known = self._known
         first = self._registrations.listed_at is None
-        self._registrations.list_all(now)
-        self._nodes.reach(now, first=first)
-        self._groups.look_at_machines(now)
+        self._registrations.list_all()
+        self._nodes.reach(first=first)
+        self._groups.look_at_machines()
         self._nodes.find_activated()
         if first or any(instance.tasks is None for instance in known.instances.values()):
-            self._tasks.list_all(now)
-        self._tasks.look_at_changed(now)
-        self._groups.look_at_all(now)
+            self._tasks.list_all()
+        self._tasks.look_at_changed()
+        self._groups.look_at_all()
         ours = sum(1 for instance in known.instances.values() if instance.bottlerocket)
         services = len(known.fleet.services.all) if known.fleet.services else 0
-        self._recorder.record(ClusterLooked(now, len(known.instances), ours, services))
+        self._recorder.record(ClusterLooked(known.now, len(known.instances), ours, services))
 
     def _look_for_successor(self) -> None:
         """Look for the requested successor, only while one is awaited."""

@@ -27,8 +27,9 @@ class ManagedNodeLooks:
         self._reached_at: datetime | None = None
         self._reached: set[InstanceId] = set()
 
-    def reach(self, now: datetime, *, first: bool) -> None:
+    def reach(self, *, first: bool) -> None:
         """Ask Systems Manager about all hosts from time to time, and about new hosts immediately."""
+        now = self._known.now
         due = first or self._reached_at is None or has_passed(self._reached_at, self._policy.report_max_age, now)
         ours = [one for one in self._known.instances.values() if one.bottlerocket]
         asked = ours if due else [one for one in ours if one.id not in self._reached]

@@ -34,7 +34,7 @@ class NextLook:
     def at(self, decision: Decision, looked: Wants) -> datetime:
         """When to look next, after a decision that followed the look `looked`."""
         self._schedule_looks(decision, looked)
-        return self._align(self._schedule.next(decision.look_at) or self._known.fleet.at)
+        return self._align(self._schedule.next(decision.look_at) or self._known.now)
 
     def wants(self, decision: Decision, now: datetime) -> Wants:
         """What a look that is taken now reads."""
@@ -54,9 +54,9 @@ class NextLook:
     def _schedule_looks(self, decision: Decision, looked: Wants) -> None:
         ours = [id_ for id_, instance in self._known.instances.items() if instance.claim is not None]
         kept = ours if looked.full or looked.listing else [*looked.due, *looked.results_only]
-        self._schedule.take(decision, ours, kept, self._known.fleet.at)
+        self._schedule.take(decision, ours, kept, self._known.now)
         services = self._known.fleet.services
-        were_looked_at = services is not None and services.at == self._known.fleet.at
+        were_looked_at = services is not None and services.at == self._known.now
         self._schedule.take_services(self._services_at(decision), kept=were_looked_at)
 
     def _services_at(self, decision: Decision) -> datetime | None:

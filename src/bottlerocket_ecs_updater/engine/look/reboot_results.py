@@ -52,11 +52,11 @@ class RebootResults:
         known = self._known
         claims = ((one.id, one.claim) for one in known.instances.values() if one.claim is not None)
         left = [id_ for id_, claim in claims if claim.phase is ClaimPhase.QUARANTINED and claim.run != known.fleet.run]
-        self._find(left, known.fleet.at)
+        self._find(left)
 
-    def find(self, ids: Collection[InstanceId], now: datetime) -> None:
+    def find(self, ids: Collection[InstanceId]) -> None:
         """Search for reboot commands of these instances whose ids are not known because a reply was lost."""
-        self._find([id_ for id_ in ids if any(one.open and not one.command for one in self._reboots(id_))], now)
+        self._find([id_ for id_ in ids if any(one.open and not one.command for one in self._reboots(id_))])
 
     def open_commands(self, ids: Collection[InstanceId]) -> OpenCommands:
         """The open reboot commands of these instances whose ids are known."""
@@ -66,8 +66,9 @@ class RebootResults:
                 commands.setdefault(one.command, []).append(id_)
         return commands
 
-    def open_commands_of_others(self, ids: Collection[InstanceId], now: datetime) -> OpenCommands:
+    def open_commands_of_others(self, ids: Collection[InstanceId]) -> OpenCommands:
         """Open reboot commands of other claimed instances that were sent lately, but may have ended by now."""
+        now = self._known.now
         found: dict[CommandId, list[InstanceId]] = {}
         for instance in self._known.instances.values():
             if instance.claim is None or instance.id in ids:
@@ -77,8 +78,9 @@ class RebootResults:
                     found.setdefault(one.command, []).append(instance.id)
         return found
 
-    def note(self, asked: OpenCommands, others: OpenCommands, answers: Answers, now: datetime) -> None:
+    def note(self, asked: OpenCommands, others: OpenCommands, answers: Answers) -> None:
         """Note how the reboots in `asked` ended, or that they have not; and those in `others` that have."""
+        now = self._known.now
         for command, ids in others.items():
             for id_ in ids:
                 end = _reboot_end(self._reboots(id_), command, answers.get(command, {}).get(id_), now)
@@ -95,11 +97,12 @@ class RebootResults:
     def _reboots(self, id_: InstanceId) -> tuple[SentReboot, ...]:
         return self._known.instance(id_).reboots
 
-    def _find(self, ids: Collection[InstanceId], now: datetime) -> None:
+    def _find(self, ids: Collection[InstanceId]) -> None:
         """Search recent commands for a reboot that may have been sent without our knowledge.
 
         Only the last one of each instance counts: by then an earlier one could no longer take effect.
         """
+        now = self._known.now
         wanted = {id_: self._reboots_since(self._known.instance(id_)) for id_ in ids}
         if not wanted:
             return
@@ -119,7 +122,7 @@ class RebootResults:
         """The earliest time at which the claim's last reboot can have been sent: after the claim was written."""
         claim = instance.claim
         if claim is None:
-            return self._known.fleet.at
+            return self._known.now
         quarantined = claim.phase is ClaimPhase.QUARANTINED
         return instance.phase_began - (self._policy.longest_phase if quarantined else RUN_CLOCKS_APART)
 

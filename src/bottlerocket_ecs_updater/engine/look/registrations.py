@@ -38,24 +38,24 @@ class RegistrationLooks:
         self._lost: set[InstanceId] = set()
         """Instances that left the cluster after that."""
 
-    def list_all(self, now: datetime) -> None:
+    def list_all(self) -> None:
         """List the container instances of the cluster and describe them."""
-        known = self._known
+        known, now = self._known, self._known.now
         listing = self._calls.ask("ecs:ListContainerInstances", self._cluster.list_all)
         if listing is not None:
-            self._absorb(listing, now)
+            self._absorb(listing)
             self._miss_others(listing)
         else:
             # Claimed instances can be described without a listing, by their known ARNs.
             claimed = (one.claimed_arn for one in known.instances.values() if one.registration is None)
-            self.describe([arn for arn in (*self.arns(), *claimed) if arn is not None], now)
+            self.describe([arn for arn in (*self.arns(), *claimed) if arn is not None])
         self.listed_at = now
         known.fleet = replace(known.fleet, full_at=now)
 
-    def describe(self, arns: Sequence[ContainerInstanceArn], now: datetime) -> None:
+    def describe(self, arns: Sequence[ContainerInstanceArn]) -> None:
         """Describe these container instances."""
         if arns:
-            self._absorb(self._cluster.describe(arns), now, listed=False)
+            self._absorb(self._cluster.describe(arns), listed=False)
 
     def arns(self, ids: Collection[InstanceId] | None = None) -> Sequence[ContainerInstanceArn]:
         """The ARNs of these instances, or of all, as they were last described."""
@@ -67,8 +67,9 @@ class RegistrationLooks:
         """Whether an instance was listed but not described: only a new listing shows whether it still exists."""
         return any(instance.unknown for instance in self._known.instances.values())
 
-    def tell_lost(self, now: datetime) -> None:
+    def report_lost(self) -> None:
         """Report once each instance that this run updated and that left the cluster since."""
+        now = self._known.now
         for instance in self._known.instances.values():
             outcome = instance.progress.outcome
             if not isinstance(outcome, Updated) or instance.id in self._lost:
@@ -92,18 +93,18 @@ class RegistrationLooks:
         for id_ in [id_ for id_ in known.instances if id_ not in seen]:
             known.learn(see_missing(known.instances[id_]))
 
-    def _absorb(self, listing: Listing, now: datetime, *, listed: bool = True) -> None:
+    def _absorb(self, listing: Listing, *, listed: bool = True) -> None:
         known = self._known
         known.arns |= {registration.arn: registration.id for registration in listing.registrations}
         for registration in one_per_instance(listing.registrations):
             before = known.instance(registration.id)
-            seen = replace(registration, at=now)
+            seen = replace(registration, at=self._known.now)
             apart, doubts_apart = self._policy.flap_spacing, self._policy.looks_apart
             after = see_registration(before, seen, known.fleet.run, apart, doubts_apart, known.fleet.store)
             known.learn(after)
             self.newcomers = self.newcomers or (before.registration is None and self.listed_at is not None)
             self._notice_survival(after)
-            self._notice_claim(before, after, now)
+            self._notice_claim(before, after)
             self._forget_nameless(registration.arn)
         for arn, why in listing.undescribed.items():
             # An instance that was never described is named by the last part of its ARN.
@@ -123,8 +124,9 @@ class RegistrationLooks:
         if proven and registration is not None and registration.connected and instance.claim_on_instance:
             self._known.fleet = replace(self._known.fleet, attributes_survive=True)
 
-    def _notice_claim(self, before: Instance, after: Instance, now: datetime) -> None:
+    def _notice_claim(self, before: Instance, after: Instance) -> None:
         """Report a claim that is new to this run, and note the activity of rival runs with another store."""
+        now = self._known.now
         claims = [
             one.claim for one in (before, after) if one.claim is not None and one.claim.run != self._known.fleet.run
         ]

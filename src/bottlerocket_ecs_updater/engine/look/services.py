@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from bottlerocket_ecs_updater.core.decision.affected import taking_part, unread_of
 from bottlerocket_ecs_updater.core.decision.instance_health import impaired_by_update
@@ -34,9 +34,9 @@ class ServiceLooks:
         self._surveyor = surveyor
         self._conditions = conditions
 
-    def look(self, now: datetime) -> None:
+    def look(self) -> None:
         """Describe all services, read the health rules and calendars, and free the slots that have settled."""
-        known = self._known
+        known, now = self._known, self._known.now
         before = known.fleet.services.seen_deploying if known.fleet.services is not None else {}
         listed = self._calls.ask("ecs:DescribeServices", self._cluster.services)
         if listed is None:
@@ -49,8 +49,8 @@ class ServiceLooks:
         known.fleet = replace(known.fleet, services=services)
         if not known.drained:
             known.baseline = known.baseline.after(found)
-        self._conditions.look_at_health(now)
-        self._conditions.look_at_calendars(now)
+        self._conditions.look_at_health()
+        self._conditions.look_at_calendars()
         moving = {
             **moving_tasks(known.fleet),
             **starting_daemons(services, known.returned, self._policy.daemon_start),
@@ -69,7 +69,7 @@ class ServiceLooks:
         for slot in known.trim_slots(lambda slot: not settled(slot, now, self._policy)):
             self._recorder.record(Settled(now, slot.instance, now - slot.returned_at))
 
-    def long_unsteady(self, now: datetime) -> Iterable[InstanceId]:
+    def long_unsteady(self) -> Iterable[InstanceId]:
         """Hosts that were returned a while ago but whose slot is not steady: tasks may not start there.
 
         Those that ECS reports as IMPAIRED are among them from the first look on.
@@ -77,7 +77,7 @@ class ServiceLooks:
         late = [
             slot
             for slot in self._known.fleet.slots
-            if slot.unsteady and (self._impaired(slot) or has_passed(slot.returned_at, LATE_TO_SETTLE, now))
+            if slot.unsteady and (self._impaired(slot) or has_passed(slot.returned_at, LATE_TO_SETTLE, self._known.now))
         ]
         return [slot.instance for slot in late if slot.instance in self._known.instances]
 

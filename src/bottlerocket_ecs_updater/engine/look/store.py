@@ -95,13 +95,13 @@ class StoreLooks:
             self._recorder.record(RuleOff(known.fleet.at, "blocks and promotions", why))
         for key, why in self._shared.take_unreadable():
             self._recorder.record(StateUnreadable(known.fleet.at, key, why))
-        for version in known.releases_told():
+        for version in known.reported_versions():
             seen = self._first_seen.note(version, known.fleet.at)
             ledger.change(partial(with_sighting, version=version, at=seen))
             if version not in self._sighted:
                 self._sighted.add(version)
                 self._recorder.record(VersionSeen(known.fleet.at, version, seen))
-        for id_, offered in known.offers_told().items():
+        for id_, offered in known.reported_offers().items():
             ledger.change(partial(with_offer, instance=id_, offered=offered))
         for key, why in self._first_seen.take_unreadable():
             self._recorder.record(StateUnreadable(known.fleet.at, key, why))
@@ -111,7 +111,7 @@ class StoreLooks:
         for id_, version in newly_found(known.fleet, self._policy).items():
             ledger.change(partial(with_found, instance=id_, version=version, at=known.fleet.at))
         known.recall(ledger.value)
-        self._conditions.tell_withdrawn(known.fleet.past.published)
+        self._conditions.report_withdrawn(known.fleet.past.published)
 
     def _record_pause(self, paused: str) -> None:
         """Report a new pause, another reason, or a resume."""

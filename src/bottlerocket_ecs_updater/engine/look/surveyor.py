@@ -52,22 +52,23 @@ class Surveyor:
         if survey is not None and context.policy.rules.check_room:
             known.fleet = replace(known.fleet, definitions={})
 
-    def look_around(self, ids: Collection[InstanceId], now: datetime) -> None:
+    def look_around(self, ids: Collection[InstanceId]) -> None:
         """Read everything that rules need right before instances start their update. Reuses no earlier survey."""
+        now = self._known.now
         chosen = [self._known.instance(id_) for id_ in sorted(ids)]
         candidates = [one.id for one in chosen if one.claim is None or one.progress.drain is None]
         if self._survey is None or not candidates:
             return
         missed = (
             *self._read_definitions(candidates),
-            *self._read_providers(candidates, now),
+            *self._read_providers(candidates),
             *self._read_interfaces(candidates),
-            *self._look_at_protections(candidates, now),
-            *self._groups.look_at(self._groups.sharing_a_call(candidates), now),
+            *self._look_at_protections(candidates),
+            *self._groups.look_at(self._groups.sharing_a_call(candidates)),
         )
         for id_ in candidates:
             unasked = "; ".join(why for one, why in missed if one == id_)
-            before = self._known.around(id_, now)
+            before = self._known.around(id_)
             since = (before.unasked_since or now) if unasked else None
             self._known.learn_around(id_, replace(before, at=now, asked_at=now, unasked=unasked, unasked_since=since))
 
@@ -119,36 +120,36 @@ class Surveyor:
         self._untyped |= unread
         return ()
 
-    def _read_providers(self, ids: Sequence[InstanceId], now: datetime) -> Iterable[Missed]:
+    def _read_providers(self, ids: Sequence[InstanceId]) -> Iterable[Missed]:
         """Read the capacity providers of instances and services, if there are any and room for tasks is checked."""
         survey, known = self._survey, self._known
         names = capacity_providers(known.fleet)
-        if survey is None or known.fleet.definitions is None or not names or self._knows_providers(names, now):
+        if survey is None or known.fleet.definitions is None or not names or self._knows_providers(names):
             return ()
         found = self._rules.ask(PROVIDERS, lambda: survey.providers(sorted(names)))
         if isinstance(found, NotNow):
             return [(id_, f"the capacity providers: {found.why}") for id_ in ids]
-        self._providers_at, self._provided = now, self._in_providers()
+        self._providers_at, self._provided = self._known.now, self._in_providers()
         # Do not look up a provider again immediately if AWS did not return it.
         unsaid = {name: CapacityProvider(name, ProviderKind.OTHER) for name in names}
         known.fleet = replace(known.fleet, providers={**unsaid, **found} if found is not None else None)
         return ()
 
-    def _knows_providers(self, names: frozenset[str], now: datetime) -> bool:
+    def _knows_providers(self, names: frozenset[str]) -> bool:
         """Whether what was last read of these providers still counts: not if instances of any came or went since."""
         known = self._known.fleet.providers or {}
         grows = any(one.more and one.scales for one in known.values())
         if self._providers_at is None or not names <= known.keys():
             return False
         lasts = GROWING_EVERY if grows else PROVIDERS_EVERY
-        return not has_passed(self._providers_at, lasts, now) and self._provided == self._in_providers()
+        return not has_passed(self._providers_at, lasts, self._known.now) and self._provided == self._in_providers()
 
     def _in_providers(self) -> frozenset[InstanceId]:
         """The registered instances that belong to a capacity provider."""
         ours = self._known.instances.values()
         return frozenset(one.id for one in ours if one.registration is not None and one.registration.capacity_provider)
 
-    def _look_at_protections(self, ids: Sequence[InstanceId], now: datetime) -> Iterable[Missed]:
+    def _look_at_protections(self, ids: Sequence[InstanceId]) -> Iterable[Missed]:
         survey = self._survey
         movable = {one.id: tasks for one in self._known.instances.values() if (tasks := _movable(one))}
         few = sum(map(len, movable.values())) <= ONE_CALL
@@ -161,7 +162,7 @@ class Surveyor:
         check_answer = found or {}
         for id_ in {*asked, *ids} if wanted else ids:
             protected = {task: check_answer[task] for task in asked.get(id_, ()) if task in check_answer}
-            self._known.learn_around(id_, replace(self._known.around(id_, now), protected=protected))
+            self._known.learn_around(id_, replace(self._known.around(id_), protected=protected))
         return ()
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
-from datetime import datetime
 
 from bottlerocket_ecs_updater.core.capacity.cluster_room import tasks_changed
 from bottlerocket_ecs_updater.core.capacity.unread_facts import constraints_ask_for_tasks
@@ -32,7 +31,7 @@ class TaskLooks:
         self._calls = context.calls
         self._cluster = cluster
 
-    def list_all(self, now: datetime) -> None:
+    def list_all(self) -> None:
         """List the tasks of all instances."""
         by_arn = self._calls.ask(TASKS, self._cluster.all_tasks)
         if by_arn is None:
@@ -40,10 +39,10 @@ class TaskLooks:
         for instance in list(self._known.instances.values()):
             if instance.registration is not None:
                 left = by_arn.get(instance.registration.arn, ())
-                self._known.learn(replace(instance, tasks=Tasks(left, now)))
-        self.look_at_stopping(self._known.instances.keys(), now)
+                self._known.learn(replace(instance, tasks=Tasks(left, self._known.now)))
+        self.look_at_stopping(self._known.instances.keys())
 
-    def look_at_stopping(self, ids: Collection[InstanceId], now: datetime) -> None:
+    def look_at_stopping(self, ids: Collection[InstanceId]) -> None:
         """While blockers are known, list the tasks that are stopping on hosts that we do not drain.
 
         An earlier drain that timed out leaves such tasks behind, and a list of running tasks does not include them.
@@ -54,9 +53,9 @@ class TaskLooks:
         arns = {one.registration.arn: one for one in instances if one.registration is not None}
         listed = self._calls.ask(TASKS, lambda: self._cluster.stopping_on(list(arns))) if arns else {}
         for arn, tasks in (listed or {}).items():
-            self._known.learn(replace(arns[arn], stopping=Tasks(tasks, now)))
+            self._known.learn(replace(arns[arn], stopping=Tasks(tasks, self._known.now)))
 
-    def look_at_known(self, due: Collection[InstanceId], now: datetime) -> set[InstanceId]:
+    def look_at_known(self, due: Collection[InstanceId]) -> set[InstanceId]:
         """Check the known tasks on instances that may be empty: their task counts are 0, or others took as long.
 
         Returns those instances.
@@ -79,7 +78,7 @@ class TaskLooks:
         for instance in stopping:
             if instance.tasks is not None:
                 still = tuple(task for task in instance.tasks.left if task.arn in left)
-                self._known.learn(replace(instance, tasks=Tasks(still, now)))
+                self._known.learn(replace(instance, tasks=Tasks(still, self._known.now)))
         return {instance.id for instance in stopping}
 
     def before_reboot(self, due: Collection[InstanceId]) -> set[InstanceId]:
@@ -88,7 +87,7 @@ class TaskLooks:
         instances = [self._known.instance(id_) for id_ in due]
         return {one.id for one in instances if _marked_for_reboot(one) or _nearly_marked(one, this_pass)}
 
-    def look_at(self, ids: Collection[InstanceId], now: datetime) -> None:
+    def look_at(self, ids: Collection[InstanceId]) -> None:
         """List the tasks of these instances: on those that we drain, the stopping tasks too."""
         instances = [self._known.instance(id_) for id_ in sorted(ids)]
         arns = {instance.registration.arn: instance for instance in instances if instance.registration is not None}
@@ -102,14 +101,13 @@ class TaskLooks:
         for arn, instance in arns.items():
             # Tasks that are stopping come first: they keep the drain from finishing.
             tasks = (*left.get(arn, ()), *(others[arn] if arn in running else ()))
-            self._known.learn(replace(instance, tasks=Tasks(tasks, now, with_stopping=arn in left)))
-        self._learn_what_came_along(others.keys() - arns.keys(), others, now)
+            self._known.learn(replace(instance, tasks=Tasks(tasks, self._known.now, with_stopping=arn in left)))
+        self._learn_what_came_along(others.keys() - arns.keys(), others)
 
     def _learn_what_came_along(
         self,
         arns: Collection[ContainerInstanceArn],
         listed: Mapping[ContainerInstanceArn, tuple[Task, ...]],
-        now: datetime,
     ) -> None:
         """Store the tasks of other instances in the reply, so that later looks need not list them.
 
@@ -118,9 +116,9 @@ class TaskLooks:
         for arn in arns:
             instance = self._known.instance(self._known.arns.get(arn, InstanceId("")))
             if instance.claim is None and instance.registration is not None and instance.registration.arn == arn:
-                self._known.learn(replace(instance, tasks=Tasks(listed[arn], now)))
+                self._known.learn(replace(instance, tasks=Tasks(listed[arn], self._known.now)))
 
-    def look_at_changed(self, now: datetime) -> None:
+    def look_at_changed(self) -> None:
         """List the tasks of instances whose tasks have changed, if the placement of other tasks depends on them."""
         known = self._known
         changed = [
@@ -130,14 +128,18 @@ class TaskLooks:
             if tasks_changed(one)
         ]
         if changed and constraints_ask_for_tasks(known.fleet):
-            self.look_at(changed, now)
+            self.look_at(changed)
 
-    def unlisted(self, ids: Collection[InstanceId], now: datetime) -> Iterable[InstanceId]:
+    def unlisted(self, ids: Collection[InstanceId]) -> Iterable[InstanceId]:
         """Instances whose tasks must be listed: claimed ones always, others unless done within the poll interval."""
         poll = self._policy.poll_interval
         for id_ in ids:
             instance = self._known.instance(id_)
-            if instance.claim is not None or instance.tasks is None or has_passed(instance.tasks.at, poll, now):
+            if (
+                instance.claim is not None
+                or instance.tasks is None
+                or has_passed(instance.tasks.at, poll, self._known.now)
+            ):
                 yield id_
 
 

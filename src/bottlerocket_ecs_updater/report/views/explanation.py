@@ -149,7 +149,7 @@ def _known(explanation: Explanation, fleet: Fleet) -> Iterator[LabelledFact]:
     yield from _history(instance, fleet)
     for task in instance.tasks.left if instance.tasks is not None else ():
         kind = "daemon" if task.daemon else "service" if task.of_service else "standalone"
-        yield "task", f"{task.group or task.family or task.arn} ({kind}, {task.last_status})"
+        yield "task", f"{task.group or task.family or task.arn} ({kind}, {task.last_status.value})"
 
 
 def _health(instance: Instance) -> str:

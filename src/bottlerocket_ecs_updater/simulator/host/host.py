@@ -134,6 +134,10 @@ class Host:
         held_up = self._delayed_reboot is not None and self._delayed_reboot.pending
         return held_up or self.power is not Power.RUNNING
 
+    def offered(self) -> set[str]:
+        """The versions that its update repository lists for it now."""
+        return set(self._machine.offer().available)
+
     @property
     def version_lock(self) -> str:
         """`settings.updates.version-lock`, as an operator on the host would set it."""

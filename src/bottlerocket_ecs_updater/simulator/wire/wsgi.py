@@ -17,11 +17,13 @@ from bottlerocket_ecs_updater.simulator.wire.requests import read_envelope
 from bottlerocket_ecs_updater.simulator.wire.responses import SWAPPED
 from bottlerocket_ecs_updater.simulator.world.api_faults import KilledError, ReplyLostError
 from bottlerocket_ecs_updater.simulator.world.broken_versions import LEDGER
+from bottlerocket_ecs_updater.simulator.world.forbidden_versions import ACTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from bottlerocket_ecs_updater.simulator.wire.errors import ErrorBody
+    from bottlerocket_ecs_updater.simulator.wire.requests import Outside
     from bottlerocket_ecs_updater.simulator.world.world import World
 
 Environ = dict[str, Any]
@@ -59,19 +61,28 @@ class WorldApplication:
             return self._inside(environ, start_response)
         call = self._world.overhear(outside.service, outside.operation, outside.key)
         answer = self._inside(environ, start_response)
-        if outside.operation == "PutObject":
-            self._stored(environ)
+        if outside.service == "s3":
+            self._served_by_s3(environ, outside)
         self._world.overheard(call)
         return answer
 
-    def _stored(self, environ: Environ) -> None:
-        """Report a ledger that moto stores to the invariant checker. Runs and people may share an access key."""
+    def _served_by_s3(self, environ: Environ, call: Outside) -> None:
+        """Report what moto stores and reads to the invariant checker. Runs and people may share an access key."""
         bucket, _, key = environ.get("PATH_INFO", "").lstrip("/").partition("/")
-        with suppress(KeyError):
-            found = s3_backends[self._world.names.account][self._world.names.partition].buckets[bucket].keys.get(key)
-            if found is not None and key.endswith(LEDGER):
-                with self._world.clock.lock:
-                    self._world.watch.broken.stored(key, found.value, by_updater=False)
+        watch = self._world.watch
+        with suppress(KeyError), self._world.clock.lock:
+            match call.operation:
+                case "PutObject" if key.endswith((LEDGER, ACTS)):
+                    account = s3_backends[self._world.names.account][self._world.names.partition]
+                    body = account.buckets[bucket].keys[key].value
+                    watch.broken.stored(key, body, by_updater=False)
+                    watch.forbidden.stored(key, body)
+                case "DeleteObject":
+                    watch.forbidden.deleted(key)
+                case "GetObject":
+                    watch.forbidden.read(key, call.key)
+                case _:
+                    pass
 
 
 class QuietHandler(MotoRequestHandler):

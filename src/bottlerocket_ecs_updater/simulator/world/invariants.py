@@ -19,6 +19,7 @@ from bottlerocket_ecs_updater.simulator.ecs.specs import Launch
 from bottlerocket_ecs_updater.simulator.host import Power
 from bottlerocket_ecs_updater.simulator.world.broken_versions import BrokenVersions
 from bottlerocket_ecs_updater.simulator.world.findings import Budget, Findings, KilledTask, Violation
+from bottlerocket_ecs_updater.simulator.world.forbidden_versions import ForbiddenVersions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -36,9 +37,6 @@ LOOKED_BEFORE = timedelta(seconds=30)
 
 NOTICEABLE = timedelta(seconds=30)
 """How long an outage caused by others must last before an updater must have seen it."""
-
-PUBLISHED_NOTICEABLE = timedelta(minutes=16)
-"""How long a parameter must have been set back before an updater must have seen it: an answer counts that long."""
 
 _NOT_BY_REBOOT = frozenset({Power.STOPPED, Power.TERMINATED})
 """Power states that no reboot command causes."""
@@ -102,6 +100,7 @@ class InvariantChecker:
         self._drained_by_updater: set[str] = set()
         self._actors: list[str] = []
         self.broken = BrokenVersions(world)
+        self.forbidden = ForbiddenVersions(world)
         self._blocked: dict[str, dict[str, str]] = {}
         """By caller: which task groups blocked the drain of which instance."""
         world.ecs.registry.on_instance.append(self._instance_changed)
@@ -112,6 +111,7 @@ class InvariantChecker:
         host.on_containers_die.append(self._containers_died)
         host.on_ecs_agent.append(lambda host, _: self._look_at(host.instance_id))
         host.on_boot.append(self._booted)
+        self.forbidden.follow(host)
         host.on_terminate.append(lambda host: self._look_at(host.instance_id))
 
     def staged_by_hand(self, instance_id: str) -> None:
@@ -134,14 +134,27 @@ class InvariantChecker:
             self._acts(call)
         if call.action == "ecs:UpdateContainerInstancesState":
             self._set_status(call)
+        if call.action == "s3:GetObject":
+            self.forbidden.read(call.params["Key"], call.caller)
 
     def served(self, call: Call, answer: Shape) -> None:
         """Record a call after it took effect."""
         if call.action == "ssm:SendCommand" and call.caller not in self.operators:
             self._sent(call, answer["Command"])
-        if call.action == "s3:PutObject":
-            key, body = call.params["Key"], call.params.get("Body", b"")
-            self.broken.stored(key, body, by_updater=self.acted(call.caller))
+        if call.service == "s3":
+            self._served_by_s3(call)
+
+    def _served_by_s3(self, call: Call) -> None:
+        key = call.params.get("Key", "")
+        match call.operation:
+            case "PutObject":
+                body = call.params.get("Body", b"")
+                self.broken.stored(key, body, by_updater=self.acted(call.caller))
+                self.forbidden.stored(key, body)
+            case "DeleteObject":
+                self.forbidden.deleted(key)
+            case _:
+                pass
 
     def acted(self, caller: str) -> bool:
         """Whether a caller has acted as an updater does."""
@@ -224,7 +237,7 @@ class InvariantChecker:
                 self._seen[name].drained_at = self._world.clock.now()
                 self._check_budget(name, call, together)
                 self._check_blocked(instance, call)
-                self._check_published(instance, call, "drains")
+                self._check_allowed(instance, call, "drains")
                 together.append(name)
             elif call.params["status"] == Status.ACTIVE:
                 self._note_blocked(instance, call)
@@ -248,15 +261,11 @@ class InvariantChecker:
             what = f"{call.caller} drains it for {found[0]}, which kept {blocked[found[0]]} from becoming empty"
             self._violated(15, instance.ec2_instance_id, what)
 
-    def _check_published(self, instance: ContainerInstance, call: Call, act: str) -> None:
-        """An updater must not drain or reboot a host for a version that has not been published for a while."""
+    def _check_allowed(self, instance: ContainerInstance, call: Call, act: str) -> None:
+        """An updater must not drain or reboot a host for a version that it must know it may not take."""
         target, host = _target_of(instance), self._world.hosts[instance.ec2_instance_id]
-        if self.budget.published_only and target and not self._is_published(target, host):
-            self._violated(8, host.instance_id, f"{call.caller} {act} it for {target}, which is not published")
-
-    def _is_published(self, version: str, host: Host) -> bool:
-        since = self._world.clock.now() - PUBLISHED_NOTICEABLE
-        return self._world.published.named(version, host.variant, host.spec.arch, since)
+        if target and (why := self.forbidden.why_not(target, host, call.caller, self.budget)):
+            self._violated(8, host.instance_id, f"{call.caller} {act} it for {target}, {why}")
 
     def _check_breaks_no_more(self, instance: ContainerInstance, call: Call) -> None:
         """An updater must not reboot another host into a version on which tasks have been failing."""
@@ -358,7 +367,7 @@ class InvariantChecker:
                 instance = self._world.cluster.by_ec2[name]
                 self._check_reboot(instance, f"SendCommand by {call.caller}", [*instance.tasks.values()])
                 self._check_breaks_no_more(instance, call)
-                self._check_published(instance, call, "reboots")
+                self._check_allowed(instance, call, "reboots")
 
     def _check_reboot(self, instance: ContainerInstance, what: str, tasks: Iterable[Task]) -> None:
         wrong = [f"task {task.arn.rsplit('/', 1)[-1]} is {task.last}" for task in tasks]

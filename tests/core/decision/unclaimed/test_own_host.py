@@ -45,7 +45,7 @@ from bottlerocket_ecs_updater.core.model.command import (
     StopTasks,
     Unmark,
 )
-from bottlerocket_ecs_updater.core.model.container_instance import Status, Task, Tasks
+from bottlerocket_ecs_updater.core.model.container_instance import Status, Task, Tasks, TaskStatus
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, OwnTask, TaskArn, Zone
 from bottlerocket_ecs_updater.core.model.instance import Instance
@@ -59,7 +59,7 @@ from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.core.rules.tasks import TaskRules
 
 OWN = OwnTask(TaskArn("arn:task/this-run"), "updater")
-OURS = Task(OWN.task, "RUNNING", "events-rule/start", "family:updater", family="updater")
+OURS = Task(OWN.task, TaskStatus.RUNNING, "events-rule/start", "family:updater", family="updater")
 OTHER_RUN = replace(OURS, arn=TaskArn("arn:task/another-run"))
 HAND_OVER = replace(POLICY, own_host=OwnHost.HAND_OVER)
 STOPS_EVERYTHING = Rules(tasks=TaskRules(parse_task_rules("* stop 1s")))
