@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -37,10 +38,10 @@ def service(
     return ServiceRules(ServiceArn(name), name, 1, 1, demand=demand, strategies=strategies, distinct=distinct)
 
 
-def rooms_of(*left: tuple[int, int], **options: int) -> Rooms:
+def rooms_of(*left: tuple[int, int], shared: bool = False) -> Rooms:
+    like = Capacity(0, 0, interfaces=2, volumes=3, volumes_shared=shared, hosts=frozenset(), groups=frozenset())
     return [
-        (name(number), Capacity(cpu, memory, hosts=frozenset(), groups=frozenset(), running=0, **options))
-        for number, (cpu, memory) in enumerate(left)
+        (name(number), replace(like, cpu=cpu, memory=memory, running=0)) for number, (cpu, memory) in enumerate(left)
     ]
 
 
@@ -83,7 +84,7 @@ def test_a_refusal_and_a_proof_of_room_agree_with_every_choice_that_ecs_has(
     distinct: bool,
     shared: bool,
 ) -> None:
-    rooms = rooms_of(*left, interfaces=2, volumes=3, volumes_shared=shared)
+    rooms = rooms_of(*left, shared=shared)
     last = ToPlace(service("last", size, distinct=distinct), count)
     rivals = [ToPlace(service(f"other-{number}", one), 1) for number, one in enumerate(others)]
     refused = rooms_if_last(last, rivals, rooms, {}) is not None
