@@ -1,4 +1,4 @@
-"""A pause takes effect while a run is active, and costs few reads."""
+"""A pause takes effect while a run is active, and takes few reads."""
 
 from __future__ import annotations
 
