@@ -74,6 +74,20 @@ MUTANTS = (
         f"{CORE}/decision/unclaimed/test_budget.py",
     ),
     broken(
+        "ECS is trusted to place the largest tasks first",
+        "core/capacity/crowding.py",
+        "    return left if _place_anywhere(last, left) else None\n",
+        "    return None\n",
+        f"{CORE}/policy/test_crowding.py",
+    ),
+    broken(
+        "a place is taken for safe that one more small task would take",
+        "core/capacity/crowding.py",
+        "max(1, left - slots * needs + 1)",
+        "max(1, left - slots * needs + 2)",
+        f"{CORE}/policy/test_crowding.py",
+    ),
+    broken(
         "the run does not wait for the cluster to settle",
         "core/decision/settling.py",
         "    return slot.steady_since is not None and at - slot.steady_since >= policy.settle\n",
