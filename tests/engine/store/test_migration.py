@@ -1,4 +1,4 @@
-"""State that older versions kept by a cluster's name alone is moved once, by one run, and only the cluster's own part."""
+"""State that older versions kept by a cluster's name alone is moved once, by one run, and only that cluster's part."""
 
 from __future__ import annotations
 

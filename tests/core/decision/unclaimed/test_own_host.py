@@ -1,4 +1,4 @@
-"""The host that the run itself is on: updated last, never drained by that run, and handed over if the settings say so."""
+"""The host that the run itself is on: updated last, never drained by that run, and handed over if so configured."""
 
 from __future__ import annotations
 
