@@ -144,10 +144,24 @@ MUTANTS = (
         "tests/engine/act/test_executor.py",
     ),
     broken(
+        "a block during a long drain is read late",
+        "engine/look/store.py",
+        "ORDERS_KNOWN_FOR - (now - last if last is not None else timedelta())",
+        "ORDERS_KNOWN_FOR",
+        "tests/engine/store/test_pause_in_runs.py",
+    ),
+    broken(
+        "the first instance on a version is saved with the next write of the ledger",
+        "core/state/ledger.py",
+        " or saved.troubled.keys() != now.troubled.keys()",
+        "",
+        "tests/engine/act/test_executor.py",
+    ),
+    broken(
         "updates start without reading the pause switch again",
         "engine/look/store.py",
-        "        if not self._pause_is_older_than(PAUSE_KNOWN_FOR):\n",
-        "        if self._pause_read_at:\n",
+        "pause_is_old = self._pause_is_older_than(ORDERS_KNOWN_FOR)",
+        "pause_is_old = not self._pause_read_at",
         "tests/engine/store/test_pause_in_runs.py",
     ),
     Mutant(
@@ -766,7 +780,7 @@ MUTANTS = (
     broken(
         "a block is only read at the start of a run",
         "engine/store/shared_state.py",
-        "        if _due(self._acts_at, ACTS_EVERY, now):\n",
+        "        if self.is_due(now, known_for):\n",
         "        if self._acts_at is None:\n",
         "tests/policy/test_forbidden_versions.py",
     ),

@@ -1,4 +1,4 @@
-"""Instances that are not part of the fleet block nothing: warm pools, stopped hosts, Managed Instances, excluded hosts."""
+"""Instances outside the fleet block nothing: warm pools, stopped hosts, Managed Instances, excluded hosts."""
 
 from __future__ import annotations
 

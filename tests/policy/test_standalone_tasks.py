@@ -1,4 +1,4 @@
-"""Standalone tasks that run for hours (RunTask, schedules, batch jobs): never stopped, never drained, always reported."""
+"""Standalone tasks that run for hours (RunTask, schedules, batch jobs) are never stopped or drained, always reported."""
 
 from __future__ import annotations
 

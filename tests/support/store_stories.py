@@ -1,4 +1,4 @@
-"""Scenarios with a faulty state store: it is unavailable, rejects writes, loses replies, or holds unreadable objects."""
+"""Scenarios with a faulty state store: it is down, rejects writes, loses replies, or holds unreadable objects."""
 
 from __future__ import annotations
 
