@@ -1,4 +1,4 @@
-"""Standalone tasks that run for hours (RunTask, schedules, batch jobs) are never stopped or drained, always reported."""
+"""Standalone tasks that run for hours (RunTask, schedules, batch jobs): never stopped or drained, but reported."""
 
 from __future__ import annotations
 
