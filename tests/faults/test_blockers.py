@@ -1,4 +1,4 @@
-"""Tasks that do not leave: a drain in vain teaches the rest of the run, and the runs after it."""
+"""Tasks that do not leave: after one drain that timed out, the rest of the run and later runs avoid the same tasks."""
 
 from __future__ import annotations
 

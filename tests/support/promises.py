@@ -1,6 +1,6 @@
-"""What every story must come to: what the world saw, what the updaters said, and whether the two agree.
+"""What must hold at the end of every scenario: what the world saw, what the updaters reported, and that the two agree.
 
-Each promise is a function from what was played to the sentences that say how it was broken.
+Each promise is a function from a played scenario to the sentences that say how the promise was broken.
 """
 
 from __future__ import annotations

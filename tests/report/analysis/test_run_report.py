@@ -1,4 +1,4 @@
-"""The account of a run: at three in the morning, what is broken, since when, what do I do?"""
+"""The report of a run answers what is broken, since when, and what to do."""
 
 from __future__ import annotations
 
