@@ -1,6 +1,6 @@
-"""Waves over simulated clusters with real updater processes, on the real definition; and the settings that make them.
+"""Waves over simulated clusters, with real updater processes and the real definition; and their settings.
 
-What the local interpreter does not cover is said in `simulator/waves/interpreter.py`.
+`simulator/waves/interpreter.py` lists what the local interpreter does not cover.
 """
 
 from __future__ import annotations

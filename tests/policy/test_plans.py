@@ -1,4 +1,4 @@
-"""A plan names every instance, says the same in all its forms, and changes nothing: in invented worlds, too."""
+"""A plan names every instance, agrees in all its forms, and changes nothing, in generated worlds too."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs over clusters in which not every instance takes every task, against what the simulated ECS then places."""
+"""Runs over clusters in which not every instance can run every task, compared with what the simulated ECS places."""
 
 from __future__ import annotations
 
