@@ -1,4 +1,4 @@
-"""What a run reads of the store: it grows with the clusters that share it, no faster, and has a limit."""
+"""How much of the store a run reads: it grows in proportion to the clusters that share it, up to a limit."""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
-"""What a roll asks of AWS, counted: time cannot be held to a figure on a machine that others use, calls can.
+"""The number of AWS calls in a rollout.
 
-Each bound is about a seventh above what was counted when it was written. A change that asks for less lowers it.
+Times depend on the machine, but calls do not.
+
+Each limit is about a seventh above the count when it was written. Lower it with each change that saves calls.
 """
 
 from __future__ import annotations

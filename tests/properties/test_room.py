@@ -1,4 +1,4 @@
-"""What is said of the room, against what the simulated ECS then really places: its own scheduler is the judge."""
+"""The check for room, compared with what the scheduler of the simulated ECS then really places."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The image, built by buildah and run without a container engine.
 
-The base here is made of this machine's own Python, because the default base is in a registry that a machine without
-a way to it cannot pull from. What is tested is all that the Dockerfile adds; the default base itself is not.
-Its wheels are chosen for this machine's Python. Skipped where buildah is not installed.
+The base here is made of this machine's own Python, because the registry of the default base may not be reachable. So
+these tests cover everything that the Dockerfile adds, but not the default base itself. The wheels are chosen for this
+machine's Python. Skipped if buildah is not installed.
 """
 
 from __future__ import annotations

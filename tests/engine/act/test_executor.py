@@ -1,4 +1,4 @@
-"""What is in the store before an act, what follows later, and that a reboot is sent on a fresh look only."""
+"""What is in the store before an act and what is written later, and that a reboot needs a fresh look."""
 
 from __future__ import annotations
 

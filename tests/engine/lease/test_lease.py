@@ -1,4 +1,4 @@
-"""At most one run acts on a cluster: single stories first, then whatever rivals, networks and clocks may do."""
+"""At most one run acts on a cluster: single cases first, then any rivals, network faults and clocks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A pause and a block take effect within a minute while a run is active, and cost few reads."""
+"""A pause and a block take effect within a minute while a run is active, and take few reads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A crash loses nothing that was acted on, and the store is asked rarely."""
+"""A crash loses no event of an act, and the store is called rarely."""
 
 from __future__ import annotations
 
