@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -150,7 +150,7 @@ def test_the_report_of_a_killed_run_names_every_instance_that_it_drained(drains:
 
 def test_a_store_that_fails_costs_only_the_completion() -> None:
     class Failing(MemoryStore):
-        def keys(self, prefix: str, after: str = "") -> Sequence[str]:
+        def keys(self, prefix: str, after: str = "") -> Iterable[str]:
             if str(DEAD) in prefix:
                 raise Unreachable(prefix)
             return super().keys(prefix, after)
