@@ -1,4 +1,4 @@
-"""What holds for all tests: whose machine it is must not matter, and neither must how fast it is."""
+"""Settings for all tests: results must not depend on whose machine it is, or on how fast it is."""
 
 from __future__ import annotations
 

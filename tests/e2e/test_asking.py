@@ -1,4 +1,4 @@
-"""`plan`, `status` and `explain` as a person at a terminal meets them: over the wire, and without a trace."""
+"""`plan`, `status` and `explain` in a terminal, over HTTP: they change nothing."""
 
 from __future__ import annotations
 

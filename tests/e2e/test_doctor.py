@@ -1,4 +1,4 @@
-"""`doctor` over the wire: all well, and each thing that it looks at broken in turn."""
+"""`doctor` over HTTP: everything well, and each thing that it checks broken in turn."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run as a process leaves its reports, its metrics and its messages where people and programs find them."""
+"""A process leaves its reports, metrics and messages where people and programs find them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whole runs over the wire: healthy clusters, broken ones, and a world that knows nothing of the program."""
+"""Whole runs over HTTP: healthy clusters, broken ones, and a world that knows nothing of the program."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A simulated cluster on the wire, and the real program let loose on it as processes."""
+"""A simulated cluster over HTTP, and the real program run against it as processes."""
 
 from __future__ import annotations
 

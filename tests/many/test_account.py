@@ -1,4 +1,4 @@
-"""`fleet.yaml` in the tests' account: the line of the page, the schedule, the waves, and each statement taken away."""
+"""`fleet.yaml` in the tests' account: the documented command, the schedule, the waves, and each statement removed."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """The image, built by buildah and run without a container engine.
 
-The base here is made of this machine's own Python, because the default base is in a registry that a machine without
-a way to it cannot pull from. What is tested is all that the Dockerfile adds; the default base itself is not.
-Its wheels are chosen for this machine's Python. Skipped where buildah is not installed.
-Images and containers are in a folder of the test run, so runs beside it take nothing from each other and leave nothing.
+The base here is made of this machine's own Python, because the registry of the default base may not be reachable. So
+these tests cover everything that the Dockerfile adds, but not the default base itself. The wheels are chosen for this
+machine's Python. Skipped if buildah is not installed.
+Each test run keeps its images and containers in a folder of its own, and deletes it.
 """
 
 from __future__ import annotations

@@ -174,7 +174,7 @@ class Limits:
     ] = SUSPECT_AFTER
     lease: Annotated[
         timedelta, kinds.duration("A run that does not renew its lease for this long loses it.", most=LONGEST_TERM)
-    ] = timedelta(minutes=2)
+    ] = timedelta(minutes=3)
     deadline: Annotated[
         timedelta | None,
         kinds.duration("Start no new updates once the run has lasted this long; updates in progress are finished."),

@@ -25,7 +25,7 @@ from bottlerocket_ecs_updater.simulator.ecs.specs import (
     Way,
     Workload,
 )
-from bottlerocket_ecs_updater.simulator.ecs.timing import EcsTiming
+from bottlerocket_ecs_updater.simulator.ecs.timing import EcsTiming, Order
 
 __all__ = [
     "CapacityProvider",
@@ -36,6 +36,7 @@ __all__ = [
     "Controller",
     "EcsTiming",
     "Launch",
+    "Order",
     "ProviderShare",
     "Rollout",
     "Service",
