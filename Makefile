@@ -105,7 +105,7 @@ bench: $(VENV)/dev.stamp ## Measure speed, and write the results to the docs; AR
 soak: $(VENV)/dev.stamp ## Test random faults and crashes for SECONDS=60, from FIRST_SEED=1000
 	SECONDS_TO_SOAK=$(or $(SECONDS),60) FIRST_SEED=$(or $(FIRST_SEED),1000) $(BIN)/python -m tests.properties.soak
 
-mutants: $(VENV)/dev.stamp ## Break the program on purpose, and record which test notices; ARGS="lease" selects some
+mutants: $(VENV)/dev.stamp ## Break the program on purpose, and record which test fails; ARGS="lease" selects some
 	$(BIN)/python -m tests.mutants $(ARGS)
 
 lock: ## Resolve the locked versions again, all at once

@@ -36,11 +36,12 @@ above, with the simulated cluster behind the AWS wire protocol in another proces
 machine is busy with something else (see its load), even that is inflated; for start-up, the fastest of several starts
 counts. Ratios come from one run.
 
-**The second world** (`benchmarks/rough.py`) is rougher, with shorter drains and reboots. Each call takes time on the
-simulated clock: half of them under 45 ms, 99 in 100 under 180 ms, and one in 100 takes a second more. Every 60th read
-is throttled, and every 40th `SendCommand` gets no reply. Of 100 reboot commands, 15 end with a signal, 10 with a dead
-worker, 6 never end, 6 are reported undeliverable, and 2 run again after the boot. Of 100 hosts, 5 delay their shutdown
-for up to 90 s, and the agents of 4 flap. The limit is each host's own drain and reboot, with every slot always full.
+**The second world** (`benchmarks/rough.py`) has more faults, and shorter drains and reboots. Each call takes time on
+the simulated clock: half of them under 45 ms, 99 in 100 under 180 ms, and one in 100 takes a second more. Every 60th
+read is throttled, and every 40th `SendCommand` gets no reply. Of 100 reboot commands, 15 end with a signal, 10 with a
+dead worker, 6 never end, 6 are reported undeliverable, and 2 run again after the boot. Of 100 hosts, 5 delay their
+shutdown for up to 90 s, and the agents of 4 flap. The limit is each host's own drain and reboot, with every slot always
+full.
 
 **The predecessor** is not measured here. The compiled Go updater was compared once with an earlier version of this one,
 on a different simulator behind the wire protocol, with drains of about 15 s and reboots of about 45 s. Its last host
@@ -75,21 +76,21 @@ The calls for each instance exceed the target. One host at a time, without incid
 (services, its tasks, their protection, the claim, DRAINING, and now and then the description of a task that moved
 there), eight to empty and reboot it (a check and its answer, whether its known tasks stopped, then in one look its
 counts and a list of stopping tasks, the claim for the reboot, the reboot, how the command ended), and six to return it
-(its agent is connected, a check and its answer, it is still connected, ACTIVE, the claim deleted). No other call
-provides any of these. A boot that must be verified twice takes five more calls. The first host of a run takes ten more,
-because the run does not know yet how long a drain and a reboot take. The start of a run takes 17. So 8 hosts need 160
-calls, 15 for three boots that are verified twice, 10 for the first host and 17 for the start: 202, or 25 for each host,
-and a few for throttled reads and lost replies. The target of 18 allows 144. Without the start, the first host, bad
-endings and throttling, 20 calls remain for each host. How a reboot command ended is read within 20 seconds, although it
-could be read with the first check after the boot: only then does it not depend on the host's clock whether the command
-ended in its first run.
+(its agent is connected, a check and its answer, it is still connected, ACTIVE, the claim deleted). Each of these calls
+provides something that no other call does. A boot that must be verified twice takes five more calls. The first host of
+a run takes ten more, because the run does not know yet how long a drain and a reboot take. The start of a run takes 17.
+So 8 hosts need 160 calls, 15 for three boots that are verified twice, 10 for the first host and 17 for the start: 202,
+or 25 for each host, and a few for throttled reads and lost replies. The target of 18 allows 144. Without the start, the
+first host, bad endings and throttling, 20 calls remain for each host. How a reboot command ended is read within 20
+seconds, although it could be read with the first check after the boot: only then does it not depend on the host's clock
+whether the command ended in its first run.
 
 Several hosts share looks, checks and answers, but they share an act only if they are ready for it within the same few
 seconds. With ten slots, a host becomes ready for each act about every ten seconds, so most acts are for one host.
 Waiting for a second host would cost more time than the target allows. Eight of these calls are acts, so a host cannot
 take fewer than eight calls unless several hosts are ready for an act at the same time. With five to 19 slots and a
 settle time, looks are 5 s apart. With 20 or more, they are 7.5 s apart, which saves calls and costs each host and slot
-some seconds. Without a settle time, looks for five or more slots are 4 s apart. Looks for three or four, and for
+a few seconds. Without a settle time, looks for five or more slots are 4 s apart. Looks for three or four, and for
 results that are due, are 2.5 s apart.
 
 S3 calls renew the lease, and read or write the pause switch, the blocked and promoted versions, the ledger and the
@@ -121,24 +122,26 @@ def write(found: Measured, docs: Path) -> None:
 
 
 def short(found: Measured) -> str:
-    """What the README says of it, after the whole measurement."""
+    """The summary for the README, after a whole measurement."""
     rolled, size = found.tenth[0], found.by_size
     ratio = middle(found.tenth, over_ideal)
     shown, needed = out_of_service(size[MIDDLE].laps)
     own, looked = found.memory, found.look
     assert own is not None
     assert looked is not None
-    calls = ", ".join(f"{calls_per_instance(size[count], 'ecs', 'ssm'):.1f} of {count:,}" for count in CALLS_ASKED)
+    calls = ", ".join(
+        f"{calls_per_instance(size[count], 'ecs', 'ssm'):.1f} with {count:,} instances" for count in CALLS_ASKED
+    )
     told = {
         f"a rollout of {MIDDLE} instances, {rolled.size.budget} at a time, settling 60 s": (
             f"{rolled.took.total_seconds() / 60:.0f} minutes, {ratio:.2f} times the ideal schedule"
         ),
-        "in a rougher world, settling 0 s: the last host back, relative to drains and reboots alone": (
+        "on a simulator with faults, settling 0 s: time to the last host, relative to drains and reboots alone": (
             ", ".join(_raced(race, found) for race in found.races if not race.settle)
         ),
         "an instance out of service": (
-            f"{shown.total_seconds():.0f} s, of which drain and reboot take {needed.total_seconds():.0f} s, and the "
-            "download none"
+            f"{shown.total_seconds():.0f} s: {needed.total_seconds():.0f} s for the drain and the reboot, none for the "
+            "download"
         ),
         "calls to ECS and SSM for each instance": f"{calls}, a tenth at a time",
         "task moves, in a spread cluster": f"{moves_per_task(size[MIDDLE]):.2f} for each task",
@@ -159,7 +162,7 @@ def _raced(race: Race, found: Measured) -> str:
 def page(found: Measured) -> str:
     """The page, in Markdown."""
     pictures = (
-        f"![How many of {MIDDLE} instances run the new version by which minute: this updater and the ideal "
+        f"![How many of {MIDDLE} instances run the new version, minute by minute: this updater and the ideal "
         "schedule](../images/bench-roll.svg)\n\n"
         "![Calls per instance by size of the cluster](../images/bench-calls.svg)\n\n"
         "![CPU of a decision by size of the cluster](../images/bench-deciding.svg)\n\n"
@@ -169,7 +172,7 @@ def page(found: Measured) -> str:
 
 
 def machine() -> str:
-    """Where and when it was measured."""
+    """The machine and the date of the measurement."""
     models = [line.partition(":")[2].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")]
     busy = (_lines("/proc/loadavg") or ["?"])[0].split()[0]
     model = f"{len(models)} x {models[0]}" if models else platform.machine()

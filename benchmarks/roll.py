@@ -50,7 +50,7 @@ DOCUMENTS: Mapping[DocumentKind, str] = {
     DocumentKind.APPLY: APPLY,
     DocumentKind.REBOOT: REBOOT,
 }
-LEASE = timedelta(minutes=2)
+LEASE = timedelta(minutes=3)
 """As `run` has it by default."""
 PLACE = Location("123456789014", "us-east-1", "demo")
 """With a place, people's acts on versions are read, as `run` does."""

@@ -1,4 +1,4 @@
-"""`python -m acceptance` on a cluster that is there already, as a process that tests can interrupt and kill."""
+"""Runs `python -m acceptance` on an existing cluster, as a process that tests can interrupt and kill."""
 
 from __future__ import annotations
 

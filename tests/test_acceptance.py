@@ -1,4 +1,4 @@
-"""The acceptance run: its words, its page, and one check on the simulated account; CI makes all of them."""
+"""The acceptance run: its texts, its page, and one check on the simulated account. CI runs all of them."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Whole runs, for what the Go updater did to a cluster: what is kept, and what is done otherwise.
+"""Whole runs that compare this updater with the Go updater: what it keeps, and what it does differently.
 
-The table of all of it is docs/develop/predecessor.md.
+docs/develop/predecessor.md has the whole table.
 """
 
 from __future__ import annotations

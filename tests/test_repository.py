@@ -1,4 +1,4 @@
-"""The repository keeps its word: what a document names is there."""
+"""Everything that a document of the repository names exists."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The docs site is built strictly, loads nothing from elsewhere, and can be searched from a disk."""
+"""The docs site is built strictly, loads nothing from other sites, and can be searched from disk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Snippets in the documentation that no other test runs can at least be read."""
+"""Snippets in the documentation that no other test runs can at least be parsed."""
 
 from __future__ import annotations
 

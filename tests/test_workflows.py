@@ -1,4 +1,4 @@
-"""The workflows keep their word: pinned, limited, on every Python and architecture, and one version everywhere."""
+"""The workflows are pinned and limited, run on every Python and architecture, and agree on one version."""
 
 from __future__ import annotations
 

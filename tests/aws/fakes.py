@@ -1,4 +1,4 @@
-"""A clock, and clients in boto3's shape that hold a small cluster and answer with AWS's limits and errors."""
+"""A clock, and clients shaped like boto3's for a small cluster, with AWS's limits and errors."""
 
 from __future__ import annotations
 

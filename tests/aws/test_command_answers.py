@@ -1,4 +1,4 @@
-"""Answers to commands are read in few calls, whatever was sent, by whom, and to how many hosts."""
+"""Reading the answers to commands takes few calls, for any mix of commands, senders and hosts."""
 
 from __future__ import annotations
 

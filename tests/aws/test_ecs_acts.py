@@ -1,4 +1,4 @@
-"""Acts on container instances: each sent once, each with a result of its own."""
+"""Calls that change container instances: each is sent once, and each instance has its own result."""
 
 from __future__ import annotations
 

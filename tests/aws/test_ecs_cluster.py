@@ -1,4 +1,4 @@
-"""A cluster as the gateway sees it: listing, describing, services."""
+"""Listing and describing a cluster and its services."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tasks as the gateway sees them, and how little it asks about them."""
+"""Listing and describing tasks, in as few calls as possible."""
 
 from __future__ import annotations
 

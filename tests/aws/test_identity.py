@@ -1,4 +1,4 @@
-"""Who we are among the tasks of ECS."""
+"""Finding out which ECS task this process is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The state store in S3, against an S3 that knows conditional writes."""
+"""The state store in S3, against an S3 that supports conditional writes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The gateway against the simulated AWS, through both of its doors: in process, and over HTTP with botocore."""
+"""The AWS code against the simulated AWS, in process and over HTTP with botocore."""
 
 from __future__ import annotations
 

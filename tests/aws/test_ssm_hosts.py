@@ -1,4 +1,4 @@
-"""Hosts behind Run Command: sending, and hearing what came of it."""
+"""Hosts behind Run Command: sending commands, and reading their results."""
 
 from __future__ import annotations
 

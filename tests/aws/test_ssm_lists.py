@@ -1,4 +1,4 @@
-"""Lists of commands are planned so that they never take more calls than asking for each command by its id."""
+"""Lists of commands are planned so that they never take more calls than reading each command by its id."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Another run is asked for by one event, and seen where it is placed on another host."""
+"""A run requests another run with one event, and finds it once it is placed on another host."""
 
 from __future__ import annotations
 

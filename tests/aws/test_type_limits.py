@@ -1,4 +1,4 @@
-"""What EC2 limits for an instance type, read from its answer."""
+"""Reading the limits of an instance type from EC2's response."""
 
 from __future__ import annotations
 

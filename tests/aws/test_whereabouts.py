@@ -1,4 +1,4 @@
-"""Which cluster it is: by its ARN, by what ECS lists, or by who we are; always the same."""
+"""Finding the cluster's account and Region: from its ARN, its instances or the caller, always with the same result."""
 
 from __future__ import annotations
 

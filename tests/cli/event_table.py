@@ -1,4 +1,4 @@
-"""What the record of a run is made of, as tables: every event with its fields and their form in JSON."""
+"""The tables of the record: every event with its fields and their JSON form."""
 
 from __future__ import annotations
 

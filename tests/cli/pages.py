@@ -1,4 +1,4 @@
-"""The tables of the documentation that follow from definitions in the program; `make docs` writes them anew."""
+"""Writes the tables in the documentation that are generated from the program (`make docs`)."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def settings_in_order() -> list[Argument]:
 
 
 def settings() -> str:
-    """Every setting: its name, default, what is allowed, and what it means."""
+    """Every setting: its name, its default, the allowed values, and what it means."""
     return _table("setting | default | allowed | meaning", [_setting_row(each) for each in settings_in_order()])
 
 
 def holds() -> str:
-    """Every reason for which an instance is passed over, and what would free it."""
+    """Every reason to hold an instance, and what to do about it."""
     rows = [(*_reason_row(each), passing(each).value) for each in Reason]
-    return _table("hold | what it says | what would free it | does it pass", rows)
+    return _table("hold | what it says | what to do | does it pass", rows)
 
 
 def failures() -> str:
@@ -50,7 +50,7 @@ def events() -> str:
 
 
 def words() -> str:
-    """Words that stand for one of a few things."""
+    """Fields whose values come from a fixed list."""
     return _table("form | one of", word_rows())
 
 

@@ -1,4 +1,4 @@
-"""A command line that is complete, to which a test adds what it is about."""
+"""A complete command line, to which a test adds the settings that it is about."""
 
 from __future__ import annotations
 

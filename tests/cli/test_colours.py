@@ -1,4 +1,4 @@
-"""A terminal shows colours, unless its user wants none anywhere."""
+"""A terminal shows colours, unless its user turned them off."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the commands have in common."""
+"""Behaviour that all commands share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each way in which a command ends has its exit code."""
+"""The exit code of each way in which a command can end."""
 
 from __future__ import annotations
 

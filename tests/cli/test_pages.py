@@ -1,4 +1,4 @@
-"""The documentation says what the program says."""
+"""The generated tables in the documentation match the program."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the page of the policy shows can be pasted, and names only what there is."""
+"""The examples on the policy page can be pasted, and name only settings that exist."""
 
 from __future__ import annotations
 

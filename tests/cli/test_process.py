@@ -1,4 +1,4 @@
-"""The program as whoever calls it sees it: a process, its exit code, and what it says."""
+"""The program as its caller sees it: a process, its exit code and its output."""
 
 from __future__ import annotations
 

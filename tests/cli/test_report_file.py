@@ -1,4 +1,4 @@
-"""A report goes to the file that was named, in the form of its ending; what cannot be is said before the work."""
+"""A report goes to the named file, in the format of its extension. An invalid path is an error before any work."""
 
 from __future__ import annotations
 

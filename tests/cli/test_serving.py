@@ -1,4 +1,4 @@
-"""What `simulate --serve` prints is a script that points every command at the world, and at its clock."""
+"""`simulate --serve` prints a script that points every command at the simulated cluster and its clock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Told to stop, the process leaves within its ten seconds, whatever hangs."""
+"""After a stop signal the process exits within ten seconds, even if something hangs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a person gets wrong, and what is said about it: one line that names it, and no wrong advice."""
+"""A mistake of the user gives one line that names it, and no wrong advice."""
 
 from __future__ import annotations
 

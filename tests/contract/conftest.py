@@ -1,4 +1,4 @@
-"""Both doors to the same small world, and an endpoint where one is named."""
+"""Both interfaces of the same small world, and another endpoint if one is named."""
 
 from __future__ import annotations
 

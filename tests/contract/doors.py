@@ -1,8 +1,8 @@
-"""Two worlds that are the same, one behind each door, and a way to ask both the same; and AWS, or another endpoint.
+"""Two identical worlds, one for each interface, and a way to make the same calls to both; and AWS, or another endpoint.
 
-`CONTRACT_ENDPOINT` names what is held to the same contract: `aws`, or a URL such as that of `simulate --serve`. Then
-`CONTRACT_CLUSTER` (`demo`), `CONTRACT_BUCKET` (`the-state-store`; on AWS it exists) and `CONTRACT_REGION` say where.
-The credentials are those of the environment. docs/develop/contract.md says what is asked.
+`CONTRACT_ENDPOINT` names what is tested against the same contract: `aws`, or a URL such as that of `simulate --serve`.
+`CONTRACT_CLUSTER` (`demo`), `CONTRACT_BUCKET` (`the-state-store`; on AWS it must exist) and `CONTRACT_REGION` give the
+rest. The credentials are those of the environment. docs/develop/contract.md describes it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How groups start instances, read from what the emulator itself answers."""
+"""How groups launch instances, read from the emulator's own responses."""
 
 from __future__ import annotations
 

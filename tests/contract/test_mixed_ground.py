@@ -1,4 +1,4 @@
-"""A cluster in which not every instance takes every task, asked at both doors."""
+"""A cluster in which not every instance can run every task, through both interfaces."""
 
 from __future__ import annotations
 

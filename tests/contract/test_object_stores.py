@@ -1,4 +1,4 @@
-"""The object store in memory and moto's keep the same promises about conditional writes."""
+"""The object store in memory and moto's S3 handle conditional writes in the same way."""
 
 from __future__ import annotations
 

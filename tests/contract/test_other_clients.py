@@ -1,4 +1,4 @@
-"""What other AWS clients meet at a served world: deploy tools, consoles, scripts that stop and reboot instances."""
+"""Other AWS clients against a served world: deploy tools, consoles, scripts that stop and reboot instances."""
 
 from __future__ import annotations
 

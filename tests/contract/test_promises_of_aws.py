@@ -1,6 +1,6 @@
-"""What the updater relies on AWS to answer, asked of both doors, or of AWS: `CONTRACT_ENDPOINT=aws`, see doors.py.
+"""The responses of AWS that the updater relies on, from both interfaces or from AWS.
 
-Nothing is changed: reads, and calls that are refused.
+`CONTRACT_ENDPOINT=aws` tests AWS, see doors.py. Nothing is changed: the tests read, and make calls that are rejected.
 """
 
 from __future__ import annotations

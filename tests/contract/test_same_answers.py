@@ -1,4 +1,4 @@
-"""Whatever is asked of one door gets the same answer from the other, to the last field."""
+"""Both interfaces give the same response to the same request, to the last field."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The door on the wire: who serves what, who may come in, and how it says no."""
+"""The HTTP interface: which service answers, which requests are allowed, and how errors look."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Small builders of what core decides on: each gives a plain, healthy value, and takes what a test wants different."""
+"""Builders for the values of core: each gives a plain, healthy value, which a test can vary."""
 
 from __future__ import annotations
 

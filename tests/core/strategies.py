@@ -1,6 +1,6 @@
 """Generated values for properties: versions, answers, claims, instances, fleets and policies.
 
-Fleets are drawn without regard to how they could have come about: decisions must be right about all of them.
+Fleets are generated without regard to how they could have come about: decisions must be right for all of them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a drain stands on is of this moment: what a survey found before, or did not find, drains nothing."""
+"""A drain is based on current facts only: an old survey, or one without an answer, never starts a drain."""
 
 from __future__ import annotations
 

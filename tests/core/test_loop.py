@@ -1,4 +1,4 @@
-"""Decisions followed to their end, in a world of a few lines."""
+"""Decisions followed to the end of a run, in a tiny world."""
 
 from __future__ import annotations
 

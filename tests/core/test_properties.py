@@ -1,4 +1,4 @@
-"""What holds for every decision, over generated fleets and policies."""
+"""Properties of every decision, over generated fleets and policies."""
 
 from __future__ import annotations
 

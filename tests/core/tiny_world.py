@@ -1,6 +1,7 @@
-"""A world of a few lines, in which every act takes effect at once: decisions can be followed to their end in it.
+"""A world of a few lines in which every act takes effect at once, to follow decisions to the end of a run.
 
-It knows nothing of AWS. Faults and death are the simulator's business; here is only what the loop itself must keep.
+It knows nothing of AWS. The simulator covers faults and crashes; this world covers only what the loop itself must
+guarantee.
 """
 
 from __future__ import annotations

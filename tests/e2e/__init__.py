@@ -1,1 +1,1 @@
-"""The program as a process, against the world on the wire."""
+"""The program as a process, against a simulated cluster over HTTP."""

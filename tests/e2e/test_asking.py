@@ -1,4 +1,4 @@
-"""`plan`, `status` and `explain` as a person at a terminal meets them: over the wire, and without a trace."""
+"""`plan`, `status` and `explain` in a terminal, over HTTP: they change nothing."""
 
 from __future__ import annotations
 
@@ -57,8 +57,9 @@ def test_after_the_stack_is_installed_the_cluster_is_enough(built: Town) -> None
     given = dict(zip(built.arguments()[::2], built.arguments()[1::2], strict=True))
     kept = {name: given[f"--{name}"] for name in ("state", "check-document", "apply-document", "reboot-document")}
     written = "\n".join(f"{name} = '{value}'" for name, value in kept.items()) + "\nsettings-parameter = '/ours'"
+    ssm = built.client("ssm")
     for name, text in ((f"/bottlerocket-ecs-updater/{built.scenario.cluster}", written), ("/ours", "deny = '>=0.0.1'")):
-        built.aws("ssm", "put-parameter", "--type", "String", "--name", name, "--value", text)
+        ssm.put_parameter(Type="String", Name=name, Value=text)
     where = ("--cluster", built.scenario.cluster, "--region", built.scenario.names.region)
     done = subprocess.run(
         [sys.executable, "-m", "bottlerocket_ecs_updater", "plan", *where, *_clock(built, "plan", ())],
@@ -69,14 +70,14 @@ def test_after_the_stack_is_installed_the_cluster_is_enough(built: Town) -> None
     )
     assert "version-denied" in done.stdout
     for name in (f"/bottlerocket-ecs-updater/{built.scenario.cluster}", "/ours"):
-        built.aws("ssm", "delete-parameter", "--name", name)
+        ssm.delete_parameter(Name=name)
 
 
 @pytest.mark.parametrize(("named", "said"), [("/nowhere", "/nowhere does not exist"), (None, "")])
 def test_settings_that_the_stack_names_must_exist_and_name_no_others(built: Town, named: str | None, said: str) -> None:
     own = f"/bottlerocket-ecs-updater/{built.scenario.cluster}"
     text = f"state = 's3://simulated-state/x'\nsettings-parameter = '{named or own}'"
-    built.aws("ssm", "put-parameter", "--type", "String", "--name", own, "--value", text)
+    built.client("ssm").put_parameter(Type="String", Name=own, Value=text)
     where = ("--cluster", built.scenario.cluster, "--region", built.scenario.names.region)
     done = subprocess.run(
         [sys.executable, "-m", "bottlerocket_ecs_updater", "plan", *where],
@@ -86,7 +87,7 @@ def test_settings_that_the_stack_names_must_exist_and_name_no_others(built: Town
         text=True,
         timeout=60,
     )
-    built.aws("ssm", "delete-parameter", "--name", own)
+    built.client("ssm").delete_parameter(Name=own)
     assert done.returncode in (1, 2)
     assert said in done.stderr
 

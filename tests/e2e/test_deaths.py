@@ -1,4 +1,4 @@
-"""Runs that are killed, stopped, suspended, or meet each other."""
+"""Runs that are killed, stopped or suspended, or that run at the same time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`doctor` over the wire: all well, and each thing that it looks at broken in turn."""
+"""`doctor` over HTTP: everything well, and each thing that it checks broken in turn."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_where_all_is_well_it_says_so_and_changes_nothing(built: Town) -> None:
     assert {id_: host.boot_id for id_, host in built.world.hosts.items()} == before
     operations = {action.split(":")[1] for action in built.world.calls.by_action if action.startswith(("ecs", "ssm"))}
     assert [operation for operation in operations if not operation.startswith(HARMLESS)] == []
-    attributes = built.aws("ecs", "list-attributes", "--cluster", "demo", "--target-type", "container-instance")
+    attributes = built.client("ecs").list_attributes(cluster="demo", targetType="container-instance")["attributes"]
     assert "doctor" not in json.dumps(attributes)
 
 
@@ -96,7 +96,7 @@ def test_programs_are_told_the_same(built: Town) -> None:
 
 def test_a_document_with_other_steps_is_told(built: Town) -> None:
     content = shell_document("Stage", ("apiclient update apply --reboot",), 60)
-    built.aws("ssm", "create-document", "--name", "older", "--document-type", "Command", "--content", content)
+    built.client("ssm").create_document(Name="older", DocumentType="Command", Content=content)
     code, said = examine(built, "--apply-document", "older")
     [line] = graded(said, "FAIL")
     assert code == 1
@@ -106,7 +106,7 @@ def test_a_document_with_other_steps_is_told(built: Town) -> None:
 
 def test_an_apply_document_that_cannot_replace_a_staged_update_is_told_but_will_do(built: Town) -> None:
     content = shell_document("Stage", ("apiclient update apply",), 60)
-    built.aws("ssm", "create-document", "--name", "plain", "--document-type", "Command", "--content", content)
+    built.client("ssm").create_document(Name="plain", DocumentType="Command", Content=content)
     code, said = examine(built, "--apply-document", "plain")
     assert code == 0
     assert any(
@@ -334,10 +334,10 @@ ALONE = "application/vnd.oci.image.manifest.v1+json"
 def pushed(built: Town, media: str, **manifest: Any) -> str:
     """An image in ECR, by its tag. Repositories outlive a test, so each has its own."""
     text = json.dumps({"schemaVersion": 2, "mediaType": media, **manifest})
-    name = ("--repository-name", f"updater-{uuid4()}")
-    built.aws("ecr", "create-repository", *name)
-    built.aws("ecr", "put-image", *name, "--image-tag", "1", "--image-manifest", text)
-    return f"{built.world.names.account}.dkr.ecr.{built.world.names.region}.amazonaws.com/{name[1]}:1"
+    name, ecr = f"updater-{uuid4()}", built.client("ecr")
+    ecr.create_repository(repositoryName=name)
+    ecr.put_image(repositoryName=name, imageTag="1", imageManifest=text)
+    return f"{built.world.names.account}.dkr.ecr.{built.world.names.region}.amazonaws.com/{name}:1"
 
 
 def defined(built: Town, image: str, architecture: str) -> None:
@@ -348,8 +348,9 @@ def defined(built: Town, image: str, architecture: str) -> None:
         "image": image,
         "logConfiguration": {"logDriver": "awslogs", "options": {"awslogs-group": "/updater"}},
     }
-    words = ("--family", "updater", "--container-definitions", json.dumps([container]))
-    built.aws("ecs", "register-task-definition", *words, "--runtime-platform", f"cpuArchitecture={architecture}")
+    built.client("ecs").register_task_definition(
+        family="updater", containerDefinitions=[container], runtimePlatform={"cpuArchitecture": architecture}
+    )
 
 
 class Configuration(BaseHTTPRequestHandler):

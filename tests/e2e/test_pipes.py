@@ -1,4 +1,4 @@
-"""A run whose output nobody reads, or can, is a run all the same; and it says nothing of its own about that."""
+"""A run works even if nobody reads its output, and does not report that."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run as a process finds out which cluster it is, and what older versions kept of it."""
+"""A process finds out which cluster it updates, and which state older versions kept for it."""
 
 from __future__ import annotations
 

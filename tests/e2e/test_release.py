@@ -1,4 +1,4 @@
-"""`release` as a person at a terminal meets it, over the wire: shown, asked, looked at again, done or not done."""
+"""`release` in a terminal, over HTTP: it shows, asks, looks again, and acts or not."""
 
 from __future__ import annotations
 

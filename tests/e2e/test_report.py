@@ -1,4 +1,4 @@
-"""A run as a process leaves its reports, its metrics and its messages where people and programs find them."""
+"""A process leaves its reports, metrics and messages where people and programs find them."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_a_topic_and_a_bus_deliver_to_a_queue(built: Town) -> None:
 def test_a_webhook_behind_a_secret_is_told_and_its_address_is_in_no_log(built: Town) -> None:
     with _listener() as (address, bodies):
         held = json.dumps({"url": address})
-        secret = built.aws("secretsmanager", "create-secret", "--name", "chat", "--secret-string", held)["ARN"]
+        secret = built.client("secretsmanager").create_secret(Name="chat", SecretString=held)["ARN"]
         told = built.run("--webhook-secret", secret)
     assert any("All 2 instances updated" in body["text"] for body in bodies)
     assert address not in json.dumps([dict(line) for line in told.lines])
@@ -96,43 +96,38 @@ def test_nobody_to_be_reached_costs_a_warning_and_no_run(built: Town) -> None:
     assert told.of("output.failed")
 
 
-def _sqs(built: Town, *words: str) -> Any:
-    """SQS's answer: the wire names no endpoint for a service that the updater does not use."""
-    return built.aws("sqs", *words, "--endpoint-url", built.wire.endpoint)
-
-
 def _queue_behind_a_topic(built: Town) -> tuple[str, str]:
     url, arn = _queue(built, "mail")
-    topic: str = built.aws("sns", "create-topic", "--name", "people")["TopicArn"]
-    built.aws("sns", "subscribe", "--topic-arn", topic, "--protocol", "sqs", "--notification-endpoint", arn)
+    sns = built.client("sns")
+    topic: str = sns.create_topic(Name="people")["TopicArn"]
+    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
     return topic, url
 
 
 def _queue_behind_a_rule(built: Town) -> str:
     url, arn = _queue(built, "events")
     pattern = json.dumps({"source": ["bottlerocket-ecs-updater"]})
-    built.aws("events", "put-rule", "--name", "ours", "--event-pattern", pattern)
-    built.aws("events", "put-targets", "--rule", "ours", "--targets", f"Id=queue,Arn={arn}")
+    events = built.client("events")
+    events.put_rule(Name="ours", EventPattern=pattern)
+    events.put_targets(Rule="ours", Targets=[{"Id": "queue", "Arn": arn}])
     return url
 
 
 def _queue(built: Town, name: str) -> tuple[str, str]:
-    url: str = _sqs(built, "create-queue", "--queue-name", name)["QueueUrl"]
-    found = _sqs(built, "get-queue-attributes", "--queue-url", url, "--attribute-names", "QueueArn")
-    return url, found["Attributes"]["QueueArn"]
+    sqs = built.client("sqs")
+    url: str = sqs.create_queue(QueueName=name)["QueueUrl"]
+    return url, sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
 
 
 def _received(built: Town, url: str) -> list[str]:
     """Every message of a queue."""
     bodies: list[str] = []
-    while True:
-        found = _sqs(built, "receive-message", "--queue-url", url, "--max-number-of-messages", "10")
-        messages = (found or {}).get("Messages", [])
-        if not messages:
-            return bodies
+    sqs = built.client("sqs")
+    while messages := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", []):
         for message in messages:
             bodies.append(message["Body"])
-            _sqs(built, "delete-message", "--queue-url", url, "--receipt-handle", message["ReceiptHandle"])
+            sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+    return bodies
 
 
 @contextmanager

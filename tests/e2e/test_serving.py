@@ -1,4 +1,4 @@
-"""`simulate --serve` as others use it: no time is ahead of the clock here, and at its end it says what it saw."""
+"""`simulate --serve` with other clients: no time is ahead of the local clock, and at the end it says what it saw."""
 
 from __future__ import annotations
 

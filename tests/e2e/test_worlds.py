@@ -1,4 +1,4 @@
-"""Whole runs over the wire: healthy clusters, broken ones, and a world that knows nothing of the program."""
+"""Whole runs over HTTP: healthy clusters, broken ones, and a world that knows nothing of the program."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_a_drain_that_never_ends_is_given_back_and_the_others_are_updated(tmp_pa
         assert told.exit_code == 0, told.last
         assert told.last["updated"] == 2
         assert told.last["held_by_reason"] == {"drain-timed-out": 1}
-        assert {each["status"] for each in _instances(here)} == {"ACTIVE"}
+        assert {here.world.instance(id_).status for id_ in here.world.hosts} == {"ACTIVE"}
         assert_clean(here.findings())
 
 

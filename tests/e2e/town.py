@@ -1,4 +1,4 @@
-"""A simulated cluster on the wire, and the real program let loose on it as processes."""
+"""A simulated cluster over HTTP, and the real program run against it as processes."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from botocore.session import get_session
+from botocore.session import Session
 
 from bottlerocket_ecs_updater.simulator.clock import ScaledClock
 from bottlerocket_ecs_updater.simulator.scenarios import Fate, Scenario
@@ -27,6 +28,12 @@ from bottlerocket_ecs_updater.simulator.world.world import World
 SPEED = 60.0
 ENDS_WITHIN_SECONDS = 150
 """Of this machine: a run that takes longer hangs."""
+
+
+@cache
+def _session() -> Session:
+    """One for all tests of a process: each reads the models of the services anew, EC2's alone for half a second."""
+    return Session()
 
 
 @dataclass
@@ -75,7 +82,7 @@ class Town:
         return {**mine, **(self.wire.environment(key) if key else self.wire.environment())}
 
     def aws(self, *words: str) -> Any:
-        """What awscli, a client that shares nothing with the program, is told."""
+        """What awscli, a client that shares nothing with the program, is answered. Each call takes a second of CPU."""
         cli = Path(sys.executable).with_name("aws")
         done = subprocess.run(
             [str(cli), *words, "--output", "json"],
@@ -88,8 +95,8 @@ class Town:
         return json.loads(done.stdout) if done.stdout.strip() else None
 
     def client(self, service: str) -> Any:
-        """A client of a person in this process, for what a test only prepares: awscli takes a second to start."""
-        return get_session().create_client(
+        """A client of a person in this process, for what a test only prepares or looks up."""
+        return _session().create_client(
             service,
             region_name=self.scenario.names.region,
             endpoint_url=self.wire.endpoint,

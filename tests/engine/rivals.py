@@ -1,6 +1,7 @@
-"""A tiny world of rivals for one lease: true time, one store, and for each rival a network and clocks of its own.
+"""A tiny world in which several runs compete for one lease, each with its own network and clocks.
 
-Rivals are threads of which exactly one runs at a time, handed on in the order of true time, so a world is repeatable.
+It has true time and one store. Each run is a thread. Exactly one thread runs at a time, in the order of true time, so a
+world is repeatable.
 """
 
 from __future__ import annotations

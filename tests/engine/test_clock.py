@@ -1,4 +1,4 @@
-"""The machine's clock, and the time of worlds that run faster."""
+"""The system clock, and the clock of faster simulated worlds."""
 
 from __future__ import annotations
 

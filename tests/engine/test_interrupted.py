@@ -1,4 +1,4 @@
-"""A run that is told to stop leaves at once, and its exit code says whether it leaves an instance out of service."""
+"""A stopped run exits quickly, and its exit code shows whether it leaves an instance out of service."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`release`: what a person is told that it would do, and what it then does, for every state of an instance."""
+"""`release`: what it shows a person, and what it then does, for every state of an instance."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs on an instance of the cluster that they look after, in simulated worlds: nobody reboots its own ground."""
+"""Runs on an instance of the cluster that they update, in simulated worlds: no run reboots its own host."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Systems Manager is asked for the hosts of this cluster alone, and for those that come along as they come."""
+"""Systems Manager is called only for the hosts of this cluster, and for new hosts as they join."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cases in which earlier versions of the updater did wrong, replayed: each is a small world that says what is right."""
+"""Cases that earlier versions of the updater got wrong, replayed: each is a small world with the expected result."""
 
 from __future__ import annotations
 

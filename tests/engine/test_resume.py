@@ -1,4 +1,4 @@
-"""What a run looks for when it begins is bounded, however long the history is that Systems Manager keeps."""
+"""The search for earlier commands at the start of a run is limited, however long Systems Manager's history is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever is wrong with whoever is told, a run brings what it began to its end."""
+"""A run finishes its updates even if its recorders fail."""
 
 from __future__ import annotations
 

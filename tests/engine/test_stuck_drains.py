@@ -1,4 +1,4 @@
-"""What is said of a drain that does not end: what keeps it from ending, first."""
+"""The report of a drain that does not finish names first what keeps it from finishing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run says of its instances: everything that matters, and once."""
+"""The events that a run emits about its instances: everything important, once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A store that ignores conditions is found out before a lease is trusted to it."""
+"""A store that ignores conditions is detected before it is used for a lease."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ECS lists a service and does not describe it: nobody knows then whether it is steady."""
+"""If ECS lists a service but does not describe it, it is not known whether the service is steady."""
 
 from __future__ import annotations
 

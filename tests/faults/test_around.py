@@ -1,4 +1,4 @@
-"""Faults of what is around a host, F31 to F33 and F38 to F43, and of the updater's own calls and life, W1 to W7."""
+"""Faults around a host (F31 to F33, F38 to F43), and of the updater's own calls and process (W1 to W7)."""
 
 from __future__ import annotations
 

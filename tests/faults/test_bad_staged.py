@@ -1,4 +1,4 @@
-"""A version that must not be booted is staged already: a better one takes its place, and it is never booted."""
+"""A bad version that is already staged is replaced by a better one, and never booted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Releases that boot well and break containers, F44 and F45: no further host takes one once that is seen."""
+"""Versions that boot but break containers (F44, F45): once that is seen, no other host gets them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every fault of the catalogue has a story in this folder: a test whose name begins with its number."""
+"""Every fault of the catalogue has a test in this folder whose name begins with its number."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Claims that are lost, stale, unreadable or dated wrongly: nobody's drain is taken for ours, and none is stranded."""
+"""Lost, stale, unreadable or wrongly dated claims: other people's drains stay theirs, and no host is stranded."""
 
 from __future__ import annotations
 

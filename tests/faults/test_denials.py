@@ -1,4 +1,4 @@
-"""AWS lets a run take instances out of service, and not bring their update to its end: nobody stays out for that."""
+"""AWS allows a run to drain instances, but denies the rest of the update: no instance stays out of service."""
 
 from __future__ import annotations
 

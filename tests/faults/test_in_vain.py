@@ -1,4 +1,4 @@
-"""AWS neither takes an act nor denies it, again and again: no run waits for it without an end."""
+"""AWS neither accepts nor denies a call, again and again: every run stops waiting at some point."""
 
 from __future__ import annotations
 

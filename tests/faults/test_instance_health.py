@@ -1,4 +1,4 @@
-"""What ECS's own health checks say of container instances around an update: F45 and F47."""
+"""ECS health checks of container instances around an update (F45, F47)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Systems Manager loses a host around each command, and delivers what waits late: maybe until the command expires."""
+"""Systems Manager loses a host around each command, and delivers pending commands late, up to their expiry."""
 
 from __future__ import annotations
 

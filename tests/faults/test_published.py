@@ -1,4 +1,4 @@
-"""The public parameters with the newest published versions: F46."""
+"""The public parameters with the newest published versions (F46)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Faults of a reboot and of what has to come back after it, F16 to F25 and F27 to F29."""
+"""Faults of a reboot, and of services that must come back after it (F16 to F25, F27 to F29)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reboots that come late: no instance is given back while one of ours may still strike, however its command ended."""
+"""Late reboots: no instance is returned while one of our reboots may still happen, however its command ended."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Faults of an update on its host, F1 to F15, F26, F30 and F34 to F37: what becomes of it, and at what cost."""
+"""Faults of an update on its host (F1 to F15, F26, F30, F34 to F37): the result, and what it costs."""
 
 from __future__ import annotations
 

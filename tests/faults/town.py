@@ -1,7 +1,9 @@
-"""A small cluster in which one host, the first to be taken, has a fault; told by what runs an hour apart say of it.
+"""A small cluster in which one host, the first to be updated, has a fault.
 
-Whatever the fault: no task is killed by the updater, nothing is stranded, no invariant is broken, nothing is said that
-is not so. `befall` holds every story to that; a test says what is special about its own.
+Runs start an hour apart.
+
+Whatever the fault, no task is killed by the updater, nothing is stranded, no invariant is violated, and no report is
+wrong. `befall` checks this in every test; each test adds what is special about its fault.
 """
 
 from __future__ import annotations

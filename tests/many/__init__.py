@@ -1,1 +1,1 @@
-"""Many clusters that share a state store: promotion from stage to stage, waves, the page over all of them."""
+"""Many clusters that share a state store: promotion between stages, waves, and the page of all clusters."""

@@ -1,4 +1,4 @@
-"""The tests' account with `fleet.yaml` in it: deployed by awscli, permissions enforced, executions that really run."""
+"""The tests' account with `fleet.yaml`: deployed by awscli, with enforced permissions and real executions."""
 
 from __future__ import annotations
 

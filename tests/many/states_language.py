@@ -1,7 +1,7 @@
-"""What the States Language asks of a definition beyond the schema that cfn-lint holds it to.
+"""Checks of a States Language definition beyond cfn-lint's schema.
 
-Source: the specification of the Amazon States Language, and "Handling errors in Step Functions workflows". `make
-lint` also runs asl-validator, which checks much of the same, but only where there is Node.
+Source: the specification of the Amazon States Language, and "Handling errors in Step Functions workflows". `make lint`
+also runs asl-validator, which checks much of the same, but only if Node is available.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`fleet.yaml` in the tests' account: the line of the page, the schedule, the waves, and each statement taken away."""
+"""`fleet.yaml` in the tests' account: the documented command, the schedule, the waves, and each statement removed."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_an_execution_without_a_permission_fails_and_tells_that_the_clusters_wer
     inbox = ground.subscribe()
     assert ground.run_waves() == "FAILED"
     assert action in ground.refused
-    assert any("The clusters were not found" in said for said in ground.heard(inbox))
+    assert any("The clusters could not be listed" in said for said in ground.heard(inbox))
     assert ground.site.world.findings().boots == dict.fromkeys(NEW, 0)
 
 

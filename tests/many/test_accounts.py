@@ -1,6 +1,6 @@
-"""Clusters of several accounts and Regions that share one bucket, with the policies that the page gives.
+"""Clusters of several accounts and Regions that share one bucket, with the policies from the documentation.
 
-A call to a bucket of another account needs both: the caller's own policy and that of the bucket, and of its key.
+A call to a bucket in another account needs the caller's own policy, the bucket's policy, and that of its key.
 """
 
 from __future__ import annotations

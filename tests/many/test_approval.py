@@ -1,4 +1,4 @@
-"""A person is asked about a wave when it has an update to start, and a run that was not approved starts none."""
+"""A wave needs approval if it has an update to start. A run without approval starts no update."""
 
 from __future__ import annotations
 

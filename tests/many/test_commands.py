@@ -1,4 +1,4 @@
-"""`promote`, `block`, `expedite` and their opposites, as a person types them."""
+"""`promote`, `block`, `expedite` and the commands that undo them, as a person types them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The state machine on the local interpreter, with tasks that only pretend: what each end of a task leads to.
+"""The state machine on the local interpreter, with simulated tasks: the result of each way in which a task can end.
 
-What the interpreter does not cover is said in `simulator/waves/interpreter.py`: payload sizes, the number of events as
-Step Functions counts them, permissions, and JSONata.
+`simulator/waves/interpreter.py` lists what the interpreter does not cover: payload sizes, the number of events as Step
+Functions counts them, permissions, and JSONata.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The page over all clusters in a real browser: sorted without a script, readable on a desk and on a phone."""
+"""The page of all clusters in a real browser: sortable without scripts, readable on a desktop and on a phone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`fleet plan` and `fleet waves` over clusters of an account: which are found, their waves, and how each stands."""
+"""`fleet plan` and `fleet waves` in an account: which clusters are found, their waves, and their state."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page over all clusters, its JSON, and `fleet status`: what they show, and that no run loses another's entry."""
+"""The page of all clusters, its JSON and `fleet status`: their contents, and that no run overwrites another's entry."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Promotion over invented histories: never before its time, never by what is lost, garbled or silent; a block wins."""
+"""Promotion over generated histories: never too early, never by a lost, unreadable or silent standing; a block wins."""
 
 from __future__ import annotations
 

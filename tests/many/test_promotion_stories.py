@@ -1,4 +1,4 @@
-"""Versions that go from stage to stage, told by the runs of several simulated clusters that share one store."""
+"""Versions that move from stage to stage, in the runs of several simulated clusters that share a store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`simulate --fleet` as a person runs it: six clusters, three waves, the page at the end."""
+"""`simulate --fleet` as a person runs it: six clusters, three waves, and the page at the end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run reads of the store: it grows with the clusters that share it, no faster, and has a limit."""
+"""How much of the store a run reads: it grows in proportion to the clusters that share it, up to a limit."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from tests.many.test_fleet_page import NOW, Counting, standing
 
 from bottlerocket_ecs_updater.core.model.location import Location
 from bottlerocket_ecs_updater.core.rules.promotion import Requirement, StageRules
+from bottlerocket_ecs_updater.engine.look.store import ORDERS_KNOWN_FOR
 from bottlerocket_ecs_updater.engine.store import shared_state
 from bottlerocket_ecs_updater.engine.store.shared_state import (
-    ACTS_EVERY,
     STANDINGS_EVERY,
     SharedState,
     standing_key,
@@ -36,7 +36,7 @@ def store_with(clusters: int) -> Counting:
 
 def reads_of(store: Counting, shared: SharedState, later: timedelta = timedelta()) -> int:
     store.reads = 0
-    shared.look(NOW + later)
+    shared.look(NOW + later, ORDERS_KNOWN_FOR)
     return store.reads
 
 
@@ -45,8 +45,8 @@ def test_a_run_reads_each_standing_once_and_then_those_it_waits_for_every_ten_mi
     store = store_with(clusters)
     shared = SharedState(store, OWN, RULES)
     assert reads_of(store, shared) == clusters + OF_A_RUN
-    assert reads_of(store, shared, ACTS_EVERY / 2) == 0
-    assert reads_of(store, shared, ACTS_EVERY) == 1
+    assert reads_of(store, shared, ORDERS_KNOWN_FOR / 2) == 0
+    assert reads_of(store, shared, ORDERS_KNOWN_FOR) == 1
     assert reads_of(store, shared, STANDINGS_EVERY) == clusters // 2 + 1
 
 

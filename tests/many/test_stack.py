@@ -1,4 +1,4 @@
-"""`fleet.yaml`: deployed on paper, its definition the one that runs in tests, its permissions taken away one by one."""
+"""`fleet.yaml` without deploying it: its definition equals the tested one, and each permission is needed."""
 
 from __future__ import annotations
 

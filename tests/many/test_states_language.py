@@ -1,4 +1,4 @@
-"""The definition is sound beyond its schema, and the check that says so finds what is wrong."""
+"""The state machine passes the checks beyond the schema, and these checks find mistakes."""
 
 from __future__ import annotations
 

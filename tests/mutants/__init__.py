@@ -1,1 +1,1 @@
-"""Ways in which the program was broken on purpose, and the tool that finds out which test notices."""
+"""Mistakes that are made in the program on purpose, and the tool that finds out which tests notice them."""

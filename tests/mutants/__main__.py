@@ -1,7 +1,7 @@
-"""Break the program in a copy of this tree, one way after the other, and write down which test noticed: `make mutants`.
+"""Break the program in a copy of this tree, one way after the other, and record which test fails: `make mutants`.
 
-The first test that fails is named. Exit 1 where a mutant lives, or where its text is found no more: then the table
-would not be true.
+The table names the first test that fails. The exit code is 1 if no test notices a mutant, or if the text that it
+changes no longer exists.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from tests.mutants.table import write_table
 ROOT = Path(__file__).resolve().parents[2]
 COPIED = ("src", "tests", "stacks", "pyproject.toml")
 LONGEST_SECONDS = 900
-"""Of the tests of one mutant: one that makes them go on for ever is noticed by that."""
+"""The time limit for the tests of one mutant. A mutant that makes them run forever is noticed by it."""
 
 FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
 
 
 def main(wanted: Sequence[str]) -> int:
-    """Try the mutants whose words contain one of the wanted, all where none is named; only all make a table."""
+    """Try the mutants whose text contains one of the wanted words, or all. Only a run of all writes the table."""
     chosen = [mutant for mutant in MUTANTS if not wanted or any(words in mutant.what for words in wanted)]
     caught: dict[str, str] = {}
     with tempfile.TemporaryDirectory(prefix="mutants-") as scratch:
@@ -44,7 +44,7 @@ def main(wanted: Sequence[str]) -> int:
 
 
 def noticed(mutant: Mutant, tree: Path) -> str:
-    """The first test that fails in a tree that is broken so; empty where none does."""
+    """The first test that fails with this mutant; empty if none does."""
     path = tree / SOURCE / mutant.file
     whole = path.read_text(encoding="utf-8")
     try:
@@ -55,7 +55,7 @@ def noticed(mutant: Mutant, tree: Path) -> str:
 
 
 def mutated(text: str, mutant: Mutant) -> str:
-    """The broken text. Raises ValueError where what is to be broken is not there exactly once."""
+    """The changed text. Raises ValueError if a text to change does not occur exactly once."""
     for old, new in mutant.changes:
         if text.count(old) != 1:
             raise ValueError(f"{mutant.what}: {mutant.file} has {text.count(old)} times {old!r}")

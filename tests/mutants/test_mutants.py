@@ -1,4 +1,4 @@
-"""That the table of mutants can be made, and names tests that are there; whether it is true, `make mutants` tells."""
+"""Checks that every mutant can be made and that the tests in the table exist. `make mutants` checks the rest."""
 
 from __future__ import annotations
 

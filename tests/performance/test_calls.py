@@ -1,6 +1,8 @@
-"""What a roll asks of AWS, counted: time cannot be held to a figure on a machine that others use, calls can.
+"""The number of AWS calls in a rollout.
 
-Each bound is about a seventh above what was counted when it was written. A change that asks for less lowers it.
+Times depend on the machine, but calls do not.
+
+Each limit is about a seventh above the count when it was written. Lower it with each change that saves calls.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from benchmarks.stopwatch import NOTHING
 IN_ALL = {50: 525, 300: 1540}
 """ECS and SSM calls of a whole roll, ten per cent at a time, polled every 5 s, updates to be staged first."""
 
-STORE = {50: 182, 300: 235}
+STORE = {50: 134, 300: 147}
 
 BY_OPERATION: Mapping[str, tuple[int, int]] = {
     "ecs:DescribeContainerInstances": (107, 260),
@@ -103,7 +105,7 @@ def test_a_settle_time_of_nothing_costs_one_look() -> None:
     assert beyond_settle(raced(8, 1)) <= 1
 
 
-@pytest.mark.parametrize(("instances", "budget", "most"), [(8, 1, 28), (30, 3, 23)])
+@pytest.mark.parametrize(("instances", "budget", "most"), [(8, 1, 28), (30, 3, 25)])
 def test_the_second_world_needs_no_more_calls_than_it_did(instances: int, budget: int, most: float) -> None:
     assert raced(instances, budget).traffic.of("ecs", "ssm") / instances <= most
 
@@ -128,7 +130,7 @@ def test_each_fact_and_each_act_takes_so_many_calls(operation: str) -> None:
     assert raced(8, 1).traffic.by_operation[operation] / 8 <= EACH[operation]
 
 
-@pytest.mark.parametrize(("instances", "budget", "most"), [(8, 1, 9.5), (30, 3, 4.2)])
+@pytest.mark.parametrize(("instances", "budget", "most"), [(8, 1, 6.9), (30, 3, 3)])
 def test_the_state_store_is_asked_at_its_own_pace(instances: int, budget: int, most: float) -> None:
     assert raced(instances, budget).traffic.of("s3") / instances <= most
 

@@ -1,4 +1,4 @@
-"""Explain, plan, status, log and page never disagree about an instance: in invented fleets, and in invented worlds."""
+"""Explain, plan, status, log and page always agree about an instance, in generated fleets and worlds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Change calendars that an operator has updates wait for, in whole runs in virtual time."""
+"""Change calendars that updates wait for, in whole runs in virtual time."""
 
 from __future__ import annotations
 

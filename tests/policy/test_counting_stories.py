@@ -1,4 +1,4 @@
-"""What checkpoints and the limit of a day count, over whole runs: each instance once, and nothing for ever."""
+"""Checkpoints and the daily limit over whole runs: each instance counts once, and nothing counts forever."""
 
 from __future__ import annotations
 

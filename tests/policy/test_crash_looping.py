@@ -1,4 +1,4 @@
-"""Services that crash-loop since before the roll: no drain in vain, no killed task, and no version blamed for them."""
+"""Services that crash-looped before the rollout: no useless drains, no killed tasks, and no version blamed."""
 
 from __future__ import annotations
 

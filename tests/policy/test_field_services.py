@@ -1,4 +1,4 @@
-"""Services of the field: on Fargate, deploying for a day, or crashing since before the roll, beside hosts to update."""
+"""Services on Fargate, services that deploy for a day, and services that crashed before the rollout."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A version that is blocked or withdrawn in the middle of a run is not booted any more; the world would see it."""
+"""A version that is blocked or withdrawn during a run is not booted any more. The simulator would report it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What forbids a drain is seen in time, whenever it comes: nobody is drained on the strength of an earlier look."""
+"""Whatever forbids a drain is noticed in time: no drain is based on an earlier look."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Alarms and probes that an operator has updates wait for, in whole runs in virtual time."""
+"""Alarms and probes that updates wait for, in whole runs in virtual time."""
 
 from __future__ import annotations
 

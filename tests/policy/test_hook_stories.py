@@ -1,4 +1,4 @@
-"""The operator's own documents before a drain and after a reboot, in whole runs in virtual time."""
+"""The operator's documents before a drain and after a reboot, in whole runs in virtual time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An instance that leaves the cluster right after its update is noticed, and said once."""
+"""An instance that leaves the cluster right after its update is reported once."""
 
 from __future__ import annotations
 

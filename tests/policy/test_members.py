@@ -1,4 +1,4 @@
-"""What is no part of the fleet bars no cluster: warm pools, stopped hosts, Managed Instances, what policy excludes."""
+"""Instances outside the fleet block nothing: warm pools, stopped hosts, Managed Instances, excluded hosts."""
 
 from __future__ import annotations
 

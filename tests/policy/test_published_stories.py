@@ -1,4 +1,4 @@
-"""Published versions only: what the public parameter does not name is held, in whole runs in virtual time."""
+"""Published versions only: versions that the public parameter does not name are held, in whole runs in virtual time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever policy an operator sets, no run of it does what the policy does not allow: seen from what was done."""
+"""No run does what the operator's policy forbids, whatever the policy. The simulator's record shows it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tasks of RunTask, schedules and batch jobs that run for hours: never stopped, never drained, and never hidden."""
+"""Standalone tasks that run for hours (RunTask, schedules, batch jobs): never stopped or drained, but reported."""
 
 from __future__ import annotations
 

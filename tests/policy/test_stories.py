@@ -1,4 +1,4 @@
-"""What operators ask for, tried with whole runs in virtual time."""
+"""What operators want, tested with whole runs in virtual time."""
 
 from __future__ import annotations
 

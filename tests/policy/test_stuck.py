@@ -1,4 +1,4 @@
-"""Runs that could begin nothing: plain success only where that passes by itself, or was chosen."""
+"""Runs that could start no update: success only if the reason passes by itself or was chosen."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many tasks a roll moves: the fewer, the less its services notice of it."""
+"""How many tasks a rollout moves: the fewer, the less its services are disturbed."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Stories that are invented by the hundred, each held to every promise."""
+"""Hundreds of generated scenarios, each checked against every promise."""

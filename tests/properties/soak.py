@@ -1,4 +1,4 @@
-"""Stories without end: `make soak SECONDS=600` tells as many as fit, by seeds, and names those that break a promise."""
+"""Endless random scenarios: `make soak SECONDS=600` runs as many as fit, and names the seeds that broke a promise."""
 
 from __future__ import annotations
 

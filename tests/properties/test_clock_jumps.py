@@ -1,4 +1,4 @@
-"""A machine's clock that is set while a run is under way."""
+"""A machine's clock that is changed during a run."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What clusters of the field do to a roll, at random: invariants 14, 15 and 16, and that good rolls end well.
+"""Random clusters like those in the field: invariants 14, 15 and 16, and that good rollouts succeed.
 
-The world watches 15 and 16 itself; that a run which could begin nothing says so is asked of what it returned.
+The world checks 15 and 16 itself. Whether a run that could start no update says so is checked from its result.
 """
 
 from __future__ import annotations

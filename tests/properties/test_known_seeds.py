@@ -1,4 +1,4 @@
-"""Stories that once went wrong, each by its name and the seed that found it, or told as plainly as it can be."""
+"""Scenarios that once failed, each with a name and the seed that found it, or written out as simply as possible."""
 
 from __future__ import annotations
 

@@ -1,9 +1,10 @@
-"""Any prefix of a run is a safe crash: what a run that dies at any of its calls leaves, the next one finishes.
+"""A run may die at any call: the next run finishes what it left.
 
-Not by chance but exhaustively: the calls of a whole run are counted, and for each of them a story is played in which
-the run dies before the call takes effect; for each act also one in which it dies after, and never hears of it. A look
-changes nothing. Then a run that knows nothing of the dead one but what is in the store and on the instances goes on to
-the end. Where only one of the two copies of a claim is left, or more time or less passes, it is done for acts alone.
+The test is exhaustive. It counts the calls of a whole run. For each call, it plays a scenario in which the run dies
+before the call takes effect; for each act, also one in which the run dies afterwards without seeing the reply. A read
+changes nothing. Then another run, which knows only what is in the store and on the instances, continues to the end.
+Scenarios in which only one of the two copies of a claim is left, or in which more or less time passes, are played for
+acts only.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Whatever lies in the state store, in a file or in a setting: every reader gives a value, or its own error."""
+"""Whatever is in the state store, in a file or in a setting, every reader returns a value or raises its own error."""
 
 from __future__ import annotations
 

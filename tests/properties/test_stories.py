@@ -1,7 +1,7 @@
-"""Whatever happens to a cluster and to the updaters that come and go, every promise is kept.
+"""Whatever happens to a cluster and to the runs that come and go, every promise is kept.
 
-Here hypothesis invents the stories, the same in every run, and makes one that breaks a promise as plain as it can.
-`make soak` tells as many others as one likes, by seeds.
+Hypothesis generates the scenarios, the same ones in every run of the tests, and reduces a failing one to its simplest
+form. `make soak` runs as many others as you like, by seed.
 """
 
 from __future__ import annotations

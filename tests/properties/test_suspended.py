@@ -1,4 +1,4 @@
-"""A run that stands still, wherever it waits, past the end of its lease, while others come and take over."""
+"""A run that is suspended at any wait until its lease has expired, while other runs take over."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Two stacks, each with a state store of its own, and so with a lease of its own, on one cluster.
+"""Two stacks with separate state stores, and so with separate leases, on one cluster.
 
-Whenever the second one begins: nobody is killed, stranded or rebooted twice, no budget is overrun, and the cluster is
-up to date in the end. Most often one acts and the other leaves; what they cannot see in time does no harm.
+Whenever the second one starts, no task is killed, no host is stranded or rebooted twice, no budget is exceeded, and the
+cluster is up to date in the end. Usually one run acts and the other exits; what they cannot see in time does no harm.
 """
 
 from __future__ import annotations

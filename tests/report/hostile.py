@@ -1,4 +1,4 @@
-"""Texts by which a host, a task or a repository could try to be more than text."""
+"""Texts with which a host, a task or a repository could try to attack its readers."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""As much of the query language of CloudWatch Logs Insights as the documentation uses, over lines of JSON.
+"""The part of the CloudWatch Logs Insights query language that the documentation uses, over lines of JSON.
 
-Whatever it does not know, it refuses: a query that is tried here uses nothing else.
-Source: "CloudWatch Logs Insights language query syntax", "Supported logs and discovered fields" of the user guide.
+It rejects everything else, so a query that passes here uses nothing untested. Source: "CloudWatch Logs Insights
+language query syntax", "Supported logs and discovered fields" in the user guide.
 """
 
 from __future__ import annotations

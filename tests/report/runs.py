@@ -1,4 +1,4 @@
-"""Runs over simulated clusters, as their events: what the readers of events are tried on."""
+"""Runs over simulated clusters, as events, for tests of everything that reads events."""
 
 from __future__ import annotations
 

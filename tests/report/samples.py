@@ -1,4 +1,4 @@
-"""Runs as their events, for tests of everything that reads them."""
+"""Sample runs, as events, for tests of everything that reads events."""
 
 from __future__ import annotations
 

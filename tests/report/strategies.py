@@ -1,4 +1,4 @@
-"""Any event with any facts, for properties of everything that reads events."""
+"""Generated events with any facts, for properties of everything that reads events."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A single host on a virtual clock, and the few things that tests do with one."""
+"""A single host on a virtual clock, with helpers for tests."""
 
 from __future__ import annotations
 

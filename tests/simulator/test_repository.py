@@ -1,4 +1,4 @@
-"""What a host finds in the repository, with waves, ceilings, locks and retractions."""
+"""What a host finds in the repository, with waves, maximum versions, locks and retractions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the quick checks of requests and answers take, botocore takes too; and what is valid needs no second look."""
+"""The quick checks of requests and responses accept only what botocore accepts, and accept all valid ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A small world in virtual time, and short ways to ask it and to change it."""
+"""A small world in virtual time, with short ways to read and change it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sites on which stacks are deployed by the real awscli."""
+"""Simulated accounts on which the real awscli deploys stacks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What tests of the stack share: the template, deployed on paper or on a site, and runs that its policies judge."""
+"""Shared by tests of the stack: the template, deployed or only rendered, and runs under its policies."""
 
 from __future__ import annotations
 

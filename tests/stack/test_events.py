@@ -1,4 +1,4 @@
-"""Rules with a pattern: which events start a task, and what becomes of it when its host goes down."""
+"""Rules with a pattern: which events start a task, and what happens to the task if its host goes down."""
 
 from __future__ import annotations
 

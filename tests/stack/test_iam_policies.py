@@ -1,4 +1,4 @@
-"""Policies: what is allowed, what is denied, and the laws that hold for all of them."""
+"""Policies: what is allowed, what is denied, and what holds for all policies."""
 
 from __future__ import annotations
 

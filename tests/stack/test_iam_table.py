@@ -1,4 +1,4 @@
-"""The table of what operations ask of IAM, held against the Service Authorization Reference that parliament carries."""
+"""The table of IAM actions per operation, compared with the Service Authorization Reference in parliament."""
 
 from __future__ import annotations
 

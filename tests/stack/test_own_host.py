@@ -1,4 +1,4 @@
-"""The updater on the cluster's own instances, as the stack has it: each host is updated, none by a run on it."""
+"""The updater on the cluster's own instances, as the stack deploys it: each host is updated, none by a run on it."""
 
 from __future__ import annotations
 

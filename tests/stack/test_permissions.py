@@ -1,4 +1,4 @@
-"""The task role's statements are enough, each is needed, and none reaches further than the cluster."""
+"""The task role's statements are sufficient, each is needed, and none allows anything outside the cluster."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stacks: made, changed, replaced, removed, and put back as they were when something fails."""
+"""Stacks: created, changed, replaced, deleted, and rolled back if something fails."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the template says, for every partition and choice of parameters."""
+"""The contents of the template, for every partition and every combination of parameters."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What tests share: builders and a run over a simulated world. No claims are made here."""
+"""Shared by tests: builders, and a run over a simulated world. It contains no tests."""

@@ -1,6 +1,6 @@
-"""The environment as it was given, before tests forget the machine's own AWS configuration.
+"""The original environment, before tests remove the machine's own AWS configuration.
 
-Only tests that ask another endpoint on purpose may read it.
+Only tests that call another endpoint on purpose may read it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Stories invented at random: fleets, services, policies, faults, deaths, rivals, slow and lying answers.
+"""Randomly generated scenarios: fleets, services, policies, faults, crashes, rival runs, slow and wrong answers.
 
-One way of inventing serves properties (hypothesis chooses, and shrinks) and the soak (a seed chooses).
-The first of every choice is the plain one, so that what shrinks becomes plainer.
+One generator serves the properties (hypothesis chooses, and shrinks) and the soak (a seed chooses). The first option of
+every choice is the simplest, so that shrinking makes a scenario simpler.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Several simulated clusters that share one state store, each in a world of its own, whose clocks go together."""
+"""Several simulated clusters that share one state store, each in its own world, with clocks that advance together."""
 
 from __future__ import annotations
 

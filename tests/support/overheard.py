@@ -1,4 +1,4 @@
-"""Every decision of a story's runs, overheard: the same for the same fleet, with a reason for all that is left out."""
+"""Records every decision of a scenario's runs: each must be repeatable, with a reason for every skipped instance."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What every story must come to: what the world saw, what the updaters said, and whether the two agree.
+"""What must hold at the end of every scenario: what the world saw, what the updaters reported, and that the two agree.
 
-Each promise is a function from what was played to the sentences that say how it was broken.
+Each promise is a function from a played scenario to the sentences that say how the promise was broken.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from bottlerocket_ecs_updater.core.model.reasons import Failed, Hold, Reason
 from bottlerocket_ecs_updater.core.model.time_text import DAY
 from bottlerocket_ecs_updater.core.rules.policy import APPLY_TRIES, REBOOT_TRIES
 from bottlerocket_ecs_updater.engine.document_denials import DENIED_FOR_ALL
+from bottlerocket_ecs_updater.report.analysis.run_report import run_report
 from bottlerocket_ecs_updater.simulator import faults as f
 from bottlerocket_ecs_updater.simulator.ecs import ContainerInstanceSpec, ServiceSpec, Strategy
 from bottlerocket_ecs_updater.simulator.ecs.model import InstanceStatus
@@ -208,6 +209,24 @@ def what_begins_nothing_is_no_plain_success(played: Played) -> Broken:
         well = any(isinstance(one, Updated | UpToDate) for one in finished.outcomes.values())
         if counted and not well and all(passing(one.reason) is Passing.NEVER for one in counted):
             yield f"{ending.run} exits with 0, began nothing, and is held by {sorted({str(one) for one in counted})}"
+
+
+def none_in_service_is_said_to_be_out_of_service(played: Played) -> Broken:
+    """The headline of a run says so only of instances that it quarantined, failed to return, or cannot account for."""
+    for ending in played.endings:
+        if ending.finished is None or ending.left_out:
+            continue
+        outcomes = ending.finished.outcomes.values()
+        out = any(
+            isinstance(one, Quarantined) or (isinstance(one, Hold) and one.reason in _MAY_BE_OUT) for one in outcomes
+        )
+        line = run_report(ending.events).headline
+        if "out of service" in line and not out:
+            yield f"{ending.run}: {line}"
+
+
+_MAY_BE_OUT = _LEFT | {Reason.IN_PROGRESS, Reason.NOT_REACHED, Reason.NOT_DESCRIBED, Reason.HALTED}
+"""Holds of instances that may have been left out of service by an earlier run, or by this one."""
 
 
 def an_interrupted_run_says_what_it_leaves(played: Played) -> Broken:
@@ -554,6 +573,7 @@ PROMISES: tuple[Callable[[Played], Iterable[str]], ...] = (
     every_run_ends,
     summaries_are_whole,
     an_interrupted_run_says_what_it_leaves,
+    none_in_service_is_said_to_be_out_of_service,
     what_begins_nothing_is_no_plain_success,
     no_more_are_begun_than_a_day_has,
     checkpoints_count_each_instance_once,

@@ -1,4 +1,4 @@
-"""A registry of images on loopback that keeps what is pushed in memory. Source: OCI distribution specification."""
+"""An image registry on loopback that keeps pushed images in memory. Source: OCI distribution specification."""
 
 from __future__ import annotations
 

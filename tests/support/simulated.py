@@ -1,4 +1,4 @@
-"""A run of the real engine and gateways over a simulated world, in virtual time."""
+"""A run of the real engine and AWS code over a simulated world, in virtual time."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Several programs in one virtual time: exactly one runs at a time, and they take turns where they wait.
+"""Several programs in one virtual time: exactly one runs at a time, and they take turns when they wait.
 
-Each program is a thread, handed on in the order of the world's time, so that a play is repeatable.
+Each program is a thread. They run in the order of the world's time, so that a scenario is repeatable.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Stories of the state store: it is out of order, refuses writes, loses replies, and holds what nobody can read."""
+"""Scenarios with a faulty state store: it is down, rejects writes, loses replies, or holds unreadable objects."""
 
 from __future__ import annotations
 

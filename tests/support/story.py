@@ -1,7 +1,7 @@
-"""A story: one cluster, what goes wrong in it, and the updaters that come and go; played in virtual time.
+"""A scenario: one cluster, what goes wrong in it, and the runs that come and go, played in virtual time.
 
-Updaters live as `run` makes them live: they ask for the right to act, look, decide, act, and give the right back,
-or die at any call. One line of them runs one after the other until nothing changes any more; second ones come between.
+Runs behave as in `run`: they acquire the lease, look, decide, act and release the lease, or die at any call. The main
+runs follow each other until nothing changes any more; second runs start in between.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from sys import intern
@@ -22,7 +22,13 @@ from bottlerocket_ecs_updater.core.model.container_instance import (
     Status,
 )
 from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, InstanceId, ServiceArn, Zone
-from bottlerocket_ecs_updater.core.model.resources import DeploymentLimits, Port, RemainingResources
+from bottlerocket_ecs_updater.core.model.resources import (
+    DeploymentLimits,
+    PlacementStrategy,
+    Port,
+    RemainingResources,
+    StrategyKind,
+)
 from bottlerocket_ecs_updater.core.model.services import Service
 
 if TYPE_CHECKING:
@@ -32,6 +38,7 @@ if TYPE_CHECKING:
         ContainerInstanceHealthStatusTypeDef,
         ContainerInstanceTypeDef,
         FailureTypeDef,
+        PlacementStrategyTypeDef,
         ResourceOutputTypeDef,
         ServiceTypeDef,
     )
@@ -191,7 +198,15 @@ def _moving(shape: ServiceTypeDef) -> DeploymentLimits | None:
         tuple(one.get("expression", "") for one in constraints if one.get("type") == "memberOf"),
         _LAUNCHES.get(shape.get("launchType") or LaunchType.EC2.value, LaunchType.OTHER),
         _placing(shape.get("capacityProviderStrategy") or ()),
+        tuple(_strategies(shape.get("placementStrategy") or ())),
     )
+
+
+def _strategies(strategies: Iterable[PlacementStrategyTypeDef]) -> Iterator[PlacementStrategy]:
+    """Its placement strategies. One of an unknown type may choose any instance."""
+    known = {kind.value: kind for kind in StrategyKind}
+    for one in strategies:
+        yield PlacementStrategy(known.get(one.get("type", ""), StrategyKind.RANDOM), one.get("field", ""))
 
 
 def _placing(strategy: Sequence[CapacityProviderStrategyItemTypeDef]) -> tuple[str, ...]:

@@ -200,9 +200,9 @@ class Run:
             self._ports.ledger.change(partial(without_gone, present=present, now=self._known.fleet.at))
 
     def _decide(self) -> Decision:
-        """Decide. If updates would start, and the pause switch was not read lately, read it first."""
+        """Decide. If updates would start, first read the pause switch and the blocked versions, if they are old."""
         decision = decide(self._known.fleet, self._policy)
-        if starts_updates(decision) and self._stored.refresh_pause():
+        if starts_updates(decision) and self._stored.refresh_orders():
             return decide(self._known.fleet, self._policy)
         return decision
 

@@ -1,7 +1,7 @@
-"""Events that start tasks: moto knows which rules an event matches, and no target that is a cluster of ECS.
+"""Events that start tasks: moto matches events to rules, but does not know targets that are ECS clusters.
 
-moto has one place where it hands an event to a rule's targets, `Rule.send_to_targets`. What is to be started is started
-by the site's schedules; what else there is stays moto's.
+moto passes an event to a rule's targets in one place, `Rule.send_to_targets`. The site's schedules start the tasks;
+moto handles all other targets.
 """
 
 from __future__ import annotations

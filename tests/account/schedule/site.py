@@ -1,4 +1,4 @@
-"""An AWS account on loopback: a world behind its wire, stacks, enforced permissions, and what starts by itself."""
+"""An AWS account on loopback: a world with its HTTP interface, stacks, enforced permissions and schedules."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Step Functions: executions really run, with their state machine's role and its permissions.
+"""Step Functions: executions that really run, with their state machine's role and its permissions.
 
-What the interpreter does not cover is said in `simulator/waves/interpreter.py`.
+`simulator/waves/interpreter.py` lists what the interpreter does not cover.
 """
 
 from __future__ import annotations

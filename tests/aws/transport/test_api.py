@@ -1,4 +1,4 @@
-"""The one way a request takes."""
+"""The steps of every AWS request: rate limit, lease check, call and retries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A message in the form in which a chat shows it."""
+"""The format of a message in a chat."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pace: below what AWS allows in any window of time, whatever is asked of it."""
+"""The rate limit: the number of calls in any period stays below what AWS allows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Clients from standard AWS configuration."""
+"""AWS clients from the standard configuration."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Errors at the border: each becomes what the caller does next."""
+"""Translating AWS errors: each becomes an error that says what the caller does next."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""botocore and the gateway against a server that misbehaves: what arrives on the wire, and what comes of it."""
+"""botocore and the AWS code against a server that misbehaves: what is sent, and what the caller gets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Replies with less in them: what is read of them stays the same."""
+"""Trimmed ECS responses: the values that the updater reads stay the same."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Requests beside AWS: whatever a server does, whoever asks goes on at the deadline."""
+"""HTTP requests to other servers than AWS: whatever a server does, the caller continues at the deadline."""
 
 from __future__ import annotations
 

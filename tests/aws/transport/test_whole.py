@@ -1,4 +1,4 @@
-"""Whatever else answers in place of AWS, a captive portal or a proxy, is never taken for AWS."""
+"""A response of another server, such as a captive portal or a proxy, never counts as a response of AWS."""
 
 from __future__ import annotations
 

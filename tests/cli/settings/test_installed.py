@@ -1,4 +1,4 @@
-"""What the stack wrote down for a cluster fills in what a person did not give."""
+"""The settings that the stack wrote for a cluster fill in what a person did not give."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Flags, environment and file are merged once, validated once, and refused with the reason."""
+"""Flags, environment and file are merged and validated once; invalid settings are rejected with a reason."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether tasks fail because of the version of their host: never where tasks that are alike fail elsewhere, too."""
+"""Whether tasks fail because of their host's version: never if similar tasks fail elsewhere too."""
 
 from __future__ import annotations
 

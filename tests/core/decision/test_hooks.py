@@ -1,4 +1,4 @@
-"""The operator's own documents, before a drain and after a reboot, followed to their end in a world of a few lines."""
+"""The operator's documents before a drain and after a reboot, followed to the end in a tiny world."""
 
 from __future__ import annotations
 

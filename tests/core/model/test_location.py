@@ -1,4 +1,4 @@
-"""A cluster is told from others of its name by account and Region."""
+"""Clusters with the same name are distinguished by account and Region."""
 
 from __future__ import annotations
 

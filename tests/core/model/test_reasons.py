@@ -1,4 +1,4 @@
-"""Every reason reads as a sentence with the facts that the code gives it, wherever in the source it is given."""
+"""Every reason is a complete sentence with the facts that the code gives it, wherever it is used."""
 
 from __future__ import annotations
 

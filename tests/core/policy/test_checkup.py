@@ -1,4 +1,4 @@
-"""What `doctor` makes of facts: each has a grade, and whatever is not OK has a remedy."""
+"""The findings that `doctor` makes of facts: each has a grade, and a remedy unless it is OK."""
 
 from __future__ import annotations
 

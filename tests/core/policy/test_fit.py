@@ -385,14 +385,20 @@ def test_a_service_whose_capacity_provider_adds_instances_is_not_short_of_room()
     assert isinstance(answer, Fits)
 
 
-def test_the_most_constrained_tasks_are_placed_first() -> None:
+def test_a_task_that_another_one_may_leave_without_room_has_none() -> None:
+    """ECS may place the one first that has the choice, and it may choose the only place of the other one."""
     free = service("free", demand=TaskRequirements(cpu=512, memory=512))
     bound = service("bound", demand=TaskRequirements(cpu=256, memory=512), member_of=("attribute:ring == prod",))
-    both = {
-        B: Capacity(cpu=512, memory=4096, attributes={"ring": "prod"}),
-        C: Capacity(cpu=512, memory=4096),
-    }
-    assert drained([free, bound], both) == Fits()
+    in_ring = Capacity(cpu=512, memory=4096, attributes={"ring": "prod"})
+    both = {B: in_ring, C: Capacity(cpu=512, memory=4096)}
+    answer = refused(drained([free, bound], both))
+    assert (answer.service, answer.missing) == (
+        "bound",
+        f"checked 2 other instances; {B}, the nearest, lacks 256 CPU units after tasks of other services that ECS may "
+        "place first: 1 of free",
+    )
+    assert drained([free, bound], {**both, D: in_ring}) == Fits()
+    assert drained([free, bound], {**both, B: replace(in_ring, cpu=768)}) == Fits()
 
 
 # What is not known

@@ -1,4 +1,4 @@
-"""The operator's stories, each told through all the rules at once."""
+"""The operator's rules, all applied together."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

@@ -123,7 +123,7 @@ def test_without_rules_every_release_is_admitted() -> None:
 
 def test_a_release_that_turned_out_bad_is_denied_by_one_rule() -> None:
     held = asked("1.26.0", VersionRules(deny=parse_ranges("1.26.0")))
-    assert str(held) == "1.26.0 is denied by 1.26.0"
+    assert str(held) == "the policy denies 1.26.0: 1.26.0"
     assert asked("1.26.1", VersionRules(deny=parse_ranges("1.26.0"))) is None
 
 
@@ -157,7 +157,7 @@ def test_a_downgrade_is_followed_or_held_as_the_operator_says() -> None:
 def test_production_takes_a_release_only_after_a_week() -> None:
     rules = VersionRules(minimum_age=WEEK)
     held = asked("1.26.0", rules, seen=NOW - WEEK + timedelta(minutes=1))
-    assert str(held) == "1.26.0 was first seen 2024-10-18 12:01 UTC, and must be 7d old"
+    assert str(held) == "1.26.0 was first seen 2024-10-18 12:01 UTC; it is held until it is 7d old"
     assert held is not None
     assert held.remedy == "wait until 2024-10-25 12:01 UTC, or lower --minimum-age"
     assert asked("1.26.0", rules, seen=NOW - WEEK) is None

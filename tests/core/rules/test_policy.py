@@ -1,4 +1,4 @@
-"""What the world needs does not get shorter because it is looked at more often."""
+"""A shorter poll interval does not shorten the waits that AWS and hosts need."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Claims are proven to be possible before anything is begun, and whatever becomes of one is in the store, too."""
+"""The permission for claims is tested before the first update, and every change of a claim reaches the store."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""What is in the store before an act, what follows later, and that a reboot is sent on a fresh look only."""
+"""What is in the store before an act and what is written later, and that a reboot needs a fresh look."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -35,6 +36,11 @@ class Counting(MemoryStore):
         stored = self.get(ledger_key("demo"))
         found = read_ledger(stored.data, "")[0].claims if stored is not None else {}
         return {id_: one.claim for id_, one in found.items()}
+
+    @property
+    def updated(self) -> int:
+        stored = self.get(ledger_key("demo"))
+        return len(read_ledger(stored.data, "")[0].updated) if stored is not None else 0
 
     @property
     def survival_known(self) -> bool:
@@ -71,7 +77,7 @@ def test_until_attributes_are_seen_to_survive_a_claim_is_in_the_store_before_it_
     assert late.count(False) > 0
 
 
-def test_after_that_the_copy_in_the_store_is_ninety_seconds_old_at_most() -> None:
+def test_after_that_the_copy_in_the_store_is_two_minutes_old_at_most() -> None:
     world, store = row(5), Counting()
     marks: list[tuple[datetime, Claim]] = []
     missing: list[Claim] = []
@@ -92,6 +98,21 @@ def test_after_that_the_copy_in_the_store_is_ninety_seconds_old_at_most() -> Non
     run_with(world, store)
     assert missing == []
     assert store.writes <= 6 + (world.clock.now() - marks[0][0]) / LEDGER_WAITS
+
+
+def test_the_first_instance_on_a_version_is_in_the_store_before_the_next_drain() -> None:
+    world, store = row(4), Counting()
+    known: list[int] = []
+
+    def authorize(call: Call) -> None:
+        if call.operation == "UpdateContainerInstancesState" and call.params["status"] == "DRAINING":
+            known.append(store.updated)
+
+    world.authorize = authorize
+    ledger = KeptLedger(store, "demo", RunId("run-1"))
+    policy = replace(at_most(1), settle=timedelta(seconds=10))
+    assert Updater(world, policy, ledger=ledger, store=store).run().exit_code == 0
+    assert known[1] == 1
 
 
 @pytest.mark.parametrize("takes", [timedelta(0), LOOK_SERVES - timedelta(seconds=1), 2 * LOOK_SERVES])

@@ -1,4 +1,4 @@
-"""At most one run acts on a cluster: single stories first, then whatever rivals, networks and clocks may do."""
+"""At most one run acts on a cluster: single cases first, then any rivals, network faults and clocks."""
 
 from __future__ import annotations
 
@@ -13,9 +13,12 @@ from hypothesis import strategies as st
 from tests.engine.rivals import ACT_MAX, TERM, Act, Fate, Rival, Way, Work, World
 from tests.support.memory_store import MemoryStore
 
+from bottlerocket_ecs_updater.aws.transport.session import CALL_LIMIT
+from bottlerocket_ecs_updater.cli.settings.settings import Limits
 from bottlerocket_ecs_updater.core.model.ids import RunId, TaskArn
 from bottlerocket_ecs_updater.engine.lease.lease_note import LONGEST_TERM
 from bottlerocket_ecs_updater.engine.lease.store_lease import (
+    RENEW_AFTER_SHARE,
     HeldBy,
     NoLease,
     RunningTask,
@@ -30,6 +33,9 @@ from bottlerocket_ecs_updater.errors import LeaseLapsed, LeaseLost, Throttled, U
 
 KEY = lease_key("web")
 SPAN = timedelta(seconds=60)
+DEFAULT = Limits().lease
+DUE = SPAN * RENEW_AFTER_SHARE
+"""When a renewal is due."""
 START = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 
 
@@ -255,7 +261,7 @@ class MemoryStoreView(MemoryStore):
 def test_a_fresh_lease_is_not_renewed_at_every_pass(store: Cut, time: Time) -> None:
     held = lease(store, time)
     held.acquire()
-    for _ in range(19):
+    for _ in range(int(DUE.total_seconds()) - 1):
         time.move(timedelta(seconds=1))
         held.keep()
     assert store.writes == 1
@@ -413,7 +419,7 @@ def test_a_renewal_that_failed_is_tried_again_within_seconds(store: Cut, time: T
     held = lease(store, time)
     held.acquire()
     store.down = True
-    time.move(SPAN / 3)
+    time.move(DUE)
     again = held.keep()
     assert again <= timedelta(seconds=3)
     store.down = False
@@ -422,22 +428,39 @@ def test_a_renewal_that_failed_is_tried_again_within_seconds(store: Cut, time: T
     assert store.writes == 2
 
 
-def test_an_outage_of_a_third_of_the_term_costs_nothing_whenever_it_begins(time: Time) -> None:
-    for begins in range(60, 120):
+@pytest.mark.parametrize(("term", "outage"), [(SPAN, 15), (DEFAULT, 30), (DEFAULT, 45)])
+def test_an_outage_of_a_quarter_of_the_term_costs_nothing_whenever_it_begins(
+    time: Time, term: timedelta, outage: int
+) -> None:
+    seconds = int(term.total_seconds())
+    for begins in range(seconds, 2 * seconds, 2):
         store = Cut()
-        held = lease(store, time)
+        held = lease(store, time, term=term)
         held.acquire()
-        for second in range(180):
-            store.down = begins <= second < begins + 20
+        for second in range(3 * seconds):
+            store.down = begins <= second < begins + outage
             time.move(timedelta(seconds=1))
             held.keep()
         held.release()
 
 
+def test_a_renewal_that_hangs_until_its_deadline_costs_nothing(time: Time) -> None:
+    store = Hanging(time, CALL_LIMIT)
+    held = lease(store, time, term=DEFAULT)
+    held.acquire()
+    renewals = 0
+    for _ in range(900):
+        if store.writes != renewals:
+            renewals, store.hangs = store.writes, 2
+        held.check_before_act()
+        time.move(timedelta(seconds=1))
+    assert renewals > 5
+
+
 def test_a_store_that_does_not_answer_is_not_asked_at_every_call(store: Cut, time: Time) -> None:
     held = lease(store, time)
     held.acquire()
-    time.move(SPAN / 3)
+    time.move(DUE)
     store.down, store.tries = True, 0
     for _ in range(100):
         time.move(timedelta(milliseconds=100))
@@ -511,6 +534,23 @@ def test_a_rival_that_watches_sees_that_it_was_regained_and_leaves(store: Cut, t
     held.check_before_act()
 
 
+class Hanging(Cut):
+    """A store to which the next writes hang until their deadline, and then have no reply."""
+
+    def __init__(self, time: Time, limit: timedelta) -> None:
+        super().__init__()
+        self.time = time
+        self.limit = limit
+        self.hangs = 0
+
+    def put(self, key: str, data: bytes, expect: str | None) -> str:
+        if self.hangs:
+            self.hangs -= 1
+            self.time.move(self.limit)
+            raise Unreachable(key)
+        return super().put(key, data, expect)
+
+
 class Sluggish(Cut):
     """A store whose reply takes as long as it is told; the call itself takes effect at once."""
 
@@ -529,7 +569,7 @@ def test_a_renewal_counts_from_when_it_began_not_from_its_reply(time: Time) -> N
     store = Sluggish(time)
     held = lease(store, time)
     held.acquire()
-    time.move(SPAN / 3)
+    time.move(DUE)
     store.reply_takes = SPAN / 2
     held.keep()
     store.down = True
@@ -552,10 +592,10 @@ def test_a_take_counts_from_when_it_began_not_from_its_reply(time: Time) -> None
 def test_a_renewal_that_is_found_later_counts_from_when_it_began(store: Cut, time: Time) -> None:
     held = lease(store, time)
     held.acquire()
-    time.move(SPAN / 3)
+    time.move(DUE)
     store.replies_lost = 1
     held.keep()
-    time.move(SPAN / 3)
+    time.move(DUE)
     held.keep()
     store.down = True
     time.move(SPAN / 2)

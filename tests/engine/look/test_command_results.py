@@ -1,4 +1,4 @@
-"""Pending commands are polled often while an answer is due, and seldom once it is late."""
+"""Pending commands are polled often while a result is due, and rarely once it is late."""
 
 from __future__ import annotations
 

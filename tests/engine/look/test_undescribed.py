@@ -1,4 +1,4 @@
-"""Instances that ECS lists and does not describe: nobody knows whether they are in service, so they are not."""
+"""Instances that ECS lists but does not describe count as out of service, because their state is not known."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What outlasts a run is written before it is needed, by one writer, and never silently forgotten."""
+"""The ledger is written before it is needed, by one writer, and is never silently lost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What older versions kept under a cluster's name alone is moved once, by one run, and only what is its own."""
+"""State that older versions kept by a cluster's name alone is moved once, by one run, and only that cluster's part."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An outage of the state store ends no run and strands nothing, unless it is long, or another run took the lease."""
+"""An outage of the state store ends no run and strands no host, unless it is long or another run took the lease."""
 
 from __future__ import annotations
 

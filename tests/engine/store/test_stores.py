@@ -1,4 +1,4 @@
-"""What every state store promises, held against each that can be had without AWS."""
+"""What every state store must do, tested on each that works without AWS."""
 
 from __future__ import annotations
 

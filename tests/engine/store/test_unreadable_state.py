@@ -1,4 +1,4 @@
-"""Objects of the state store that nobody can read: each has the effect that is said of it, and none ends a run."""
+"""Unreadable objects of the state store: each has its documented effect, and none crashes a run."""
 
 from __future__ import annotations
 

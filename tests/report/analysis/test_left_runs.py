@@ -1,4 +1,4 @@
-"""A run that left because another acts knows when it began, and says that it looked at nothing."""
+"""A run that exited because another one was active reports when it started, and that it looked at nothing."""
 
 from __future__ import annotations
 

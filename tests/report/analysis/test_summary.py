@@ -1,4 +1,4 @@
-"""A person who reads only the end of a run knows what is broken, why, and what to do."""
+"""The end of a run's output is enough to know what is broken, why, and what to do."""
 
 from __future__ import annotations
 

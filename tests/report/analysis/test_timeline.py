@@ -1,4 +1,4 @@
-"""A run in time: every stretch is accounted for, and what was out of service is counted as that."""
+"""The timeline of a run: every period is accounted for, and time out of service is counted correctly."""
 
 from __future__ import annotations
 

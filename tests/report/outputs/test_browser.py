@@ -1,6 +1,6 @@
-"""The pages in a real browser: what a person sees, in light and dark, on a telephone and on a wide screen.
+"""The pages in a real browser, in light and dark mode, on a phone and on a wide screen.
 
-`REPORT_SCREENSHOTS=folder` keeps a picture of each page: look at them when the page has changed.
+`REPORT_SCREENSHOTS=folder` saves a picture of each page: look at them after a change to the page.
 """
 
 from __future__ import annotations

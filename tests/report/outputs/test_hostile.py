@@ -1,4 +1,4 @@
-"""Whatever hosts, tasks and repositories say, every reader shows it as text: no markup, no cursor moved, no flood."""
+"""Text from hosts, tasks and repositories is shown as text everywhere: no markup, no cursor movement, no flood."""
 
 from __future__ import annotations
 

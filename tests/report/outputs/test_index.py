@@ -1,4 +1,4 @@
-"""The runs of a cluster, newest first: each adds itself, those that died are found, and nothing is lost."""
+"""The index of a cluster's runs, newest first: each run adds itself, dead runs are found, and nothing is lost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A person who follows a run in a terminal sees what is in progress, what is to come, and when it will end."""
+"""The live display shows what is in progress, what is left, and when the run is likely to end."""
 
 from __future__ import annotations
 

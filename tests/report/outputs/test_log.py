@@ -1,4 +1,4 @@
-"""One line for each event that matters enough, safe to show, and the end of the run last."""
+"""The log has one line for each important event, safe to show, and the end of the run last."""
 
 from __future__ import annotations
 

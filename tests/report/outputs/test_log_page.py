@@ -1,4 +1,4 @@
-"""What the documentation says of the log is so: events, their fields, and the answers to queries on real lines."""
+"""The documentation of the log is right: events, their fields, and the results of the queries on real lines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""People are told what they can act on, at most once for each kind; programs are told everything; no run suffers."""
+"""People get at most one message of each kind, programs get every event, and no failure harms the run."""
 
 from __future__ import annotations
 

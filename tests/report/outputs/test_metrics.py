@@ -1,4 +1,4 @@
-"""Metrics are lines that CloudWatch takes, with the numbers of the run, and under the names of one table."""
+"""Metrics are lines that CloudWatch accepts, with the numbers of the run, under the names in one table."""
 
 from __future__ import annotations
 

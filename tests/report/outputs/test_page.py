@@ -1,4 +1,4 @@
-"""The page of a run: complete, safe whatever its texts are, and the same facts as the other forms."""
+"""The page of a run: complete, safe with any text, and with the same facts as the other formats."""
 
 from __future__ import annotations
 

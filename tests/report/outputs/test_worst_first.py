@@ -1,4 +1,4 @@
-"""What a page shows first: what is out of service, also where nobody said so, and ids before commands."""
+"""A page shows first what is out of service, even if no event says so, and ids before commands."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is written to a record is read back as it was, by this version and by later ones."""
+"""A record is read back as it was written, by this version and later ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who hears of an event, and in which order."""
+"""Which recorders get an event, and in which order."""
 
 from __future__ import annotations
 

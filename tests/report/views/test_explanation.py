@@ -1,4 +1,4 @@
-"""What an explanation says of an instance whose facts change with time, or that a claim keeps out of service."""
+"""The explanation of an instance whose facts change with time, or whose claim keeps it out of service."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def status(*hosts: Instance, **changes: object) -> ClusterStatus:
 def test_each_zone_is_shown_with_the_releases_that_run_in_it() -> None:
     text = status_text(status(host("i-a"), host("i-b", NEW), host("i-c", None, "eu-west-1b")))
     assert "  eu-west-1a  2: 1 on 1.20.0, 1 on 1.21.0\n" in text
-    assert "  eu-west-1b  1: 1 on unknown\n" in text
+    assert "  eu-west-1b  1: 1 unknown\n" in text
 
 
 def test_phases_are_those_that_can_be_told_without_asking_hosts() -> None:

@@ -1,4 +1,4 @@
-"""Agents go and come back, and what ECS shows meanwhile."""
+"""Agents disconnect and reconnect, and what ECS shows in the meantime."""
 
 from __future__ import annotations
 

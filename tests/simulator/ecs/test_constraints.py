@@ -1,4 +1,4 @@
-"""Where RunTask places a task that asks for more than room."""
+"""Where RunTask places a task with requirements other than room."""
 
 from __future__ import annotations
 

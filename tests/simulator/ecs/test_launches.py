@@ -1,4 +1,4 @@
-"""Services by what they run on, and deployments of every kind, as DescribeServices shows them."""
+"""Services by launch type, and deployments of every kind, as DescribeServices shows them."""
 
 from __future__ import annotations
 

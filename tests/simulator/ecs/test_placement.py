@@ -1,4 +1,4 @@
-"""Where the simulated ECS places tasks: launch types, capacity providers, strategies, and what an instance can hold."""
+"""Where the simulated ECS places tasks: launch types, capacity providers, strategies, and an instance's capacity."""
 
 from __future__ import annotations
 

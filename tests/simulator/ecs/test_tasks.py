@@ -1,4 +1,4 @@
-"""The life of tasks, where they are placed, and what services do on their own account."""
+"""The lifecycle of tasks, their placement, and what services do by themselves."""
 
 from __future__ import annotations
 

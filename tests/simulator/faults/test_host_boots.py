@@ -1,4 +1,4 @@
-"""Each fault of a reboot and of what has to come back after it."""
+"""Each fault of a reboot, and of what must come back after it."""
 
 from __future__ import annotations
 

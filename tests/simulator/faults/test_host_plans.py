@@ -1,4 +1,4 @@
-"""Plans of faults, and the catalogue that they are made from."""
+"""Fault plans, and the catalogue that they are made from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each fault of an update on its host, and what it does there."""
+"""Each fault of an update on its host, and its effect there."""
 
 from __future__ import annotations
 

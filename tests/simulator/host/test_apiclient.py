@@ -1,4 +1,4 @@
-"""apiclient's texts, exit codes and limits, and what goes on when it has gone."""
+"""apiclient's texts, exit codes and limits, and what continues after it has ended."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a host goes down and comes back, and how it falls back to the release before."""
+"""How a host goes down and comes back, and how it falls back to the previous version."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `apiclient update check` prints, to the letter."""
+"""The exact output of `apiclient update check`."""
 
 from __future__ import annotations
 

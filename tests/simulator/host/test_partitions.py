@@ -1,4 +1,4 @@
-"""The partitions: whatever is done to them in whatever order, something boots."""
+"""The partition sets: whatever is done to them, in whatever order, one of them boots."""
 
 from __future__ import annotations
 

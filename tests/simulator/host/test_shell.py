@@ -1,4 +1,4 @@
-"""The shell that scripts are run by: statuses, joining, and what it does not do."""
+"""The shell that runs scripts on a host: exit statuses, operators, and what it does not support."""
 
 from __future__ import annotations
 

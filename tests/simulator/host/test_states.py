@@ -1,4 +1,4 @@
-"""The table of thar-be-updates: from which state which command leads where."""
+"""The state table of thar-be-updates: the result of each command in each state."""
 
 from __future__ import annotations
 

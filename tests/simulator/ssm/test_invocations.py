@@ -1,4 +1,4 @@
-"""The life of an invocation: visible late, delivered, run, reported, truncated, expired, cancelled."""
+"""The lifecycle of an invocation: visible late, delivered, run, reported, truncated, expired, cancelled."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What SSM says of an instance: its last sign, its platform, and when it is taken for lost."""
+"""What SSM reports about an instance: its last ping, its platform, and when its connection counts as lost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What becomes of a command under which its host reboots: five ends, and none of them tells what happened."""
+"""The result of a command that a reboot interrupts: five endings, none of which shows what happened."""
 
 from __future__ import annotations
 

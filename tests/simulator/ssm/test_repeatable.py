@@ -1,4 +1,4 @@
-"""The same seeds give the same world, and a scaled clock the same as a virtual one."""
+"""The same seeds give the same world, and a scaled clock gives the same as a virtual one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SendCommand: what it takes, what it refuses, and for whom."""
+"""SendCommand: which requests it accepts and rejects, and for which instances."""
 
 from __future__ import annotations
 

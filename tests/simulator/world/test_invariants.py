@@ -1,4 +1,4 @@
-"""Each invariant that a world can see, broken on purpose, and the same deed done rightly."""
+"""Each invariant that the world checks, violated on purpose, next to the same act done correctly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One entry for all calls: counting, faults, rates, permissions, models; and the same seed, the same world."""
+"""One entry point for all calls: counts, faults, rates, permissions, models; and the same seed gives the same world."""
 
 from __future__ import annotations
 

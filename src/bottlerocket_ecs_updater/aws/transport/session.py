@@ -36,7 +36,7 @@ READ_TIMEOUT = timedelta(seconds=6)
 """Together they leave time to shut down within ten seconds of a signal, even if AWS does not answer."""
 
 CALL_LIMIT = timedelta(seconds=15)
-"""Ends a call whose reply trickles in. The lease, renewed every third of a minute, outlasts it."""
+"""Ends a call whose reply trickles in. The lease, renewed about once a minute, outlasts it."""
 
 ACT_LEASE_SHARE = 4
 """An act ends within the lease divided by this number. The lease is checked right before each act."""

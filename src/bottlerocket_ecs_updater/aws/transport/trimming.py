@@ -50,6 +50,7 @@ KEPT: Mapping[str, tuple[str, frozenset[str]]] = {
                 "launchType",
                 "pendingCount",
                 "placementConstraints",
+                "placementStrategy",
                 "runningCount",
                 "schedulingStrategy",
                 "serviceArn",

@@ -75,7 +75,7 @@ class DoctorSettings:
             "DEFINITION",
         ),
     ] = None
-    form: Annotated[Literal["text", "json"], kinds.choice("Form.", "text", "json", name="--format")] = "text"
+    form: Annotated[Literal["text", "json"], kinds.choice("Output format.", "text", "json", name="--format")] = "text"
 
     def of_run(self) -> RunSettings:
         """The settings of the run. Raises SettingsConflict if they contradict each other."""

@@ -79,7 +79,7 @@ class FleetSettings:
         StatePlace | None, kinds.place("The state store that the clusters share: s3://BUCKET/PREFIX or a folder.")
     ] = None
     config: ConfigFile = None
-    form: Annotated[Literal["text", "json"], kinds.choice("Form.", "text", "json", name="--format")] = "text"
+    form: Annotated[Literal["text", "json"], kinds.choice("Output format.", "text", "json", name="--format")] = "text"
     why: Why = ""
 
 

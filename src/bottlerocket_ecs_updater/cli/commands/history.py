@@ -26,7 +26,7 @@ class HistorySettings:
 
     target: Target
     config: ConfigFile = None
-    form: Annotated[Literal["text", "json"], kinds.choice("Form.", "text", "json", name="--format")] = "text"
+    form: Annotated[Literal["text", "json"], kinds.choice("Output format.", "text", "json", name="--format")] = "text"
     last: Annotated[int, kinds.integer("Show this many of the newest runs and actions.")] = 30
 
 

@@ -33,7 +33,7 @@ class ReleaseSettings:
     yes: Annotated[bool, kinds.switch("Do not ask for confirmation.", "y")] = False
     lease: Annotated[
         timedelta,
-        kinds.duration("As in `run`: a run that does not renew its lease for this long loses it.", most=LONGEST_TERM),
+        kinds.duration("If the command does not renew its lease for this long, it loses it.", most=LONGEST_TERM),
     ] = timedelta(seconds=60)
 
 

@@ -43,7 +43,7 @@ class StatusSettings:
 
     target: Target
     config: ConfigFile = None
-    form: Annotated[Literal["text", "json"], kinds.choice("Form.", "text", "json", name="--format")] = "text"
+    form: Annotated[Literal["text", "json"], kinds.choice("Output format.", "text", "json", name="--format")] = "text"
     watch: Annotated[bool, kinds.switch("Refresh every ten seconds until interrupted.", "w")] = False
 
 

@@ -176,7 +176,7 @@ class RuleSettings:
     promoted_by: Annotated[
         tuple[Requirement, ...],
         kinds.several(
-            "Update to a version only after every cluster of that stage has finished it and stayed healthy this long.",
+            "Update to a version only after every cluster of that stage has run it and stayed healthy for this long.",
             Requirement.parse,
             "a stage and a time, such as 'staging for 7d'",
             "STAGE for DURATION",
@@ -192,7 +192,7 @@ class RuleSettings:
     ] = SILENT_AFTER
     ignore_silent: Annotated[bool, kinds.switch("Ignore silent clusters; by default they hold every version.")] = False
     finish_only: Annotated[
-        bool, kinds.switch("Finish updates that were started earlier, and start none. Hosts are checked all the same.")
+        bool, kinds.switch("Finish updates that were started earlier, and start none. Hosts are still checked.")
     ] = False
 
     def __post_init__(self) -> None:

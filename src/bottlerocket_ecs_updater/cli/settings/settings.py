@@ -79,7 +79,7 @@ class Target:
         float, kinds.factor("For simulators: seconds of simulated time for each second of real time.", show=False)
     ] = 1.0
     time_origin: Annotated[
-        datetime | None, kinds.instant("For simulators: when simulated time and real time were the same.")
+        datetime | None, kinds.instant("For simulators: the time at which simulated time and real time were the same.")
     ] = None
 
     def __post_init__(self) -> None:
@@ -151,7 +151,7 @@ class Limits:
         kinds.duration(
             "Time limit from the reboot until the host is verified. After it, the instance is quarantined.",
             least=COMMAND_LIFE + INHIBITED_FOR,
-            why_least="a command is delivered for minutes, and the host may hold up its shutdown for 5m more",
+            why_least="a command can be delivered minutes later, and the host may then delay its shutdown for 5m",
         ),
     ] = timedelta(minutes=20)
     hook_timeout: Annotated[
@@ -174,9 +174,10 @@ class Limits:
     ] = SUSPECT_AFTER
     lease: Annotated[
         timedelta, kinds.duration("A run that does not renew its lease for this long loses it.", most=LONGEST_TERM)
-    ] = timedelta(minutes=2)
+    ] = timedelta(minutes=3)
     deadline: Annotated[
-        timedelta | None, kinds.duration("Start no new updates after this time; updates in progress are finished.")
+        timedelta | None,
+        kinds.duration("Start no new updates once the run has lasted this long; updates in progress are finished."),
     ] = None
 
     def __post_init__(self) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
+from bottlerocket_ecs_updater.core.capacity.crowding import Standing
 from bottlerocket_ecs_updater.core.capacity.host_room import Capacity, ServiceRules, asks_for_tasks, doubts_of
 from bottlerocket_ecs_updater.core.capacity.incremental import IncrementalPlacement
 from bottlerocket_ecs_updater.core.capacity.will_it_fit import (
@@ -14,9 +15,11 @@ from bottlerocket_ecs_updater.core.capacity.will_it_fit import (
     Leaving,
     NoRoom,
     blocked_by_limits,
+    crowded_out,
     must_place,
     takes,
     will_drain,
+    will_place,
 )
 from bottlerocket_ecs_updater.core.model.auto_scaling import taken_away
 from bottlerocket_ecs_updater.core.model.capacity_provider import LaunchType, cannot_grow, doubt_of_growth, is_managed
@@ -59,6 +62,9 @@ class ClusterRoom:
         self._refusals: dict[str, NoRoom] = {}
         """The result for each service that has no room anywhere, by service name."""
         self._coming: Sequence[Coming] | None = None
+        self._standing: Standing | None = None
+        self._able: dict[ServiceArn, tuple[list[InstanceId], Iterator[InstanceId]]] = {}
+        """The instances found so far with room for a task of a service, and those that were not tried yet."""
         self._placing: IncrementalPlacement | None = None
         self._placed: InstanceId | None = None
         """The instance whose tasks were last placed incrementally."""
@@ -86,13 +92,66 @@ class ClusterRoom:
                 return self._refusals[name]
         if self._placing is None:
             self._placing = IncrementalPlacement(capacity, {task.instance for task in others})
+        tasks = [*others, *self._tasks_on(instance)]
         if self._placing.fits(instance.id, rules, here, leaving):
+            crowded = self._crowded_out(instance.id, capacity, rules, tasks)
+            if crowded is not None:
+                return crowded
             self._placed = instance.id
             return Fits(provisos=tuple(doubt for arn in dict.fromkeys(here) for doubt in rules[arn].doubts))
-        answer = will_drain(instance.id, capacity, rules, [*others, *self._tasks_on(instance)], self._all_coming())
+        answer = will_drain(instance.id, capacity, rules, tasks, self._all_coming(), self._standing_tasks())
         if isinstance(answer, NoRoom) and answer.service in nowhere:
             self._refusals[answer.service] = answer
         return answer
+
+    def _crowded_out(
+        self,
+        instance: InstanceId,
+        capacity: Mapping[InstanceId, Capacity],
+        rules: Mapping[ServiceArn, ServiceRules],
+        tasks: Sequence[Leaving],
+    ) -> NoRoom | None:
+        emptied = {task.instance for task in tasks} | {instance}
+        leaving = Counter(task.service for task in tasks)
+        if self._is_spacious(rules, leaving, emptied):
+            return None
+        open_ = {id_: left for id_, left in sorted(capacity.items()) if left.accepts and id_ not in emptied}
+        return crowded_out(instance, open_, rules, tasks, self._all_coming(), self._standing_tasks())
+
+    def _is_spacious(
+        self, rules: Mapping[ServiceArn, ServiceRules], leaving: Mapping[ServiceArn, int], emptied: Set[InstanceId]
+    ) -> bool:
+        """Whether each service has room on as many instances as tasks will be placed, so that the order is irrelevant.
+
+        Each task that ECS places first can take away the room of another one on one instance at most.
+        """
+        placed = sum(will_place(service, leaving.get(arn, 0)) for arn, service in rules.items())
+        moving = [service for arn, service in rules.items() if leaving.get(arn) and must_place(service, leaving[arn])]
+        return all(self._has_room_on(service, placed, emptied) for service in moving)
+
+    def _has_room_on(self, service: ServiceRules, wanted: int, emptied: Set[InstanceId]) -> bool:
+        """Whether so many instances, apart from those that are emptied, have room for a task of the service."""
+        if service.arn not in self._able:
+            capacity = (self._all_capacity() or {}).items()
+            self._able[service.arn] = [], (id_ for id_, left in capacity if left.accepts and takes(id_, left, service))
+        found, more = self._able[service.arn]
+        short = wanted - sum(id_ not in emptied for id_ in found)
+        for id_ in more if short > 0 else ():
+            found.append(id_)
+            short -= id_ not in emptied
+            if short <= 0:
+                break
+        return short <= 0
+
+    def _standing_tasks(self) -> Standing:
+        """How many tasks of each service are on each instance."""
+        if self._standing is None:
+            found: dict[ServiceArn, Counter[InstanceId]] = {}
+            for instance in self._fleet.instances.values():
+                for task in self._tasks_on(instance):
+                    found.setdefault(task.service, Counter())[instance.id] += 1
+            self._standing = found
+        return self._standing
 
     def _full_provider(
         self,
@@ -397,6 +456,7 @@ def _rules_of(service: Service, fleet: Fleet) -> ServiceRules | None:
         grows=growth.without_end,
         why_not=growth.why_not,
         doubts=growth.doubts,
+        strategies=moving.strategies,
     )
 
 

@@ -14,7 +14,7 @@ from functools import lru_cache
 
 from bottlerocket_ecs_updater.core.model.capacity_provider import LaunchType
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, ServiceArn
-from bottlerocket_ecs_updater.core.model.resources import Port, TaskRequirements
+from bottlerocket_ecs_updater.core.model.resources import PlacementStrategy, Port, TaskRequirements
 from bottlerocket_ecs_updater.core.model.wording import counted
 from bottlerocket_ecs_updater.core.rules.expression import Expression, judge, parse_expression, subjects
 
@@ -92,6 +92,8 @@ class ServiceRules:
     """How many of its tasks have a place, and do not run yet."""
     starts: bool = True
     """Whether ECS starts tasks of it. After a deployment that failed, it does not."""
+    strategies: tuple[PlacementStrategy, ...] = ()
+    """How ECS chooses between instances with room, in this order; empty for ECS's default."""
 
     @property
     def group(self) -> str:
@@ -267,23 +269,28 @@ class HostRoom:
                 missing = min(subject for subject in subjects(expression) if self.facts(subject) is None)
                 yield f"{_LEFT_OUT} ({text}) of {service.name}: {_UNKNOWN.get(missing, _NO_CAPABILITIES)}"
 
-    def take(self, service: ServiceRules) -> None:
+    def takes(self, service: ServiceRules) -> bool:
+        """Whether another task of the service may go there."""
+        return next(self.lacks(service), None) is None
+
+    def take(self, service: ServiceRules, count: int = 1) -> None:
+        """Place so many tasks of the service there, whether or not they fit."""
         demand = service.demand
         assert demand is not None  # a task with unknown requirements is never placed
-        self.cpu -= demand.cpu
-        self.memory -= demand.memory
-        self.gpus -= demand.gpus
+        self.cpu -= demand.cpu * count
+        self.memory -= demand.memory * count
+        self.gpus -= demand.gpus * count
         self.ports |= demand.ports
         if self.interfaces is not None:
-            self.interfaces -= demand.interfaces
+            self.interfaces -= demand.interfaces * count
         if self.volumes is not None:
-            self.volumes -= self._attachments(demand)
+            self.volumes -= self._attachments(demand) * count
         if self.hosts is not None:
             self.hosts |= {service.arn}
         if self.groups is not None:
             self.groups |= {service.group}
         if self.running is not None:
-            self.running += 1
+            self.running += count
 
     def left(self) -> RoomSnapshot:
         """What is left on it now."""

@@ -10,9 +10,7 @@ provider may add instances, they count too: as many as the provider's Auto Scali
 
 An unknown fact never makes the answer no: a constraint that needs it is skipped, and a note says so and how to provide
 it. Only a service or task definition that could not be read at all gives a no, with that reason. Placement strategies
-are best effort in ECS and never prevent a placement, so they do not count; constraints do. The search places the most
-constrained and largest tasks first. ECS places tasks one after another and may do worse in a tight cluster; then the
-drain times out, and the instance is returned.
+are best effort in ECS and never prevent a placement; constraints do.
 
 ECS fills every service up to its desired count as soon as there is room. So tasks that a service lacks at the moment,
 as one that crash-loops does between two tries, will take room, and so will replacements beyond those that must be
@@ -29,6 +27,7 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
+from bottlerocket_ecs_updater.core.capacity.crowding import Standing, ToPlace, rooms_if_last
 from bottlerocket_ecs_updater.core.capacity.host_room import Capacity, HostRoom, ServiceRules, asks_for_tasks
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, ServiceArn
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
@@ -83,11 +82,12 @@ def will_drain(
     services: Mapping[ServiceArn, ServiceRules],
     tasks: Sequence[Leaving],
     coming: Sequence[Coming] = (),
+    standing: Standing | None = None,
 ) -> Fits | NoRoom:
     """Whether a drain of the instance can finish, together with the drains in progress.
 
     `capacity` is of all instances, `tasks` all that must leave: those on the instance and on others that drain.
-    `coming` are the instances that capacity providers may still add.
+    `coming` are the instances that capacity providers may still add. `standing` are the tasks on each instance.
     """
     here = Counter(task.service for task in tasks if task.instance == instance)
     leaving = Counter(task.service for task in tasks)
@@ -104,7 +104,7 @@ def will_drain(
         rooms, ours, unplaced = _try_to_place(needs, here, open_, coming, spread=True)
     if unplaced is not None:
         return _no_room(unplaced, rooms)
-    crowded = _crowded_out(needs, here, open_, coming)
+    crowded = crowded_out(instance, open_, services, tasks, coming, standing)
     if crowded is not None:
         return crowded
     added = [proviso for need in ours for proviso in _comings(need.service, rooms, coming)]
@@ -121,7 +121,7 @@ def without(capacity: Mapping[InstanceId, Capacity], instance: InstanceId) -> Ma
 
 def takes(instance: InstanceId, capacity: Capacity, service: ServiceRules) -> bool:
     """Whether an instance with that capacity could take another task of the service."""
-    return next(HostRoom(instance, capacity).lacks(service), None) is None
+    return HostRoom(instance, capacity).takes(service)
 
 
 def room_hold(answer: Fits | NoRoom) -> Hold | None:
@@ -181,33 +181,52 @@ def _need(service: ServiceRules, leaving: int) -> _Need:
     return _Need(service, must_place(service, leaving) if leaving else 0, will_place(service, leaving))
 
 
-def _crowded_out(
-    needs: list[_Need], here: Container[ServiceArn], capacity: Mapping[InstanceId, Capacity], coming: Sequence[Coming]
+def crowded_out(
+    instance: InstanceId,
+    capacity: Mapping[InstanceId, Capacity],
+    services: Mapping[ServiceArn, ServiceRules],
+    tasks: Sequence[Leaving],
+    coming: Sequence[Coming] = (),
+    standing: Standing | None = None,
 ) -> NoRoom | None:
-    """The refusal if tasks of other services may take the room that one of `here` must have; None if all have room."""
-    known = [need for need in needs if need.service.demand is not None and not need.service.grows]
-    if sum(need.wanted for need in known) == sum(need.count for need in known):
+    """The refusal if tasks of other services may take the room that one must have; None if all have room in any order.
+
+    `capacity` is of the instances that take tasks. `standing` are the tasks that stay; None if not known.
+    """
+    here = Counter(task.service for task in tasks if task.instance == instance)
+    leaving = Counter(task.service for task in tasks)
+    needs = [_need(service, leaving[arn]) for arn, service in services.items()]
+    placed = [need for need in needs if need.wanted and need.service.demand is not None]
+    if len(placed) < 2:
         return None
-    if not _short(known, _rooms(capacity, coming, known)):
-        return None
-    for need in known:
-        if need.count and need.service.arn in here:
-            others = [one for one in known if one is not need and one.wanted]
-            rooms = _rooms(capacity, coming, known)
-            _short(others, rooms)
-            if _place(need, rooms):
-                return _no_room(need.service, rooms, others)
+    rooms = [*capacity.items()]
+    rooms += [(room.instance, room.capacity) for room in _expected(coming, sum(need.wanted for need in placed))]
+    for need in placed:
+        others = [one for one in placed if one is not need]
+        if not need.count or need.service.grows or not (need.service.arn in here or _any_here(others, here)):
+            continue
+        rivals = [ToPlace(one.service, one.wanted) for one in others]
+        left = rooms_if_last(ToPlace(need.service, need.count), rivals, rooms, standing or {})
+        if left is not None:
+            return _crowded(need, others, here, left)
     return None
 
 
-def _rooms(capacity: Mapping[InstanceId, Capacity], coming: Sequence[Coming], needs: Iterable[_Need]) -> list[HostRoom]:
-    rooms = [HostRoom(id_, left) for id_, left in capacity.items()]
-    return rooms + _expected(coming, sum(need.wanted for need in needs))
+def _any_here(needs: Iterable[_Need], here: Mapping[ServiceArn, int]) -> bool:
+    return any(need.service.arn in here for need in needs)
 
 
-def _short(needs: list[_Need], rooms: list[HostRoom]) -> int:
-    """Place all tasks that ECS will try to place, as far as there is room; how many are left."""
-    return sum(_place(_Need(need.service, need.wanted), rooms) for need in _largest_first(needs, rooms) if need.wanted)
+def _crowded(last: _Need, others: Sequence[_Need], here: Mapping[ServiceArn, int], left: Sequence[HostRoom]) -> NoRoom:
+    """The refusal: for the task that may find no room, or for those that may take the room of a drain in progress."""
+    if last.service.arn in here:
+        return _no_room(last.service, left, others)
+    ours = max((need for need in others if need.service.arn in here), key=lambda need: need.wanted).service
+    waiting = counted(last.count, "task")
+    missing = (
+        f"ECS may place them before {waiting} of {last.service.name} from an instance that is draining, which would "
+        "then have no room"
+    )
+    return NoRoom(ours.name, missing, f"wait until that instance is drained; or {_advice(last.service)}")
 
 
 def _try_to_place(
@@ -253,7 +272,7 @@ def _largest_first(needs: list[_Need], rooms: list[HostRoom]) -> list[_Need]:
 
 
 def _places(service: ServiceRules, rooms: list[HostRoom]) -> Iterator[HostRoom]:
-    return (room for room in rooms if next(room.lacks(service), None) is None)
+    return (room for room in rooms if room.takes(service))
 
 
 def _place(need: _Need, rooms: list[HostRoom], *, spread: bool = False) -> int:
@@ -263,7 +282,7 @@ def _place(need: _Need, rooms: list[HostRoom], *, spread: bool = False) -> int:
         min(places, key=lambda room: (room.capacity.expected, room.running or 0)).take(need.service)
         left -= 1
     for room in rooms:
-        while left and next(room.lacks(need.service), None) is None:
+        while left and room.takes(need.service):
             room.take(need.service)
             left -= 1
     return left
@@ -294,7 +313,7 @@ def _comings(service: ServiceRules, rooms: list[HostRoom], coming: Sequence[Comi
             )
 
 
-def _no_room(service: ServiceRules, rooms: list[HostRoom], others: Sequence[_Need] = ()) -> NoRoom:
+def _no_room(service: ServiceRules, rooms: Sequence[HostRoom], others: Sequence[_Need] = ()) -> NoRoom:
     name = service.name
     if service.demand is None:
         missing = "the requirements of its task definition are not known"

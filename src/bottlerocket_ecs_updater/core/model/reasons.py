@@ -149,7 +149,7 @@ class Reason(Enum):
     )
     STAGED_STAYS = _Words(
         "staged-stays",
-        "{staged} is staged on it and must not be booted: {why}; the apply document did not replace it by {version}: "
+        "{staged} is staged on it and must not be booted: {why}; the apply document did not replace it with {version}: "
         "{detail}",
         "use the apply document of this updater's own stack, which cancels such an update first; or run "
         "`apiclient update cancel` on the host",
@@ -283,7 +283,7 @@ class Reason(Enum):
     FINISH_ONLY = _Words(
         "finish-only",
         "this run only finishes updates that were started earlier",
-        "wait for a run without `finish-only`; where a wave of clusters must be approved, the next execution asks",
+        "wait for a run without `finish-only`; if waves of clusters need approval, the next execution asks for it",
     )
     WINDOW_CLOSED = _Words(
         "window-closed",
@@ -322,7 +322,7 @@ class Reason(Enum):
     )
     VERSION_WITHDRAWN = _Words(
         "version-withdrawn",
-        "{version} was published for {build} and is withdrawn: since {since}, the newest published version is {latest}",
+        "{version} was published for {build}, then withdrawn: since {since}, the newest published version is {latest}",
         "wait for another version; read why it was withdrawn in Bottlerocket's release notes",
     )
     PUBLISHED_UNKNOWN = _Words(
@@ -331,7 +331,7 @@ class Reason(Enum):
         "allow ssm:GetParameters on the public parameters of Bottlerocket, or change --published-only",
     )
     VERSION_DENIED = _Words(
-        "version-denied", "{version} is denied by {rule}", "wait for another version, or change --deny"
+        "version-denied", "the policy denies {version}: {rule}", "wait for another version, or change --deny"
     )
     VERSION_NOT_PINNED = _Words(
         "version-not-pinned",
@@ -348,13 +348,13 @@ class Reason(Enum):
     )
     VERSION_TOO_YOUNG = _Words(
         "version-too-young",
-        "{version} was first seen {first_seen}, and must be {minimum_age} old",
+        "{version} was first seen {first_seen}; it is held until it is {minimum_age} old",
         "wait until {until}, or lower --minimum-age",
     )
     VERSION_NEW = _Words(
         "version-new",
-        "{version} must be {minimum_age} old, and there is no record of when it was first seen",
-        "wait: its age counts from the first run that records it; or lower --minimum-age",
+        "{version} is held until it is {minimum_age} old, and there is no record of when it was first seen",
+        "wait: the version's age counts from the first run that records it; or lower --minimum-age",
     )
     OPTED_OUT = _Words(
         "opted-out",
@@ -458,7 +458,7 @@ class Reason(Enum):
     GROUP_TAKES_DRAINED = _Words(
         "group-takes-drained",
         "its Auto Scaling group {group} took away {count} instances that this run had drained: {who}",
-        "keep {group} from scaling in during updates, and the image in its launch template current; the next run tries "
+        "keep {group} from scaling in during updates, and keep its launch template's image current; the next run tries "
         "again",
     )
     GROUP_REFRESHING = _Words(

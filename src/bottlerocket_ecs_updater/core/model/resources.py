@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 
 from bottlerocket_ecs_updater.core.model.capacity_provider import LaunchType
 
@@ -74,6 +75,25 @@ class RemainingResources:
     ports_taken: frozenset[Port] = frozenset()
 
 
+class StrategyKind(Enum):
+    """How a placement strategy chooses between instances."""
+
+    SPREAD = "spread"
+    """The fewest tasks of the service with the same value of its field."""
+    BINPACK = "binpack"
+    """The least of its field left: CPU or memory."""
+    RANDOM = "random"
+
+
+@dataclass(frozen=True, slots=True)
+class PlacementStrategy:
+    """One placement strategy of a service."""
+
+    kind: StrategyKind
+    field: str = ""
+    """`attribute:…`, `instanceId`, `cpu` or `memory`; empty for RANDOM."""
+
+
 @dataclass(frozen=True, slots=True)
 class DeploymentLimits:
     """How a service replaces its tasks, and where ECS may place them."""
@@ -88,3 +108,5 @@ class DeploymentLimits:
     """Ignored if it has a capacity provider strategy."""
     providers: tuple[str, ...] = ()
     """The capacity providers of its strategy; empty if it has none."""
+    strategies: tuple[PlacementStrategy, ...] = ()
+    """Its placement strategies, in order; empty if it has none."""

@@ -31,7 +31,7 @@ from bottlerocket_ecs_updater.core.model.outcome import Outcome
 from bottlerocket_ecs_updater.core.model.reasons import Hold
 from bottlerocket_ecs_updater.core.model.shared import ClusterStanding, HeldFor, LastRun, Shared
 from bottlerocket_ecs_updater.core.model.version import Version
-from bottlerocket_ecs_updater.core.model.wording import and_more
+from bottlerocket_ecs_updater.core.model.wording import and_more, counted
 from bottlerocket_ecs_updater.core.planning.behind import instance_behind
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 
@@ -133,7 +133,7 @@ def _trouble(now: ClusterStanding, fleet: Fleet) -> Iterator[str]:
     for version, count in fleet.suspects.items():
         # A version that failed but is older than everything that runs now no longer matters.
         if count and (now.lowest is None or version >= now.lowest):
-            yield f"{version} failed on {count}"
+            yield f"{version} failed on {counted(count, 'instance')}"
     services = fleet.services.all if fleet.services is not None else ()
     lacking = sorted(one.name for one in services if one.deficit > one.restless and not one.deploying)
     if lacking:

@@ -134,6 +134,18 @@ Change = Callable[[Ledger], Ledger]
 """A change of the ledger. It returns the same object if there is nothing to change."""
 
 
+def cannot_wait(saved: Ledger, now: Ledger, *, attributes_survive: bool) -> bool:
+    """Whether a run that died now would lose something that the next run must know, and could not find out.
+
+    Claims are also on the instances, but until attributes were seen to survive a reboot, the copy may be the last one.
+    A failed version must not go to another instance. The first instance on a version shows the next run which tasks to
+    watch. Everything else costs little if it is lost: the next run finds instances on their new version.
+    """
+    claims_at_risk = not attributes_survive and saved.claims != now.claims
+    failures = (saved.broken, saved.failed_on, saved.backoffs) != (now.broken, now.failed_on, now.backoffs)
+    return claims_at_risk or failures or saved.troubled.keys() != now.troubled.keys()
+
+
 def with_claim(
     ledger: Ledger,
     instance: InstanceId,

@@ -34,7 +34,7 @@ from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.state.acts import see_successor_called
-from bottlerocket_ecs_updater.core.state.ledger import with_backoff, with_blocked
+from bottlerocket_ecs_updater.core.state.ledger import cannot_wait, with_backoff, with_blocked
 from bottlerocket_ecs_updater.engine.act.act_context import ActContext
 from bottlerocket_ecs_updater.engine.act.claim_writer import ClaimWriter
 from bottlerocket_ecs_updater.engine.act.host_commands import HostCommands
@@ -86,8 +86,8 @@ SENT_FOR: Mapping[type[Command], DocumentKind] = {
 SURE = (Conclude, Note, NoteBlockers, Cancel, StopTasks)
 """Commands that are only recorded, or tried once. They do not show whether AWS accepts acts on an instance."""
 
-LEDGER_WAITS = timedelta(seconds=90)
-"""How long ledger changes wait if no act depends on them: a killed run loses at most these."""
+LEDGER_WAITS = timedelta(minutes=2)
+"""How long ledger changes wait if nothing depends on them: a killed run loses at most these."""
 
 LOOK_SERVES = timedelta(seconds=10)
 """How old the look may be on which a reboot is sent. A claim that was written first may have taken long."""
@@ -112,8 +112,8 @@ class Executor:
         """Whether any command of the last `perform` has to be retried."""
         self.denied: UpdaterError | None = None
         """The first Denied or NotFound in the last `perform`."""
-        self._saved_at: datetime | None = None
-        """When the ledger was last saved after commands."""
+        self._unsaved_since: datetime | None = None
+        """When the oldest unsaved change of the ledger was seen; None if all are saved."""
         self.unsafe = False
         """Whether the ledger could not be saved."""
         self.stalled: set[InstanceId] = set()
@@ -150,19 +150,23 @@ class Executor:
     def save(self, by: datetime) -> None:
         """Write the ledger, unless it can wait until after `by`. If that fails, every later pass retries it.
 
-        What must be in the store before an act is written before that act. The rest waits for `LEDGER_WAITS`, so that
-        one write serves many instances, but only once this cluster has shown that claims on instances survive a reboot:
-        until then a claim in the store may be the last copy, so the store must never be out of date.
+        What must be in the store before an act is written before that act. What the next run could not find out is
+        written at once (see `cannot_wait`). The rest waits for `LEDGER_WAITS`, so that one write serves many instances.
         """
-        if not self._known.fleet.attributes_survive or self._saved_at is None or by >= self._saved_at + LEDGER_WAITS:
+        saved, value = self._ledger.saved, self._ledger.value
+        if value is saved and not self.unsafe:
+            self._unsaved_since = None
+            return
+        self._unsaved_since = self._unsaved_since or self._clock.now()
+        at_once = cannot_wait(saved, value, attributes_survive=self._known.fleet.attributes_survive)
+        if self.unsafe or at_once or by >= self._unsaved_since + LEDGER_WAITS:
             self._save()
 
     def _save(self) -> None:
         self.unsafe = True
         with suppress(Throttled, Unreachable, LeaseLapsed):
             self._ledger.flush()
-            self.unsafe = False
-            self._saved_at = self._clock.now()
+            self.unsafe, self._unsaved_since = False, None
 
     def _without_unseen(self, queue: list[Command]) -> list[Command]:
         """Leave out what needs another look first, because something in between took long or has no reply.

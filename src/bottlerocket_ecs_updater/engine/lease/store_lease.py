@@ -2,7 +2,7 @@
 
 It is one object in the state store. Every write is conditional, so if two runs write, one gets Conflict.
 
-    absent, released ──take──▶ held ──renewed every third of the term──▶ held ──release──▶ released
+    absent, released ──take──▶ held ──renewed in time──▶ held ──release──▶ released
                                  │ ▲
             not renewed in time  ▼ │ renewed late: no other run wrote it in the meantime
                                lapsed
@@ -45,8 +45,12 @@ from bottlerocket_ecs_updater.errors import LeaseLapsed, LeaseLost, Throttled, U
 
 __all__ = ["HeldBy", "NoLease", "Right", "RunningTask", "StoreLease", "Taken", "TaskLease", "lease_guard", "lease_key"]
 
-RENEW_AFTER_SHARE = 1 / 3
-"""Share of the term after which the holder renews. That leaves time for retries before the lease lapses."""
+RENEW_AFTER_SHARE = 2 / 5
+"""Share of the term after which the holder renews: after 72 s of 3 minutes.
+
+Before the lease lapses, after 135 s, that leaves a minute for retries. So a renewal whose connection hangs until its
+deadline, or half a minute without answers from the store, costs nothing.
+"""
 
 MARGIN_SHARE = 1 / 4
 """Share of the term between the end of the holder's lease and the earliest takeover."""

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from bottlerocket_ecs_updater.core.decision.unclaimed.eligibility import newly_found
+from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
 from bottlerocket_ecs_updater.core.model.event import (
     RuleOff,
     StateUnreadable,
@@ -28,15 +29,18 @@ from bottlerocket_ecs_updater.engine.store.pause_switch import look_for_pause
 from bottlerocket_ecs_updater.engine.store.shared_state import SharedState
 from bottlerocket_ecs_updater.errors import Interrupted, LeaseLost, Throttled, Unreachable, UpdaterError
 
-PAUSE_KNOWN_FOR = timedelta(seconds=45)
-"""How old the pause switch may be when updates start. A pause stops them within this time."""
+ORDERS_KNOWN_FOR = timedelta(seconds=55)
+"""How old the pause switch and the blocked versions may be when an update starts or a host is drained.
 
-PAUSE_READ_EVERY = timedelta(seconds=60)
-"""How often the pause switch is read otherwise, so that a pause is reported while updates are in progress."""
+So a pause or a block takes effect within a minute.
+"""
+
+ORDERS_READ_EVERY = timedelta(minutes=2)
+"""How often they are read while nothing depends on them: all updates in progress are past their reboot command."""
 
 
 class StoreLooks:
-    """Reads the shared objects of the state store, with every look or every minute."""
+    """Reads the shared objects of the state store, as often as the decisions need them."""
 
     def __init__(self, known: RunState, policy: Policy, ports: Ports, conditions: ConditionLooks) -> None:
         self._known = known
@@ -51,22 +55,39 @@ class StoreLooks:
         self._sighted: set[Version] = set()
         """The versions whose first sighting this run has recorded."""
         self._pause_read_at: datetime | None = None
+        self._looked_at: datetime | None = None
 
-    def refresh_pause(self) -> bool:
-        """Read the pause switch before updates start, unless it was read lately. Returns whether it was read."""
-        if not self._pause_is_older_than(PAUSE_KNOWN_FOR):
-            return False
-        self._read_beyond(self._look_for_pause)
-        return True
+    def refresh_orders(self) -> bool:
+        """Read the pause switch and the blocked versions before updates start. Returns False if both are recent."""
+        pause_is_old = self._pause_is_older_than(ORDERS_KNOWN_FOR)
+        acts_are_old = self._shared.is_due(self._known.fleet.at, ORDERS_KNOWN_FOR)
+        if pause_is_old:
+            self._read_beyond(self._look_for_pause)
+        if acts_are_old:
+            self._read_beyond(partial(self._look_at_shared, ORDERS_KNOWN_FOR))
+        return pause_is_old or acts_are_old
 
     def look(self) -> None:
-        """Read the shared state, and the pause switch once a minute.
+        """Read what people and other clusters wrote, as often as something depends on it.
 
-        While updates are paused it is read with every look, so that no run ends because of an old pause.
+        While updates are paused, the switch is read with every look, so that no run ends because of an old pause.
         """
-        if self._known.fleet.paused or self._pause_is_older_than(PAUSE_READ_EVERY):
+        known_for = self._orders_known_for()
+        if self._known.fleet.paused or self._pause_is_older_than(known_for):
             self._read_beyond(self._look_for_pause)
-        self._read_beyond(self._look_at_store)
+        self._read_beyond(partial(self._look_at_store, known_for))
+
+    def _orders_known_for(self) -> timedelta:
+        """How old they may be now. While a host is drained and not yet rebooted, a block must return it in time.
+
+        During a long drain, looks are far apart: the next one is probably as far away as the last one.
+        """
+        now, last = self._known.fleet.at, self._looked_at
+        self._looked_at = now
+        claims = (one.claim for one in self._known.instances.values())
+        if not any(claim is not None and claim.phase is ClaimPhase.DRAINING for claim in claims):
+            return ORDERS_READ_EVERY
+        return max(timedelta(), ORDERS_KNOWN_FOR - (now - last if last is not None else timedelta()))
 
     def _read_beyond(self, read: Callable[[], None]) -> None:
         """Read something in the store. If that fails, start no updates, but finish those in progress."""
@@ -87,14 +108,19 @@ class StoreLooks:
         read_at = self._pause_read_at
         return read_at is None or has_passed(read_at, age, self._known.fleet.at)
 
-    def _look_at_store(self) -> None:
-        """Read how old versions are, and what other clusters and people recorded about them."""
-        known, ledger = self._known, self._ledger
-        known.fleet = replace(known.fleet, shared=self._shared.look(known.fleet.at))
+    def _look_at_shared(self, known_for: timedelta) -> None:
+        """Read which versions people blocked or promoted, if that is older than `known_for`, and other clusters."""
+        known = self._known
+        known.fleet = replace(known.fleet, shared=self._shared.look(known.fleet.at, known_for))
         if why := self._shared.take_off():
             self._recorder.record(RuleOff(known.fleet.at, "blocks and promotions", why))
         for key, why in self._shared.take_unreadable():
             self._recorder.record(StateUnreadable(known.fleet.at, key, why))
+
+    def _look_at_store(self, known_for: timedelta) -> None:
+        """Read how old versions are, and what other clusters and people recorded about them."""
+        known, ledger = self._known, self._ledger
+        self._look_at_shared(known_for)
         for version in known.reported_versions():
             seen = self._first_seen.note(version, known.fleet.at)
             ledger.change(partial(with_sighting, version=version, at=seen))

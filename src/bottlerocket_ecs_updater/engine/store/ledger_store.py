@@ -47,6 +47,10 @@ class LedgerKeeping(Protocol):
     def value(self) -> Ledger:
         """The ledger with all changes so far."""
 
+    @property
+    def saved(self) -> Ledger:
+        """The ledger as the store last confirmed it."""
+
     def load(self) -> Ledger:
         """Read the ledger. Call once, first."""
 
@@ -65,6 +69,10 @@ class UnkeptLedger:
 
     def __init__(self) -> None:
         self.value = Ledger()
+
+    @property
+    def saved(self) -> Ledger:
+        return self.value
 
     def load(self) -> Ledger:
         return self.value
@@ -113,6 +121,10 @@ class KeptLedger:
             self._broken = False
             self.value, self._safe_beside = self._safe, dict(self.beside)
         return self.value
+
+    @property
+    def saved(self) -> Ledger:
+        return self._safe
 
     @property
     def is_new(self) -> bool:

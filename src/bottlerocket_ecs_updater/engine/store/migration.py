@@ -68,6 +68,10 @@ class MovingLedger:
     def value(self) -> Ledger:
         return self._ledger.value
 
+    @property
+    def saved(self) -> Ledger:
+        return self._ledger.saved
+
     def load(self) -> Ledger:
         self._ledger.load()
         if self._ledger.beside.get(MARK) != LEFT:

@@ -1,7 +1,7 @@
 """The pause switch: an object in the state store. While it exists, no run on the cluster starts an update.
 
-It is read once a minute, and before updates start if it was not read within the last 45 seconds, so none starts later
-than that. Updates in progress are finished.
+It is read before an update starts if it was not read within the last 55 seconds, so none starts later than a minute
+after the pause. Updates in progress are finished.
 """
 
 from __future__ import annotations

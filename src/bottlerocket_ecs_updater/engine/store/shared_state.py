@@ -49,9 +49,6 @@ ACTS_KEY = "fleet/acts.json"
 WRITE_TRIES = 10
 """Tries if others write in between. People rarely act at the same time, and a cluster has one run at a time."""
 
-ACTS_EVERY = timedelta(seconds=45)
-"""How often a run reads people's acts: a block takes effect within this time."""
-
 STANDINGS_EVERY = timedelta(minutes=10)
 """How often a run reads the standings that it waits for. Each is written once per run."""
 
@@ -172,11 +169,18 @@ class SharedState:
         self._off = ""
         self._off_told = False
 
-    def look(self, now: datetime) -> Shared:
-        """The shared state, read again if due. Raises what the store raises, and StagesInCircle."""
+    def is_due(self, now: datetime, known_for: timedelta) -> bool:
+        """Whether `look` would read people's acts again."""
+        return self._store is not None and _due(self._acts_at, known_for, now)
+
+    def look(self, now: datetime, known_for: timedelta = timedelta()) -> Shared:
+        """The shared state. People's acts are read again if they are older than `known_for`.
+
+        Raises what the store raises, and StagesInCircle.
+        """
         if self._store is None:
             return Shared()
-        if _due(self._acts_at, ACTS_EVERY, now):
+        if self.is_due(now, known_for):
             self._acts, self._acts_at = self._look_for_acts(self._store), now
         if self._rules.promoted_by and _due(self._standings_at, STANDINGS_EVERY, now):
             self._read_standings(self._store)

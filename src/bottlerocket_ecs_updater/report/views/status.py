@@ -215,8 +215,12 @@ def _zones(ours: list[Instance]) -> Iterator[str]:
         yield "\nZones"
         width = max(map(len, zones))
         for zone, versions in sorted(zones.items()):
-            shares = ", ".join(f"{count} on {version}" for version, count in sorted(versions.items()))
+            shares = ", ".join(_share(count, version) for version, count in sorted(versions.items()))
             yield f"  {sanitize(zone):<{width}}  {versions.total()}: {shares}"
+
+
+def _share(count: int, version: str) -> str:
+    return f"{count} {version}" if version == UNKNOWN else f"{count} on {version}"
 
 
 def _version(instance: Instance) -> str:
@@ -230,7 +234,7 @@ def _standing(instance: Instance) -> str:
     if registration is None:
         return f"not described ({instance.undescribed})" if instance.undescribed else "gone"
     agent = "" if registration.connected else ", agent disconnected"
-    ours = ", by us" if instance.claim is not None and registration.status is Status.DRAINING else ""
+    ours = ", by the updater" if instance.claim is not None and registration.status is Status.DRAINING else ""
     return f"{registration.status.value}{ours}{agent}"
 
 

@@ -39,8 +39,8 @@ def _of_run(event: e.Event) -> str:
         case e.VersionSeen(version=version, first_seen=at):
             return f"{version} was first seen {time_text(at)}"
         case e.VersionWithdrawn(build=build, version=version, latest=latest, since=since):
-            now = f"the newest published version of {build} is {latest} again since {time_text(since)}"
-            return f"{version} is withdrawn: {now}"
+            now = f"since {time_text(since)}, the newest published version of {build} is {latest} again"
+            return f"{version} was withdrawn: {now}"
         case e.ActDenied(action=action, why=why):
             return f"{action} is not allowed for the task role; this run continues without it: {why}"
         case e.RunHalted(why=why):
@@ -73,7 +73,7 @@ def _of_waits(event: e.Event) -> str:
         case e.UpdatesPaused(why=why):
             return f"PAUSED {why}. No new updates start; updates in progress are finished"
         case e.UpdatesResumed(was=was):
-            return f"updates are resumed; they were paused {was}"
+            return f"updates were resumed; they had been paused {was}"
         case _:
             return ""
 
@@ -86,8 +86,8 @@ def _of_what_is_kept(event: e.Event) -> str:
             return f"{key} in the state store cannot be read; the run continues without it: {why}"
         case e.StandingPublished(stage=stage, version=version, trouble=trouble):
             place = f" in stage {stage}" if stage else ""
-            reached = f"is at {version}" if version is not None else "is at an unknown version"
-            return f"the cluster{place} {reached}" + (f": {trouble}" if trouble else "")
+            reached = f"runs {version} or newer" if version is not None else "has not reported all versions"
+            return f"the cluster{place} {reached}" + (f"; not healthy: {trouble}" if trouble else "")
         case e.LeaseTaken(epoch=epoch, from_whom=whom, warning=warning):
             taken = f"lease acquired (epoch {epoch})"
             return (
@@ -118,7 +118,7 @@ def _of_instance(event: e.InstanceEvent) -> str:  # noqa: C901, PLR0912 - one se
         case e.Drained():
             return "draining"
         case e.Rebooted(version=version, took=took):
-            return f"rebooted into {version}" + (f" within {measured_text(took)}" if took is not None else "")
+            return f"rebooted into {version}" + (f" in {measured_text(took)}" if took is not None else "")
         case e.Returned(out_of_service=out):
             return "back in service" + (f" after {measured_text(out)}" if out is not None else "")
         case e.Settled(took=took):

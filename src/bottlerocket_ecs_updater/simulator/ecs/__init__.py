@@ -25,7 +25,7 @@ from bottlerocket_ecs_updater.simulator.ecs.specs import (
     Way,
     Workload,
 )
-from bottlerocket_ecs_updater.simulator.ecs.timing import EcsTiming
+from bottlerocket_ecs_updater.simulator.ecs.timing import EcsTiming, Order
 
 __all__ = [
     "CapacityProvider",
@@ -35,6 +35,7 @@ __all__ = [
     "ControlPlane",
     "Controller",
     "EcsTiming",
+    "Order",
     "ProviderShare",
     "Rollout",
     "Service",

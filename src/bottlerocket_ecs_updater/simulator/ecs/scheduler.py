@@ -21,6 +21,7 @@ from bottlerocket_ecs_updater.simulator.ecs.model import (
     Last,
 )
 from bottlerocket_ecs_updater.simulator.ecs.specs import Spreading, Strategy, TaskLaunch
+from bottlerocket_ecs_updater.simulator.ecs.timing import Order
 from bottlerocket_ecs_updater.simulator.faults import Breaking
 
 if TYPE_CHECKING:
@@ -191,8 +192,19 @@ class Scheduler:
         services, self._services = self._services, {}
         for instance in instances.values():
             self._look_at_daemons(instance)
-        for service in services.values():
+        for service in self._in_order(list(services.values())):
             self._look_at(service)
+
+    def _in_order(self, services: list[Service]) -> list[Service]:
+        match self._registry.timing.order:
+            case Order.WOKEN:
+                return services
+            case Order.REVERSED:
+                return services[::-1]
+            case Order.SHUFFLED:
+                return self._registry.chances.sample(services, len(services))
+            case other:
+                assert_never(other)
 
     def _look_at(self, service: Service) -> None:
         if service.status != "ACTIVE":

@@ -4,6 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from enum import StrEnum
+
+
+class Order(StrEnum):
+    """In which order the service scheduler processes services that changed together. ECS does not document it."""
+
+    WOKEN = "woken"
+    """The one that changed first."""
+    REVERSED = "reversed"
+    SHUFFLED = "shuffled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,6 +22,7 @@ class EcsTiming:
 
     scheduler_tick: timedelta = timedelta(seconds=1)
     """From a change until the service scheduler processes the affected services."""
+    order: Order = Order.WOKEN
     retry_placement: timedelta = timedelta(seconds=15)
     """How often a service without room retries if nothing else wakes it."""
     provisioning: timedelta = timedelta(seconds=1)

@@ -149,7 +149,7 @@ def _find() -> Json:
                 "done": 0,
                 "ended": False,
                 # With its cause: an action that is denied, or a setting that is wrong.
-                "why.$": "States.Format('The clusters were not found: {} The task says more, in its log or in ECS. ', "
+                "why.$": "States.Format('The clusters could not be listed: {} See the log of the task, or ECS. ', "
                 "States.JsonToString($.error))",
             },
             "Next": "Report",
@@ -198,7 +198,7 @@ def _waves() -> Json:
                 "Subject": "Bottlerocket updates: approve the next wave?",
                 "Message.$": "States.Format('${Where}: wave {} of {} waits for approval: {}. To start it: "
                 "aws stepfunctions send-task-success --region ${Region} --task-output true --task-token {} "
-                "To decline it, send-task-failure --error Declined with the same token.', "
+                "To decline it, use send-task-failure --error Declined with the same token.', "
                 "$.i, $.n, States.JsonToString($.wave.clusters), $$.Task.Token)",
             },
             "TimeoutSecondsPath": "$.wave.approve_within",

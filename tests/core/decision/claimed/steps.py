@@ -1,4 +1,4 @@
-"""The next step of an instance under our claim, for tests of what it is."""
+"""The next step of a claimed instance, for tests."""
 
 from __future__ import annotations
 

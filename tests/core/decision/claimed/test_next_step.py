@@ -1,4 +1,4 @@
-"""Draining, giving back, letting go: the rows DRAINING and RETURNING of an instance's life."""
+"""Drains, returns and dropped claims: the phases DRAINING and RETURNING."""
 
 from __future__ import annotations
 

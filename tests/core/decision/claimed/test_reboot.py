@@ -1,4 +1,4 @@
-"""From the marked reboot to the return: the rows REBOOTING, VERIFYING and QUARANTINED of an instance's life."""
+"""From the claim for a reboot to the return: the phases REBOOTING, VERIFYING and QUARANTINED."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is asked once for all that stand ready says the same as all rules asked of each."""
+"""Rules that are evaluated once for all ready instances agree with the rules evaluated for each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The host that the run itself is on: last of all, never drained by that run, and handed over where that is wanted."""
+"""The host that the run itself is on: updated last, never drained by that run, and handed over if so configured."""
 
 from __future__ import annotations
 
