@@ -108,7 +108,7 @@ def test_an_instance_with_tasks_left_is_waited_for() -> None:
 
 @pytest.mark.parametrize("status", ["DEACTIVATING", "STOPPING", "DEPROVISIONING"])
 def test_a_task_that_is_stopping_is_left_though_ecs_counts_it_no_more(status: str) -> None:
-    """W6, changed: the predecessor listed only tasks that should run, and rebooted hosts with tasks that were stopping."""
+    """W6, changed: the predecessor listed only tasks that should run, and rebooted hosts with stopping tasks."""
     empty_by_count = replace(claimed(), tasks=Tasks((task(last_status=status),), NOW))
     assert kinds(next_step(empty_by_count)) == []
 
