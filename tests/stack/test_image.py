@@ -58,7 +58,7 @@ class Built:
         return self.run(*self.config()["Entrypoint"], *words, environment=environment)
 
     def config(self) -> dict[str, list[str]]:
-        """What the image says of itself."""
+        """The image's labels and configuration."""
         shape = json.loads(buildah("inspect", "--type", "image", IMAGE).stdout)["OCIv1"]["config"]
         return dict(shape)
 
@@ -68,7 +68,7 @@ class Built:
 
 
 def buildah(*words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-    """Buildah, with nothing of the machine's that a build here could not have."""
+    """Buildah, isolated from configuration of this machine that could fail here."""
     environment = {**os.environ, "STORAGE_DRIVER": "vfs", "BUILDAH_ISOLATION": "chroot"}
     result = subprocess.run(["buildah", *words], env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 0 or not check, result.stderr
@@ -84,7 +84,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
 
 
 def built_once(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Build the image, or wait until another process of the same test run has; returns what the build said."""
+    """Build the image, or wait for another process of the same test run that builds it; returns the build's output."""
     run = os.environ.get("PYTEST_XDIST_TESTRUNUID")
     if run is None:
         return build(tmp_path_factory.mktemp("base"))
@@ -111,7 +111,7 @@ def build(root: Path) -> str:
 
 
 def lay_out_base(root: Path) -> None:
-    """A root file system with Python and what it is linked to, certificates, and nothing else: no shell."""
+    """A root file system with Python and its libraries, certificates, and nothing else: no shell."""
     (root / "usr/bin").mkdir(parents=True)
     for folder in ("etc/ssl/certs", "tmp", "proc", "dev", "sys"):
         (root / folder).mkdir(parents=True)
@@ -141,7 +141,7 @@ def copy(path: Path, root: Path) -> None:
 
 
 def linked_to(binary: Path) -> set[Path]:
-    """The shared libraries that a binary is linked to, its loader among them."""
+    """The shared libraries that a binary is linked to, including its loader."""
     said = subprocess.run(["ldd", str(binary)], capture_output=True, text=True, check=False).stdout
     return {Path(word) for word in said.split() if word.startswith("/")}
 
@@ -226,6 +226,6 @@ def _licences(built: Built) -> Path:
 
 
 def _listing(built: Built) -> set[str]:
-    """All files of the program and of the places where programs leave things."""
+    """All files of the program, and of the places where programs leave files."""
     root = built.files()
     return {str(path) for folder in ("opt", "tmp", "usr/share") for path in (root / folder).rglob("*")}
