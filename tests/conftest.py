@@ -13,13 +13,13 @@ from hypothesis import HealthCheck, settings
 FOREIGN = ("AWS_", "BOTTLEROCKET_ECS_UPDATER_", "ECS_CONTAINER_METADATA_URI", "TASK_DEFINITION_ARN")
 """Variables that would mix the machine's own configuration into the tests."""
 
-# # jsonschema compiles its format grammars for seconds when it is imported, in each worker. No schema here has these
+# jsonschema compiles its format grammars for seconds when it is imported, in each worker. No schema here has these
 # formats.
 sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
 
-# # How long an example takes depends on how busy the machine is, so time limits apply to a whole test run only.
+# How long an example takes depends on how busy the machine is, so time limits apply to a whole test run only.
 settings.register_profile("explore", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
-# # Every change is tested with the same examples. New ones are tried once a week, and by `make explore`.
+# Every change is tested with the same examples. New ones are tried once a week, and by `make explore`.
 settings.register_profile("default", settings.get_profile("explore"), derandomize=True)
 
 

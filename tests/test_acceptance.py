@@ -63,7 +63,7 @@ def test_a_check_is_made_on_the_simulated_account_and_skips_say_why(tmp_path: Pa
     assert "blocking Systems Manager on a host takes its network" in text
 
 
-# # Resources that are left behind
+# Resources that are left behind
 
 PATIENCE_SECONDS = 90
 

@@ -383,7 +383,7 @@ def test_the_store_says_when_there_is_no_bucket(aws: Aws) -> None:
         S3Store(aws.s3, aws.api, "nowhere").get("lease")
 
 
-# # Lost replies
+# Lost replies
 
 
 @pytest.fixture
@@ -416,7 +416,7 @@ def test_a_command_whose_reply_was_lost_was_sent_once_and_is_found_under_way(los
     assert set(losing.hosts().under_way(DocumentKind.CHECK, since)) == set(ids(3))
 
 
-# # Only over HTTP
+# Only over HTTP
 
 
 def test_any_botocore_session_reads_what_the_gateway_wrote(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

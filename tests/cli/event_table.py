@@ -55,7 +55,7 @@ def _sentence(kind: type) -> str:
 def _fields_of(kind: type[Event]) -> str:
     hints = typing.get_type_hints(kind)
     meanings = dict(_meanings(kind))
-    # # The page describes `at` and the instance once, above the table.
+    # The page describes `at` and the instance once, above the table.
     shown = [field.name for field in fields(kind) if field.name not in ("at", "instance")]
     told = ["*of an instance*"] if issubclass(kind, InstanceEvent) else []
     for name in shown:

@@ -78,7 +78,7 @@ class Hanging:
 def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(signals, "CALL_GRACE_SECONDS", 0.3)
     monkeypatch.setattr(signals, "NEXT_GRACE_SECONDS", 0.2)
-    # # A late signal must not end the tests.
+    # A late signal must not end the tests.
     before = signal.signal(signal.SIGTERM, lambda *_: None)
     yield
     signal.signal(signal.SIGTERM, before)

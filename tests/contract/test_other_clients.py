@@ -149,7 +149,7 @@ def test_a_command_goes_to_whom_a_tag_names(wired: Door, targets: list[dict[str,
     assert len(found) == count
 
 
-# # Other Regions, and operations that are not simulated
+# Other Regions, and operations that are not simulated
 
 
 def test_another_region_is_empty(wired: Door) -> None:

@@ -291,7 +291,7 @@ def fleet(*instances: Instance, **changes: Any) -> Fleet:
     return replace(plain, **changes)
 
 
-# # Output of hosts
+# Output of hosts
 
 BOOT_LINE = "01234567-89ab-cdef-0123-456789abcdef\n"
 

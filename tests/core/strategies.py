@@ -67,7 +67,7 @@ identifiers = st.from_regex(r"(0|[1-9][0-9]{0,2}|[a-z][a-z0-9-]{0,5})", fullmatc
 dotted = st.lists(identifiers, max_size=3).map(".".join)
 versions = st.builds(Version, numbers, numbers, numbers, dotted, dotted)
 
-# # Times close to limits, for the default policy.
+# Times close to limits, for the default policy.
 AGES_SECONDS = (0, 1, 5, 14, 20, 30, 60, 120, 300, 600, 1200, 1500, 3600, 43200)
 RELEASES = (OLD, NEW, NEWER)
 ZONES = (Zone("zone-a"), Zone("zone-b"), Zone("zone-c"))

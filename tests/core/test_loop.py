@@ -113,7 +113,7 @@ def test_a_second_run_finds_nothing_to_do() -> None:
     assert len(place.commands) == before + 6
 
 
-# # With faults
+# With faults
 
 
 def test_a_release_that_rolls_back_is_tried_on_two_instances_and_no_more() -> None:
@@ -186,7 +186,7 @@ def test_a_host_whose_apply_fails_is_never_drained() -> None:
     assert "i-00" not in [command.instance for command in place.commands if isinstance(command, Drain)]
 
 
-# # Crashes
+# Crashes
 
 FEWER = settings(PURE, max_examples=25)
 """Each example takes many passes."""

@@ -200,7 +200,7 @@ class Run:
         raise AssertionError("the run goes round in circles")
 
     def _wait_if_circling(self, decision: Decision) -> None:
-        # # Acts take time, so no two looks happen at the same time.
+        # Acts take time, so no two looks happen at the same time.
         if any(True for _ in decision.commands):
             self.world.now += timedelta(milliseconds=200)
 

@@ -31,7 +31,7 @@ HARMLESS = (
     "Describe",
     "List",
     "Get",
-    # # Called with targets that do not exist.
+    # Called with targets that do not exist.
     "UpdateContainerInstancesState",
     "PutAttributes",
     "DeleteAttributes",
@@ -60,7 +60,7 @@ def examine(
     command = [sys.executable, "-m", "bottlerocket_ecs_updater", "doctor", *given, *clock, *words]
     environment = {name: value for name, value in built.environment().items() if name not in without} | changed
     done = subprocess.run(command, env=environment, capture_output=True, check=False, text=True)
-    # # It reports what it waits for.
+    # It reports what it waits for.
     assert done.stderr == "" or "waiting for AWS" in done.stderr
     return done.returncode, done.stdout
 

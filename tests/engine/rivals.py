@@ -239,7 +239,7 @@ class _Life:
             self._world.wait(seconds)
             self._suspended += seconds
 
-    # # Its connection to the store
+    # Its connection to the store
 
     def get(self, key: str) -> Stored | None:
         fate = self._set_out()

@@ -58,7 +58,7 @@ def exit_code_of_one_stopped_at(at: Callable[[Event], bool], *faults: f.Fault) -
     finished = updater.run()
     assert (finished.outcome, finished.why) == (RunOutcome.INTERRUPTED, "SIGTERM was received")
     assert (finished.exit_code == 3) == bool(world.findings().stranded)
-    # # The other slots may never have been used.
+    # The other slots may never have been used.
     assert not {hold.reason for hold in finished.outcomes.values() if isinstance(hold, Hold)} & PASSING_REASONS
     return finished.exit_code
 

@@ -337,7 +337,7 @@ def test_an_instance_that_ecs_does_not_describe_is_not_held_to_be_gone(*, anew: 
         consider_instance(ONE, cast("Any", Dark(desk, desk.arn)), desk.ledger(), desk.survey)
 
 
-# # Changes before the person confirms
+# Changes before the person confirms
 
 
 def _returned_by_a_run(desk: Desk) -> None:
@@ -434,7 +434,7 @@ def test_a_version_that_fails_on_one_more_meanwhile_is_not_declared_good() -> No
     assert NEW not in desk.ledger().value.released
 
 
-# # Calls that fail
+# Calls that fail
 
 
 @dataclass

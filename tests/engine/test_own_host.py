@@ -77,7 +77,7 @@ def test_a_run_updates_all_hosts_but_its_own_and_the_run_that_it_calls_updates_t
     assert (reason(finished, 1), starts.calls, versions(world)[1]) == (Reason.HANDED_OVER, 1, OLD)
     assert [event.instance for event in first.tape.of(SuccessorCalled)] == [instance_id(1)]
     assert instance_id(1) not in [event.instance for event in first.tape.of(Drained)]
-    # # The first run is ending when the second one starts.
+    # The first run is ending when the second one starts.
     second = Updater(world, HAND_OVER, "run-2", own=OwnTask(TaskArn(starts.task.arn), FAMILY))
     world.clock.after(timedelta(seconds=20), lambda: world.ecs.lifecycle.stop(task, "Exited", "it ended"))
     assert second.run().exit_code == 0

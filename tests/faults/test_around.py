@@ -35,7 +35,7 @@ def check_all_updated(town: Town, *, minutes: float = USUAL_MINUTES) -> None:
     assert town.updated_the_others()
 
 
-# # Terminated, or registered again
+# Terminated, or registered again
 
 
 @pytest.mark.parametrize("step", [Step.DRAIN, Step.REBOOT, Step.BOOT])
@@ -203,7 +203,7 @@ def test_f31_an_instance_that_ecs_neither_lists_nor_describes_is_gone(step: Step
     assert sum(isinstance(event, InstanceHeld) for event in first.events) <= 3
 
 
-# # Caused by nobody
+# Caused by nobody
 
 
 @pytest.mark.parametrize("status", f.Between)
@@ -296,7 +296,7 @@ def test_f39_a_host_that_somebody_returns_so_that_tasks_arrive_is_not_rebooted()
     assert town.played.verdict.tasks_killed == ()
 
 
-# # The updater's own calls and process
+# The updater's own calls and process
 
 
 def test_w1_reads_that_are_behind_only_delay_the_run() -> None:

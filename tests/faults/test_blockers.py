@@ -23,6 +23,7 @@ from bottlerocket_ecs_updater.engine.run_ports import Ports
 from bottlerocket_ecs_updater.engine.safe_recorder import DiscardEvents
 from bottlerocket_ecs_updater.engine.snapshot import take_snapshot
 from bottlerocket_ecs_updater.engine.store.ledger_store import UnkeptLedger
+from bottlerocket_ecs_updater.report.analysis.run_report import run_report
 from bottlerocket_ecs_updater.simulator.ecs import ServiceSpec, Workload
 from bottlerocket_ecs_updater.simulator.ecs.model import Desired
 from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients
@@ -76,6 +77,17 @@ def test_the_next_run_waits_and_then_tries_one_host_at_a_time() -> None:
     finished = later.run()
     assert reasons(finished).count("drain-timed-out") == 1
     assert world.findings().clean
+
+
+def test_a_second_drain_that_fails_is_the_headline_and_no_instance_is_said_to_be_out_of_service() -> None:
+    world, ledger = world_of(STUCK), UnkeptLedger()
+    Updater(world, at_most(1), ledger=ledger).run()
+    world.clock.sleep(FIRST_WAIT)
+    again = Updater(world, at_most(1), "run-2", ledger=ledger)
+    assert again.run().exit_code == 3
+    headline = run_report(again.tape.events).headline
+    assert headline.startswith("Tasks of service:encoder made a drain time out, for 2 runs in a row since ")
+    assert "out of service" not in headline
 
 
 def test_a_drain_that_moves_the_tasks_ends_it() -> None:

@@ -114,7 +114,7 @@ def test_f45_a_host_that_is_impaired_after_its_reboot_is_not_given_back() -> Non
     assert (finished.counts["quarantined"], on_new(world)) == (1, 1)
 
 
-# # The cause: the version, or the service itself
+# The cause: the version, or the service itself
 
 
 def breaking(**how: object) -> FaultPlan:

@@ -121,7 +121,7 @@ def drained(event: Event) -> bool:
     return isinstance(event, Drained)
 
 
-# # Claims that are only in the store
+# Claims that are only in the store
 
 
 def test_a_mark_that_aws_refused_is_not_remembered() -> None:
@@ -225,7 +225,7 @@ def test_an_unreadable_claim_is_held_whatever_the_store_remembers(text: str, die
     assert (cluster.boots(), cluster.status()) == (before, Status.DRAINING)
 
 
-# # Instances that ECS lists but does not describe
+# Instances that ECS lists but does not describe
 
 
 @pytest.mark.parametrize("reason", ["SERVER", "MISSING", "a reason of a later API"])
@@ -259,7 +259,7 @@ def test_w5_what_is_remembered_of_an_instance_survives_descriptions_that_fail() 
     assert cluster.boots() == 2
 
 
-# # Claims written with a wrong clock
+# Claims written with a wrong clock
 
 
 @dataclass

@@ -37,7 +37,7 @@ def test_f16_however_the_command_ends_that_rebooted_it_a_host_is_updated_by_its_
     ending: f.RebootEnding, boots: int
 ) -> None:
     town = befall(f.RebootEnds(ending))
-    # # A success that is reported after the boot may mean one more reboot, which an inhibitor may delay by five
+    # A success that is reported after the boot may mean one more reboot, which an inhibitor may delay by five
     # minutes.
     check_updated(town, boots=boots, minutes=9 if ending is f.RebootEnding.RUN_AGAIN else USUAL_MINUTES)
     assert town.sent("reboot") == 1
@@ -87,7 +87,7 @@ def test_f19_f25_a_host_that_falls_back_is_returned_and_not_tried_again_until_a_
     assert town.updated_the_others()
 
 
-# # Hosts that do not come back
+# Hosts that do not come back
 
 NEVER_BACK = [f.BootHangs(), f.DockerDead(), f.ControlContainerMissing(), f.EcsAgentTerminal()]
 NAMES = ["f20", "f21", "f22", "f24"]

@@ -158,7 +158,7 @@ def test_f11_a_host_whose_lock_is_freed_within_minutes_is_updated_in_the_same_ru
     assert was_updated_at_the_usual_cost(befall(f.LockBusy(lasts=timedelta(minutes=5))))
 
 
-# # Other actors on the host
+# Other actors on the host
 
 MOMENTS = [f.Moment.AFTER_CHECK, f.Moment.DURING_PREPARE, f.Moment.AFTER_PREPARE, f.Moment.WHILE_READY]
 
@@ -271,7 +271,7 @@ def test_f15_a_host_whose_apply_is_killed_half_way_is_updated_in_the_same_run(
     assert was_updated_at_the_usual_cost(befall(f.ApplyKilled(moment, container_restarts=restarts)))
 
 
-# # Versions and output
+# Versions and output
 
 
 def test_f26_a_host_that_comes_back_on_a_third_release_serves_and_is_called_neither_updated_nor_rolled_back() -> None:
@@ -308,7 +308,7 @@ def test_f30_a_host_that_printed_nonsense_once_is_updated_in_the_same_run(oddity
     assert was_updated_at_the_usual_cost(befall(f.OddOutput(oddity, times=1)))
 
 
-# # Offers
+# Offers
 
 
 def test_f34_a_host_in_the_last_wave_is_up_to_date_until_its_wave_comes() -> None:

@@ -302,7 +302,7 @@ def test_the_most_clusters_of_an_execution_fit_into_its_history_at_their_worst()
         ended(states, execution)
         rest = len(states.events(execution))
     assert len(tasks.ran) == len(names)
-    # # The interpreter writes no TaskSubmitted events. Step Functions writes one for each task that was started.
+    # The interpreter writes no TaskSubmitted events. Step Functions writes one for each task that was started.
     each = (events - rest) / len(names) + 1
     assert rest + each * CLUSTERS_MAX < EVENTS_MAX
 

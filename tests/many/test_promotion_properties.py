@@ -259,7 +259,7 @@ def test_a_requirement_that_means_nothing_is_refused(text: str) -> None:
         Requirement.parse(text)
 
 
-# # In decisions
+# In decisions
 
 
 def acts_about(version: Version, draw: st.DrawFn) -> VersionActs:

@@ -115,7 +115,7 @@ def test_a_run_that_proves_a_release_goes_on_with_it() -> None:
     assert updated(first) + updated(roll.run(later=12 * HOUR)) == 5
 
 
-# # Instances that leave or join
+# Instances that leave or join
 
 
 @pytest.mark.parametrize("replaced", [False, True])

@@ -215,7 +215,7 @@ def test_a_host_that_its_group_takes_out_of_its_warm_pool_is_updated_by_the_next
     assert isinstance(Updater(world, name="run-2").run().outcomes[ODD], Updated)
 
 
-# # Groups that change during a rollout
+# Groups that change during a rollout
 
 
 def test_a_group_that_scales_out_and_in_during_a_roll_is_followed() -> None:
@@ -330,7 +330,7 @@ def test_activations_are_looked_for_on_a_few_pages_only() -> None:
     assert world.findings().calls["ssm:DescribeInstanceInformation"] <= 10
 
 
-# # Custom builds
+# Custom builds
 
 
 @pytest.mark.parametrize(

@@ -259,16 +259,20 @@ def test_advice_that_may_not_be_had_is_one_line_and_no_error(tmp_path: Path, ope
 
     def refuse(_service: str, asked: str, _params: object) -> None:
         if asked == operation:
-            message = f"User: ann is not authorized to perform: ec2:{operation}"
+            message = f"User: ann is not authorized to perform: ec2:{operation} because no identity-based policy does"
             raise ClientError({"Error": {"Code": code, "Message": message}}, operation)
 
     story.before_call = refuse
     plan = story.plan()
-    [advice] = plan.advice
-    assert isinstance(advice, StartsUnknown)
+    [_] = (one for one in plan.advice if isinstance(one, StartsUnknown))
     assert len(plan.updates) == 3
     text = plan_text(replace(plan, updates=()), "demo")
     assert text.count("It is not known whether new instances") == 1
+    denied = code != "UnknownOperationException"
+    assert (f"allow the updater to call ec2:{operation}\n" in text, "identity-based policy" in text) == (
+        denied,
+        not denied,
+    )
 
 
 def test_managed_termination_protection_is_warned_of_before_the_roll(tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ def test_no_run_begins_what_its_policy_forbids(seed: int, tmp_path: Path) -> Non
     assert asked & wish.excluded == set()
     for claim in claims:
         assert sum(1 for one in claims if claim.at - DAY < one.at <= claim.at) <= wish.per_day
-    # # The hosts were offered the newest version; if that one is denied, no update starts at all.
+    # The hosts were offered the newest version; if that one is denied, no update starts at all.
     assert bool(claims) == (wish.denied != NEWER)
     if len(claims) > wish.canaries:
         assert claims[wish.canaries].at - claims[wish.canaries - 1].at >= wish.wait

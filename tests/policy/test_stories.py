@@ -114,7 +114,7 @@ def test_over_a_holiday_in_a_zone_whose_clocks_change_nothing_is_begun_until_the
     tmp_path: Path,
 ) -> None:
     world = row(2)
-    # # Clocks in Berlin go forward on 29 March 2026: the freeze ends at 22:00 UTC, not at 23:00.
+    # Clocks in Berlin go forward on 29 March 2026: the freeze ends at 22:00 UTC, not at 23:00.
     story = Story(world, Rules(schedule=Schedule((), parse_freezes("2026-01-05..2026-03-29 Europe/Berlin"))), tmp_path)
     assert story.reasons() == {Reason.FROZEN}
     held = dict(story.plan().held)[InstanceId(instance_id(0))]

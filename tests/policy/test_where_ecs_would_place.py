@@ -26,6 +26,8 @@ from bottlerocket_ecs_updater.engine.run_ports import Ports
 from bottlerocket_ecs_updater.engine.safe_recorder import DiscardEvents
 from bottlerocket_ecs_updater.engine.snapshot import take_snapshot
 from bottlerocket_ecs_updater.engine.store.ledger_store import UnkeptLedger
+from bottlerocket_ecs_updater.report.analysis.run_report import run_report
+from bottlerocket_ecs_updater.report.outputs.markdown import markdown
 from bottlerocket_ecs_updater.report.views.explanation import explanation_text
 from bottlerocket_ecs_updater.report.views.plan import plan_text
 from bottlerocket_ecs_updater.simulator.aws_basics.calls import Call
@@ -231,7 +233,7 @@ def test_a_mixed_cluster_has_the_fates_that_were_foretold() -> None:
                 assert outcome.reason is Reason.NOT_BOTTLEROCKET
 
 
-# # Plan and explanation
+# Plan and explanation
 
 
 def planned(world: World) -> tuple[str, str]:
@@ -283,6 +285,27 @@ def test_a_permission_that_is_missing_leaves_the_question_out_and_is_named() -> 
     assert "may add instances; allow the updater to call ecs:DescribeCapacityProviders" in explained
     assert "may add instances; allow the updater to call ecs:DescribeCapacityProviders" in plan_said
     assert "no-room" not in plan_said
+
+
+def test_a_check_that_aws_does_not_allow_is_named_in_plan_explanation_and_report() -> None:
+    world = row(3)
+
+    def refuse(call: Call) -> None:
+        if call.operation in ("DescribeTaskDefinition", "DescribeAutoScalingInstances"):
+            action = f"{call.service}:{call.operation}"
+            raise AwsError("AccessDeniedException", f"ann is not authorized to perform: {action} because of a policy")
+
+    world.authorize = refuse
+    plan_said, explained = planned(world)
+    updater = Updater(world)
+    assert updater.run().exit_code == 0
+    reported = markdown(run_report(updater.tape.events))
+    for said in (plan_said, explained, reported):
+        without = "hether tasks fit elsewhere is not checked before a drain: allow the updater to call "
+        assert f"{without}ecs:DescribeTaskDefinition" in said
+        assert "may be updated: allow the updater to call autoscaling:DescribeAutoScalingInstances" in said
+        assert "because of a policy" not in said
+    assert "yes  auto-scaling" not in explained
 
 
 def test_hosts_without_a_free_network_interface_are_no_room() -> None:

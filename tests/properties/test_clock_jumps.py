@@ -57,7 +57,7 @@ def test_time_goes_on_where_a_clock_was_set_back() -> None:
     for _ in range(3):
         clock.sleep(timedelta(minutes=1))
         seen.append(clock.now())
-    # # Only the minute in which the clock was changed is lost.
+    # Only the minute in which the clock was changed is lost.
     assert [later - earlier for earlier, later in pairwise(seen)] == [
         timedelta(minutes=1),
         timedelta(0),
@@ -73,5 +73,5 @@ def test_a_clock_that_is_set_on_by_hours_ends_waits_early_and_harms_nobody(after
     verdict = world.findings()
     assert verdict.stranded == ()
     assert verdict.tasks_killed == ()
-    # # A check is sent while an apply seems to be over for hours: the host reports that its lock is held.
+    # A check is sent while an apply seems to be over for hours: the host reports that its lock is held.
     assert {violation.invariant for violation in verdict.violations} <= {12}

@@ -49,14 +49,14 @@ def cluster(trouble: f.Fault, *, attributes_survive: bool = True) -> Scenario:
     )
 
 
-# # The host that somebody drained takes a slot in the budget, so there is one for the updater.
+# The host that somebody drained takes a slot in the budget, so there is one for the updater.
 POLICY = Policy(max_unavailable=Limit(number=2), settle=timedelta(seconds=30))
 
 ROLLS_BACK = Story(cluster(f.RollsBack()), POLICY)
 EVERY_CALL = "rolls back"
 STORIES = {
     EVERY_CALL: ROLLS_BACK,
-    # # An instance that stays out of service must not fill the budget.
+    # An instance that stays out of service must not fill the budget.
     "never comes back": Story(cluster(f.BootHangs()), replace(POLICY, max_unavailable=Limit(number=3))),
     "a download outlasts the dead run": Story(cluster(f.SlowDownload(timedelta(minutes=5))), POLICY),
     "attributes are lost in a boot": replace(ROLLS_BACK, scenario=cluster(f.RollsBack(), attributes_survive=False)),

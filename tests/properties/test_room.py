@@ -104,7 +104,7 @@ class Place:
             world.scaling.add("hosts", *ids, most=len(ids) + self.grows_by, scaling=self.scaling)
         self._add_elsewhere(world)
         world.add_service(ServiceSpec("agent", strategy=Strategy.DAEMON, workload=Workload(cpu=100, memory=100)))
-        # # Without a provider, it would sometimes find room on an instance that was launched for the other one.
+        # Without a provider, it would sometimes find room on an instance that was launched for the other one.
         by = ("hosts",) if self.provided and self.grows_by else ()
         db = ServiceSpec("db", desired=self.databases, workload=Workload(cpu=100, memory=100), providers=by)
         for service in (self._web(), db) if self.web_first else (db, self._web()):
@@ -198,7 +198,7 @@ def left_in_any_order(place: Place) -> set[str]:
 def test_a_drain_ends_in_the_simulated_cluster_where_it_was_said_to_fit_and_nowhere_else(place: Place) -> None:
     said = foretold(place.build())
     left = left_in_any_order(place)
-    # # Among equally good instances, the simulated ECS may choose a different one than the real ECS.
+    # Among equally good instances, the simulated ECS may choose a different one than the real ECS.
     may_end = isinstance(said, NoRoom) and "ECS may place first" in said.missing
     assert isinstance(said, Fits) == (not left) or (may_end and not left), (said, left)
 

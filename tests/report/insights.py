@@ -271,7 +271,7 @@ class _Parser:
             groups.setdefault(tuple(value(row) for _, value in by), []).append(row)
         told = []
         for key, members in groups.items():
-            # # A row that lacks a grouping field is in no group.
+            # A row that lacks a grouping field is in no group.
             if None not in key:
                 about = dict(zip((name for name, _ in by), key, strict=True))
                 told.append(about | {name: gather(members) for name, gather in gathered})

@@ -36,7 +36,7 @@ def _model() -> Any:
 def conforms(operation: str, reply: dict[str, Any]) -> dict[str, Any]:
     """The reply, checked against botocore's model."""
     report = ParamValidator().validate(reply, _model().operation_model(operation).output_shape)
-    # # Real replies have empty strings where the model requires a character.
+    # Real replies have empty strings where the model requires a character.
     wrong = [line for line in report.generate_report().splitlines() if "Invalid length" not in line]
     assert not wrong, wrong
     return reply

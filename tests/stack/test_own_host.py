@@ -79,7 +79,7 @@ def test_on_fargate_nothing_of_it_is_there() -> None:
     assert "SuccessorRule" not in stack.holdings
     assert "CallSuccessor" not in [statement["Sid"] for statement in statements(stack, "TaskRole")]
     [container] = properties(stack, "UpdaterTaskDefinition")["ContainerDefinitions"]
-    # # The default of a run without settings.
+    # The default of a run without settings.
     assert {"Name": "BOTTLEROCKET_ECS_UPDATER_OWN_HOST", "Value": "hold"} in container["Environment"]
 
 

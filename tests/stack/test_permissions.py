@@ -212,7 +212,7 @@ def test_all_that_is_granted_is_what_the_updater_asks_for() -> None:
     ungranted = [one for one in Operation if one.by_setting or one.by_people or one.by_everybody]
     # The store can remove objects; a run never does.
     others = {operation.action for operation in (*ungranted, Operation.DELETE_OBJECT)}
-    # # Secrets Manager requires kms:Decrypt from the caller who reads a secret.
+    # Secrets Manager requires kms:Decrypt from the caller who reads a secret.
     assert granted - {"kms:Decrypt"} == {operation.action for operation in Operation} - others
 
 

@@ -302,7 +302,7 @@ def _service(choose: Chooser, number: int, instances: int) -> ServiceSpec:
         deregistration_delay=seconds(choose.one_of((0, 0, 10, 30))),
     )
     healthy, most = choose.one_of(((100, 200), (50, 150), (0, 100), (50, 100)))
-    # # With a single task and 50 per cent, no task may ever leave: that is worth a scenario now and then.
+    # With a single task and 50 per cent, no task may ever leave: that is worth a scenario now and then.
     least = 1 if healthy in (0, 100) or choose.happens(10) else 2
     return ServiceSpec(
         f"web-{number}",
@@ -330,7 +330,7 @@ def policies(choose: Chooser, instances: int) -> Policy:
     )
 
 
-# # Scenarios
+# Scenarios
 
 
 def quiet_story(choose: Chooser) -> Story:
@@ -358,7 +358,7 @@ def story_of_faults(choose: Chooser) -> Story:
         story.scenario,
         story="hosts and people misbehave",
         faults=FaultPlan(tuple(placed), story.scenario.seed),
-        # # If attributes do not survive a boot, only the store's copy of a claim is left.
+        # If attributes do not survive a boot, only the store's copy of a claim is left.
         ecs_timing=_ecs_timing(choose) if right == "store" else EcsTiming(),
         ssm_timing=_ssm_timing(choose),
     )
@@ -558,7 +558,7 @@ def story_of_pinned_tasks(choose: Chooser) -> Story:
         maximum_percent=100,
         distinct_instances=choose.happens(70),
     )
-    # # Hosts with the fewest tasks come first: the ones with the immovable service, if all others have more tasks.
+    # Hosts with the fewest tasks come first: the ones with the immovable service, if all others have more tasks.
     many = ServiceSpec("many", desired=choose.number(1, 3) * len(there), workload=Workload(cpu=16, memory=32))
     scenario = replace(
         story.scenario,
@@ -587,7 +587,7 @@ def story_of_the_field(choose: Chooser) -> Story:
         services=(*scenario.services, *troubled),
         faults=plan,
     )
-    # # Its tasks have failed for a while before the first run.
+    # Its tasks have failed for a while before the first run.
     told = replace(story, scenario=field, lead=seconds(choose.one_of((3000, 60, 600))))
     return _with_odd_health(choose, told) if choose.happens(30) else told
 
@@ -720,7 +720,7 @@ def _with_trouble(choose: Chooser, story: Story, api: tuple[Placed, ...]) -> Sto
     return replace(
         story,
         scenario=replace(story.scenario, faults=FaultPlan(placed, story.scenario.seed)),
-        # # Only the store's lease protects against a run that was suspended.
+        # Only the store's lease protects against a run that was suspended.
         ahead=ahead,
         naps=tuple(naps) if story.right == "store" and choose.happens(30) else (),
         told=tuple(told) if choose.happens(20) else (),

@@ -31,6 +31,7 @@ from bottlerocket_ecs_updater.core.model.reasons import Failed, Hold, Reason
 from bottlerocket_ecs_updater.core.model.time_text import DAY
 from bottlerocket_ecs_updater.core.rules.policy import APPLY_TRIES, REBOOT_TRIES
 from bottlerocket_ecs_updater.engine.document_denials import DENIED_FOR_ALL
+from bottlerocket_ecs_updater.report.analysis.run_report import run_report
 from bottlerocket_ecs_updater.simulator import faults as f
 from bottlerocket_ecs_updater.simulator.ecs import ContainerInstanceSpec, ServiceSpec, Strategy
 from bottlerocket_ecs_updater.simulator.ecs.model import Status
@@ -44,7 +45,7 @@ def broken_promises(played: Played) -> list[str]:
     return [f"{promise.__name__}: {text}" for promise in PROMISES for text in promise(played)]
 
 
-# # From the world's findings
+# From the world's findings
 
 
 def invariants_hold(played: Played) -> Broken:
@@ -86,7 +87,7 @@ def _excused(played: Played, invariant: int, subject: str) -> bool:
     faults = played.story.scenario.faults.on(subject)
     forgetful = _is_forgetful(played)
     died = _died_returning(played, subject)
-    # # As long as ECS may show old state, a command may be in progress.
+    # As long as ECS may show old state, a command may be in progress.
     in_flight = in_flight or _is_any(played, f.StaleReads)
     known = {"in_flight": in_flight, "unheard": unheard, "forgetful": forgetful, "died_returning": died}
     return any(_excuses(fault, invariant, **known) for fault in faults)
@@ -122,7 +123,7 @@ def _excuses(
             return False
 
 
-# # From the reports
+# From the reports
 
 
 def what_is_called_updated_is(played: Played) -> Broken:
@@ -210,6 +211,24 @@ def what_begins_nothing_is_no_plain_success(played: Played) -> Broken:
             yield f"{ending.run} exits with 0, began nothing, and is held by {sorted({str(one) for one in counted})}"
 
 
+def none_in_service_is_said_to_be_out_of_service(played: Played) -> Broken:
+    """The headline of a run says so only of instances that it quarantined, failed to return, or cannot account for."""
+    for ending in played.endings:
+        if ending.finished is None or ending.left_out:
+            continue
+        outcomes = ending.finished.outcomes.values()
+        out = any(
+            isinstance(one, Quarantined) or (isinstance(one, Hold) and one.reason in _MAY_BE_OUT) for one in outcomes
+        )
+        line = run_report(ending.events).headline
+        if "out of service" in line and not out:
+            yield f"{ending.run}: {line}"
+
+
+_MAY_BE_OUT = _LEFT | {Reason.IN_PROGRESS, Reason.NOT_REACHED, Reason.NOT_DESCRIBED, Reason.HALTED}
+"""Holds of instances that may have been left out of service by an earlier run, or by this one."""
+
+
 def an_interrupted_run_says_what_it_leaves(played: Played) -> Broken:
     """With exit code 0, a run leaves no instance out of service, as far as it could know."""
     story, timing = played.story, played.story.scenario.ecs_timing
@@ -268,7 +287,7 @@ def no_more_are_begun_than_a_day_has(played: Played) -> Broken:
     for ending in played.endings:
         touched |= {event.instance for event in ending.events if isinstance(event, Claimed | ClaimFound | Drained)}
         for name, hold in _holds(ending, Reason.DAILY_LIMIT):
-            # # A claim whose reply was lost may have been written.
+            # A claim whose reply was lost may have been written.
             if int(dict(hold.facts)["begun"]) > len(touched) and not _is_any(played, f.RepliesLost):
                 yield f"{ending.run} holds {name}, since {hold}; {len(touched)} ever were"
 
@@ -282,7 +301,7 @@ def checkpoints_count_each_instance_once(played: Played) -> Broken:
                 last_word[event.instance] = event
         failed = sum(not isinstance(event, InstanceUpdated) for event in last_word.values())
         outcomes = ending.finished.outcomes if ending.finished is not None else {}
-        # # If only a person can tell whether an update is still in progress, it counts as in progress.
+        # If only a person can tell whether an update is still in progress, it counts as in progress.
         lost = sum(_reason_of(ending, id_) in _LEFT for id_ in outcomes)
         for name, hold in _holds(ending, Reason.CHECKPOINT_FULL):
             if ending.by_itself and not ending.rival and int(dict(hold.facts)["under_way"]) > lost:
@@ -308,7 +327,7 @@ def _forgotten(played: Played) -> bool:
     return played.story.store_forgets_claims or not survives or _is_any(played, f.UpdaterDies)
 
 
-# # Healthy instances
+# Healthy instances
 
 
 def the_healthy_are_up_to_date(played: Played) -> Broken:
@@ -478,7 +497,7 @@ def _gave_it_up_before(played: Played, id_: InstanceId) -> bool:
 _GIVEN_BACK = frozenset({Reason.DRAIN_TIMED_OUT, Reason.CHANGED_WHILE_DRAINING})
 
 
-# # Costs
+# Costs
 
 
 def boots_are_explained(played: Played) -> Broken:
@@ -494,7 +513,7 @@ def boots_are_explained(played: Played) -> Broken:
 def _boots_of_updates(played: Played, member: Member) -> int:
     if not member.bottlerocket:
         return 0
-    # # A withdrawn version causes a downgrade on every host that runs it.
+    # A withdrawn version causes a downgrade on every host that runs it.
     return len(_releases(played)) + _is_any(played, f.ReleaseRetracted)
 
 
@@ -554,6 +573,7 @@ PROMISES: tuple[Callable[[Played], Iterable[str]], ...] = (
     every_run_ends,
     summaries_are_whole,
     an_interrupted_run_says_what_it_leaves,
+    none_in_service_is_said_to_be_out_of_service,
     what_begins_nothing_is_no_plain_success,
     no_more_are_begun_than_a_day_has,
     checkpoints_count_each_instance_once,

@@ -186,7 +186,7 @@ class Ending:
         told_to_stop = any(isinstance(event, RunStopping) for event in self.events)
         if self.finished is None or told_to_stop or self.saw_nothing:
             return False
-        # # A denial lasts, so this is an end too.
+        # A denial lasts, so this is an end too.
         return self.finished.outcome is not RunOutcome.ERROR or "ssm:SendCommand" in self.finished.why
 
     @property
@@ -282,7 +282,7 @@ def world_of(story: Story) -> World:
     ours = [member for member in scenario.members if member.bottlerocket]
     zones = [sum(one.zone == member.zone for one in ours) for member in ours]
     per_zone = policy.max_unavailable_per_zone
-    # # Groups may add hosts, which makes a percentage a larger number.
+    # Groups may add hosts, which makes a percentage a larger number.
     names = [member.provider for member in scenario.members]
     more = sum(max(0, (one.most or 0) - names.count(one.name)) for one in scenario.providers)
     budget = Budget(

@@ -175,7 +175,7 @@ class Schedules:
     def _leave(self, target: Target, queue_arn: str, error: str) -> None:
         """Send a message about a start that finally failed, in EventBridge's format."""
         queue = self._roles.operator("sqs", "GetQueueUrl", {"QueueName": queue_arn.rsplit(":", 1)[-1]})
-        # # EventBridge Scheduler writes with the schedule's role, and reports no denial.
+        # EventBridge Scheduler writes with the schedule's role, and reports no denial.
         scheduled = target.service == SCHEDULER
         cloud = (
             self._roles.cloud(target.role, target.service, target.name, target.source_arn)
@@ -190,7 +190,7 @@ class Schedules:
         with suppress(*([AwsError] if scheduled else [])):
             cloud("sqs", "SendMessage", request)
 
-    # # Schedules in moto's stores
+    # Schedules in moto's stores
 
     def _targets(self) -> Iterator[Target]:
         yield from self._rule_targets()

@@ -68,7 +68,7 @@ class SimulatedAccount:
         return self
 
     def __exit__(self, *_: object) -> None:
-        # # Stop the clock first: that ends all sleeps.
+        # Stop the clock first: that ends all sleeps.
         self._clock.stop()
         self.schedules.stop()
         self.containers.stop()

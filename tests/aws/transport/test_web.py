@@ -122,7 +122,7 @@ def test_at_the_deadline_it_is_over_and_the_connection_is_cut(stall: Behaviour) 
     with serving(stall) as server, within(LIMIT):
         with pytest.raises(TimeoutError):
             ask(Request(server.url), Terms(LIMIT, body_max=1_000_000))
-        # # A silent server does not notice.
+        # A silent server does not notice.
         assert stall is is_silent or server.ended.acquire(timeout=SLACK)
 
 

@@ -103,7 +103,7 @@ def calls() -> dict[str, Callable[[Clients, Api], object]]:
     }
 
 
-# # botocore leaves the socket of a rejected reply to the garbage collector.
+# botocore leaves the socket of a rejected reply to the garbage collector.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("call", calls())
 def test_a_reply_that_is_not_from_aws_is_none(call: str, elsewhere: Elsewhere) -> None:

@@ -164,7 +164,7 @@ def test_those_furthest_behind_are_staged_first() -> None:
     assert "i-z" in of(decide(fleet(*hosts), policy()), Apply)
 
 
-# # Starting updates
+# Starting updates
 
 
 def begun(decision: Decision) -> list[str]:
@@ -293,7 +293,7 @@ def test_where_nothing_else_is_to_be_done_it_is_looked_at_once_more_and_left_to_
     assert decide(fleet(carries, services=replace(old, at=NOW)), policy()).look_at is None
 
 
-# # What stops new updates
+# What stops new updates
 
 
 def blocked(hosts: list[Instance], limits: Policy | None = None, **changes: Any) -> tuple[list[Command], set[Reason]]:
@@ -339,7 +339,7 @@ def test_a_run_past_its_deadline_says_so() -> None:
     assert str(decision.holds[InstanceId("i-a")]) == "the run is stopping: its deadline of 1m has passed"
 
 
-# # Outcomes
+# Outcomes
 
 
 def failed_apply(**changes: Any) -> Fleet:
@@ -428,7 +428,7 @@ def test_a_cluster_is_listed_again_where_an_instance_may_have_left_it() -> None:
     assert decide(fleet(gone), policy()).wants_listing
 
 
-# # Flapping agents
+# Flapping agents
 
 
 def gone(name: str, since: timedelta) -> Instance:

@@ -164,7 +164,7 @@ def test_services_that_never_settle_halt_the_run_and_are_named() -> None:
     assert halt == Halt("not steady within 10m after i-a was returned: api, web")
 
 
-# # A halt lasts
+# A halt lasts
 
 
 def test_a_halt_stays_for_the_rest_of_the_run() -> None:

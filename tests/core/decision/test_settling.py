@@ -97,7 +97,7 @@ def test_more_running_than_desired_is_steady() -> None:
     assert observe(SLOT, seen(service("web", 3, 5)), {}).steady_since == NOW
 
 
-# # Time without looks
+# Time without looks
 
 
 def looked(slot: Slot, *looks: tuple[int, bool]) -> Slot:

@@ -89,7 +89,7 @@ def test_a_refusal_and_a_proof_of_room_agree_with_every_choice_that_ecs_has(
     rivals = [ToPlace(service(f"other-{number}", one), 1) for number, one in enumerate(others)]
     refused = rooms_if_last(last, rivals, rooms, {}) is not None
     possible = can_be_crowded_out(last, rivals, rooms)
-    # # With one rival task, the worst case is the instance where it does the most harm.
+    # With one rival task, the worst case is the instance where it does the most harm.
     assert refused <= possible
     assert not (possible and order_is_irrelevant(last, rivals, rooms))
     assert possible <= refused or len(rivals) > 1 or count > 1

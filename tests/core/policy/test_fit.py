@@ -401,7 +401,7 @@ def test_a_task_that_another_one_may_leave_without_room_has_none() -> None:
     assert drained([free, bound], {**both, B: replace(in_ring, cpu=768)}) == Fits()
 
 
-# # Unknown facts
+# Unknown facts
 
 
 def test_a_service_that_ecs_did_not_describe_blocks() -> None:
@@ -423,7 +423,7 @@ def test_no_room_is_a_hold_with_what_is_missing_and_what_to_change() -> None:
     assert room_hold(Fits()) is None
 
 
-# # Properties, compared with a search of everything that ECS could do
+# Properties, compared with a search of everything that ECS could do
 
 sizes = st.integers(0, 3)
 demands = st.builds(
@@ -477,7 +477,7 @@ def can_finish(
     arns = list(services)
     targets = [id_ for id_, left in capacity.items() if left.accepts and id_ != A]
     here = tuple(sum(task.service == each for task in tasks) for each in arns)
-    # # Tasks that run elsewhere before the drain are in the running count, and take no room.
+    # Tasks that run elsewhere before the drain are in the running count, and take no room.
     before = {each: services[each].running - count for each, count in zip(arns, here, strict=True)}
     start = (here, tuple((0,) * len(targets) for _ in arns))
     seen, queue = {start}, [start]

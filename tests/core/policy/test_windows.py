@@ -244,7 +244,7 @@ def test_what_takes_longer_than_any_window_never_fits() -> None:
     assert not fits(at("2026-05-02T02:00Z"), timedelta(hours=5), one("Sat 02:00 4h UTC"))
 
 
-# # Properties, compared with a walk from minute to minute
+# Properties, compared with a walk from minute to minute
 
 
 def walk(windows: tuple[Window, ...], freezes: tuple[Freeze, ...], first: datetime, days: int) -> list[bool]:

@@ -208,7 +208,7 @@ def test_a_drain_is_ours_only_when_we_sent_it_or_the_run_before_us_did() -> None
     assert drained == [False, True, True]
 
 
-# # Disconnecting and reconnecting
+# Disconnecting and reconnecting
 
 
 def away(one: Instance, at: int) -> Instance:

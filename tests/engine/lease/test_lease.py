@@ -112,7 +112,7 @@ def held_by_a_dead_run(store: MemoryStore, time: Time, term: timedelta = SPAN) -
     assert lease(store, time, "dead", term).acquire() == Taken(1)
 
 
-# # Acquiring the lease
+# Acquiring the lease
 
 
 def test_a_wait_for_a_lease_that_another_run_holds_is_told_once_with_its_end(store: Cut, time: Time) -> None:
@@ -255,7 +255,7 @@ class MemoryStoreView(MemoryStore):
         return MemoryStore.put(self._behind, key, data, expect)
 
 
-# # Renewing the lease
+# Renewing the lease
 
 
 def test_a_fresh_lease_is_not_renewed_at_every_pass(store: Cut, time: Time) -> None:
@@ -358,7 +358,7 @@ def test_facts_that_were_known_before_a_long_sleep_are_to_be_looked_at_afresh(st
     held.keep()
 
 
-# # Writes that are rejected although nobody else wrote
+# Writes that are rejected although nobody else wrote
 
 
 @pytest.mark.parametrize("answer", [Throttled("409: another write is under way"), Conflict("412"), Unreachable("503")])
@@ -412,7 +412,7 @@ def test_a_renewal_that_landed_late_after_its_repeat_was_refused_is_known_for_ou
         held.check_before_act()
 
 
-# # While the store accepts no renewal
+# While the store accepts no renewal
 
 
 def test_a_renewal_that_failed_is_tried_again_within_seconds(store: Cut, time: Time) -> None:
@@ -632,7 +632,7 @@ def test_nobody_acts_who_never_had_the_lease(store: Cut, time: Time) -> None:
         lease(store, time).check_before_act()
 
 
-# # Releasing the lease
+# Releasing the lease
 
 
 def test_after_giving_it_back_nothing_may_be_done(store: Cut, time: Time) -> None:
@@ -680,7 +680,7 @@ def test_the_object_in_the_store_says_who_holds_it_in_words(store: Cut, time: Ti
     assert (told["holder"], told["run"], told["epoch"], told["released"]) == ("task/1", "run-task/1", 1, False)
 
 
-# # Properties
+# Properties
 
 
 def spans(*shares: float) -> st.SearchStrategy[float]:

@@ -238,7 +238,7 @@ def test_a_change_that_changes_nothing_gives_back_the_same_ledger(change: Change
     assert change(ledger) is ledger
 
 
-# # Saving
+# Saving
 
 
 def test_the_next_run_reads_what_this_one_made_safe() -> None:
@@ -427,7 +427,7 @@ def test_a_ledger_that_is_not_kept_forgets_with_the_run() -> None:
     assert UnkeptLedger().load() == Ledger()
 
 
-# # Format
+# Format
 
 
 FULL = with_release(

@@ -371,7 +371,7 @@ def older_version_dies(world: World, store: MemoryStore) -> None:
 
 
 def test_what_an_older_version_began_is_finished_by_the_first_run_of_this_one() -> None:
-    # # Only the ledger has the claim: here attributes do not survive a boot.
+    # Only the ledger has the claim: here attributes do not survive a boot.
     world, store = row(2, services=1, tasks=1, ecs_timing=EcsTiming(attributes_survive=False)), MemoryStore()
     older_version_dies(world, store)
     first = updater(world, store, "run-1")

@@ -158,7 +158,7 @@ def _end_of(store: Store, act: str, key: str, data: bytes, tag: str | None) -> o
     return stored.data if stored is not None else None
 
 
-# # Only the folder
+# Only the folder
 
 
 @pytest.mark.parametrize("key", ["", "/etc/passwd", "a/../b", "a//b", ".lock", ".counts/a", "a/.new", "a\0b", "a/"])

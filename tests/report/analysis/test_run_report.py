@@ -84,6 +84,22 @@ def run_of(
             Ending.HALTED,
             "Halted: 1 instance is out of service, 1 failed; 2 of 7 instances updated",
         ),
+        (
+            run_of(
+                {ONE: hold(Reason.DRAIN_TIMED_OUT, limit="25m", tasks="service:nfs")},
+                RunOutcome.FAILURES,
+                3,
+                "tasks of service:nfs made a drain time out, for 2 runs in a row since 2026-01-05 09:36 UTC",
+            ),
+            Ending.FAILURES,
+            "Tasks of service:nfs made a drain time out, for 2 runs in a row since 2026-01-05 09:36 UTC; "
+            "0 of 1 instance updated",
+        ),
+        (
+            run_of({ONE: hold(Reason.CLAIM_UNREADABLE, why="garbage")}, RunOutcome.FAILURES, 3),
+            Ending.FAILURES,
+            "An instance is out of service; 0 of 1 instance updated",
+        ),
         (LARGE_RUN, Ending.FAILURES, "5 instances failed; 40 of 500 instances updated to 1.21.0"),
         (
             run_of({ONE: Updated(OLD, NEW)}, RunOutcome.INTERRUPTED, 0, "SIGTERM was received"),

@@ -82,7 +82,7 @@ def test_a_run_that_died_is_summed_up_from_what_it_said_last() -> None:
     assert summary.outcome == RunOutcome.UNFINISHED
     assert summary.exit_code is None
     assert summary.took == timedelta(minutes=6) + timedelta(minutes=2)
-    # # No events are about instances that are up to date.
+    # No events are about instances that are up to date.
     assert {row.instance for row in summary.rows} == set(HALTED) - {name(7)}
 
 

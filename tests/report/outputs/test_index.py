@@ -200,7 +200,7 @@ def test_runs_that_the_index_has_no_room_for_are_not_looked_for_again(monkeypatc
     for hour in range(8, 12):
         before = Counter(store.calls)
         live(store, 0, hour)
-        # # Read the index, and the acts of people on versions, for the page and for the index.
+        # Read the index, and the acts of people on versions, for the page and for the index.
         assert (store.calls - before)["get"] == 3
     assert [entry.run[9:11] for entry in entries_of(store, "web")] == ["11", "10", "09", "08", "07"]
 

@@ -61,7 +61,7 @@ def objects(text: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
-# # Formats
+# Formats
 
 
 def test_a_pipe_gets_json_and_a_terminal_gets_sentences() -> None:
@@ -78,7 +78,7 @@ def test_sentences_in_a_pipe_are_not_coloured() -> None:
     assert "\x1b[" not in logged(CLEAN_RUN, "text")
 
 
-# # Levels
+# Levels
 
 
 def test_a_quiet_log_has_problems_and_the_end_only() -> None:

@@ -266,7 +266,7 @@ def test_the_example_of_an_instance_id_has_the_form_of_one() -> None:
     assert re.fullmatch(r"i-[0-9a-f]{17}", EXAMPLE)
 
 
-# # The implementation of the query language
+# The implementation of the query language
 
 
 @pytest.mark.parametrize(

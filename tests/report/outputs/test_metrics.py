@@ -159,7 +159,7 @@ def test_every_metric_of_the_table_is_told_in_some_run_and_no_other() -> None:
             for directive in line["_aws"]["CloudWatchMetrics"]:
                 assert directive["Namespace"] == NAMESPACE
                 seen |= {metric["Name"] for metric in directive["Metrics"]}
-    # # An instance is in phase returning only if the reply to its return was lost and a look must show the result.
+    # An instance is in phase returning only if the reply to its return was lost and a look must show the result.
     assert seen | {"SecondsReturning"} == {metric.name for metric in METRICS}
 
 

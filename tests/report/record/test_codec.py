@@ -154,7 +154,7 @@ def test_names_of_earlier_versions_are_read() -> None:
     assert decode(suspect) == InstanceHeld(NOW, InstanceId("i-1"), held)
 
 
-# # The page that describes the format
+# The page that describes the format
 
 PAGE = (Path(__file__).parents[3] / "docs" / "develop" / "events.md").read_text("utf-8")
 FIELDS = {

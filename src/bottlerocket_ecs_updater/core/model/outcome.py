@@ -135,7 +135,7 @@ class RunOutcome(Enum):
 
     OK = "ok"
     FAILURES = "failures"
-    """An instance failed, or is left out of service."""
+    """An instance failed or is left out of service, or drains failed as they did in an earlier run."""
     STUCK = "stuck"
     """No update could start, for a reason that does not pass by itself."""
     HALTED = "halted"

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from bottlerocket_ecs_updater.core.model.event import Event, LeaseRefused
 from bottlerocket_ecs_updater.core.model.outcome import OutcomeKind, RunOutcome
+from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
 from bottlerocket_ecs_updater.core.model.time_text import measured_text
 from bottlerocket_ecs_updater.core.model.wording import and_more, counted
 from bottlerocket_ecs_updater.report.analysis.ending import Ending, needing_a_person
@@ -75,7 +76,7 @@ def _headline(summary: Summary, ending: Ending, events: Sequence[Event]) -> str:
         case Ending.HALTED:
             return f"Halted: {trouble or 'a person must look'}; {updated}"
         case Ending.FAILURES:
-            return f"{trouble or 'An instance is out of service'}; {updated}"
+            return f"{trouble or _failed_drains(summary) or 'An instance is out of service'}; {updated}"
         case Ending.STOPPED | Ending.STOPPED_AFTER_FAILURES | Ending.CUT_SHORT:
             where = " in the middle of an update" if ending is Ending.CUT_SHORT else ""
             stopped = f"Stopped{_by_what(summary)} after {measured_text(summary.took)}{where}"
@@ -90,6 +91,17 @@ def _headline(summary: Summary, ending: Ending, events: Sequence[Event]) -> str:
         case Ending.LEFT:
             holder = next((event.holder for event in events if isinstance(event, LeaseRefused)), "it did not say which")
             return f"Exited at once: another run holds the lease ({holder})"
+
+
+def _failed_drains(summary: Summary) -> str:
+    """Why drains failed that gave their instances back to service; empty if none did."""
+    gave_back = any(isinstance(row.outcome, Hold) and row.outcome.reason in _FAILED_DRAINS for row in summary.rows)
+    if not (gave_back and summary.why):
+        return ""
+    return textwrap.shorten(summary.why[:1].upper() + summary.why[1:], WHY_IN_HEADLINE_MAX_CHARACTERS, placeholder=" …")
+
+
+_FAILED_DRAINS = frozenset({Reason.DRAIN_TIMED_OUT, Reason.GROUP_TAKES_DRAINED})
 
 
 def _by_what(summary: Summary) -> str:

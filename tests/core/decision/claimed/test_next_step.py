@@ -197,7 +197,7 @@ def test_an_instance_that_is_empty_at_the_limit_goes_on() -> None:
     assert kinds(next_step(aged(25))) == [Mark, Reboot]
 
 
-# # Before the reboot: is the claimed version still staged?
+# Before the reboot: is the claimed version still staged?
 
 
 def test_what_waited_for_hours_for_its_tasks_is_asked_again_before_it_is_rebooted() -> None:
@@ -293,7 +293,7 @@ def test_it_is_let_go_only_when_no_reader_can_lag_behind_its_drain() -> None:
     assert (verdict.commands, is_soon(verdict.look_at)) == ((), True)
 
 
-# # Claimed but not drained
+# Claimed but not drained
 
 
 def marked_only(minutes: float = 0, **changes: Any) -> Instance:
@@ -426,7 +426,7 @@ def test_an_instance_that_somebody_drained_right_after_we_returned_it_is_theirs(
     assert next_step(one).commands == (Unmark(one.id, UPDATED, took_slot=False),)
 
 
-# # Instances that are gone
+# Instances that are gone
 
 
 def missing(looks: int, phase: ClaimPhase = ClaimPhase.DRAINING, minutes: float = 1) -> Instance:
@@ -487,7 +487,7 @@ def test_a_claim_that_cannot_be_read_on_the_instance_is_held_whatever_the_store_
     assert verdict.hold.reason is Reason.CLAIM_UNREADABLE
 
 
-# # Transitional states
+# Transitional states
 
 
 BETWEEN = (Status.REGISTERING, Status.DEREGISTERING, Status.REGISTRATION_FAILED, Status.OTHER)

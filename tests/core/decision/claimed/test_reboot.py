@@ -276,7 +276,7 @@ def test_a_host_whose_agent_flapped_without_a_reboot_is_not_asked_at_every_look(
     assert waits(next_step(one))
 
 
-# # Old boot: rejected, undelivered, or never happening
+# Old boot: rejected, undelivered, or never happening
 
 
 def old_boot(
@@ -451,7 +451,7 @@ def test_a_host_that_somebody_returned_before_its_second_reboot_is_let_go() -> N
     assert reason(next_step(old_boot(refused(), status=Status.ACTIVE))) is Reason.RETURNED_BY_OTHERS
 
 
-# # Verified
+# Verified
 
 
 def back(

@@ -85,7 +85,7 @@ def failure(one: Instance) -> Failed:
     return found.outcome
 
 
-# # The four update states
+# The four update states
 
 
 def test_an_idle_host_is_up_to_date() -> None:
@@ -220,7 +220,7 @@ def test_an_instance_with_a_claim_that_cannot_be_read_is_left_alone(status: Stat
     assert held(see_registration(instance("i-a", ready()), strange, RUN)) is Reason.CLAIM_UNREADABLE
 
 
-# # Checks
+# Checks
 
 
 def test_a_host_that_was_never_asked_is_asked() -> None:
@@ -415,7 +415,7 @@ def test_a_release_that_appeared_between_check_and_apply_is_taken() -> None:
     assert candidate(applied(CommandStatus.SUCCESS, ready(NEWER))) == Ready(ready(NEWER), NEWER)
 
 
-# # Holds
+# Holds
 
 
 def resting(version: Version = NEW, *, minutes: int = 10, rolled_back: bool = False) -> Backoff:
@@ -526,7 +526,7 @@ def test_an_up_to_date_host_with_a_standalone_task_is_up_to_date() -> None:
     assert candidate(instance(says=idle(), tasks=(STANDALONE,))) == Finished(UpToDate(OLD))
 
 
-# # Outcomes do not change
+# Outcomes do not change
 
 
 def test_what_became_of_an_instance_in_this_run_stays() -> None:

@@ -96,7 +96,7 @@ def concluded(decision: Decision, name: str = "i-own") -> object:
     return command.outcome
 
 
-# # Which tasks hold an instance
+# Which tasks hold an instance
 
 
 def test_unless_told_otherwise_a_run_leaves_its_own_host_to_another_and_does_not_even_stage() -> None:
@@ -124,7 +124,7 @@ def test_a_rule_for_all_tasks_never_stops_a_run_of_the_updater() -> None:
     assert stop.tasks == (STANDALONE.arn,)
 
 
-# # Updated last
+# Updated last
 
 
 def test_it_is_staged_as_any_other_and_behind_them() -> None:
@@ -234,7 +234,7 @@ def test_in_a_plan_it_comes_last() -> None:
     assert [update.instance for update in planned.updates] == ["i-x", "i-z", "i-own"]
 
 
-# # Properties
+# Properties
 
 
 @PURE
