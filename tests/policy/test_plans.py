@@ -45,13 +45,13 @@ OLD_IMAGE = "ami-0123456789abcdef0"
 
 
 class Calls:
-    """What a plan asked of AWS."""
+    """The calls that a plan made."""
 
     def __init__(self) -> None:
         self.changes: list[str] = []
 
     def note(self, service: str, operation: str, params: Mapping[str, Any]) -> None:
-        """Keep what is neither a look nor an update check."""
+        """Keep calls that are neither reads nor update checks."""
         check = operation == "SendCommand" and params["DocumentName"] == CHECK
         if not operation.startswith(LOOKS) and not check:
             self.changes.append(f"{service}:{operation}")
@@ -65,7 +65,7 @@ def story_in(
 
 
 def left_by_a_dead_run(world: World, policy: Policy, calls: int) -> None:
-    """A run that dies in the middle of its work."""
+    """A run that dies in the middle."""
     left = calls
 
     def die(*_: object) -> None:
@@ -82,7 +82,7 @@ def left_by_a_dead_run(world: World, policy: Policy, calls: int) -> None:
 
 
 def places(plan: Plan) -> list[str]:
-    """Every instance, as often as it is named in one of the places where each is to be once."""
+    """Every instance, once for each place that lists it; each place must list an instance at most once."""
     told = (plan.held, plan.failing, plan.current)
     return [
         *(each.instance for each in plan.unfinished),
@@ -225,7 +225,7 @@ def test_a_saved_fleet_is_planned_with_what_holds_after_the_window_too(tmp_path:
 
 
 def put_in_group(world: World, name: str) -> None:
-    """All instances in one group, whose template names an image of that name."""
+    """All instances are in one group whose template names an image with that name."""
     world.launching.add_image(OLD_IMAGE, name)
     world.launching.add_template("hosts", OLD_IMAGE)
     world.autoscaling.add_group("web", *world.hosts, launch_template="hosts", version="$Latest")

@@ -42,7 +42,7 @@ from bottlerocket_ecs_updater.simulator.world.findings import UpdaterLimits
 from bottlerocket_ecs_updater.simulator.world.world import World
 
 HALF = Workload(cpu=1024, memory=1024)
-"""Beside the daemon, a host has room for one of these."""
+"""A host has room for one of these and the daemon."""
 
 EDGE = "mi-0a1b2c3d4e5f60718"
 
@@ -58,7 +58,7 @@ def world_of(count: int, *services: ServiceSpec, daemon: bool = True) -> World:
 
 
 def rolled(world: World) -> RunFinished:
-    """The world judges every call of the run by the invariants."""
+    """The world checks the invariants at every call of the run."""
     finished = Updater(world).run()
     assert world.findings().violations == ()
     return finished
@@ -140,7 +140,7 @@ def free_host(world: World) -> str:
 
 @pytest.mark.parametrize("state", ["Terminating:Wait", "Terminating:Proceed", "Warmed:Running"])
 def test_a_host_that_its_group_takes_away_is_no_room(state: str) -> None:
-    """ECS places tasks there as long as nobody drains it, and they are lost when it goes."""
+    """ECS places tasks there unless it is drained, and they are lost when it terminates."""
     world = world_of(3, ServiceSpec("web", desired=2, workload=HALF))
     world.autoscaling.join("hosts", free_host(world), state)
     assert len(no_room(rolled(world))) == 2
@@ -234,7 +234,7 @@ def test_a_mixed_cluster_has_the_fates_that_were_foretold() -> None:
                 assert outcome.reason is Reason.NOT_BOTTLEROCKET
 
 
-# What people read of it
+# Plan and explanation
 
 
 def planned(world: World) -> tuple[str, str]:
@@ -322,7 +322,7 @@ def test_hosts_without_a_free_network_interface_are_no_room() -> None:
 
 
 def test_hosts_to_which_no_more_ebs_volume_can_be_attached_are_no_room() -> None:
-    """28 attachments, less the two volumes and the network interface of the host."""
+    """28 attachments, minus the two volumes and the network interface of the host."""
     own = Workload(cpu=32, memory=32, ebs=True)
     world = world_of(2, ServiceSpec("data", desired=50, workload=own))
     reasons = no_room(rolled(world))
@@ -395,7 +395,7 @@ def test_capacity_providers_are_read_once_where_none_may_grow_and_once_a_drain_w
 
 
 def in_two_providers(world: World, *, second: int) -> World:
-    """Two hosts each, of which the first provider is full, and a service on both."""
+    """Two providers with two hosts each, the first one full, and a service on both."""
     world.scaling.add("full", instance_id(0), instance_id(1), most=2)
     world.scaling.add("open", instance_id(2), instance_id(3), most=second)
     world.add_service(ServiceSpec("web", desired=4, workload=HALF, providers=("full", "open")))

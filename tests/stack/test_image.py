@@ -48,7 +48,7 @@ pytestmark = [
 
 @dataclass(frozen=True)
 class Buildah:
-    """Buildah, with nothing of the machine's that a build here could not have."""
+    """Buildah, isolated from configuration of this machine that could fail here."""
 
     store: Path
     """Where its images and containers are."""
@@ -109,7 +109,7 @@ class Built:
         return self.run(*self.config()["Entrypoint"], *words, environment=environment)
 
     def config(self) -> dict[str, list[str]]:
-        """What the image says of itself."""
+        """The image's labels and configuration."""
         shape = json.loads(self.buildah("inspect", "--type", "image", self.published.tag).stdout)["OCIv1"]["config"]
         return dict(shape)
 
@@ -175,7 +175,7 @@ def build(buildah: Buildah, root: Path) -> Published:
 
 
 def lay_out_base(root: Path) -> None:
-    """A root file system with Python and what it is linked to, certificates, and nothing else: no shell."""
+    """A root file system with Python and its libraries, certificates, and nothing else: no shell."""
     (root / "usr/bin").mkdir(parents=True)
     for folder in ("etc/ssl/certs", "tmp", "proc", "dev", "sys"):
         (root / folder).mkdir(parents=True)
@@ -205,7 +205,7 @@ def copy(path: Path, root: Path) -> None:
 
 
 def linked_to(binary: Path) -> set[Path]:
-    """The shared libraries that a binary is linked to, its loader among them."""
+    """The shared libraries that a binary is linked to, including its loader."""
     said = subprocess.run(["ldd", str(binary)], capture_output=True, text=True, check=False).stdout
     return {Path(word) for word in said.split() if word.startswith("/")}
 
@@ -284,6 +284,6 @@ def _licences(built: Built) -> Path:
 
 
 def _listing(built: Built) -> set[str]:
-    """All files of the program and of the places where programs leave things."""
+    """All files of the program, and of the places where programs leave files."""
     root = built.files()
     return {str(path) for folder in ("opt", "tmp", "usr/share") for path in (root / folder).rglob("*")}

@@ -40,7 +40,7 @@ FINISHED = RunFinished(START, RUN, RunOutcome.OK, 0, {}, timedelta(), "", {}, {}
 
 
 class Flaky(MemoryStore):
-    """A store that counts writes, and loses the requests and replies that it is told to."""
+    """A store that counts writes, and loses the given requests and replies."""
 
     def __init__(self) -> None:
         super().__init__()
