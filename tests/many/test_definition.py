@@ -28,9 +28,10 @@ from bottlerocket_ecs_updater.core.planning.waves import (
     waves_json,
 )
 from bottlerocket_ecs_updater.simulator.waves import interpreter as waves_interpreter
-from bottlerocket_ecs_updater.simulator.waves.definition import RETRIES_MAX, waves_definition
+from bottlerocket_ecs_updater.simulator.waves.definition import waves_definition
 from bottlerocket_ecs_updater.simulator.waves.fleet import filled
 from bottlerocket_ecs_updater.simulator.waves.interpreter import Interpreter, NotStartedError, interpreter
+from bottlerocket_ecs_updater.simulator.waves.one_cluster import RETRIES_MAX
 
 ACCOUNT, REGION = "123456789012", "us-east-1"
 ENDS_WITHIN_SECONDS = 60
