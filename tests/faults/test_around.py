@@ -48,7 +48,7 @@ def test_f31_an_instance_that_is_terminated_while_it_is_ours_is_let_go_and_the_o
 
 
 @pytest.mark.parametrize(
-    ("step", "fate"), [(Step.CHECK, "not-active"), (Step.APPLY, "not-active"), (Step.RETURN, "updated")]
+    ("step", "fate"), [(Step.CHECK, "instance-terminated"), (Step.APPLY, "instance-terminated"), (Step.RETURN, "updated")]
 )
 def test_f31_an_instance_that_is_terminated_before_or_after_it_is_ours_keeps_no_other_from_its_turn(
     step: Step, fate: str
@@ -209,7 +209,7 @@ def test_f31_an_instance_that_ecs_neither_lists_nor_describes_is_gone(step: Step
 @pytest.mark.parametrize("status", f.Between)
 def test_f40_an_instance_in_a_state_in_which_it_takes_no_tasks_fills_the_budget(status: f.Between) -> None:
     town = befall(f.InBetween(status))
-    assert town.fates == ["not-active", "not-active"]
+    assert town.fates == ["instance-terminated", "instance-terminated"]
     assert town.exits == [0, 3]
     assert (town.boots, town.version) == (0, OLD)
     assert town.of_the_others() == {"budget"}
@@ -217,7 +217,7 @@ def test_f40_an_instance_in_a_state_in_which_it_takes_no_tasks_fills_the_budget(
 
 def test_f40_an_instance_that_is_registering_for_a_time_is_updated_with_the_others_after_it() -> None:
     town = befall(f.InBetween(lasts=timedelta(minutes=2)))
-    assert town.fates == ["not-active", "updated", "up-to-date"]
+    assert town.fates == ["instance-terminated", "updated", "up-to-date"]
     assert town.of_the_others(0) == {"budget"}
     assert town.updated_the_others(1)
 
