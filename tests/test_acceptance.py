@@ -63,7 +63,7 @@ def test_a_check_is_made_on_the_simulated_account_and_skips_say_why(tmp_path: Pa
     assert "blocking Systems Manager on a host takes its network" in text
 
 
-# What is left behind
+# Resources that are left behind
 
 PATIENCE_SECONDS = 90
 
@@ -81,7 +81,7 @@ def environment(site: SimulatedAccount) -> dict[str, str]:
 
 
 def in_the_middle(site: SimulatedAccount, page: Path) -> subprocess.Popen[str]:
-    """An acceptance run whose updater's task runs now."""
+    """An acceptance run with a running updater task."""
     command = [sys.executable, "-m", "tests.acceptance_driver", "--only", "4", "--page", str(page)]
     process = subprocess.Popen(command, env=environment(site), stdout=subprocess.PIPE, text=True)
     end = time.monotonic() + PATIENCE_SECONDS
@@ -93,7 +93,7 @@ def in_the_middle(site: SimulatedAccount, page: Path) -> subprocess.Popen[str]:
 
 
 def left(site: SimulatedAccount) -> list[str]:
-    """Everything of the acceptance that is still there."""
+    """All resources of the acceptance run that still exist."""
     stacks = site.operator("cloudformation", "DescribeStacks", {})["Stacks"]
     groups = site.operator("logs", "DescribeLogGroups", {"logGroupNamePrefix": GROUP})["logGroups"]
     buckets = site.operator("s3", "ListBuckets", {})["Buckets"]

@@ -29,7 +29,7 @@ FIRST, SECOND, THIRD = (InstanceId(instance_id(number)) for number in range(3))
 
 
 def _positions(events: list[Event], *kinds: type[Event]) -> list[int]:
-    """Where the first event of each kind about the first instance stands."""
+    """The positions of the first event of each kind about the first instance."""
     ours = [event for event in events if getattr(event, "instance", None) == FIRST]
     return [next(place for place, event in enumerate(ours) if isinstance(event, kind)) for kind in kinds]
 

@@ -170,7 +170,7 @@ def test_a_service_that_was_deleted_is_no_service() -> None:
 
 
 def names(bench: Bench) -> list[str]:
-    """The services that are asked for, by name, call by call."""
+    """The services that each call describes, by name."""
     return [one.rsplit("/", 1)[-1] for request in bench.ecs.asked("describe_services") for one in request["services"]]
 
 
@@ -255,7 +255,9 @@ def test_a_service_that_came_since_is_found_after_those_minutes() -> None:
 
 
 def test_a_task_of_a_service_that_is_not_known_has_the_services_listed_once_more() -> None:
-    """A service may be gone while a task of it still stops: it is not looked for again and again."""
+    """A service may be deleted while a task of it is still stopping: the updater does not search for it again and
+    again.
+    """
     bench = bench_with([service(1), service(2, schedulingStrategy="DAEMON")])
     cluster = bench.cluster()
     cluster.services()

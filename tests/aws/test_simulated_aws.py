@@ -56,7 +56,7 @@ class WorldClock:
 
 @dataclass
 class Aws:
-    """A world, and the gateway to it through one of its doors."""
+    """A world, and the AWS code that calls it through one of its interfaces."""
 
     world: World
     ecs: Pair[Any]
@@ -89,12 +89,12 @@ class Aws:
             self.world.clock.sleep(timedelta(**span))
 
     def check(self, hosts: SsmHosts, count: int) -> dict[InstanceId, Answer]:
-        """Check hosts, which makes them choose an update; an apply is refused before."""
+        """Check hosts, so that they choose an update. An apply before that is rejected."""
         [command] = set(hosts.send(DocumentKind.CHECK, ids(count)).commands.values())
         return self.answers(hosts, command, DocumentKind.CHECK)
 
     def answers(self, hosts: SsmHosts, command: CommandId, kind: DocumentKind) -> dict[InstanceId, Answer]:
-        """What hosts said to a command, after waiting for the last of them."""
+        """The hosts' answers to a command, after the last of them has answered."""
         for _ in range(120):
             self.pass_time(seconds=5)
             answers = hosts.answers(command, kind)
@@ -160,7 +160,7 @@ def test_the_answers_to_several_commands_cost_one_call(aws: Aws) -> None:
 
 
 def test_commands_of_others_keep_no_answer_from_being_heard(aws: Aws) -> None:
-    """Other clusters use the same document at the same time: their answers come along, and fill pages."""
+    """Other clusters use the same document at the same time: their answers are listed too, and fill pages."""
     hosts, other = aws.hosts(), aws.hosts()
     commands = [hosts.send(DocumentKind.CHECK, [id_]).commands[id_] for id_ in ids(2)]
     for _ in range(40):
@@ -383,12 +383,12 @@ def test_the_store_says_when_there_is_no_bucket(aws: Aws) -> None:
         S3Store(aws.s3, aws.api, "nowhere").get("lease")
 
 
-# Replies that are lost
+# Lost replies
 
 
 @pytest.fixture
 def losing(world: World) -> Aws:
-    """A world in which the reply to every act is lost."""
+    """A world in which the reply to every write call is lost."""
 
     def lose(service: str, operation: str, _: object) -> None:
         if operation in ("UpdateContainerInstancesState", "PutAttributes", "SendCommand"):
@@ -416,7 +416,7 @@ def test_a_command_whose_reply_was_lost_was_sent_once_and_is_found_under_way(los
     assert set(losing.hosts().under_way(DocumentKind.CHECK, since)) == set(ids(3))
 
 
-# What only the wire can show
+# Only over HTTP
 
 
 def test_any_botocore_session_reads_what_the_gateway_wrote(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -273,7 +273,7 @@ def test_a_command_that_may_not_be_called_back_is_denied() -> None:
         bench.hosts().cancel(COMMAND, ids(1))
 
 
-# Hearing
+# Reading results
 
 
 def test_what_a_check_printed_comes_from_the_list_where_it_is_whole() -> None:
@@ -437,7 +437,7 @@ def test_nobody_is_asked_for_without_a_call() -> None:
     assert bench.ssm.count("describe_instance_information") == 0
 
 
-# Commands under way
+# Commands in progress
 
 
 def command(name: str, **changes: Any) -> dict[str, Any]:

@@ -29,7 +29,7 @@ VALUES = {
 
 
 def sourced() -> dict[str, str]:
-    """What a shell knows that has run the script, and nothing before."""
+    """The environment of a shell that has run the script."""
     script = "\n".join([*serving(AWS, VALUES), "env -0"])
     said = subprocess.run(["/bin/sh", "-eu"], input=script, env={}, capture_output=True, text=True, check=True)
     return dict(line.split("=", 1) for line in said.stdout.split("\0") if line)

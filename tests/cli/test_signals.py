@@ -30,12 +30,12 @@ LONG = 20.0
 
 
 def hang() -> None:
-    """What a call does to a service that is silent."""
+    """A call to a service that does not answer."""
     threading.Event().wait(LONG)
 
 
 def hang_in_a_library() -> None:
-    """botocore takes every Exception in a request for a fault of the network."""
+    """botocore treats every Exception in a request as a network error."""
     try:
         hang()
     except Exception as error:
@@ -68,7 +68,7 @@ class Silent:
 
 
 class Hanging:
-    """A recorder that never comes back."""
+    """A recorder that never returns."""
 
     def record(self, event: Event) -> None:
         hang()
@@ -78,7 +78,7 @@ class Hanging:
 def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(signals, "CALL_GRACE_SECONDS", 0.3)
     monkeypatch.setattr(signals, "NEXT_GRACE_SECONDS", 0.2)
-    # One that comes late must not end the tests.
+    # A late signal must not end the tests.
     before = signal.signal(signal.SIGTERM, lambda *_: None)
     yield
     signal.signal(signal.SIGTERM, before)
@@ -167,7 +167,7 @@ with handle_signals(Stop(), threading.Event(), leave_within_seconds=0.5):
 
 
 def test_a_process_that_hangs_where_python_hears_no_signal_is_ended_all_the_same() -> None:
-    """A name lookup of the C library is such a place."""
+    """A name lookup in the C library blocks like this."""
     with subprocess.Popen([sys.executable, "-c", DEAF], stdout=subprocess.PIPE) as deaf:
         assert deaf.stdout is not None
         assert deaf.stdout.readline() == b"ready\n"

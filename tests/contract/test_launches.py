@@ -22,14 +22,14 @@ ZONE = f"{SMALL.names.region}a"
 
 @pytest.fixture(scope="module")
 def account() -> Iterator[Door]:
-    """A world without groups of its own: those below are the emulator's."""
+    """A world without its own groups: those below belong to the emulator."""
     with wire_door(SMALL) as door:
         yield door
 
 
 @pytest.fixture(scope="module")
 def old_image(account: Door) -> str:
-    """An AMI with the name of an old release."""
+    """An AMI with the name of an old version."""
     return str(account.clients.client("ec2").register_image(Name=NAME)["ImageId"])
 
 

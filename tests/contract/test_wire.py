@@ -243,7 +243,7 @@ def test_an_instance_that_comes_back_by_itself_is_seen_active_over_the_wire() ->
 
 
 def aws(wire: Wire, key: str, operation: str, *arguments: str) -> Any:
-    """What awscli answers, as a process of its own."""
+    """The output of awscli, as a separate process."""
     program = Path(sys.executable).with_name("aws")
     done = subprocess.run(
         [program, "ecs", operation, "--cluster", "demo", *arguments],

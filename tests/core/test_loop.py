@@ -32,7 +32,7 @@ WHOLE_LIFE = [
     Phase.VERIFYING,
     Phase.CURRENT,
 ]
-"""AVAILABLE comes back while the host is asked what came of the apply; RETURNING is over before the next look."""
+"""AVAILABLE appears again while the host is checked after the apply; RETURNING is over before the next look."""
 
 
 def world(count: int = 4, zones: int = 3, **faults: bool) -> World:
@@ -55,7 +55,7 @@ def one_bad(**faults: bool) -> World:
 
 
 def restored(place: World) -> bool:
-    """Whether every instance is in service, and carries no claim."""
+    """Whether every instance is in service and has no claim."""
     return all(host.status is Status.ACTIVE and CLAIM_ATTRIBUTE not in host.attributes for host in place.hosts.values())
 
 
@@ -113,7 +113,7 @@ def test_a_second_run_finds_nothing_to_do() -> None:
     assert len(place.commands) == before + 6
 
 
-# Not so healthy
+# With faults
 
 
 def test_a_release_that_rolls_back_is_tried_on_two_instances_and_no_more() -> None:
@@ -141,7 +141,7 @@ def test_a_host_that_refuses_to_reboot_is_given_back_and_the_others_go_on() -> N
 
 
 def test_a_host_that_accepts_a_reboot_and_never_goes_down_is_quarantined() -> None:
-    """Its shutdown is pending: given back, it would kill the tasks that it got."""
+    """Its shutdown is pending: if it were returned, its new tasks would be killed."""
     place = one_bad(ignores_reboot=True)
     outcome = run(place).outcomes[InstanceId("i-00")]
     assert isinstance(outcome, Quarantined)
@@ -186,10 +186,10 @@ def test_a_host_whose_apply_fails_is_never_drained() -> None:
     assert "i-00" not in [command.instance for command in place.commands if isinstance(command, Drain)]
 
 
-# Death
+# Crashes
 
 FEWER = settings(PURE, max_examples=25)
-"""Each example is a life of many passes."""
+"""Each example takes many passes."""
 
 
 @FEWER

@@ -41,14 +41,14 @@ from bottlerocket_ecs_updater.core.rules.published import ARCHITECTURE_ATTRIBUTE
 
 
 def commands(fleet: Fleet, policy: Policy, kind: type[Command]) -> Iterator[tuple[Instance, Command]]:
-    """The commands of one kind, each with what is known of its instance."""
+    """The commands of one kind, each with its instance."""
     for command in decide(fleet, policy).commands:
         if isinstance(command, kind):
             yield fleet.instances[command.instance], command
 
 
 def begun(fleet: Fleet, policy: Policy) -> list[Instance]:
-    """The unclaimed instances that are drained by a decision."""
+    """The unclaimed instances that a decision drains."""
     return [one for one, _ in commands(fleet, policy, Drain) if one.claim is None]
 
 
@@ -57,14 +57,14 @@ def is_ours_to_look_after(one: Instance) -> bool:
 
 
 def is_out(one: Instance) -> bool:
-    """Whether an instance is unavailable, for whatever reason; counted here without the code that is judged."""
+    """Whether an instance is unavailable for any reason, computed without the tested code."""
     seen = one.registration
     down = seen is not None and (seen.status is Status.DRAINING or not seen.connected)
     return is_ours_to_look_after(one) and (one.claim is not None or down)
 
 
 def out(fleet: Fleet) -> set[InstanceId]:
-    """Everything that takes a place in the budget before the decision."""
+    """Everything that takes a slot in the budget before the decision."""
     return {one.id for one in fleet.instances.values() if is_out(one)} | {slot.instance for slot in fleet.slots}
 
 
@@ -174,7 +174,7 @@ def test_the_order_in_which_instances_are_listed_does_not_matter(fleet: Fleet, p
 
 
 def check_answer(fleet: Fleet, policy: Policy) -> Iterable[Outcome]:
-    """Everything that a decision says of instances."""
+    """Everything that a decision says about instances."""
     decision = decide(fleet, policy)
     yield from decision.holds.values()
     for command in decision.commands:

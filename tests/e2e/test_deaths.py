@@ -15,7 +15,7 @@ from bottlerocket_ecs_updater.simulator.scenarios import row
 KILLS = 25
 CALLS_SURVIVED_MOST = 40
 MANY_ENOUGH = 60
-"""Runs after which a cluster of four must be up to date, kills included."""
+"""The number of runs, including killed ones, after which a cluster of four must be up to date."""
 
 
 def test_a_run_that_is_killed_again_and_again_strands_nothing(tmp_path: Path) -> None:
@@ -39,7 +39,7 @@ def test_a_run_that_is_killed_again_and_again_strands_nothing(tmp_path: Path) ->
 
 
 def _killed_after(here: Town, process: Popen[str], calls: int) -> bool:
-    """Kill it after so many calls; False where it came to its own end before."""
+    """Kill it after that many calls; False if it ended by itself before."""
     before = here.calls()
     here.wait_until(lambda: here.calls() - before >= calls or process.poll() is not None)
     if process.poll() is not None:

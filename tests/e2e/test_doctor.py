@@ -31,14 +31,14 @@ HARMLESS = (
     "Describe",
     "List",
     "Get",
-    # Asked with targets that do not exist.
+    # Called with targets that do not exist.
     "UpdateContainerInstancesState",
     "PutAttributes",
     "DeleteAttributes",
     "CancelCommand",
     "SendCommand",
 )
-"""The first words of operations that change nothing, or that are asked with targets that do not exist."""
+"""Prefixes of operations that change nothing, or that are called with targets that do not exist."""
 BUCKET = "s3://examined/updater"
 
 
@@ -52,7 +52,7 @@ def built(tmp_path: Path) -> Iterator[Town]:
 def examine(
     built: Town, *words: str, state: str = BUCKET, without: Collection[str] = (), **changed: str
 ) -> tuple[int, str]:
-    """The exit code, and what was said; in an environment without these variables, or with others."""
+    """The exit code and the output, with these environment variables removed or changed."""
     clock = ("--time-scale", str(SPEED), "--time-origin", built.origin)
     given = built.arguments()
     place = given.index("--state")
@@ -60,13 +60,13 @@ def examine(
     command = [sys.executable, "-m", "bottlerocket_ecs_updater", "doctor", *given, *clock, *words]
     environment = {name: value for name, value in built.environment().items() if name not in without} | changed
     done = subprocess.run(command, env=environment, capture_output=True, check=False, text=True)
-    # It says what it waits for.
+    # It reports what it waits for.
     assert done.stderr == "" or "waiting for AWS" in done.stderr
     return done.returncode, done.stdout
 
 
 def graded(said: str, grade: str) -> list[str]:
-    """The lines of a grade, each with its remedy."""
+    """The lines with a grade, each with its remedy."""
     lines = said.splitlines()
     return [f"{line}\n{after}" for line, after in zip(lines, [*lines[1:], ""], strict=True) if line.startswith(grade)]
 
@@ -332,7 +332,7 @@ ALONE = "application/vnd.oci.image.manifest.v1+json"
 
 
 def pushed(built: Town, media: str, **manifest: Any) -> str:
-    """An image in ECR, by its tag. Repositories outlive a test, so each has its own."""
+    """An image in ECR, by its tag. Repositories outlive a test, so each test has its own."""
     text = json.dumps({"schemaVersion": 2, "mediaType": media, **manifest})
     name, ecr = f"updater-{uuid4()}", built.client("ecr")
     ecr.create_repository(repositoryName=name)
@@ -354,7 +354,7 @@ def defined(built: Town, image: str, architecture: str) -> None:
 
 
 class Configuration(BaseHTTPRequestHandler):
-    """Where ECR says that an image's configuration is."""
+    """The URL that ECR gives for an image's configuration."""
 
     says = b""
 
@@ -364,7 +364,7 @@ class Configuration(BaseHTTPRequestHandler):
         self.wfile.write(self.says)
 
     def log_message(self, *_: object) -> None:
-        """Nothing is written to stderr."""
+        """Write nothing to stderr."""
 
 
 @pytest.mark.parametrize(

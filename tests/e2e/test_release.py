@@ -30,7 +30,7 @@ def built(tmp_path: Path) -> Iterator[Town]:
 
 
 def quarantine(built: Town) -> None:
-    """As a run leaves an instance that did not come back."""
+    """An instance as a run leaves it after it did not come back."""
     old, new, now = Version.parse(OLD), Version.parse(NEW), built.world.clock.now()
     claim = Claim(ClaimPhase.QUARANTINED, RunId("run-0"), old, new, BootId("0b" * 16), now, 1)
     attribute = {"name": CLAIM_ATTRIBUTE, "value": claim.encode(), "targetId": built.world.instance(HOST).arn}
@@ -43,7 +43,7 @@ def by_run(built: Town) -> InProcessClient:
 
 
 def sets(built: Town, status: str) -> None:
-    """A run sets the status of the host."""
+    """A run sets the status of the instance."""
     arns = [built.world.instance(HOST).arn]
     by_run(built).update_container_instances_state(
         cluster=built.scenario.cluster, containerInstances=arns, status=status
@@ -51,7 +51,7 @@ def sets(built: Town, status: str) -> None:
 
 
 def release(built: Town, meanwhile: Callable[[], None] = lambda: None) -> tuple[int, str]:
-    """A person at a terminal asks, reads, does something else for a while, and says yes."""
+    """A person in a terminal runs the command, does something else for a while, and then confirms."""
     person, terminal = pty.openpty()
     names = ("--cluster", built.scenario.cluster, "--region", built.scenario.names.region, "--state", str(built.state))
     process = subprocess.Popen(
@@ -86,7 +86,7 @@ def test_a_person_who_says_yes_gets_the_instance_back(built: Town) -> None:
 
 def test_an_instance_that_somebody_drained_while_the_person_thought_stays_drained(built: Town) -> None:
     def meanwhile() -> None:
-        """A run returns it, and somebody drains it for reasons of his own."""
+        """A run returns it, and then somebody drains it for another reason."""
         sets(built, "ACTIVE")
         attribute = {"name": CLAIM_ATTRIBUTE, "targetId": built.world.instance(HOST).arn}
         by_run(built).delete_attributes(cluster=built.scenario.cluster, attributes=[attribute])

@@ -28,7 +28,7 @@ def built(tmp_path: Path) -> Iterator[Town]:
 
 
 def ask(built: Town, *words: str) -> str:
-    """What another command of the program prints."""
+    """The output of another command."""
     where = ["--cluster", CLUSTER, "--region", built.scenario.names.region, "--state", str(built.state)]
     done = subprocess.run(
         [sys.executable, "-m", "bottlerocket_ecs_updater", *words, *where],
@@ -132,7 +132,7 @@ def _received(built: Town, url: str) -> list[str]:
 
 @contextmanager
 def _listener() -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """A webhook on loopback, and what was posted to it."""
+    """A webhook on loopback that keeps what was posted."""
     bodies: list[dict[str, Any]] = []
 
     class Hook(BaseHTTPRequestHandler):

@@ -19,7 +19,7 @@ LINES_MAX = 60
 
 
 class Served:
-    """A served world as a process of its own, and what it printed until it was ready."""
+    """A served world in its own process, and its output until it was ready."""
 
     def __init__(self, *arguments: str) -> None:
         command = [sys.executable, "-m", "bottlerocket_ecs_updater", "simulate", "--serve", *arguments]
@@ -39,7 +39,7 @@ class Served:
         return session.client(service, endpoint_url=env["AWS_ENDPOINT_URL"])
 
     def end(self) -> tuple[int, str]:
-        """Interrupt it; its exit code, and what it said after that."""
+        """Interrupt it. Returns its exit code, and its output after that."""
         self.process.send_signal(signal.SIGINT)
         said, _ = self.process.communicate(timeout=30)
         return self.process.returncode, said

@@ -14,7 +14,7 @@ from bottlerocket_ecs_updater.simulator.scenarios import Fate, row, thirteen_bro
 from bottlerocket_ecs_updater.simulator.services.documents import shell_document
 
 PATIENT = ("--lease", "10m")
-"""A busy machine stalls for seconds, which are minutes of the world: not what is tried here."""
+"""A busy machine stalls for seconds, which are minutes in the world; these tests are not about that."""
 
 BECAUSE = ("--state-reason", "somebody said so")
 
@@ -73,7 +73,7 @@ def test_what_somebody_else_drained_is_left_alone_as_awscli_sees_it(tmp_path: Pa
 
 
 def test_a_world_at_speed_is_updated_where_only_its_speed_is_known(tmp_path: Path) -> None:
-    """As somebody runs the program who serves ECS and SSM of his own, sixty times as fast as real ones."""
+    """A run against someone's own ECS and SSM server that is sixty times as fast as real time."""
     with town(row(3), tmp_path) as here:
         told = here.run("--time-scale", str(SPEED), *PATIENT, scaled=False)
         assert told.exit_code == 0, told.last

@@ -49,7 +49,7 @@ NOWHERE = InstanceId("i-0ffffffffffffffff")
 
 @dataclass
 class Desk:
-    """A person with a cluster of two, and a state store."""
+    """A person with a cluster of two instances and a state store."""
 
     world: World = field(default_factory=lambda: row(2, budget=None))
     store: MemoryStore = field(default_factory=MemoryStore)
@@ -71,7 +71,7 @@ class Desk:
         return self.world.instance(ONE).arn
 
     def register_anew(self) -> str:
-        """The instance comes back under another registration; gives the one that it leaves behind, disconnected."""
+        """The instance comes back under another registration. Returns the old one, which stays behind, disconnected."""
         old = self.world.instance(ONE)
         self.world.ecs.agents.went_down(old)
         self.world.clock.sleep(timedelta(minutes=2))
@@ -111,7 +111,7 @@ class Desk:
         perform(release, self.cluster, self.ledger(), self.clock, self.survey)
 
     def stands(self) -> Mapping[str, object]:
-        """How the instance stands, in ECS and in the store."""
+        """The state of the instance in ECS and in the store."""
         instance, ledger = self.world.instance(ONE), self.ledger().value
         return {
             "status": instance.status,
@@ -128,7 +128,7 @@ def backoff(desk: Desk, version: Version = NEW) -> Backoff:
 
 
 def quarantined(*, on_instance: bool = True, in_store: bool = True) -> Desk:
-    """An instance that a run left DRAINING, of which one copy of the claim may be lost."""
+    """An instance that a run left DRAINING; one copy of its claim may be lost."""
     desk = Desk()
     claim = desk.claim(ClaimPhase.QUARANTINED)
     desk.drain()
@@ -264,7 +264,7 @@ def test_the_claim_is_dropped_wherever_it_is_written() -> None:
 
 @pytest.mark.parametrize("in_store", [False, True])
 def test_an_old_registration_that_is_quarantined_releases_nothing_that_is_under_way(*, in_store: bool) -> None:
-    """A run is at work on the host under its new registration."""
+    """A run is updating the host under its new registration."""
     desk = quarantined(in_store=False)
     desk.register_anew()
     desk.drain()
@@ -317,7 +317,7 @@ def test_of_a_claim_that_only_the_store_has_a_person_is_told_to_look() -> None:
 
 @dataclass
 class Dark:
-    """ECS lists all instances, and does not describe one registration."""
+    """ECS lists all instances, but does not describe one registration."""
 
     desk: Desk
     arn: str
@@ -337,7 +337,7 @@ def test_an_instance_that_ecs_does_not_describe_is_not_held_to_be_gone(*, anew: 
         consider_instance(ONE, cast("Any", Dark(desk, desk.arn)), desk.ledger(), desk.survey)
 
 
-# While the person thinks
+# Changes before the person confirms
 
 
 def _returned_by_a_run(desk: Desk) -> None:
@@ -434,12 +434,12 @@ def test_a_version_that_fails_on_one_more_meanwhile_is_not_declared_good() -> No
     assert NEW not in desk.ledger().value.released
 
 
-# Where AWS does not do it all
+# Calls that fail
 
 
 @dataclass
 class Grudging:
-    """A cluster that does not do everything; what it does not do takes no effect, but for what is unclear."""
+    """A cluster in which some calls fail. A failed call takes no effect, unless its result is unclear."""
 
     desk: Desk
     status: Result | UpdaterError = field(default_factory=Done)

@@ -37,7 +37,7 @@ from bottlerocket_ecs_updater.simulator.world.world import World
 
 FIRST = InstanceId(instance_id(0))
 BOOTS_OF_A_ROLLBACK = 1
-"""The world counts the boot that held: of the version that does not boot, GRUB returns by itself."""
+"""The world counts only the boot that succeeded: GRUB returns from a version that does not boot by itself."""
 HALF_A_DAY = timedelta(hours=12)
 
 
@@ -64,7 +64,9 @@ def missing_once(world: World, caller: str, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_host_that_ecs_does_not_describe_once_keeps_its_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The ledger once dropped what it knew of it, and the run after that rebooted it into the bad version again."""
+    """The ledger once dropped its record of the failure, and the next run rebooted the instance into the bad version
+    again.
+    """
     world, store = row(3, services=1, tasks=1, faults={0: (RollsBack(),)}), MemoryStore()
     policy = replace(Policy(), max_failures=5)
     for number in range(4):
@@ -104,7 +106,7 @@ def test_a_version_that_is_denied_after_a_killed_run_drained_for_it_is_not_boote
 
 @dataclass
 class _Silent(MemoryStore):
-    """A store whose calls take as long as those to an S3 that does not answer."""
+    """A store whose calls time out, like those to an S3 that does not answer."""
 
     def __post_init__(self) -> None:
         MemoryStore.__init__(self)
@@ -121,7 +123,7 @@ class _Silent(MemoryStore):
 
 
 def test_a_signal_ends_the_writing_of_the_record_if_the_store_does_not_answer() -> None:
-    """The record once took the interruption for a fault of the store, and went on to the next call."""
+    """The record once treated the interruption as a store error, and made the next call."""
     store, run, now = _Silent(), RunId("run"), datetime(2026, 1, 5, tzinfo=UTC)
     end = RunFinished(now, run, RunOutcome.INTERRUPTED, 0, {}, timedelta(), "SIGTERM", {}, {})
     recorders = (Record(store, "demo", run), Archive(store, "demo", run, lambda _: None))

@@ -17,7 +17,7 @@ from bottlerocket_ecs_updater.report.words.severity import Level
 
 @dataclass
 class Breaking(Tape):
-    """Takes every event, and raises from the first drain on."""
+    """Accepts every event, and raises from the first drain on."""
 
     error: BaseException = field(default_factory=BrokenPipeError)
 

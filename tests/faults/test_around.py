@@ -27,7 +27,7 @@ OUTAGE = timedelta(minutes=5)
 
 
 def check_all_updated(town: Town, *, minutes: float = USUAL_MINUTES) -> None:
-    """In the first run, at one boot each."""
+    """In the first run, with one boot each."""
     assert town.fates == ["updated", "up-to-date"]
     assert town.exits == [0, 0]
     assert (town.boots, town.version) == (1, NEW)
@@ -35,7 +35,7 @@ def check_all_updated(town: Town, *, minutes: float = USUAL_MINUTES) -> None:
     assert town.updated_the_others()
 
 
-# Terminated, registered anew
+# Terminated, or registered again
 
 
 @pytest.mark.parametrize("step", [Step.DRAIN, Step.REBOOT, Step.BOOT])
@@ -48,7 +48,8 @@ def test_f31_an_instance_that_is_terminated_while_it_is_ours_is_let_go_and_the_o
 
 
 @pytest.mark.parametrize(
-    ("step", "fate"), [(Step.CHECK, "instance-terminated"), (Step.APPLY, "instance-terminated"), (Step.RETURN, "updated")]
+    ("step", "fate"),
+    [(Step.CHECK, "instance-terminated"), (Step.APPLY, "instance-terminated"), (Step.RETURN, "updated")],
 )
 def test_f31_an_instance_that_is_terminated_before_or_after_it_is_ours_keeps_no_other_from_its_turn(
     step: Step, fate: str
@@ -180,7 +181,7 @@ def test_f43_a_host_that_somebody_stops_and_starts_again_is_updated_in_the_end(s
 
 
 def test_f43_a_host_that_somebody_stops_for_good_during_its_reboot_says_nothing_about_the_version() -> None:
-    """Nobody has to look at its console: it must be started."""
+    """Its console output is of no use: it must be started."""
     town = befall(f.InstanceStopped(step=Step.REBOOT, lasts=None), hosts=8, budget=2)
     assert town.fates[0] == "quarantined:stopped-in-ec2"
     assert town.played.endings[0].exit_code == 3
@@ -189,9 +190,9 @@ def test_f43_a_host_that_somebody_stops_for_good_during_its_reboot_says_nothing_
 
 @pytest.mark.parametrize("step", [Step.DRAIN, Step.REBOOT, Step.BOOT])
 def test_f31_an_instance_that_ecs_neither_lists_nor_describes_is_gone(step: Step) -> None:
-    """Each listing missed it, and each description between two listings took it for one that is only not described.
+    """Each listing missed it, and each description between two listings made it count as only undescribed.
 
-    In another world than ours, that went on for twenty minutes, and it was quarantined.
+    In another world this went on for twenty minutes, and it was quarantined.
     """
     story = befall(f.InstanceTerminated(step=step)).played.story
     timing = replace(story.scenario.ecs_timing, describes_deregistered=False)
@@ -203,13 +204,13 @@ def test_f31_an_instance_that_ecs_neither_lists_nor_describes_is_gone(step: Step
     assert sum(isinstance(event, InstanceHeld) for event in first.events) <= 3
 
 
-# Nobody
+# Caused by nobody
 
 
 @pytest.mark.parametrize("status", f.Between)
 def test_f40_an_instance_in_a_state_in_which_it_takes_no_tasks_fills_the_budget(status: f.Between) -> None:
     town = befall(f.InBetween(status))
-    assert town.fates == ["instance-terminated", "instance-terminated"]
+    assert town.fates == ["not-active", "not-active"]
     assert town.exits == [0, 3]
     assert (town.boots, town.version) == (0, OLD)
     assert town.of_the_others() == {"budget"}
@@ -217,7 +218,7 @@ def test_f40_an_instance_in_a_state_in_which_it_takes_no_tasks_fills_the_budget(
 
 def test_f40_an_instance_that_is_registering_for_a_time_is_updated_with_the_others_after_it() -> None:
     town = befall(f.InBetween(lasts=timedelta(minutes=2)))
-    assert town.fates == ["instance-terminated", "updated", "up-to-date"]
+    assert town.fates == ["not-active", "updated", "up-to-date"]
     assert town.of_the_others(0) == {"budget"}
     assert town.updated_the_others(1)
 
@@ -296,7 +297,7 @@ def test_f39_a_host_that_somebody_returns_so_that_tasks_arrive_is_not_rebooted()
     assert town.played.verdict.tasks_killed == ()
 
 
-# The updater's own calls, and its life
+# The updater's own calls and process
 
 
 def test_w1_reads_that_are_behind_only_delay_the_run() -> None:
@@ -379,7 +380,9 @@ def test_w7_a_host_that_the_reboot_is_denied_for_is_given_back_at_once_and_rests
 
 
 DENIED = (timedelta(minutes=30), timedelta(minutes=60))
-"""While the second run is there: the first begins in the first minute, and each an hour after the one before."""
+"""While the second run is active: the first one starts in the first minute, and each later one an hour after the
+previous one.
+"""
 
 
 @pytest.mark.parametrize("named", [True, False])

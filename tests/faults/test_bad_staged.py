@@ -45,13 +45,13 @@ WHYS = ["denied", "not pinned", "suspect", "breaks tasks", "withdrawn"]
 
 
 def town(*faults: Fault, releases: tuple[str, ...] = (OLD, BAD, NEXT)) -> World:
-    """Three hosts that have the bad version staged and ready to boot."""
+    """Three hosts with the bad version staged and ready to boot."""
     staged = StartsWith(Leftover.READY, BAD)
     return row(HOSTS, releases=releases, faults=dict.fromkeys(range(HOSTS), (staged, *faults)))
 
 
 def spoiled(why: str, world: World) -> tuple[Policy, UnkeptLedger]:
-    """The policy and the ledger of a cluster in which the staged version is bad for that reason."""
+    """The policy and the ledger with which the staged version is bad for that reason."""
     ledger = UnkeptLedger()
     version, now = Version.parse(BAD), world.clock.now() - HOUR
     match why:
@@ -182,7 +182,7 @@ def test_a_version_that_is_withdrawn_while_its_host_drains_is_not_booted() -> No
 
 
 def deliver(world: World, name: str, replaces: str) -> None:
-    """The agent runs an apply, as after a lost reply, or after it was away."""
+    """The agent runs an apply late, as after a lost reply or a disconnect."""
     lines = [line.replace("{{replace}}", replaces) for line in APPLY_LINES]
     if world.hosts[name].power is Power.RUNNING:
         world.hosts[name].execute(lines, lambda _: None, timedelta(minutes=30))
@@ -204,7 +204,7 @@ def staged_on(world: World, name: str) -> tuple[str, str | None]:
 @pytest.mark.parametrize("replaces", ["", OLD, NEXT])
 @pytest.mark.parametrize("newer", [False, True])
 def test_an_apply_that_arrives_late_leaves_what_is_staged_as_it_is(replaces: str, newer: bool) -> None:
-    """Whether it was for this version or another, and even if the host would now choose a newer one."""
+    """Whatever version the apply was for, and even if the host would now choose a newer one."""
     world, name = town(), instance_id(0)
     if newer:
         world.repository.publish(Release("1.23.0", "aws-ecs-2"))
@@ -249,7 +249,9 @@ def test_an_apply_that_arrives_at_any_time_of_a_roll_costs_no_host_its_update(at
 
 
 def test_first_seen_counts_for_the_version_that_would_take_its_place() -> None:
-    """A minimum age of the better version begins when a host first names it, although another one is staged."""
+    """The minimum age of the better version counts from when a host first reports it, although another version is
+    staged.
+    """
     world, ledger = town(), UnkeptLedger()
     old_enough = VersionRules(deny=(VersionRange.parse(BAD),), minimum_age=6 * HOUR)
     policy = Policy(rules=Rules(versions=old_enough))

@@ -32,7 +32,7 @@ from bottlerocket_ecs_updater.simulator.world.world import World
 HOURS = Workload(shutdown=timedelta(hours=5), stop_timeout=timedelta(hours=10))
 STUCK = Workload(never_stops=True)
 SOON_STUCK = replace(STUCK, cpu=256, memory=256)
-"""So small that other hosts have room for all of them: after a drain, only stopping tasks are left on a host."""
+"""Small enough that other hosts have room for all of them. After a drain, only stopping tasks are left on a host."""
 HOSTS = 6
 
 

@@ -114,7 +114,7 @@ def test_f45_a_host_that_is_impaired_after_its_reboot_is_not_given_back() -> Non
     assert (finished.counts["quarantined"], on_new(world)) == (1, 1)
 
 
-# What is the cause: the version, or the service itself
+# The cause: the version, or the service itself
 
 
 def breaking(**how: object) -> FaultPlan:
@@ -158,7 +158,7 @@ def test_f44_tasks_that_exit_at_once_without_an_error_count_too() -> None:
 
 
 def crashes_from(world: World, when: timedelta, *, lives: int = 20) -> None:
-    """What all tasks of a service need fails, as when its database goes down: each exits, wherever it runs."""
+    """Something that all tasks of a service need fails, such as its database: each task exits, wherever it runs."""
 
     def break_all() -> None:
         service = world.cluster.services["web-0"]
@@ -242,7 +242,7 @@ IN_TROUBLE = {
 
 
 def world_in_trouble(work: Workload, fault: Fault | None, *, alone: bool) -> World:
-    """A cluster with a service in trouble on all versions; `alone`, if it has no other tasks."""
+    """A cluster with a service that fails on all versions. With `alone`, it has no other tasks."""
     plan = FaultPlan((Placed(fault),)) if fault is not None else None
     world = row(4, plan=plan, services=0 if alone else 1, tasks=2)
     if alone:
@@ -286,7 +286,7 @@ def test_f44_a_task_that_waits_on_every_host_says_nothing_against_the_version() 
 
 
 def released_after(world: World, ledger: UnkeptLedger) -> None:
-    """A person releases the version, and the world hears of it."""
+    """A person releases the version, and the world is informed."""
     ledger.change(lambda one: with_release(one, Version.parse(NEW), world.clock.now()))
     body = json.dumps({"released": {NEW: world.clock.now().isoformat()}}).encode()
     world.call("s3", "PutObject", {"Bucket": "state", "Key": "clusters/demo/ledger.json", "Body": body}, "person")
@@ -330,7 +330,7 @@ def test_f44_tasks_that_fail_once_an_hour_on_the_first_host_stop_the_rollout_at_
 
 @pytest.mark.parametrize("left", [0, 1])
 def test_f48_a_version_on_which_gpus_are_missing_is_held_after_the_first_host(left: int) -> None:
-    """No task fails: ECS just places none there. Each further host would take more of its GPUs away."""
+    """No task fails, because ECS places none there. Each further host would lose its GPUs too."""
     world = row(0, services=0, plan=FaultPlan((Placed(GpusGone(left)),)))
     attributes = (("bottlerocket.variant", "aws-ecs-2"),)
     for number in range(4):

@@ -50,7 +50,7 @@ class DyingTape(Tape):
 
 @dataclass
 class Cluster:
-    """A world and a state store, and the runs that come and go in them."""
+    """A world and a state store, with several runs."""
 
     world: World
     policy: Policy = field(default_factory=partial(at_most, 1))
@@ -58,7 +58,7 @@ class Cluster:
     runs: int = 0
 
     def run(self, dies: Dies = lambda _: False, **updater: object) -> RunFinished | None:
-        """One run; None where it died."""
+        """One run; None if it died."""
         name = f"run-{self.runs}"
         self.runs += 1
         one = Updater(self.world, self.policy, name, ledger=self.ledger(name), tape=DyingTape(dies=dies))
@@ -109,7 +109,7 @@ class Cluster:
 
 
 def single(**options: object) -> Cluster:
-    """One instance, so that it is known which one is taken."""
+    """A single instance, so that it is clear which one is updated."""
     return Cluster(row(1, services=0, **options))  # type: ignore[arg-type]
 
 
@@ -121,11 +121,11 @@ def drained(event: Event) -> bool:
     return isinstance(event, Drained)
 
 
-# Claims that only the store remembers
+# Claims that are only in the store
 
 
 def test_a_mark_that_aws_refused_is_not_remembered() -> None:
-    """A later run would take a person's drain for its own."""
+    """Otherwise a later run would treat a person's drain as its own."""
     refused = f.ApiFails("ThrottlingException", 400, operation="PutAttributes", lasts=timedelta(minutes=30))
     cluster = single(plan=FaultPlan((Placed(refused),)))
     stop = Stop()
@@ -135,7 +135,7 @@ def test_a_mark_that_aws_refused_is_not_remembered() -> None:
 
 
 def remembered_only(cluster: Cluster, phase: ClaimPhase = ClaimPhase.DRAINING) -> None:
-    """A run told the store of its claim, and died before it marked the instance."""
+    """A run wrote its claim to the store, and died before it wrote it to the instance."""
     boot = BootId(cluster.world.hosts[instance_id(0)].boot_id.replace("-", ""))
     since = cluster.world.clock.now().replace(microsecond=0)
     claim = Claim(phase, RunId("dead"), Version.parse(OLD), Version.parse(NEW), boot, since)
@@ -187,7 +187,7 @@ def test_a_quarantined_instance_whose_claim_a_person_deleted_is_theirs() -> None
 
 
 def test_an_attribute_that_is_lost_by_the_boot_is_made_up_for_by_the_store() -> None:
-    """Where no attribute was ever seen to survive a boot, the store's copy is all that there is."""
+    """If no attribute was ever seen to survive a boot, the store's copy is the only one."""
     cluster = single(ecs_timing=FORGETFUL)
     cluster.run(sent_a_reboot)
     cluster.world.clock.sleep(timedelta(minutes=30))
@@ -199,7 +199,7 @@ def test_an_attribute_that_is_lost_by_the_boot_is_made_up_for_by_the_store() -> 
 
 
 def test_a_stale_copy_is_not_ours_where_attributes_are_known_to_survive_boots() -> None:
-    """The store was not there to forget the claim of a returned instance, which a person drains later."""
+    """The store was down when the claim of a returned instance should have been deleted; later a person drains it."""
     cluster = Cluster(row(1, services=0))
     cluster.run()
     assert cluster.remembered().attributes_survive
@@ -225,7 +225,7 @@ def test_an_unreadable_claim_is_held_whatever_the_store_remembers(text: str, die
     assert (cluster.boots(), cluster.status()) == (before, Status.DRAINING)
 
 
-# Instances that ECS lists and does not describe
+# Instances that ECS lists but does not describe
 
 
 @pytest.mark.parametrize("reason", ["SERVER", "MISSING", "a reason of a later API"])
@@ -259,7 +259,7 @@ def test_w5_what_is_remembered_of_an_instance_survives_descriptions_that_fail() 
     assert cluster.boots() == 2
 
 
-# Claims of a clock that was wrong
+# Claims written with a wrong clock
 
 
 @dataclass
@@ -303,7 +303,7 @@ def test_a_claim_that_is_dated_in_the_future_stretches_no_limit(
 
 
 def test_limits_count_from_the_claim_over_runs_that_die_early() -> None:
-    """Each run lives for two minutes: together they reach the limit that none reaches alone."""
+    """Each run lasts two minutes: together they reach the limit, although none reaches it alone."""
     cluster = single(faults={0: (f.BootHangs(times=None),)})
     cluster.run(sent_a_reboot)
     for _ in range(20):

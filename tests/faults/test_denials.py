@@ -37,7 +37,7 @@ def allowing(_: Call) -> None:
 
 
 def deny_reboots(world: World, after: int = 0) -> None:
-    """Let so many reboot commands pass, and deny every further one."""
+    """Allow that many reboot commands, and deny every further one."""
     passed: list[Call] = []
 
     def authorize(call: Call) -> None:
@@ -93,7 +93,7 @@ def test_a_claim_is_dropped_when_the_drain_is_denied(tmp_path: Path) -> None:
 
 
 def deny_the_second_drain(world: World) -> None:
-    """ECS takes ten instances a call: let the first ten be drained, and deny it for the rest."""
+    """ECS accepts ten instances per call: allow the first ten to be drained, and deny the rest."""
     passed: list[Call] = []
 
     def authorize(call: Call) -> None:
@@ -123,7 +123,7 @@ def test_what_is_denied_before_anything_is_in_hand_ends_the_run_at_once(action: 
 
 
 def leave_one_drained(told: Story, world: World) -> None:
-    """A run that is told to stop right after its first drain."""
+    """A run that is stopped right after its first drain."""
     first = told.updater()
 
     def authorize(call: Call) -> None:
@@ -172,7 +172,7 @@ def test_a_ledger_that_cannot_be_read_keeps_a_run_from_beginning_anything(tmp_pa
 
 
 NEVER_RESTORED = ("ecs:DescribeContainerInstances", "ecs:UpdateContainerInstancesState")
-"""Without these nobody can know, or say, that an instance is in service."""
+"""Without these permissions it is not known, and cannot be shown, that an instance is in service."""
 
 ASKED = sorted(
     operation.title
@@ -235,7 +235,7 @@ def test_a_question_that_is_denied_while_instances_are_in_hand_is_asked_once_in_
 
 
 def test_a_claim_that_may_not_be_deleted_is_overwritten_by_one_that_is_finished(tmp_path: Path) -> None:
-    """So that a later run does not take a person's drain for its own."""
+    """So that a later run does not treat a person's drain as its own."""
     world = row(2, services=0)
     denies = denying("ecs:DeleteAttributes")
     boots = [world.hosts[name].boots for name in world.hosts]

@@ -49,7 +49,7 @@ def between_boot_and_return(updater: Updater) -> timedelta:
 
 
 def usual() -> timedelta:
-    """How long a healthy host needs from the proof of its boot to its return."""
+    """How long a healthy host takes from the verification of its boot to its return."""
     updater = Updater(world_of())
     updater.run()
     return between_boot_and_return(updater)
@@ -137,7 +137,7 @@ def test_f45_a_run_that_takes_over_remembers_that_its_host_was_impaired_before()
 
 
 def test_f45_a_host_that_goes_down_for_its_reboot_is_not_impaired_by_the_version() -> None:
-    """ECS finds an instance IMPAIRED (AGENT_CONNECTIVITY) whose agent is away, and says so for a while after."""
+    """ECS reports an instance as IMPAIRED (AGENT_CONNECTIVITY) while its agent is disconnected, and a while longer."""
     slow = HealthImpaired("AGENT_CONNECTIVITY", after=timedelta(), ends_after=seconds(25), version=NEW)
     world = world_of(slow, hosts=2)
     finished = Updater(world).run()

@@ -14,7 +14,7 @@ REBOOT_LIMIT_MINUTES = 20
 
 
 def check_updated(town: Town, *, boots: int = 1, minutes: float = USUAL_MINUTES) -> None:
-    """In the first run, like its neighbours, at that cost."""
+    """In the first run, like the other hosts, with that many boots."""
     assert town.fates == ["updated", "up-to-date"]
     assert town.exits == [0, 0]
     assert (town.boots, town.version) == (boots, NEW)
@@ -37,7 +37,8 @@ def test_f16_however_the_command_ends_that_rebooted_it_a_host_is_updated_by_its_
     ending: f.RebootEnding, boots: int
 ) -> None:
     town = befall(f.RebootEnds(ending))
-    # A success that is told after the boot may mean one more reboot: an inhibitor may hold that up for five minutes.
+    # A success that is reported after the boot may mean one more reboot, which an inhibitor may delay by five
+    # minutes.
     check_updated(town, boots=boots, minutes=9 if ending is f.RebootEnding.RUN_AGAIN else USUAL_MINUTES)
     assert town.sent("reboot") == 1
 
@@ -65,7 +66,7 @@ def test_f17_a_host_that_always_refuses_to_reboot_is_returned_and_rests_longer_e
 
 
 def test_f18_a_host_that_accepts_a_reboot_and_never_goes_down_is_left_to_a_person() -> None:
-    """Its shutdown is pending: given back, it would take its new tasks with it."""
+    """Its shutdown is pending: if it were returned, its new tasks would be killed."""
     town = befall(f.RebootIgnored(times=None))
     assert town.fates == ["quarantined:reboot-stalled", "quarantined:still-quarantined"]
     assert town.exits[0] == 4
@@ -86,7 +87,7 @@ def test_f19_f25_a_host_that_falls_back_is_returned_and_not_tried_again_until_a_
     assert town.updated_the_others()
 
 
-# What does not come back
+# Hosts that do not come back
 
 NEVER_BACK = [f.BootHangs(), f.DockerDead(), f.ControlContainerMissing(), f.EcsAgentTerminal()]
 NAMES = ["f20", "f21", "f22", "f24"]

@@ -17,12 +17,12 @@ CHECKS_MAX = 3
 
 
 def was_disturbed(town: Town) -> bool:
-    """Whether the host left service, or a boot of it was spent."""
+    """Whether the host left service or was booted."""
     return town.minutes_out > 0 or town.boots > 0
 
 
 def was_updated_at_the_usual_cost(town: Town) -> bool:
-    """In the first run, with one boot, like its neighbours."""
+    """In the first run, with one boot, like the other hosts."""
     as_usual = (town.fates, town.exits, town.boots) == (["updated", "up-to-date"], [0, 0], 1)
     return as_usual and town.minutes_out < USUAL_MINUTES and town.updated_the_others()
 
@@ -46,7 +46,7 @@ def check_held_and_updated_when_it_passed(town: Town, reason: str) -> None:
 
 
 def check_failed_undisturbed(town: Town, words: str) -> None:
-    """An hour later it is tried again, for its rest is over, with the same result."""
+    """An hour later it is tried again, because its backoff is over, with the same result."""
     assert set(town.fates[:2]) == {"apply-failed"}
     assert town.exits[:2] == [3, 3]
     assert words in town.words()
@@ -158,7 +158,7 @@ def test_f11_a_host_whose_lock_is_freed_within_minutes_is_updated_in_the_same_ru
     assert was_updated_at_the_usual_cost(befall(f.LockBusy(lasts=timedelta(minutes=5))))
 
 
-# Others at work on the host
+# Other actors on the host
 
 MOMENTS = [f.Moment.AFTER_CHECK, f.Moment.DURING_PREPARE, f.Moment.AFTER_PREPARE, f.Moment.WHILE_READY]
 
@@ -194,7 +194,7 @@ def test_f12_a_host_that_an_operator_reboots_into_what_was_staged_is_up_to_date(
 
 
 def test_f12_an_update_that_an_operator_cancels_while_the_host_drains_is_given_back_unrebooted() -> None:
-    """The host is asked once more when it is empty: what was staged before its drain may not be staged any more."""
+    """The host is checked again when it is empty: the update that was staged before its drain may be gone."""
     town = befall(f.OutOfBand(f.Deed.CANCEL, at=timedelta(seconds=85)))
     assert town.fates == ["changed-while-draining", "updated", "up-to-date"]
     assert town.exits == [0, 0, 0]
@@ -271,7 +271,7 @@ def test_f15_a_host_whose_apply_is_killed_half_way_is_updated_in_the_same_run(
     assert was_updated_at_the_usual_cost(befall(f.ApplyKilled(moment, container_restarts=restarts)))
 
 
-# What is written, and what is said
+# Versions and output
 
 
 def test_f26_a_host_that_comes_back_on_a_third_release_serves_and_is_called_neither_updated_nor_rolled_back() -> None:
@@ -308,7 +308,7 @@ def test_f30_a_host_that_printed_nonsense_once_is_updated_in_the_same_run(oddity
     assert was_updated_at_the_usual_cost(befall(f.OddOutput(oddity, times=1)))
 
 
-# What is offered
+# Offers
 
 
 def test_f34_a_host_in_the_last_wave_is_up_to_date_until_its_wave_comes() -> None:

@@ -50,7 +50,7 @@ TARGET = Version.parse(NEW)
 
 
 def of_page(what: str) -> dict[str, Any]:
-    """A policy of the page."""
+    """A policy from the documentation."""
     [text] = re.findall(rf"<!-- {what} -->\n```json\n(.*?)```", PAGE, re.DOTALL)
     return cast("dict[str, Any]", json.loads(text))
 
@@ -79,14 +79,14 @@ def updater_of(names: Names, stack_name: str = "bottlerocket-updates") -> Caller
 
 @dataclass
 class SharedBucket:
-    """One bucket with a key, in an account of its own, and what was refused."""
+    """One bucket with a key, in its own account, and the denied calls."""
 
     bank: World = field(default_factory=lambda: row(1, names=OWNER))
     callers: dict[str, Caller] = field(default_factory=dict)
     without: str = ""
-    """A statement of the bucket's policy that is left out."""
+    """A statement of the bucket's policy to leave out."""
     keyless: bool = False
-    """Whether the key's policy is left out."""
+    """Whether to leave out the key's policy."""
     organization: str = ORGANIZATION
     refused: list[IamRequest] = field(default_factory=list)
 
@@ -95,7 +95,7 @@ class SharedBucket:
         InProcessClients(self.bank, "owner").s3.create_bucket(Bucket=BUCKET)
 
     def store(self, caller: Caller) -> S3Store:
-        """The store as that role reaches it."""
+        """The store, with that role's permissions."""
         self.callers[caller.arn] = caller
         clock = EngineClock(self.bank)
         api = Api(clock, CallPace(clock), Calls())
@@ -161,7 +161,7 @@ def test_a_version_goes_from_an_account_to_another_and_nothing_is_refused() -> N
 
 
 def use(shared: SharedBucket) -> None:
-    """All that runs of two accounts do with the bucket, to the first refusal of each."""
+    """Everything that runs of two accounts do with the bucket, up to the first denial of each."""
     canary, shop = both(shared)
     for one in (canary, shop):
         one.run()

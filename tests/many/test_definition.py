@@ -38,7 +38,7 @@ ENDS_WITHIN_SECONDS = 60
 
 @dataclass
 class Pretended:
-    """Tasks that end at once, with the codes of a test."""
+    """Tasks that end immediately, with the exit codes of a test."""
 
     waves: Mapping[str, Any]
     codes: Mapping[str, int | None]
@@ -47,7 +47,7 @@ class Pretended:
     not_started: dict[str, int] = field(default_factory=dict)
     """How often RunTask starts nothing, by cluster."""
     reason: str = ""
-    """Why tasks stopped, as ECS tells."""
+    """The stop reasons that ECS reports."""
     states: Interpreter | None = None
     ran: list[str] = field(default_factory=list)
     at_once: int = 0
@@ -276,7 +276,7 @@ EVENTS_MAX = 25_000
 
 
 def test_three_hundred_clusters_that_all_fail_are_below_the_limits_of_step_functions() -> None:
-    """With the longest names that ECS allows, in three waves, each event of the history measured."""
+    """With the longest names that ECS allows, in three waves; the size of each event of the history is measured."""
     names = [f"{number:0255}" for number in range(300)]
     waves = [wave(n + 1, *names[n * 100 : n * 100 + 100], concurrency=40, stop_after=101) for n in range(3)]
     codes = dict.fromkeys(names, 3)
@@ -302,7 +302,7 @@ def test_the_most_clusters_of_an_execution_fit_into_its_history_at_their_worst()
         ended(states, execution)
         rest = len(states.events(execution))
     assert len(tasks.ran) == len(names)
-    # The interpreter writes no event TaskSubmitted, of which Step Functions has one for each task that was started.
+    # The interpreter writes no TaskSubmitted events. Step Functions writes one for each task that was started.
     each = (events - rest) / len(names) + 1
     assert rest + each * CLUSTERS_MAX < EVENTS_MAX
 

@@ -139,7 +139,7 @@ def test_runs_that_end_together_lose_nothing() -> None:
 
 
 class Overtaken(MemoryStore):
-    """Another run ends between the read and the write of this one, once."""
+    """Another run ends once between this run's read and write."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -165,7 +165,7 @@ def test_a_run_that_was_overtaken_writes_again_with_both() -> None:
 
 
 class Counting(MemoryStore):
-    """Counts what is read."""
+    """Counts reads."""
 
     reads = 0
 

@@ -62,7 +62,7 @@ HOST = registration(registered_at=START - timedelta(days=9))
 
 @dataclass(frozen=True)
 class Look:
-    """What one run of a cluster saw: at which hour, what its instances run, and whether all was well."""
+    """What one run of a cluster saw: the hour, the versions of its instances, and whether everything was healthy."""
 
     hour: int
     running: tuple[Version, ...]
@@ -70,7 +70,7 @@ class Look:
 
 
 def history(draw: st.DrawFn) -> list[Look]:
-    """Mostly a cluster that is well and on the version, now and then not; mostly looked at often, now and then not."""
+    """Usually a healthy cluster on the version, sometimes not; usually with frequent runs, sometimes not."""
     version = st.sampled_from([NEW, NEW, NEW, NEW, NEWER, OLD])
     hour, looks = 0, []
     for _ in range(draw(st.integers(1, 8))):
@@ -93,7 +93,7 @@ RUN = LastRun("r", "ok", 0, START)
 
 
 def standing(looks: list[Look], number: int = 0, skew: timedelta = timedelta()) -> ClusterStanding:
-    """What a cluster with that history has published, run after run."""
+    """The standings that a cluster with that history publishes, run after run."""
     published: ClusterStanding | None = None
     for look in looks:
         at = START + look.hour * HOUR + skew
@@ -105,7 +105,7 @@ def standing(looks: list[Look], number: int = 0, skew: timedelta = timedelta()) 
 
 
 def proven(looks: list[Look], version: Version, now: datetime) -> bool:
-    """In plain arithmetic: since a day at least, no look saw anything else than all of it on the version, and well."""
+    """Computed independently: for at least a day, every look found the whole cluster on the version, and healthy."""
     began, before = None, None
     for look in looks:
         at = START + look.hour * HOUR
@@ -159,7 +159,7 @@ PROVEN_AT_MIDNIGHT = [Look(0, (NEW,)), Look(20, (NEW,))]
 
 @given(st.integers(-300, 300), st.integers(-900, 900))
 def test_a_clock_that_is_minutes_off_never_admits_before_the_time_and_soon_after_it(skew: int, later: int) -> None:
-    """Around the time itself, to the second."""
+    """Close to the exact time, to the second."""
     shared = Shared(standings=(standing(PROVEN_AT_MIDNIGHT, skew=timedelta(seconds=skew)),))
     admitted = not_promoted(NEW, RULES, shared, START + SOAK + timedelta(seconds=later)) is None
     assert admitted == (later >= skew + CLUSTER_CLOCKS_APART.total_seconds())
@@ -180,7 +180,7 @@ def test_a_standing_that_is_lost_or_garbled_never_admits(histories: list[list[Lo
 
 @given(st.lists(HISTORIES, min_size=1, max_size=3), st.integers(0, 300))
 def test_the_time_that_is_named_is_never_too_late(histories: list[list[Look]], later: int) -> None:
-    """Where nothing more goes wrong, nobody is let in before the time that a hold names, and it never passes by."""
+    """If nothing else goes wrong, no version passes before the time that a hold names, and none is held after it."""
     now = START + max(looks[-1].hour for looks in histories) * HOUR + later * HOUR / 4
     shared = Shared(standings=tuple(standing(looks, number) for number, looks in enumerate(histories)))
     why = not_promoted(NEW, RULES, shared, now)
@@ -259,11 +259,11 @@ def test_a_requirement_that_means_nothing_is_refused(text: str) -> None:
         Requirement.parse(text)
 
 
-# Through the decision
+# In decisions
 
 
 def acts_about(version: Version, draw: st.DrawFn) -> VersionActs:
-    """Anything that people may have said, with a block of the version among it."""
+    """Any acts of people, with a block of the version among them."""
     some = draw(st.sets(st.sampled_from(["promoted", "expedited", "other"])))
     block, open_ = Act("ann", START), Expedite("eve", START, "", windows=True, freezes=True)
     return VersionActs(

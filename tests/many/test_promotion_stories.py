@@ -282,7 +282,7 @@ def test_a_host_that_joins_later_on_an_older_version_delays_production_and_does_
 
 
 def expedited(rules: Rules, *, hosts: int = 3) -> tuple[Cluster, RunFinished]:
-    """A run whose version was expedited, windows and freezes too."""
+    """A run whose version was expedited, also through windows and freezes."""
     clusters = Clusters()
     shop = clusters.add("shop", hosts=hosts, rules=rules)
     act = Expedite("ann", shop.world.clock.now(), "CVE", windows=True, freezes=True)
@@ -309,7 +309,7 @@ def test_an_expedited_version_does_not_skip_health_the_daily_limit_or_room(rules
 
 @dataclass
 class Meanwhile(EngineClock):
-    """Something else is done whenever time passes."""
+    """A clock that does something else whenever time passes."""
 
     done: Callable[[], object] = lambda: None
 
@@ -320,7 +320,7 @@ class Meanwhile(EngineClock):
 
 
 def test_a_run_of_the_other_template_leaves_while_one_keeps_the_lease_of_the_cluster() -> None:
-    """The stack of one cluster moves an earlier state, so its run takes two leases, of which both take the new one."""
+    """The stack of one cluster moves an earlier state, so its run holds two leases, and both write the new key."""
     clusters = Clusters()
     shop = clusters.add("shop")
 

@@ -197,7 +197,7 @@ RULES = {
         "autoscaling:DescribeInstanceRefreshes",
     },
 }
-"""What rules ask beside the state of the cluster: without it a run leaves the rule out."""
+"""What rules read in addition to the state of the cluster: without it, a run ignores the rule."""
 
 
 @pytest.mark.parametrize("sid", RULES)
@@ -286,7 +286,7 @@ def test_what_no_run_fails_for_is_still_granted_by_its_own_statement_alone(sid: 
 
 
 IN_THE_ACCOUNT = {"FindClusters", "LookAtClusters", "AnswerTheStateMachine"}
-"""Tried in test_account.py: a run does not need them, the task that finds the clusters does."""
+"""Tested in test_account.py: a run does not need them, but the task that finds the clusters does."""
 
 
 def test_every_statement_of_the_task_s_role_is_tried_without() -> None:
@@ -308,7 +308,7 @@ def test_a_policy_of_the_account_s_own_is_attached_to_the_task_s_role_only() -> 
 
 
 def test_the_role_of_many_clusters_may_what_that_of_one_may_and_finds_clusters_too() -> None:
-    """Else a setting that works with one template would be refused with the other."""
+    """Otherwise a setting that works with one template would be rejected with the other."""
     alone = deployed_alone(Alarms="errors", ChangeCalendars=CALENDAR)
     one = {action for each in statements(alone, "TaskRole") for action in several(each["Action"])}
     many = {action for each in statements(STACK, "TaskRole") for action in several(each["Action"])}

@@ -29,12 +29,12 @@ from bottlerocket_ecs_updater.simulator.world.world import World
 
 HOUR = timedelta(hours=1)
 LATE = f.EcsAgentLate(timedelta(minutes=30), 0)
-"""It is given up, quarantined, and well a little later."""
+"""It is given up and quarantined, and becomes healthy a little later."""
 
 
 @dataclass
 class Roll:
-    """A cluster, a state store, and runs over them, one after another."""
+    """A cluster and a state store, with several runs one after the other."""
 
     world: World
     checkpoints: Checkpoints
@@ -115,7 +115,7 @@ def test_a_run_that_proves_a_release_goes_on_with_it() -> None:
     assert updated(first) + updated(roll.run(later=12 * HOUR)) == 5
 
 
-# Those that leave, and those that come
+# Instances that leave or join
 
 
 @pytest.mark.parametrize("replaced", [False, True])
@@ -165,7 +165,7 @@ def test_what_is_tried_again_counts_once_a_day(fault: Fault) -> None:
 
 
 def test_an_instance_that_refused_its_mark_was_not_begun() -> None:
-    """The first to be taken holds ten attributes already, and ECS allows no more."""
+    """The first instance already has ten attributes, and ECS allows no more."""
     world = row(3, services=1, tasks=1)
     first = Roll(row(3, services=1, tasks=1), Checkpoints(per_day=1)).run()
     full = next(id_ for id_, outcome in first.outcomes.items() if isinstance(outcome, Updated))
@@ -177,7 +177,7 @@ def test_an_instance_that_refused_its_mark_was_not_begun() -> None:
 
 
 def killed_after(kind: type[Event], per_day: int) -> Roll:
-    """A roll whose first run is killed as soon as it tells of an event of a kind."""
+    """A rollout whose first run is killed at its first event of a kind."""
     roll = Roll(row(3, services=1, tasks=1), Checkpoints(per_day=per_day))
     updater = roll.updater()
 

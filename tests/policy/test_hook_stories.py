@@ -31,7 +31,7 @@ WITH_HOOKS = {**DOCUMENTS, DocumentKind.BEFORE_DRAIN: LEAVE, DocumentKind.AFTER_
 
 @dataclass
 class Hooked(Story):
-    """A story in which the operator has documents of his own."""
+    """A scenario with the operator's own documents."""
 
     documents: Mapping[DocumentKind, str] = field(default_factory=lambda: WITH_HOOKS)
 

@@ -15,7 +15,7 @@ from bottlerocket_ecs_updater.simulator.world.world import World
 
 
 def take_when_updated(world: World, id_: str, after: timedelta) -> None:
-    """A scale-in terminates it so long after it is back on the new version."""
+    """A scale-in terminates it that long after it is back on the new version."""
     instance = world.instance(id_)
     back = world.hosts[id_].running == NEW and instance.agent_connected and str(instance.status) == "ACTIVE"
     then, wait = (world.terminate_instance, after) if back else (None, timedelta(seconds=5))

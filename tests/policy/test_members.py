@@ -118,7 +118,10 @@ def test_one_that_is_no_part_of_the_fleet_bars_no_cluster(odd: Callable[[World],
 
 @pytest.mark.parametrize("odd", [warm, stopped, terminated, managed])
 def test_a_share_of_the_fleet_is_a_share_of_what_serves(odd: Callable[[World], None]) -> None:
-    """A third of three is one; of four with the odd one it would be one as well, and that one down already."""
+    """A third of three is one.
+
+    If the special instance counted, a third of four would be one too, and that one would be down already.
+    """
     world = row(3, budget=1)
     odd(world)
     world.clock.sleep(timedelta(minutes=10))
@@ -222,7 +225,7 @@ def test_one_that_is_out_for_a_reason_that_nobody_knows_still_fills_the_budget()
 
 @pytest.mark.parametrize("seconds", [20, 40])
 def test_a_host_that_is_terminated_while_it_reboots_blocks_neither_this_run_nor_the_next(seconds: int) -> None:
-    """Its agent was disconnected, so ECS keeps its registration, with our claim, DRAINING."""
+    """Its agent was disconnected, so ECS keeps its registration, DRAINING, with our claim."""
     fault = InstanceTerminated(at=timedelta(seconds=seconds), step=Step.REBOOT)
     world = row(3, faults={0: (fault,)})
     finished = Updater(world).run()
@@ -275,7 +278,7 @@ def test_a_host_that_its_group_takes_out_of_its_warm_pool_is_updated_by_the_next
     assert isinstance(Updater(world, name="run-2").run().outcomes[ODD], Updated)
 
 
-# Groups at work during a roll
+# Groups that change during a rollout
 
 
 def test_a_group_that_scales_out_and_in_during_a_roll_is_followed() -> None:
@@ -293,7 +296,7 @@ def test_a_group_that_scales_out_and_in_during_a_roll_is_followed() -> None:
 
 
 def test_a_drain_of_a_group_that_came_during_the_run_is_told_as_that() -> None:
-    """Whoever reads `drained-by-others` would set it ACTIVE."""
+    """A person who reads `drained-by-others` would set it ACTIVE."""
     world = row(6)
     world.clock.after(timedelta(minutes=1), lambda: world.take_away(instance_id(5), hook=timedelta(hours=2)))
     finished = Updater(world).run()
@@ -302,7 +305,7 @@ def test_a_drain_of_a_group_that_came_during_the_run_is_told_as_that() -> None:
 
 @pytest.mark.parametrize("seconds", [0, 10, 30])
 def test_a_drain_of_a_group_that_ends_the_run_at_once_is_told_as_that(seconds: int) -> None:
-    """The group was asked a few seconds before. It is asked again, because that was before the drain was seen."""
+    """The group was read a few seconds earlier. It is read again, because that was before the drain was seen."""
     fault = GroupTakes(at=timedelta(seconds=seconds), step=Step.CHECK, hook=timedelta(hours=3))
     finished = Updater(row(3, faults={1: (fault,)})).run()
     assert held(finished, InstanceId(instance_id(1))).reason is Reason.LEAVING_GROUP
@@ -390,7 +393,7 @@ def test_activations_are_looked_for_on_a_few_pages_only() -> None:
     assert world.findings().calls["ssm:DescribeInstanceInformation"] <= 10
 
 
-# Builds of one's own
+# Custom builds
 
 
 @pytest.mark.parametrize(

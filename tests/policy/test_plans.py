@@ -45,13 +45,13 @@ OLD_IMAGE = "ami-0123456789abcdef0"
 
 
 class Calls:
-    """What a plan asked of AWS."""
+    """The calls that a plan made."""
 
     def __init__(self) -> None:
         self.changes: list[str] = []
 
     def note(self, service: str, operation: str, params: Mapping[str, Any]) -> None:
-        """Keep what is neither a look nor an update check."""
+        """Keep calls that are neither reads nor update checks."""
         check = operation == "SendCommand" and params["DocumentName"] == CHECK
         if not operation.startswith(LOOKS) and not check:
             self.changes.append(f"{service}:{operation}")
@@ -65,7 +65,7 @@ def story_in(
 
 
 def left_by_a_dead_run(world: World, policy: Policy, calls: int) -> None:
-    """A run that dies in the middle of its work."""
+    """A run that dies in the middle."""
     left = calls
 
     def die(*_: object) -> None:
@@ -82,7 +82,7 @@ def left_by_a_dead_run(world: World, policy: Policy, calls: int) -> None:
 
 
 def places(plan: Plan) -> list[str]:
-    """Every instance, as often as it is named in one of the places where each is to be once."""
+    """Every instance, once for each place that lists it; each place must list an instance at most once."""
     told = (plan.held, plan.failing, plan.current)
     return [
         *(each.instance for each in plan.unfinished),
@@ -225,7 +225,7 @@ def test_a_saved_fleet_is_planned_with_what_holds_after_the_window_too(tmp_path:
 
 
 def put_in_group(world: World, name: str) -> None:
-    """All instances in one group, whose template names an image of that name."""
+    """All instances are in one group whose template names an image with that name."""
     world.launching.add_image(OLD_IMAGE, name)
     world.launching.add_template("hosts", OLD_IMAGE)
     world.autoscaling.add_group("web", *world.hosts, launch_template="hosts", version="$Latest")
@@ -259,16 +259,20 @@ def test_advice_that_may_not_be_had_is_one_line_and_no_error(tmp_path: Path, ope
 
     def refuse(_service: str, asked: str, _params: object) -> None:
         if asked == operation:
-            message = f"User: ann is not authorized to perform: ec2:{operation}"
+            message = f"User: ann is not authorized to perform: ec2:{operation} because no identity-based policy does"
             raise ClientError({"Error": {"Code": code, "Message": message}}, operation)
 
     story.before_call = refuse
     plan = story.plan()
-    [advice] = plan.advice
-    assert isinstance(advice, StartsUnknown)
+    [_] = (one for one in plan.advice if isinstance(one, StartsUnknown))
     assert len(plan.updates) == 3
     text = plan_text(replace(plan, updates=()), "demo")
     assert text.count("It is not known whether new instances") == 1
+    denied = code != "UnknownOperationException"
+    assert (f"allow the updater to call ec2:{operation}\n" in text, "identity-based policy" in text) == (
+        denied,
+        not denied,
+    )
 
 
 def test_managed_termination_protection_is_warned_of_before_the_roll(tmp_path: Path) -> None:

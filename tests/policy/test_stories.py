@@ -56,14 +56,14 @@ DAY = timedelta(days=1)
 
 @dataclass
 class Story:
-    """A cluster, a state store, and runs over them, one after another."""
+    """A cluster and a state store, with several runs one after the other."""
 
     world: World
     rules: Rules
     folder: Path
     policy: Policy = field(default_factory=Policy)
     cluster: str = "demo"
-    """What the state store knows it by."""
+    """Its name in the state store."""
     runs: int = 0
     before_call: Hook = field(default=lambda _service, _operation, _params: None)
     """Before each call of a plan."""
@@ -114,7 +114,7 @@ def test_over_a_holiday_in_a_zone_whose_clocks_change_nothing_is_begun_until_the
     tmp_path: Path,
 ) -> None:
     world = row(2)
-    # Berlin's clocks go forward on 29 March 2026: the freeze ends at 22:00 UTC, not at 23:00.
+    # Clocks in Berlin go forward on 29 March 2026: the freeze ends at 22:00 UTC, not at 23:00.
     story = Story(world, Rules(schedule=Schedule((), parse_freezes("2026-01-05..2026-03-29 Europe/Berlin"))), tmp_path)
     assert story.reasons() == {Reason.FROZEN}
     held = dict(story.plan().held)[InstanceId(instance_id(0))]

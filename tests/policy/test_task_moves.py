@@ -12,7 +12,7 @@ from bottlerocket_ecs_updater.simulator.world.world import World
 
 
 def tasks_to_move(world: World) -> int:
-    """Tasks on outdated instances that draining moves: all of services but daemon ones."""
+    """Tasks on outdated instances that draining moves: those of services, except daemons."""
     return sum(1 for task in world.cluster.tasks.values() if task.service is not None and not task.is_daemon)
 
 

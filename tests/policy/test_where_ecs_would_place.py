@@ -26,6 +26,8 @@ from bottlerocket_ecs_updater.engine.run_ports import Ports
 from bottlerocket_ecs_updater.engine.safe_recorder import DiscardEvents
 from bottlerocket_ecs_updater.engine.snapshot import take_snapshot
 from bottlerocket_ecs_updater.engine.store.ledger_store import UnkeptLedger
+from bottlerocket_ecs_updater.report.analysis.run_report import run_report
+from bottlerocket_ecs_updater.report.outputs.markdown import markdown
 from bottlerocket_ecs_updater.report.views.explanation import explanation_text
 from bottlerocket_ecs_updater.report.views.plan import plan_text
 from bottlerocket_ecs_updater.simulator.aws_basics.calls import Call
@@ -39,7 +41,7 @@ from bottlerocket_ecs_updater.simulator.world.findings import Budget
 from bottlerocket_ecs_updater.simulator.world.world import World
 
 HALF = Workload(cpu=1024, memory=1024)
-"""Beside the daemon, a host has room for one of these."""
+"""A host has room for one of these and the daemon."""
 
 EDGE = "mi-0a1b2c3d4e5f60718"
 
@@ -55,7 +57,7 @@ def world_of(count: int, *services: ServiceSpec, daemon: bool = True) -> World:
 
 
 def rolled(world: World) -> RunFinished:
-    """The world judges every call of the run by the invariants."""
+    """The world checks the invariants at every call of the run."""
     finished = Updater(world).run()
     assert world.findings().violations == ()
     return finished
@@ -137,7 +139,7 @@ def free_host(world: World) -> str:
 
 @pytest.mark.parametrize("state", ["Terminating:Wait", "Terminating:Proceed", "Warmed:Running"])
 def test_a_host_that_its_group_takes_away_is_no_room(state: str) -> None:
-    """ECS places tasks there as long as nobody drains it, and they are lost when it goes."""
+    """ECS places tasks there unless it is drained, and they are lost when it terminates."""
     world = world_of(3, ServiceSpec("web", desired=2, workload=HALF))
     world.autoscaling.join("hosts", free_host(world), state)
     assert len(no_room(rolled(world))) == 2
@@ -231,7 +233,7 @@ def test_a_mixed_cluster_has_the_fates_that_were_foretold() -> None:
                 assert outcome.reason is Reason.NOT_BOTTLEROCKET
 
 
-# What people read of it
+# Plan and explanation
 
 
 def planned(world: World) -> tuple[str, str]:
@@ -285,6 +287,27 @@ def test_a_permission_that_is_missing_leaves_the_question_out_and_is_named() -> 
     assert "no-room" not in plan_said
 
 
+def test_a_check_that_aws_does_not_allow_is_named_in_plan_explanation_and_report() -> None:
+    world = row(3)
+
+    def refuse(call: Call) -> None:
+        if call.operation in ("DescribeTaskDefinition", "DescribeAutoScalingInstances"):
+            action = f"{call.service}:{call.operation}"
+            raise AwsError("AccessDeniedException", f"ann is not authorized to perform: {action} because of a policy")
+
+    world.authorize = refuse
+    plan_said, explained = planned(world)
+    updater = Updater(world)
+    assert updater.run().exit_code == 0
+    reported = markdown(run_report(updater.tape.events))
+    for said in (plan_said, explained, reported):
+        without = "hether tasks fit elsewhere is not checked before a drain: allow the updater to call "
+        assert f"{without}ecs:DescribeTaskDefinition" in said
+        assert "may be updated: allow the updater to call autoscaling:DescribeAutoScalingInstances" in said
+        assert "because of a policy" not in said
+    assert "yes  auto-scaling" not in explained
+
+
 def test_hosts_without_a_free_network_interface_are_no_room() -> None:
     own = Workload(cpu=64, memory=64, awsvpc=True)
     world = world_of(2, ServiceSpec("web", desired=4, workload=own))
@@ -298,7 +321,7 @@ def test_hosts_without_a_free_network_interface_are_no_room() -> None:
 
 
 def test_hosts_to_which_no_more_ebs_volume_can_be_attached_are_no_room() -> None:
-    """28 attachments, less the two volumes and the network interface of the host."""
+    """28 attachments, minus the two volumes and the network interface of the host."""
     own = Workload(cpu=32, memory=32, ebs=True)
     world = world_of(2, ServiceSpec("data", desired=50, workload=own))
     reasons = no_room(rolled(world))
@@ -371,7 +394,7 @@ def test_capacity_providers_are_read_once_where_none_may_grow_and_once_a_drain_w
 
 
 def in_two_providers(world: World, *, second: int) -> World:
-    """Two hosts each, of which the first provider is full, and a service on both."""
+    """Two providers with two hosts each, the first one full, and a service on both."""
     world.scaling.add("full", instance_id(0), instance_id(1), most=2)
     world.scaling.add("open", instance_id(2), instance_id(3), most=second)
     world.add_service(ServiceSpec("web", desired=4, workload=HALF, providers=("full", "open")))

@@ -16,7 +16,7 @@ HOUR = timedelta(hours=1)
 
 @dataclass
 class Jumping(EngineClock):
-    """The world's clock, set by so much after each of some sleeps."""
+    """The world's clock, changed by that much after some sleeps."""
 
     jump: timedelta = HOUR
     after_sleeps: frozenset[int] = frozenset()
@@ -57,7 +57,7 @@ def test_time_goes_on_where_a_clock_was_set_back() -> None:
     for _ in range(3):
         clock.sleep(timedelta(minutes=1))
         seen.append(clock.now())
-    # The minute in which the clock was set is lost; no other is.
+    # Only the minute in which the clock was changed is lost.
     assert [later - earlier for earlier, later in pairwise(seen)] == [
         timedelta(minutes=1),
         timedelta(0),
@@ -73,5 +73,5 @@ def test_a_clock_that_is_set_on_by_hours_ends_waits_early_and_harms_nobody(after
     verdict = world.findings()
     assert verdict.stranded == ()
     assert verdict.tasks_killed == ()
-    # An apply that is believed to be over for hours is asked after: the host says that its lock is held.
+    # A check is sent while an apply seems to be over for hours: the host reports that its lock is held.
     assert {violation.invariant for violation in verdict.violations} <= {12}

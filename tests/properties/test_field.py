@@ -29,7 +29,7 @@ RUNS = 3
 
 @dataclass(frozen=True)
 class Case:
-    """A cluster of the field."""
+    """A cluster like those in the field."""
 
     fault: Fault | None
     workload: Workload
@@ -101,7 +101,7 @@ def world_of(case: Case) -> World:
 
 
 def says_so(updater: Updater, finished: RunFinished) -> bool:
-    """Whether a run that took no host is no plain success, where what holds all of them does not pass by itself."""
+    """Checks that a run that took no host does not report success if the holds do not pass by themselves."""
     took = any(isinstance(event, Claimed | ClaimFound) for event in updater.tape.events)
     if took or finished.exit_code:
         return True
@@ -112,7 +112,7 @@ def says_so(updater: Updater, finished: RunFinished) -> bool:
 
 
 def still_stopping(apart: timedelta) -> Case:
-    """Drains that were given up leave tasks that are still stopping: a list of running tasks lacks them."""
+    """Drains that timed out leave tasks that are still stopping, and a list of running tasks does not include them."""
     workload = Workload(
         cpu=256, memory=256, never_stops=True, shutdown=timedelta(seconds=2), stop_timeout=timedelta(seconds=30)
     )

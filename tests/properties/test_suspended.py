@@ -13,7 +13,9 @@ from bottlerocket_ecs_updater.simulator.faults import FaultPlan, Placed
 from bottlerocket_ecs_updater.simulator.scenarios import row
 
 SLEEPS, SHARES = 48, 3
-"""Waits of a run over two instances, for the next look or for the turn of a call; and into how many tests they go."""
+"""The waits of a run over two instances, for the next look or for the rate limit, and into how many tests they are
+split.
+"""
 
 RIVALS = tuple(Placed(f.SecondUpdater(timedelta(seconds=second))) for second in (45, 120, 210, 330))
 

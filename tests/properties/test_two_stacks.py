@@ -18,16 +18,15 @@ from bottlerocket_ecs_updater.simulator.faults import FaultPlan, Placed
 from bottlerocket_ecs_updater.simulator.scenarios import NEW, row
 
 NEED_A_COMMON_LEASE = (7, 12)
-"""The invariants that do: that one acts, and that nobody asks a host on which the other's apply runs.
-
-Such a question finds the host's lock held, and is asked again.
+"""The invariants that may be violated: that only one run acts, and that no host is checked while the other run's apply
+command runs on it. A check then finds the lock held, and is repeated.
 """
 
 SHARES = 4
 
 
 def met(second_begins: float, *, latency: float = 0, after_death_of: int | None = None) -> Played:
-    """The second stack's run begins so many seconds after the first one's."""
+    """The second stack's run starts that many seconds after the first one's."""
     faults: list[f.Fault] = [f.SecondUpdater(timedelta(seconds=second_begins))]
     faults += [f.UpdaterDies(after_death_of)] if after_death_of is not None else []
     scenario = row(4, faults=FaultPlan(tuple(map(Placed, faults))))

@@ -23,12 +23,12 @@ _RUNS: Mapping[str, tuple[Callable[[], Scenario], int, int]] = {
     "halted": (thirteen_broken, 3, 2),
     "large": (lambda: row(300), 15, 2),
 }
-"""Each by its scenario, its budget, and how many failures it takes before it halts."""
+"""By name: the scenario, the budget, and the number of failures at which the run halts."""
 
 
 @cache
 def events_of(name: str) -> tuple[Event, ...]:
-    """All events of one of the runs; a second ask costs nothing."""
+    """All events of one of the runs; cached."""
     make, budget, failures = _RUNS[name]
     world = make().build(VirtualClock(), budget=Budget(budget))
     world.clock.sleep(timedelta(minutes=1))
@@ -42,7 +42,7 @@ def events_of(name: str) -> tuple[Event, ...]:
 
 
 def died(name: str) -> list[Event]:
-    """The same, dead in the middle of its first reboots."""
+    """The same run, killed during its first reboots."""
     events = list(events_of(name))
     assert isinstance(events[-1], RunFinished)
     rebooting = [

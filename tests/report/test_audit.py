@@ -28,7 +28,7 @@ def act(hours: float = 0, **others: str) -> AuditEntry:
 
 
 def live(store: MemoryStore, complaints: list[str]) -> str:
-    """A run that begins at nine and ends an hour later, and the page that it leaves."""
+    """A run that starts at nine and ends an hour later, and its page."""
     run = RunId("20260105-0900-aaaa")
     archive = Archive(store, "web", run, complaints.append)
     archive.record(RunStarted(NOW, run, "web", "1"))

@@ -51,7 +51,7 @@ RULES = {
         "autoscaling:DescribeInstanceRefreshes",
     ),
 }
-"""What rules ask beside the state of the cluster: without it the run leaves the rule out, and says so."""
+"""What rules read in addition to the state of the cluster: without it, the run ignores the rule and says so."""
 
 NEEDED_OTHERWISE = {
     "CallBackCommands",
@@ -61,7 +61,7 @@ NEEDED_OTHERWISE = {
     "TellPeople",
     *RULES,
 }
-"""What only a run with trouble needs, or what fails no run; tests of their own show when."""
+"""Permissions that only a run with problems needs, or that fail no run; separate tests cover them."""
 
 ACTIONS = sorted(
     {action for statement in statements(STACK, "TaskRole") for action in several(statement["Action"])}
@@ -151,7 +151,7 @@ WITH_HOOKS = {**DOCUMENTS, DocumentKind.BEFORE_DRAIN: LEAVE, DocumentKind.AFTER_
 
 
 def watched_run(world: World, without: str = "") -> Judged:
-    """A run that asks for alarms and for documents of the operator's."""
+    """A run with alarms and with the operator's documents."""
     world.cloudwatch.set_alarm("checkout-errors", "OK")
     world.calendars.set_calendar(CALENDAR, "OPEN")
     for name in (LEAVE, VET):
@@ -212,7 +212,7 @@ def test_all_that_is_granted_is_what_the_updater_asks_for() -> None:
     ungranted = [one for one in Operation if one.by_setting or one.by_people or one.by_everybody]
     # The store can remove objects; a run never does.
     others = {operation.action for operation in (*ungranted, Operation.DELETE_OBJECT)}
-    # Secrets Manager asks for kms:Decrypt on behalf of whoever reads a secret.
+    # Secrets Manager requires kms:Decrypt from the caller who reads a secret.
     assert granted - {"kms:Decrypt"} == {operation.action for operation in Operation} - others
 
 

@@ -18,6 +18,7 @@ from bottlerocket_ecs_updater.core.model.ids import RunId
 from bottlerocket_ecs_updater.core.model.published import NewestPublished, Published, see_published
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.model.time_text import has_passed
+from bottlerocket_ecs_updater.core.model.unchecked import in_short
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.planning.launch_advice import groups_of
 from bottlerocket_ecs_updater.core.rules.policy import CHECK_TRIES, Policy
@@ -84,7 +85,7 @@ def _launches(fleet: Fleet, reader: LaunchReader) -> Launches:
     except (LeaseLost, Interrupted):
         raise
     except UpdaterError as error:
-        return Launches({}, str(error))
+        return Launches({}, in_short(str(error)))
 
 
 def _first_seen(known: RunState, sightings: FirstSeen) -> Mapping[Version, datetime]:

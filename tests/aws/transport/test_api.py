@@ -16,7 +16,7 @@ from bottlerocket_ecs_updater.errors import Denied, LeaseLost, Throttled, Unreac
 
 
 class Scripted:
-    """A method that raises what it is told, and then answers with the number of the call."""
+    """A method that raises the given errors, and then returns the number of the call."""
 
     def __init__(self, *troubles: BaseException) -> None:
         self.troubles = list(troubles)

@@ -26,7 +26,7 @@ def _plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest
 
 
 def config_of(client: BaseClient) -> Any:
-    """The stubs leave out what a configuration is made of."""
+    """The type stubs omit the fields of a configuration."""
     return client.meta.config
 
 

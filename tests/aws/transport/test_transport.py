@@ -32,7 +32,7 @@ from bottlerocket_ecs_updater.errors import Denied, Throttled, Unreachable, Upda
 LEASE = timedelta(seconds=60)
 SHORT_LEASE = timedelta(seconds=2)
 BUSY = 15.0
-"""Seconds that a busy machine may add."""
+"""Extra seconds, for a busy machine."""
 
 CONTAINER_CREDENTIALS = {
     "AccessKeyId": "FROMTHECONTAINER",
@@ -45,7 +45,7 @@ Behaviour = Callable[[BaseHTTPRequestHandler], None]
 
 
 class Server:
-    """Behaves as it is told, and counts what arrives."""
+    """A server with configurable behavior that counts requests."""
 
     def __init__(self) -> None:
         self.arrived = 0
@@ -120,7 +120,7 @@ def hanging_up(handler: BaseHTTPRequestHandler) -> None:
 
 
 def dripping(answer: bytes) -> Callable[[Server], Behaviour]:
-    """Begin an answer, and go on with a byte now and then: no operation of the socket takes long."""
+    """Begin a reply, and send a byte now and then, so that no single socket operation takes long."""
 
     def of(server: Server) -> Behaviour:
         def drip(handler: BaseHTTPRequestHandler) -> None:
@@ -278,7 +278,7 @@ def test_an_act_is_never_sent_where_its_name_is_resolved_too_late(
 
 
 def shakes_hands_for_ever(over: threading.Event) -> int:
-    """A port at which encryption is never agreed on, though something comes all the time."""
+    """A port whose TLS handshake never completes, although it keeps sending data."""
     listening = socket.create_server(("127.0.0.1", 0))
 
     def serve() -> None:

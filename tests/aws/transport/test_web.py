@@ -24,7 +24,7 @@ from bottlerocket_ecs_updater.errors import LeaseLost, Unreachable
 
 LIMIT = 0.4
 SLACK = 2.0
-"""What a busy machine may add."""
+"""Extra time, for a busy machine."""
 
 Behaviour = Callable[[socket.socket, threading.Event], None]
 
@@ -40,7 +40,7 @@ def answers(status: str, *headers: str, body: bytes = b"") -> Behaviour:
 
 
 def drips(first: bytes) -> Behaviour:
-    """A byte now and then, without end."""
+    """A byte now and then, forever."""
 
     def behave(peer: socket.socket, over: threading.Event) -> None:
         peer.sendall(first)
@@ -62,7 +62,7 @@ def floods(peer: socket.socket, over: threading.Event) -> None:
 
 
 class Server:
-    """Behaves to each connection as it is told, the last way to all that come after."""
+    """A server that handles each connection in the given way, and all later ones in the last way."""
 
     def __init__(self, *behaviours: Behaviour) -> None:
         self._behaviours = behaviours
@@ -122,7 +122,7 @@ def test_at_the_deadline_it_is_over_and_the_connection_is_cut(stall: Behaviour) 
     with serving(stall) as server, within(LIMIT):
         with pytest.raises(TimeoutError):
             ask(Request(server.url), Terms(LIMIT, body_max=1_000_000))
-        # A server that is silent does not notice.
+        # A silent server does not notice.
         assert stall is is_silent or server.ended.acquire(timeout=SLACK)
 
 
@@ -203,7 +203,7 @@ def test_several_are_asked_at_the_same_time_and_each_has_its_own_answer() -> Non
 
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Probes that are not waited for so long."""
+    """Probes with a short time limit."""
     monkeypatch.setattr(probe, "TERMS", Terms(LIMIT, PROBE_REDIRECTS))
 
 

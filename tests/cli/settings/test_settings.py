@@ -114,12 +114,12 @@ GUARDS = {
     "before-drain-document": "drained",
     "after-reboot-document": "smoke",
 }
-"""Settings that hold something back, each with a value: without it, nothing holds."""
+"""Settings that hold updates, each with a value. Without a value, nothing is held."""
 
 
 @pytest.mark.parametrize("guard", GUARDS)
 def test_a_guard_without_a_value_is_refused_wherever_it_comes_from(guard: str, tmp_path: Path) -> None:
-    """As in `--window "$WINDOW"`, where the variable of the shell is not set."""
+    """As in `--window "$WINDOW"` if the shell variable is not set."""
     state = ("--state", "s3://bucket/updater")
     settings(f"--{guard}", GUARDS[guard], *state)
     variable = guard.upper().replace("-", "_")

@@ -94,7 +94,7 @@ def test_a_host_that_is_up_to_date_is_concluded_without_being_touched() -> None:
 
 
 def test_one_bad_instance_costs_the_others_nothing() -> None:
-    """R5, R7, W9: whatever one instance is, the others are asked."""
+    """R5, R7, W9: whatever state one instance is in, the others are checked."""
     bad = [
         instance("i-x", registration=None, undescribed="MISSING"),
         instance("i-y", send_refused="InvalidInstanceId"),
@@ -164,7 +164,7 @@ def test_those_furthest_behind_are_staged_first() -> None:
     assert "i-z" in of(decide(fleet(*hosts), policy()), Apply)
 
 
-# Beginning
+# Starting updates
 
 
 def begun(decision: Decision) -> list[str]:
@@ -172,7 +172,7 @@ def begun(decision: Decision) -> list[str]:
 
 
 def test_an_instance_is_marked_before_it_is_drained() -> None:
-    """Mark before you act: a run that is killed between the two has harmed nothing."""
+    """Claim before acting: a run that is killed between the two has done no harm."""
     verdict = decide(fleet(instance(says=ready())), policy()).steps[InstanceId("i-a")]
     assert [type(command) for command in verdict.commands] == [Mark, Drain]
 
@@ -214,7 +214,7 @@ def test_a_zone_gives_no_more_than_its_own_budget() -> None:
 
 
 def seen(name: str, ago: int) -> Instance:
-    """A host that is ready, and was described so many seconds ago."""
+    """A ready host that was described that many seconds ago."""
     one = instance(name, says=ready())
     assert one.registration is not None
     return replace(one, registration=replace(one.registration, at=NOW - ago * SECOND))
@@ -293,7 +293,7 @@ def test_where_nothing_else_is_to_be_done_it_is_looked_at_once_more_and_left_to_
     assert decide(fleet(carries, services=replace(old, at=NOW)), policy()).look_at is None
 
 
-# What begins nothing more
+# What stops new updates
 
 
 def blocked(hosts: list[Instance], limits: Policy | None = None, **changes: Any) -> tuple[list[Command], set[Reason]]:
@@ -339,7 +339,7 @@ def test_a_run_past_its_deadline_says_so() -> None:
     assert str(decision.holds[InstanceId("i-a")]) == "the run is stopping: its deadline of 1m has passed"
 
 
-# Conclusions
+# Outcomes
 
 
 def failed_apply(**changes: Any) -> Fleet:
@@ -403,7 +403,7 @@ def test_a_run_does_not_wait_for_its_apply_on_an_instance_that_was_terminated() 
 
 
 def test_a_run_that_acts_looks_again() -> None:
-    """Whatever the act, its effect is looked at."""
+    """A look follows every command, to see its effect."""
     gone = claimed("i-a", registration=None, progress=RunProgress(missing_looks=9))
     assert decide(fleet(gone), policy()).look_at is not None
 
@@ -428,7 +428,7 @@ def test_a_cluster_is_listed_again_where_an_instance_may_have_left_it() -> None:
     assert decide(fleet(gone), policy()).wants_listing
 
 
-# Agents that flap
+# Flapping agents
 
 
 def gone(name: str, since: timedelta) -> Instance:

@@ -47,12 +47,12 @@ APPLY = failed(Failure.APPLY_FAILED, detail="no space left on device")
 
 
 def ended_as(name: str, outcome: Outcome, *, drained: bool = True) -> Instance:
-    """An instance of which this is what became in this run."""
+    """An instance with this outcome in the run."""
     return instance(name, progress=RunProgress(outcome=outcome, drain=SentDrain(NOW - MINUTE) if drained else None))
 
 
 def why(*instances: Instance, max_failures: int = 2) -> str:
-    """Why a run with a budget of nine halts, nothing while it does not."""
+    """Why a run with a budget of nine halts; empty if it does not."""
     halt = find_halt(Pass(fleet(*instances), policy(9, max_failures=max_failures)))
     return "" if halt is None else halt.why
 
@@ -164,7 +164,7 @@ def test_services_that_never_settle_halt_the_run_and_are_named() -> None:
     assert halt == Halt("not steady within 10m after i-a was returned: api, web")
 
 
-# A halt stays
+# A halt lasts
 
 
 def test_a_halt_stays_for_the_rest_of_the_run() -> None:

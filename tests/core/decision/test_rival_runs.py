@@ -90,7 +90,7 @@ def test_the_claim_of_a_run_that_is_dead_is_gone_on_with(since: datetime, store:
     assert why("i-x", seen(theirs(since=since, store=store))) is not Reason.ANOTHER_RUN
 
 
-# Two that mark one instance
+# Two runs that claim one instance
 
 
 def shown(one: Instance, claim: Claim, times: int = 1) -> Instance:

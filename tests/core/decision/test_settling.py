@@ -97,11 +97,11 @@ def test_more_running_than_desired_is_steady() -> None:
     assert observe(SLOT, seen(service("web", 3, 5)), {}).steady_since == NOW
 
 
-# Time that nobody saw
+# Time without looks
 
 
 def looked(slot: Slot, *looks: tuple[int, bool]) -> Slot:
-    """The slot after looks so many seconds after its return, each with whether the services were steady."""
+    """The slot after looks at these seconds after its return, each with whether the services were steady."""
     for later, well in looks:
         slot = observe(slot, seen(service("web", 3, 3 if well else 2), later=later), {}, policy=POLICY)
     return slot
@@ -224,7 +224,7 @@ def test_a_drain_without_a_claim_is_not_ours_to_explain() -> None:
 
 
 def test_services_that_lacked_tasks_before_may_trade_places_but_not_lose_one() -> None:
-    """There is room for five of eight tasks: which service gets it changes with every task that ends."""
+    """There is room for five of eight tasks: which service gets it changes whenever a task ends."""
     slot = replace(SLOT, deficits_before={WEB: 2, API: 1}, running_before={WEB: 2, API: 3})
     traded = observe(slot, seen(service("web", 4, 3), service("api", 4, 2)), {})
     assert (traded.unsteady, traded.below) == ((), frozenset())

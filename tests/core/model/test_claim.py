@@ -15,7 +15,7 @@ from bottlerocket_ecs_updater.core.model.ids import BootId, RunId, boot_id
 from bottlerocket_ecs_updater.core.model.version import Version
 
 ECS_ALLOWS = re.compile(r"[A-Za-z0-9\-_.@/\\: ]{1,128}")
-"""What the ECS API reference says of an attribute's value."""
+"""The characters that the ECS API reference allows in an attribute's value."""
 
 claims = st.builds(
     Claim,
@@ -33,7 +33,7 @@ claims = st.builds(
 
 
 def encoded(claim: Claim) -> str | None:
-    """A claim's text, None where it cannot be written."""
+    """A claim's text; None if it cannot be written."""
     try:
         return claim.encode()
     except ValueError:

@@ -333,7 +333,7 @@ def test_a_failed_check_is_a_failure_even_where_a_status_was_printed() -> None:
     assert problem_of(1, BOOT_LINE + AVAILABLE_TEXT, "").problem is Problem.FAILED
 
 
-# The telling line
+# The line that names the cause
 
 
 def test_the_telling_line_is_the_last_that_is_no_log_line() -> None:

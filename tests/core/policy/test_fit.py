@@ -386,7 +386,7 @@ def test_a_service_whose_capacity_provider_adds_instances_is_not_short_of_room()
 
 
 def test_a_task_that_another_one_may_leave_without_room_has_none() -> None:
-    """ECS may place the one first that has the choice, and it may choose the only place of the other one."""
+    """ECS may first place the task that has a choice, and may choose the only place of the other one."""
     free = service("free", demand=TaskRequirements(cpu=512, memory=512))
     bound = service("bound", demand=TaskRequirements(cpu=256, memory=512), member_of=("attribute:ring == prod",))
     in_ring = Capacity(cpu=512, memory=4096, attributes={"ring": "prod"})
@@ -401,7 +401,7 @@ def test_a_task_that_another_one_may_leave_without_room_has_none() -> None:
     assert drained([free, bound], {**both, B: replace(in_ring, cpu=768)}) == Fits()
 
 
-# What is not known
+# Unknown facts
 
 
 def test_a_service_that_ecs_did_not_describe_blocks() -> None:
@@ -423,7 +423,7 @@ def test_no_room_is_a_hold_with_what_is_missing_and_what_to_change() -> None:
     assert room_hold(Fits()) is None
 
 
-# Properties, against a search of everything that ECS could do
+# Properties, compared with a search of everything that ECS could do
 
 sizes = st.integers(0, 3)
 demands = st.builds(
@@ -473,11 +473,11 @@ def worlds(draw: st.DrawFn) -> tuple[dict[InstanceId, Capacity], dict[ServiceArn
 def can_finish(
     capacity: Mapping[InstanceId, Capacity], services: Mapping[ServiceArn, ServiceRules], tasks: Sequence[Leaving]
 ) -> bool:
-    """Whether any order of starts and stops that ECS may take empties the instance, found by trying them all."""
+    """Whether any order of starts and stops that ECS may choose empties the instance; all are tried."""
     arns = list(services)
     targets = [id_ for id_, left in capacity.items() if left.accepts and id_ != A]
     here = tuple(sum(task.service == each for task in tasks) for each in arns)
-    # What runs elsewhere before the drain begins is in the running count, and in nobody's way.
+    # Tasks that run elsewhere before the drain are in the running count, and take no room.
     before = {each: services[each].running - count for each, count in zip(arns, here, strict=True)}
     start = (here, tuple((0,) * len(targets) for _ in arns))
     seen, queue = {start}, [start]

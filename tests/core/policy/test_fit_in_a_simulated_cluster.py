@@ -14,7 +14,7 @@ from bottlerocket_ecs_updater.simulator.ecs import Workload
 
 
 def foretold(cluster: Bench, instances: int, work: Workload) -> Fits | NoRoom:
-    """The answer, from nothing but what ECS tells of the cluster."""
+    """The result of `will_drain`, from what ECS reports about the cluster alone."""
     capacity = {InstanceId(instance_id(number)): _capacity(cluster.show(number)) for number in range(instances)}
     services = [_rules(cluster.service(name), work) for name in ("web", "agent")]
     tasks = [

@@ -35,7 +35,7 @@ def capacity(left: list[int]) -> dict[InstanceId, Capacity]:
 
 
 class Pass:
-    """One pass over a cluster: instances are asked about one after the other, and begin where there is room."""
+    """One pass over a cluster: it considers one instance after the other, and starts those whose tasks have room."""
 
     def __init__(self, left: list[int], tasks: Mapping[InstanceId, list[ServiceArn]]) -> None:
         self.capacity = capacity(left)

@@ -58,7 +58,7 @@ def quarantined(name: str = "i-a") -> Instance:
 
 
 def counted(past: History, *instances: Instance, policy: Policy = STEPS) -> tuple[int, int, int, int]:
-    """How many are done, have failed, are under way; and of how many."""
+    """How many are done, failed and in progress, and the total."""
     roll = roll_of(NEW, Pass(fleet(*instances, past=past), policy))
     return len(roll.done), roll.failed, roll.under_way, roll.total
 
@@ -122,7 +122,7 @@ def test_no_instance_is_counted_twice_and_none_that_nothing_came_to(a_fleet: Fle
     assert all(at <= whole.at for at in roll.done)
 
 
-# Those that left, and those that are not selected
+# Instances that left, and instances that are not selected
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_of_those_that_are_not_selected_only_failures_count() -> None:
     assert counted(past, *odd.values(), instance("i-b"), policy=replace(STEPS, rules=rules)) == (0, 1, 0, 1)
 
 
-# Those that run it already
+# Instances that already run it
 
 
 def test_one_that_runs_the_release_without_an_update_is_done_from_when_it_was_found() -> None:
@@ -177,7 +177,7 @@ def test_only_what_others_are_offered_is_written_down_and_only_once() -> None:
     assert newly_found(fleet(*there), Policy()) == {}
 
 
-# Begun today
+# Started today
 
 
 def test_an_instance_that_is_marked_and_one_that_was_drained_are_begun_once_each() -> None:

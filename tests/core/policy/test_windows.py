@@ -244,11 +244,11 @@ def test_what_takes_longer_than_any_window_never_fits() -> None:
     assert not fits(at("2026-05-02T02:00Z"), timedelta(hours=5), one("Sat 02:00 4h UTC"))
 
 
-# Properties, against a walk from minute to minute
+# Properties, compared with a walk from minute to minute
 
 
 def walk(windows: tuple[Window, ...], freezes: tuple[Freeze, ...], first: datetime, days: int) -> list[bool]:
-    """For each minute from the first on, whether it is open, found by watching the clocks on the walls."""
+    """For each minute from the first on, whether updates may start, by the local time."""
     minutes = [first + count * MINUTE for count in range(-9 * 1440, days * 1440)]
     opened = [False] * len(minutes)
     for window in windows:

@@ -15,7 +15,7 @@ MINUTE = timedelta(minutes=1)
 
 
 def times(policy: Policy) -> dict[str, timedelta]:
-    """Every time that follows from a policy."""
+    """Every wait that a policy has."""
     names = [name for name, value in vars(Policy).items() if isinstance(value, property)]
     return {name: span for name in names if isinstance(span := getattr(policy, name), timedelta)}
 

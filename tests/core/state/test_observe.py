@@ -114,7 +114,7 @@ def test_an_instance_that_is_missed_twice_has_no_description() -> None:
 
 
 def test_an_instance_under_a_new_registration_keeps_what_we_know_of_it() -> None:
-    """A lost checkpoint gives a host a new ARN; what is remembered hangs on the EC2 instance id."""
+    """A lost checkpoint gives a host a new ARN; records are kept by EC2 instance id."""
     before = claimed(claim=REBOOTING)
     after = see_registration(before, registration("i-a", arn="arn:new", status=Status.ACTIVE), RUN)
     assert (after.claim, after.registration and after.registration.arn) == (REBOOTING, "arn:new")
@@ -208,7 +208,7 @@ def test_a_drain_is_ours_only_when_we_sent_it_or_the_run_before_us_did() -> None
     assert drained == [False, True, True]
 
 
-# Away and back
+# Disconnecting and reconnecting
 
 
 def away(one: Instance, at: int) -> Instance:
@@ -268,7 +268,7 @@ def test_a_reboot_that_is_found_takes_the_place_of_the_unknown_one() -> None:
 
 
 def test_the_phase_of_a_claim_is_dated_by_its_first_look() -> None:
-    """So that a claim from a clock that was ahead stretches no limit."""
+    """So that a claim from a fast clock makes no limit longer."""
     ahead = replace(REBOOTING, run=DEAD_RUN, since=NOW + 20 * HOUR)
     found = seen_with(UNKNOWN, ahead, at=NOW)
     assert found.phase_began == NOW
@@ -281,7 +281,7 @@ RIVAL = replace(REBOOTING, run=RunId("rival"), store="abc")
 
 
 def test_an_instance_that_another_updater_has_finished_is_looked_at_as_new() -> None:
-    """Else it would be drained once more on the strength of what it said before."""
+    """Otherwise it would be drained again because of its old answer."""
     before = instance(says=ready(), registered=registration("i-a", attributes=marked(RIVAL)))
     theirs = see_registration(before, registration("i-a", attributes=marked(RIVAL)), RUN, store="xyz")
     once = see_registration(theirs, registration("i-a"), RUN, store="xyz")
@@ -339,7 +339,7 @@ def test_looks_from_before_the_reboot_do_not_count_as_connected_after_it() -> No
 
 
 def test_looks_since_the_question_count_where_the_answer_came_at_once() -> None:
-    """No host goes down and boots between a question and an answer a few seconds later."""
+    """No host goes down and boots within the few seconds between a check and its answer."""
     asked = see_sent(replace(SENT, progress=replace(SENT.progress, connected_looks=50)), pending(DocumentKind.CHECK))
     seen = here(here(asked, 3), 6)
     assert seen.progress.connected_looks == 52

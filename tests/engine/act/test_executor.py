@@ -22,7 +22,7 @@ MARKED, REBOOTED, DESCRIBED = "PutAttributes", "SendCommand", "DescribeContainer
 
 
 class Counting(MemoryStore):
-    """A store that counts the writes of the ledger, and shows what it holds."""
+    """A store that counts the writes of the ledger, and shows its content."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class Counting(MemoryStore):
 
 
 def claims_of(call: Call) -> Sequence[Claim]:
-    """The claims that a call writes on instances."""
+    """The claims that a call writes to instances."""
     if call.operation != MARKED:
         return ()
     values = [one["value"] for one in call.params["attributes"] if one["name"] == CLAIM_ATTRIBUTE]

@@ -40,7 +40,7 @@ START = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 
 
 class Time:
-    """A clock that moves when it is told to, or when somebody sleeps."""
+    """A clock that advances on request, or when somebody sleeps."""
 
     def __init__(self) -> None:
         self.wall = START
@@ -64,7 +64,7 @@ class Time:
 
 
 class Cut(MemoryStore):
-    """A store whose connection can be cut before a call takes effect, or before its reply."""
+    """A store whose connection can break before a call takes effect, or before its reply."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -112,7 +112,7 @@ def held_by_a_dead_run(store: MemoryStore, time: Time, term: timedelta = SPAN) -
     assert lease(store, time, "dead", term).acquire() == Taken(1)
 
 
-# Taking it
+# Acquiring the lease
 
 
 def test_a_wait_for_a_lease_that_another_run_holds_is_told_once_with_its_end(store: Cut, time: Time) -> None:
@@ -242,7 +242,7 @@ def test_of_two_that_find_it_free_the_slower_says_who_was_faster(time: Time) -> 
 
 
 class MemoryStoreView(MemoryStore):
-    """The same objects, by another door."""
+    """The same objects, through another client."""
 
     def __init__(self, behind: MemoryStore) -> None:
         super().__init__()
@@ -255,7 +255,7 @@ class MemoryStoreView(MemoryStore):
         return MemoryStore.put(self._behind, key, data, expect)
 
 
-# Keeping it
+# Renewing the lease
 
 
 def test_a_fresh_lease_is_not_renewed_at_every_pass(store: Cut, time: Time) -> None:
@@ -358,7 +358,7 @@ def test_facts_that_were_known_before_a_long_sleep_are_to_be_looked_at_afresh(st
     held.keep()
 
 
-# What is refused without being anybody else's
+# Writes that are rejected although nobody else wrote
 
 
 @pytest.mark.parametrize("answer", [Throttled("409: another write is under way"), Conflict("412"), Unreachable("503")])
@@ -391,7 +391,7 @@ def test_a_free_lease_is_taken_though_that_was_refused_once(store: Cut, time: Ti
 
 def test_a_renewal_that_landed_late_after_its_repeat_was_refused_is_known_for_our_own(time: Time) -> None:
     class Late(Cut):
-        """The first renewal is silent; its repeat is refused because of it; then it lands."""
+        """The first renewal gets no reply; the retry is rejected because of it; then the first one takes effect."""
 
         slow: tuple[str, bytes, str | None] | None = None
 
@@ -412,7 +412,7 @@ def test_a_renewal_that_landed_late_after_its_repeat_was_refused_is_known_for_ou
         held.check_before_act()
 
 
-# While the store takes no renewal
+# While the store accepts no renewal
 
 
 def test_a_renewal_that_failed_is_tried_again_within_seconds(store: Cut, time: Time) -> None:
@@ -522,7 +522,7 @@ def test_a_rival_that_watches_sees_that_it_was_regained_and_leaves(store: Cut, t
     time.move(SPAN)
 
     class Watching(Time):
-        """By its clock three quarters of a term have passed when the holder is back."""
+        """By its clock, three quarters of a term have passed when the holder is back."""
 
         def sleep(self, span: timedelta) -> bool:
             super().sleep(span)
@@ -552,7 +552,7 @@ class Hanging(Cut):
 
 
 class Sluggish(Cut):
-    """A store whose reply takes as long as it is told; the call itself takes effect at once."""
+    """A store with slow replies; the call itself takes effect immediately."""
 
     def __init__(self, time: Time) -> None:
         super().__init__()
@@ -632,7 +632,7 @@ def test_nobody_acts_who_never_had_the_lease(store: Cut, time: Time) -> None:
         lease(store, time).check_before_act()
 
 
-# Giving it back
+# Releasing the lease
 
 
 def test_after_giving_it_back_nothing_may_be_done(store: Cut, time: Time) -> None:
@@ -680,11 +680,11 @@ def test_the_object_in_the_store_says_who_holds_it_in_words(store: Cut, time: Ti
     assert (told["holder"], told["run"], told["epoch"], told["released"]) == ("task/1", "run-task/1", 1, False)
 
 
-# Whatever happens
+# Properties
 
 
 def spans(*shares: float) -> st.SearchStrategy[float]:
-    """Shares of the term: what goes wrong here goes wrong at its thirds and quarters."""
+    """Fractions of the term: faults show at its thirds and quarters."""
     return st.sampled_from([share * TERM for share in shares])
 
 
@@ -737,7 +737,7 @@ def test_however_rivals_are_delayed_cut_off_suspended_and_misled_one_at_a_time_a
 
 
 def test_a_rival_that_persists_works_on_after_an_outage_and_the_other_waits() -> None:
-    """The world of rivals does lapse, and does regain."""
+    """Leases do lapse and are regained in the generated worlds."""
     cut = tuple(Fate(way=Way.REQUEST_LOST) for _ in range(30))
     holder = Rival(fates=(Fate(), Fate(), *cut), acts=30, persists=True, returns=0)
     world = World()
@@ -771,7 +771,7 @@ ME = RunningTask(OWN, START)
 
 
 class Tasks:
-    """What ECS lists."""
+    """The tasks that ECS lists."""
 
     def __init__(self, *tasks: RunningTask) -> None:
         self.tasks = tasks

@@ -18,7 +18,7 @@ DARK = InstanceId(instance_id(0))
 
 
 def describing(world: World, *, without: str, after: timedelta, lasts: timedelta) -> InProcessClients:
-    """Clients to which ECS does not describe one instance for that time."""
+    """Clients for which ECS does not describe one instance during that time."""
     clients = InProcessClients(world, caller="run-1")
     ecs = clients.client("ecs")
     real = ecs._call

@@ -203,7 +203,7 @@ def test_an_instance_is_begun_once_however_often_it_is_written() -> None:
 
 
 def written_at(now: datetime) -> Ledger:
-    """A ledger in which something of each kind was written at that time."""
+    """A ledger with an entry of each kind, written at that time."""
     ledger = with_found(with_update(with_begun(Ledger(), ONE, now), ONE, NEW, now), TWO, NEW, now)
     ledger = with_release(with_sighting(ledger, NEW, now), OLD, now)
     longest = with_backoff(ledger, TWO, Backoff(OLD, 9, now + LONGEST_BACKOFF, "apply-failed"))
@@ -238,7 +238,7 @@ def test_a_change_that_changes_nothing_gives_back_the_same_ledger(change: Change
     assert change(ledger) is ledger
 
 
-# Keeping it
+# Saving
 
 
 def test_the_next_run_reads_what_this_one_made_safe() -> None:
@@ -427,7 +427,7 @@ def test_a_ledger_that_is_not_kept_forgets_with_the_run() -> None:
     assert UnkeptLedger().load() == Ledger()
 
 
-# Its form
+# Format
 
 
 FULL = with_release(

@@ -129,7 +129,7 @@ def test_an_empty_store_lists_nothing(store: Store) -> None:
 def test_the_folder_does_what_the_memory_does(
     steps: list[tuple[str, str, bytes, str]], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Step for step: the same refusals, the same content, the same keys."""
+    """Step by step: the same rejections, the same content, the same keys."""
     stores: tuple[Store, Store] = (FolderStore(tmp_path_factory.mktemp("store")), MemoryStore())
     seen: list[dict[str, str]] = [{}, {}]
     for act, key, data, condition in steps:
@@ -158,7 +158,7 @@ def _end_of(store: Store, act: str, key: str, data: bytes, tag: str | None) -> o
     return stored.data if stored is not None else None
 
 
-# The folder alone
+# Only the folder
 
 
 @pytest.mark.parametrize("key", ["", "/etc/passwd", "a/../b", "a//b", ".lock", ".counts/a", "a/.new", "a\0b", "a/"])

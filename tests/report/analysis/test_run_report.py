@@ -292,7 +292,7 @@ def test_a_rest_that_only_a_person_ends_wants_that_person_and_another_does_not()
 
 
 def test_an_instance_that_a_killed_run_had_claimed_is_shown_as_drained_and_not_as_staged() -> None:
-    """The record is written before each act: of a run that was killed in the drain, the claim is the last word."""
+    """The record is written before each act, so the claim is the last event of a run that was killed in a drain."""
     ready = PhaseEntered(START, ONE, Phase.READY, Phase.STAGING, None)
     claimed = Claimed(START, ONE, OLD, NEW, downgrade=False)
     other = HostChecked(

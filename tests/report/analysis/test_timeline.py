@@ -53,7 +53,7 @@ def parts(lane: Lane) -> list[tuple[Part, float]]:
 
 
 def life() -> list[Event]:
-    """Staged, drained, rebooted, returned, settled: one minute, then longer by one each time."""
+    """Staged, drained, rebooted, returned, settled: the first takes one minute, each later one a minute more."""
     t = [START + after(minutes) for minutes in (0, 1, 3, 6, 10, 15, 21)]
     return [
         CommandSent(t[0], ONE, DocumentKind.APPLY, "c"),

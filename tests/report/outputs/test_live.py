@@ -32,10 +32,10 @@ class Size:
 
 
 class Screen(io.StringIO):
-    """What a terminal shows: the only sequences that it knows are those that the display may use."""
+    """A terminal that knows only the control sequences that the display may use."""
 
     _MOVE = re.compile(r"\r\x1b\[(\d+)A\x1b\[J")
-    """To the first column before it goes up: somebody may have pressed Ctrl-C, and the terminal has shown ^C."""
+    """To the first column before going up: somebody may have pressed Ctrl-C, and the terminal has echoed ^C."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -61,7 +61,7 @@ def objects(text: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
-# Which form
+# Formats
 
 
 def test_a_pipe_gets_json_and_a_terminal_gets_sentences() -> None:
@@ -78,7 +78,7 @@ def test_sentences_in_a_pipe_are_not_coloured() -> None:
     assert "\x1b[" not in logged(CLEAN_RUN, "text")
 
 
-# How much
+# Levels
 
 
 def test_a_quiet_log_has_problems_and_the_end_only() -> None:
@@ -303,7 +303,7 @@ def test_what_is_no_terminal_gets_a_line_for_an_event_however_long() -> None:
 
 
 def held_alike(count: int, stream: io.StringIO, level: Level = Level.INFO) -> list[str]:
-    """So many instances held for one reason, and then one for another."""
+    """Several instances held for one reason, then several for another."""
     log = log_to(stream, run=RUN, cluster="web", form="text", level=level, width=lambda: 100, colour=False)
     opted_out = hold(Reason.OPTED_OUT, attribute="updates")
     for number in range(count):

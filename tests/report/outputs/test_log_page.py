@@ -38,7 +38,7 @@ PAGE = (Path(__file__).parents[3] / "docs" / "operate" / "log.md").read_text("ut
 QUERIES: dict[str, str] = dict(
     re.findall(r"^([A-Z][^\n]*\?)\n\n(?:[^`]+?\n\n)?```\n(.*?)```", PAGE, re.DOTALL | re.MULTILINE)
 )
-"""Each query of the page by its question."""
+"""Each query of the page, by its question."""
 
 ROWS = {
     row[0]: set(re.findall(r"`(\w+)`", row[1]))
@@ -56,7 +56,9 @@ HOLDER = "arn:aws:ecs:eu-central-1:123456789012:task/web/42"
 
 @cache
 def runs() -> dict[RunId, tuple[e.Event, ...]]:
-    """Four nights of one cluster: a run with failures, one that finds what it left, one that leaves, one that dies."""
+    """Four nights of one cluster: a run with failures, one that finds their results, one that exits early, one that
+    dies.
+    """
     world = thirteen_broken(6).build(VirtualClock(), budget=Budget(8))
     world.clock.sleep(timedelta(minutes=1))
     told: dict[RunId, tuple[e.Event, ...]] = {}
@@ -79,7 +81,7 @@ def runs() -> dict[RunId, tuple[e.Event, ...]]:
 
 @cache
 def lines() -> tuple[str, ...]:
-    """Every line of these runs as they stand in one log group, at the finest level, with their metrics."""
+    """Every line of these runs in one log group, at the lowest level, with metrics."""
     stream = io.StringIO()
     for run, events in runs().items():
         log = JsonLog(stream, run=run, cluster="demo", level=Level.DEBUG)
@@ -264,7 +266,7 @@ def test_the_example_of_an_instance_id_has_the_form_of_one() -> None:
     assert re.fullmatch(r"i-[0-9a-f]{17}", EXAMPLE)
 
 
-# The reading of the language
+# The implementation of the query language
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ REACH = Reach("demo", "eu-central-1", "s3://state/updater/")
 
 @dataclass
 class Mailbox:
-    """Takes messages; fails where it is told to."""
+    """Accepts messages; fails on request."""
 
     fails: bool = False
     messages: list[Message] = field(default_factory=list)
@@ -51,7 +51,7 @@ class Mailbox:
 
 @dataclass
 class Queue:
-    """Takes notices."""
+    """Accepts notices."""
 
     fails: bool = False
     batches: list[Sequence[Notice]] = field(default_factory=list)
@@ -124,7 +124,7 @@ def test_the_last_message_names_every_instance_that_needs_a_person() -> None:
 
 @pytest.mark.parametrize(("run", "golden"), [(CLEAN_RUN, "clean"), (HALTED_RUN, "halted")])
 def test_the_digest_is_the_golden_one(run: list[Event], golden: str) -> None:
-    """Look at the file when this fails: it is what people will read in their mail."""
+    """Look at the file if this fails: it is what people will read in their mail."""
     message = told(run)[-1]
     assert f"{message.subject}\n\n{message.text}\n" == (GOLDEN / f"{golden}.mail.txt").read_text("utf-8")
 

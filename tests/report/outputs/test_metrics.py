@@ -47,7 +47,7 @@ UNITS = {"Seconds", "Microseconds", "Milliseconds", "Percent", "Count", "None", 
 
 
 def emf_faults(line: dict[str, Any]) -> Iterable[str]:
-    """What the published schema finds wrong with a line."""
+    """The errors of a line under the published schema."""
     metadata = line.get("_aws")
     if not isinstance(metadata, dict):
         yield "no _aws object"
@@ -159,7 +159,7 @@ def test_every_metric_of_the_table_is_told_in_some_run_and_no_other() -> None:
             for directive in line["_aws"]["CloudWatchMetrics"]:
                 assert directive["Namespace"] == NAMESPACE
                 seen |= {metric["Name"] for metric in directive["Metrics"]}
-    # An instance is returning only where the reply to its return was lost, and a look has to show it.
+    # An instance is in phase returning only if the reply to its return was lost and a look must show the result.
     assert seen | {"SecondsReturning"} == {metric.name for metric in METRICS}
 
 

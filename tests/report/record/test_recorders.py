@@ -40,7 +40,7 @@ def test_the_log_has_the_first_word_of_what_happens_and_the_last_of_the_end() ->
 
 
 class Broken:
-    """A recorder that cannot tell."""
+    """A recorder that fails."""
 
     def __init__(self, error: BaseException) -> None:
         self._error = error

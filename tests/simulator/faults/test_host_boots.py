@@ -28,7 +28,7 @@ from bottlerocket_ecs_updater.simulator.host import Power
 
 
 def updated(*faults: Fault) -> Bench:
-    """A host that has been told to reboot into NEW, ten minutes ago."""
+    """A host that was sent a reboot into NEW ten minutes ago."""
     host = bench(*faults)
     host.make("Ready")
     host.host.reboot("into the update")

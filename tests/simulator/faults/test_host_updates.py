@@ -54,7 +54,7 @@ def failed_check(host: Bench) -> str:
 
 
 def failed_apply(host: Bench) -> str:
-    """The last line of an apply that fails after a check that does not."""
+    """The last line of an apply that fails after a successful check."""
     host.check()
     result = host.run("apiclient update apply")
     assert result.exit_code == 1

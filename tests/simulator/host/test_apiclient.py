@@ -140,7 +140,7 @@ def test_a_check_while_an_apply_runs_fails_at_once_with_423_and_changes_nothing(
 
 
 def test_a_command_that_loses_the_race_for_the_lock_says_so() -> None:
-    # The lock is taken between the look at the status and the request.
+    # Somebody takes the lock between the status read and the request.
     host = bench()
     results, _ = host.start("apiclient update check")
     host.pass_time(timedelta(milliseconds=2))

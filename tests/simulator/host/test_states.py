@@ -18,7 +18,7 @@ from bottlerocket_ecs_updater.simulator.host.status import Command
 
 
 def ask(host: Bench, command: Command) -> str:
-    """Where a command leads: a state, or the refusal's status code with the state."""
+    """The result of a command: a state, or the rejection's status code with the state."""
     reply = host.host.request(command)
     host.pass_time(MINUTE)
     return host.state() if reply.code == 204 else f"{reply.code} {host.state()}"

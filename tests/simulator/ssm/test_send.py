@@ -13,7 +13,7 @@ from bottlerocket_ecs_updater.simulator.faults import SsmUnreachable, Unreachabl
 
 
 def refusal(bench: SsmBench, **request: Any) -> AwsError:
-    """How a request is refused that would be right but for what is given."""
+    """The error for a valid request with the given change."""
     with pytest.raises(AwsError) as refused:
         bench.service.send_command({"DocumentName": "check", "InstanceIds": bench.ids, **request})
     return refused.value

@@ -22,12 +22,12 @@ DRAINING_TO_NEW = f"1 draining run {OLD} {NEW} {0:032x} 1767225600 0"
 
 
 def broken(b: Bench) -> list[int]:
-    """The invariants that were broken, by number."""
+    """The violated invariants, by number."""
     return [violation.invariant for violation in b.world.findings().violations]
 
 
 def update(b: Bench, number: int) -> None:
-    """One instance, from check to return, as it should be done."""
+    """A correct update of one instance, from check to return."""
     for document in (CHECK, APPLY):
         b.send(document, number)
         b.wait(30)

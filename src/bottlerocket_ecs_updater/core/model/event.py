@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import ClassVar
 
+from bottlerocket_ecs_updater.core.model.claim import Claim
 from bottlerocket_ecs_updater.core.model.host_report import HostAnswer
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, RunId
 from bottlerocket_ecs_updater.core.model.outcome import Outcome, RunOutcome
@@ -101,6 +102,14 @@ class ClaimFound(InstanceEvent):
     phase: str
     run: RunId
     since: datetime
+    source: Version | None = None
+    target: Version | None = None
+    """The versions that the claim names; None in records of earlier versions."""
+
+    @classmethod
+    def of(cls, at: datetime, instance: InstanceId, claim: Claim) -> ClaimFound:
+        """The event that a run found this claim."""
+        return cls(at, instance, claim.phase.value, claim.run, claim.since, claim.source, claim.target)
 
 
 @dataclass(frozen=True, slots=True)

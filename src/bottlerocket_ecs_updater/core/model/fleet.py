@@ -84,6 +84,8 @@ class Fleet:
     """The change calendars that updates wait for, by ARN."""
     published: Mapping[str, PublishedState] = field(default_factory=dict)
     """The newest published version, by public parameter."""
+    rules_off: Mapping[str, str] = field(default_factory=dict)
+    """The rules that are off because AWS does not allow or offer their call, each with the error."""
     definitions: Mapping[str, Definition] | None = None
     """Task definitions read so far; None if they cannot be read, and then room for tasks is not checked."""
     providers: Mapping[str, CapacityProvider] | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -40,6 +40,7 @@ from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.outcome import UpToDate
 from bottlerocket_ecs_updater.core.model.phase import Phase, phase_of
 from bottlerocket_ecs_updater.core.model.reasons import Failed, Hold, Reason, hold
+from bottlerocket_ecs_updater.core.model.unchecked import SAID_PER_SERVICE, unchecked
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.planning.behind import behind, instance_behind
 from bottlerocket_ecs_updater.core.planning.forecast import (
@@ -52,7 +53,7 @@ from bottlerocket_ecs_updater.core.planning.forecast import (
 )
 from bottlerocket_ecs_updater.core.planning.launch_advice import Advice, advise
 from bottlerocket_ecs_updater.core.planning.roll_advice import RollAdvice, advise_on_roll
-from bottlerocket_ecs_updater.core.planning.room_advice import RoomNote
+from bottlerocket_ecs_updater.core.planning.room_advice import RoomNote, Unchecked
 from bottlerocket_ecs_updater.core.rules.calendars import closes_at, hold_for_calendars, opens_at
 from bottlerocket_ecs_updater.core.rules.pace import Pace
 from bottlerocket_ecs_updater.core.rules.policy import Policy
@@ -131,7 +132,7 @@ class Plan:
     basis: ForecastBasis
     windowed: bool
     """Whether maintenance windows are set."""
-    advice: tuple[Advice | RoomNote | RollAdvice, ...] = ()
+    advice: tuple[Advice | RoomNote | Unchecked | RollAdvice, ...] = ()
     """What a person could improve, apart from the rollout."""
     behind: Mapping[InstanceId, Hold] = field(default_factory=dict)
     """For instances that are held only for now: the hold that will still apply after that, if there is one."""
@@ -185,10 +186,17 @@ def make_plan(fleet: Fleet, policy: Policy) -> Plan:
         ),
         basis=basis,
         windowed=bool(policy.rules.schedule.windows),
-        advice=(*advise(fleet), *map(RoomNote, notes), *advise_on_roll(this_pass)),
+        advice=(*advise(fleet), *map(RoomNote, notes), *map(Unchecked, _unchecked(fleet)), *advise_on_roll(this_pass)),
         behind=still_held,
         days_behind=_days_behind(instances, fleet),
     )
+
+
+def _unchecked(fleet: Fleet) -> Iterator[str]:
+    """What the run would not check, except what the notes about room name for each service."""
+    for rule, why in fleet.rules_off.items():
+        if rule not in SAID_PER_SERVICE:
+            yield unchecked(rule, why)
 
 
 def _unfinished(instance: Instance, claim: Claim) -> Unfinished:

@@ -141,7 +141,7 @@ class RegistrationLooks:
         if claim is None or before.claim is not None or claim.run == fleet.run:
             return
         if not rivals:
-            self._recorder.record(ClaimFound(now, after.id, claim.phase.value, claim.run, claim.since))
+            self._recorder.record(ClaimFound.of(now, after.id, claim))
 
 
 def one_per_instance(registrations: Iterable[Registration]) -> Iterable[Registration]:

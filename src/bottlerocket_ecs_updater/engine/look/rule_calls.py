@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from bottlerocket_ecs_updater.core.model.event import RuleOff
@@ -71,4 +71,6 @@ class RuleCalls:
 
     def _turn_off(self, rule: str, error: UpdaterError) -> None:
         self._off.add(rule)
+        fleet = self._known.fleet
+        self._known.fleet = replace(fleet, rules_off={**fleet.rules_off, rule: str(error)})
         self._recorder.record(RuleOff(self._known.fleet.at, rule, str(error)))

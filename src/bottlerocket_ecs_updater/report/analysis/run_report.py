@@ -12,9 +12,10 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from statistics import median
 
-from bottlerocket_ecs_updater.core.model.event import Event, VersionSeen
+from bottlerocket_ecs_updater.core.model.event import Event, RuleOff, VersionSeen
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.outcome import OutcomeKind, UpToDate
+from bottlerocket_ecs_updater.core.model.unchecked import unchecked
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.engine.store.audit_entry import AuditEntry
 from bottlerocket_ecs_updater.report.analysis.ending import Ending, ending_of
@@ -66,6 +67,12 @@ class RunReport:
     """How far the cluster is with each version, newest first; empty in older records."""
     days_behind: Mapping[InstanceId, int] = field(default_factory=dict)
     """Whole days that each instance was behind at the end; those that were not are left out."""
+
+    @property
+    def unchecked(self) -> tuple[str, ...]:
+        """What the run did not check, because AWS did not allow or offer a call, each once."""
+        off = {event.rule: event.why for event in self.events if isinstance(event, RuleOff)}
+        return tuple(unchecked(rule, why) for rule, why in off.items())
 
     @property
     def knows_first_seen(self) -> bool:

@@ -87,6 +87,7 @@ def report_object(account: RunReport) -> dict[str, Any]:
         "throttles": summary.throttles,
         "reboots": dict(summary.reboots),
         "acts": [act_object(act) for act in account.acts],
+        "unchecked": list(account.unchecked),
         "unreadable": list(account.unreadable),
     }
 

@@ -43,6 +43,9 @@ def _lines(account: RunReport) -> Iterator[str]:
         yield from ("", "## What is broken, and what to do")
         for trouble in account.troubles:
             yield from _trouble(trouble)
+    if account.unchecked:
+        yield from ("", "## What was not checked", "")
+        yield from (f"- {escaped(one)}" for one in account.unchecked)
     yield from _versions(account)
     yield from _by_version(account)
     if account.holds:

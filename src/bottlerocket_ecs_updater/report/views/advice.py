@@ -7,11 +7,11 @@ from typing import Any, assert_never
 
 from bottlerocket_ecs_updater.core.planning.launch_advice import Advice, StartsOld, StartsUnknown
 from bottlerocket_ecs_updater.core.planning.roll_advice import NeverMoves, RollAdvice, TakesDrained
-from bottlerocket_ecs_updater.core.planning.room_advice import RoomNote
+from bottlerocket_ecs_updater.core.planning.room_advice import RoomNote, Unchecked
 from bottlerocket_ecs_updater.report.words.sanitize import sanitize
 
 
-def advice_lines(advice: Sequence[Advice | RoomNote | RollAdvice]) -> Iterator[str]:
+def advice_lines(advice: Sequence[Advice | RoomNote | Unchecked | RollAdvice]) -> Iterator[str]:
     """Advice as lines; empty without advice."""
     if advice:
         yield "\nAdvice"
@@ -21,17 +21,17 @@ def advice_lines(advice: Sequence[Advice | RoomNote | RollAdvice]) -> Iterator[s
             yield f"    to do: {sanitize(each.remedy)}"
 
 
-def _sentence(advice: Advice | RoomNote | RollAdvice) -> str:
+def _sentence(advice: Advice | RoomNote | Unchecked | RollAdvice) -> str:
     text = str(advice)
     return text[:1].upper() + text[1:]
 
 
-def advice_json(advice: Sequence[Advice | RoomNote | RollAdvice]) -> list[dict[str, Any]]:
+def advice_json(advice: Sequence[Advice | RoomNote | Unchecked | RollAdvice]) -> list[dict[str, Any]]:
     """Advice as JSON values."""
     return [_json(each) for each in advice]
 
 
-def _json(advice: Advice | RoomNote | RollAdvice) -> dict[str, Any]:
+def _json(advice: Advice | RoomNote | Unchecked | RollAdvice) -> dict[str, Any]:
     match advice:
         case StartsOld():
             return {
@@ -47,6 +47,8 @@ def _json(advice: Advice | RoomNote | RollAdvice) -> dict[str, Any]:
             return {"advice": "starts-unknown", "group": advice.group or None, "why": str(advice), "to_do": None}
         case RoomNote():
             return {"advice": "room", "group": None, "why": str(advice), "to_do": None}
+        case Unchecked():
+            return {"advice": "unchecked", "group": None, "why": str(advice), "to_do": None}
         case TakesDrained():
             return {"advice": "takes-drained", "group": advice.group, "why": str(advice), "to_do": advice.remedy}
         case NeverMoves():

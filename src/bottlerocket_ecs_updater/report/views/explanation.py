@@ -77,14 +77,22 @@ def _lines(explanation: Explanation, fleet: Fleet, cluster: str) -> Iterator[str
     if explanation.answers:
         yield "\nRules, in order:"
     for answer in explanation.answers:
-        yield f"  {'yes' if answer.hold is None else 'no ':<4} {answer.rule:<{width}}  {_why(answer)}".rstrip()
+        yield f"  {_allows(answer):<4} {answer.rule:<{width}}  {_why(answer)}".rstrip()
         yield from (f"       note: {sanitize(note)}" for note in answer.notes)
         if answer.hold is not None:
             yield f"       to do: {sanitize(answer.hold.remedy)}"
 
 
+def _allows(answer: RuleAnswer) -> str:
+    if answer.unchecked:
+        return "?"
+    return "yes" if answer.hold is None else "no"
+
+
 def _why(answer: RuleAnswer) -> str:
-    """Why the rule holds the instance, or what it checks if it allows the update."""
+    """Why the rule holds the instance or was not checked, or what it checks if it allows the update."""
+    if answer.unchecked:
+        return sanitize(answer.unchecked)
     if answer.hold is None:
         return ASKS.get(answer.rule, "")
     return f"{answer.hold.reason.code}: {sanitize(str(answer.hold))}"
@@ -254,6 +262,7 @@ def explanation_json(explanation: Explanation, fleet: Fleet, cluster: str) -> di
                 "why": str(answer.hold) if answer.hold is not None else None,
                 "to_do": answer.hold.remedy if answer.hold is not None else None,
                 "notes": list(answer.notes),
+                "unchecked": answer.unchecked or None,
             }
             for answer in explanation.answers
         ],

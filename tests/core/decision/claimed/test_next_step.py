@@ -66,7 +66,7 @@ from bottlerocket_ecs_updater.core.rules.versions import VersionRules
 
 
 def let_go(verdict: NextStep) -> Reason:
-    """The reason with which an instance was let go, without another act."""
+    """The reason for which an instance's claim was dropped, without another command."""
     (command,) = verdict.commands
     assert isinstance(command, Unmark), command
     assert isinstance(command.outcome, Hold), command
@@ -76,7 +76,7 @@ def let_go(verdict: NextStep) -> Reason:
 
 
 def given_back(verdict: NextStep) -> str:
-    """Why an instance was given back; it rests afterwards."""
+    """Why an instance was returned, with a backoff."""
     commands = [command for command in verdict.commands if not isinstance(command, NoteBlockers)]
     assert [type(command) for command in commands] == [Return, Note, Unmark]
     command = commands[0]
@@ -85,13 +85,13 @@ def given_back(verdict: NextStep) -> str:
 
 
 def aged(minutes: float, **changes: Any) -> Instance:
-    """An instance that this run claimed so long ago."""
+    """An instance that this run claimed that long ago."""
     claim = a_claim(since=NOW - minutes * MINUTE)
     return claimed(claim=claim, progress=drained_by_us(claim), **changes)
 
 
 def of_dead_run(minutes: float = 1, known: datetime = NOW, **changes: Any) -> Instance:
-    """An instance whose drain was begun by a run that was killed, and that this run found."""
+    """An instance whose drain a killed run started, and that this run found."""
     claim = a_claim(run=DEAD_RUN, since=NOW - minutes * MINUTE)
     return claimed(claim=claim, progress=drained_by_us(claim, claimed_at=known), **changes)
 
@@ -108,7 +108,7 @@ def test_an_instance_with_tasks_left_is_waited_for() -> None:
 
 @pytest.mark.parametrize("status", ["DEACTIVATING", "STOPPING", "DEPROVISIONING"])
 def test_a_task_that_is_stopping_is_left_though_ecs_counts_it_no_more(status: str) -> None:
-    """W6, changed: the predecessor listed only tasks that shall run, and rebooted under those that were stopping."""
+    """W6, changed: the predecessor listed only tasks that should run, and rebooted hosts with stopping tasks."""
     empty_by_count = replace(claimed(), tasks=Tasks((task(last_status=status),), NOW))
     assert kinds(next_step(empty_by_count)) == []
 
@@ -126,7 +126,7 @@ def test_tasks_that_nobody_listed_are_listed() -> None:
 
 
 def test_an_instance_that_this_look_shows_empty_is_marked_for_its_reboot_and_then_rebooted() -> None:
-    """DrainContainerInstances/no tasks: an empty instance goes on at once."""
+    """DrainContainerInstances/no tasks: an empty instance is rebooted immediately."""
     mark, reboot = next_step(claimed()).commands
     assert isinstance(mark, Mark)
     assert isinstance(reboot, Reboot)
@@ -166,7 +166,7 @@ def test_before_the_mark_it_is_described_once_more() -> None:
 
 
 def test_an_instance_that_is_not_empty_past_the_limit_is_given_back() -> None:
-    """P6 and Drain/wait tasks stop err: a drain that does not end is undone."""
+    """P6 and Drain/wait tasks stop err: a drain that does not finish is undone."""
     why = given_back(next_step(aged(25, tasks=(task("web"), task("api", "STOPPING")))))
     assert why == "its drain timed out after 25m, so it was returned to service; tasks left: service:web, service:api"
 
@@ -197,18 +197,18 @@ def test_an_instance_that_is_empty_at_the_limit_goes_on() -> None:
     assert kinds(next_step(aged(25))) == [Mark, Reboot]
 
 
-# Before the reboot: is it still what was claimed?
+# Before the reboot: is the claimed version still staged?
 
 
 def test_what_waited_for_hours_for_its_tasks_is_asked_again_before_it_is_rebooted() -> None:
-    """Somebody may have staged another version meanwhile."""
+    """Somebody may have staged another version in the meantime."""
     long_ago = check_answer(ready(), NOW - POLICY.staged_report_max_age - SECOND)
     assert kinds(next_step(claimed(check_answer=long_ago))) == [Check]
     assert kinds(next_step(claimed(check_answer=check_answer(ready(), NOW - 10 * SECOND)))) == [Mark, Reboot]
 
 
 def test_a_host_is_asked_while_its_last_tasks_stop() -> None:
-    """So that its answer is there, and young, when it is empty."""
+    """So that its answer is available, and recent, when the host is empty."""
     one = claimed(tasks=(task(last_status="STOPPING"),), asked=NOW - MINUTE)
     assert one.registration is not None
     stopping = replace(one, registration=replace(one.registration, running_tasks=0))
@@ -293,11 +293,11 @@ def test_it_is_let_go_only_when_no_reader_can_lag_behind_its_drain() -> None:
     assert (verdict.commands, is_soon(verdict.look_at)) == ((), True)
 
 
-# Marked and not drained
+# Claimed but not drained
 
 
 def marked_only(minutes: float = 0, **changes: Any) -> Instance:
-    """An instance that this run marked, and whose drain was refused or not asked for."""
+    """An instance that this run claimed, and whose drain was rejected or not sent."""
     claim = a_claim(since=NOW - minutes * MINUTE)
     progress = RunProgress(claimed_at=claim.since, claim_seen=True)
     return claimed(claim=claim, progress=progress, **{"status": Status.ACTIVE, **changes})
@@ -321,13 +321,13 @@ def test_a_drain_that_was_not_sent_waits_in_line_again_where_it_may_not_begin_no
 
 
 def test_a_drain_that_was_not_sent_waits_in_line_again_where_its_place_was_taken() -> None:
-    """The reply to its mark was lost, and another instance was drained before a look showed the mark."""
+    """The reply to its claim was lost, and another instance was drained before a look showed the claim."""
     other = claimed("i-b", a_claim(), status=Status.DRAINING)
     assert kinds(decided(marked_only(), other)) == [Unmark]
 
 
 def test_an_instance_is_not_drained_before_a_look_shows_its_mark() -> None:
-    """The reply to the mark was lost: it may never have reached the instance."""
+    """The reply to the claim was lost: the claim may never have reached the instance."""
     unseen = replace(marked_only(1), claim_on_instance=False)
     assert kinds(decided(unseen)) == [Unmark]
     just_now = replace(unseen, claim=a_claim(since=NOW - 5 * SECOND))
@@ -342,18 +342,18 @@ def test_nothing_is_drained_on_looks_that_are_not_fresh() -> None:
 
 
 def unclear_drain(seconds: int) -> Instance:
-    """An instance of whose drain nothing is known but when it was asked for."""
+    """An instance with a drain of which only the time is known."""
     one = marked_only()
     return replace(one, progress=replace(one.progress, drain=SentDrain(NOW - seconds * SECOND)))
 
 
 def test_a_drain_that_may_have_been_sent_is_waited_for() -> None:
-    """W21, changed: a drain that threw after it took effect is neither repeated blindly nor forgotten."""
+    """W21, changed: a drain that raised an error after it took effect is neither repeated blindly nor forgotten."""
     assert kinds(next_step(unclear_drain(5))) == []
 
 
 def test_a_drain_is_waited_for_as_long_as_ecs_may_lag_however_close_the_looks_are() -> None:
-    """Found by the soak: looks two seconds apart, and eight seconds behind, took a drain for undone."""
+    """Found by the soak: looks two seconds apart, whose data was eight seconds old, made a drain seem undone."""
     one = unclear_drain(8)
     drained = replace(one, progress=replace(one.progress, drain_seen=True))
     assert drained.claim is not None
@@ -399,7 +399,7 @@ def test_an_instance_whose_claim_was_removed_is_left_as_it_is() -> None:
 
 
 def returning(seconds: int, *, confirmed: bool, status: Status = Status.DRAINING) -> Instance:
-    """An instance that we set ACTIVE so long ago."""
+    """An instance that we set ACTIVE that long ago."""
     claim = a_claim(ClaimPhase.REBOOTING)
     progress = drained_by_us(claim, sent_return=a_return(NOW - seconds * SECOND, UPDATED, confirmed=confirmed))
     return claimed(claim=claim, says=rebooted(), status=status, progress=progress)
@@ -426,7 +426,7 @@ def test_an_instance_that_somebody_drained_right_after_we_returned_it_is_theirs(
     assert next_step(one).commands == (Unmark(one.id, UPDATED, took_slot=False),)
 
 
-# Gone
+# Instances that are gone
 
 
 def missing(looks: int, phase: ClaimPhase = ClaimPhase.DRAINING, minutes: float = 1) -> Instance:
@@ -442,7 +442,7 @@ def test_one_look_that_misses_an_instance_proves_nothing(phase: ClaimPhase) -> N
 
 
 def test_an_instance_that_left_the_cluster_is_let_go() -> None:
-    """P15, ActivateInstance/api fail inactive and W11: INACTIVE and MISSING alike are tolerated."""
+    """P15, ActivateInstance/api fail inactive and W11: both INACTIVE and MISSING are tolerated."""
     assert let_go(next_step(missing(MISSING_LOOKS))) is Reason.GONE
 
 
@@ -464,7 +464,7 @@ def test_a_rebooting_host_that_does_not_come_back_in_a_while_is_gone() -> None:
 
 @pytest.mark.parametrize("phase", ClaimPhase)
 def test_an_instance_that_is_listed_and_not_described_is_not_gone(phase: ClaimPhase) -> None:
-    """A batch fails in part, and its claim would be forgotten for that."""
+    """A batch fails in part, which must not lose the claim."""
     one = replace(missing(MISSING_LOOKS + 5, phase, minutes=60), undescribed="SERVER: try again")
     verdict = next_step(one, started_at=NOW - MINUTE)
     assert (verdict.commands, verdict.wants_listing) == ((), True)
@@ -487,7 +487,7 @@ def test_a_claim_that_cannot_be_read_on_the_instance_is_held_whatever_the_store_
     assert verdict.hold.reason is Reason.CLAIM_UNREADABLE
 
 
-# In between
+# Transitional states
 
 
 BETWEEN = (Status.REGISTERING, Status.DEREGISTERING, Status.REGISTRATION_FAILED, Status.OTHER)

@@ -72,12 +72,12 @@ from bottlerocket_ecs_updater.core.rules.versions import VersionRules
 
 
 def waits(verdict: NextStep) -> bool:
-    """Whether nothing is done now, and something is looked at later."""
+    """Whether nothing is done now, and another look follows."""
     return not verdict.commands and verdict.look_at is not None
 
 
 def returned(verdict: NextStep) -> object:
-    """What an instance becomes that is set ACTIVE."""
+    """The outcome of an instance that is set ACTIVE."""
     command = next(command for command in verdict.commands if isinstance(command, Return))
     return command.outcome
 
@@ -90,7 +90,7 @@ def failure(verdict: NextStep) -> Failed:
 
 
 def reason(verdict: NextStep) -> Reason:
-    """The reason with which an instance was given back, or let go."""
+    """The reason for which an instance was returned, or its claim dropped."""
     command = next(command for command in verdict.commands if isinstance(command, Return | Unmark))
     assert isinstance(command.outcome, Hold), command
     assert str(command.outcome)
@@ -100,7 +100,9 @@ def reason(verdict: NextStep) -> Reason:
 def rebooting(
     claim: Claim | None = None, *, sent: datetime | None = None, away: datetime | None = None, **changes: Any
 ) -> Instance:
-    """An instance that is marked for its reboot, which was `sent` then, and whose agent was seen `away` then."""
+    """An instance that is claimed for its reboot, which was `sent` at that time; its agent was seen `away` at that
+    time.
+    """
     mine = claim or a_claim(ClaimPhase.REBOOTING)
     progress = replace(drained_by_us(mine, reboot_sent_at=sent, away_at=away), **changes.pop("progress", {}))
     asked = NOW - HOUR if sent is not None or away is not None else NOW - 5 * SECOND
@@ -109,7 +111,7 @@ def rebooting(
 
 
 def sent(minutes: float = 1, **changes: Any) -> Instance:
-    """An instance whose reboot was sent so long ago, and is open as far as is known."""
+    """An instance whose reboot was sent that long ago, and is pending as far as is known."""
     when = NOW - minutes * MINUTE
     return rebooting(a_claim(ClaimPhase.REBOOTING, since=when), sent=when, **changes)
 
@@ -274,13 +276,13 @@ def test_a_host_whose_agent_flapped_without_a_reboot_is_not_asked_at_every_look(
     assert waits(next_step(one))
 
 
-# Old boot: refused, undelivered, never happening
+# Old boot: rejected, undelivered, or never happening
 
 
 def old_boot(
     end: RebootEnd | None, *, minutes: float = 1, reboots: int = 1, says: HostAnswer | None = None, **changes: Any
 ) -> Instance:
-    """A host that answered from its old boot, and whose reboot command ended so; None where it is open."""
+    """A host that answered from its old boot. Its reboot command ended like this; None if it is pending."""
     when = NOW - minutes * MINUTE
     claim = a_claim(ClaimPhase.REBOOTING, since=when, reboots=reboots)
     asked = changes.pop("asked", NOW - 15 * SECOND)
@@ -294,7 +296,7 @@ def refused(seconds: float = 50) -> RebootEnd:
 
 
 QUIET = COMMAND_LIFE + INHIBITED_FOR
-"""After a reboot was sent of which nobody knows whether the host took it."""
+"""After a reboot was sent and it is not known whether the host accepted it."""
 
 
 def test_a_reboot_that_was_refused_is_marked_once_more() -> None:
@@ -304,7 +306,7 @@ def test_a_reboot_that_was_refused_is_marked_once_more() -> None:
 
 
 def test_a_reboot_that_was_accepted_is_not_asked_for_again() -> None:
-    """What inhibits a shutdown may hold it up for five minutes."""
+    """An inhibitor may delay a shutdown by five minutes."""
     assert Mark not in kinds(next_step(old_boot(acceptance(), minutes=10)))
 
 
@@ -318,13 +320,13 @@ def test_an_answer_from_before_the_refusal_proves_nothing() -> None:
 
 @pytest.mark.parametrize("end", [unknown_end(NOW - MINUTE), None])
 def test_a_reboot_that_may_still_strike_is_not_repeated(end: RebootEnd | None) -> None:
-    """Undeliverable is no proof that it was not delivered, and an inhibitor may hold up what was."""
+    """An Undeliverable command may have been delivered, and an inhibitor may delay its shutdown."""
     assert Mark not in kinds(next_step(old_boot(end, minutes=7)))
     assert kinds(next_step(old_boot(end, minutes=8))) == [Mark]
 
 
 def unheard(minutes: float, **changes: Any) -> Instance:
-    """An old boot, and a reboot whose sending got no reply, and that nobody found."""
+    """An old boot, and a reboot command whose SendCommand got no reply and that was never found."""
     lost = sent_reboot(NOW - minutes * MINUTE, command=CommandId(""), end_asked_at=NOW)
     return replace(old_boot(None, minutes=minutes, **changes), reboots=(lost,))
 
@@ -382,7 +384,7 @@ def test_a_host_for_which_aws_never_said_that_it_took_a_reboot_is_not_to_blame()
 
 
 def test_no_instance_is_given_back_while_a_reboot_may_still_strike() -> None:
-    """At the limit, with its tries used up, and where AWS denies a call alike."""
+    """At the limit, after the last try, and if AWS denies a call."""
     short = replace(POLICY, reboot_timeout=2 * MINUTE)
     open_ = old_boot(None, minutes=3)
     tried = old_boot(unknown_end(NOW - MINUTE), minutes=7, reboots=REBOOT_TRIES)
@@ -411,7 +413,7 @@ def test_what_an_open_reboot_can_still_do_is_waited_for_and_it_is_cancelled() ->
 
 
 def test_a_host_that_accepted_a_reboot_and_did_not_go_down_is_quarantined_at_the_limit() -> None:
-    """The shutdown is pending, and nobody knows what holds it: tasks on it would be killed."""
+    """The shutdown is pending for an unknown reason: it would kill tasks on the host."""
     command = quarantine_of(next_step(old_boot(acceptance(NOW - 19 * MINUTE), minutes=20)))
     assert str(command.why).startswith("it accepted the reboot but did not go down within 20m")
 
@@ -441,7 +443,7 @@ def test_a_host_that_cannot_be_asked_and_was_never_seen_away_is_not_given_back_a
 
 @pytest.mark.parametrize("says", [staged(), available(), idle(), ready(NEWER)])
 def test_a_host_whose_update_was_cancelled_is_not_rebooted_again(says: HostAnswer) -> None:
-    """A cancelled update leaves the host Staged: it would boot into its old release."""
+    """A cancelled update leaves the host Staged: it would boot into its old version."""
     assert reason(next_step(old_boot(refused(), says=says))) is Reason.CHANGED_WHILE_DRAINING
 
 
@@ -449,7 +451,7 @@ def test_a_host_that_somebody_returned_before_its_second_reboot_is_let_go() -> N
     assert reason(next_step(old_boot(refused(), status=Status.ACTIVE))) is Reason.RETURNED_BY_OTHERS
 
 
-# Proven
+# Verified
 
 
 def back(
@@ -495,7 +497,7 @@ def test_an_agent_that_is_away_at_this_look_is_waited_for() -> None:
 
 
 def test_an_answer_from_before_the_reboot_was_sent_proves_nothing() -> None:
-    """W3, changed: what was true before the reboot is no proof of it."""
+    """W3, changed: what was true before the reboot does not verify it."""
     one = back()
     assert one.check_answer is not None
     old = replace(one, check_answer=replace(one.check_answer, asked_at=NOW - HOUR))
@@ -540,14 +542,14 @@ def test_a_host_that_came_back_without_its_claim_attribute_is_verified_all_the_s
 
 
 def unended(seconds: int, *, asked_end: bool = True, **changes: Any) -> Instance:
-    """A proven host of whose reboot command no end is known, so long after the first proof."""
+    """A verified host whose reboot command has no known end, that long after the first check."""
     proof = NOW - seconds * SECOND
     command = sent_reboot(NOW - 3 * MINUTE, end_asked_at=proof + 10 * SECOND if asked_end else None)
     return back(progress={"proof": a_proof(proof)}, **{"reboots": (command,), **changes})
 
 
 def proven_again(one: Instance) -> Instance:
-    """The same, once the host was asked again, and after that how its commands ended."""
+    """The same, after the host was checked again and the results of its commands were read."""
     assert one.check_answer is not None
     check_answer = replace(one.check_answer, asked_at=NOW - 5 * SECOND)
     return replace(
@@ -604,7 +606,7 @@ def test_how_its_commands_ended_is_asked_after_the_second_proof() -> None:
 
 @pytest.mark.parametrize("number", [2, 3])
 def test_a_claim_with_more_than_one_reboot_gets_the_second_proof(number: int) -> None:
-    """One of them may be the one that comes late."""
+    """One of them may arrive late."""
     claim = a_claim(ClaimPhase.REBOOTING, since=NOW - 2 * MINUTE, reboots=number)
     assert Return not in kinds(next_step(back(claim=claim)))
     several = tuple(sent_reboot(NOW - age * MINUTE, acceptance(NOW - age * MINUTE)) for age in range(2, number + 2))
@@ -622,7 +624,7 @@ def test_a_reboot_whose_worker_died_with_the_host_needs_none() -> None:
 
 
 def test_a_success_that_may_be_of_a_second_run_means_that_one_more_reboot_may_come() -> None:
-    """The agent ran the command again on the new boot: an inhibitor may hold up that shutdown, too."""
+    """The agent ran the command again on the new boot: an inhibitor may delay that shutdown too."""
     for seconds, expected in ((290, []), (301, [Return, Unmark])):
         late = acceptance(NOW - seconds * SECOND, first_run=False)
         one = proven_again(unended(400, reboots=(sent_reboot(NOW - 8 * MINUTE, late),)))
@@ -705,7 +707,7 @@ def test_a_host_that_is_ill_and_in_service_by_itself_is_reported_and_not_quarant
 
 
 def resumed(minutes: float = 5, *, known: float = 1, **changes: Any) -> Instance:
-    """An instance that a dead run marked for its reboot, and whose claim this run found."""
+    """An instance that a dead run claimed for its reboot; this run found the claim."""
     claim = a_claim(ClaimPhase.REBOOTING, run=DEAD_RUN, since=NOW - minutes * MINUTE)
     found = NOW - known * MINUTE
     progress = drained_by_us(claim, claimed_at=found)
@@ -763,7 +765,7 @@ def test_a_reboot_that_no_dead_run_can_have_sent_any_more_is_marked_as_ours() ->
 
 
 def test_limits_count_from_the_claim_and_not_from_the_run_that_finds_it() -> None:
-    """Else runs that die early would never reach them."""
+    """Otherwise runs that die early would never reach the limit."""
     assert Quarantine in kinds(next_step(resumed(12 * 60, known=4, says=problem(Problem.NO_ANSWER))))
     assert waits(next_step(resumed(15, known=4, says=problem(Problem.NO_ANSWER), connected=False)))
 
@@ -819,7 +821,7 @@ def test_the_host_of_such_a_reboot_is_asked_again_once_it_has_ended_before_anoth
 
 
 def found_marked(reboots: int) -> Instance:
-    """The host of a dead run that still runs its old boot, and was marked so often."""
+    """The host of a dead run, still on its old boot, with that many reboots claimed."""
     claim = a_claim(ClaimPhase.REBOOTING, run=DEAD_RUN, since=NOW - 5 * MINUTE, reboots=reboots)
     declined = of_dead_run(5, refusal(NOW - MINUTE))
     progress = drained_by_us(claim, claimed_at=NOW - MINUTE)
@@ -860,7 +862,7 @@ def test_a_quarantined_instance_is_reported_at_every_run() -> None:
 
 
 def test_a_quarantine_that_only_the_store_was_told_of_is_written_on_the_instance_too() -> None:
-    """Found by a death at every call: the claim on the instance said `rebooting` for ever."""
+    """Found by killing a run at every call: the claim on the instance stayed in phase `rebooting` forever."""
     one = in_quarantine(connected=False)
     assert one.registration is not None
     stale = replace(one.registration, attributes=marked(a_claim(ClaimPhase.REBOOTING, run=DEAD_RUN)))

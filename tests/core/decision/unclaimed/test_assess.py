@@ -64,7 +64,7 @@ def candidate(one: Instance, **changes: Any) -> CandidateState:
 
 
 def registered(says: HostAnswer | None = None, **changes: Any) -> Instance:
-    """An instance that would be staged, were it not for its registration."""
+    """An instance that would be staged if its registration allowed it."""
     return instance("i-a", says or available(), registered=registration("i-a", **changes))
 
 
@@ -85,7 +85,7 @@ def failure(one: Instance) -> Failed:
     return found.outcome
 
 
-# What the four states come to
+# The four update states
 
 
 def test_an_idle_host_is_up_to_date() -> None:
@@ -101,12 +101,12 @@ def test_a_ready_host_may_be_drained() -> None:
 
 
 def test_a_staged_host_is_applied_again() -> None:
-    """W13, changed: the predecessor skips a Staged host for ever; an apply takes it on."""
+    """W13, changed: the predecessor skips a Staged host forever; here an apply continues it."""
     assert candidate(instance(says=staged())) == Stageable(NEW, again=False)
 
 
 def test_the_predecessor_took_available_and_ready_and_passed_over_idle_and_staged() -> None:
-    """FilterAvailableUpdates, changed in one place: of the same five hosts the Staged one is taken too."""
+    """FilterAvailableUpdates, with one change: of the same five hosts, the Staged one is taken too."""
     answers = [available(), ready(), idle(), staged(), available()]
     kinds = [type(candidate(instance(says=answer))) for answer in answers]
     assert kinds == [Stageable, Ready, Finished, Stageable, Stageable]
@@ -192,7 +192,7 @@ def test_an_instance_in_any_other_status_is_held(status: Status) -> None:
 
 
 def test_an_instance_whose_agent_is_disconnected_is_held() -> None:
-    """W4, changed: the agent's connection is looked at."""
+    """W4, changed: the agent's connection is checked."""
     assert held(registered(connected=False)) is Reason.AGENT_DISCONNECTED
 
 
@@ -220,7 +220,7 @@ def test_an_instance_with_a_claim_that_cannot_be_read_is_left_alone(status: Stat
     assert held(see_registration(instance("i-a", ready()), strange, RUN)) is Reason.CLAIM_UNREADABLE
 
 
-# Asking
+# Checks
 
 
 def test_a_host_that_was_never_asked_is_asked() -> None:
@@ -287,7 +287,7 @@ def test_when_the_while_is_over_it_is_asked(which: Problem) -> None:
 
 
 def gave_up(which: Problem, **progress: Any) -> Instance:
-    """A host that gave no report as often, and for as long, as we are willing to ask."""
+    """A host that gave no report in all the checks that a run makes."""
     return instance(
         says=problem(which),
         asked=NOW - MINUTE,
@@ -334,7 +334,7 @@ def test_a_release_that_the_operator_denies_is_neither_staged_nor_booted(says: H
 
 
 def applied(end: CommandStatus, says: HostAnswer, *, applies: int = 1, busy: bool = False, **changes: Any) -> Instance:
-    """An instance on which an apply ended a minute ago, and that was asked since."""
+    """An instance whose apply ended a minute ago, and that was checked since."""
     last = ended(DocumentKind.APPLY, end, NOW - MINUTE, busy=busy, detail="no space left on device")
     return instance(says=says, applied=last, progress=RunProgress(applies=Applies(applies)), **changes)
 
@@ -357,12 +357,12 @@ def test_an_apply_that_met_a_held_lock_is_repeated() -> None:
 
 @pytest.mark.parametrize("end", CommandStatus)
 def test_an_apply_that_left_the_host_ready_succeeded_however_it_ended(end: CommandStatus) -> None:
-    """P10, changed: the outcome of an apply is what the host says afterwards, not how the command ended."""
+    """P10, changed: the result of an apply is what the host reports afterwards, not how the command ended."""
     assert isinstance(candidate(applied(end, ready())), Ready)
 
 
 def unheard(times: int, applies: int) -> Instance:
-    """An instance whose last apply was sent without a reply, and never found; so were so many in all."""
+    """An instance with this many applies that got no reply and were never found, the last one included."""
     last = replace(ended(DocumentKind.APPLY, CommandStatus.ABANDONED, NOW - MINUTE), command=CommandId(""))
     return instance(says=available(), applied=last, progress=RunProgress(applies=Applies(applies, times)))
 
@@ -415,7 +415,7 @@ def test_a_release_that_appeared_between_check_and_apply_is_taken() -> None:
     assert candidate(applied(CommandStatus.SUCCESS, ready(NEWER))) == Ready(ready(NEWER), NEWER)
 
 
-# What holds an update back
+# Holds
 
 
 def resting(version: Version = NEW, *, minutes: int = 10, rolled_back: bool = False) -> Backoff:
@@ -458,7 +458,7 @@ def test_a_release_that_failed_on_two_instances_is_taken_by_no_further_one(count
 
 
 def test_tolerating_more_failures_in_a_run_does_not_make_a_release_less_suspect() -> None:
-    """The number by which a run halts, and the one by which a version is suspect, are two settings."""
+    """`max-failures` and `suspect-after` are two separate settings."""
     one = instance(says=ready())
     assert isinstance(assess(one, Pass(fleet(one, suspects={NEW: 2}), replace(POLICY, max_failures=9))), Held)
     assert isinstance(assess(one, Pass(fleet(one, suspects={NEW: 2}), replace(POLICY, suspect_after=3))), Ready)
@@ -526,7 +526,7 @@ def test_an_up_to_date_host_with_a_standalone_task_is_up_to_date() -> None:
     assert candidate(instance(says=idle(), tasks=(STANDALONE,))) == Finished(UpToDate(OLD))
 
 
-# What is settled stays settled
+# Outcomes do not change
 
 
 def test_what_became_of_an_instance_in_this_run_stays() -> None:

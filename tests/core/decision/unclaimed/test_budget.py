@@ -22,7 +22,7 @@ A, B = Zone("eu-west-1a"), Zone("eu-west-1b")
 
 
 def other(name: str, **changes: object) -> Instance:
-    """An instance of ours to look after, whose registration differs from a healthy one's."""
+    """An instance of the fleet whose registration differs from a healthy one."""
     return instance(name, registered=registration(name, **changes))
 
 
@@ -129,7 +129,7 @@ def test_an_instance_that_ecs_lists_and_does_not_describe_counts(*, described_be
     seen = other("i-a", zone=B) if described_before else Instance(InstanceId("i-a"))
     dark = replace(seen, undescribed="SERVER: try again")
     assert reason(policy(), dark, other("i-b")) is Reason.BUDGET
-    # Where its zone is not known it may be in any.
+    # In an unknown zone, it may be in any zone.
     in_that_zone = None if described_before else Reason.ZONE_BUDGET
     assert reason(policy(3, per_zone=1), dark, other("i-b"), zone=A) is in_that_zone
 
@@ -215,7 +215,7 @@ def test_a_settling_slot_fills_its_zone() -> None:
     assert reason(policy(3, per_zone=1), other("i-a"), slots=(slot("i-a"),)) is Reason.SETTLING
 
 
-# Words
+# Texts
 
 
 def test_a_full_budget_names_who_fills_it() -> None:

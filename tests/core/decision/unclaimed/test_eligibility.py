@@ -28,7 +28,7 @@ from bottlerocket_ecs_updater.core.rules.windows import Schedule
 EARLIER = NOW - timedelta(hours=2)
 
 WINDOWS = ("Mon 09:00 14h UTC", "Mon 09:00 62m UTC", "Mon 09:00 66m UTC")
-"""Open for long, about to close, and open just so long that what must still be staged would not end in it."""
+"""Open for long, about to close, and open just long enough for an update that is staged already."""
 
 rules = st.builds(
     Rules,

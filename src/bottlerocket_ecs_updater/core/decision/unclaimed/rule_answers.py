@@ -60,6 +60,8 @@ class RuleAnswer:
     hold: Hold | None
     notes: tuple[str, ...] = ()
     """Additional notes if it passes."""
+    unchecked: str = ""
+    """Why the rule was not checked, and what follows; empty if it was."""
 
 
 def before_staging(case: Case, rules: Rules, now: datetime) -> tuple[RuleAnswer, ...]:
