@@ -20,20 +20,20 @@ from bottlerocket_ecs_updater.core.rules.selection import Selection, parse_selec
 from bottlerocket_ecs_updater.engine.store.ledger_store import UnkeptLedger
 from bottlerocket_ecs_updater.simulator.aws_basics.calls import Call
 from bottlerocket_ecs_updater.simulator.ecs import EcsTiming
-from bottlerocket_ecs_updater.simulator.ecs.model import Status
+from bottlerocket_ecs_updater.simulator.ecs.model import InstanceStatus
 from bottlerocket_ecs_updater.simulator.faults import (
     BootHangs,
     Fault,
     GroupTakes,
     InstanceStopped,
     InstanceTerminated,
+    OutOfReach,
     SsmUnreachable,
     Step,
-    Unreachable,
 )
 from bottlerocket_ecs_updater.simulator.host import HostSpec, Power
 from bottlerocket_ecs_updater.simulator.world.api_faults import denying
-from bottlerocket_ecs_updater.simulator.world.findings import Budget
+from bottlerocket_ecs_updater.simulator.world.findings import UpdaterLimits
 from bottlerocket_ecs_updater.simulator.world.world import World
 
 ODD = InstanceId(instance_id(9))
@@ -80,7 +80,7 @@ def managed(world: World) -> None:
 def opted_out(world: World) -> None:
     add(world)
     world.instance(ODD).custom["bottlerocket-ecs-updater.opt-out"] = "true"
-    world.watch.budget = Budget(1, not_counted=frozenset({ODD}))
+    world.watch.budget = UpdaterLimits(1, not_counted=frozenset({ODD}))
     world.operator_drain(ODD)
 
 
@@ -146,7 +146,7 @@ def test_a_host_that_its_group_terminated_a_moment_ago_does_not_fill_the_budget(
 
 def test_a_host_that_is_excluded_and_out_for_months_bars_no_cluster() -> None:
     world = row(4)
-    world.watch.budget = Budget(1, not_counted=frozenset({FIRST}))
+    world.watch.budget = UpdaterLimits(1, not_counted=frozenset({FIRST}))
     world.operator_drain(FIRST)
     world.clock.sleep(timedelta(minutes=2))
     rules = Rules(selection=Selection(exclude=(parse_selector(FIRST),)))
@@ -292,7 +292,7 @@ def test_a_group_that_scales_out_and_in_during_a_roll_is_followed() -> None:
     assert isinstance(finished.outcomes.get(newcomer) or later.outcomes[newcomer], Updated)
     assert InstanceId(instance_id(5)) not in later.outcomes
     assert (world.findings().violations, world.findings().stranded) == ((), ())
-    assert world.instance(instance_id(5)).status is Status.INACTIVE
+    assert world.instance(instance_id(5)).status is InstanceStatus.INACTIVE
 
 
 def test_a_drain_of_a_group_that_came_during_the_run_is_told_as_that() -> None:
@@ -371,7 +371,7 @@ def test_where_ec2_tells_no_address_the_nodes_that_it_may_be_are_named() -> None
 
 
 def test_a_host_that_nobody_activated_is_unknown_to_systems_manager() -> None:
-    world = row(3, faults={0: (SsmUnreachable(Unreachable.NEVER_REGISTERED),)})
+    world = row(3, faults={0: (SsmUnreachable(OutOfReach.NEVER_REGISTERED),)})
     add(world, node_id=NODE)
     assert held(Updater(world).run(), FIRST).reason is Reason.UNKNOWN_TO_SSM
 
