@@ -155,7 +155,7 @@ def test_a_host_that_is_excluded_and_out_for_months_bars_no_cluster() -> None:
 
 def test_a_host_that_is_excluded_is_reported_as_excluded_even_if_it_cannot_be_reached() -> None:
     world = row(4)
-    world.watch.budget = Budget(1, not_counted=frozenset({FIRST}))
+    world.watch.budget = UpdaterLimits(1, not_counted=frozenset({FIRST}))
     world.hosts[FIRST].reboot("a power cut")
     world.ecs.agents.went_down(world.instance(FIRST))
     rules = Rules(selection=Selection(exclude=(parse_selector(FIRST),)))
