@@ -26,7 +26,7 @@ from bottlerocket_ecs_updater.simulator.faults import Fault, FaultPlan, Placed
 from bottlerocket_ecs_updater.simulator.host import HostSpec, HostTiming
 from bottlerocket_ecs_updater.simulator.repository import Release, Repository
 from bottlerocket_ecs_updater.simulator.services.documents import REBOOT
-from bottlerocket_ecs_updater.simulator.world.invariants import Budget
+from bottlerocket_ecs_updater.simulator.world.findings import UpdaterLimits
 from bottlerocket_ecs_updater.simulator.world.world import World
 
 LATENCY_MEDIAN_SECONDS = 0.045
@@ -76,7 +76,7 @@ def rough_cluster(size: Size, seed: int = 1, clock: Clock | None = None) -> Worl
         clock or VirtualClock(),
         seed,
         repository=repository,
-        budget=Budget(size.budget),
+        budget=UpdaterLimits(size.budget),
         faults=FaultPlan(API_FAULTS, seed),
     )
     chances = random.Random(f"rough/{seed}")

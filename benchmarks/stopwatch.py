@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from bottlerocket_ecs_updater.simulator.ecs.model import ContainerInstance, Last, Status, Task
+from bottlerocket_ecs_updater.simulator.ecs.model import ContainerInstance, InstanceStatus, Last, Task
 
 if TYPE_CHECKING:
     from bottlerocket_ecs_updater.simulator.host import Host
@@ -81,13 +81,13 @@ class Stopwatch:
         name = instance.ec2_instance_id
         lap = self.laps.get(name)
         if lap is None:
-            if instance.status is Status.DRAINING:
+            if instance.status is InstanceStatus.DRAINING:
                 lap = self.laps[name] = Lap(drained=self._now())
                 if not instance.tasks:
                     lap.emptied = self._now()
             return
         self._note_back(name, lap)
-        if instance.status is Status.ACTIVE and lap.returned is None:
+        if instance.status is InstanceStatus.ACTIVE and lap.returned is None:
             lap.returned = self._now()
 
     def _ssm_changed(self, host: Host, _up: bool) -> None:  # noqa: FBT001 - the shape of Host's listeners

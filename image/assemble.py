@@ -1,5 +1,9 @@
-"""Assembles the content of the image in build/image/ARCH: the program with its locked dependencies, licences, and an
-SBOM.
+"""Assembles what the image contains, in build/image/ARCH: the program with locked dependencies, licences, and an SBOM.
+
+    python image/assemble.py amd64 3.13
+
+Prints the version. Wheels are chosen for the image's platform, not for this machine's, so an image for either
+architecture can be built on either.
 """
 
 from __future__ import annotations

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from tests.many.states_language import faults
 
-from bottlerocket_ecs_updater.simulator.waves.definition import definition
+from bottlerocket_ecs_updater.simulator.waves.definition import waves_definition
 
 
 @pytest.mark.parametrize("tagged", [False, True])
 def test_the_definition_is_sound(tagged: bool) -> None:
-    assert list(faults(definition(tagged=tagged))) == []
+    assert list(faults(waves_definition(tagged=tagged))) == []
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_the_definition_is_sound(tagged: bool) -> None:
     ],
 )
 def test_what_is_wrong_with_a_definition_is_found(before: str, after: str, fault: str) -> None:
-    text = json.dumps(definition())
+    text = json.dumps(waves_definition())
     assert before in text
     broken: dict[str, Any] = json.loads(text.replace(before, after))
     found = "\n".join(faults(broken))

@@ -22,25 +22,26 @@ from __future__ import annotations
 
 from typing import Any
 
+from bottlerocket_ecs_updater.core.model.time_text import DAY_SECONDS
+
 CONTAINER = "updater"
-DAY_SECONDS = 86_400
 FIND_SECONDS = 900
 """A task on Fargate starts within two minutes, and thousands of clusters are found in less than one."""
 
 DECLINED = "Declined"
 """The error with which a person declines a wave."""
 
-NOT_STARTED = ["AmazonECS.Unknown", "ECS.AmazonECSException", "ECS.ServerException", "ECS.ThrottlingException"]
+START_ERRORS = ["AmazonECS.Unknown", "ECS.AmazonECSException", "ECS.ServerException", "ECS.ThrottlingException"]
 """Errors of RunTask that pass: no capacity, too many requests. The lease keeps a task that did start alone."""
 
-TRIES_MAX = 4
+RETRIES_MAX = 4
 """Each try adds three events to the history, which has a limit."""
 
-TRIES = [
+RETRY_START = [
     {
-        "ErrorEquals": NOT_STARTED,
+        "ErrorEquals": START_ERRORS,
         "IntervalSeconds": 15,
-        "MaxAttempts": TRIES_MAX,
+        "MaxAttempts": RETRIES_MAX,
         # So that tasks that were throttled together are not started together again.
         "JitterStrategy": "FULL",
     }
@@ -55,7 +56,7 @@ TASK_IN_CAUSE = '{*"Containers":*[*{*}'
 Json = dict[str, Any]
 
 
-def definition(*, tagged: bool = False) -> Json:
+def waves_definition(*, tagged: bool = False) -> Json:
     """The definition, with `${…}` for the stack's values: texts, and lists of security groups and subnets.
 
     `tagged` is for a stack that names a tag instead of subnets.
@@ -137,7 +138,7 @@ def _find() -> Json:
             token,
             TimeoutSeconds=FIND_SECONDS,
             ResultPath="$.found",
-            Retry=TRIES,
+            Retry=RETRY_START,
             Catch=failed,
             Next="Begin",
         ),
@@ -279,7 +280,7 @@ def _one() -> Json:
                 cluster,
                 TimeoutSeconds=DAY_SECONDS,
                 ResultPath="$.ran",
-                Retry=TRIES,
+                Retry=RETRY_START,
                 Catch=caught,
                 Next="Well",
             ),

@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from bottlerocket_ecs_updater.core.decision.claimed.give_back import (
+    AGENT_AWAY,
     backs_off_when_blocked,
     cancel_open,
     changed,
@@ -160,7 +161,7 @@ def _why_unsent(claimed: ClaimedInstance, policy: Policy) -> Hold:
     if instance.tasks is not None and instance.tasks.left:
         return not_empty_hold(instance, policy.drain_timeout)
     if not claimed.registration.connected:
-        return hold(Reason.CHANGED_WHILE_DRAINING, why="its ECS agent is disconnected")
+        return hold(Reason.CHANGED_WHILE_DRAINING, why=AGENT_AWAY)
     why = f"no reboot could be sent to it within {duration_text(policy.reboot_timeout)}"
     return hold(Reason.CHANGED_WHILE_DRAINING, why=why)
 

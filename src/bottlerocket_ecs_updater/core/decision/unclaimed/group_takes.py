@@ -23,7 +23,7 @@ _GONE = frozenset({Reason.LEAVING_GROUP, Reason.GONE})
 
 def groups_that_take(fleet: Fleet) -> Mapping[str, Hold]:
     """By group: why no more of its instances are drained in this run."""
-    ended = [(group_of(one), one) for one in fleet.instances.values() if one.progress.outcome is not None]
+    ended = [(last_known_group(one), one) for one in fleet.instances.values() if one.progress.outcome is not None]
     updated = Counter(group for group, one in ended if isinstance(one.progress.outcome, Updated))
     taken: dict[str, list[str]] = {}
     for group, one in ended:
@@ -36,7 +36,7 @@ def groups_that_take(fleet: Fleet) -> Mapping[str, Hold]:
     }
 
 
-def group_of(instance: Instance) -> str:
+def last_known_group(instance: Instance) -> str:
     """The Auto Scaling group that an instance was last seen in; empty if it has none, or if that is not known."""
     return instance.around.group if instance.around is not None else ""
 
