@@ -96,7 +96,7 @@ def test_a_signal_asks_the_run_to_stop_and_ends_its_waits() -> None:
     assert stop.why == "SIGTERM was received: the process, or its task in ECS, was stopped from outside"
 
 
-def test_a_call_that_hangs_is_cut_short_whatever_the_library_around_it_catches() -> None:
+def test_a_hanging_call_is_cut_short_even_if_a_library_catches_every_exception() -> None:
     began = time.monotonic()
     with handle_signals(Stop(), threading.Event()):
         tell_to_stop()
@@ -116,7 +116,7 @@ def test_the_record_and_the_reports_do_not_take_it_for_a_fault_of_the_store(kind
     assert store.calls == 1
 
 
-def test_each_thing_that_hangs_after_the_first_is_cut_short_too_and_the_log_has_its_last_word() -> None:
+def test_every_later_call_that_hangs_is_cut_short_too_and_the_log_gets_its_last_line() -> None:
     log, record = Collected(), Record(Silent(), "web", RunId("r"))
     told = SummaryLast(log, Tee([record, Hanging(), Hanging()]))
     began = time.monotonic()

@@ -63,7 +63,7 @@ def missing_once(world: World, caller: str, monkeypatch: pytest.MonkeyPatch) -> 
     return clients
 
 
-def test_a_host_that_ecs_does_not_describe_once_keeps_its_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_host_that_one_description_misses_keeps_its_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
     """The ledger once dropped its record of the failure, and the next run rebooted the instance into the bad version
     again.
     """
