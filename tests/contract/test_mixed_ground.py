@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 from tests.contract.doors import Door, inprocess_door, wire_door
-
-from bottlerocket_ecs_updater.simulator.scenarios import mixed_cluster
+from tests.support.scenarios import mixed_cluster
 
 MIXED = mixed_cluster()
 NAMES = ["full", "growing", "managed", "FARGATE", "nothing"]

@@ -24,7 +24,7 @@ from tests.e2e.town import SPEED, Town, town
 from bottlerocket_ecs_updater.simulator.aws_basics.calls import Call
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
 from bottlerocket_ecs_updater.simulator.scenarios import showcase_cluster
-from bottlerocket_ecs_updater.simulator.services.documents import PLAIN_APPLY_LINES, REBOOT, shell_document
+from bottlerocket_ecs_updater.simulator.services.documents import REBOOT, shell_document
 from bottlerocket_ecs_updater.simulator.world.api_faults import denying
 
 HARMLESS = (
@@ -105,7 +105,7 @@ def test_a_document_with_other_steps_is_told(built: Town) -> None:
 
 
 def test_an_apply_document_that_cannot_replace_a_staged_update_is_told_but_will_do(built: Town) -> None:
-    content = shell_document("Stage", PLAIN_APPLY_LINES, 60)
+    content = shell_document("Stage", ("apiclient update apply",), 60)
     built.client("ssm").create_document(Name="plain", DocumentType="Command", Content=content)
     code, said = examine(built, "--apply-document", "plain")
     assert code == 0

@@ -15,7 +15,7 @@ from tests.e2e.town import ENDS_WITHIN_SECONDS, Town, town
 from bottlerocket_ecs_updater.core.model.claim import CLAIM_ATTRIBUTE, Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.model.ids import BootId, RunId
 from bottlerocket_ecs_updater.core.model.version import Version
-from bottlerocket_ecs_updater.simulator.ecs.model import Status
+from bottlerocket_ecs_updater.simulator.ecs.model import InstanceStatus
 from bottlerocket_ecs_updater.simulator.inprocess import InProcessClient, InProcessClients
 from bottlerocket_ecs_updater.simulator.scenarios import NEW, OLD, row
 
@@ -81,7 +81,7 @@ def test_a_person_who_says_yes_gets_the_instance_back(built: Town) -> None:
     code, said = release(built)
     assert (code, f"set {HOST} ACTIVE" in said, said.endswith("Done.\n")) == (0, True, True)
     instance = built.world.instance(HOST)
-    assert (instance.status, CLAIM_ATTRIBUTE in instance.custom) == (Status.ACTIVE, False)
+    assert (instance.status, CLAIM_ATTRIBUTE in instance.custom) == (InstanceStatus.ACTIVE, False)
 
 
 def test_an_instance_that_somebody_drained_while_the_person_thought_stays_drained(built: Town) -> None:
@@ -95,5 +95,5 @@ def test_an_instance_that_somebody_drained_while_the_person_thought_stays_draine
     code, said = release(built, meanwhile)
     assert code == 1
     assert "nothing was done, because something changed in the meantime" in said
-    assert built.world.instance(HOST).status is Status.DRAINING
+    assert built.world.instance(HOST).status is InstanceStatus.DRAINING
     assert built.findings().violations == ()

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from tests.e2e.town import SPEED, Town, assert_clean, town
+from tests.support.scenarios import thirteen_broken
 
 from bottlerocket_ecs_updater.simulator.ecs import ServiceSpec, Workload
 from bottlerocket_ecs_updater.simulator.faults import ApiFails, FaultPlan, Placed
-from bottlerocket_ecs_updater.simulator.scenarios import Fate, row, thirteen_broken
+from bottlerocket_ecs_updater.simulator.scenarios import Fate, row
 from bottlerocket_ecs_updater.simulator.services.documents import shell_document
 
 PATIENT = ("--lease", "10m")

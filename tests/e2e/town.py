@@ -22,8 +22,7 @@ from bottlerocket_ecs_updater.simulator.clock import ScaledClock
 from bottlerocket_ecs_updater.simulator.scenarios import Fate, Scenario
 from bottlerocket_ecs_updater.simulator.services.documents import APPLY, CHECK, REBOOT
 from bottlerocket_ecs_updater.simulator.wire import OPERATOR_KEY, Wire
-from bottlerocket_ecs_updater.simulator.world.findings import Findings
-from bottlerocket_ecs_updater.simulator.world.invariants import Budget
+from bottlerocket_ecs_updater.simulator.world.findings import Findings, UpdaterLimits
 from bottlerocket_ecs_updater.simulator.world.world import World
 
 SPEED = 60.0
@@ -163,7 +162,7 @@ def town(scenario: Scenario, state: Path, budget: int = 1, speed: float = SPEED)
     """The scenario's world behind HTTP, a minute after its start. All its processes end with it."""
     clock = ScaledClock(speed)
     origin = clock.now().isoformat()
-    world = scenario.build(clock, budget=Budget(budget))
+    world = scenario.build(clock, budget=UpdaterLimits(budget))
     clock.start()
     try:
         with Wire(world) as wire:

@@ -29,7 +29,7 @@ from bottlerocket_ecs_updater.core.state.ledger import (
 )
 from bottlerocket_ecs_updater.engine.manual_release import (
     Changed,
-    Release,
+    ManualRelease,
     consider_instance,
     consider_version,
     perform,
@@ -37,7 +37,7 @@ from bottlerocket_ecs_updater.engine.manual_release import (
 from bottlerocket_ecs_updater.engine.ports import Done, Gone, Later, Listing, Refused, Result, Unclear
 from bottlerocket_ecs_updater.engine.store.ledger_store import KeptLedger
 from bottlerocket_ecs_updater.errors import Denied, LeaseLost, Unreachable, UpdaterError, UsageError
-from bottlerocket_ecs_updater.simulator.ecs.model import Status
+from bottlerocket_ecs_updater.simulator.ecs.model import InstanceStatus
 from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients
 from bottlerocket_ecs_updater.simulator.world.api_faults import denying
 from bottlerocket_ecs_updater.simulator.world.world import World
@@ -104,10 +104,10 @@ class Desk:
         ledger.change(partial(without_rest, instance=ONE))
         ledger.flush()
 
-    def consider(self, id_: InstanceId = ONE) -> Release:
+    def consider(self, id_: InstanceId = ONE) -> ManualRelease:
         return consider_instance(id_, self.cluster, self.ledger(), self.survey)
 
-    def perform(self, release: Release) -> None:
+    def perform(self, release: ManualRelease) -> None:
         perform(release, self.cluster, self.ledger(), self.clock, self.survey)
 
     def stands(self) -> Mapping[str, object]:
@@ -120,7 +120,7 @@ class Desk:
         }
 
 
-IN_SERVICE = {"status": Status.ACTIVE, "claimed": False, "remembered": []}
+IN_SERVICE = {"status": InstanceStatus.ACTIVE, "claimed": False, "remembered": []}
 
 
 def backoff(desk: Desk, version: Version = NEW) -> Backoff:
@@ -149,7 +149,7 @@ def test_a_quarantined_instance_is_given_back_by_whichever_copy_of_its_claim(
         f"delete our claim on {ONE}",
         f"clear the backoff of {ONE}",
     ]
-    assert desk.stands()["status"] is Status.DRAINING, "nothing is done before the person agrees"
+    assert desk.stands()["status"] is InstanceStatus.DRAINING, "nothing is done before the person agrees"
     desk.perform(planned)
     assert desk.stands() == IN_SERVICE
 
@@ -195,7 +195,7 @@ def test_an_instance_that_somebody_else_drained_is_not_ours_to_release() -> None
     planned = desk.consider()
     assert planned.steps() == []
     desk.perform(planned)
-    assert desk.stands()["status"] is Status.DRAINING
+    assert desk.stands()["status"] is InstanceStatus.DRAINING
 
 
 def test_an_instance_that_is_well_has_nothing_to_release() -> None:
@@ -239,7 +239,7 @@ def test_a_version_that_never_failed_has_nothing_to_release() -> None:
 def test_the_registration_that_stands_for_the_instance_is_set_active_and_not_one_that_it_left_behind() -> None:
     desk = Desk()
     left_behind = desk.register_anew()
-    desk.world.cluster.instances[left_behind].status = Status.DRAINING
+    desk.world.cluster.instances[left_behind].status = InstanceStatus.DRAINING
     claim = desk.claim(ClaimPhase.QUARANTINED)
     desk.drain()
     desk.write(claim.encode())
@@ -249,7 +249,7 @@ def test_the_registration_that_stands_for_the_instance_is_set_active_and_not_one
     assert planned.registration.arn == desk.arn
     desk.perform(planned)
     assert desk.stands() == IN_SERVICE
-    assert desk.world.cluster.instances[left_behind].status is Status.DRAINING
+    assert desk.world.cluster.instances[left_behind].status is InstanceStatus.DRAINING
 
 
 def test_the_claim_is_dropped_wherever_it_is_written() -> None:
@@ -306,7 +306,7 @@ def test_an_instance_that_registered_anew_and_was_drained_by_somebody_else_stays
         f"clear the backoff of {ONE}",
     ]
     desk.perform(planned)
-    assert desk.stands() == {"status": Status.DRAINING, "claimed": False, "remembered": []}
+    assert desk.stands() == {"status": InstanceStatus.DRAINING, "claimed": False, "remembered": []}
 
 
 def test_of_a_claim_that_only_the_store_has_a_person_is_told_to_look() -> None:
@@ -500,7 +500,7 @@ def test_a_claim_that_is_not_dropped_is_told_with_what_was_done_and_is_dropped_t
     with pytest.raises(UpdaterError, match=f"{ONE} was set ACTIVE, but .* Run `release {ONE}` again for the rest"):
         perform(planned, cast("Any", Grudging(desk, attribute=attribute)), desk.ledger(), desk.clock, desk.survey)
     stands = desk.stands()
-    assert stands["status"] is Status.ACTIVE
+    assert stands["status"] is InstanceStatus.ACTIVE
     assert stands["remembered"], "the ledger forgets a claim only when no copy of it is left"
     desk.perform(desk.consider())
     assert desk.stands() == IN_SERVICE
@@ -516,7 +516,7 @@ def test_what_the_store_does_not_take_is_told_with_what_was_done_and_is_taken_th
     ledger.flush = fails  # type: ignore[method-assign]
     with pytest.raises(LeaseLost, match=f"{ONE} was set ACTIVE without a claim, but somebody else wrote it"):
         perform(planned, desk.cluster, ledger, desk.clock, desk.survey)
-    assert desk.stands() == {"status": Status.ACTIVE, "claimed": False, "remembered": [ONE]}
+    assert desk.stands() == {"status": InstanceStatus.ACTIVE, "claimed": False, "remembered": [ONE]}
     desk.perform(desk.consider())
     assert desk.stands() == IN_SERVICE
 
@@ -533,7 +533,7 @@ def test_an_instance_that_its_group_takes_away_is_left_draining_and_loses_its_cl
     assert "hosts" in planned.steps()[0]
     desk.perform(planned)
     left = desk.world.instance(ONE)
-    assert (left.status, CLAIM_ATTRIBUTE in left.custom) == (Status.DRAINING, False)
+    assert (left.status, CLAIM_ATTRIBUTE in left.custom) == (InstanceStatus.DRAINING, False)
     assert not desk.world.findings().violations
 
 
@@ -544,7 +544,7 @@ def test_an_instance_that_its_group_starts_to_take_away_meanwhile_is_not_set_act
     desk.world.take_away(ONE, drains=False)
     with pytest.raises(Changed, match=r"leave .* DRAINING"):
         desk.perform(planned)
-    assert desk.world.instance(ONE).status is Status.DRAINING
+    assert desk.world.instance(ONE).status is InstanceStatus.DRAINING
 
 
 def test_where_aws_denies_the_question_the_person_reads_it() -> None:
@@ -553,4 +553,4 @@ def test_where_aws_denies_the_question_the_person_reads_it() -> None:
     planned = desk.consider()
     assert "check that it is not terminating" in planned.steps()[0]
     desk.perform(planned)
-    assert desk.world.instance(ONE).status is Status.ACTIVE
+    assert desk.world.instance(ONE).status is InstanceStatus.ACTIVE

@@ -30,7 +30,7 @@ from bottlerocket_ecs_updater.engine.store.ledger_store import KeptLedger
 from bottlerocket_ecs_updater.errors import Interrupted, Unreachable
 from bottlerocket_ecs_updater.report.outputs.archive import Archive
 from bottlerocket_ecs_updater.report.record.record import Record
-from bottlerocket_ecs_updater.simulator.ecs.model import Shape
+from bottlerocket_ecs_updater.simulator.aws_basics.calls import Shape
 from bottlerocket_ecs_updater.simulator.faults import RollsBack
 from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients
 from bottlerocket_ecs_updater.simulator.world.api_faults import KilledError

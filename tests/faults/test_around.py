@@ -48,7 +48,8 @@ def test_f31_an_instance_that_is_terminated_while_it_is_ours_is_let_go_and_the_o
 
 
 @pytest.mark.parametrize(
-    ("step", "fate"), [(Step.CHECK, "not-active"), (Step.APPLY, "not-active"), (Step.RETURN, "updated")]
+    ("step", "fate"),
+    [(Step.CHECK, "instance-terminated"), (Step.APPLY, "instance-terminated"), (Step.RETURN, "updated")],
 )
 def test_f31_an_instance_that_is_terminated_before_or_after_it_is_ours_keeps_no_other_from_its_turn(
     step: Step, fate: str

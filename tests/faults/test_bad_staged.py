@@ -32,7 +32,7 @@ from bottlerocket_ecs_updater.simulator.faults import (
 )
 from bottlerocket_ecs_updater.simulator.host import Power
 from bottlerocket_ecs_updater.simulator.repository import Release
-from bottlerocket_ecs_updater.simulator.services.documents import APPLY_LINES, PLAIN_APPLY_LINES, shell_document
+from bottlerocket_ecs_updater.simulator.services.documents import APPLY_LINES, shell_document
 from bottlerocket_ecs_updater.simulator.world.world import World
 
 BAD, NEXT = NEW, "1.22.0"
@@ -125,7 +125,7 @@ def test_a_better_version_that_is_held_is_named_as_what_the_host_waits_for() -> 
 
 def test_an_apply_document_that_cannot_cancel_leaves_the_host_held_with_what_to_do() -> None:
     world = town()
-    world.documents.add(DOCUMENTS[DocumentKind.APPLY], shell_document("Stage", PLAIN_APPLY_LINES, 1800))
+    world.documents.add(DOCUMENTS[DocumentKind.APPLY], shell_document("Stage", ("apiclient update apply",), 1800))
     ledger = UnkeptLedger()
     updater = Updater(world, DENIED, ledger=ledger)
     finished = updater.run()

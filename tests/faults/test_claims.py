@@ -25,7 +25,7 @@ from bottlerocket_ecs_updater.engine.stop import Stop
 from bottlerocket_ecs_updater.engine.store.ledger_store import KeptLedger
 from bottlerocket_ecs_updater.simulator import faults as f
 from bottlerocket_ecs_updater.simulator.ecs import EcsTiming, ServiceSpec, Workload
-from bottlerocket_ecs_updater.simulator.ecs.model import Status
+from bottlerocket_ecs_updater.simulator.ecs.model import InstanceStatus
 from bottlerocket_ecs_updater.simulator.faults import FaultPlan, Placed
 from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients
 from bottlerocket_ecs_updater.simulator.world.api_faults import KilledError
@@ -84,7 +84,7 @@ class Cluster:
     def boots(self, number: int = 0) -> int:
         return self.world.hosts[instance_id(number)].boots
 
-    def status(self, number: int = 0) -> Status:
+    def status(self, number: int = 0) -> InstanceStatus:
         return self.world.instance(instance_id(number)).status
 
     @property
@@ -151,7 +151,7 @@ def test_an_instance_that_a_person_drained_is_left_to_them_whatever_the_store_re
     remembered_only(cluster)
     cluster.world.operator_drain(instance_id(0))
     assert cluster.reason(cluster.run()) is Reason.CLAIM_LOST
-    assert (cluster.boots(), cluster.status()) == (1, Status.DRAINING)
+    assert (cluster.boots(), cluster.status()) == (1, InstanceStatus.DRAINING)
     assert cluster.clean()
 
 
@@ -171,7 +171,7 @@ def test_an_instance_whose_claim_a_person_deleted_is_theirs() -> None:
     for _ in range(2):
         cluster.world.clock.sleep(HOURS_12)
         assert cluster.reason(cluster.run()) is Reason.CLAIM_LOST
-    assert (cluster.boots(), cluster.status()) == (1, Status.DRAINING)
+    assert (cluster.boots(), cluster.status()) == (1, InstanceStatus.DRAINING)
 
 
 def test_a_quarantined_instance_whose_claim_a_person_deleted_is_theirs() -> None:
@@ -183,7 +183,7 @@ def test_a_quarantined_instance_whose_claim_a_person_deleted_is_theirs() -> None
     cluster.delete_claim()
     cluster.world.clock.sleep(HOURS_12)
     assert cluster.reason(cluster.run()) is Reason.CLAIM_LOST
-    assert cluster.status() is Status.DRAINING
+    assert cluster.status() is InstanceStatus.DRAINING
 
 
 def test_an_attribute_that_is_lost_by_the_boot_is_made_up_for_by_the_store() -> None:
@@ -195,7 +195,7 @@ def test_an_attribute_that_is_lost_by_the_boot_is_made_up_for_by_the_store() -> 
     finished = cluster.run()
     assert finished is not None
     assert finished.counts["updated"] == 1
-    assert cluster.status() is Status.ACTIVE
+    assert cluster.status() is InstanceStatus.ACTIVE
 
 
 def test_a_stale_copy_is_not_ours_where_attributes_are_known_to_survive_boots() -> None:
@@ -206,7 +206,7 @@ def test_a_stale_copy_is_not_ours_where_attributes_are_known_to_survive_boots() 
     remembered_only(cluster, ClaimPhase.REBOOTING)
     cluster.world.operator_drain(instance_id(0))
     assert cluster.reason(cluster.run()) is Reason.CLAIM_LOST
-    assert (cluster.boots(), cluster.status()) == (2, Status.DRAINING)
+    assert (cluster.boots(), cluster.status()) == (2, InstanceStatus.DRAINING)
     assert cluster.clean()
 
 
@@ -222,7 +222,7 @@ def test_an_unreadable_claim_is_held_whatever_the_store_remembers(text: str, die
     cluster.world.clock.sleep(HOURS_12)
     before = cluster.boots()
     assert cluster.reason(cluster.run()) is Reason.CLAIM_UNREADABLE
-    assert (cluster.boots(), cluster.status()) == (before, Status.DRAINING)
+    assert (cluster.boots(), cluster.status()) == (before, InstanceStatus.DRAINING)
 
 
 # Instances that ECS lists but does not describe
@@ -240,7 +240,7 @@ def test_w5_a_claim_survives_descriptions_that_fail(dies: Dies, lasts: int, reas
     cluster.world.clock.sleep(began - age)
     ends = [cluster.run() for _ in range(5)]
     assert sum(one.counts["updated"] for one in ends if one is not None) == 1
-    assert cluster.status() is Status.ACTIVE
+    assert cluster.status() is InstanceStatus.ACTIVE
 
 
 def test_w5_what_is_remembered_of_an_instance_survives_descriptions_that_fail() -> None:

@@ -20,7 +20,7 @@ from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.engine.store.ledger_store import ledger_key
 from bottlerocket_ecs_updater.simulator.aws_basics.calls import Call
-from bottlerocket_ecs_updater.simulator.ecs.model import Status
+from bottlerocket_ecs_updater.simulator.ecs.model import InstanceStatus
 from bottlerocket_ecs_updater.simulator.faults import RebootEnding, RebootEnds
 from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients
 from bottlerocket_ecs_updater.simulator.services.documents import APPLY, CHECK, REBOOT
@@ -182,7 +182,7 @@ ASKED = sorted(
 
 
 def out_of_service(world: World) -> list[str]:
-    return [name for name in world.hosts if world.instance(name).status is not Status.ACTIVE]
+    return [name for name in world.hosts if world.instance(name).status is not InstanceStatus.ACTIVE]
 
 
 @pytest.mark.parametrize("seconds", [0, 26, 40, 55, 75, 100, 130])

@@ -22,7 +22,7 @@ IN_TIME = SsmTiming()
 
 def town(at: int, lasts: int, timing: SsmTiming) -> World:
     """Two hosts; the agent of the first is disconnected for a while."""
-    away = f.SsmUnreachable(f.Unreachable.CONNECTION_LOST, at=timedelta(seconds=at), lasts=timedelta(seconds=lasts))
+    away = f.SsmUnreachable(f.OutOfReach.CONNECTION_LOST, at=timedelta(seconds=at), lasts=timedelta(seconds=lasts))
     return row(2, services=1, faults={0: (away,)}, ssm_timing=timing)
 
 

@@ -153,11 +153,11 @@ def test_f27_a_check_that_gets_stuck_after_the_boot_costs_a_minute(times: int | 
 @pytest.mark.parametrize(
     ("kind", "reason"),
     [
-        (f.Unreachable.NEVER_REGISTERED, "unknown-to-ssm"),
-        (f.Unreachable.CONNECTION_LOST, "ssm-connection-lost"),
+        (f.OutOfReach.NEVER_REGISTERED, "unknown-to-ssm"),
+        (f.OutOfReach.CONNECTION_LOST, "ssm-connection-lost"),
     ],
 )
-def test_f28_a_host_that_ssm_cannot_reach_is_held_and_sent_nothing(kind: f.Unreachable, reason: str) -> None:
+def test_f28_a_host_that_ssm_cannot_reach_is_held_and_sent_nothing(kind: f.OutOfReach, reason: str) -> None:
     town = befall(f.SsmUnreachable(kind))
     assert town.fates == [reason, reason]
     assert town.exits == [0, 0]
@@ -168,7 +168,7 @@ def test_f28_a_host_that_ssm_cannot_reach_is_held_and_sent_nothing(kind: f.Unrea
 
 def test_f28_a_host_that_ssm_loses_while_it_is_drained_is_waited_for_within_the_limit() -> None:
     town = befall(
-        f.SsmUnreachable(f.Unreachable.CONNECTION_LOST, at=timedelta(seconds=100), lasts=timedelta(minutes=10))
+        f.SsmUnreachable(f.OutOfReach.CONNECTION_LOST, at=timedelta(seconds=100), lasts=timedelta(minutes=10))
     )
     check_updated(town, minutes=REBOOT_LIMIT_MINUTES)
 

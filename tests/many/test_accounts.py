@@ -33,7 +33,7 @@ from bottlerocket_ecs_updater.core.rules.promotion import CLUSTER_CLOCKS_APART, 
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.engine.store.shared_state import ACTS_KEY, change_acts, standing_key, with_block
 from bottlerocket_ecs_updater.errors import Denied, UpdaterError
-from bottlerocket_ecs_updater.report.outputs.fleet_page import PAGE_KEY, refresh
+from bottlerocket_ecs_updater.report.outputs.fleet_page import PAGE_KEY, refresh_fleet_page
 from bottlerocket_ecs_updater.simulator.aws_basics.calls import Call
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
 from bottlerocket_ecs_updater.simulator.aws_basics.names import Names
@@ -153,7 +153,7 @@ def test_a_version_goes_from_an_account_to_another_and_nothing_is_refused() -> N
     assert "111122223333/us-east-1/canary has been healthy on it only since" in held(shop.run())
     wait(DAY + CLUSTER_CLOCKS_APART, canary, shop)
     assert updated(shop.run()) == 2
-    refresh(shop.store, shop.world.clock.now(), shop.place)
+    refresh_fleet_page(shop.store, shop.world.clock.now(), shop.place)
     page = shop.store.get(PAGE_KEY)
     assert page is not None
     assert b"<b>canary</b>" in page.data
@@ -166,7 +166,7 @@ def use(shared: SharedBucket) -> None:
     for one in (canary, shop):
         one.run()
         try:
-            refresh(one.store, one.world.clock.now(), one.place)
+            refresh_fleet_page(one.store, one.world.clock.now(), one.place)
         except UpdaterError:
             assert shared.refused
 

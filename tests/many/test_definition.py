@@ -28,9 +28,10 @@ from bottlerocket_ecs_updater.core.planning.waves import (
     waves_json,
 )
 from bottlerocket_ecs_updater.simulator.waves import interpreter as waves_interpreter
-from bottlerocket_ecs_updater.simulator.waves.definition import TRIES_MAX, definition
+from bottlerocket_ecs_updater.simulator.waves.definition import waves_definition
 from bottlerocket_ecs_updater.simulator.waves.fleet import filled
 from bottlerocket_ecs_updater.simulator.waves.interpreter import Interpreter, NotStartedError, interpreter
+from bottlerocket_ecs_updater.simulator.waves.one_cluster import RETRIES_MAX
 
 ACCOUNT, REGION = "123456789012", "us-east-1"
 ENDS_WITHIN_SECONDS = 60
@@ -100,7 +101,7 @@ def gone_through(
     tasks = Pretended(waves_json(waves), codes or {}, **more)
     with interpreter(ACCOUNT, REGION, tasks, speed=60) as states:
         tasks.states = states
-        execution = states.start(json.loads(filled(json.dumps(definition()), Path("/state"))))
+        execution = states.start(json.loads(filled(json.dumps(waves_definition()), Path("/state"))))
         yield tasks, states, execution
 
 
@@ -293,7 +294,7 @@ def test_three_hundred_clusters_that_all_fail_are_below_the_limits_of_step_funct
 def test_the_most_clusters_of_an_execution_fit_into_its_history_at_their_worst() -> None:
     """Each task is started at the last try, and then fails."""
     names = [f"c-{number}" for number in range(20)]
-    late = {"not_started": dict.fromkeys(names, TRIES_MAX)}
+    late = {"not_started": dict.fromkeys(names, RETRIES_MAX)}
     with gone_through([wave(1, *names, concurrency=20)], dict.fromkeys(names, 3), lasts_seconds=0.01, **late) as made:
         tasks, states, execution = made
         assert ended(states, execution) == "FAILED"

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Page, sync_playwright
 from tests.many.test_fleet_page import NOW, many, page_in, store_of
 
-from bottlerocket_ecs_updater.report.outputs.fleet_page import refresh
+from bottlerocket_ecs_updater.report.outputs.fleet_page import refresh_fleet_page
 
 CHROMIUM = "/usr/bin/chromium"
 ROWS = """[...document.querySelectorAll('.one-cluster')]
@@ -30,7 +30,7 @@ def browser() -> Iterator[Any]:
 
 def opened(browser: Any, folder: Path, clusters: int, width: int) -> Page:
     store = store_of(*many(clusters))
-    refresh(store, NOW)
+    refresh_fleet_page(store, NOW)
     file = folder / "index.html"
     file.write_text(page_in(store), encoding="utf-8")
     page: Page = browser.new_context(java_script_enabled=True, viewport={"width": width, "height": 900}).new_page()

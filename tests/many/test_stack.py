@@ -26,7 +26,7 @@ from bottlerocket_ecs_updater.core.rules.versions import VersionRules
 from bottlerocket_ecs_updater.report.outputs.metrics import CLUSTER_DIMENSION, METRICS, NAMESPACE
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
 from bottlerocket_ecs_updater.simulator.aws_basics.names import Names
-from bottlerocket_ecs_updater.simulator.waves.definition import definition
+from bottlerocket_ecs_updater.simulator.waves.definition import waves_definition
 from bottlerocket_ecs_updater.simulator.world.world import World
 
 TEMPLATE = Path(__file__).parents[2] / "stacks" / "fleet.yaml"
@@ -99,14 +99,14 @@ def test_its_definition_is_word_for_word_the_one_that_runs_in_tests(tagged: bool
             return parts[0] if parts in (["${Subnets}"], ["${SecurityGroups}"]) else parts
         return values.get(part, part) if isinstance(part, str) else part
 
-    assert opened(properties(stack, "Waves")["Definition"]) == definition(tagged=tagged)
+    assert opened(properties(stack, "Waves")["Definition"]) == waves_definition(tagged=tagged)
 
 
 @pytest.mark.parametrize("tagged", [False, True])
 def test_everything_that_the_definition_leaves_open_is_filled_in(tagged: bool) -> None:
     filled = set(properties(STACK, "Waves")["DefinitionSubstitutions"])
     lists = {"SecurityGroups", "Subnets", "SubnetTag", "SubnetTagKey"}
-    asked = set(re.findall(r"\$\{(\w+)\}", json.dumps(definition(tagged=tagged)))) - lists
+    asked = set(re.findall(r"\$\{(\w+)\}", json.dumps(waves_definition(tagged=tagged)))) - lists
     assert asked == filled
 
 

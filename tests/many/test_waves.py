@@ -18,12 +18,12 @@ from bottlerocket_ecs_updater.cli.app import run_program
 from bottlerocket_ecs_updater.cli.commands.fleet import check
 from bottlerocket_ecs_updater.cli.settings.sections import fleet_rules, read_sections
 from bottlerocket_ecs_updater.core.model.version import Version
-from bottlerocket_ecs_updater.core.planning.waves import Found, waves_of
+from bottlerocket_ecs_updater.core.planning.waves import FoundCluster, waves_of
 from bottlerocket_ecs_updater.engine.store.folder_store import FolderStore
 from bottlerocket_ecs_updater.engine.store.shared_state import look_for_acts
 from bottlerocket_ecs_updater.errors import UsageError
 from bottlerocket_ecs_updater.simulator.clock import ScaledClock
-from bottlerocket_ecs_updater.simulator.ecs.model import Status
+from bottlerocket_ecs_updater.simulator.ecs.model import InstanceStatus
 from bottlerocket_ecs_updater.simulator.faults import BootHangs
 from bottlerocket_ecs_updater.simulator.scenarios import NEW, OLD, Scenario, row
 from bottlerocket_ecs_updater.simulator.waves.fleet import SimulatedFleet, simulated_fleet
@@ -141,7 +141,7 @@ def test_an_updater_that_is_killed_fails_its_wave_and_the_next_execution_finishe
     with simulated_fleet(clusters, ScaledClock(90), settings, state) as fleet:
         execution = fleet.start()
         world, ends = fleet.worlds["staging-a"], time.monotonic() + ENDS_WITHIN_SECONDS
-        while {world.instance(name).status for name in world.hosts} == {Status.ACTIVE}:
+        while {world.instance(name).status for name in world.hosts} == {InstanceStatus.ACTIVE}:
             assert time.monotonic() < ends
             threading.Event().wait(0.05)
         [task] = fleet.processes.of("staging-a")
@@ -170,7 +170,7 @@ def test_an_execution_that_a_person_stops_leaves_nothing_stranded_and_the_next_o
     with simulated_fleet(clusters, ScaledClock(90), settings, state) as fleet:
         execution = fleet.start()
         world, ends = fleet.worlds["staging-a"], time.monotonic() + ENDS_WITHIN_SECONDS
-        while {world.instance(name).status for name in world.hosts} == {Status.ACTIVE}:
+        while {world.instance(name).status for name in world.hosts} == {InstanceStatus.ACTIVE}:
             assert time.monotonic() < ends
             threading.Event().wait(0.05)
         fleet.stop(execution)
@@ -243,7 +243,7 @@ def test_clusters_are_found_by_pattern_and_tag_and_some_are_left_out() -> None:
 
 def test_a_percentage_of_a_wave_is_of_that_wave() -> None:
     rules = fleet_rules(read_sections('[fleet]\nstop-after = "20%"\n', "file", KNOWN), "file")
-    found = [Found(f"a{number}", 1) for number in range(10)] + [Found("b", 2)]
+    found = [FoundCluster(f"a{number}", 1) for number in range(10)] + [FoundCluster("b", 2)]
     assert [wave.stop_after for wave in waves_of(found, rules)] == [2, 1]
 
 

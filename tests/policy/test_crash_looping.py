@@ -17,7 +17,7 @@ from bottlerocket_ecs_updater.simulator.clock import VirtualClock
 from bottlerocket_ecs_updater.simulator.ecs import ServiceSpec, Workload
 from bottlerocket_ecs_updater.simulator.host import HostSpec
 from bottlerocket_ecs_updater.simulator.repository import Release, Repository
-from bottlerocket_ecs_updater.simulator.world.invariants import Budget
+from bottlerocket_ecs_updater.simulator.world.findings import UpdaterLimits
 from bottlerocket_ecs_updater.simulator.world.world import World
 
 BEFORE = timedelta(minutes=20)
@@ -32,7 +32,7 @@ def town(
     repository = Repository()
     for release in (OLD, NEW):
         repository.publish(Release(release, "aws-ecs-2"))
-    world = World(VirtualClock(), 1, repository=repository, budget=Budget(1), validate_answers=True)
+    world = World(VirtualClock(), 1, repository=repository, budget=UpdaterLimits(1), validate_answers=True)
     for number in range(hosts):
         world.add_instance(HostSpec(instance_id(number), version=OLD), ZONES[number % len(ZONES)])
     for number in range(services):

@@ -17,10 +17,10 @@ from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
 from bottlerocket_ecs_updater.simulator.ecs import (
     ContainerInstanceSpec,
     Controller,
-    Launch,
     Rollout,
     ServiceSpec,
     Strategy,
+    TaskLaunch,
     Way,
     Workload,
 )
@@ -47,8 +47,8 @@ def updated(updater: Updater) -> tuple[int, int]:
 
 elsewhere = st.sampled_from(
     [
-        {"launch": Launch.FARGATE},
-        {"launch": Launch.EXTERNAL},
+        {"launch": TaskLaunch.FARGATE},
+        {"launch": TaskLaunch.EXTERNAL},
         {"providers": ("FARGATE_SPOT", "FARGATE")},
         {"providers": ("other-hosts",)},
     ]

@@ -19,7 +19,7 @@ from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
 from bottlerocket_ecs_updater.core.rules.health import AlarmRule, HealthRules
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
-from bottlerocket_ecs_updater.simulator.ecs.model import ContainerInstance, Status
+from bottlerocket_ecs_updater.simulator.ecs.model import ContainerInstance, InstanceStatus
 from bottlerocket_ecs_updater.simulator.world.api_faults import denying
 from bottlerocket_ecs_updater.simulator.world.world import World
 
@@ -95,7 +95,7 @@ def test_what_an_earlier_run_drained_is_finished_whatever_the_alarms_say(tmp_pat
     killed = story.updater()
 
     def stop_once_it_drains(instance: ContainerInstance) -> None:
-        if instance.status is Status.DRAINING:
+        if instance.status is InstanceStatus.DRAINING:
             killed.stop.request("SIGTERM")
 
     world.ecs.registry.on_instance.append(stop_once_it_drains)

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any, cast
 
 import pytest
+from tests.support.scenarios import mixed_cluster
 from tests.support.simulated import DOCUMENTS, ZONES, EngineClock, Updater, instance_id, row, survey_of
 
 from bottlerocket_ecs_updater.aws.ecs import EcsCluster
@@ -33,11 +34,11 @@ from bottlerocket_ecs_updater.report.views.plan import plan_text
 from bottlerocket_ecs_updater.simulator.aws_basics.calls import Call
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
 from bottlerocket_ecs_updater.simulator.clock import VirtualClock
-from bottlerocket_ecs_updater.simulator.ecs import ContainerInstanceSpec, Launch, ServiceSpec, Strategy, Workload
+from bottlerocket_ecs_updater.simulator.ecs import ContainerInstanceSpec, ServiceSpec, Strategy, TaskLaunch, Workload
 from bottlerocket_ecs_updater.simulator.host import HostSpec
 from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients
-from bottlerocket_ecs_updater.simulator.scenarios import Fate, mixed_cluster
-from bottlerocket_ecs_updater.simulator.world.findings import Budget
+from bottlerocket_ecs_updater.simulator.scenarios import Fate
+from bottlerocket_ecs_updater.simulator.world.findings import UpdaterLimits
 from bottlerocket_ecs_updater.simulator.world.world import World
 
 HALF = Workload(cpu=1024, memory=1024)
@@ -205,10 +206,10 @@ def test_a_service_that_moves_to_fargate_needs_no_room_here() -> None:
 
 
 def test_services_that_run_elsewhere_keep_nobody() -> None:
-    world = world_of(2, ServiceSpec("api", desired=3, launch=Launch.FARGATE), ServiceSpec("web", desired=2))
+    world = world_of(2, ServiceSpec("api", desired=3, launch=TaskLaunch.FARGATE), ServiceSpec("web", desired=2))
     external(world)
-    world.add_service(ServiceSpec("edge", desired=1, launch=Launch.EXTERNAL))
-    world.add_service(ServiceSpec("probe", strategy=Strategy.DAEMON, launch=Launch.EXTERNAL))
+    world.add_service(ServiceSpec("edge", desired=1, launch=TaskLaunch.EXTERNAL))
+    world.add_service(ServiceSpec("probe", strategy=Strategy.DAEMON, launch=TaskLaunch.EXTERNAL))
     world.clock.sleep(timedelta(minutes=2))
     on_edge = {task.group for task in world.instance(EDGE).tasks.values()}
     assert on_edge == {"service:edge", "service:probe"}
@@ -217,7 +218,7 @@ def test_services_that_run_elsewhere_keep_nobody() -> None:
 
 def test_a_mixed_cluster_has_the_fates_that_were_foretold() -> None:
     scenario = mixed_cluster()
-    world = scenario.build(VirtualClock(), budget=Budget(2), validate_answers=True)
+    world = scenario.build(VirtualClock(), budget=UpdaterLimits(2), validate_answers=True)
     world.clock.sleep(timedelta(minutes=2))
     finished = rolled(world)
     for id_, fate in scenario.fates.items():

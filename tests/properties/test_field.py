@@ -19,7 +19,7 @@ from bottlerocket_ecs_updater.core.model.reasons import Hold
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.state.ledger import with_release
 from bottlerocket_ecs_updater.engine.store.ledger_store import UnkeptLedger
-from bottlerocket_ecs_updater.simulator.ecs import Controller, Launch, Rollout, ServiceSpec, Way, Workload
+from bottlerocket_ecs_updater.simulator.ecs import Controller, Rollout, ServiceSpec, TaskLaunch, Way, Workload
 from bottlerocket_ecs_updater.simulator.faults import Breaking, Fault, FaultPlan, HealthImpaired, Placed, TasksBreak
 from bottlerocket_ecs_updater.simulator.world.world import World
 
@@ -34,7 +34,7 @@ class Case:
     fault: Fault | None
     workload: Workload
     rollout: Rollout
-    launch: Launch
+    launch: TaskLaunch
     minimum: int
     budget: int
     seed: int
@@ -74,7 +74,7 @@ cases = st.builds(
     faults,
     workloads,
     rollouts,
-    st.sampled_from(Launch),
+    st.sampled_from(TaskLaunch),
     st.sampled_from([0, 50, 100]),
     st.integers(1, 3),
     st.integers(0, 1000),
@@ -117,7 +117,7 @@ def still_stopping(apart: timedelta) -> Case:
         cpu=256, memory=256, never_stops=True, shutdown=timedelta(seconds=2), stop_timeout=timedelta(seconds=30)
     )
     rollout = Rollout(Way.ROLLING, Controller.ECS)
-    return Case(None, workload, rollout, Launch.EC2, minimum=0, budget=1, seed=0, apart=apart)
+    return Case(None, workload, rollout, TaskLaunch.EC2, minimum=0, budget=1, seed=0, apart=apart)
 
 
 @settings(max_examples=25, deadline=None)

@@ -28,11 +28,11 @@ from bottlerocket_ecs_updater.simulator.clock import VirtualClock
 from bottlerocket_ecs_updater.simulator.ecs import (
     ContainerInstanceSpec,
     EcsTiming,
-    Launch,
     Order,
     ServiceSpec,
     Spreading,
     Strategy,
+    TaskLaunch,
     Workload,
 )
 from bottlerocket_ecs_updater.simulator.host import HostSpec
@@ -222,5 +222,5 @@ def test_the_places_have_both_answers_and_every_reason() -> None:
 
 def test_an_external_service_is_never_asked_about() -> None:
     world = Place(elsewhere="external").build()
-    world.add_service(ServiceSpec("edge", desired=2, launch=Launch.EXTERNAL, workload=Workload(cpu=4000)))
+    world.add_service(ServiceSpec("edge", desired=2, launch=TaskLaunch.EXTERNAL, workload=Workload(cpu=4000)))
     assert isinstance(foretold(world), Fits)

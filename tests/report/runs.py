@@ -6,14 +6,15 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from functools import cache
 
+from tests.support.scenarios import thirteen_broken
 from tests.support.simulated import Updater
 
 from bottlerocket_ecs_updater.core.model.event import CommandSent, Event, RunFinished
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.rules.policy import Limit, Policy
 from bottlerocket_ecs_updater.simulator.clock import VirtualClock
-from bottlerocket_ecs_updater.simulator.scenarios import Scenario, row, thirteen_broken
-from bottlerocket_ecs_updater.simulator.world.invariants import Budget
+from bottlerocket_ecs_updater.simulator.scenarios import Scenario, row
+from bottlerocket_ecs_updater.simulator.world.findings import UpdaterLimits
 
 RUN = "20260105-0901-3f9c"
 
@@ -30,7 +31,7 @@ _RUNS: Mapping[str, tuple[Callable[[], Scenario], int, int]] = {
 def events_of(name: str) -> tuple[Event, ...]:
     """All events of one of the runs; cached."""
     make, budget, failures = _RUNS[name]
-    world = make().build(VirtualClock(), budget=Budget(budget))
+    world = make().build(VirtualClock(), budget=UpdaterLimits(budget))
     world.clock.sleep(timedelta(minutes=1))
     updater = Updater(
         world,

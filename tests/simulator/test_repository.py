@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.waves import default_waves
 
 from bottlerocket_ecs_updater.simulator.repository import (
     WAVE_SEEDS,
@@ -16,7 +17,6 @@ from bottlerocket_ecs_updater.simulator.repository import (
     Viewer,
     parse_version,
     update_ready,
-    waves_from,
 )
 
 NOW = datetime(2026, 1, 5, tzinfo=UTC)
@@ -119,18 +119,18 @@ def test_a_release_without_waves_is_there_for_all() -> None:
 
 def test_a_wave_not_reached_hides_the_release_altogether() -> None:
     repository = shelf("1.20.0")
-    repository.publish(Release("1.21.0", VARIANT, waves=waves_from(NOW)))
+    repository.publish(Release("1.21.0", VARIANT, waves=default_waves(NOW)))
     assert repository.offer(viewer("1.20.0", seed=2047), NOW + DAY) == Offer(("1.20.0",), None)
 
 
 def test_ignore_waves_shows_the_release_at_once() -> None:
     repository = shelf("1.20.0")
-    repository.publish(Release("1.21.0", VARIANT, waves=waves_from(NOW)))
+    repository.publish(Release("1.21.0", VARIANT, waves=default_waves(NOW)))
     assert repository.offer(viewer("1.20.0", seed=2047, ignore_waves=True), NOW).chosen == "1.21.0"
 
 
 def test_the_default_waves_have_reached_everybody_after_six_days() -> None:
-    waves = waves_from(NOW)
+    waves = default_waves(NOW)
     assert all(update_ready(waves, seed, NOW + 6 * DAY) for seed in range(0, WAVE_SEEDS, 7))
 
 
@@ -161,6 +161,6 @@ def test_without_a_lock_a_lower_version_is_chosen_only_above_the_ceiling(
 
 @given(SEEDS, st.integers(0, 24 * 7), st.integers(0, 24 * 7))
 def test_a_release_that_a_wave_has_reached_stays_visible(seed: int, hour: int, later: int) -> None:
-    waves = waves_from(NOW)
+    waves = default_waves(NOW)
     if update_ready(waves, seed, NOW + hour * HOUR):
         assert update_ready(waves, seed, NOW + (hour + later) * HOUR)

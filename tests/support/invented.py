@@ -14,6 +14,7 @@ from typing import Protocol, TypeVar
 
 from hypothesis import strategies as st
 from tests.support.rules import parse_checkpoints, parse_ranges
+from tests.support.scenarios import anywhere
 from tests.support.story import AFTER_REBOOT, ALARM, BEFORE_DRAIN, Nap, Ringing, Story, Told
 
 from bottlerocket_ecs_updater.core.rules.checkpoints import Checkpoints
@@ -25,11 +26,11 @@ from bottlerocket_ecs_updater.simulator import faults as f
 from bottlerocket_ecs_updater.simulator.ecs import (
     Controller,
     EcsTiming,
-    Launch,
     Rollout,
     ServiceSpec,
     Spreading,
     Strategy,
+    TaskLaunch,
     Way,
     Workload,
 )
@@ -47,7 +48,6 @@ from bottlerocket_ecs_updater.simulator.scenarios import (
     Member,
     Provider,
     Scenario,
-    anywhere,
 )
 from bottlerocket_ecs_updater.simulator.services.documents import APPLY, REBOOT, shell_document
 from bottlerocket_ecs_updater.simulator.ssm import SsmTiming
@@ -170,8 +170,8 @@ _HOST_FAULTS: tuple[Callable[[Chooser], Fault], ...] = (
     lambda _: f.RollsBack(),
     lambda _: f.ThirdVersion(NEXT),
     lambda c: f.CheckStuckAfterBoot(times=_once_or_always(c)),
-    lambda c: f.SsmUnreachable(f.Unreachable.CONNECTION_LOST, **_passing(c)),  # type: ignore[arg-type]
-    lambda _: f.SsmUnreachable(f.Unreachable.NEVER_REGISTERED),
+    lambda c: f.SsmUnreachable(f.OutOfReach.CONNECTION_LOST, **_passing(c)),  # type: ignore[arg-type]
+    lambda _: f.SsmUnreachable(f.OutOfReach.NEVER_REGISTERED),
     lambda c: f.ReportedUndeliverable(_once_or_always(c)),
     lambda c: f.OddOutput(c.one_of(list(f.Oddity)), _once_or_always(c)),
     lambda c: f.InstanceTerminated(step=c.one_of(list(f.Step))),
@@ -472,7 +472,7 @@ def story_of_mixed_ground(choose: Chooser) -> Story:
     )
     strange = (anywhere(),) if choose.happens(50) else ()
     placed = tuple(_placed_somewhere(choose, one, used) for one in scenario.services)
-    edge = (ServiceSpec("edge", 1, launch=Launch.EXTERNAL),) if strange else ()
+    edge = (ServiceSpec("edge", 1, launch=TaskLaunch.EXTERNAL),) if strange else ()
     mixed = replace(
         scenario,
         story="not every instance takes every task",
@@ -618,7 +618,7 @@ def _service_elsewhere(choose: Chooser) -> ServiceSpec:
         "elsewhere",
         choose.number(1, 3),
         choose.one_of((Workload(), Workload(runs_for=seconds(40), exit_code=1), Workload(fails_to_start="no image"))),
-        launch=choose.one_of((Launch.FARGATE, Launch.EXTERNAL)),
+        launch=choose.one_of((TaskLaunch.FARGATE, TaskLaunch.EXTERNAL)),
         rollout=choose.one_of((Rollout(), Rollout(never_ends=True), Rollout(Way.BLUE_GREEN, bake=seconds(40_000)))),
     )
 

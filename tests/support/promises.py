@@ -34,7 +34,7 @@ from bottlerocket_ecs_updater.engine.document_denials import DENIED_FOR_ALL
 from bottlerocket_ecs_updater.report.analysis.run_report import run_report
 from bottlerocket_ecs_updater.simulator import faults as f
 from bottlerocket_ecs_updater.simulator.ecs import ContainerInstanceSpec, ServiceSpec, Strategy
-from bottlerocket_ecs_updater.simulator.ecs.model import Status
+from bottlerocket_ecs_updater.simulator.ecs.model import InstanceStatus
 from bottlerocket_ecs_updater.simulator.scenarios import NEW, OLD, VARIANT, Member
 
 Broken = Iterator[str]
@@ -117,7 +117,7 @@ def _excuses(
             return unheard  # that our return took effect before, nobody told
         case 4, f.SomebodySets(status=f.SetStatus.DRAINING, step=None):
             return died_returning or forgetful  # the boot put it into service before any look, and then it was drained
-        case 12, f.SsmUnreachable(kind=f.Unreachable.CONNECTION_LOST):
+        case 12, f.SsmUnreachable(kind=f.OutOfReach.CONNECTION_LOST):
             return True  # to SSM its apply is under way for ever; apiclient gave up long before our limit
         case _:
             return False
@@ -256,9 +256,9 @@ def the_last_run_tells_of_the_world(played: Played) -> Broken:
     for name, registered in played.world.cluster.by_ec2.items():
         outcome = finished.outcomes.get(InstanceId(name))
         was_there = registered.registered_at < played.last.began
-        if registered.status is not Status.INACTIVE and outcome is None and was_there:
+        if registered.status is not InstanceStatus.INACTIVE and outcome is None and was_there:
             yield f"{name} is left out of the summary"
-        if isinstance(outcome, UpToDate | Updated) and registered.status is not Status.INACTIVE:
+        if isinstance(outcome, UpToDate | Updated) and registered.status is not InstanceStatus.INACTIVE:
             version = outcome.version if isinstance(outcome, UpToDate) else outcome.target
             if str(version) != played.verdict.versions[name]:
                 yield f"{name} runs {played.verdict.versions[name]}, and is called {outcome}"
@@ -343,7 +343,7 @@ def the_healthy_are_up_to_date(played: Played) -> Broken:
         updated = played.verdict.versions[name] != OLD or _is_any(played, f.ReleaseRetracted)
         if not updated and not _explained(played, InstanceId(name), outcome):
             yield f"{name} is not updated: {type(outcome).__name__} {outcome}"
-        if played.world.instance(name).status is not Status.ACTIVE:
+        if played.world.instance(name).status is not InstanceStatus.ACTIVE:
             yield f"{name} is {played.world.instance(name).status}: {outcome}"
 
 
@@ -414,7 +414,7 @@ def _is_any(played: Played, kind: type[f.Fault]) -> bool:
 def _has_room(played: Played) -> bool:
     """Whether the tasks of any one instance would fit on the others, with one task's size to spare on each."""
     members = [played.world.instance(member.host.instance_id) for member in played.story.scenario.members]
-    others = sum(member.status is not Status.INACTIVE for member in members) - _out(played) - 1
+    others = sum(member.status is not InstanceStatus.INACTIVE for member in members) - _out(played) - 1
     services = played.story.scenario.services
     replicas = [service for service in services if service.strategy is Strategy.REPLICA]
     daemons = sum(service.workload.cpu for service in services if service.strategy is Strategy.DAEMON)
@@ -453,12 +453,12 @@ def _movable(service: ServiceSpec) -> bool:
 def _ours(played: Played) -> list[str]:
     """Bottlerocket instances that still exist."""
     members = [member.host.instance_id for member in played.story.scenario.members if member.bottlerocket]
-    return [name for name in members if played.world.instance(name).status is not Status.INACTIVE]
+    return [name for name in members if played.world.instance(name).status is not InstanceStatus.INACTIVE]
 
 
 def _is_out(played: Played, name: str) -> bool:
     instance = played.world.instance(name)
-    return instance.status is not Status.ACTIVE or not instance.agent_up
+    return instance.status is not InstanceStatus.ACTIVE or not instance.agent_up
 
 
 def _out(played: Played) -> int:

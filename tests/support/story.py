@@ -61,7 +61,7 @@ from bottlerocket_ecs_updater.simulator.faults import SecondUpdater
 from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients
 from bottlerocket_ecs_updater.simulator.scenarios import NEW, Scenario
 from bottlerocket_ecs_updater.simulator.world.api_faults import KilledError
-from bottlerocket_ecs_updater.simulator.world.invariants import Budget, Findings
+from bottlerocket_ecs_updater.simulator.world.findings import Findings, UpdaterLimits
 from bottlerocket_ecs_updater.simulator.world.world import World
 
 BUCKET, PREFIX, FAMILY = "state", "updater", "updater"
@@ -285,7 +285,7 @@ def world_of(story: Story) -> World:
     # Groups may add hosts, which makes a percentage a larger number.
     names = [member.provider for member in scenario.members]
     more = sum(max(0, (one.most or 0) - names.count(one.name)) for one in scenario.providers)
-    budget = Budget(
+    budget = UpdaterLimits(
         policy.max_unavailable.of(len(ours) + more),
         per_zone.of(max(zones, default=1) + more) if per_zone is not None else None,
         denied_versions=frozenset(str(rule) for rule in policy.rules.versions.deny),

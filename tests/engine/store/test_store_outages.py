@@ -29,7 +29,7 @@ from bottlerocket_ecs_updater.engine.stop import Stop
 from bottlerocket_ecs_updater.engine.store.ledger_store import FLUSH_TRIES, KeptLedger
 from bottlerocket_ecs_updater.errors import Unreachable
 from bottlerocket_ecs_updater.simulator.ecs import ServiceSpec
-from bottlerocket_ecs_updater.simulator.ecs.model import Status
+from bottlerocket_ecs_updater.simulator.ecs.model import InstanceStatus
 from bottlerocket_ecs_updater.simulator.faults import ApiFails, FaultPlan, Placed, SecondUpdater, StoreOutage
 from bottlerocket_ecs_updater.simulator.scenarios import row as scenario_row
 from bottlerocket_ecs_updater.simulator.world.api_faults import denying
@@ -52,7 +52,7 @@ def went_well(played: Played) -> bool:
 
 def out_of_service(played: Played) -> list[str]:
     names = [member.host.instance_id for member in played.story.scenario.members]
-    return [name for name in names if played.world.instance(name).status is not Status.ACTIVE]
+    return [name for name in names if played.world.instance(name).status is not InstanceStatus.ACTIVE]
 
 
 @pytest.mark.parametrize("lasts", [timedelta(seconds=16), timedelta(seconds=45), timedelta(seconds=180)], ids=str)

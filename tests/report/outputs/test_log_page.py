@@ -17,6 +17,7 @@ import pytest
 from tests.report.insights import FIELDS_MAX, Refused, Row, ask, discovered
 from tests.report.runs import died, events_of
 from tests.report.samples import name, started_as
+from tests.support.scenarios import thirteen_broken
 from tests.support.simulated import Updater
 
 from bottlerocket_ecs_updater.core.model import event as e
@@ -29,8 +30,7 @@ from bottlerocket_ecs_updater.report.outputs.metrics import Metrics
 from bottlerocket_ecs_updater.report.record.codec import EVENTS
 from bottlerocket_ecs_updater.report.words.severity import Level
 from bottlerocket_ecs_updater.simulator.clock import VirtualClock
-from bottlerocket_ecs_updater.simulator.scenarios import thirteen_broken
-from bottlerocket_ecs_updater.simulator.world.invariants import Budget
+from bottlerocket_ecs_updater.simulator.world.findings import UpdaterLimits
 
 E = TypeVar("E", bound=e.Event)
 
@@ -59,7 +59,7 @@ def runs() -> dict[RunId, tuple[e.Event, ...]]:
     """Four nights of one cluster: a run with failures, one that finds their results, one that exits early, one that
     dies.
     """
-    world = thirteen_broken(6).build(VirtualClock(), budget=Budget(8))
+    world = thirteen_broken(6).build(VirtualClock(), budget=UpdaterLimits(8))
     world.clock.sleep(timedelta(minutes=1))
     told: dict[RunId, tuple[e.Event, ...]] = {}
     for run in (FIRST, SECOND):

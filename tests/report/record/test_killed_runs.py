@@ -22,7 +22,7 @@ from bottlerocket_ecs_updater.report.outputs.archive import Archive, report_key
 from bottlerocket_ecs_updater.report.record.codec import encode
 from bottlerocket_ecs_updater.report.record.record import Record, complete_records, read_record, record_folder
 from bottlerocket_ecs_updater.simulator.aws_basics.calls import Call
-from bottlerocket_ecs_updater.simulator.ecs.model import Status
+from bottlerocket_ecs_updater.simulator.ecs.model import InstanceStatus
 
 START = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 DEAD = RunId("20260105-0900-dead")
@@ -137,7 +137,7 @@ def test_the_report_of_a_killed_run_names_every_instance_that_it_drained(drains:
     with pytest.raises(Killed):
         run(DEAD)
     arns = set(drained)
-    out = {name for name in world.hosts if world.instance(name).status is Status.DRAINING}
+    out = {name for name in world.hosts if world.instance(name).status is InstanceStatus.DRAINING}
     run("20260105-1000-next")
     names = {name for name in world.hosts if world.instance(name).arn in arns}
     assert len(names) >= drains

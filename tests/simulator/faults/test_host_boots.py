@@ -15,6 +15,7 @@ from bottlerocket_ecs_updater.simulator.faults import (
     EcsAgentTerminal,
     Fault,
     GrubFails,
+    OutOfReach,
     RebootDelayed,
     RebootEnding,
     RebootEnds,
@@ -22,7 +23,6 @@ from bottlerocket_ecs_updater.simulator.faults import (
     RebootRefused,
     RollsBack,
     SsmUnreachable,
-    Unreachable,
 )
 from bottlerocket_ecs_updater.simulator.host import Power
 
@@ -136,8 +136,8 @@ def test_f25_a_release_that_rolls_back_does_so_each_time() -> None:
     assert host.host.running == RUNNING
 
 
-@pytest.mark.parametrize("kind", list(Unreachable))
-def test_f28_a_host_that_ssm_cannot_reach_runs_all_the_same(kind: Unreachable) -> None:
+@pytest.mark.parametrize("kind", list(OutOfReach))
+def test_f28_a_host_that_ssm_cannot_reach_runs_all_the_same(kind: OutOfReach) -> None:
     host = bench(SsmUnreachable(kind))
     assert (host.host.power, host.host.ssm_agent_up, host.host.ecs_agent_up) == (Power.RUNNING, False, True)
     host.host.reboot("test")
@@ -146,7 +146,7 @@ def test_f28_a_host_that_ssm_cannot_reach_runs_all_the_same(kind: Unreachable) -
 
 
 def test_f28_a_connection_is_lost_at_its_time_and_comes_back_at_its_time() -> None:
-    host = bench(SsmUnreachable(Unreachable.CONNECTION_LOST, at=MINUTE, lasts=MINUTE))
+    host = bench(SsmUnreachable(OutOfReach.CONNECTION_LOST, at=MINUTE, lasts=MINUTE))
     seen = []
     for _ in range(3):
         seen.append(host.host.ssm_agent_up)

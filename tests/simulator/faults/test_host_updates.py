@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 from tests.simulator.host_bench import MINUTE, NEW, OLD, RUNNING, SECOND, VARIANT, Bench, bench
+from tests.support.waves import default_waves
 
 from bottlerocket_ecs_updater.simulator.faults import (
     ActivateError,
@@ -38,7 +39,7 @@ from bottlerocket_ecs_updater.simulator.faults import (
     WaveLate,
 )
 from bottlerocket_ecs_updater.simulator.host import Power
-from bottlerocket_ecs_updater.simulator.repository import Release, Repository, waves_from
+from bottlerocket_ecs_updater.simulator.repository import Release, Repository
 
 URL = f"https://updates.bottlerocket.aws/2020-07-07/{VARIANT}/x86_64/"
 CHECK_FAILED = "Failed to check for updates: refresh attempt failed with status 'Failed' (-1): "
@@ -336,7 +337,7 @@ def test_f30_an_oddity_that_strikes_once_is_gone_at_the_next_check() -> None:
 
 def test_f34_hosts_of_one_cluster_see_a_release_days_apart() -> None:
     probe = bench()
-    release = Release(NEW, VARIANT, waves=waves_from(probe.clock.now()))
+    release = Release(NEW, VARIANT, waves=default_waves(probe.clock.now()))
     repository = Repository([Release(RUNNING, VARIANT), release])
     assert bench(repository=repository, seed=1).check()["update_state"] == "Available"
     late = bench(WaveLate(), repository=repository)

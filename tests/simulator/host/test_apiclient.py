@@ -18,7 +18,7 @@ from bottlerocket_ecs_updater.simulator.faults import (
     SlowDownload,
     StartsWith,
 )
-from bottlerocket_ecs_updater.simulator.host.status import Command
+from bottlerocket_ecs_updater.simulator.host.status import UpdateCommand
 
 PREPARE_FAILED = (
     "Failed to apply update: Failed to prepare update.  This could mean that we don't have a list of updates yet or "
@@ -144,7 +144,7 @@ def test_a_command_that_loses_the_race_for_the_lock_says_so() -> None:
     host = bench()
     results, _ = host.start("apiclient update check")
     host.pass_time(timedelta(milliseconds=2))
-    host.host.request(Command.REFRESH)
+    host.host.request(UpdateCommand.REFRESH)
     host.until(lambda: bool(results))
     assert results[0].stderr.splitlines()[-1] == (
         "Failed to check for updates: Failed to make refresh request: "
@@ -201,7 +201,7 @@ def test_a_killed_apply_leaves_its_prepare_running() -> None:
     results, script = host.start("apiclient update apply")
     host.pass_time(3 * SECOND)
     script.kill()
-    assert (results[0].exit_code, host.host.request(Command.REFRESH).code) == (137, 423)
+    assert (results[0].exit_code, host.host.request(UpdateCommand.REFRESH).code) == (137, 423)
     host.pass_time(MINUTE)
     assert host.state() == "Staged"
 

@@ -11,27 +11,25 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from bottlerocket_ecs_updater.core.model.claim import CLAIM_ATTRIBUTE, ClaimPhase, read_claim
+from bottlerocket_ecs_updater.core.model.container_instance import VARIANT_ATTRIBUTE
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
-from bottlerocket_ecs_updater.simulator.ecs.model import Desired, Last, Status
+from bottlerocket_ecs_updater.simulator.ecs.model import Desired, InstanceStatus, Last
 from bottlerocket_ecs_updater.simulator.ecs.requests import arn_like
 from bottlerocket_ecs_updater.simulator.ecs.scheduler import SCHEDULED
-from bottlerocket_ecs_updater.simulator.ecs.specs import Launch
+from bottlerocket_ecs_updater.simulator.ecs.specs import TaskLaunch
 from bottlerocket_ecs_updater.simulator.host import Power
 from bottlerocket_ecs_updater.simulator.world.broken_versions import BrokenVersions
-from bottlerocket_ecs_updater.simulator.world.findings import Budget, Findings, KilledTask, Violation
+from bottlerocket_ecs_updater.simulator.world.findings import Findings, KilledTask, UpdaterLimits, Violation
 from bottlerocket_ecs_updater.simulator.world.forbidden_versions import ForbiddenVersions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from bottlerocket_ecs_updater.simulator.aws_basics.calls import Call
-    from bottlerocket_ecs_updater.simulator.ecs.model import ContainerInstance, Shape, Task
+    from bottlerocket_ecs_updater.simulator.aws_basics.calls import Call, Shape
+    from bottlerocket_ecs_updater.simulator.ecs.model import ContainerInstance, Task
     from bottlerocket_ecs_updater.simulator.host import Host
     from bottlerocket_ecs_updater.simulator.world.world import World
 
-__all__ = ["Budget", "Findings", "InvariantChecker", "KilledTask", "Violation"]
-
-VARIANT_ATTRIBUTE = "bottlerocket.variant"
 LOOKED_BEFORE = timedelta(seconds=30)
 """If someone stages a version this shortly before a reboot is sent, no check can show it."""
 
@@ -83,9 +81,9 @@ class _Seen:
 class InvariantChecker:
     """Checks one world. Everything is recorded when it happens."""
 
-    def __init__(self, world: World, budget: Budget | None, operators: frozenset[str]) -> None:
+    def __init__(self, world: World, budget: UpdaterLimits | None, operators: frozenset[str]) -> None:
         self.operators = operators
-        self.budget = budget or Budget()
+        self.budget = budget or UpdaterLimits()
         self.violations: list[Violation] = []
         self.tasks_killed: list[KilledTask] = []
         self._world = world
@@ -167,7 +165,7 @@ class InvariantChecker:
         """A summary of the observations so far."""
         registry = self._world.ecs.registry
         now = registry.clock.now()
-        drained = [one for one in self._world.cluster.by_ec2.values() if one.status is Status.DRAINING]
+        drained = [one for one in self._world.cluster.by_ec2.values() if one.status is InstanceStatus.DRAINING]
         # Check who drained it: if a reboot undid our drain, someone else may have drained it since.
         quarantined = {one.ec2_instance_id for one in drained if _is_quarantined(one)}
         ours = [one.ec2_instance_id for one in drained if one.ec2_instance_id in self._drained_by_updater]
@@ -194,7 +192,7 @@ class InvariantChecker:
         name = instance.ec2_instance_id
         if name not in self._seen:
             self._seen[name] = _Seen(instance.zone, VARIANT_ATTRIBUTE in instance.custom)
-        if instance.drained_by is None and instance.status is Status.ACTIVE:
+        if instance.drained_by is None and instance.status is InstanceStatus.ACTIVE:
             self._drained_by_updater.discard(name)
         self._look_at(name)
 
@@ -204,8 +202,8 @@ class InvariantChecker:
         if instance is None or seen is None:
             return
         # A terminated instance is not an outage: an Auto Scaling group replaces it.
-        gone = instance.status is Status.INACTIVE
-        out = not gone and (instance.status is not Status.ACTIVE or not instance.agent_up)
+        gone = instance.status is InstanceStatus.INACTIVE
+        out = not gone and (instance.status is not InstanceStatus.ACTIVE or not instance.agent_up)
         if out and seen.outage is None:
             self._goes_out(name, seen, by_updater=self._is_updater(self._world.ecs.registry.actor))
         elif not out and seen.outage is not None:
@@ -232,14 +230,14 @@ class InvariantChecker:
             drained_by = instance.drained_by
             if drained_by is not None and not self._is_updater(drained_by):
                 self._violated(4, name, f"{call.caller} sets {call.params['status']}; {drained_by} drained it")
-            elif call.params["status"] == Status.DRAINING and instance.status is Status.ACTIVE:
+            elif call.params["status"] == InstanceStatus.DRAINING and instance.status is InstanceStatus.ACTIVE:
                 self._drained_by_updater.add(name)
                 self._seen[name].drained_at = self._world.clock.now()
                 self._check_budget(name, call, together)
                 self._check_blocked(instance, call)
                 self._check_allowed(instance, call, "drains")
                 together.append(name)
-            elif call.params["status"] == Status.ACTIVE:
+            elif call.params["status"] == InstanceStatus.ACTIVE:
                 self._note_blocked(instance, call)
                 self._check_stays_up(name, call)
                 self._check_stays_in_group(name, call)
@@ -247,7 +245,7 @@ class InvariantChecker:
     def _note_blocked(self, instance: ContainerInstance, call: Call) -> None:
         """Record the task groups that blocked a drain, if it is given up after the drain timeout."""
         name, began = instance.ec2_instance_id, self._seen[instance.ec2_instance_id].drained_at
-        ours = instance.status is Status.DRAINING and name in self._drained_by_updater
+        ours = instance.status is InstanceStatus.DRAINING and name in self._drained_by_updater
         if ours and began is not None and self._world.clock.now() - began >= self.budget.drain_timeout:
             for task in instance.tasks.values():
                 if not task.is_daemon:
@@ -306,7 +304,7 @@ class InvariantChecker:
         if host.power in (Power.STOPPED, Power.TERMINATED) or host.spec.managed_by or name in self.budget.not_counted:
             return False
         outage = seen.outage
-        managed = self._world.instance(name).launch is Launch.MANAGED_INSTANCES
+        managed = self._world.instance(name).launch is TaskLaunch.MANAGED_INSTANCES
         if managed and outage is not None and not outage.by_updater:
             return False
         if outage is None or not seen.bottlerocket:
@@ -327,7 +325,7 @@ class InvariantChecker:
             and task.stop_code == SCHEDULED
             and not task.is_daemon
             and instance is not None
-            and instance.status is Status.DRAINING
+            and instance.status is InstanceStatus.DRAINING
         ):
             self._moves += 1
 
@@ -371,7 +369,7 @@ class InvariantChecker:
 
     def _check_reboot(self, instance: ContainerInstance, what: str, tasks: Iterable[Task]) -> None:
         wrong = [f"task {task.arn.rsplit('/', 1)[-1]} is {task.last}" for task in tasks]
-        if instance.status is not Status.DRAINING:
+        if instance.status is not InstanceStatus.DRAINING:
             wrong.append(f"it is {instance.status}")
         elif not self._is_updater(instance.drained_by):
             self._violated(4, instance.ec2_instance_id, f"{what}; {instance.drained_by} drained it")

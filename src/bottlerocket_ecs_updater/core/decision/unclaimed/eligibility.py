@@ -19,7 +19,7 @@ from bottlerocket_ecs_updater.core.decision.instance_health import impaired_on_t
 from bottlerocket_ecs_updater.core.decision.outside import is_there, not_selected, set_aside
 from bottlerocket_ecs_updater.core.decision.tasks_on_host import tasks_on
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
-from bottlerocket_ecs_updater.core.decision.unclaimed.group_takes import group_of, groups_that_take
+from bottlerocket_ecs_updater.core.decision.unclaimed.group_takes import groups_that_take, last_known_group
 from bottlerocket_ecs_updater.core.decision.unclaimed.rule_answers import Case, RuleAnswer, before_drain, before_staging
 from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.model.container_instance import Status
@@ -114,7 +114,7 @@ class RolloutLimits:
         return self._deploying(instance) or self._earlier_drains(instance)
 
     def _earlier_drains(self, instance: Instance) -> Hold | None:
-        return blocked(instance, self._pass.fleet, self._picked) or self._taking.get(group_of(instance))
+        return blocked(instance, self._pass.fleet, self._picked) or self._taking.get(last_known_group(instance))
 
     def _deploying(self, instance: Instance) -> Hold | None:
         return hold_for_deployments(deploying_on(instance, self._pass.fleet), self._pass.policy.rules.tasks)
