@@ -46,7 +46,7 @@ ENDINGS: Sequence[tuple[float, str]] = (
     (0.05, "held up"),
     (0.04, "flaps"),
 )
-"""What becomes of the reboot of a host, with its share."""
+"""The endings of a host's reboot command, each with its share."""
 
 API_FAULTS = (
     Placed(f.ApiFails(operation="ecs:DescribeContainerInstances", every=60)),

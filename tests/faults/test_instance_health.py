@@ -58,7 +58,7 @@ def usual() -> timedelta:
 # IMPAIRED
 
 
-def test_f45_impaired_during_the_boot_alone_delays_the_return_until_it_is_well_for_a_minute() -> None:
+def test_f45_impaired_only_during_the_boot_delays_the_return_until_it_is_healthy_for_a_minute() -> None:
     updater = Updater(world_of(HealthImpaired(after=timedelta(), ends_after=seconds(60), version=NEW)))
     finished = updater.run()
     assert (finished.outcome, finished.counts["updated"]) == (RunOutcome.OK, 2)
@@ -186,7 +186,7 @@ def test_f47_a_result_that_comes_late_is_waited_for(how: Unknown, lasts: int) ->
 
 
 @pytest.mark.parametrize("how", list(Unknown))
-def test_f47_a_result_that_never_comes_is_not_waited_for_longer_than_two_minutes(how: Unknown) -> None:
+def test_f47_a_run_waits_two_minutes_at_most_for_a_result_that_never_comes(how: Unknown) -> None:
     updater = Updater(world_of(HealthUnknown(how, None), hosts=2))
     finished = updater.run()
     assert (finished.outcome, finished.counts["updated"]) == (RunOutcome.OK, 2)

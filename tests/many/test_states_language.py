@@ -19,22 +19,22 @@ def test_the_definition_is_sound(tagged: bool) -> None:
 @pytest.mark.parametrize(
     ("before", "after", "fault"),
     [
-        ('"Next": "Judge"', '"Next": "Jury"', "Count: Jury does not exist"),
-        ('"Next": "Bake"', '"Next": "More"', "Bake is never reached"),
-        ('"Default": "Ended"', '"Default": "Moor"', "More: Moor does not exist"),
+        ('"Next": "Decide"', '"Next": "Jury"', "Count: Jury does not exist"),
+        ('"Next": "Bake"', '"Next": "WavesLeft"', "Bake is never reached"),
+        ('"Default": "Done"', '"Default": "Moor"', "WavesLeft: Moor does not exist"),
         ('"Default": "NoneFailed"', '"Comment": ""', "Report: a Choice without a Default can fail the execution"),
         ("States.ArrayLength($.found", "States.ArrayLenth($.found", "no intrinsic has the name States.ArrayLenth"),
         (
             '["States.Timeout", "Declined"]',
             '["States.ALL", "Declined"]',
-            "Ask: States.ALL must be alone and last",
+            "Approval: States.ALL must be alone and last",
         ),
         ('["States.TaskFailed"]', '["States.IntrinsicFailure"]', "no error has the name States.IntrinsicFailure"),
         ('"$.wave.bake", "Next"', '"wave.bake", "Next"', "Bake: SecondsPath is no reference path"),
         ("$..failed[*]", "$..failed[*", "$..failed[* is no path"),
         ("exit code {}'", "exit code'", "has 1 places for 2 values"),
         ('"text.$": "States.Format(', '"text.$": "Format[', "is neither a path nor a call"),
-        ('"ok": true}, "End": true', '"ok": true}', "Well: needs Next or End"),
+        ('"ok": true}, "End": true', '"ok": true}', "Ok: needs Next or End"),
         ('"ResultPath": "$.unreadable"', '"ResultPath": "$..unreadable"', "Read: Catch loses its input"),
     ],
 )

@@ -955,14 +955,14 @@ MUTANTS = (
     ),
     broken(
         "the exit code of any container counts",
-        "simulator/waves/definition.py",
+        "simulator/waves/one_cluster.py",
         "f\"$.task.Containers[?(@.Name == '{CONTAINER}')].ExitCode\"",
         '"$.task.Containers[*].ExitCode"',
         WAVES,
     ),
     broken(
         "a Cause that is not JSON stops the other clusters of its wave",
-        "simulator/waves/definition.py",
+        "simulator/waves/one_cluster.py",
         '["States.ALL"], "ResultPath": "$.unreadable"',
         '["States.Timeout"], "ResultPath": "$.unreadable"',
         WAVES,

@@ -1,6 +1,6 @@
 """Evidence from tasks against a version that boots but on which containers fail.
 
-A host that is back proves that the version boots. Only tasks can show whether containers run on it. So the hosts that
+A host that is back shows that the version boots. Only tasks can show whether containers run on it. So the hosts that
 were updated to the version in this rollout are watched: tasks that failed to start, exited with an error or stay
 PENDING count against it, and so do ECS health checks that find the container instance IMPAIRED. Whether the version is
 the cause, or the service itself, `contrast.py` decides.

@@ -123,12 +123,12 @@ class Drained(InstanceEvent):
 
 @dataclass(frozen=True, slots=True)
 class Rebooted(InstanceEvent):
-    """A new boot id proved the reboot."""
+    """A new boot id confirmed the reboot."""
 
     name: ClassVar[str] = "host.rebooted"
     version: Version
     took: timedelta | None
-    """From sending the reboot command to its proof."""
+    """From sending the reboot command to the answer with the new boot id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +157,7 @@ class InstanceHeld(InstanceEvent):
 
 @dataclass(frozen=True, slots=True)
 class InstanceUpdated(InstanceEvent):
-    """It runs the target version after a proven reboot, and is back in service."""
+    """It runs the target version after a verified reboot, and is back in service."""
 
     name: ClassVar[str] = "instance.updated"
     source: Version
@@ -396,4 +396,4 @@ class RunFinished(Event):
     throttles: int = 0
     """How many of the calls AWS throttled."""
     reboots: Mapping[str, int] = field(default_factory=dict)
-    """How many proven reboots were seen to start, finished before a look saw them, or were verified twice."""
+    """How many verified reboots were seen to start, finished before a look saw them, or were verified twice."""

@@ -118,7 +118,7 @@ class RegistrationLooks:
             self._known.instances.pop(self._nameless.pop(arn), None)
 
     def _notice_survival(self, instance: Instance) -> None:
-        """Record that attributes survive reboots in this cluster, if one is there after a proven reboot."""
+        """Record that attributes survive reboots in this cluster, if one is there after a verified reboot."""
         progress, registration = instance.progress, instance.registration
         proven = progress.proof is not None and progress.reboot_sent_at is not None
         if proven and registration is not None and registration.connected and instance.claim_on_instance:
