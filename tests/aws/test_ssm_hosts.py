@@ -96,7 +96,7 @@ def test_an_instance_named_twice_is_sent_to_once() -> None:
     assert set(bench.ssm.sent.values()) == {1}
 
 
-def test_an_instance_that_systems_manager_does_not_take_costs_no_other_its_command() -> None:
+def test_an_instance_that_systems_manager_rejects_does_not_affect_the_others() -> None:
     bench = Bench()
     bench.ssm.unknown = {ids(50)[17]}
     sent = bench.hosts().send(DocumentKind.CHECK, ids(50))
@@ -106,7 +106,7 @@ def test_an_instance_that_systems_manager_does_not_take_costs_no_other_its_comma
 
 
 @given(culprits=st.sets(st.sampled_from(ids(60))), telling=st.booleans())
-def test_whichever_instances_are_refused_all_others_are_sent_to_exactly_once(
+def test_a_command_is_sent_once_to_every_instance_that_is_not_rejected(
     culprits: set[InstanceId], telling: bool
 ) -> None:
     bench = Bench()
@@ -129,7 +129,7 @@ def denying(culprits: set[InstanceId], *, telling: bool) -> Bench:
 
 
 @given(culprits=st.sets(st.sampled_from(ids(120))), unknown=st.sets(st.sampled_from(ids(120))), telling=st.booleans())
-def test_whichever_instances_are_denied_all_others_are_sent_to_exactly_once(
+def test_a_command_is_sent_once_to_every_instance_that_is_not_denied(
     culprits: set[InstanceId], unknown: set[InstanceId], telling: bool
 ) -> None:
     bench, allowed = denying(culprits, telling=telling), set(ids(120)) - culprits
@@ -200,7 +200,7 @@ def test_what_is_denied_of_another_action_is_no_instances_denial() -> None:
         bench.hosts().send(DocumentKind.REBOOT, ids(2))
 
 
-def test_a_command_is_for_later_where_the_record_could_not_be_written_before_it() -> None:
+def test_a_command_waits_if_the_record_could_not_be_written_before_it() -> None:
     bench = Bench()
 
     def secure(_: bool) -> None:
@@ -281,7 +281,7 @@ def test_what_a_check_printed_comes_from_the_list_where_it_is_whole() -> None:
     assert answers == {InstanceId("i-1"): Answer(CommandStatus.SUCCESS, 0, f"boot\n{STATUS}", "", "Success")}
 
 
-def test_output_and_errors_are_told_apart() -> None:
+def test_stdout_and_stderr_are_separated() -> None:
     answers = hear(
         DocumentKind.APPLY, invocation("i-1", "Failed", output="out\n----------ERROR-------\nfailed to run", code=1)
     )
@@ -290,7 +290,7 @@ def test_output_and_errors_are_told_apart() -> None:
 
 
 @pytest.mark.parametrize("listed", ["x" * 2_500, "", "{--output truncated--", '{"update_state"'])
-def test_output_that_may_be_cut_is_fetched(listed: str) -> None:
+def test_output_that_may_be_truncated_is_fetched(listed: str) -> None:
     whole = {"ResponseCode": 0, "StandardOutputContent": STATUS, "StandardErrorContent": "", "StatusDetails": "Success"}
     answers = hear(DocumentKind.CHECK, invocation("i-1", output=listed), i_1=whole)
     assert answers[InstanceId("i-1")].stdout == STATUS
@@ -333,7 +333,7 @@ def test_a_document_of_several_steps_is_read_as_one() -> None:
     assert bench.hosts().answers(COMMAND, DocumentKind.CHECK)[InstanceId("i-1")].stdout == f"boot-id\n{STATUS}"
 
 
-def test_the_answers_of_fifty_hosts_cost_one_call() -> None:
+def test_the_answers_of_fifty_hosts_take_one_call() -> None:
     bench = Bench()
     bench.ssm.invocations[COMMAND] = [invocation(id_, output=STATUS) for id_ in ids(50)]
     assert len(bench.hosts().answers(COMMAND, DocumentKind.CHECK)) == 50
@@ -368,7 +368,7 @@ def test_a_command_that_has_not_ended_has_no_end(status: str) -> None:
         ("Cancelled", "Cancelled", CommandStatus.CANCELLED),
     ],
 )
-def test_each_way_to_end_is_told_apart(status: str, details: str, end: CommandStatus) -> None:
+def test_each_ending_of_a_command_is_distinguished(status: str, details: str, end: CommandStatus) -> None:
     assert hear(DocumentKind.REBOOT, invocation("i-1", status, details, output="x"))[InstanceId("i-1")].end is end
 
 

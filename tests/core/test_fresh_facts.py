@@ -45,14 +45,14 @@ def test_what_was_asked_just_now_is_enough() -> None:
     [None, SurveyedFacts(NOW), SurveyedFacts(NOW, asked_at=NOW - POLL - SECOND)],
     ids=["never asked", "only listed", "asked before"],
 )
-def test_what_was_not_asked_just_now_is_asked_first(around: SurveyedFacts | None) -> None:
+def test_facts_that_were_not_just_read_are_read_first(around: SurveyedFacts | None) -> None:
     decision = decided(one(around))
     assert drained(decision) == []
     assert decision.steps[ONE].wants_tasks
     assert decision.look_at == NOW
 
 
-def test_what_aws_did_not_say_holds_the_instance_and_is_asked_again_at_the_next_poll() -> None:
+def test_a_missing_fact_holds_the_instance_and_is_read_again_at_the_next_poll() -> None:
     decision = decided(one(MISSED))
     assert drained(decision) == []
     assert decision.holds[ONE].reason is Reason.SURVEY_FAILED

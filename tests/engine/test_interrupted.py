@@ -68,7 +68,7 @@ def exit_code_of_one_stopped_at(at: Callable[[Event], bool], *faults: f.Fault) -
     [lambda e: isinstance(e, Claimed), lambda e: isinstance(e, Drained), is_reboot, lambda e: isinstance(e, Rebooted)],
     ids=["claimed", "drained", "rebooting", "verifying"],
 )
-def test_one_that_leaves_an_instance_out_of_service_exits_with_three(of: Callable[[Event], bool]) -> None:
+def test_a_run_that_leaves_an_instance_out_of_service_exits_with_three(of: Callable[[Event], bool]) -> None:
     assert exit_code_of_one_stopped_at(of) == 3
 
 

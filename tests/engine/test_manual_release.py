@@ -395,7 +395,7 @@ def _gone(desk: Desk) -> None:
     ],
     ids=lambda meanwhile: meanwhile.__name__.strip("_"),
 )
-def test_where_something_else_would_be_done_than_was_said_nothing_is_done(meanwhile: Callable[[Desk], None]) -> None:
+def test_if_release_would_now_do_something_else_it_does_nothing(meanwhile: Callable[[Desk], None]) -> None:
     desk = quarantined()
     planned = desk.consider()
     meanwhile(desk)

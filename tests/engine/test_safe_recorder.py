@@ -38,7 +38,7 @@ class Breaking(Tape):
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_a_run_whose_recorder_fails_finishes_what_it_began(error: Exception) -> None:
+def test_a_run_whose_recorder_fails_finishes_its_updates(error: Exception) -> None:
     world = row(2)
     finished = Updater(world, tape=Breaking(error=error)).run()
     assert (finished.outcome, finished.exit_code, finished.counts["updated"]) == (RunOutcome.OK, 0, 2)

@@ -366,7 +366,7 @@ def test_w7_a_host_that_the_apply_is_denied_for_is_left_as_it_is(named: bool) ->
 
 
 @pytest.mark.parametrize("named", [True, False])
-def test_w7_a_host_that_the_reboot_is_denied_for_is_given_back_at_once_and_rests_longer_each_time(
+def test_w7_a_host_whose_reboot_is_denied_is_returned_at_once_with_longer_backoffs(
     named: bool,
 ) -> None:
     town = befall(f.CommandsDenied(REBOOT, named), runs_max=4)

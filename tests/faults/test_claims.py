@@ -146,7 +146,7 @@ def remembered_only(cluster: Cluster, phase: ClaimPhase = ClaimPhase.DRAINING) -
     ledger.flush()
 
 
-def test_an_instance_that_a_person_drained_is_left_to_them_whatever_the_store_remembers() -> None:
+def test_an_instance_that_a_person_drained_is_left_to_them_whatever_the_store_contains() -> None:
     cluster = single()
     remembered_only(cluster)
     cluster.world.operator_drain(instance_id(0))

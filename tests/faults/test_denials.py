@@ -217,9 +217,7 @@ def test_whatever_is_denied_from_whenever_on_no_instance_stays_out_of_service(
 
 
 @pytest.mark.parametrize("action", ["ecs:ListTasks", "ecs:DescribeServices", "ssm:ListCommandInvocations"])
-def test_a_question_that_is_denied_while_instances_are_in_hand_is_asked_once_in_a_run(
-    action: str, tmp_path: Path
-) -> None:
+def test_a_call_that_is_denied_while_instances_are_claimed_is_made_once_in_a_run(action: str, tmp_path: Path) -> None:
     world = row(4, services=1, tasks=1, budget=2)
     began = world.clock.now()
     asked: list[str] = []
@@ -277,7 +275,7 @@ def deny_documents(world: World, document: str, instances: set[str]) -> None:
     world.authorize = authorize
 
 
-def test_no_third_host_is_drained_where_the_reboot_was_denied_for_two_and_allowed_for_none(tmp_path: Path) -> None:
+def test_no_third_host_is_drained_if_the_reboot_was_denied_for_two_and_allowed_for_none(tmp_path: Path) -> None:
     world = row(5)
     deny_documents(world, REBOOT, all_of(world, 5))
     finished = story(world, tmp_path).run()

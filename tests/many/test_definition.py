@@ -156,7 +156,7 @@ def test_waves_come_one_after_the_other_and_no_more_clusters_at_once_than_allowe
 
 
 @pytest.mark.parametrize("code", [1, 2, 3, 4, None])
-def test_a_wave_in_which_a_cluster_failed_stops_those_after_it_and_not_what_is_in_progress(code: int | None) -> None:
+def test_a_failed_cluster_stops_later_waves_but_not_runs_in_progress(code: int | None) -> None:
     with gone_through([wave(1, "a", "b", "c"), wave(2, "d")], {"a": code}) as (tasks, states, execution):
         assert ended(states, execution) == "FAILED"
     assert sorted(tasks.ran) == ["a", "b", "c"]
@@ -181,7 +181,7 @@ def test_failures_of_all_waves_are_told_together() -> None:
     assert "exit code 4" in digest(states)
 
 
-def test_the_code_of_a_sidecar_is_not_the_updaters() -> None:
+def test_the_exit_code_of_a_sidecar_does_not_count() -> None:
     with gone_through([wave(1, "a"), wave(2, "b")], sidecars={"a": 137}) as (tasks, states, execution):
         assert ended(states, execution) == "SUCCEEDED"
     assert tasks.ran == ["a", "b"]
@@ -199,7 +199,7 @@ def test_a_wave_that_needs_a_person_waits_for_one() -> None:
 
 
 @pytest.mark.parametrize("answer", ["declined", "none"])
-def test_a_wave_that_is_not_approved_is_not_run_and_that_is_no_failure(answer: str) -> None:
+def test_a_wave_that_is_not_approved_does_not_run_and_is_not_a_failure(answer: str) -> None:
     within = APPROVE_WITHIN if answer == "declined" else timedelta(minutes=1)
     waves = [wave(1, "a"), wave(2, "b", approve=True, within=within), wave(3, "c")]
     with gone_through(waves) as (tasks, states, execution):
@@ -229,9 +229,7 @@ def test_a_wave_that_is_not_approved_is_not_run_and_that_is_no_failure(answer: s
         "a task that cannot be placed",
     ],
 )
-def test_a_cause_of_another_shape_fails_its_cluster_and_no_other_is_stopped(
-    cause: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_malformed_cause_fails_only_its_own_cluster(cause: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(waves_interpreter, "cause_of", lambda _: cause)
     with gone_through([wave(1, "a", "b", "c"), wave(2, "d")], {"a": 3}) as (tasks, states, execution):
         assert ended(states, execution) == "FAILED"

@@ -181,7 +181,7 @@ def test_a_block_wins_over_a_promotion_and_an_expedite() -> None:
     assert reasons(clusters.each["shop"].run()) == {"blocked"}
 
 
-def test_acts_that_cannot_be_read_block_every_version() -> None:
+def test_unreadable_acts_block_every_version() -> None:
     clusters = two_stages()
     clusters.store.put(ACTS_KEY, b"{", None)
     finished = clusters.each["canary"].run()

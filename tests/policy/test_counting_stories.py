@@ -193,7 +193,7 @@ def killed_after(kind: type[Event], per_day: int) -> Roll:
 
 
 @pytest.mark.parametrize("kind", [Claimed, Drained])
-def test_one_that_a_later_run_goes_on_with_is_begun_once(kind: type[Event]) -> None:
+def test_an_update_that_a_later_run_continues_counts_once(kind: type[Event]) -> None:
     roll = killed_after(kind, per_day=2)
     finished = roll.run(later=timedelta(minutes=30))
     assert updated(finished) == 2

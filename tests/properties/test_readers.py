@@ -253,7 +253,7 @@ def reader_of(kind: str) -> Callable[[bytes], None]:
 
 @pytest.mark.parametrize("name", ODD)
 @pytest.mark.parametrize("kind", READERS)
-def test_an_object_that_nobody_can_read_is_met_with_what_is_said_of_it(kind: str, name: str) -> None:
+def test_each_unreadable_object_has_its_documented_effect(kind: str, name: str) -> None:
     reader_of(kind)(ODD[name])
 
 

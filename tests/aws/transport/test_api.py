@@ -55,7 +55,7 @@ def test_a_look_is_repeated_until_it_is_answered(trouble: BaseException) -> None
     assert way.look(Scripted(trouble, trouble)) == 3
 
 
-def test_a_look_is_repeated_only_so_often() -> None:
+def test_a_look_is_repeated_a_limited_number_of_times() -> None:
     method = Scripted(*[BROKEN] * 9)
     with pytest.raises(Unreachable):
         Way().look(method)
@@ -118,7 +118,7 @@ def test_an_act_is_refused_for_its_rate_only_so_often() -> None:
     assert method.called == ACT_ATTEMPTS
 
 
-def test_an_act_that_may_have_taken_effect_is_sent_once() -> None:
+def test_a_call_that_may_have_taken_effect_is_sent_once() -> None:
     method = Scripted(BROKEN)
     with pytest.raises(Unreachable):
         Way().act(method)

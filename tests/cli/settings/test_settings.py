@@ -30,7 +30,7 @@ def _file(folder: Path, text: str) -> str:
     return str(path)
 
 
-def test_what_is_not_said_is_the_default_of_the_policy() -> None:
+def test_settings_that_are_not_given_have_the_policys_defaults() -> None:
     assert settings().policy == Policy()
 
 
@@ -49,11 +49,11 @@ def test_a_flag_wins_over_a_variable_over_a_file_over_the_default(
     assert settings("--config", config, *tokens, **variables).limits.settle == expected
 
 
-def test_a_flag_given_twice_means_the_last() -> None:
+def test_the_last_value_of_a_repeated_flag_counts() -> None:
     assert settings("--settle", "10s", "--settle=20s").limits.settle == timedelta(seconds=20)
 
 
-def test_the_command_line_of_the_go_updater_is_understood() -> None:
+def test_the_command_line_of_the_go_updater_is_accepted() -> None:
     documents = ["-check-document", "look", "-apply-document=stage", "-reboot-document", "boot"]
     found = load(["-cluster", "web", "-region=eu-west-1", *documents], {})
     assert (found.target.cluster, found.target.region, found.documents.apply_document) == ("web", "eu-west-1", "stage")
@@ -194,7 +194,7 @@ def test_a_bucket_without_its_scheme_is_no_folder(text: str) -> None:
         settings("--state", text)
 
 
-def test_the_region_is_that_of_a_clusters_arn() -> None:
+def test_the_region_comes_from_the_clusters_arn() -> None:
     assert load(["--cluster", ARN, *DOCUMENTS], {}).target.region_named == "cn-north-1"
 
 
@@ -219,7 +219,7 @@ def test_all_missing_settings_are_named_at_once() -> None:
         load(["--cluster", "web"], {})
 
 
-def test_an_unknown_flag_is_refused_with_the_nearest_known_one() -> None:
+def test_an_unknown_flag_is_rejected_with_the_nearest_known_one() -> None:
     assert refusal("--drain-timout", "5m") == "unknown flag --drain-timout; did you mean --drain-timeout?"
 
 
@@ -237,7 +237,7 @@ def test_an_unknown_key_is_refused_with_the_nearest_known_one(tmp_path: Path) ->
     assert refusal("--config", config) == f"unknown setting setle in {config}; did you mean settle?"
 
 
-def test_a_word_that_belongs_to_no_flag_is_refused() -> None:
+def test_a_word_that_belongs_to_no_flag_is_rejected() -> None:
     assert "web-2" in refusal("web-2")
 
 

@@ -75,19 +75,19 @@ def test_every_host_is_asked_at_first_in_one_pass() -> None:
     assert len(of(decide(fleet(*many(120, None)), policy()), Check)) == 120
 
 
-def test_an_empty_cluster_is_over_at_once() -> None:
+def test_a_run_on_an_empty_cluster_ends_at_once() -> None:
     """R4: zero instances are a normal end."""
     assert decide(fleet(), policy()) == Decision({}, None, None)
 
 
-def test_a_cluster_without_bottlerocket_is_over_at_once() -> None:
+def test_a_run_on_a_cluster_without_bottlerocket_ends_at_once() -> None:
     """R6: no Bottlerocket instance is a normal end."""
     others = [instance(f"i-{n}", registered=registration(f"i-{n}", variant=None)) for n in range(3)]
     decision = decide(fleet(*others), policy())
     assert (decision.look_at, set(reasons(decision).values())) == (None, {Reason.NOT_BOTTLEROCKET})
 
 
-def test_a_host_that_is_up_to_date_is_concluded_without_being_touched() -> None:
+def test_a_host_that_is_up_to_date_is_recorded_without_a_command() -> None:
     """P8 and W14, changed: the predecessor drained a host before it found out that it was Idle."""
     decision = decide(fleet(instance(says=idle())), policy())
     assert list(decision.commands) == [Conclude(InstanceId("i-a"), UpToDate(OLD))]
@@ -171,7 +171,7 @@ def begun(decision: Decision) -> list[str]:
     return of(decision, Drain)
 
 
-def test_an_instance_is_marked_before_it_is_drained() -> None:
+def test_an_instance_is_claimed_before_it_is_drained() -> None:
     """Claim before acting: a run that is killed between the two has done no harm."""
     verdict = decide(fleet(instance(says=ready())), policy()).steps[InstanceId("i-a")]
     assert [type(command) for command in verdict.commands] == [Mark, Drain]
@@ -185,7 +185,7 @@ def test_the_claim_says_what_a_later_run_needs() -> None:
 
 
 @pytest.mark.parametrize(("budget", "count"), [(1, 1), (3, 3), (9, 5)])
-def test_no_more_are_begun_than_the_budget_allows(budget: int, count: int) -> None:
+def test_no_more_updates_start_than_the_budget_allows(budget: int, count: int) -> None:
     assert len(begun(decide(fleet(*many(5, ready())), policy(budget)))) == count
 
 
@@ -240,7 +240,7 @@ def test_the_services_are_looked_at_before_anything_begins() -> None:
     assert decision.services_at == NOW
 
 
-def test_nothing_is_begun_before_its_tasks_were_looked_at() -> None:
+def test_no_drain_starts_before_the_tasks_are_known() -> None:
     one = instance(says=ready(), tasks=None)
     verdict = decide(fleet(one), policy()).steps[one.id]
     assert (verdict.commands, verdict.wants_tasks, verdict.look_at) == ((), True, NOW)
@@ -258,7 +258,7 @@ def test_a_standalone_task_that_appeared_meanwhile_holds_the_instance() -> None:
     assert (begun(decision), reasons(decision)) == ([], {"i-a": Reason.STANDALONE_TASK})
 
 
-def test_a_report_that_has_grown_old_is_asked_for_again_before_the_drain() -> None:
+def test_an_old_report_is_renewed_before_the_drain() -> None:
     one = instance(says=ready(), asked=NOW - HOUR)
     decision = decide(fleet(one), policy())
     assert (begun(decision), of(decision, Check)) == ([], ["i-a"])
@@ -304,11 +304,11 @@ def blocked(hosts: list[Instance], limits: Policy | None = None, **changes: Any)
 BOTH = [instance("i-a", available()), instance("i-b", ready())]
 
 
-def test_a_run_that_halted_begins_nothing_and_stages_nothing() -> None:
+def test_a_halted_run_starts_and_stages_nothing() -> None:
     assert blocked(BOTH, halt=Halt("two instances failed")) == ([], {Reason.HALTED})
 
 
-def test_a_run_that_is_told_to_stop_begins_nothing_and_stages_nothing() -> None:
+def test_a_stopping_run_starts_and_stages_nothing() -> None:
     assert blocked(BOTH, stopping="SIGTERM") == ([], {Reason.STOPPING})
 
 
@@ -320,7 +320,7 @@ def test_a_run_that_aws_bars_begins_nothing_stages_nothing_and_asks_nobody_but_w
     assert {held[InstanceId(name)].reason for name in ("i-a", "i-b", "i-c")} == {Reason.HALTED}
 
 
-def test_a_run_past_its_deadline_begins_nothing_and_stages_nothing() -> None:
+def test_a_run_past_its_deadline_starts_and_stages_nothing() -> None:
     assert blocked(BOTH, policy(deadline=5 * MINUTE)) == ([], {Reason.STOPPING})
 
 
@@ -349,7 +349,7 @@ def failed_apply(**changes: Any) -> Fleet:
     )
 
 
-def test_a_failed_apply_is_concluded_and_rests() -> None:
+def test_a_failed_apply_is_recorded_and_backs_off() -> None:
     commands = list(decide(failed_apply(), policy()).commands)
     assert [type(command) for command in commands] == [Conclude, Note]
     note = commands[1]
@@ -378,7 +378,7 @@ def test_a_failure_is_concluded_as_a_failure() -> None:
 # When to look again
 
 
-def test_a_run_with_nothing_left_to_do_is_over() -> None:
+def test_a_run_with_nothing_left_to_do_ends() -> None:
     held = instance(says=ready(), tasks=(STANDALONE,))
     assert decide(fleet(held), policy()).look_at is None
 

@@ -45,7 +45,7 @@ def test_the_next_look_lies_in_the_future(
     assert next_look(NOW - age, NOW, poll, learned, first) > NOW
 
 
-def test_a_new_wait_is_looked_at_soon() -> None:
+def test_the_first_look_at_a_new_wait_is_soon() -> None:
     assert is_soon(next_look(NOW, NOW, POLL, None))
 
 

@@ -53,14 +53,14 @@ def why(of: str, cluster: Fleet) -> Reason | None:
     return held.reason if held is not None else None
 
 
-def test_a_run_that_meets_the_claim_of_an_older_one_leaves_everything_alone_and_is_over() -> None:
+def test_a_run_that_finds_the_claim_of_an_older_run_changes_nothing_and_ends() -> None:
     cluster = seen(theirs(), instance(says=ready()), instance("i-b"))
     decision = decide(cluster, POLICY)
     assert [why(name, cluster) for name in ("i-x", "i-a", "i-b")] == [Reason.ANOTHER_RUN] * 3
     assert (list(decision.commands), decision.look_at) == ([], None)
 
 
-def test_a_claim_that_is_dated_ahead_of_our_clock_is_of_a_live_run_too() -> None:
+def test_a_claim_with_a_time_in_the_future_counts_as_a_live_runs() -> None:
     assert why("i-x", seen(theirs(since=NOW + MINUTE))) is Reason.ANOTHER_RUN
     assert why("i-x", seen(theirs(since=NOW + POLICY.longest_phase))) is None
 

@@ -235,7 +235,7 @@ def test_output_without_a_status_is_unreadable(text: str) -> None:
     assert problem_of(0, BOOT_LINE + text).problem is Problem.UNREADABLE
 
 
-def test_the_predecessor_wants_both_mandatory_fields_and_so_do_we() -> None:
+def test_both_mandatory_fields_are_required_as_in_the_predecessor() -> None:
     """P19 and VerifyUpdateErr/parse output err: an empty output, or one without the running version, is an error."""
     without_version = {"update_state": "Available", "active_partition": None}
     problems = [problem_of(0, ""), problem_of(0, printed(without_version)), problem_of(0, printed({}))]
@@ -329,7 +329,7 @@ def test_a_failed_check_says_the_exit_code_and_the_hosts_own_words() -> None:
     assert answer == HostProblem(Problem.FAILED, f"exit 1: {line}")
 
 
-def test_a_failed_check_is_a_failure_even_where_a_status_was_printed() -> None:
+def test_a_failed_check_is_a_failure_even_if_it_printed_a_status() -> None:
     assert problem_of(1, BOOT_LINE + AVAILABLE_TEXT, "").problem is Problem.FAILED
 
 

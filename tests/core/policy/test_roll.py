@@ -66,7 +66,7 @@ def counted(past: History, *instances: Instance, policy: Policy = STEPS) -> tupl
 # One state
 
 
-def test_one_that_is_quarantined_has_failed_and_is_not_under_way() -> None:
+def test_a_quarantined_instance_counts_as_failed_and_not_as_in_progress() -> None:
     assert counted(History(), quarantined()) == (0, 1, 0, 1)
     assert counted(failed_on("i-a"), quarantined()) == (0, 1, 0, 1)
 
@@ -128,7 +128,7 @@ def test_no_instance_is_counted_twice_and_none_that_nothing_came_to(a_fleet: Fle
 @pytest.mark.parametrize(
     "there", [(), (instance("i-a", registered=registration("i-a", status=Status.INACTIVE, connected=False)),)]
 )
-def test_a_canary_that_is_terminated_has_proven_what_it_proved(there: tuple[Instance, ...]) -> None:
+def test_a_terminated_canary_still_counts_as_done(there: tuple[Instance, ...]) -> None:
     past = History(updated={ONE: came()})
     assert counted(past, instance("i-b", available()), *there) == (1, 0, 0, 2)
 

@@ -21,7 +21,7 @@ def times(policy: Policy) -> dict[str, timedelta]:
 
 
 @pytest.mark.parametrize("poll", [SECOND, 2 * SECOND, 4 * SECOND])
-def test_no_wait_for_aws_or_for_a_host_is_shorter_where_looks_are_closer(poll: timedelta) -> None:
+def test_no_wait_for_aws_or_a_host_is_shorter_with_a_shorter_poll_interval(poll: timedelta) -> None:
     assert times(replace(USUAL, poll_interval=poll)) == times(USUAL)
 
 

@@ -280,7 +280,7 @@ def test_the_phase_of_a_claim_is_dated_by_its_first_look() -> None:
 RIVAL = replace(REBOOTING, run=RunId("rival"), store="abc")
 
 
-def test_an_instance_that_another_updater_has_finished_is_looked_at_as_new() -> None:
+def test_an_instance_that_another_updater_finished_is_read_again_from_the_start() -> None:
     """Otherwise it would be drained again because of its old answer."""
     before = instance(says=ready(), registered=registration("i-a", attributes=marked(RIVAL)))
     theirs = see_registration(before, registration("i-a", attributes=marked(RIVAL)), RUN, store="xyz")

@@ -230,7 +230,7 @@ def test_a_term_beyond_the_longest_is_refused(store: Cut, time: Time) -> None:
         lease(store, time, term=LONGEST_TERM + timedelta(seconds=1))
 
 
-def test_of_two_that_find_it_free_the_slower_says_who_was_faster(time: Time) -> None:
+def test_the_slower_of_two_runs_that_find_the_lease_free_names_the_faster_one(time: Time) -> None:
     class Slow(Cut):
         def get(self, key: str) -> Stored | None:
             seen = super().get(key)
@@ -291,7 +291,7 @@ def test_a_run_that_is_cut_off_stops_a_quarter_before_the_term_is_over(store: Cu
         held.keep()
 
 
-def test_a_renewal_whose_reply_was_lost_is_known_for_our_own(store: Cut, time: Time) -> None:
+def test_a_renewal_whose_reply_was_lost_is_recognized_as_our_own(store: Cut, time: Time) -> None:
     held = lease(store, time)
     held.acquire()
     store.replies_lost = 2
@@ -348,7 +348,7 @@ def test_a_run_that_slept_while_nobody_took_its_lease_goes_on_with_a_new_renewal
     assert store.writes == 2
 
 
-def test_facts_that_were_known_before_a_long_sleep_are_to_be_looked_at_afresh(store: Cut, time: Time) -> None:
+def test_facts_from_before_a_long_sleep_are_read_again(store: Cut, time: Time) -> None:
     held = lease(store, time)
     held.acquire()
     time.move(timedelta(hours=1))
@@ -362,7 +362,7 @@ def test_facts_that_were_known_before_a_long_sleep_are_to_be_looked_at_afresh(st
 
 
 @pytest.mark.parametrize("answer", [Throttled("409: another write is under way"), Conflict("412"), Unreachable("503")])
-def test_a_renewal_that_was_refused_without_that_anybody_wrote_is_tried_again(
+def test_a_renewal_that_was_rejected_although_nobody_wrote_is_retried(
     store: Cut, time: Time, answer: Exception
 ) -> None:
     held = lease(store, time)
@@ -793,11 +793,11 @@ def test_the_oldest_task_of_the_family_acts(time: Time) -> None:
     assert task_lease(Tasks(YOUNGER, ME), time).acquire() == Taken(0)
 
 
-def test_a_younger_task_leaves_and_names_the_older_one(time: Time) -> None:
+def test_a_younger_task_exits_and_names_the_older_one(time: Time) -> None:
     assert task_lease(Tasks(ME, OLDER), time).acquire() == HeldBy(OLDER.arn, OLDER.created_at)
 
 
-def test_of_two_tasks_of_one_moment_exactly_one_acts(time: Time) -> None:
+def test_exactly_one_of_two_tasks_that_started_together_acts(time: Time) -> None:
     twin = RunningTask(YOUNGER.arn, START)
     tasks = Tasks(ME, twin)
     first = TaskLease(OWN, tasks, SPAN, time, lambda: time.monotonic).acquire()
@@ -843,7 +843,7 @@ def test_an_older_task_that_shows_up_ends_the_right(time: Time) -> None:
         held.check_before_act()
 
 
-def test_an_answer_that_does_not_come_takes_nothing_away(time: Time) -> None:
+def test_a_missing_answer_does_not_end_the_lease(time: Time) -> None:
     tasks = Tasks(ME)
     held = task_lease(tasks, time)
     held.acquire()

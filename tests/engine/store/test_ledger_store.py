@@ -163,7 +163,7 @@ def test_what_a_release_came_to_on_an_instance_that_is_gone_is_remembered_longer
     assert without_gone(missed, set(), late) == Ledger()
 
 
-def test_a_proven_update_withdraws_what_had_failed_there_and_no_more() -> None:
+def test_a_verified_update_clears_only_the_earlier_failure_of_that_instance() -> None:
     failed = with_backoff(with_backoff(with_failure(Ledger(), OLD, ONE), ONE, ROLLED_BACK), TWO, ROLLED_BACK)
     proven = with_update(failed, ONE, NEW, NOW)
     assert proven.failed_on == {OLD: {ONE}, NEW: {TWO}}
@@ -210,7 +210,7 @@ def written_at(now: datetime) -> Ledger:
     return without_gone(longest, {ONE}, now)
 
 
-def test_what_was_written_by_a_fast_clock_counts_from_now() -> None:
+def test_a_time_from_a_fast_clock_counts_as_now() -> None:
     later = NOW + timedelta(days=3650)
     assert without_future(written_at(later), NOW) == written_at(NOW)
 
@@ -348,7 +348,7 @@ def test_a_write_that_landed_late_after_its_repeat_was_refused_is_known_for_our_
     assert set(kept(store).value.claims) == {ONE, TWO}
 
 
-def test_nothing_is_written_before_the_right_to_act_was_asked_for() -> None:
+def test_nothing_is_written_before_the_lease_is_checked() -> None:
     store = Counting()
     ledger = kept(store)
 
@@ -501,7 +501,7 @@ def test_a_broken_ledger_is_an_error_that_names_the_object_and_the_place(
     assert KEY in str(caught.value)
 
 
-def test_what_cannot_be_read_is_never_overwritten() -> None:
+def test_an_unreadable_ledger_is_never_overwritten() -> None:
     store = Counting()
     store.put(KEY, b"{half", ABSENT)
     ledger = KeptLedger(store, "web", RunId("r1"))

@@ -103,13 +103,13 @@ def data_of(store: MemoryStore, key: str) -> bytes:
 # The ledger
 
 
-def test_a_run_takes_over_its_own_claims_and_all_that_is_remembered(store: Shaky) -> None:
+def test_a_run_takes_over_its_own_claims_and_everything_else_in_the_old_ledger(store: Shaky) -> None:
     assert moved(store).claims == {OURS: OpenClaim(CLAIM, arn(WEST))}
     assert kept(store) == moved(store, run="r2")
     assert kept(store).backoffs == {OURS: REST}
 
 
-def test_the_other_cluster_of_the_name_finds_its_own_where_it_was(store: Shaky) -> None:
+def test_the_other_cluster_with_the_same_name_finds_its_own_claims(store: Shaky) -> None:
     moved(store)
     assert moved(store, EAST).claims == {THEIRS: OpenClaim(CLAIM, arn(EAST))}
     assert json.loads(data_of(store, OLD_KEY))["claims"] == {}
@@ -398,7 +398,7 @@ def test_two_clusters_of_one_name_in_two_accounts_share_a_store_and_nothing_else
         assert (seen.stranded, seen.violations, set(seen.versions.values())) == ((), (), {NEWER})
 
 
-def test_a_ledger_with_claims_of_another_cluster_is_not_taken_for_ours_and_stays_as_it_is() -> None:
+def test_a_ledger_with_claims_of_another_cluster_is_neither_used_nor_changed() -> None:
     store = MemoryStore()
     west = row(2, services=1, tasks=1, ecs_timing=EcsTiming(attributes_survive=False))
     east = row(2, seed=7, services=1, tasks=1)

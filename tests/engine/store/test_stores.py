@@ -298,7 +298,7 @@ while added < 40:
 
 def test_processes_that_add_at_the_same_time_lose_no_addition(tmp_path: Path) -> None:
     adders = [subprocess.Popen([sys.executable, "-c", ADDER, str(tmp_path)]) for _ in range(3)]
-    assert [adder.wait(60) for adder in adders] == [0, 0, 0]
+    assert [adder.wait(150) for adder in adders] == [0, 0, 0]
     stored = FolderStore(tmp_path).get("sum")
     assert stored is not None
     assert stored.data == b"120"

@@ -186,7 +186,7 @@ def test_what_a_run_does_at_its_end_does_not_grow_with_the_years(monkeypatch: py
     assert costs[10]["listed"] <= 15
 
 
-def test_runs_that_the_index_has_no_room_for_are_not_looked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs_that_were_dropped_from_the_index_are_not_searched_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(index, "REPORTS_LISTED_MAX", 5)
     store = Counting()
     for hour in range(8):

@@ -62,7 +62,7 @@ FAULTS = [
 
 @pytest.mark.parametrize("error", FAULTS, ids=lambda error: type(error).__name__)
 @pytest.mark.parametrize("event", [STOPPING, END], ids=lambda event: event.name)
-def test_a_recorder_that_fails_costs_nobody_else_an_event(error: Exception, event: Event) -> None:
+def test_if_a_recorder_fails_the_others_still_get_every_event(error: Exception, event: Event) -> None:
     first, last, speaker = Collected(), Collected(), Collected()
     told = SummaryLast(speaker, Tee([first, Broken(error), last]))
     told.record(event)

@@ -125,7 +125,7 @@ def test_tasks_that_nobody_listed_are_listed() -> None:
     assert (verdict.commands, verdict.wants_tasks, verdict.look_at) == ((), True, NOW)
 
 
-def test_an_instance_that_this_look_shows_empty_is_marked_for_its_reboot_and_then_rebooted() -> None:
+def test_an_instance_that_this_look_shows_empty_is_claimed_for_its_reboot_and_then_rebooted() -> None:
     """DrainContainerInstances/no tasks: an empty instance is rebooted immediately."""
     mark, reboot = next_step(claimed()).commands
     assert isinstance(mark, Mark)
@@ -150,7 +150,7 @@ def test_no_look_is_later_than_the_drain_limit() -> None:
     [Tasks((), NOW - SECOND, with_stopping=True), Tasks((), NOW)],
     ids=["an earlier look", "without those that are stopping"],
 )
-def test_before_the_mark_the_tasks_that_are_still_stopping_are_listed(tasks: Tasks) -> None:
+def test_stopping_tasks_are_listed_before_the_claim_for_the_reboot(tasks: Tasks) -> None:
     verdict = next_step(replace(claimed(), tasks=tasks))
     assert (verdict.commands, verdict.wants_tasks, verdict.look_at) == ((), True, NOW)
 
@@ -165,7 +165,7 @@ def test_before_the_mark_it_is_described_once_more() -> None:
 # The drain limit
 
 
-def test_an_instance_that_is_not_empty_past_the_limit_is_given_back() -> None:
+def test_an_instance_that_is_not_empty_at_the_limit_is_returned_to_service() -> None:
     """P6 and Drain/wait tasks stop err: a drain that does not finish is undone."""
     why = given_back(next_step(aged(25, tasks=(task("web"), task("api", "STOPPING")))))
     assert why == "its drain timed out after 25m, so it was returned to service; tasks left: service:web, service:api"
@@ -234,7 +234,7 @@ def test_a_version_that_was_denied_since_the_drain_began_is_given_back() -> None
         (ready(NEWER), "it would boot into 1.22.0 now, not 1.21.0"),
     ],
 )
-def test_a_host_that_changed_while_draining_is_given_back(says: HostAnswer, why: str) -> None:
+def test_a_host_that_changed_while_draining_is_returned_to_service(says: HostAnswer, why: str) -> None:
     """P8, P9 and P12: a host that is no longer Ready is not rebooted."""
     assert given_back(next_step(claimed(says=says))) == f"it was returned to service before the reboot: {why}"
 
@@ -320,7 +320,7 @@ def test_a_drain_that_was_not_sent_waits_in_line_again_where_it_may_not_begin_no
     assert verdict.hold is not None
 
 
-def test_a_drain_that_was_not_sent_waits_in_line_again_where_its_place_was_taken() -> None:
+def test_a_drain_that_was_not_sent_waits_again_if_its_slot_was_taken() -> None:
     """The reply to its claim was lost, and another instance was drained before a look showed the claim."""
     other = claimed("i-b", a_claim(), status=Status.DRAINING)
     assert kinds(decided(marked_only(), other)) == [Unmark]
@@ -352,7 +352,7 @@ def test_a_drain_that_may_have_been_sent_is_waited_for() -> None:
     assert kinds(next_step(unclear_drain(5))) == []
 
 
-def test_a_drain_is_waited_for_as_long_as_ecs_may_lag_however_close_the_looks_are() -> None:
+def test_a_run_waits_for_a_drain_as_long_as_ecs_may_lag() -> None:
     """Found by the soak: looks two seconds apart, whose data was eight seconds old, made a drain seem undone."""
     one = unclear_drain(8)
     drained = replace(one, progress=replace(one.progress, drain_seen=True))
@@ -373,7 +373,7 @@ def test_a_drain_that_never_comes_is_let_go_at_the_limit() -> None:
 # Other people
 
 
-def test_an_instance_that_somebody_else_drained_between_our_mark_and_our_drain_is_theirs() -> None:
+def test_an_instance_that_somebody_else_drained_between_our_claim_and_our_drain_is_theirs() -> None:
     assert let_go(next_step(marked_only(status=Status.DRAINING))) is Reason.DRAINED_BY_OTHERS
 
 
@@ -411,7 +411,7 @@ def test_an_instance_that_is_seen_active_is_unmarked_and_keeps_its_slot() -> Non
 
 
 @pytest.mark.parametrize("confirmed", [True, False])
-def test_an_instance_is_not_unmarked_before_it_is_seen_active(*, confirmed: bool) -> None:
+def test_a_claim_is_not_removed_before_the_instance_is_seen_active(*, confirmed: bool) -> None:
     verdict = next_step(returning(5, confirmed=confirmed))
     assert (verdict.commands, is_soon(verdict.look_at)) == ((), True)
 
@@ -463,7 +463,7 @@ def test_a_rebooting_host_that_does_not_come_back_in_a_while_is_gone() -> None:
 
 
 @pytest.mark.parametrize("phase", ClaimPhase)
-def test_an_instance_that_is_listed_and_not_described_is_not_gone(phase: ClaimPhase) -> None:
+def test_an_instance_that_is_listed_but_not_described_is_not_gone(phase: ClaimPhase) -> None:
     """A batch fails in part, which must not lose the claim."""
     one = replace(missing(MISSING_LOOKS + 5, phase, minutes=60), undescribed="SERVER: try again")
     verdict = next_step(one, started_at=NOW - MINUTE)

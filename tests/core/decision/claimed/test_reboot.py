@@ -157,7 +157,7 @@ def test_an_instance_is_not_rebooted_on_the_strength_of_old_tasks(tasks: Tasks |
     assert (verdict.commands, verdict.wants_tasks, verdict.look_at) == ((), True, NOW)
 
 
-def test_a_host_is_asked_once_more_where_its_last_answer_is_not_of_just_now() -> None:
+def test_a_host_is_checked_again_before_the_reboot_if_its_answer_is_not_recent() -> None:
     """Somebody may have staged another version since."""
     assert kinds(next_step(rebooting(asked=NOW - MINUTE))) == [Check]
 
@@ -173,7 +173,7 @@ def test_a_host_that_would_boot_into_something_else_by_now_is_given_back(says: H
     assert reason(next_step(rebooting(says=says))) is Reason.CHANGED_WHILE_DRAINING
 
 
-def test_a_version_that_was_denied_since_is_not_booted() -> None:
+def test_a_version_that_was_denied_after_the_claim_is_not_booted() -> None:
     denied = replace(POLICY, rules=Rules(versions=VersionRules(deny=parse_ranges(str(NEW)))))
     one = rebooting()
     assert one.claim is not None
@@ -190,7 +190,7 @@ def test_an_instance_that_somebody_returned_before_its_reboot_is_let_go() -> Non
     assert reason(next_step(rebooting(status=Status.ACTIVE))) is Reason.RETURNED_BY_OTHERS
 
 
-def test_a_look_that_may_be_older_than_the_drain_says_nothing_of_somebody_who_returned_the_instance() -> None:
+def test_a_look_that_may_be_older_than_the_drain_does_not_show_a_return_by_somebody_else() -> None:
     one = rebooting(status=Status.ACTIVE)
     drained = replace(one, progress=replace(one.progress, drain=SentDrain(NOW - POLICY.reader_lag + SECOND)))
     assert waits(next_step(drained))
@@ -270,7 +270,7 @@ def test_a_host_that_was_never_seen_away_is_asked_after_a_while() -> None:
     assert kinds(next_step(sent(2))) == [Check]
 
 
-def test_a_host_whose_agent_flapped_without_a_reboot_is_not_asked_at_every_look() -> None:
+def test_a_host_whose_agent_flapped_without_a_reboot_is_not_checked_at_every_look() -> None:
     taken = sent_reboot(NOW - 5 * MINUTE, acceptance(NOW - 5 * MINUTE))
     one = sent(5, away=NOW - 4 * MINUTE, says=ready(), asked=NOW - 10 * SECOND, reboots=(taken,))
     assert waits(next_step(one))
@@ -319,7 +319,7 @@ def test_an_answer_from_before_the_refusal_proves_nothing() -> None:
 
 
 @pytest.mark.parametrize("end", [unknown_end(NOW - MINUTE), None])
-def test_a_reboot_that_may_still_strike_is_not_repeated(end: RebootEnd | None) -> None:
+def test_a_reboot_that_may_still_happen_is_not_repeated(end: RebootEnd | None) -> None:
     """An Undeliverable command may have been delivered, and an inhibitor may delay its shutdown."""
     assert Mark not in kinds(next_step(old_boot(end, minutes=7)))
     assert kinds(next_step(old_boot(end, minutes=8))) == [Mark]
@@ -412,7 +412,7 @@ def test_what_an_open_reboot_can_still_do_is_waited_for_and_it_is_cancelled() ->
     assert kinds(proceed(again, one.claim, Pass(fleet(again), short))) == []
 
 
-def test_a_host_that_accepted_a_reboot_and_did_not_go_down_is_quarantined_at_the_limit() -> None:
+def test_a_host_that_accepted_a_reboot_but_did_not_go_down_is_quarantined_at_the_limit() -> None:
     """The shutdown is pending for an unknown reason: it would kill tasks on the host."""
     command = quarantine_of(next_step(old_boot(acceptance(NOW - 19 * MINUTE), minutes=20)))
     assert str(command.why).startswith("it accepted the reboot but did not go down within 20m")
@@ -504,7 +504,7 @@ def test_an_answer_from_before_the_reboot_was_sent_proves_nothing() -> None:
     assert Return not in kinds(next_step(old))
 
 
-def test_a_host_that_fell_back_to_its_old_release_is_returned_as_rolled_back() -> None:
+def test_a_host_that_fell_back_to_its_old_version_is_returned_as_rolled_back() -> None:
     """P18 and VerifyUpdate/version same: `version == recorded` is a failed update."""
     verdict = next_step(back(rebooted(OLD)))
     assert str(returned(verdict)) == "it came back on 1.20.0: 1.21.0 did not boot, and the host rolled back"
@@ -557,7 +557,7 @@ def proven_again(one: Instance) -> Instance:
     )
 
 
-def test_the_end_of_the_reboot_command_is_asked_for_before_the_return() -> None:
+def test_the_result_of_the_reboot_command_is_read_before_the_return() -> None:
     assert next_step(unended(10, asked_end=False)).wants_reboot_end
 
 
@@ -623,7 +623,7 @@ def test_a_reboot_whose_worker_died_with_the_host_needs_none() -> None:
     assert returned(next_step(back(reboots=(sent_reboot(NOW - 2 * MINUTE, died),)))) == UPDATED
 
 
-def test_a_success_that_may_be_of_a_second_run_means_that_one_more_reboot_may_come() -> None:
+def test_after_a_success_that_may_be_from_a_second_run_another_reboot_may_follow() -> None:
     """The agent ran the command again on the new boot: an inhibitor may delay that shutdown too."""
     for seconds, expected in ((290, []), (301, [Return, Unmark])):
         late = acceptance(NOW - seconds * SECOND, first_run=False)
@@ -648,7 +648,7 @@ def test_a_host_that_is_not_back_at_the_limit_is_quarantined() -> None:
     assert str(command.why) == "it did not come back within 20m after the reboot: its ECS agent did not connect"
 
 
-def test_a_host_that_nobody_may_ask_at_the_limit_is_quarantined_and_the_release_is_not_blamed() -> None:
+def test_a_host_whose_checks_are_denied_is_quarantined_at_the_limit_without_blaming_the_version() -> None:
     reboots = (sent_reboot(NOW - 20 * MINUTE, acceptance(NOW - 19 * MINUTE)),)
     command, note = next_step(sent(20, reboots=reboots, send_denied="ssm:SendCommand", mute=True)).commands
     assert isinstance(command, Quarantine)
@@ -853,7 +853,7 @@ def in_quarantine(
     )
 
 
-def test_a_quarantined_instance_is_reported_at_every_run() -> None:
+def test_a_quarantined_instance_is_reported_in_every_run() -> None:
     (conclusion,) = next_step(in_quarantine(connected=False)).commands
     assert isinstance(conclusion, Conclude)
     assert isinstance(conclusion.outcome, Quarantined)

@@ -105,7 +105,7 @@ def test_a_staged_host_is_applied_again() -> None:
     assert candidate(instance(says=staged())) == Stageable(NEW, again=False)
 
 
-def test_the_predecessor_took_available_and_ready_and_passed_over_idle_and_staged() -> None:
+def test_the_predecessor_updated_available_and_ready_hosts_and_skipped_idle_and_staged_ones() -> None:
     """FilterAvailableUpdates, with one change: of the same five hosts, the Staged one is taken too."""
     answers = [available(), ready(), idle(), staged(), available()]
     kinds = [type(candidate(instance(says=answer))) for answer in answers]
@@ -228,7 +228,7 @@ def test_a_host_that_was_never_asked_is_asked() -> None:
 
 
 @pytest.mark.parametrize("kind", [DocumentKind.CHECK, DocumentKind.APPLY])
-def test_a_host_with_a_command_under_way_is_waited_for(kind: DocumentKind) -> None:
+def test_a_run_waits_for_the_pending_command_of_a_host(kind: DocumentKind) -> None:
     assert candidate(instance(says=available(), pending=pending(kind))) == Deferred(NOW + POLL)
 
 
@@ -296,7 +296,7 @@ def gave_up(which: Problem, **progress: Any) -> Instance:
 
 
 @pytest.mark.parametrize("which", Problem)
-def test_each_problem_ends_in_its_own_hold(which: Problem) -> None:
+def test_each_problem_has_its_own_hold(which: Problem) -> None:
     assert held(gave_up(which)) is REASON_OF[which]
 
 
@@ -322,7 +322,7 @@ def test_an_unknown_state_names_the_state() -> None:
 
 
 @pytest.mark.parametrize("says", [available(), staged(), ready()])
-def test_a_release_that_the_operator_denies_is_neither_staged_nor_booted(says: HostAnswer) -> None:
+def test_a_version_that_the_operator_denies_is_neither_staged_nor_booted(says: HostAnswer) -> None:
     denied = replace(POLICY, rules=Rules(versions=VersionRules(deny=parse_ranges(str(NEW)))))
     one = instance(says=says)
     found = assess(one, Pass(fleet(one), denied))
@@ -411,7 +411,7 @@ def test_a_host_that_somebody_rebooted_into_what_we_staged_is_up_to_date() -> No
     )
 
 
-def test_a_release_that_appeared_between_check_and_apply_is_taken() -> None:
+def test_a_version_that_appeared_between_check_and_apply_is_installed() -> None:
     assert candidate(applied(CommandStatus.SUCCESS, ready(NEWER))) == Ready(ready(NEWER), NEWER)
 
 
@@ -451,7 +451,7 @@ def test_a_rest_is_for_one_release_only() -> None:
 
 
 @pytest.mark.parametrize(("count", "taken"), [(1, True), (2, False), (7, False)])
-def test_a_release_that_failed_on_two_instances_is_taken_by_no_further_one(count: int, *, taken: bool) -> None:
+def test_a_version_that_failed_on_two_instances_is_installed_on_no_other(count: int, *, taken: bool) -> None:
     one = instance(says=ready())
     found = candidate(one, suspects={NEW: count})
     assert isinstance(found, Ready) is taken
