@@ -47,9 +47,7 @@ def test_f31_an_instance_that_is_terminated_while_it_is_ours_is_let_go_and_the_o
     assert town.updated_the_others()
 
 
-@pytest.mark.parametrize(
-    ("step", "fate"), [(Step.CHECK, "not-active"), (Step.APPLY, "not-active"), (Step.RETURN, "updated")]
-)
+@pytest.mark.parametrize(("step", "fate"), [(Step.CHECK, "gone"), (Step.APPLY, "gone"), (Step.RETURN, "updated")])
 def test_f31_an_instance_that_is_terminated_before_or_after_it_is_ours_keeps_no_other_from_its_turn(
     step: Step, fate: str
 ) -> None:
@@ -138,7 +136,8 @@ def test_f42_an_instance_that_its_group_takes_away_while_it_is_ours_is_let_go_an
 @pytest.mark.parametrize("step", [Step.CHECK, Step.APPLY])
 def test_f42_an_instance_that_its_group_takes_away_before_it_is_ours_is_left_to_it(step: Step) -> None:
     town = befall(f.GroupTakes(step=step), hosts=6, budget=2)
-    assert town.fates == ["leaving-group", "not mentioned"]
+    assert town.fates == ["gone", "not mentioned"]
+    assert "its Auto Scaling group hosts terminated it" in town.words()
     assert (town.boots, town.sent("reboot")) == (0, 0)
     assert town.updated_the_others()
 
