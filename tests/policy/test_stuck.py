@@ -89,7 +89,7 @@ def test_a_run_that_remembers_no_other_one_tells_by_the_age_of_the_deployment() 
     assert (finished.outcome, finished.exit_code) == (RunOutcome.STUCK, 3)
 
 
-def test_a_cluster_of_which_nobody_can_be_asked_is_said_at_once() -> None:
+def test_a_cluster_without_reachable_hosts_is_reported_at_once() -> None:
     world = row(3)
     for host in world.hosts.values():
         world.ssm.forget(host.instance_id)
