@@ -1,5 +1,7 @@
-"""Acceptance: what only a real account can show, as one command. The same code runs against a simulated account in CI.
+"""Acceptance: tests what only a real account can show, with one command.
 
-A throwaway cluster is made, tagged and deleted; each check ends as PASS, FAIL, RECORDED or SKIPPED, with evidence. See
+CI runs the same code on a simulated account.
+
+It creates, tags and deletes a throwaway cluster. Each check ends as PASS, FAIL, RECORDED or SKIPPED, with evidence. See
 docs/develop/acceptance.md.
 """

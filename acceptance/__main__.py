@@ -1,4 +1,4 @@
-"""`python -m acceptance`: make a throwaway cluster, make the checks, write the page, delete everything."""
+"""`python -m acceptance`: create a throwaway cluster, run the checks, write the page, delete everything."""
 
 from __future__ import annotations
 
@@ -20,10 +20,12 @@ from acceptance.page import page
 from acceptance.result import Check, Notes, Result, Skipped, Verdict, Wrong
 
 HOURS = 12
-"""When this time is over, checks that did not begin are skipped, so that the estimate holds."""
+"""After this time, checks that have not started are skipped, so that the estimate holds."""
 
 HOST_DOLLARS, OTHER_DOLLARS = 0.06, 4
-"""An hour of a small host with its volume and a share of the load balancer; all else, such as Fargate and logs."""
+"""Per hour: a small host with its volume and a share of the load balancer; and everything else, such as Fargate and
+logs.
+"""
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -33,11 +35,11 @@ BY_DIGEST = re.compile(r"\S+@sha256:[0-9a-f]{64}")
 
 
 def main(words: Sequence[str]) -> int:
-    """Make the checks; 1 where one failed."""
+    """Run the checks. Returns 1 if one failed."""
     given = _arguments(words)
     if given.clean:
         return _clean(given.region)
-    # A closed terminal and a stopped job must delete what was made, too.
+    # A closed terminal and a stopped job must delete everything too.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, _: sys.exit(128 + number))
     ground = _ground(given)
@@ -52,17 +54,17 @@ def main(words: Sequence[str]) -> int:
         for check in chosen:
             results.append(_made(check, ground, began + timedelta(hours=HOURS)))
             print(_line(results[-1]), flush=True)
-            # What was seen in hours must outlive whatever comes next.
+            # Results that took hours must not be lost.
             _write(given.page, results, ground)
         _write(given.page, results, ground, ground.denials(began))
     except KeyboardInterrupt:
         stopped = True
     except (Wrong, BotoCoreError, ClientError) as error:
-        # In a check it would be the check's result.
-        print(f"The acceptance could not be made: {error}", flush=True)
+        # Within a check, it would be the check's result.
+        print(f"The acceptance run could not start: {error}", flush=True)
         return 1
     finally:
-        # Another Ctrl-C must not leave half of it behind.
+        # Another Ctrl-C must not stop the deletion.
         before = {number: signal.signal(number, signal.SIG_IGN) for number in SIGNALS}
         left = _removed(ground, given.region)
         for number, handler in before.items():
@@ -70,8 +72,8 @@ def main(words: Sequence[str]) -> int:
     if results:
         print(f"The page is {given.page}")
     if stopped:
-        what = "Not everything that was made is deleted" if left else "What was made is deleted"
-        print(f"Interrupted. {what}; make acceptance-clean looks once more.")
+        what = "Some resources are not deleted yet" if left else "All resources are deleted"
+        print(f"Interrupted. {what}; make acceptance-clean checks again.")
         return 130
     return int(left or any(result.verdict is Verdict.FAIL for result in results))
 
@@ -80,15 +82,15 @@ def _clean(region: str) -> int:
     try:
         found = clean(Account(region))
     except (BotoCoreError, ClientError) as error:
-        print(f"Not everything was looked for: {error}")
+        print(f"The search for leftovers is incomplete: {error}")
         return 1
     print(f"Deleted: {', '.join(found) or 'nothing was left'}")
     return int(any(what.endswith(STILL_THERE) for what in found))
 
 
 def _removed(ground: Ground, region: str) -> bool:
-    """Delete what was made; whether something is left."""
-    print("Deleting what was made …", flush=True)
+    """Delete everything that was created. Returns whether something is left."""
+    print("Deleting all resources …", flush=True)
     again = f"Sign in, and run: make acceptance-clean REGION={region}"
     try:
         left = ground.remove()
@@ -145,13 +147,13 @@ def _agreed(given: argparse.Namespace, chosen: Sequence[Check]) -> bool:
     print(
         f"{len(chosen)} checks on {HOSTS} hosts in {given.region}: at most {hours:.0f} hours, and about ${dollars:.0f}."
     )
-    print("Everything is tagged and deleted afterwards; make acceptance-clean deletes what a crash left.")
-    return given.yes or input("Go on? [y/N] ").strip().lower() == "y"
+    print("Everything is tagged and deleted afterwards; make acceptance-clean deletes what a crash leaves behind.")
+    return given.yes or input("Continue? [y/N] ").strip().lower() == "y"
 
 
 def _made(check: Check, ground: Ground, ends: datetime) -> Result:
     began, notes = time.monotonic(), Notes()
-    # The clock of the person, since it is about their money.
+    # Real time, because it is about the person's money.
     left = ends - datetime.now(UTC)  # noqa: TID251
     if left <= timedelta(0):
         return Result(check, Verdict.SKIPPED, timedelta(0), f"the {HOURS} hours were over", ())

@@ -1,4 +1,4 @@
-"""The account that is examined: calls, stacks, tasks, logs and waits, on AWS or wherever AWS_ENDPOINT_URL points."""
+"""The tested account: calls, stacks, tasks, logs and waits, on AWS or at AWS_ENDPOINT_URL."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from botocore.session import Session
 from acceptance.result import Wrong
 
 TAG = "bottlerocket-ecs-updater-acceptance"
-"""On everything that is made; `make acceptance-clean` finds what is left by it."""
+"""The tag of everything that is created; `make acceptance-clean` finds leftovers by it."""
 
 ENDED = ("_COMPLETE", "_FAILED")
 LEAST_WAIT = timedelta(seconds=45)
-"""Of this machine's time, whatever the speed of a simulated world."""
+"""In real time, whatever the speed of a simulated world."""
 
 PLAIN_VERSION = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+")
 
 DELETIONS = 3
-"""Tries to delete a stack: a cluster can only be deleted some time after its last instance is gone."""
+"""Attempts to delete a stack: a cluster can only be deleted some time after its last instance is gone."""
 
 EVIDENCE = frozenset(
     {
@@ -42,10 +42,10 @@ EVIDENCE = frozenset(
         "UpdateStack",
     }
 )
-"""Operations that change something: the page has their request ids, which CloudTrail has too."""
+"""Operations that change something: the page lists their request ids, which are also in CloudTrail."""
 
 DENIED = ("AccessDenied", "Unauthorized")
-"""What the error codes of denials begin with, after "Client." in EC2."""
+"""Prefixes of the error codes of denials, after "Client." in EC2."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Ran:
 
     @property
     def finished(self) -> Mapping[str, Any]:
-        """The run's last line; empty where it said none."""
+        """The run's last line; empty if there is none."""
         return next((line for line in reversed(self.told) if line.get("event") == "run.finished"), {})
 
     @property
@@ -72,12 +72,12 @@ class Ran:
 
     @property
     def denied(self) -> list[str]:
-        """What the log says was not allowed."""
+        """The denials in the log."""
         return [line for line in self.lines if "AccessDenied" in line or "not authorized" in line]
 
 
 def denied_calls(events: Iterable[str], of: str) -> list[str]:
-    """The denied calls among records of CloudTrail whose caller's ARN names a stack, each action with its count."""
+    """The denied calls in CloudTrail records with a stack's name in the caller's ARN: each action with its count."""
     seen: Counter[str] = Counter()
     for event in map(json.loads, events):
         code = str(event.get("errorCode", "")).removeprefix("Client.")
@@ -89,21 +89,21 @@ def denied_calls(events: Iterable[str], of: str) -> list[str]:
 
 @dataclass
 class Account:
-    """Clients of one Region. `speed` is how fast its world goes: 1 on AWS."""
+    """Clients of one Region. `speed` is the speed of its world; 1 on AWS."""
 
     region: str
     endpoint: str | None = None
     keys: Mapping[str, Any] = field(default_factory=dict)
     speed: float = 1.0
     evidence: list[tuple[str, str]] = field(default_factory=list)
-    """What changed something since this was last emptied: the operation, and the id of its request."""
+    """Changes since this was last emptied: each operation with its request id."""
     _made: dict[str, Any] = field(default_factory=dict)
     _ends: float | None = None
 
     def client(self, service: str) -> Any:
-        """A client, made once."""
+        """A client, created once."""
         if service not in self._made:
-            # Hours of polling meet throttling, and a lost connection or two.
+            # Hours of polling include throttling, and a lost connection or two.
             config = Config(retries={"mode": "standard", "total_max_attempts": 10})
             client = Session().create_client(
                 service, region_name=self.region, endpoint_url=self.endpoint, config=config, **self.keys
@@ -117,11 +117,11 @@ class Account:
             self.evidence.append((model.name, str(parsed.get("ResponseMetadata", {}).get("RequestId", "unknown"))))
 
     def limit(self, at_most: timedelta | None) -> None:
-        """From now on, all waits together take no longer; None removes the limit."""
+        """Limit the total time of all waits from now on; None removes the limit."""
         self._ends = None if at_most is None else time.monotonic() + at_most.total_seconds()
 
     def wait(self, what: str, happened: Callable[[], Any], at_most: timedelta) -> Any:
-        """Ask again until there is an answer, and give it. Raises Wrong when the time is over."""
+        """Repeat until there is an answer, and return it. Raises Wrong when the time is over."""
         end = time.monotonic() + max(at_most / self.speed, LEAST_WAIT).total_seconds()
         while not (found := happened()):
             if self._ends is not None and time.monotonic() > self._ends:
@@ -132,7 +132,7 @@ class Account:
         return found
 
     def pass_time(self, time_: timedelta) -> None:
-        """Do nothing for so long, by the world's clock."""
+        """Wait for that long, by the world's clock."""
         time.sleep(time_ / self.speed / timedelta(seconds=1))  # noqa: TID251 - this is no part of the program
 
     def key(self) -> str:
@@ -145,7 +145,7 @@ class Account:
         return str(kms.create_key(Description="acceptance of the updater", Tags=tags)["KeyMetadata"]["Arn"])
 
     def delete_keys(self) -> list[str]:
-        """Have our keys deleted, after the shortest time that KMS allows: a week."""
+        """Schedule the deletion of our keys, after the shortest time that KMS allows: a week."""
         kms, found = self.client("kms"), []
         for arn in self._with_tag("kms"):
             with suppress(ClientError):
@@ -156,7 +156,7 @@ class Account:
     # Stacks
 
     def deploy(self, stack: str, template: str, **parameters: str) -> str:
-        """Create or update a stack; gives the status that it came to. Raises ClientError where it is refused."""
+        """Create or update a stack; returns its final status. Raises ClientError if AWS rejects it."""
         client = self.client("cloudformation")
         known = self.stack(stack)
         request = {
@@ -178,11 +178,11 @@ class Account:
         return status if status.endswith(ENDED) and "IN_PROGRESS" not in status else ""
 
     def stack(self, name: str) -> Mapping[str, Any] | None:
-        """A stack as described, None where there is none. Raises ClientError where AWS does not say."""
+        """A stack as described; None if it does not exist. Raises ClientError if AWS does not say."""
         try:
             [found] = self.client("cloudformation").describe_stacks(StackName=name)["Stacks"]
         except ClientError as error:
-            # Credentials that expired during the run must not look like a stack that is gone.
+            # Expired credentials must not look like a deleted stack.
             if "does not exist" not in str(error):
                 raise
             return None
@@ -193,7 +193,7 @@ class Account:
         return {each["OutputKey"]: each["OutputValue"] for each in (self.stack(stack) or {}).get("Outputs", ())}
 
     def resource(self, stack: str, logical_id: str) -> str:
-        """The physical id of a resource, empty where there is none."""
+        """The physical id of a resource; empty if it does not exist."""
         found = self.client("cloudformation").describe_stack_resources(StackName=stack)["StackResources"]
         return next((each["PhysicalResourceId"] for each in found if each["LogicalResourceId"] == logical_id), "")
 
@@ -202,7 +202,7 @@ class Account:
         known = self.stack(stack)
         bucket = self.resource(stack, "StateBucket") if known else ""
         if known and known["StackStatus"].endswith("_IN_PROGRESS") and known["StackStatus"] != "CREATE_IN_PROGRESS":
-            # CloudFormation refuses to delete a stack during its update, and during a rollback.
+            # CloudFormation does not delete a stack during its update, or during a rollback.
             self.wait(f"the end of what {stack} does", lambda: self._ended(stack), timedelta(minutes=20))
         for _ in range(DELETIONS):
             self.client("cloudformation").delete_stack(StackName=stack)
@@ -226,7 +226,7 @@ class Account:
         return [stack["StackName"] for stack in stacks if any(tag["Key"] == TAG for tag in stack.get("Tags", ()))]
 
     def buckets_with_tag(self) -> list[str]:
-        """The names of all buckets with our tag, which CloudFormation hands on to them. Stacks leave theirs behind."""
+        """The names of all buckets with our tag, which CloudFormation passes on to them. Stacks leave theirs behind."""
         return [arn.rsplit(":", 1)[-1] for arn in self._with_tag("s3")]
 
     def _with_tag(self, service: str) -> list[str]:
@@ -246,7 +246,7 @@ class Account:
     # Tasks
 
     def start(self, cluster: str, stack: str, subnets: str, **more: Any) -> str:
-        """Start the updater of a stack; gives the task's ARN."""
+        """Start the updater of a stack; returns the task's ARN."""
         network = {"subnets": subnets.split(","), "assignPublicIp": more.pop("public", "DISABLED")}
         reply = self.client("ecs").run_task(
             cluster=cluster,
@@ -287,7 +287,7 @@ class Account:
                     token = {"nextToken": reply["nextForwardToken"]}
 
     def stop_tasks(self, stack: str) -> list[str]:
-        """Stop the updater's tasks of a stack, which a killed acceptance run leaves running, and wait for their end."""
+        """Stop the updater tasks of a stack, which a killed acceptance run leaves running, and wait for their end."""
         given = {
             each["ParameterKey"]: each["ParameterValue"] for each in (self.stack(stack) or {}).get("Parameters", ())
         }
@@ -297,7 +297,7 @@ class Account:
         return self.stop(given["ClusterName"], family=definition.rsplit("/", 1)[-1].split(":")[0])
 
     def stop(self, cluster: str, **which: str) -> list[str]:
-        """Stop tasks of a cluster and wait for their end; gives their ids. None where there is no such cluster."""
+        """Stop the tasks of a cluster and wait for their end; returns their ids. None if the cluster does not exist."""
         ecs = self.client("ecs")
 
         def running() -> list[str]:
@@ -313,7 +313,7 @@ class Account:
         return [task.rsplit("/", 1)[-1] for task in tasks]
 
     def denials(self, since: datetime, of: str) -> list[str]:
-        """What CloudTrail knows of denied calls of a stack's roles; events come up to a quarter of an hour late."""
+        """The denied calls of a stack's roles in CloudTrail; events arrive up to a quarter of an hour late."""
         pages = self.client("cloudtrail").get_paginator("lookup_events").paginate(StartTime=since)
         return denied_calls((event["CloudTrailEvent"] for page in pages for event in page["Events"]), of)
 
@@ -349,11 +349,11 @@ class Account:
         return str(versions[-3])
 
     def check(self, stack: str, instance: str) -> str:
-        """What the check document of a stack prints on a host: its boot id, and its update status."""
+        """The output of a stack's check document on a host: its boot id, and its update status."""
         return self.command(self.resource(stack, "UpdateCheckCommand"), instance)
 
     def command(self, document: str, instance: str) -> str:
-        """Run a document on a host; gives what it printed."""
+        """Run a document on a host; returns its output."""
         ssm = self.client("ssm")
         sent = ssm.send_command(DocumentName=document, InstanceIds=[instance])["Command"]["CommandId"]
 

@@ -1,4 +1,4 @@
-"""The fifteen checks. Each is made with AWS's own operations, so that it means the same wherever it runs."""
+"""The fifteen checks. Each uses AWS's own operations, so that it means the same everywhere."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from acceptance.result import Check, Notes, Skipped, Wrong, expect
 
 WRITES = 20
 TICK, TOGETHER = timedelta(minutes=10), timedelta(minutes=3)
-"""How often the schedule starts a run, and how far apart starts of one tick may be."""
+"""How often the schedule starts a run, and the largest difference between starts of one tick."""
 
 ATTRIBUTE = "acceptance.mark"
 SWITCH = "apiclient set host-containers.control.enabled={}"
@@ -27,13 +27,13 @@ BLOCK = (
 """Stops the control container with the Systems Manager agent in it, from the admin container, which stays."""
 
 LONGEST_VALUE = "a" * 128
-"""As long as a claim may be."""
+"""The longest text of a claim."""
 
 DEPLOYED = ("CREATE_COMPLETE", "UPDATE_COMPLETE")
 
 
 def deploy(ground: Ground, template: str = TEMPLATE, **more: str) -> str:
-    """Deploy the updater's stack. Raises Wrong where it does not complete."""
+    """Deploy the updater's stack. Raises Wrong if that fails."""
     status = ground.account.deploy(STACK, template, **parameters(ground, **more))
     if status not in DEPLOYED:
         raise Wrong(f"the stack came to {status}")
@@ -69,7 +69,7 @@ def predecessor(ground: Ground, notes: Notes) -> None:
 
 
 def variants(ground: Ground, notes: Notes) -> None:
-    """2: ways to deploy; a creation that fails, and its repetition."""
+    """2: ways to deploy; a failed creation, and another attempt."""
     account = ground.account
     with suppress(ClientError):
         account.deploy(STACK, TEMPLATE, **parameters(ground, UpdaterImage=""))
@@ -108,7 +108,7 @@ def zones(ground: Ground, notes: Notes) -> None:
             return started(ground) - seen
 
         account.wait(f"a start by the schedule in {zone}", new, TICK + timedelta(minutes=5))
-        # A second start at the same tick would come within this time, and the next tick does not.
+        # A second start at the same tick would happen within this time, but the next tick would not.
         account.pass_time(TOGETHER)
         shapes = account.client("ecs").describe_tasks(cluster=ground.cluster, tasks=sorted(new()))["tasks"]
         times = sorted(shape["createdAt"] for shape in shapes)
@@ -120,7 +120,7 @@ def zones(ground: Ground, notes: Notes) -> None:
 
 
 def started(ground: Ground) -> set[str]:
-    """The tasks of the updater that were started lately, whatever became of them."""
+    """The recently started tasks of the updater, in any state."""
     account = ground.account
     if not account.stack(STACK):
         return set()
@@ -175,7 +175,7 @@ def attributes(ground: Ground, notes: Notes) -> None:
 
 
 def reboot(ground: Ground, notes: Notes, instance: str, before: str) -> None:
-    """Reboot a host by the stack's document, and record what Systems Manager says meanwhile."""
+    """Reboot a host with the stack's document, and record what Systems Manager reports in the meantime."""
     account, ssm = ground.account, ground.account.client("ssm")
     document = account.resource(STACK, "RebootCommand")
     command = ssm.send_command(DocumentName=document, InstanceIds=[instance])["Command"]["CommandId"]
@@ -206,7 +206,7 @@ def reboot(ground: Ground, notes: Notes, instance: str, before: str) -> None:
 
 
 def roll(ground: Ground, notes: Notes) -> None:
-    """6: a whole roll: every boot id changed, every host back in service."""
+    """6: a whole rollout: every boot id changed, every host back in service."""
     deploy(ground)
     held, task = with_a_standalone_task(ground)
     before = boots(ground)
@@ -232,7 +232,7 @@ def roll(ground: Ground, notes: Notes) -> None:
 
 
 def with_a_standalone_task(ground: Ground) -> tuple[str, str]:
-    """A host on which a task now runs that belongs to no service, and the task."""
+    """A host with a new task that belongs to no service, and the task."""
     account, ecs = ground.account, ground.account.client("ecs")
     [service] = ecs.describe_services(cluster=ground.cluster, services=["web"])["services"]
     reply = ecs.run_task(cluster=ground.cluster, launchType="EC2", taskDefinition=service["taskDefinition"])
@@ -250,7 +250,7 @@ def with_a_standalone_task(ground: Ground) -> tuple[str, str]:
 
 
 def one_group(ground: Ground, notes: Notes) -> None:
-    """7: one of two groups named: only it is rolled, the other is held."""
+    """7: one of two groups named: only it is updated, the other is held."""
     deploy(ground, AutoScalingGroups=ground.groups[0])
     before, ran = boots_by_group(ground), run(ground)
     held = [line for line in ran.told if line.get("event") == "instance.held" and line.get("hold") == "send-denied"]
@@ -327,7 +327,7 @@ def draining(ground: Ground) -> list[str]:
 
 
 def rebooting(ground: Ground) -> list[str]:
-    """Those of them whose agent is gone."""
+    """The hosts with a disconnected agent."""
     out = draining(ground)
     hosts = ground.account.instances(ground.cluster)
     return [one["ec2InstanceId"] for one in hosts if one["ec2InstanceId"] in out and not one["agentConnected"]]
@@ -376,7 +376,7 @@ def failed_starts(ground: Ground, notes: Notes) -> None:
     account = ground.account
     deploy(ground, UpdaterImage=f"{ground.image.partition('@')[0]}@sha256:{'0' * 64}")
     if ground.account.speed > 1:
-        # The simulator has no registry: what it lacks here is a permission to pull.
+        # The simulator has no registry: there, a permission to pull is missing.
         role = account.resource(STACK, "ExecutionRole")
         account.client("iam").delete_role_policy(RoleName=role, PolicyName="StartTheTask")
     task = account.start(ground.cluster, STACK, ground.subnets, public=ground.public)
@@ -390,7 +390,7 @@ def failed_starts(ground: Ground, notes: Notes) -> None:
 
 
 def alarms(ground: Ground, notes: Notes) -> None:
-    """13: alarms and dashboard look at what a run emits."""
+    """13: alarms and dashboard use metrics that a run emits."""
     account = ground.account
     deploy(ground)
     ran = run(ground)

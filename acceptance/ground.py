@@ -1,4 +1,4 @@
-"""The cluster that is examined: a throwaway one in a real account, or a simulated one."""
+"""The tested cluster: a throwaway one in a real account, or a simulated one."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ USER_DATA = """\
 [settings.ecs]
 cluster = "{cluster}"
 
-# Each host is offered a new version at its own moment within a week, unless `ignore-waves` is set.
+# Each host is offered a new version at its own time within a week, unless `ignore-waves` is set.
 [settings.updates]
 ignore-waves = true
 
@@ -43,11 +43,14 @@ _BY_NAME: tuple[tuple[str, str, str, dict[str, str]], ...] = (
     (f"log group {GROUP}", "logs", "delete_log_group", {"logGroupName": GROUP}),
     (f"parameter {SETTINGS}", "ssm", "delete_parameter", {"Name": SETTINGS}),
 )
-"""What no stack makes, so that it has a name of its own."""
+"""The name of a resource that no stack creates."""
 
 
 class Ground(Protocol):
-    """What checks stand on. `fresh` brings hosts of the old version, in service, without the updater's stack."""
+    """The cluster that checks use.
+
+    `fresh` provides hosts of the old version, in service, without the updater's stack.
+    """
 
     account: Account
     cluster: str
@@ -61,25 +64,25 @@ class Ground(Protocol):
     def where(self) -> str: ...
 
     def make(self) -> None:
-        """What stands before the first check."""
+        """Create what must exist before the first check."""
 
     def fresh(self) -> None: ...
 
     def only_real(self, what: str) -> None:
-        """Raises Skipped where this is a simulated account."""
+        """Raises Skipped in a simulated account."""
 
     def load(self) -> AbstractContextManager[Callable[[], Sequence[str]]]:
-        """Requests to the service behind the load balancer, all the while; at the end, the load's own log."""
+        """Constant requests to the service behind the load balancer; at the end, the load's own log."""
 
     def denials(self, since: datetime) -> list[str] | None:
-        """What CloudTrail knows of denied calls of the updater's roles; None where there is no CloudTrail."""
+        """The denied calls of the updater's roles in CloudTrail; None without CloudTrail."""
 
     def remove(self) -> list[str]:
-        """Delete everything that was made; gives what could not be deleted."""
+        """Delete everything that was created; returns what could not be deleted."""
 
 
 def parameters(ground: Ground, **more: str) -> dict[str, str]:
-    """The parameters of the updater's stack here."""
+    """The parameters of the updater's stack on this cluster."""
     given = {
         "ClusterName": ground.cluster,
         "Subnets": ground.subnets,
@@ -101,7 +104,7 @@ class RealGround:
     subnets: str
     image: str
     version: str
-    """The hosts' first version; empty for the one that is two releases old."""
+    """The hosts' first version; empty for the one from two versions ago."""
     public: str = "DISABLED"
     instance_type: str = "t3.small"
     cluster: str = STACK
@@ -110,14 +113,14 @@ class RealGround:
 
     @property
     def where(self) -> str:
-        """The Region, and what hosts begin with."""
+        """The Region, and the hosts' first version."""
         return f"{self.account.region}, on hosts of {self.version}"
 
     def only_real(self, what: str) -> None:
         """Everything is real here."""
 
     def make(self) -> None:
-        """Make the cluster, by a stack of its own, so that one deletion removes it."""
+        """Create the cluster with its own stack, so that one deletion removes it."""
         self.version = self.version or self.account.third_newest(IMAGES)
         template = (Path(__file__).with_name("cluster.yaml")).read_text(encoding="utf-8")
         first, *others = self.subnets.split(",")
@@ -139,13 +142,13 @@ class RealGround:
         self._in_service()
 
     def fresh(self) -> None:
-        """Replace every host by one from the old AMI, and remove the updater's stack."""
+        """Replace every host with one from the old AMI, and remove the updater's stack."""
         if self.account.stack(STACK):
             self.account.delete_stack(STACK)
         old = {one["ec2InstanceId"] for one in self.account.instances(self.cluster)}
         groups = self.account.client("autoscaling")
         for instance in old:
-            # ECS lists an instance for a while after it was terminated.
+            # ECS lists an instance for a while after its termination.
             with suppress(ClientError):
                 groups.terminate_instance_in_auto_scaling_group(
                     InstanceId=instance, ShouldDecrementDesiredCapacity=False
@@ -162,7 +165,7 @@ class RealGround:
 
     @contextmanager
     def load(self) -> Iterator[Callable[[], Sequence[str]]]:
-        """Raises Skipped where there is no load balancer."""
+        """Raises Skipped without a load balancer."""
         definition = self.account.outputs(f"{STACK}-cluster").get("LoadDefinition")
         if not definition:
             raise Skipped("a load balancer needs two subnets in two zones")
@@ -191,11 +194,11 @@ class RealGround:
                 ecs.stop_task(cluster=self.cluster, task=task, reason="the check is over")
 
     def denials(self, since: datetime) -> list[str] | None:
-        """Of the updater's roles, whose path is the stack's name."""
+        """For the updater's roles, which have the stack's name as their path."""
         return self.account.denials(since, f"/{STACK}")
 
     def remove(self) -> list[str]:
-        """Delete everything that was made."""
+        """Delete everything that was created."""
         return [what for what in clean(self.account) if what.endswith(STILL_THERE)]
 
 
@@ -203,18 +206,20 @@ STILL_THERE = ", still there"
 
 
 def clean(account: Account) -> list[str]:
-    """Delete what earlier runs left, by its tag; gives what was found, with "…, still there" where it was not deleted.
+    """Delete what earlier runs left, by its tag.
 
-    Tasks go first, since they keep the cluster; then stacks, the updater's before the cluster's; then what a crash
+    Returns what was found, with "…, still there" if it was not deleted.
+
+    Tasks go first, because they keep the cluster; then stacks, the updater's before the cluster's; then what a crash
     between two deletions left behind: a bucket, the log group, a parameter.
     """
     found = []
     for name in sorted(account.stacks_with_tag(), key=lambda each: each.endswith("-cluster")):
-        # One that cannot be deleted must not keep the others.
+        # A resource that cannot be deleted must not stop the deletion of the others.
         with suppress(Wrong):
             found += [f"task {task}" for task in account.stop_tasks(name)]
             if name.endswith("-cluster"):
-                # Those of an updater's stack that is gone already, and the load.
+                # The log groups of an updater's stack that is already deleted, and of the load.
                 found += [f"task {task}" for task in account.stop(STACK, launchType="FARGATE")]
             account.delete_stack(name)
         found.append(f"stack {name}" if account.gone(name) else f"stack {name}{STILL_THERE}")
@@ -231,7 +236,7 @@ def clean(account: Account) -> list[str]:
 
 @dataclass
 class SimulatedGround:
-    """The tests' own account: a world of hosts behind the AWS wire, with stacks, IAM and tasks that run."""
+    """The tests' own account: a world of hosts behind the AWS protocols, with stacks, IAM and running tasks."""
 
     account: Account = field(init=False)
     cluster: str = "demo"
@@ -239,20 +244,20 @@ class SimulatedGround:
     image: str = "123456789012.dkr.ecr.us-east-1.amazonaws.com/updater@sha256:" + "0" * 64
     groups: tuple[str, ...] = ("web-a", "web-b")
     public: str = "DISABLED"
-    # At this speed a lease of a minute is less than a busy machine may take for one request.
+    # At this speed, a busy machine may need longer than a one-minute lease for one request.
     settings: str = "lease = '15m'"
     site: Any = None
 
     @property
     def where(self) -> str:
-        """That this is not AWS."""
-        return "a simulated account: this page proves that the checks work, and nothing about AWS"
+        """A statement that this is not AWS."""
+        return "a simulated account: this page shows that the checks work, and says nothing about AWS"
 
     def make(self) -> None:
-        """Each check has a world of its own."""
+        """Nothing: each check has its own world."""
 
     def only_real(self, what: str) -> None:
-        """Raises Skipped: the simulator does not have it."""
+        """Raises Skipped: the simulator does not support it."""
         raise Skipped(what)
 
     def fresh(self) -> None:

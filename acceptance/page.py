@@ -1,4 +1,4 @@
-"""The page that an acceptance run leaves: what was verified, with its evidence."""
+"""The page of an acceptance run: what was verified, with its evidence."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from acceptance.result import Result, Verdict
 from bottlerocket_ecs_updater import __version__
 
 REQUESTS_SHOWN = 20
-"""Of each check; the first ones."""
+"""The number of listed requests of each check, from the first on."""
 
 
 def page(results: Sequence[Result], *, where: str, image: str, denials: Sequence[str] | None) -> str:
-    """Markdown that can be committed. `denials` is None where CloudTrail was not asked."""
+    """The page as Markdown, which can be committed. `denials` is None if CloudTrail was not read."""
     today = datetime.now(UTC).date()  # noqa: TID251 - the page says when it was made
     counts = Counter(result.verdict for result in results)
     lines = [

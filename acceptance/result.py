@@ -1,4 +1,4 @@
-"""What a check came to, and how a check is written."""
+"""The result of a check, and the form of a check."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ class Verdict(Enum):
     PASS = "PASS"
     FAIL = "FAIL"
     RECORDED = "RECORDED"
-    """There is no right answer: what AWS does is written down."""
+    """There is no right answer: the page records what AWS does."""
     SKIPPED = "SKIPPED"
 
 
 @dataclass
 class Notes:
-    """What a check saw, while it runs: facts for the page, and the ids of the requests that show them."""
+    """The observations of a running check: facts for the page, and the ids of the requests behind them."""
 
     facts: list[str] = field(default_factory=list)
     recorded: bool = False
 
     def fact(self, text: str, request: str = "") -> None:
-        """Write down what was seen."""
+        """Record an observation."""
         self.facts.append(f"{text} (request {request})" if request else text)
 
     def record(self, text: str, request: str = "") -> None:
-        """Write down the answer to an open question."""
+        """Record the answer to an open question."""
         self.recorded = True
         self.fact(text, request)
 
@@ -44,12 +44,12 @@ class Wrong(AssertionError):
 
 
 class Skipped(Exception):
-    """The check cannot be made here; the text says why."""
+    """The check cannot run here; the text says why."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """One of the fifteen."""
+    """One of the fifteen checks."""
 
     number: int
     title: str
@@ -59,7 +59,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Result:
-    """One line of the page, and what is below it."""
+    """One line of the page, with its details."""
 
     check: Check
     verdict: Verdict
@@ -67,7 +67,7 @@ class Result:
     why: str
     facts: tuple[str, ...]
     requests: tuple[tuple[str, str], ...] = ()
-    """What changed something: operations, and the ids of their requests."""
+    """Changes: operations, and the ids of their requests."""
 
 
 def expect(seen: object, wanted: object, what: str) -> None:

@@ -1,4 +1,4 @@
-"""A simulated account for acceptance: four old hosts in two groups, a service, a daemon, and tasks that really run."""
+"""A simulated account for acceptance: four old hosts in two groups, a service, a daemon, and real tasks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HOSTS = 4
 
 
 def new_site(groups: Sequence[str]) -> tuple[SimulatedAccount, Account]:
-    """A world that runs, and how to talk to it."""
+    """A running world, and the account that calls it."""
     clock = ScaledClock(SPEED)
     world = World(clock, repository=Repository([Release(version, "aws-ecs-2") for version in (OLD, NEW)]))
     names = [f"i-{number:017x}" for number in range(HOSTS)]

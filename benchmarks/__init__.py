@@ -1,5 +1,5 @@
-"""What the figures of the documentation come from: `make bench` measures, and writes docs/develop/benchmarks.md.
+"""Measures the figures in the documentation: `make bench` writes docs/develop/benchmarks.md.
 
-Rolls run in virtual time over the simulated world, so their minutes are those of its host model (`hosts.py`).
-CPU, memory and start-up are measured on the machine at hand. Never here: anything that the product needs.
+Rollouts run in virtual time over the simulated world, so their minutes are those of its host model (`hosts.py`). CPU,
+memory and start-up are measured on this machine. The product uses nothing from here.
 """

@@ -1,4 +1,4 @@
-"""`make bench`: measure everything, and write it down; with `--quick` the most of it, to the terminal only."""
+"""`make bench`: measure everything and write the page; with `--quick`, measure most of it and only print it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DOCS = Path(__file__).parent.parent / "docs"
 
 
 def main() -> int:
-    """Measure, write, and say whether everything that is asked holds."""
+    """Measure and write. Returns whether every target is met."""
     words = argparse.ArgumentParser(prog="make bench", description=__doc__)
     words.add_argument("--quick", action="store_true", help="two sizes, one world, no wire; write nothing")
     words.add_argument("--json", type=Path, help="write the figures to this file, too")

@@ -1,4 +1,4 @@
-"""The updater's own process, measured alone: its memory while it works, and what a look costs it.
+"""The updater's own process: its memory during a run, and the CPU of a look.
 
 The world is in another process, behind the AWS wire protocol, so nothing needs to be subtracted.
 """
@@ -21,7 +21,7 @@ from benchmarks.serving import Served, served
 from benchmarks.starting import PROGRAM
 
 SPEED = 40.0
-"""Fast enough to be over soon, slow enough that this world's one process keeps pace on a busy machine."""
+"""Fast enough to end soon, slow enough for the world's single process on a busy machine."""
 
 MEGABYTE = 1024
 SAMPLES_PER_SECOND = 5
@@ -29,7 +29,7 @@ SAMPLES_PER_SECOND = 5
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What it costs to look, in seconds of one core."""
+    """The CPU of looks, in seconds of one core."""
 
     first: float
     """Everything once: all instances, hosts, services, and every task described."""
@@ -39,10 +39,10 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Alone:
-    """What the process of a run took over the wire."""
+    """The resources of a run's process, over HTTP."""
 
     resident_megabytes: float
-    """The most it ever held, as the kernel counts it."""
+    """The maximum resident memory, as the kernel counts it."""
     cpu: float
     wall: float
     world_time: timedelta
@@ -52,7 +52,7 @@ class Alone:
 
 
 def look(size: Size) -> Look:
-    """Look at a cluster of that size in a process of its own."""
+    """Look at a cluster of that size in a separate process."""
     with served(size, SPEED) as world:
         done = subprocess.run(
             (sys.executable, "-m", __spec__.name, *world.arguments),
@@ -66,7 +66,7 @@ def look(size: Size) -> Look:
 
 
 def run(size: Size, speed: float, *, until_updated: int | None = None) -> Alone:
-    """Let `run` loose on a cluster of that size: to its end, or until so many are updated."""
+    """Run `run` on a cluster of that size, to its end or until that many instances are updated."""
     with served(size, speed) as world:
         began = time.monotonic()
         process = subprocess.Popen(
@@ -83,7 +83,7 @@ def run(size: Size, speed: float, *, until_updated: int | None = None) -> Alone:
         took = time.monotonic() - began
         watcher.join()
         seen = _end(world)
-    # One that is told to stop leaves to the next run what is in flight: that is no breach.
+    # A stopped run leaves claimed instances to the next run, which violates no invariant.
     assert seen["clean" if until_updated is None else "kept"], "the run broke what it must keep"
     return Alone(
         resident_megabytes=watcher.most_kilobytes / MEGABYTE,
@@ -111,7 +111,7 @@ def _end(world: Served) -> Mapping[str, int]:
 
 
 class _Watcher(threading.Thread):
-    """Reads what the kernel knows of a process while it lives."""
+    """Reads the kernel's figures of a process while it runs."""
 
     def __init__(self, pid: int) -> None:
         super().__init__(daemon=True)
@@ -135,7 +135,7 @@ class _Watcher(threading.Thread):
 
 
 def main(words: Sequence[str]) -> None:
-    """Take the looks that a run takes, through its own wiring."""
+    """Take the same looks as a run, through its own wiring."""
     from bottlerocket_ecs_updater.cli.settings.settings import load  # noqa: PLC0415 - the measuring process has no use for it
     from bottlerocket_ecs_updater.cli.wiring import wire  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""The figures: what was asked, what was got, and whether that holds. Page and JSON are made from these."""
+"""The figures: targets, results, and whether each target is met. Page and JSON are made from these."""
 
 from __future__ import annotations
 
@@ -47,18 +47,18 @@ class Figure:
     what: str
     unit: str
     asked: float | None
-    """At most so much; None where it is told beside the others."""
+    """The upper limit; None if the figure has no target."""
     got: float
     how: str
 
     @property
     def holds(self) -> bool | None:
-        """Whether what was asked is kept, None where nothing was asked."""
+        """Whether the target is met; None without a target."""
         return None if self.asked is None else self.got <= self.asked
 
 
 def figures(found: Measured) -> list[Figure]:
-    """All that was measured, in the order of the table."""
+    """All figures, in the order of the table."""
     return [*_races(found), *_time(found), *_calls(found), *_moves(found), *_process(found), *_growth(found)]
 
 
@@ -154,7 +154,7 @@ def _out_of_service(found: Measured) -> Iterator[Figure]:
 
 
 def _staged_before(rolled: Rolled) -> bool:
-    """Whether no host was out of service for longer than its drain, its reboot, the looks and what a call takes."""
+    """Whether no host was out of service for longer than its drain, its reboot, the looks and the calls take."""
     return all(
         lap.drained is not None
         and lap.returned is not None
@@ -212,7 +212,7 @@ def _growth(found: Measured) -> Iterator[Figure]:
     span = f"{sizes[0]:,} to {sizes[-1]:,}"
     times = large.size.instances / small.size.instances
     how = f"{times:.0f} times the instances; 1 is linear"
-    # The mean, since which passes there are differs: of a small cluster most are of its end, with little left to ask.
+    # Use the mean, because the passes differ: in a small cluster most are at its end, with little left to decide.
     deciding = mean_decision(large) / mean_decision(small) / times
     yield Figure(f"growth of deciding, {span}", "x", LIKE_FOR_LIKE, deciding, f"the mean of all passes; {how}")
     calls = calls_per_instance(large, "ecs", "ssm") / calls_per_instance(small, "ecs", "ssm")
@@ -220,7 +220,7 @@ def _growth(found: Measured) -> Iterator[Figure]:
 
 
 def as_json(found: Measured) -> dict[str, Any]:
-    """Everything, for programs: the figures, and of each size what its roll took and asked for."""
+    """Everything, for programs: the figures, and the times and calls of the rollout of each size."""
     return {
         "figures": [{**asdict(figure), "holds": figure.holds} for figure in figures(found)],
         "rolls": {str(count): _details(rolled) for count, rolled in found.by_size.items()},

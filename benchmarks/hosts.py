@@ -20,7 +20,7 @@ from bottlerocket_ecs_updater.simulator.ecs import ServiceSpec, Strategy, Worklo
 from bottlerocket_ecs_updater.simulator.faults import Leftover, StartsWith
 from bottlerocket_ecs_updater.simulator.host import HostSpec, HostTiming
 from bottlerocket_ecs_updater.simulator.repository import Release, Repository
-from bottlerocket_ecs_updater.simulator.world.invariants import Budget
+from bottlerocket_ecs_updater.simulator.world.findings import UpdaterLimits
 from bottlerocket_ecs_updater.simulator.world.world import World
 
 ZONES = ("us-east-1a", "us-east-1b", "us-east-1c")
@@ -55,7 +55,7 @@ def cluster(size: Size, seed: int = 1, clock: Clock | None = None) -> World:
     repository = Repository()
     for release in (OLD, NEW):
         repository.publish(Release(release, "aws-ecs-2"))
-    world = World(clock or VirtualClock(), seed, repository=repository, budget=Budget(size.budget))
+    world = World(clock or VirtualClock(), seed, repository=repository, budget=UpdaterLimits(size.budget))
     chances = random.Random(seed)
     for number in range(size.instances):
         faults = (StartsWith(Leftover.READY, NEW),) if size.prepared else ()

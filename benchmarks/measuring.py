@@ -1,4 +1,4 @@
-"""What is measured, in which worlds: every figure of the documentation comes from one call of `measure`."""
+"""What is measured, and in which worlds: one call of `measure` produces every figure of the documentation."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from benchmarks.stopwatch import NOTHING, ideal
 
 SETTLE = timedelta(seconds=60)
 SUSTAINED = {"cluster resource read": 20, "cluster resource modify": 40, "service read": 20}
-"""Calls a second that ECS sustains for an account and Region, as the developer guide gives them."""
+"""The calls per second that ECS sustains for an account and Region, according to the developer guide."""
 
 SEEDS = (1, 2, 3)
-"""Worlds that differ by chance alone; of ratios the middle one is told."""
+"""Worlds with different random numbers; the median of their ratios is shown."""
 
 SMALL, MIDDLE, LARGE, LARGEST = 50, 300, 500, 5000
 WIRE_SPEED = 15.0
@@ -26,7 +26,7 @@ WIRE_SPEED = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to measure; the short one leaves out what takes minutes."""
+    """What to measure; the short plan leaves out what takes minutes."""
 
     sizes: Sequence[int]
     seeds: Sequence[int]
@@ -59,7 +59,7 @@ class Measured:
 
 
 def measure(plan: Plan, say: Callable[[str], None]) -> Measured:
-    """Measure it all, telling what is under way."""
+    """Measure everything, and report progress."""
     found = Measured(plan)
     say("start-up")
     found.help, found.first_call = starting.help_printed(plan.starts), starting.first_call(plan.starts)
@@ -92,27 +92,27 @@ def measure(plan: Plan, say: Callable[[str], None]) -> Measured:
 
 
 def physical(rolled: Rolled) -> timedelta:
-    """What drains and reboots took, one after the other."""
+    """The time of all drains and reboots, one after the other."""
     return sum((lap.drain + lap.reboot for lap in rolled.laps), NOTHING)
 
 
 def over_physical(rolled: Rolled) -> float:
-    """How often the time that drains and reboots alone take one after the other."""
+    """The duration relative to all drains and reboots, one after the other."""
     return rolled.took / physical(rolled)
 
 
 def over_ideal(rolled: Rolled) -> float:
-    """How often the ideal schedule of the same hosts in the same order."""
+    """The duration relative to the ideal schedule of the same hosts in the same order."""
     return rolled.took / ideal(rolled.laps, rolled.size.budget, rolled.settle)
 
 
 def middle(rolls: Sequence[Rolled], ratio: Callable[[Rolled], float]) -> float:
-    """The middle of several worlds."""
+    """The median over several worlds."""
     return statistics.median(ratio(one) for one in rolls)
 
 
 def calls_per_instance(rolled: Rolled, *services: str) -> float:
-    """Calls over the whole roll, for each instance."""
+    """Calls over the whole rollout, for each instance."""
     return rolled.traffic.of(*services) / rolled.size.instances
 
 
@@ -122,15 +122,15 @@ def peaks(rolled: Rolled) -> Mapping[str, int]:
 
 
 def moves_per_task(rolled: Rolled) -> float:
-    """Task moves for each task that ran on an outdated instance when the roll began: all of them."""
+    """Task moves for each task that ran on an outdated instance at the start of the rollout, which is all of them."""
     return rolled.moves / rolled.size.tasks
 
 
 def decision(rolled: Rolled) -> tuple[float, float]:
-    """Seconds of one core for a decision: the middle one, and the longest."""
+    """Seconds of one core for a decision: the median and the maximum."""
     return statistics.median(rolled.effort.decisions), max(rolled.effort.decisions)
 
 
 def mean_decision(rolled: Rolled) -> float:
-    """CPU seconds of a decision, in the mean of a whole roll."""
+    """CPU seconds of a decision, as the mean over a whole rollout."""
     return statistics.mean(rolled.effort.decisions)

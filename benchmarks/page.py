@@ -1,4 +1,4 @@
-"""The page of the documentation with its plots, and the few lines of the README."""
+"""The benchmarks page with its plots, and the summary in the README."""
 
 from __future__ import annotations
 

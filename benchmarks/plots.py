@@ -1,4 +1,4 @@
-"""Plots as SVG, of a few lines each: they follow the reader's light or dark, and need no library."""
+"""Small SVG plots that follow the reader's light or dark mode and need no library."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Axis:
     logarithmic: bool = False
 
     def share(self, value: float) -> float:
-        """Where a value is on it, from 0 to 1."""
+        """The position of a value on the axis, from 0 to 1."""
         low, high = self.ticks[0][0], self.ticks[-1][0]
         if self.logarithmic:
             low, high, value = math.log(low), math.log(high), math.log(max(value, self.ticks[0][0]))
@@ -60,7 +60,7 @@ class Axis:
 
 
 def plot(title: str, description: str, across: Axis, up: Axis, lines: Sequence[Line]) -> str:
-    """The plot; the names of the lines stand beside it."""
+    """The plot, with the names of the lines beside it."""
     right, bottom = WIDTH - RIGHT, HEIGHT - BOTTOM
 
     def x(value: float) -> float:

@@ -1,4 +1,4 @@
-"""Races in the second world: how long a roll takes there over what its hosts need, and what it asks for."""
+"""Rollouts in the second world: how much longer they take than their hosts need, and how many calls they make."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 
 @dataclass(frozen=True, slots=True)
 class Race:
-    """One size with its settle time, and what is asked of it; None where nothing is."""
+    """One size with its settle time and its targets; None where there is no target."""
 
     instances: int
     budget: int
@@ -28,7 +28,7 @@ class Race:
     store_calls: float | None
 
     def run(self, seed: int) -> Rolled:
-        """Roll that cluster in the second world, its updates staged before."""
+        """Roll out an update in that cluster in the second world, with the updates staged before."""
         return roll(Size(self.instances, self.budget, prepared=True, rough=True), settle=self.settle, seed=seed)
 
 
@@ -41,11 +41,11 @@ RACES = (
 )
 
 SETTLE_ASKED, ONCE_ASKED, TWICE_ASKED = 5.0, 12.0, 40.0
-"""Seconds beyond the settle time, and beyond drain and reboot where the boot is proven once, or twice."""
+"""Seconds beyond the settle time, and beyond drain and reboot if the boot is verified once, or twice."""
 
 
 def limit(rolled: Rolled) -> timedelta:
-    """When the last host is back if each takes its own drain and reboot, and nothing else, with every place full."""
+    """When the last host would be back if each took only its own drain and reboot, with every slot full."""
     free = [NOTHING] * rolled.size.budget
     for lap in rolled.laps:
         heapq.heappush(free, heapq.heappop(free) + lap.drain + lap.reboot)
@@ -53,18 +53,18 @@ def limit(rolled: Rolled) -> timedelta:
 
 
 def over_limit(rolled: Rolled) -> float:
-    """The last host back over that limit."""
+    """The time until the last host is back, relative to that limit."""
     return rolled.timeline[-1][0] / limit(rolled)
 
 
 def beyond_settle(rolled: Rolled) -> float:
-    """Seconds that a place stayed taken after a return beyond the settle time, in the mean."""
+    """The mean time in seconds that a slot stayed taken after a return, beyond the settle time."""
     took = [event.took - rolled.settle for event in rolled.events if isinstance(event, Settled)]
     return mean(one.total_seconds() for one in took) if took else 0.0
 
 
 def proven_twice(rolled: Rolled) -> frozenset[str]:
-    """Hosts that were asked once more after their new boot was proven."""
+    """Hosts that were checked again after their new boot was verified."""
     proven: set[str] = set()
     twice: set[str] = set()
     for event in rolled.events:
@@ -76,13 +76,13 @@ def proven_twice(rolled: Rolled) -> frozenset[str]:
 
 
 def share(rolled: Rolled, way: str) -> float:
-    """The part of the proven reboots that were over before a look showed it, or were proven twice."""
+    """The share of the verified reboots that were over before a look saw them, or that were verified twice."""
     finished = next(event for event in rolled.events if isinstance(event, RunFinished))
     return finished.reboots[way] / (finished.reboots["seen_to_begin"] + finished.reboots["over_unseen"])
 
 
 def beyond_need(rolled: Rolled, *, twice: bool) -> float:
-    """Seconds out of service beyond drain and reboot, the median of those hosts that were proven once, or twice."""
+    """Seconds out of service beyond drain and reboot: the median of the hosts that were verified once, or twice."""
     again = proven_twice(rolled)
     laps = [lap for name, lap in zip(rolled.names, rolled.laps, strict=True) if (name in again) is twice]
     return statistics.median(map(_beyond, laps)) if laps else 0.0
@@ -94,5 +94,5 @@ def _beyond(lap: Lap) -> float:
 
 
 def middle_of(rolls: Sequence[Rolled], what: Callable[[Rolled], float]) -> float:
-    """The middle of several worlds."""
+    """The median over several worlds."""
     return statistics.median(map(what, rolls))

@@ -1,6 +1,6 @@
-"""One roll in virtual time: the real engine and gateways, with its lease, ledger and record in a simulated bucket.
+"""One rollout in virtual time: the real engine and AWS code, with its lease, ledger and record in a simulated bucket.
 
-The processor's time is split: what the world takes to pretend is measured apart and counts for nobody.
+CPU time is split: the time of the simulated world is measured separately and does not count.
 """
 
 from __future__ import annotations
@@ -51,15 +51,15 @@ DOCUMENTS: Mapping[DocumentKind, str] = {
     DocumentKind.REBOOT: REBOOT,
 }
 LEASE = timedelta(minutes=3)
-"""As `run` has it by default."""
+"""The default of `run`."""
 PLACE = Location("123456789014", "us-east-1", "demo")
-"""With a place, people's acts on versions are read, as `run` does."""
+"""With a location, people's acts on versions are read, as in `run`."""
 
 AFTERWARDS = timedelta(minutes=1)
-"""What the last host began, such as the start of its daemon tasks, is over by then."""
+"""Time for what the last host started to end, such as the start of its daemon tasks."""
 
 SERVICES_LISTED_EVERY = timedelta(minutes=10)
-"""As `run` has them."""
+"""The defaults of `run`."""
 
 BUCKETS: Mapping[str, ThrottleBucket] = {operation.title: operation.bucket for operation in Operation}
 ECS_BUCKETS = (
@@ -116,13 +116,13 @@ class Effort:
 
     @property
     def updater(self) -> float:
-        """What the updater itself took."""
+        """The CPU time of the updater itself."""
         return self.total - self.world
 
 
 @dataclass(frozen=True)
 class Rolled:
-    """What came of one roll."""
+    """The result of one rollout."""
 
     size: Size
     settle: timedelta
@@ -139,7 +139,7 @@ class Rolled:
 
 
 class VirtualTime:
-    """The world's clock, as the engine sees it; what the world does meanwhile is not the updater's effort."""
+    """The world's clock, as the engine sees it. CPU time of the world does not count as the updater's."""
 
     def __init__(self, world: World, effort: Effort) -> None:
         self._world = world
@@ -150,11 +150,11 @@ class VirtualTime:
         return self._world.clock.now()
 
     def monotonic(self) -> float:
-        """The same, as a number of seconds."""
+        """The time in the world, in seconds."""
         return self._world.clock.now().timestamp()
 
     def sleep(self, span: timedelta) -> bool:
-        """Let the world go on."""
+        """Let the world's time pass."""
         began = time.process_time()
         self._world.clock.sleep(span)
         self._effort.world += time.process_time() - began
@@ -162,12 +162,12 @@ class VirtualTime:
 
 
 def roll(size: Size, *, settle: timedelta = timedelta(seconds=60), seed: int = 1) -> Rolled:
-    """Roll a cluster of that size with the default policy, apart from the budget and the settle time."""
+    """Roll out an update in a cluster of that size with the default policy, except the budget and the settle time."""
     world = rough_cluster(size, seed) if size.rough else cluster(size, seed)
     world.s3.create_bucket({"Bucket": STATE})
     watch, traffic, effort = Stopwatch(world), Traffic(), Effort()
     policy = Policy(max_unavailable=Limit(number=size.budget), settle=settle)
-    # The collector would search the world for garbage, too, and on the updater's time.
+    # The collector would also go through the world's objects, and that time would count as the updater's.
     gc.collect()
     gc.freeze()
     usual = gc.get_threshold()
@@ -200,7 +200,7 @@ def roll(size: Size, *, settle: timedelta = timedelta(seconds=60), seed: int = 1
 def _run(
     world: World, policy: Policy, traffic: Traffic, effort: Effort, latency: Callable[[], timedelta] | None
 ) -> Sequence[Event]:
-    """What `run` does, wired to the world in process, each call as late as `latency` says; gives all events."""
+    """Do the same as `run`, wired to the world in process, with calls that take `latency`. Returns all events."""
     clock = VirtualTime(world, effort)
     clients = InProcessClients(world, caller=RUN)
     if latency is not None:
@@ -243,7 +243,7 @@ def _run(
 
 
 class _Tape:
-    """Keeps the record, and what went into it."""
+    """Keeps the record and its events."""
 
     def __init__(self, record: Record) -> None:
         self.record_ = record
@@ -269,7 +269,7 @@ def _measure_calls(world: World, traffic: Traffic, effort: Effort) -> None:
 
 
 class _DecisionsTimed:
-    """While it lasts, every decision of the engine is timed."""
+    """Within the context, every decision of the engine is timed."""
 
     def __init__(self, effort: Effort) -> None:
         self._effort = effort

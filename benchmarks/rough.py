@@ -26,7 +26,7 @@ from bottlerocket_ecs_updater.simulator.faults import Fault, FaultPlan, Placed
 from bottlerocket_ecs_updater.simulator.host import HostSpec, HostTiming
 from bottlerocket_ecs_updater.simulator.repository import Release, Repository
 from bottlerocket_ecs_updater.simulator.services.documents import REBOOT
-from bottlerocket_ecs_updater.simulator.world.invariants import Budget
+from bottlerocket_ecs_updater.simulator.world.findings import UpdaterLimits
 from bottlerocket_ecs_updater.simulator.world.world import World
 
 LATENCY_MEDIAN_SECONDS = 0.045
@@ -46,7 +46,7 @@ ENDINGS: Sequence[tuple[float, str]] = (
     (0.05, "held up"),
     (0.04, "flaps"),
 )
-"""What becomes of the reboot of a host, with its share."""
+"""The endings of a host's reboot command, each with its share."""
 
 API_FAULTS = (
     Placed(f.ApiFails(operation="ecs:DescribeContainerInstances", every=60)),
@@ -76,7 +76,7 @@ def rough_cluster(size: Size, seed: int = 1, clock: Clock | None = None) -> Worl
         clock or VirtualClock(),
         seed,
         repository=repository,
-        budget=Budget(size.budget),
+        budget=UpdaterLimits(size.budget),
         faults=FaultPlan(API_FAULTS, seed),
     )
     chances = random.Random(f"rough/{seed}")

@@ -1,4 +1,4 @@
-"""A world of its own process behind the AWS wire protocol, so that the updater's process can be measured alone.
+"""A world in its own process behind the AWS wire protocol, so that the updater's process can be measured alone.
 
 As a program it serves until its standard input ends:
 
@@ -27,15 +27,15 @@ BUCKET = "benchmark"
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A world that is served, and how it is reached."""
+    """A served world, and how to reach it."""
 
     environment: dict[str, str]
     arguments: Sequence[str]
-    """What `run` must be told of it."""
+    """The arguments that `run` needs for it."""
     process: Popen[str]
 
     def seen(self) -> dict[str, int]:
-        """End the world; gives what it counted."""
+        """Stop the world; returns its counts."""
         said, _ = self.process.communicate()
         counted: dict[str, int] = json.loads(said.splitlines()[-1])
         return counted
@@ -43,7 +43,7 @@ class Served:
 
 @contextmanager
 def served(size: Size, speed: float) -> Iterator[Served]:
-    """Serve a cluster of that size while the context lasts, so many seconds of it for each of ours."""
+    """Serve a cluster of that size within the context, at that speed."""
     words = [str(size.instances), str(size.budget), str(speed), str(int(size.prepared))]
     process = subprocess.Popen(
         (sys.executable, "-m", __spec__.name, *words), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -59,8 +59,8 @@ def served(size: Size, speed: float) -> Iterator[Served]:
 
 
 def main(words: Sequence[str]) -> None:
-    """Serve, and in the end tell what was seen."""
-    # Imported here: whoever measures another process has no use for them.
+    """Serve, and at the end print what the world saw."""
+    # Imported here, because a process that measures another one does not need them.
     from benchmarks.hosts import cluster  # noqa: PLC0415
     from bottlerocket_ecs_updater.simulator.clock import ScaledClock  # noqa: PLC0415
     from bottlerocket_ecs_updater.simulator.services.documents import APPLY, CHECK, REBOOT  # noqa: PLC0415

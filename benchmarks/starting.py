@@ -1,7 +1,7 @@
-"""How long the program takes to start, in processes of its own: until its help is printed, until it first calls.
+"""How long the program takes to start, in separate processes: until it has printed its help, and until its first call.
 
-The first call is made to a socket of ours that never answers. Wall time is what a person waits; the processor's time
-is what the program itself needs for it, whoever else keeps the machine busy.
+The first call goes to a socket of ours that never answers. Wall time is what a person waits for; CPU time is what the
+program itself needs, however busy the machine is.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ PATIENCE_SECONDS = 60
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 LOOPBACK = "127.0.0.1"
 BYTECODE = {"PYTHONDONTWRITEBYTECODE": ""}
-"""An installed package has its bytecode: the first of several starts may leave it behind."""
+"""An installed package has its bytecode; here the first of several starts may write it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Seconds, of several starts: the median and the best, on the wall and of one core."""
+    """Seconds over several starts: the median and the minimum, of wall time and CPU time."""
 
     wall: float
     wall_best: float

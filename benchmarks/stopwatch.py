@@ -1,8 +1,8 @@
-"""What the world knows of each host's update, and the ideal schedule that follows from it.
+"""The world's own times of each host's update, and the ideal schedule that follows from them.
 
-The ideal updater knows everything at once and asks for nothing: it sends the reboot the moment the last task has
-stopped, returns the host the moment its agents are connected, and drains the next one the moment a slot is settled.
-It still has to wait for what hosts and ECS take, and for the settle time that was asked for.
+The ideal updater knows everything immediately and makes no calls: it sends the reboot the moment the last task has
+stopped, returns the host the moment its agents are connected, and drains the next one the moment a slot has settled. It
+still has to wait for hosts and ECS, and for the settle time.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from bottlerocket_ecs_updater.simulator.ecs.model import ContainerInstance, Last, Status, Task
+from bottlerocket_ecs_updater.simulator.ecs.model import ContainerInstance, InstanceStatus, Last, Task
 
 if TYPE_CHECKING:
     from bottlerocket_ecs_updater.simulator.host import Host
@@ -24,7 +24,7 @@ NOTHING = timedelta()
 
 @dataclass(slots=True)
 class Lap:
-    """One host's update, as it was in the world. A moment is None until it has come."""
+    """One host's update in the world. A time is None until it has come."""
 
     drained: datetime | None = None
     emptied: datetime | None = None
@@ -39,22 +39,22 @@ class Lap:
 
     @property
     def drain(self) -> timedelta:
-        """What the drain took."""
+        """The duration of the drain."""
         return _between(self.drained, self.emptied)
 
     @property
     def reboot(self) -> timedelta:
-        """What the reboot took."""
+        """The duration of the reboot."""
         return _between(self.went, self.back)
 
     @property
     def restart(self) -> timedelta:
-        """What daemon tasks took to run again after the return."""
+        """How long daemon tasks took to run again after the return."""
         return _between(self.returned, self.steady)
 
     @property
     def done(self) -> bool:
-        """Whether it went all the way."""
+        """Whether the update is complete."""
         return self.steady is not None
 
 
@@ -63,7 +63,7 @@ def _between(begin: datetime | None, end: datetime | None) -> timedelta:
 
 
 class Stopwatch:
-    """Listens to one world from before the run."""
+    """Listens to one world, from before the run."""
 
     def __init__(self, world: World) -> None:
         self.laps: dict[str, Lap] = {}
@@ -81,13 +81,13 @@ class Stopwatch:
         name = instance.ec2_instance_id
         lap = self.laps.get(name)
         if lap is None:
-            if instance.status is Status.DRAINING:
+            if instance.status is InstanceStatus.DRAINING:
                 lap = self.laps[name] = Lap(drained=self._now())
                 if not instance.tasks:
                     lap.emptied = self._now()
             return
         self._note_back(name, lap)
-        if instance.status is Status.ACTIVE and lap.returned is None:
+        if instance.status is InstanceStatus.ACTIVE and lap.returned is None:
             lap.returned = self._now()
 
     def _ssm_changed(self, host: Host, _up: bool) -> None:  # noqa: FBT001 - the shape of Host's listeners
@@ -119,12 +119,12 @@ class Stopwatch:
 
 
 def ideal(laps: Sequence[Lap], slots: int, settle: timedelta) -> timedelta:
-    """How long the same hosts, in the same order, take with every slot always full."""
+    """How long the same hosts would take in the same order with every slot always full."""
     return max(free for _, free in _ideally(laps, slots, settle))
 
 
 def ideal_timeline(laps: Sequence[Lap], slots: int, settle: timedelta) -> list[tuple[timedelta, int]]:
-    """How many hosts would run the new version by then, with every slot always full."""
+    """How many hosts would run the new version over time, with every slot always full."""
     backs = sorted(back for back, _ in _ideally(laps, slots, settle))
     return [(back, number) for number, back in enumerate(backs, 1)]
 
@@ -140,14 +140,14 @@ def _ideally(laps: Sequence[Lap], slots: int, settle: timedelta) -> Iterator[tup
 
 
 def out_of_service(laps: Sequence[Lap]) -> tuple[timedelta, timedelta]:
-    """The mean time between DRAINING and ACTIVE, and what drains and reboots took of it."""
+    """The mean time between DRAINING and ACTIVE, and the part of it that drains and reboots took."""
     shown = sum((_between(lap.drained, lap.returned) for lap in laps), NOTHING)
     needed = sum((lap.drain + lap.reboot for lap in laps), NOTHING)
     return shown / len(laps), needed / len(laps)
 
 
 def lost(laps: Sequence[Lap]) -> dict[str, float]:
-    """The mean seconds that were lost between what hosts and ECS take, by where."""
+    """The mean seconds beyond the times of hosts and ECS, by place."""
     sums = {
         "empty to reboot": sum((_between(lap.emptied, lap.went) for lap in laps), NOTHING),
         "back to return": sum((_between(lap.back, lap.returned) for lap in laps), NOTHING),

@@ -1,8 +1,9 @@
-"""Assembles what the image holds, in build/image/ARCH: the program with its locked dependencies, licences, and an SBOM.
+"""Assembles what the image contains, in build/image/ARCH: the program with locked dependencies, licences, and an SBOM.
 
     python image/assemble.py amd64 3.13
 
-Prints the version. Wheels are chosen for the image's platform, not for this machine's, so either can be made on either.
+Prints the version. Wheels are chosen for the image's platform, not for this machine's, so an image for either
+architecture can be built on either.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DISTRIBUTION = "bottlerocket-ecs-updater"
 
 PYTHON_VERSION = "3.13"
-"""Of the default base image."""
+"""The Python version of the default base image."""
 
 PLATFORMS = {"amd64": "manylinux2014_x86_64", "arm64": "manylinux2014_aarch64"}
 
@@ -39,13 +40,13 @@ SERVICES = frozenset(
         "sts",
     }
 )
-"""What botocore keeps of its descriptions of AWS: those of all other services are four fifths of the image."""
+"""The service descriptions that botocore keeps: those of all other services are four fifths of the image."""
 
 LICENCE_WORDS = ("licen", "copying", "notice", "authors")
 
 
 def main(arch: str, python: str = PYTHON_VERSION) -> None:
-    """Assemble for one architecture, and for the Python of the base."""
+    """Assemble for one architecture and the base's Python."""
     target = ROOT / "build" / "image" / arch
     shutil.rmtree(target, ignore_errors=True)
     app = target / "app"
@@ -62,7 +63,7 @@ def main(arch: str, python: str = PYTHON_VERSION) -> None:
 
 
 def install(app: Path, arch: str, python: str, scratch: Path) -> None:
-    """The locked dependencies by their hashes, and the wheel of this tree."""
+    """Install the locked dependencies by their hashes, and the wheel of this tree."""
     pip("wheel", "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", str(scratch), str(ROOT))
     chosen = ("--only-binary=:all:", "--implementation=cp", f"--python-version={python}")
     chosen += (f"--platform={PLATFORMS[arch]}", "--no-compile", f"--target={app}")
@@ -72,13 +73,13 @@ def install(app: Path, arch: str, python: str, scratch: Path) -> None:
 
 def pip(*arguments: str) -> None:
     """Run pip, quietly; its errors are shown."""
-    # What it says goes to standard error: standard output is for the version.
+    # Its output goes to standard error: standard output is for the version.
     command = [sys.executable, "-m", "pip", *arguments, "--quiet", "--disable-pip-version-check"]
     subprocess.run(command, check=True, stdout=sys.stderr)  # noqa: S603 - our own words
 
 
 def prune(app: Path) -> None:
-    """Drop what never runs in the image."""
+    """Delete what never runs in the image."""
     shutil.rmtree(app / "bin", ignore_errors=True)
     data = app / "botocore" / "data"
     for folder in data.iterdir():
@@ -86,12 +87,12 @@ def prune(app: Path) -> None:
             shutil.rmtree(folder)
     for folder in (app / "boto3" / "examples", app / "boto3" / "data"):
         shutil.rmtree(folder, ignore_errors=True)
-    # The simulator needs what is not installed here.
+    # The simulator needs packages that are not installed here.
     shutil.rmtree(app / "bottlerocket_ecs_updater" / "simulator", ignore_errors=True)
 
 
 def copy_licences(distribution: Distribution, target: Path) -> None:
-    """Every licence text that a distribution brings along. Ends the build where one brings none, and names none."""
+    """Copy every licence text of a distribution. Ends the build if a distribution has none, and names none."""
     folder = target / f"{distribution.name}-{distribution.version}"
     folder.mkdir(parents=True)
     named = distribution.metadata.get("License-Expression") or distribution.metadata.get("License") or ""
@@ -111,7 +112,7 @@ def is_licence(name: str) -> bool:
 
 
 def compile_bytecode(app: Path, python: str) -> None:
-    """Ahead of time, because the image is never written to; only the base's own Python makes what it can read."""
+    """Compile bytecode ahead of time, because the image is read-only. Only the base's own Python can produce it."""
     if f"{sys.version_info.major}.{sys.version_info.minor}" == python:
         options = ("-q", "--invalidation-mode", "unchecked-hash", "-s", str(app), "-p", "/opt/bottlerocket-ecs-updater")
         command = [sys.executable, "-m", "compileall", *options, str(app)]

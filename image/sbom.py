@@ -20,7 +20,7 @@ LICENCE_MAX_CHARACTERS = 100
 
 
 def write_sbom(own: Distribution, dependencies: Iterable[Distribution], path: Path) -> None:
-    """Write and validate it. Ends the build when the result is not what the schema asks for."""
+    """Write and validate it. Ends the build if the result does not match the schema."""
     bom = Bom()
     root = _component(own, ComponentType.APPLICATION)
     bom.metadata.component = root
@@ -58,7 +58,7 @@ def _licence(distribution: Distribution) -> str:
 
 
 def _needed(distribution: Distribution) -> list[str]:
-    """The names of what it requires, whatever the conditions; what is not there is not installed."""
+    """The names of its requirements, whatever their conditions; those that are not installed are left out."""
     return [_normal(re.split(r"[^A-Za-z0-9._-]", line, maxsplit=1)[0]) for line in distribution.requires or ()]
 
 

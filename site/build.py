@@ -1,7 +1,7 @@
-"""Builds the docs site: `python site/build.py` lays the pages out in build/site-src, and mkdocs makes build/site/VERSION.
+"""Builds the docs site: `python site/build.py` writes the pages to build/site-src, and mkdocs makes build/site/VERSION.
 
-README and its neighbours become pages of the site, and links between files of the repository become links between pages.
-A file that is no page comes along as it is.
+README and the other pages in its folder become pages of the site, and links between files of the repository become
+links between pages. Other files are copied as they are.
 """
 
 from __future__ import annotations
@@ -25,14 +25,17 @@ PAGES = {
 LINK = re.compile(r"(!?\[[^\]]*\]\()([^)\s]+)(\))", re.DOTALL)
 VERSION = re.compile(r'^__version__ = "([^"]+)"', re.MULTILINE)
 WORKER, SHIM = "assets/worker.js", "https://unpkg.com/iframe-worker/shim"
-"""What lets the search work from a disk: of our own, since the theme would load it from elsewhere."""
+"""The script that lets the search work from disk.
+
+It is our own copy, because the theme would load it from another site.
+"""
 
 LATEST = "latest"
 FORWARD = '<!doctype html><meta http-equiv="refresh" content="0; url={version}/index.html"><title>Docs</title>\n'
 
 
 def place_of(path: Path) -> Path:
-    """Where a file of the repository is in the site."""
+    """The place of a repository file in the site."""
     relative = path.relative_to(ROOT)
     if str(relative) in PAGES:
         return Path(PAGES[str(relative)])
@@ -42,7 +45,7 @@ def place_of(path: Path) -> Path:
 
 
 def rewritten(text: str, page: Path) -> str:
-    """A page's text with its links as the site has them; files that it links to come along."""
+    """A page's text with the site's links; files that it links to are copied."""
 
     def link(found: re.Match[str]) -> str:
         before, target, after = found.groups()
@@ -60,13 +63,13 @@ def rewritten(text: str, page: Path) -> str:
             shutil.copyfile(meant, SOURCE / there)
         return f"{before}{Path(os.path.relpath(there, here.parent)).as_posix()}{hash_}{anchor}{after}"
 
-    # Code is left as it is: what looks like a link there is none.
+    # Leave code as it is: links in it are not links.
     parts = re.split(r"(```.*?```|`[^`\n]+`(?!\]))", text, flags=re.DOTALL)
     return "".join(part if part.startswith("`") else LINK.sub(link, part) for part in parts)
 
 
 def lay_out() -> None:
-    """Every page, and what pages show."""
+    """Write every page, and the files that pages show."""
     shutil.rmtree(SOURCE, ignore_errors=True)
     for path in [*(ROOT / name for name in PAGES), *sorted((ROOT / "docs").rglob("*"))]:
         if path.is_dir():
@@ -80,7 +83,7 @@ def lay_out() -> None:
 
 
 def bring_worker(site: Path) -> None:
-    """Have every page load the worker of its own site. Raises SystemExit where a page loads anything from elsewhere."""
+    """Make every page load its own site's worker. Raises SystemExit if a page loads anything from another site."""
     shutil.copyfile(Path(__file__).with_name("worker.js"), site / WORKER)
     for page in site.rglob("*.html"):
         near = Path(os.path.relpath(site / WORKER, page.parent)).as_posix()
@@ -92,7 +95,7 @@ def bring_worker(site: Path) -> None:
 
 
 def open_door(site: Path, version: str) -> None:
-    """Add a version to the list that the theme shows, and forward the front door to the newest one of the list."""
+    """Add a version to the list that the theme shows, and forward the front page to the newest one."""
     listed = site / "versions.json"
     known = [one["version"] for one in json.loads(listed.read_text(encoding="utf-8"))] if listed.is_file() else []
     there = [one for one in {*known, version} if (site / one).is_dir()]
@@ -107,7 +110,7 @@ def _by_number(version: str) -> tuple[int, ...]:
 
 
 def main() -> None:
-    """Lay out, build strictly, and point the front door at this version."""
+    """Write the pages, build strictly, and forward the front page to this version."""
     found = VERSION.search((ROOT / "src" / "bottlerocket_ecs_updater" / "__init__.py").read_text(encoding="utf-8"))
     assert found is not None
     version = found[1]

@@ -1,6 +1,6 @@
 """Records a real run in a terminal as an SVG: `python site/record.py`, which writes docs/images/terminal.svg.
 
-The program runs `simulate` in a terminal of its own. What it printed is what is drawn, the last lines of it.
+The program runs `simulate` in its own terminal. The picture shows the last lines that it printed.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "docs" / "images" / "terminal.svg"
 COLUMNS, ROWS = 110, 60
 COMMAND = ["simulate", "--instances", "8", "--seed", "3", "--speed", "120"]
-# Moves of the cursor, by which the live display draws over itself.
+# Cursor movements with which the live display overwrites itself.
 UP = re.compile(r"\x1b\[(\d*)A")
 MOVES = re.compile(r"\x1b\[\d*(?:;\d*)*[BCDEFGHJKSTf]|\x1b\[\?\d+[hl]|\x1b[78=>]")
 
 
 def recorded() -> str:
-    """All that a run printed to its terminal."""
+    """Everything that a run printed to its terminal."""
     here, there = pty.openpty()
     environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": str(COLUMNS), "LINES": "40"}
     process = subprocess.Popen(
@@ -51,7 +51,7 @@ def recorded() -> str:
 
 
 def on_screen(text: str) -> list[str]:
-    """The lines that stay: a line that is drawn over is gone."""
+    """The lines that stay on screen, without overwritten lines."""
     lines = [""]
     row = 0
     for piece in re.split(r"(\r\n|\n|\r|\x1b\[\d*A|\x1b\[\d*K|\x1b\[\d*J)", text):
@@ -81,12 +81,12 @@ def main() -> None:
     console = Console(record=True, width=COLUMNS, file=open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
     console.print(Text("$ bottlerocket-ecs-updater " + " ".join(COMMAND), style="bold"))
     shown = lines[-ROWS:]
-    # It begins with a whole entry, not in the middle of one.
+    # Start with a whole entry, not in the middle of one.
     first = next(place for place, line in enumerate(shown) if not MOVES.sub("", line).startswith(" "))
     for line in shown[first:]:
         console.print(Text.from_ansi(line), no_wrap=True, overflow="crop")
     svg = console.export_svg(title="An update run over a simulated cluster")
-    # The site loads nothing from elsewhere.
+    # The site loads nothing from other sites.
     svg = re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL)
     TARGET.write_text(svg, encoding="utf-8")
     sys.stdout.write(f"{TARGET}\n")

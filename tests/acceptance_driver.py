@@ -10,13 +10,13 @@ from acceptance.ground import STACK, RealGround
 
 
 class Standing(RealGround):
-    """The simulated account has no stack for clusters: its cluster and hosts are there, and stay."""
+    """The simulated account cannot create a cluster stack: its cluster and hosts exist already, and stay."""
 
     def make(self) -> None:
-        """There is nothing to make."""
+        """Nothing has to be created."""
 
     def fresh(self) -> None:
-        """Hosts stay; the updater's stack goes."""
+        """Delete only the updater's stack; the hosts stay."""
         if self.account.stack(STACK):
             self.account.delete_stack(STACK)
 

@@ -11,19 +11,20 @@ import tests.support.given  # noqa: F401 - it keeps what is forgotten here
 from hypothesis import HealthCheck, settings
 
 FOREIGN = ("AWS_", "BOTTLEROCKET_ECS_UPDATER_", "ECS_CONTAINER_METADATA_URI", "TASK_DEFINITION_ARN")
-"""Variables by which the machine's own configuration would be tested along."""
+"""Variables that would mix the machine's own configuration into the tests."""
 
-# jsonschema compiles its grammars for seconds when it is imported, in each worker; no schema here has such a format.
+# jsonschema compiles its format grammars for seconds when it is imported, in each worker. No schema here has these
+# formats.
 sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
 
-# A property is as slow as its machine is busy: limits of time belong to the run of all tests, not to one example.
+# How long an example takes depends on how busy the machine is, so time limits apply to a whole test run only.
 settings.register_profile("explore", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
-# Every change is judged by the same examples. New ones are tried once a week, and by `make explore`.
+# Every change is tested with the same examples. New ones are tried once a week, and by `make explore`.
 settings.register_profile("default", settings.get_profile("explore"), derandomize=True)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Forget the machine's own AWS configuration."""
+    """Remove the machine's own AWS configuration."""
     for name in [name for name in os.environ if name.startswith(FOREIGN)]:
         del os.environ[name]
     os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
@@ -33,6 +34,6 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Spare the garbage collector all modules and collected tests: each full collection went over a million objects."""
+    """Exclude modules and collected tests from garbage collection: each full collection went over a million objects."""
     gc.collect()
     gc.freeze()

@@ -35,7 +35,7 @@ def test_there_are_fifteen_checks_each_with_its_limit() -> None:
     "words",
     [[], ["--region", "eu-central-1"], ["--region", "x", "--subnets", "y", "--image", "updater:1"], ["--clean"]],
 )
-def test_what_is_missing_is_told_before_anything_is_made(words: list[str]) -> None:
+def test_what_is_missing_is_reported_before_anything_is_made(words: list[str]) -> None:
     with pytest.raises(SystemExit) as left:
         main(words)
     assert left.value.code == 2
@@ -63,7 +63,7 @@ def test_a_check_is_made_on_the_simulated_account_and_skips_say_why(tmp_path: Pa
     assert "blocking Systems Manager on a host takes its network" in text
 
 
-# What is left behind
+# Resources that are left behind
 
 PATIENCE_SECONDS = 90
 
@@ -81,7 +81,7 @@ def environment(site: SimulatedAccount) -> dict[str, str]:
 
 
 def in_the_middle(site: SimulatedAccount, page: Path) -> subprocess.Popen[str]:
-    """An acceptance run whose updater's task runs now."""
+    """An acceptance run with a running updater task."""
     command = [sys.executable, "-m", "tests.acceptance_driver", "--only", "4", "--page", str(page)]
     process = subprocess.Popen(command, env=environment(site), stdout=subprocess.PIPE, text=True)
     end = time.monotonic() + PATIENCE_SECONDS
@@ -93,7 +93,7 @@ def in_the_middle(site: SimulatedAccount, page: Path) -> subprocess.Popen[str]:
 
 
 def left(site: SimulatedAccount) -> list[str]:
-    """Everything of the acceptance that is still there."""
+    """All resources of the acceptance run that still exist."""
     stacks = site.operator("cloudformation", "DescribeStacks", {})["Stacks"]
     groups = site.operator("logs", "DescribeLogGroups", {"logGroupNamePrefix": GROUP})["logGroups"]
     buckets = site.operator("s3", "ListBuckets", {})["Buckets"]
@@ -215,7 +215,7 @@ def test_denied_calls_of_a_stack_are_counted_by_action_and_others_are_not() -> N
     ]
 
 
-def test_hosts_begin_two_releases_back() -> None:
+def test_hosts_start_two_versions_back() -> None:
     names = ["1.9.0", "1.10.0", "1.10.0-0123abcd", "1.8.1", "1.10.1", "latest"]
     account = Account("us-east-1")
     account._made["ssm"] = Parameters([f"{IMAGES}/{name}/image_id" for name in names])

@@ -91,14 +91,14 @@ def test_the_base_image_is_named_by_its_digest() -> None:
 
 
 def test_dependabot_can_raise_the_base_image() -> None:
-    """It reads FROM lines, and no arguments in them."""
+    """Dependabot reads FROM lines, but not arguments in them."""
     froms = re.findall(r"^FROM .*", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
     assert len(froms) == 1
     assert "$" not in froms[0]
 
 
 def test_the_image_is_built_for_the_architecture_that_is_asked_for() -> None:
-    """A default in the Dockerfile would count more than the platform, so none is there, and every build gives it."""
+    """A default in the Dockerfile would override the platform, so there is none, and every build passes it."""
     assert re.findall(r"^ARG TARGETARCH.*", (ROOT / "Dockerfile").read_text(), re.MULTILINE) == ["ARG TARGETARCH"]
     assert '"TARGETARCH=$arch"' in (ROOT / "image" / "build").read_text()
     [push] = [step["run"] for _, job in jobs() for step in job["steps"] if "buildx build" in step.get("run", "")]

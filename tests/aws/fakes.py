@@ -27,7 +27,7 @@ Shape = dict[str, Any]
 
 
 class FakeClock:
-    """Time that passes only where somebody sleeps."""
+    """A clock that advances only when somebody sleeps."""
 
     def __init__(self) -> None:
         self.time = START
@@ -46,7 +46,7 @@ class FakeClock:
 
 
 def refusal(code: str, message: str = "because", status: int = 400) -> ClientError:
-    """An error as botocore raises it for an answer of AWS."""
+    """An error as botocore raises it for an error response of AWS."""
     return ClientError(
         {
             "Error": {"Code": code, "Message": message},
@@ -63,7 +63,7 @@ def refusal(code: str, message: str = "because", status: int = 400) -> ClientErr
 
 
 def denial(resource: str = "") -> ClientError:
-    """What IAM says of a command, by the role of an updater that runs on an instance of its own."""
+    """IAM's denial of a command for an updater that runs on an instance."""
     who = "arn:aws:sts::111122223333:assumed-role/updater/i-00000000000000000"
     what = "is not authorized to perform: ssm:SendCommand"
     on = f" on resource: {resource} because no identity-based policy allows it" if resource else ""
@@ -110,11 +110,11 @@ def task(name: str, on: int | None = 1, **changes: Any) -> Shape:
 
 @dataclass
 class Fake:
-    """What the fakes share: calls are counted and kept, and troubles come before answers."""
+    """Shared by the fakes: calls are counted and kept, and errors are raised before answers."""
 
     calls: list[tuple[str, Shape]] = field(default_factory=list)
     troubles: dict[str, list[BaseException | None]] = field(default_factory=dict)
-    """Errors to raise, by method, one a call; None lets a call pass."""
+    """Errors to raise, by method, one per call; None lets a call pass."""
     page_size: int = 100
 
     def count(self, method: str) -> int:
@@ -146,7 +146,7 @@ class FakeEcs(Fake):
     tasks: dict[str, Shape] = field(default_factory=dict)
     all_services: dict[str, Shape] = field(default_factory=dict)
     poison: set[str] = field(default_factory=set)
-    """ARNs for which a whole call is refused."""
+    """ARNs for which ECS rejects the whole call."""
     failing: dict[str, str] = field(default_factory=dict)
     """ARNs that come back in `failures`, with the reason."""
 
@@ -223,22 +223,22 @@ class FakeEcs(Fake):
 
 @dataclass
 class FakeSsm(Fake):
-    """Managed instances, and what became of commands as a test says."""
+    """Managed instances, and the results of commands as a test sets them."""
 
     page_size: int = 50
     unknown: set[str] = field(default_factory=set)
-    """Instances for which a whole call is refused with InvalidInstanceId."""
+    """Instances for which SSM rejects the whole call with InvalidInstanceId."""
     forbidden: set[str] = field(default_factory=set)
     """Instances for which IAM denies a whole call."""
     telling: bool = True
-    """Whether the refusal names them, or the denial one of them."""
+    """Whether the error names these instances, or the denial one of them."""
     sent: Counter[str] = field(default_factory=Counter)
     information: list[Shape] = field(default_factory=list)
     commands: list[Shape] = field(default_factory=list)
     invocations: dict[str, list[Shape]] = field(default_factory=dict)
     outputs: dict[tuple[str, str], Shape] = field(default_factory=dict)
     requested_at: datetime | None = None
-    """When a command was requested, by the clock of Systems Manager; untold where None."""
+    """When a command was requested, by the clock of Systems Manager; not reported if None."""
 
     def send_command(self, **request: Any) -> Shape:
         self._enter("send_command", request)
@@ -290,7 +290,7 @@ class FakeSsm(Fake):
 
 @dataclass
 class Bench:
-    """A gateway over fakes, with everything that a test may want to look at."""
+    """The AWS code over fakes, with everything that a test may check."""
 
     ecs: FakeEcs = field(default_factory=FakeEcs)
     ssm: FakeSsm = field(default_factory=FakeSsm)

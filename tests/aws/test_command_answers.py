@@ -28,7 +28,7 @@ LISTS = "ssm:ListCommandInvocations"
 
 
 class Account:
-    """Some hosts, and updaters that send them commands; `calls` counts those of `hosts` alone."""
+    """Some hosts, and updaters that send them commands; `calls` counts only those of `hosts`."""
 
     def __init__(self, size: int) -> None:
         repository = Repository()
@@ -84,7 +84,7 @@ def test_commands_to_many_hosts_do_not_keep_later_ones_from_being_listed_togethe
 
 
 def test_a_command_that_is_not_listed_yet_does_not_keep_later_ones_from_being_listed_together() -> None:
-    """Systems Manager lists a command a moment after it took it."""
+    """Systems Manager lists a command a moment after it accepted it."""
     account = Account(4)
     early = [account.send(DocumentKind.CHECK, 1, place) for place in range(2)]
     account.hosts.answers_to(dict.fromkeys(early, DocumentKind.CHECK))

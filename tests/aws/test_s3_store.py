@@ -120,7 +120,7 @@ OVERLAPPING: list[BaseException | None] = [
 
 @pytest.mark.parametrize("answer", OVERLAPPING, ids=["409", "aborted"])
 @pytest.mark.parametrize("expect", [ABSENT, None])
-def test_a_write_that_overlaps_another_one_is_sent_again(
+def test_a_write_that_overlaps_another_one_is_retried(
     store: Store, s3: FakeS3, answer: BaseException, expect: str | None
 ) -> None:
     s3.troubles["put_object"] = [answer, answer]

@@ -56,7 +56,7 @@ class WorldClock:
 
 @dataclass
 class Aws:
-    """A world, and the gateway to it through one of its doors."""
+    """A world, and the AWS code that calls it through one of its interfaces."""
 
     world: World
     ecs: Pair[Any]
@@ -89,12 +89,12 @@ class Aws:
             self.world.clock.sleep(timedelta(**span))
 
     def check(self, hosts: SsmHosts, count: int) -> dict[InstanceId, Answer]:
-        """Check hosts, which makes them choose an update; an apply is refused before."""
+        """Check hosts, so that they choose an update. An apply before that is rejected."""
         [command] = set(hosts.send(DocumentKind.CHECK, ids(count)).commands.values())
         return self.answers(hosts, command, DocumentKind.CHECK)
 
     def answers(self, hosts: SsmHosts, command: CommandId, kind: DocumentKind) -> dict[InstanceId, Answer]:
-        """What hosts said to a command, after waiting for the last of them."""
+        """The hosts' answers to a command, after the last of them has answered."""
         for _ in range(120):
             self.pass_time(seconds=5)
             answers = hosts.answers(command, kind)
@@ -160,7 +160,7 @@ def test_the_answers_to_several_commands_cost_one_call(aws: Aws) -> None:
 
 
 def test_commands_of_others_keep_no_answer_from_being_heard(aws: Aws) -> None:
-    """Other clusters use the same document at the same time: their answers come along, and fill pages."""
+    """Other clusters use the same document at the same time: their answers are listed too, and fill pages."""
     hosts, other = aws.hosts(), aws.hosts()
     commands = [hosts.send(DocumentKind.CHECK, [id_]).commands[id_] for id_ in ids(2)]
     for _ in range(40):
@@ -213,7 +213,7 @@ def test_all_tasks_are_told_by_instance_with_daemons_marked(aws: Aws) -> None:
     assert all(one.of_service for some in tasks.values() for one in some)
 
 
-def test_a_standalone_task_is_told_apart(aws: Aws) -> None:
+def test_a_standalone_task_is_distinguished(aws: Aws) -> None:
     aws.world.run_standalone_task(id_of(0))
     assert sum(not one.of_service for one in aws.cluster().tasks_of([aws.arn(0)])[aws.arn(0)]) == 1
 
@@ -245,7 +245,7 @@ def test_all_instances_are_drained_and_returned_in_three_calls_of_ten_at_most(aw
     assert aws.calls["ecs:UpdateContainerInstancesState"] == 4
 
 
-def test_an_instance_that_is_gone_is_told_so_and_the_others_are_done(aws: Aws) -> None:
+def test_an_instance_that_is_gone_is_reported_so_and_the_others_are_done(aws: Aws) -> None:
     gone, there = aws.arn(0), aws.arn(1)
     aws.world.terminate_instance(id_of(0))
     aws.pass_time(minutes=10)
@@ -308,7 +308,7 @@ def test_every_host_answers_a_check(aws: Aws) -> None:
         assert report.state is UpdateState.AVAILABLE
 
 
-def test_the_end_of_an_apply_is_told_and_shows_in_the_next_check(aws: Aws) -> None:
+def test_the_end_of_an_apply_is_reported_and_shows_in_the_next_check(aws: Aws) -> None:
     hosts = aws.hosts()
     aws.check(hosts, 1)
     [command] = set(hosts.send(DocumentKind.APPLY, ids(1)).commands.values())
@@ -341,14 +341,14 @@ def test_an_apply_that_a_dead_run_left_behind_is_found(aws: Aws) -> None:
     assert aws.hosts().under_way(DocumentKind.CHECK, since) == {}
 
 
-def test_a_command_that_has_ended_is_not_under_way(aws: Aws) -> None:
+def test_a_command_that_has_ended_is_not_in_progress(aws: Aws) -> None:
     since = aws.world.clock.now()
     hosts = aws.hosts()
     aws.check(hosts, 2)
     assert hosts.under_way(DocumentKind.CHECK, since) == {}
 
 
-def test_a_command_that_is_called_back_is_not_under_way(aws: Aws) -> None:
+def test_a_command_that_is_cancelled_is_not_in_progress(aws: Aws) -> None:
     since = aws.world.clock.now()
     hosts = aws.hosts()
     aws.check(hosts, 1)
@@ -383,12 +383,12 @@ def test_the_store_says_when_there_is_no_bucket(aws: Aws) -> None:
         S3Store(aws.s3, aws.api, "nowhere").get("lease")
 
 
-# Replies that are lost
+# Lost replies
 
 
 @pytest.fixture
 def losing(world: World) -> Aws:
-    """A world in which the reply to every act is lost."""
+    """A world in which the reply to every write call is lost."""
 
     def lose(service: str, operation: str, _: object) -> None:
         if operation in ("UpdateContainerInstancesState", "PutAttributes", "SendCommand"):
@@ -407,7 +407,7 @@ def test_an_act_whose_reply_was_lost_is_unclear_and_the_next_look_shows_its_effe
     assert registration.attributes[CLAIM] == "1"
 
 
-def test_a_command_whose_reply_was_lost_was_sent_once_and_is_found_under_way(losing: Aws) -> None:
+def test_a_command_whose_reply_was_lost_was_sent_once_and_is_found_in_progress(losing: Aws) -> None:
     since = losing.world.clock.now()
     sent = losing.hosts().send(DocumentKind.CHECK, ids(3))
     assert set(sent.unclear) == set(ids(3))
@@ -416,7 +416,7 @@ def test_a_command_whose_reply_was_lost_was_sent_once_and_is_found_under_way(los
     assert set(losing.hosts().under_way(DocumentKind.CHECK, since)) == set(ids(3))
 
 
-# What only the wire can show
+# Only over HTTP
 
 
 def test_any_botocore_session_reads_what_the_gateway_wrote(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bottlerocket_ecs_updater.aws.survey_shapes import definition, type_limits
+from bottlerocket_ecs_updater.aws.survey_shapes import task_definition, type_limits
 from bottlerocket_ecs_updater.core.model.resources import TypeLimits, VolumeLimit
 
 
@@ -42,5 +42,5 @@ def test_the_limits_of_a_type_leave_out_what_the_host_itself_uses(shape: object,
 
 def test_a_volume_that_is_left_to_the_service_is_attached_to_the_instance() -> None:
     volumes = [{"name": "data", "configuredAtLaunch": True}]
-    assert definition({"volumes": volumes}).demand.volumes == 1  # type: ignore[typeddict-item]
-    assert definition({"volumes": [{"name": "files", "efsVolumeConfiguration": {}}]}).demand.volumes == 0  # type: ignore[typeddict-item]
+    assert task_definition({"volumes": volumes}).demand.volumes == 1  # type: ignore[typeddict-item]
+    assert task_definition({"volumes": [{"name": "files", "efsVolumeConfiguration": {}}]}).demand.volumes == 0  # type: ignore[typeddict-item]

@@ -43,7 +43,7 @@ def event_rows() -> list[tuple[str, ...]]:
 
 
 def word_rows() -> list[tuple[str, ...]]:
-    """The words of those forms that are one of a few."""
+    """The values of the forms that have a fixed list of them."""
     kinds: Mapping[str, type[Enum]] = {"phase": Phase, "`state`": UpdateState, "`problem`": Problem}
     return [(name, ", ".join(f"`{one.value}`" for one in kind)) for name, kind in kinds.items()]
 
@@ -55,7 +55,7 @@ def _sentence(kind: type) -> str:
 def _fields_of(kind: type[Event]) -> str:
     hints = typing.get_type_hints(kind)
     meanings = dict(_meanings(kind))
-    # `at`, and the instance, stand above the table once.
+    # The page describes `at` and the instance once, above the table.
     shown = [field.name for field in fields(kind) if field.name not in ("at", "instance")]
     told = ["*of an instance*"] if issubclass(kind, InstanceEvent) else []
     for name in shown:
@@ -81,7 +81,7 @@ def form_of(hint: Any) -> str:
 
 
 def _meanings(kind: type) -> Iterator[tuple[str, str]]:
-    """The sentences that stand below fields in the source."""
+    """The docstrings below the fields in the source."""
     (definition,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
     assert isinstance(definition, ast.ClassDef)
     for field, text in zip(definition.body, definition.body[1:], strict=False):

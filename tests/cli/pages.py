@@ -66,11 +66,11 @@ TABLES: dict[Path, tuple[Callable[[], str], ...]] = {
     OPERATE.with_name("develop") / "events.md": (words, events),
     OPERATE.with_name("develop") / "architecture.md": (phases,),
 }
-"""Which page has which tables, each between two comments that name it."""
+"""The tables of each page. Each is between two comments that name it."""
 
 
 def rewritten(page: Path) -> str:
-    """A page as it stands, its tables as the definitions have them."""
+    """The page, with its tables regenerated from the definitions."""
     text = page.read_text(encoding="utf-8")
     for table in TABLES[page]:
         begin, end = (f"<!-- {table.__name__}, from the program: {word} -->\n" for word in ("begin", "end"))
@@ -109,12 +109,12 @@ def _reason_row(reason: Reason | Failure) -> tuple[str, ...]:
 
 
 def _blanks(sentence: str) -> str:
-    """A sentence in which what is filled in stands in italics."""
+    """A sentence with its placeholders in italics."""
     return re.sub(r"\{(\w+)\}", r"*\1*", sentence)
 
 
 def help_page(command: str) -> str:
-    """What the program prints into a pipe when it is asked for the help of a command, or of itself."""
+    """The help of a command, or of the program, as printed into a pipe."""
     out = io.StringIO()
     console = Console(file=out, width=COLUMNS, force_terminal=False, color_system=None)
     build_app({}).help_print([command] if command else [], console=console)

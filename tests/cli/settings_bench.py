@@ -18,7 +18,7 @@ def settings(*tokens: str, **variables: str) -> RunSettings:
 
 
 def refusal(*tokens: str, **variables: str) -> str:
-    """The message with which settings are refused."""
+    """The error message for these settings."""
     with pytest.raises(UsageError) as refused:
         settings(*tokens, **variables)
     return refused.value.message

@@ -23,7 +23,7 @@ def test_no_color_is_heeded_where_it_says_anything(environ: dict[str, str], colo
 
 
 def on_a_terminal(folder: Path, *tokens: str, **variables: str) -> str:
-    """What a run shows on a terminal of its own that has no credentials: it may act, and nothing comes of it."""
+    """The output of a run without credentials on its own terminal: it may act, but every call fails."""
     main, sub = pty.openpty()
     nowhere = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_EC2_METADATA_DISABLED": "true"}
     environ = {"PATH": os.environ["PATH"], "TERM": "xterm", **nowhere, **variables}

@@ -33,17 +33,17 @@ class Door:
     """One world, and clients to it."""
 
     world: Any
-    """The World; None behind an endpoint, where only its clients can be asked."""
+    """The World; None for an endpoint, which only clients can reach."""
     clients: Any
-    """`clients.client("ecs")` gives what boto3 would."""
+    """`clients.client("ecs")` returns what boto3 would."""
     region: str = SMALL_REGION
     cluster: str = "demo"
     bucket: str = "the-state-store"
     owned: bool = True
-    """Whether tests may make what they need."""
+    """Whether tests may create resources."""
 
     def ask(self, service: str, method: str, /, **params: Any) -> Any:
-        """The answer without its metadata, or the error's code, message and status, comparable between doors."""
+        """The response without its metadata, or the error's code, message and status, comparable between interfaces."""
         try:
             answer = getattr(self.clients.client(service), method)(**params)
         except ClientError as error:
@@ -61,7 +61,7 @@ class Door:
 
 
 def plain(value: Any) -> Any:
-    """Times to the millisecond in UTC, as far as the wire carries them; bodies read."""
+    """Times in UTC to the millisecond, because HTTP carries no more; bodies are read."""
     match value:
         case datetime():
             rounded = value.astimezone(UTC)
@@ -78,7 +78,7 @@ def plain(value: Any) -> Any:
 
 @contextmanager
 def wire_door(scenario: Scenario) -> Iterator[Door]:
-    """A world on virtual time behind HTTP, with boto3's own clients, which try once."""
+    """A world in virtual time behind HTTP, with boto3's own clients and a single attempt per call."""
     world = scenario.build(VirtualClock(), validate_answers=True)
     with Wire(world) as wire:
         yield Door(world, WireClients(_session(scenario.names.region), wire.endpoint))
@@ -92,12 +92,12 @@ def inprocess_door(scenario: Scenario) -> Door:
 
 @cache
 def _session(region: str) -> boto3.Session:
-    """One session for all tests: it keeps the service models, which take long to read."""
+    """One session for all tests: loading service models takes long."""
     return boto3.Session(UPDATER_KEY, "simulated", region_name=region)
 
 
 def endpoint_door(where: Mapping[str, str]) -> Door:
-    """AWS or another endpoint, by the variables of the environment: `where`."""
+    """AWS or another endpoint, as the environment variables say."""
     endpoint = where["CONTRACT_ENDPOINT"]
     region = where.get("CONTRACT_REGION") or where.get("AWS_REGION") or SMALL_REGION
     session = boto3.Session(
@@ -114,7 +114,7 @@ def endpoint_door(where: Mapping[str, str]) -> Door:
 
 
 class WireClients:
-    """boto3's clients for one endpoint; for AWS's own without one."""
+    """boto3's clients for an endpoint; without one, for AWS."""
 
     def __init__(self, session: boto3.Session, endpoint: str | None) -> None:
         self._session = session

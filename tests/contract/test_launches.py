@@ -22,14 +22,14 @@ ZONE = f"{SMALL.names.region}a"
 
 @pytest.fixture(scope="module")
 def account() -> Iterator[Door]:
-    """A world without groups of its own: those below are the emulator's."""
+    """A world without its own groups: those below belong to the emulator."""
     with wire_door(SMALL) as door:
         yield door
 
 
 @pytest.fixture(scope="module")
 def old_image(account: Door) -> str:
-    """An AMI with the name of an old release."""
+    """An AMI with the name of an old version."""
     return str(account.clients.client("ec2").register_image(Name=NAME)["ImageId"])
 
 
@@ -115,7 +115,7 @@ def test_an_image_that_nobody_sees_has_no_name(account: Door) -> None:
     assert [launch.boots for launch in launches(account, "gone")] == [LaunchImage("ami-00000000000000000", "")]
 
 
-def test_a_template_without_an_image_is_told_as_such(account: Door) -> None:
+def test_a_template_without_an_image_is_reported_as_such(account: Door) -> None:
     template(account, "bare", None)
     group(account, "bare", LaunchTemplate={"LaunchTemplateName": "bare", "Version": "$Latest"})
     assert [launch.boots for launch in launches(account, "bare")] == [LaunchUnknown("it names no image")]

@@ -10,7 +10,7 @@ import pytest
 from tests.contract.doors import Door
 
 ROOM = f"contract/{uuid.uuid4().hex}"
-"""Nothing of an earlier run is in the way."""
+"""A new name, so that objects of earlier runs do not interfere."""
 
 
 @pytest.fixture(scope="module")

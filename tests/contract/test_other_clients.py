@@ -35,7 +35,7 @@ def ids(door: Door) -> list[str]:
 
 
 def test_a_new_revision_of_a_served_family_is_the_next_one_and_a_service_deploys_it(wired: Door) -> None:
-    """As `ecs deploy --image` does it: look, register, update, wait, take the old one back."""
+    """The steps of `ecs deploy --image`: look, register, update, wait, deregister the old revision."""
     service = wired.ask("ecs", "describe_services", cluster="demo", services=["web"])["services"][0]
     before = wired.ask("ecs", "describe_task_definition", taskDefinition=service["taskDefinition"])["taskDefinition"]
     registered = wired.ask(
@@ -149,7 +149,7 @@ def test_a_command_goes_to_whom_a_tag_names(wired: Door, targets: list[dict[str,
     assert len(found) == count
 
 
-# What is elsewhere, and what is nowhere
+# Other Regions, and operations that are not simulated
 
 
 def test_another_region_is_empty(wired: Door) -> None:

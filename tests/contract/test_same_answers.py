@@ -129,7 +129,7 @@ def _update(door: Door) -> list[Any]:
     seen: list[Any] = []
 
     def ask(service: str, method: str, **params: Any) -> Any:
-        # Each answer is kept, to be compared with the other door's.
+        # Keep each response, to compare it with the other interface's.
         seen.append(door.ask(service, method, **params))
         return seen[-1]
 

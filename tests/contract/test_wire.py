@@ -210,7 +210,7 @@ def test_another_account_is_the_one_of_all_arns() -> None:
     assert (arns[0].split(":")[4], who["Account"]) == ("999999999999", "999999999999")
 
 
-def test_a_persons_drain_over_the_wire_is_not_held_against_the_updater() -> None:
+def test_a_persons_drain_over_http_does_not_count_against_the_updater() -> None:
     scenario = row(2)
     world = scenario.build(VirtualClock())
     with Wire(world) as wire:
@@ -243,7 +243,7 @@ def test_an_instance_that_comes_back_by_itself_is_seen_active_over_the_wire() ->
 
 
 def aws(wire: Wire, key: str, operation: str, *arguments: str) -> Any:
-    """What awscli answers, as a process of its own."""
+    """The output of awscli, as a separate process."""
     program = Path(sys.executable).with_name("aws")
     done = subprocess.run(
         [program, "ecs", operation, "--cluster", "demo", *arguments],

@@ -60,7 +60,7 @@ POLL = POLICY.poll_interval
 
 
 def is_soon(look: datetime | None) -> bool:
-    """Whether a look is in the future, and no more than one poll away."""
+    """Whether the look is in the future, and at most one poll away."""
     return look is not None and NOW < look <= NOW + POLL
 
 
@@ -74,27 +74,27 @@ def policy(max_unavailable: int = 1, per_zone: int | None = None, **changes: Any
 
 
 def idle(running: Version = OLD, **changes: Any) -> HostReport:
-    """A host that has nothing to do."""
+    """An idle host without an update."""
     return replace(HostReport(BOOT, UpdateState.IDLE, running, None, None), **changes)
 
 
 def available(chosen: Version | None = NEW, **changes: Any) -> HostReport:
-    """A host that an update is available to."""
+    """A host with an available update."""
     return replace(HostReport(BOOT, UpdateState.AVAILABLE, OLD, chosen, None), **changes)
 
 
 def staged(version: Version | None = NEW, **changes: Any) -> HostReport:
-    """A host whose update was prepared and not activated."""
+    """A host with an update that is staged but not activated."""
     return replace(HostReport(BOOT, UpdateState.STAGED, OLD, version, version), **changes)
 
 
 def ready(version: Version | None = NEW, **changes: Any) -> HostReport:
-    """A host that boots into the update next."""
+    """A host that boots into its staged update next."""
     return replace(HostReport(BOOT, UpdateState.READY, OLD, version, version), **changes)
 
 
 def rebooted(running: Version = NEW, **changes: Any) -> HostReport:
-    """A host on its next boot."""
+    """A host after its next boot."""
     return idle(running, boot=NEXT_BOOT, **changes)
 
 
@@ -104,12 +104,12 @@ def problem(which: Problem, detail: str = "its own words") -> HostProblem:
 
 
 def check_answer(answer: HostAnswer, asked: datetime = NOW, at: datetime | None = None) -> CheckAnswer:
-    """A host's answer."""
+    """The answer of a host to a check."""
     return CheckAnswer(answer, asked, at or asked)
 
 
 def pending(kind: DocumentKind, sent: datetime = NOW) -> PendingCommand:
-    """A command under way."""
+    """A pending command."""
     return PendingCommand(kind, CommandId(f"{kind.value}-command"), sent)
 
 
@@ -124,12 +124,12 @@ def ended(
 
 
 def sent_reboot(sent: datetime = NOW, end: RebootEnd | None = None, **changes: Any) -> SentReboot:
-    """A reboot command that this run sent; open, unless an end is given."""
+    """A reboot command that this run sent; pending, unless an end is given."""
     return replace(SentReboot(CommandId(f"reboot-{sent:%H%M%S}"), sent, end=end), **changes)
 
 
 def acceptance(heard: datetime = NOW, **changes: Any) -> RebootEnd:
-    """The host took the command, in its first run."""
+    """The host accepted the reboot, and the command ended in its first run."""
     return replace(RebootEnd(Acceptance.ACCEPTED, heard, True, "Rebooting, goodbye...", True), **changes)
 
 
@@ -139,7 +139,7 @@ def refusal(heard: datetime = NOW) -> RebootEnd:
 
 
 def unknown_end(heard: datetime = NOW) -> RebootEnd:
-    """Systems Manager says that it ended, and nothing of whether the host took it."""
+    """Systems Manager says that it ended, but not whether the host accepted it."""
     return RebootEnd(Acceptance.UNKNOWN, heard, False, "Undeliverable")
 
 
@@ -203,7 +203,7 @@ def instance(
     registered: Registration | None = None,
     **changes: Any,
 ) -> Instance:
-    """An unclaimed instance in service, online; `says` is its last answer to a check."""
+    """An unclaimed instance in service, connected to Systems Manager; `says` is its last answer to a check."""
     plain = Instance(
         InstanceId(name),
         registration=registered or registration(name, running_tasks=len(tasks or ())),
@@ -250,7 +250,10 @@ def claimed(
 
 
 def drained_by_us(claim: Claim, **changes: Any) -> RunProgress:
-    """What this run remembers of an instance with that claim: nothing of its drain where another run began it."""
+    """This run's record of an instance with that claim.
+
+    If another run started the update, nothing is known about its drain.
+    """
     if claim.run != RUN:
         found = changes.get("claimed_at", NOW)
         dead = RunProgress(claimed_at=found, phase_seen_at=found, claim_seen=True, drain_seen=True, connected_looks=1)
@@ -266,17 +269,17 @@ def drained_by_us(claim: Claim, **changes: Any) -> RunProgress:
 
 
 def a_proof(asked: datetime, answered: datetime | None = None) -> BootProof:
-    """The proof of a new boot by a check; it was answered at once unless said otherwise."""
+    """The first check that showed a new boot; answered immediately by default."""
     return BootProof(asked, answered or asked, NEXT_BOOT)
 
 
 def a_return(at: datetime, outcome: Outcome | None = None, *, confirmed: bool = False) -> SentReturn:
-    """A return to service that this run sent, of an updated instance unless said otherwise."""
+    """A return to service that this run sent, by default of an updated instance."""
     return SentReturn(at, outcome or Updated(OLD, NEW), confirmed)
 
 
 def fleet(*instances: Instance, **changes: Any) -> Fleet:
-    """A cluster, all of it looked at just now, with one steady service."""
+    """A cluster that was just read completely, with one steady service."""
     plain = Fleet(
         run=RUN,
         started_at=NOW - 5 * MINUTE,
@@ -288,7 +291,7 @@ def fleet(*instances: Instance, **changes: Any) -> Fleet:
     return replace(plain, **changes)
 
 
-# What a host prints
+# Output of hosts
 
 BOOT_LINE = "01234567-89ab-cdef-0123-456789abcdef\n"
 

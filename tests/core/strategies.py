@@ -60,14 +60,14 @@ from bottlerocket_ecs_updater.core.rules.policy import Limit, OwnHost, Policy
 T = TypeVar("T")
 
 PURE = settings(deadline=None, derandomize=True, max_examples=150, database=None)
-"""Core is pure: the same examples everywhere, as many as a few seconds bear, and none is too slow."""
+"""Core is pure: the same examples everywhere, as many as fit into a few seconds, without a time limit."""
 
 numbers = st.integers(0, 99)
 identifiers = st.from_regex(r"(0|[1-9][0-9]{0,2}|[a-z][a-z0-9-]{0,5})", fullmatch=True)
 dotted = st.lists(identifiers, max_size=3).map(".".join)
 versions = st.builds(Version, numbers, numbers, numbers, dotted, dotted)
 
-# Moments around which limits lie, for the default policy.
+# Times close to limits, for the default policy.
 AGES_SECONDS = (0, 1, 5, 14, 20, 30, 60, 120, 300, 600, 1200, 1500, 3600, 43200)
 RELEASES = (OLD, NEW, NEWER)
 ZONES = (Zone("zone-a"), Zone("zone-b"), Zone("zone-c"))
@@ -83,33 +83,33 @@ TASKS = (task(), task("api", "STOPPING"), STANDALONE)
 
 
 class Dice:
-    """Throws the parts of an instance, without regard to whether they belong together."""
+    """Generates the parts of an instance independently, even if they do not fit together."""
 
     def __init__(self, seed: int) -> None:
         self._random = Random(seed)
 
     def among(self, *choices: T) -> T:
-        """One of these, each as likely as it is often given."""
+        """One of these values; a value that is listed more often is more likely."""
         return self._random.choice(choices)
 
     def moment(self) -> datetime:
-        """A moment in the past."""
+        """A time in the past."""
         return NOW - timedelta(seconds=self.among(*AGES_SECONDS))
 
     def perhaps(self) -> datetime | None:
-        """A moment, or none."""
+        """A time, or None."""
         return self.among(None, self.moment())
 
     def recent(self) -> datetime:
-        """When something was looked at: mostly just now."""
+        """When something was last read: usually just now."""
         return self.among(NOW, NOW, NOW, self.moment())
 
     def mostly(self) -> bool:
-        """True, as a rule."""
+        """Usually true."""
         return self.among(True, True, True, False)
 
     def answer(self) -> HostAnswer:
-        """What a host says."""
+        """An answer of a host."""
         if not self.mostly():
             return HostProblem(self.among(*Problem), "its own words")
         releases = (None, *RELEASES, *RELEASES)
@@ -122,12 +122,12 @@ class Dice:
         )
 
     def claim(self) -> Claim:
-        """A claim in any phase, of this run or of one before."""
+        """A claim in any phase, of this run or an earlier one."""
         phase = self.among(*ClaimPhase, ClaimPhase.REBOOTING)
         return Claim(phase, self.among(RUN, DEAD_RUN), OLD, NEW, BOOT, self.moment(), self.among(0, 1, 2, 3, 40))
 
     def ended(self, kind: DocumentKind) -> CommandResult:
-        """A command that ended somehow."""
+        """A command with any result."""
         sent, end = self.moment(), self.among(*CommandStatus)
         busy = self.among(True, False)
         return CommandResult(
@@ -135,7 +135,7 @@ class Dice:
         )
 
     def pending(self, *kinds: DocumentKind) -> PendingCommand:
-        """A command under way."""
+        """A pending command."""
         return PendingCommand(self.among(*kinds), CommandId("a-command"), self.moment())
 
     def reboots(self) -> tuple[SentReboot, ...]:
@@ -156,7 +156,7 @@ class Dice:
         )
 
     def progress(self) -> RunProgress:
-        """What the run remembers."""
+        """The run's own record."""
         return RunProgress(
             outcome=self.among(None, None, None, None, None, self.among(*OUTCOMES)),
             checks_failed=self.among(0, 0, 1, 3),
@@ -179,7 +179,7 @@ class Dice:
         )
 
     def registration(self, claim: Claim | None) -> Registration:
-        """What ECS says of an instance; it may lag behind the claim."""
+        """The state of an instance in ECS, which may be older than the claim."""
         healthy = [Status.ACTIVE] * 4 + [Status.DRAINING] * (8 if claim is not None else 2)
         return replace(
             registration("i-x"),
@@ -219,13 +219,13 @@ class Dice:
         )
 
     def rest(self) -> Backoff:
-        """A note of a failed attempt, over or not."""
+        """A backoff after a failed attempt, over or not."""
         until = self.among(NOW + timedelta(hours=1), self.moment())
         return Backoff(self.among(*RELEASES), self.among(1, 2), until, "apply-failed", self.among(True, False))
 
 
 ANY = [Dice(seed).instance() for seed in range(1500)]
-"""Instances in every state that the dice give: drawing each part anew for every example would take minutes."""
+"""Instances in random states, generated once: generating each part for every example would take minutes."""
 
 ABLE = Instance(
     InstanceId("i-x"),
@@ -234,11 +234,11 @@ ABLE = Instance(
     check_answer=CheckAnswer(HostReport(BOOT, UpdateState.READY, OLD, NEW, NEW), NOW, NOW),
     tasks=Tasks((), NOW),
 )
-"""An instance that is begun wherever there is a slot: what crowds a budget."""
+"""An instance whose update starts as soon as there is a slot, to fill a budget."""
 
 
 MARKED = claimed("i-x", a_claim(ClaimPhase.REBOOTING))
-"""An instance that is rebooted by the next act."""
+"""An instance that is rebooted next."""
 
 PROVEN = claimed(
     "i-x",
@@ -247,11 +247,11 @@ PROVEN = claimed(
     asked=NOW - timedelta(seconds=20),
     progress=drained_by_us(a_claim(ClaimPhase.REBOOTING), reboot_sent_at=NOW - timedelta(seconds=50)),
 )
-"""An instance that is returned as updated by the next act."""
+"""An instance that is returned as updated next."""
 
 
 def spoiled(one: Instance) -> list[Instance]:
-    """The same instance, and every one that differs from it in one thing that matters."""
+    """The same instance, and all instances that differ from it in one relevant fact."""
     seen, claim = one.registration, one.claim
     assert seen is not None
     assert claim is not None
@@ -290,7 +290,7 @@ def spoiled(one: Instance) -> list[Instance]:
 
 
 def placed(one: Instance, name: str, zone: Zone) -> Instance:
-    """The same instance under that name, in that zone."""
+    """The same instance with that id, in that zone."""
     seen = one.registration
     at_home = replace(seen, arn=arn_of(name), id=InstanceId(name), zone=zone) if seen is not None else None
     return replace(one, id=InstanceId(name), registration=at_home)
@@ -331,7 +331,7 @@ some_services = st.sampled_from([(service(),), (service("web", 3, 2), service("a
 
 @st.composite
 def fleets(draw: st.DrawFn) -> Fleet:
-    """A cluster at one moment."""
+    """A cluster at one time."""
     return Fleet(
         run=RUN,
         started_at=draw(moments),
@@ -357,12 +357,12 @@ OUT = (
     claimed("i-x", tasks=(task(),)),
     replace(MARKED, registration=None),
 )
-"""Instances that take a place in the budget, and one of another operating system that does not."""
+"""Instances that take a slot in the budget, and one with another operating system, which does not."""
 
 
 @st.composite
 def crowds(draw: st.DrawFn) -> Fleet:
-    """A cluster in which many wait for few slots, and nothing else keeps them."""
+    """A cluster in which many instances wait for few slots, and nothing else holds them."""
     kinds = st.sampled_from([*[ABLE] * 8, *OUT])
     drawn = draw(st.lists(st.tuples(kinds, st.sampled_from(ZONES)), min_size=2, max_size=10))
     named = [placed(one, f"i-{number}", zone) for number, (one, zone) in enumerate(drawn)]

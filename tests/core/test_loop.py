@@ -32,7 +32,7 @@ WHOLE_LIFE = [
     Phase.VERIFYING,
     Phase.CURRENT,
 ]
-"""AVAILABLE comes back while the host is asked what came of the apply; RETURNING is over before the next look."""
+"""AVAILABLE appears again while the host is checked after the apply; RETURNING is over before the next look."""
 
 
 def world(count: int = 4, zones: int = 3, **faults: bool) -> World:
@@ -55,7 +55,7 @@ def one_bad(**faults: bool) -> World:
 
 
 def restored(place: World) -> bool:
-    """Whether every instance is in service, and carries no claim."""
+    """Whether every instance is in service and has no claim."""
     return all(host.status is Status.ACTIVE and CLAIM_ATTRIBUTE not in host.attributes for host in place.hosts.values())
 
 
@@ -113,17 +113,17 @@ def test_a_second_run_finds_nothing_to_do() -> None:
     assert len(place.commands) == before + 6
 
 
-# Not so healthy
+# With faults
 
 
-def test_a_release_that_rolls_back_is_tried_on_two_instances_and_no_more() -> None:
+def test_a_version_that_rolls_back_is_tried_on_two_instances_and_no_more() -> None:
     place = world(6, rolls_back=True)
     done = run(place)
     rebooted = {command.instance for command in place.commands if isinstance(command, Reboot)}
     assert (len(rebooted), restored(place), done.halt is not None) == (2, True, True)
 
 
-def test_a_release_that_rolled_back_is_not_tried_again_by_the_next_run() -> None:
+def test_a_version_that_rolled_back_is_not_tried_again_by_the_next_run() -> None:
     place = world(6, rolls_back=True)
     run(place)
     before = sum(isinstance(command, Reboot) for command in place.commands)
@@ -132,7 +132,7 @@ def test_a_release_that_rolled_back_is_not_tried_again_by_the_next_run() -> None
     assert sum(isinstance(command, Reboot) for command in place.commands) == before
 
 
-def test_a_host_that_refuses_to_reboot_is_given_back_and_the_others_go_on() -> None:
+def test_a_host_that_refuses_to_reboot_is_returned_to_service_and_the_others_go_on() -> None:
     place = one_bad(refuses_reboot=True)
     outcome = run(place).outcomes[InstanceId("i-00")]
     assert isinstance(outcome, Failed)
@@ -141,7 +141,7 @@ def test_a_host_that_refuses_to_reboot_is_given_back_and_the_others_go_on() -> N
 
 
 def test_a_host_that_accepts_a_reboot_and_never_goes_down_is_quarantined() -> None:
-    """Its shutdown is pending: given back, it would kill the tasks that it got."""
+    """Its shutdown is pending: if it were returned, its new tasks would be killed."""
     place = one_bad(ignores_reboot=True)
     outcome = run(place).outcomes[InstanceId("i-00")]
     assert isinstance(outcome, Quarantined)
@@ -151,7 +151,7 @@ def test_a_host_that_accepts_a_reboot_and_never_goes_down_is_quarantined() -> No
     assert sum(isinstance(c, Reboot) for c in place.commands) == 1
 
 
-def test_such_a_host_is_given_back_when_its_reboot_is_a_day_old() -> None:
+def test_such_a_host_is_returned_to_service_when_its_reboot_is_a_day_old() -> None:
     place = one_bad(ignores_reboot=True)
     run(place)
     place.now += 23 * HOUR
@@ -186,15 +186,15 @@ def test_a_host_whose_apply_fails_is_never_drained() -> None:
     assert "i-00" not in [command.instance for command in place.commands if isinstance(command, Drain)]
 
 
-# Death
+# Crashes
 
 FEWER = settings(PURE, max_examples=25)
-"""Each example is a life of many passes."""
+"""Each example takes many passes."""
 
 
 @FEWER
 @given(st.lists(st.integers(0, 40), max_size=8), st.integers(1, 3))
-def test_what_a_killed_run_began_the_next_one_finishes(deaths: list[int], budget: int) -> None:
+def test_what_a_killed_run_started_the_next_one_finishes(deaths: list[int], budget: int) -> None:
     place = world(4)
     for _ in runs(place, policy(budget), deaths):
         assert place.most_out <= budget
@@ -229,7 +229,7 @@ def test_whatever_hosts_do_and_whenever_runs_die_nothing_is_stranded(deaths: lis
 
 @FEWER
 @given(st.integers(0, 60))
-def test_a_death_costs_no_host_a_second_reboot_unless_it_fell_on_the_reboot_itself(after: int) -> None:
+def test_a_crash_causes_a_second_reboot_only_if_it_happened_at_the_reboot(after: int) -> None:
     place = world(2)
     list(runs(place, policy(), [after]))
     boots = [host.boots for host in place.hosts.values()]

@@ -78,16 +78,16 @@ DRAIN = 30 * SECOND
 APPLY = 20 * SECOND
 REBOOT = 45 * SECOND
 PASSES_MAX = 4000
-"""No run of so few hosts takes more passes; one that does goes round in circles."""
+"""No run over so few hosts takes more passes, unless it loops."""
 
 
 class Killed(Exception):
-    """The run died here."""
+    """The run dies at this point."""
 
 
 @dataclass
 class Host:
-    """One instance of the world: its operating system, and what ECS knows of it."""
+    """One instance of the world: its host, and what ECS knows about it."""
 
     id: InstanceId
     zone: Zone
@@ -108,12 +108,12 @@ class Host:
     never_returns: bool = False
     fails_apply: bool = False
     refuses_drain: bool = False
-    """What the operator's document before the drain finds."""
+    """The result of the before-drain document."""
     unwell: bool = False
-    """What the one after the reboot finds."""
+    """The result of the after-reboot document."""
 
     def pass_time(self, now: datetime) -> None:
-        """What happens by itself."""
+        """Advance what happens by itself."""
         if self.drained_at is not None and now >= self.drained_at + DRAIN:
             self.tasks, self.drained_at = 0, None
         if self.applied_at is not None and now >= self.applied_at + APPLY:
@@ -125,7 +125,7 @@ class Host:
             self.boots, self.down_at = self.boots + 1, None
 
     def registered(self, now: datetime) -> Registration:
-        """What ECS says of it."""
+        """Its registration in ECS."""
         running = self.tasks if self.status is Status.ACTIVE else 0
         return registration(
             self.id,
@@ -138,7 +138,7 @@ class Host:
         )
 
     def says(self) -> HostAnswer:
-        """What it answers to a check."""
+        """Its answer to a check."""
         if self.down_at is not None:
             return problem(Problem.NO_ANSWER)
         chosen = None if self.state is UpdateState.IDLE else self.offered
@@ -148,13 +148,13 @@ class Host:
 
 @dataclass
 class World:
-    """All hosts, the clock, the store, and what was noted while a run acted on them."""
+    """All hosts, the clock, the store, and a record of the acts of a run."""
 
     hosts: dict[InstanceId, Host]
     now: datetime = NOW
     backoffs: dict[InstanceId, Backoff] = field(default_factory=dict)
     dies: int | type[Command] | None = None
-    """After how many commands the run dies, or before which kind of command; None for never."""
+    """After how many commands, or before which kind of command, the run dies; None for never."""
     commands: list[Command] = field(default_factory=list)
     most_out: int = 0
 
@@ -169,13 +169,13 @@ class World:
         self.commands.append(command)
 
     def check(self) -> None:
-        """What must never be."""
+        """Check the invariants."""
         self.most_out = max(self.most_out, sum(host.status is Status.DRAINING for host in self.hosts.values()))
 
 
 @dataclass
 class Run:
-    """One run over the world: what it knows, and what became of the instances."""
+    """One run over the world: its knowledge, and the outcomes of the instances."""
 
     world: World
     policy: Policy
@@ -186,7 +186,7 @@ class Run:
     phases: dict[InstanceId, list[Phase]] = field(default_factory=dict)
 
     def execute(self) -> None:
-        """Look, decide and act until nothing is left that may be done now."""
+        """Look, decide and act until nothing is left to do now."""
         started = self.world.now
         for _ in range(PASSES_MAX):
             decision = decide(self._look(started), self.policy)
@@ -200,13 +200,13 @@ class Run:
         raise AssertionError("the run goes round in circles")
 
     def _wait_if_circling(self, decision: Decision) -> None:
-        # An act takes its time in any world, so that no two looks are at one moment.
+        # Acts take time, so no two looks happen at the same time.
         if any(True for _ in decision.commands):
             self.world.now += timedelta(milliseconds=200)
 
     @property
     def outcomes(self) -> dict[InstanceId, Outcome | None]:
-        """What became of each instance."""
+        """The outcome of each instance."""
         return {id_: instance.progress.outcome for id_, instance in self.known.items()}
 
     # Look
@@ -257,7 +257,7 @@ class Run:
         return self._reboots_heard(instance, host)
 
     def _reboots_heard(self, instance: Instance, host: Host) -> Instance:
-        """Systems Manager lists what was sent, and says at once how each command ended."""
+        """Systems Manager lists the commands, and reports immediately how each ended."""
         now = self.world.now
         left = instance.claim is not None and instance.claim.phase is ClaimPhase.QUARANTINED and not instance.reboots
         if left or any(not one.command for one in instance.reboots):
@@ -339,7 +339,7 @@ class Run:
 
 
 def runs(world: World, policy: Policy, deaths: Sequence[int | type[Command]]) -> Iterator[Run]:
-    """One run after the other: each dies its death, and the last one lives."""
+    """One run after the other: all except the last one die."""
     for number, death in enumerate([*deaths, None]):
         world.dies = death
         run = Run(world, policy, RunId(f"run-{number}"))

@@ -27,7 +27,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
 
 
 def ask(built: Town, command: str, *words: str) -> str:
-    """What a command prints."""
+    """The output of a command."""
     arguments = [] if "--from" in words else built.arguments()
     if command == "status":
         arguments = ["--cluster", built.scenario.cluster, "--region", built.scenario.names.region]
@@ -48,7 +48,7 @@ def _clock(built: Town, command: str, words: tuple[str, ...]) -> tuple[str, ...]
 
 
 def changes(built: Town) -> set[str]:
-    """Operations that are no looks, the update check apart."""
+    """Calls that are not reads, except the update check."""
     calls = {action for action in built.world.calls.by_action if not action.split(":")[1].startswith(LOOKS)}
     return calls - {"ssm:SendCommand"}
 

@@ -24,21 +24,21 @@ from tests.e2e.town import SPEED, Town, town
 from bottlerocket_ecs_updater.simulator.aws_basics.calls import Call
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
 from bottlerocket_ecs_updater.simulator.scenarios import showcase_cluster
-from bottlerocket_ecs_updater.simulator.services.documents import PLAIN_APPLY_LINES, REBOOT, shell_document
+from bottlerocket_ecs_updater.simulator.services.documents import REBOOT, shell_document
 from bottlerocket_ecs_updater.simulator.world.api_faults import denying
 
 HARMLESS = (
     "Describe",
     "List",
     "Get",
-    # Asked with targets that do not exist.
+    # Called with targets that do not exist.
     "UpdateContainerInstancesState",
     "PutAttributes",
     "DeleteAttributes",
     "CancelCommand",
     "SendCommand",
 )
-"""The first words of operations that change nothing, or that are asked with targets that do not exist."""
+"""Prefixes of operations that change nothing, or that are called with targets that do not exist."""
 BUCKET = "s3://examined/updater"
 
 
@@ -52,7 +52,7 @@ def built(tmp_path: Path) -> Iterator[Town]:
 def examine(
     built: Town, *words: str, state: str = BUCKET, without: Collection[str] = (), **changed: str
 ) -> tuple[int, str]:
-    """The exit code, and what was said; in an environment without these variables, or with others."""
+    """The exit code and the output, with these environment variables removed or changed."""
     clock = ("--time-scale", str(SPEED), "--time-origin", built.origin)
     given = built.arguments()
     place = given.index("--state")
@@ -60,18 +60,18 @@ def examine(
     command = [sys.executable, "-m", "bottlerocket_ecs_updater", "doctor", *given, *clock, *words]
     environment = {name: value for name, value in built.environment().items() if name not in without} | changed
     done = subprocess.run(command, env=environment, capture_output=True, check=False, text=True)
-    # It says what it waits for.
+    # It reports what it waits for.
     assert done.stderr == "" or "waiting for AWS" in done.stderr
     return done.returncode, done.stdout
 
 
 def graded(said: str, grade: str) -> list[str]:
-    """The lines of a grade, each with its remedy."""
+    """The lines with a grade, each with its remedy."""
     lines = said.splitlines()
     return [f"{line}\n{after}" for line, after in zip(lines, [*lines[1:], ""], strict=True) if line.startswith(grade)]
 
 
-def test_where_all_is_well_it_says_so_and_changes_nothing(built: Town) -> None:
+def test_where_all_is_healthy_it_says_so_and_changes_nothing(built: Town) -> None:
     before = {id_: host.boot_id for id_, host in built.world.hosts.items()}
     code, said = examine(built)
     assert (code, graded(said, "FAIL")) == (0, []), said
@@ -94,7 +94,7 @@ def test_programs_are_told_the_same(built: Town) -> None:
     assert all(bool(finding["remedy"]) == (finding["grade"] != "OK") for finding in told["findings"])
 
 
-def test_a_document_with_other_steps_is_told(built: Town) -> None:
+def test_a_document_with_other_steps_is_reported(built: Town) -> None:
     content = shell_document("Stage", ("apiclient update apply --reboot",), 60)
     built.client("ssm").create_document(Name="older", DocumentType="Command", Content=content)
     code, said = examine(built, "--apply-document", "older")
@@ -104,8 +104,8 @@ def test_a_document_with_other_steps_is_told(built: Town) -> None:
     assert "Deploy the stack" in line
 
 
-def test_an_apply_document_that_cannot_replace_a_staged_update_is_told_but_will_do(built: Town) -> None:
-    content = shell_document("Stage", PLAIN_APPLY_LINES, 60)
+def test_an_apply_document_that_cannot_replace_a_staged_update_is_reported_but_will_do(built: Town) -> None:
+    content = shell_document("Stage", ("apiclient update apply",), 60)
     built.client("ssm").create_document(Name="plain", DocumentType="Command", Content=content)
     code, said = examine(built, "--apply-document", "plain")
     assert code == 0
@@ -114,13 +114,13 @@ def test_an_apply_document_that_cannot_replace_a_staged_update_is_told_but_will_
     )
 
 
-def test_a_document_that_is_not_there_is_told(built: Town) -> None:
+def test_a_document_that_is_not_there_is_reported(built: Town) -> None:
     code, said = examine(built, "--reboot-document", "no-such-document")
     assert code == 1
     assert any("document no-such-document" in line for line in graded(said, "FAIL"))
 
 
-def test_a_cluster_that_is_not_there_is_told(built: Town) -> None:
+def test_a_cluster_that_is_not_there_is_reported(built: Town) -> None:
     code, said = examine(built, "--cluster", "elsewhere")
     assert code == 1
     assert any("there is no cluster elsewhere" in line for line in graded(said, "FAIL"))
@@ -137,7 +137,7 @@ def test_a_cluster_that_is_not_there_is_told(built: Town) -> None:
         "ssm:GetCommandInvocation",
     ],
 )
-def test_a_permission_that_is_missing_is_told_by_its_action(built: Town, action: str) -> None:
+def test_a_permission_that_is_missing_is_reported_by_its_action(built: Town, action: str) -> None:
     built.world.authorize = denying(action)
     code, said = examine(built)
     lines = [line for line in graded(said, "FAIL") if f"permission {action}" in line]
@@ -190,7 +190,7 @@ def test_a_denied_call_is_blamed_on_nothing_else(built: Town) -> None:
     assert any("the permissions of a run were not checked" in line for line in graded(said, "WARN")), said
 
 
-def test_a_document_that_may_not_be_sent_is_told(built: Town) -> None:
+def test_a_document_that_may_not_be_sent_is_reported(built: Town) -> None:
     def deny(call: Call) -> None:
         if call.operation == "SendCommand" and call.params["DocumentName"] == REBOOT:
             arn = f"arn:aws:ssm:us-east-1:123456789012:document/{REBOOT}"
@@ -205,7 +205,7 @@ def test_a_document_that_may_not_be_sent_is_told(built: Town) -> None:
 
 
 @pytest.mark.parametrize("header", ["If-None-Match", "If-Match"])
-def test_a_bucket_that_ignores_conditions_is_told_and_no_run_trusts_it(
+def test_a_bucket_that_ignores_conditions_is_reported_and_no_run_trusts_it(
     built: Town, header: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write = S3Response.put_object
@@ -225,7 +225,7 @@ def test_a_bucket_that_ignores_conditions_is_told_and_no_run_trusts_it(
     assert {host.boot_id for host in built.world.hosts.values()} == before
 
 
-def test_a_bucket_that_is_not_there_is_told(built: Town) -> None:
+def test_a_bucket_that_is_not_there_is_reported(built: Town) -> None:
     code, said = examine(built, state="s3://no-such-bucket/updater")
     assert code == 1
     assert any("no-such-bucket" in line for line in graded(said, "FAIL")), said
@@ -245,7 +245,9 @@ def test_without_credentials_it_says_to_sign_in_and_asks_nothing_else(built: Tow
 
 @pytest.mark.filterwarnings("ignore:Exception")
 @pytest.mark.parametrize("error", ["InvalidClientTokenId", "ExpiredToken", "SignatureDoesNotMatch"])
-def test_credentials_that_aws_does_not_take_are_told(built: Town, error: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_credentials_that_aws_does_not_take_are_reported(
+    built: Town, error: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(_: Any) -> None:
         raise STSClientError(error, "The security token included in the request is invalid")
 
@@ -268,7 +270,7 @@ def test_another_region_is_named(built: Town) -> None:
     assert any("they were not checked" in line or "were not checked" in line for line in graded(said, "WARN"))
 
 
-def test_a_topic_a_bus_and_a_task_definition_that_are_not_there_are_told(built: Town) -> None:
+def test_a_topic_a_bus_and_a_task_definition_that_are_not_there_are_reported(built: Town) -> None:
     topic = "arn:aws:sns:us-east-1:123456789012:nobody"
     code, said = examine(built, "--notify-topic", topic, "--event-bus", "nobody", "--task-definition", "nobody")
     assert code == 1
@@ -277,7 +279,7 @@ def test_a_topic_a_bus_and_a_task_definition_that_are_not_there_are_told(built: 
         assert any(f"  {check}" in line and "Correct its name" in line for line in failed), said
 
 
-def test_each_host_that_cannot_be_updated_is_told_and_the_others_are_checked(built: Town) -> None:
+def test_each_host_that_cannot_be_updated_is_reported_and_the_others_are_checked(built: Town) -> None:
     world = built.world
     well = [member.host.instance_id for member in built.scenario.members if member.story == "has an update available"]
     gone, mute = well
@@ -293,13 +295,13 @@ def test_each_host_that_cannot_be_updated_is_told_and_the_others_are_checked(bui
     assert (code, "A run would work, but not update 2 instances." in said) == (1, True)
 
 
-def test_with_a_bucket_that_is_not_there_the_hosts_are_checked_all_the_same(built: Town) -> None:
+def test_with_a_bucket_that_is_not_there_the_hosts_are_checked_anyway(built: Town) -> None:
     _, said = examine(built, state="s3://no-such-bucket/updater")
     assert len(graded(said, "FAIL")) == 1
     assert all(f"instance {id_}" in said for id_ in built.world.hosts)
 
 
-def test_an_old_image_and_a_group_that_takes_drained_hosts_are_told(built: Town) -> None:
+def test_an_old_image_and_a_group_that_takes_drained_hosts_are_reported(built: Town) -> None:
     world, hosts = built.world, list(built.world.hosts)
     world.launching.add_image("ami-old", "bottlerocket-aws-ecs-2-x86_64-v1.20.0-0123abcd")
     world.launching.add_template("hosts", "ami-old")
@@ -332,7 +334,7 @@ ALONE = "application/vnd.oci.image.manifest.v1+json"
 
 
 def pushed(built: Town, media: str, **manifest: Any) -> str:
-    """An image in ECR, by its tag. Repositories outlive a test, so each has its own."""
+    """An image in ECR, by its tag. Repositories outlive a test, so each test has its own."""
     text = json.dumps({"schemaVersion": 2, "mediaType": media, **manifest})
     name, ecr = f"updater-{uuid4()}", built.client("ecr")
     ecr.create_repository(repositoryName=name)
@@ -354,7 +356,7 @@ def defined(built: Town, image: str, architecture: str) -> None:
 
 
 class Configuration(BaseHTTPRequestHandler):
-    """Where ECR says that an image's configuration is."""
+    """The URL that ECR gives for an image's configuration."""
 
     says = b""
 
@@ -364,7 +366,7 @@ class Configuration(BaseHTTPRequestHandler):
         self.wfile.write(self.says)
 
     def log_message(self, *_: object) -> None:
-        """Nothing is written to stderr."""
+        """Write nothing to stderr."""
 
 
 @pytest.mark.parametrize(
@@ -406,7 +408,7 @@ def test_of_an_image_in_another_registry_it_says_what_was_not_checked(built: Tow
     assert (code, f"imagetools inspect {image}" in line) == (0, True), said
 
 
-def test_an_image_for_another_architecture_and_a_log_group_that_is_not_there_are_told(built: Town) -> None:
+def test_an_image_for_another_architecture_and_a_log_group_that_is_not_there_are_reported(built: Town) -> None:
     platform = {"architecture": "amd64", "os": "linux"}
     attested = {"architecture": "unknown", "os": "unknown"}
     listed = [{"digest": f"sha256:{'1' * 64}", "platform": each} for each in (platform, attested)]

@@ -17,7 +17,7 @@ from bottlerocket_ecs_updater.simulator.scenarios import row
 
 
 def run_into(built: Town, redirected: str, *flags: str) -> subprocess.CompletedProcess[str]:
-    """`run` in a shell, with its output redirected; the shell prints the exit code of the run itself."""
+    """`run` in a shell with redirected output; the shell prints the exit code of the run."""
     words = [sys.executable, "-m", "bottlerocket_ecs_updater", "run", *built.arguments()]
     clock = ["--time-scale", "60", "--time-origin", built.origin, *flags]
     return subprocess.run(

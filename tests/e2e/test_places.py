@@ -30,7 +30,7 @@ def place_of(here: Town) -> Location:
 
 
 def ask(here: Town, *words: str) -> str:
-    """What another command of the program prints."""
+    """The output of another command."""
     where = ["--cluster", here.scenario.cluster, "--region", here.scenario.names.region, "--state", str(here.state)]
     command = [sys.executable, "-m", "bottlerocket_ecs_updater", *words, *where]
     done = subprocess.run(command, env=here.environment(), capture_output=True, check=True, text=True)
@@ -38,7 +38,7 @@ def ask(here: Town, *words: str) -> str:
 
 
 def leave_a_record(store: FolderStore) -> None:
-    """What a run of an older version left."""
+    """The state that an older version left."""
     record = Record(store, "demo", OLDER)
     record.record(RunStarted(NOW, OLDER, "demo", "0.1"))
     record.record(RunFinished(NOW, OLDER, RunOutcome.OK, 0, {}, timedelta(minutes=1), "", {}, {}))

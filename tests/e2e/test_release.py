@@ -15,7 +15,7 @@ from tests.e2e.town import ENDS_WITHIN_SECONDS, Town, town
 from bottlerocket_ecs_updater.core.model.claim import CLAIM_ATTRIBUTE, Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.model.ids import BootId, RunId
 from bottlerocket_ecs_updater.core.model.version import Version
-from bottlerocket_ecs_updater.simulator.ecs.model import Status
+from bottlerocket_ecs_updater.simulator.ecs.model import InstanceStatus
 from bottlerocket_ecs_updater.simulator.inprocess import InProcessClient, InProcessClients
 from bottlerocket_ecs_updater.simulator.scenarios import NEW, OLD, row
 
@@ -30,7 +30,7 @@ def built(tmp_path: Path) -> Iterator[Town]:
 
 
 def quarantine(built: Town) -> None:
-    """As a run leaves an instance that did not come back."""
+    """An instance as a run leaves it after it did not come back."""
     old, new, now = Version.parse(OLD), Version.parse(NEW), built.world.clock.now()
     claim = Claim(ClaimPhase.QUARANTINED, RunId("run-0"), old, new, BootId("0b" * 16), now, 1)
     attribute = {"name": CLAIM_ATTRIBUTE, "value": claim.encode(), "targetId": built.world.instance(HOST).arn}
@@ -43,7 +43,7 @@ def by_run(built: Town) -> InProcessClient:
 
 
 def sets(built: Town, status: str) -> None:
-    """A run sets the status of the host."""
+    """A run sets the status of the instance."""
     arns = [built.world.instance(HOST).arn]
     by_run(built).update_container_instances_state(
         cluster=built.scenario.cluster, containerInstances=arns, status=status
@@ -51,7 +51,7 @@ def sets(built: Town, status: str) -> None:
 
 
 def release(built: Town, meanwhile: Callable[[], None] = lambda: None) -> tuple[int, str]:
-    """A person at a terminal asks, reads, does something else for a while, and says yes."""
+    """A person in a terminal runs the command, does something else for a while, and then confirms."""
     person, terminal = pty.openpty()
     names = ("--cluster", built.scenario.cluster, "--region", built.scenario.names.region, "--state", str(built.state))
     process = subprocess.Popen(
@@ -81,12 +81,12 @@ def test_a_person_who_says_yes_gets_the_instance_back(built: Town) -> None:
     code, said = release(built)
     assert (code, f"set {HOST} ACTIVE" in said, said.endswith("Done.\n")) == (0, True, True)
     instance = built.world.instance(HOST)
-    assert (instance.status, CLAIM_ATTRIBUTE in instance.custom) == (Status.ACTIVE, False)
+    assert (instance.status, CLAIM_ATTRIBUTE in instance.custom) == (InstanceStatus.ACTIVE, False)
 
 
 def test_an_instance_that_somebody_drained_while_the_person_thought_stays_drained(built: Town) -> None:
     def meanwhile() -> None:
-        """A run returns it, and somebody drains it for reasons of his own."""
+        """A run returns it, and then somebody drains it for another reason."""
         sets(built, "ACTIVE")
         attribute = {"name": CLAIM_ATTRIBUTE, "targetId": built.world.instance(HOST).arn}
         by_run(built).delete_attributes(cluster=built.scenario.cluster, attributes=[attribute])
@@ -95,5 +95,5 @@ def test_an_instance_that_somebody_drained_while_the_person_thought_stays_draine
     code, said = release(built, meanwhile)
     assert code == 1
     assert "nothing was done, because something changed in the meantime" in said
-    assert built.world.instance(HOST).status is Status.DRAINING
+    assert built.world.instance(HOST).status is InstanceStatus.DRAINING
     assert built.findings().violations == ()

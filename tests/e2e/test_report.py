@@ -28,7 +28,7 @@ def built(tmp_path: Path) -> Iterator[Town]:
 
 
 def ask(built: Town, *words: str) -> str:
-    """What another command of the program prints."""
+    """The output of another command."""
     where = ["--cluster", CLUSTER, "--region", built.scenario.names.region, "--state", str(built.state)]
     done = subprocess.run(
         [sys.executable, "-m", "bottlerocket_ecs_updater", *words, *where],
@@ -79,7 +79,7 @@ def test_a_topic_and_a_bus_deliver_to_a_queue(built: Town) -> None:
     assert (end["updated"], end["cluster"]) == (2, CLUSTER)
 
 
-def test_a_webhook_behind_a_secret_is_told_and_its_address_is_in_no_log(built: Town) -> None:
+def test_a_webhook_behind_a_secret_is_reported_and_its_address_is_in_no_log(built: Town) -> None:
     with _listener() as (address, bodies):
         held = json.dumps({"url": address})
         secret = built.client("secretsmanager").create_secret(Name="chat", SecretString=held)["ARN"]
@@ -132,7 +132,7 @@ def _received(built: Town, url: str) -> list[str]:
 
 @contextmanager
 def _listener() -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """A webhook on loopback, and what was posted to it."""
+    """A webhook on loopback that keeps what was posted."""
     bodies: list[dict[str, Any]] = []
 
     class Hook(BaseHTTPRequestHandler):

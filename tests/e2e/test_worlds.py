@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from tests.e2e.town import SPEED, Town, assert_clean, town
+from tests.support.scenarios import thirteen_broken
 
 from bottlerocket_ecs_updater.simulator.ecs import ServiceSpec, Workload
 from bottlerocket_ecs_updater.simulator.faults import ApiFails, FaultPlan, Placed
-from bottlerocket_ecs_updater.simulator.scenarios import Fate, row, thirteen_broken
+from bottlerocket_ecs_updater.simulator.scenarios import Fate, row
 from bottlerocket_ecs_updater.simulator.services.documents import shell_document
 
 PATIENT = ("--lease", "10m")
-"""A busy machine stalls for seconds, which are minutes of the world: not what is tried here."""
+"""A busy machine stalls for seconds, which are minutes in the world; these tests are not about that."""
 
 BECAUSE = ("--state-reason", "somebody said so")
 
@@ -41,7 +42,7 @@ def test_throttles_and_server_errors_delay_a_run_and_lose_nothing(tmp_path: Path
         assert_clean(here.findings())
 
 
-def test_a_drain_that_never_ends_is_given_back_and_the_others_are_updated(tmp_path: Path) -> None:
+def test_a_drain_that_never_ends_is_returned_to_service_and_the_others_are_updated(tmp_path: Path) -> None:
     scenario = row(3)
     stuck = ServiceSpec("stuck", 1, Workload(never_stops=True))
     with town(replace(scenario, services=(*scenario.services, stuck)), tmp_path) as here:
@@ -73,7 +74,7 @@ def test_what_somebody_else_drained_is_left_alone_as_awscli_sees_it(tmp_path: Pa
 
 
 def test_a_world_at_speed_is_updated_where_only_its_speed_is_known(tmp_path: Path) -> None:
-    """As somebody runs the program who serves ECS and SSM of his own, sixty times as fast as real ones."""
+    """A run against someone's own ECS and SSM server that is sixty times as fast as real time."""
     with town(row(3), tmp_path) as here:
         told = here.run("--time-scale", str(SPEED), *PATIENT, scaled=False)
         assert told.exit_code == 0, told.last

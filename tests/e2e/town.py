@@ -22,24 +22,23 @@ from bottlerocket_ecs_updater.simulator.clock import ScaledClock
 from bottlerocket_ecs_updater.simulator.scenarios import Fate, Scenario
 from bottlerocket_ecs_updater.simulator.services.documents import APPLY, CHECK, REBOOT
 from bottlerocket_ecs_updater.simulator.wire import OPERATOR_KEY, Wire
-from bottlerocket_ecs_updater.simulator.world.findings import Findings
-from bottlerocket_ecs_updater.simulator.world.invariants import Budget
+from bottlerocket_ecs_updater.simulator.world.findings import Findings, UpdaterLimits
 from bottlerocket_ecs_updater.simulator.world.world import World
 
 SPEED = 60.0
 ENDS_WITHIN_SECONDS = 150
-"""Of this machine: a run that takes longer hangs."""
+"""Real time. A run that takes longer hangs."""
 
 
 @cache
 def _session() -> Session:
-    """One for all tests of a process: each reads the models of the services anew, EC2's alone for half a second."""
+    """One session for all tests of a process: loading the service models takes long, EC2's alone half a second."""
     return Session()
 
 
 @dataclass
 class Town:
-    """One world on the wire."""
+    """One world behind HTTP."""
 
     world: World
     wire: Wire
@@ -50,7 +49,7 @@ class Town:
     processes: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def start(self, *flags: str, scaled: bool = True) -> subprocess.Popen[str]:
-        """Start `run` on the cluster; without `scaled`, as a stranger would who knows nothing of its clock."""
+        """Start `run` on the cluster; without `scaled`, it does not know the world's clock."""
         clock = ("--time-scale", str(SPEED), "--time-origin", self.origin) if scaled else ()
         process = subprocess.Popen(
             [sys.executable, "-m", "bottlerocket_ecs_updater", "run", *self.arguments(), *clock, *flags],
@@ -63,7 +62,7 @@ class Town:
         return process
 
     def run(self, *flags: str, scaled: bool = True) -> Told:
-        """Run to the end."""
+        """Run until it ends."""
         return heard(self.start(*flags, scaled=scaled))
 
     def arguments(self) -> list[str]:
@@ -83,7 +82,7 @@ class Town:
         return {**mine, **(self.wire.environment(key) if key else self.wire.environment())}
 
     def aws(self, *words: str) -> Any:
-        """What awscli, a client that shares nothing with the program, is answered. Each call takes a second of CPU."""
+        """The answer that awscli gets. It shares no code with the program. Each call takes a second of CPU."""
         cli = Path(sys.executable).with_name("aws")
         done = subprocess.run(
             [str(cli), *words, "--output", "json"],
@@ -96,7 +95,7 @@ class Town:
         return json.loads(done.stdout) if done.stdout.strip() else None
 
     def client(self, service: str) -> Any:
-        """A client of a person in this process, for what a test only prepares or looks up."""
+        """A person's client in this process, for preparation and checks."""
         return _session().create_client(
             service,
             region_name=self.scenario.names.region,
@@ -109,7 +108,7 @@ class Town:
         return self.world.calls.total
 
     def wait_until(self, true: Callable[[], bool]) -> None:
-        """Wait for something in the world, within a limit that no healthy run comes near."""
+        """Wait until something holds in the world, within a limit that no healthy run reaches."""
         ends = time.monotonic() + ENDS_WITHIN_SECONDS
         pause = timedelta(seconds=1)
         while not true():
@@ -120,9 +119,9 @@ class Town:
         return self.world.findings()
 
     def not_as_foretold(self) -> list[str]:
-        """Healthy instances that are not up to date, and others that were rebooted though they had to be left alone.
+        """Healthy instances that are not up to date, and others that were rebooted although they had to be left alone.
 
-        One that is held may become well while a slow machine still runs: what became of it is not foretold here.
+        An instance that is held may become healthy while a slow machine still runs, so its outcome is not checked here.
         """
         seen, newest = self.findings(), self.scenario.releases[0].version
         fates = self.scenario.fates.items()
@@ -133,7 +132,7 @@ class Town:
 
 @dataclass(frozen=True)
 class Told:
-    """What a run said, and how it left."""
+    """The output of a run, and its exit code."""
 
     exit_code: int
     lines: tuple[Mapping[str, Any], ...]
@@ -153,17 +152,17 @@ def heard(process: subprocess.Popen[str]) -> Told:
 
 
 def kill(process: subprocess.Popen[str]) -> None:
-    """As a machine dies: without a word."""
+    """Kill it without warning, as if the machine had died."""
     process.send_signal(signal.SIGKILL)
     process.communicate()
 
 
 @contextmanager
 def town(scenario: Scenario, state: Path, budget: int = 1, speed: float = SPEED) -> Iterator[Town]:
-    """The scenario's world on the wire, a minute old; no process of it outlives it."""
+    """The scenario's world behind HTTP, a minute after its start. All its processes end with it."""
     clock = ScaledClock(speed)
     origin = clock.now().isoformat()
-    world = scenario.build(clock, budget=Budget(budget))
+    world = scenario.build(clock, budget=UpdaterLimits(budget))
     clock.start()
     try:
         with Wire(world) as wire:
@@ -178,7 +177,7 @@ def town(scenario: Scenario, state: Path, budget: int = 1, speed: float = SPEED)
 
 
 def assert_clean(seen: Findings) -> None:
-    """Nobody was killed, nothing is stranded, no invariant was broken."""
+    """No task was killed, nothing is stranded, no invariant was violated."""
     assert [task for task in seen.tasks_killed if task.by_updater] == []
     assert seen.stranded == ()
     assert seen.violations == ()

@@ -23,13 +23,13 @@ from bottlerocket_ecs_updater.errors import LeaseLapsed, LeaseLost, Unreachable
 
 TERM = 60.0
 ACT_MAX = TERM / 10
-"""How long an act may take: less than the margin, by what the rates of two clocks may differ."""
+"""How long an act may take: less than the margin, because the rates of two clocks may differ."""
 
 _BEGINNING = datetime(2026, 1, 5, tzinfo=UTC)
 
 
 class Way(Enum):
-    """What the network does to a call."""
+    """How the network treats a call."""
 
     WELL = "well"
     REQUEST_LOST = "the request is lost"
@@ -39,14 +39,14 @@ class Way(Enum):
 
 @dataclass(frozen=True)
 class Fate:
-    """One call: how long until it takes effect, how long until the reply, and what goes wrong."""
+    """One call: the time until it takes effect, the time until the reply, and its fault."""
 
     there: float = 0.1
     back: float = 0.1
     way: Way = Way.WELL
     late: float = 0.0
     suspended: float = 0.0
-    """How long the whole process stands still while the call is under way."""
+    """How long the whole process is suspended during the call."""
 
 
 @dataclass(frozen=True)
@@ -60,33 +60,33 @@ class Work:
 
 @dataclass(frozen=True)
 class Rival:
-    """One contender."""
+    """One run that wants the lease."""
 
     start: float = 0.0
     rate: float = 1.0
     offset: float = 0.0
-    """How wrong its wall clock is."""
+    """The error of its wall clock."""
     step: float = 0.0
-    """By how much its wall clock jumps, at every sleep; only where its monotonic clock counts suspension."""
+    """How far its wall clock jumps at every sleep; only if its monotonic clock counts suspension."""
     monotonic_stops: bool = False
-    """Whether its monotonic clock stands still while it is suspended, as on Linux."""
+    """Whether its monotonic clock stops while it is suspended, as on Linux."""
     fates: Sequence[Fate] = ()
-    """What becomes of its first calls."""
+    """The faults of its first calls."""
     then: Fate = Fate()
-    """What becomes of every later call."""
+    """The fault of every later call."""
     works: Sequence[Work] = (Work(10.0),)
     acts: int = 10
     releases: bool = True
-    """Whether it gives the lease back when its work is done; it dies otherwise."""
+    """Whether it releases the lease after its work; otherwise it dies."""
     persists: bool = False
-    """Whether it asks again for a lease that lapsed, and works on when it has it."""
+    """Whether it regains a lease that lapsed, and then continues."""
     returns: int = 1
-    """How often it tries again after having been refused, or having lost the lease."""
+    """How often it tries again after it was refused, or after it lost the lease."""
 
 
 @dataclass(frozen=True)
 class Act:
-    """Something done under the lease."""
+    """An act while holding the lease."""
 
     began: float
     ended: float
@@ -95,12 +95,12 @@ class Act:
 
 
 class Ended(Exception):
-    """The time of this world is over."""
+    """The world has ended."""
 
 
 @dataclass
 class World:
-    """Runs rivals until all are done."""
+    """Runs all rivals until they are done."""
 
     now: float = 0.0
     end: float = 40 * TERM
@@ -112,12 +112,12 @@ class World:
     _back: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
 
     def at(self, when: float, action: Callable[[], None]) -> None:
-        """Do something later."""
+        """Schedule something."""
         self._made += 1
         heapq.heappush(self._agenda, (when, self._made, action))
 
     def wait(self, seconds: float) -> None:
-        """Let time pass for the rival that calls, and others run meanwhile."""
+        """Let time pass for the calling rival while others run."""
         turn = threading.Semaphore(0)
         self.at(self.now + seconds, lambda: self._hand_to(turn))
         self._back.release()
@@ -126,7 +126,7 @@ class World:
             raise Ended
 
     def run(self, rivals: Sequence[Rival]) -> None:
-        """Let them contend until each is done."""
+        """Run until each is done."""
         threads = []
         for who, rival in enumerate(rivals):
             turn = threading.Semaphore(0)
@@ -160,7 +160,7 @@ class World:
 
 
 class _Life:
-    """One rival's life; also its clock and its way to the store."""
+    """One rival: its run, its clock and its connection to the store."""
 
     def __init__(self, world: World, who: int, rival: Rival) -> None:
         self._world = world
@@ -239,7 +239,7 @@ class _Life:
             self._world.wait(seconds)
             self._suspended += seconds
 
-    # Its way to the store
+    # Its connection to the store
 
     def get(self, key: str) -> Stored | None:
         fate = self._set_out()

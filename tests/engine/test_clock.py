@@ -11,7 +11,7 @@ SECOND = timedelta(seconds=1)
 
 
 class Machine:
-    """A machine's time, as it is set."""
+    """A machine's time, which tests set."""
 
     def __init__(self) -> None:
         self.time = START

@@ -39,7 +39,7 @@ def is_reboot(event: Event) -> bool:
 
 @dataclass
 class Listening(Tape):
-    """Tells the run to stop as soon as it hears of something."""
+    """Stops the run at a certain event."""
 
     stop: Stop = field(default_factory=Stop)
     at: Callable[[Event], bool] = is_reboot
@@ -51,14 +51,14 @@ class Listening(Tape):
 
 
 def exit_code_of_one_stopped_at(at: Callable[[Event], bool], *faults: f.Fault) -> int:
-    """The exit code of a run that is told to stop at an event."""
+    """The exit code of a run that is stopped at an event."""
     world = row(2, services=1, tasks=1, plan=FaultPlan(tuple(map(Placed, faults))))
     updater = Updater(world)
     updater.tape = Listening(stop=updater.stop, at=at)
     finished = updater.run()
     assert (finished.outcome, finished.why) == (RunOutcome.INTERRUPTED, "SIGTERM was received")
     assert (finished.exit_code == 3) == bool(world.findings().stranded)
-    # The slots of others may never have been taken.
+    # The other slots may never have been used.
     assert not {hold.reason for hold in finished.outcomes.values() if isinstance(hold, Hold)} & PASSING_REASONS
     return finished.exit_code
 
@@ -68,7 +68,7 @@ def exit_code_of_one_stopped_at(at: Callable[[Event], bool], *faults: f.Fault) -
     [lambda e: isinstance(e, Claimed), lambda e: isinstance(e, Drained), is_reboot, lambda e: isinstance(e, Rebooted)],
     ids=["claimed", "drained", "rebooting", "verifying"],
 )
-def test_one_that_leaves_an_instance_out_of_service_exits_with_three(of: Callable[[Event], bool]) -> None:
+def test_a_run_that_leaves_an_instance_out_of_service_exits_with_three(of: Callable[[Event], bool]) -> None:
     assert exit_code_of_one_stopped_at(of) == 3
 
 
@@ -79,8 +79,8 @@ def test_one_that_leaves_all_in_service_exits_with_zero(of: Callable[[Event], bo
     assert exit_code_of_one_stopped_at(of) == 0
 
 
-def test_one_whose_mark_is_not_followed_by_a_drain_leaves_all_in_service() -> None:
-    """ECS takes the mark, and for a while takes no drain."""
+def test_one_whose_claim_is_not_followed_by_a_drain_leaves_all_in_service() -> None:
+    """ECS accepts the claim, but accepts no drain for a while."""
     fault = f.ApiFails("ThrottlingException", 400, operation="UpdateContainerInstancesState")
     assert exit_code_of_one_stopped_at(lambda event: isinstance(event, Claimed), fault) == 0
 
@@ -104,7 +104,7 @@ def test_one_that_leaves_what_a_dead_run_had_drained_exits_with_three() -> None:
     assert world.findings().stranded == ()
 
 
-def test_a_run_that_is_stopped_after_a_failure_is_told_as_stopped_and_exits_with_three() -> None:
+def test_a_run_that_is_stopped_after_a_failure_is_reported_as_stopped_and_exits_with_three() -> None:
     updater = Updater(row(2, faults={0: (f.RollsBack(),)}))
     updater.tape = Listening(stop=updater.stop, at=lambda event: isinstance(event, InstanceFailed))
     finished = updater.run()

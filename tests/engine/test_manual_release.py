@@ -29,7 +29,7 @@ from bottlerocket_ecs_updater.core.state.ledger import (
 )
 from bottlerocket_ecs_updater.engine.manual_release import (
     Changed,
-    Release,
+    ManualRelease,
     consider_instance,
     consider_version,
     perform,
@@ -37,7 +37,7 @@ from bottlerocket_ecs_updater.engine.manual_release import (
 from bottlerocket_ecs_updater.engine.ports import Done, Gone, Later, Listing, Refused, Result, Unclear
 from bottlerocket_ecs_updater.engine.store.ledger_store import KeptLedger
 from bottlerocket_ecs_updater.errors import Denied, LeaseLost, Unreachable, UpdaterError, UsageError
-from bottlerocket_ecs_updater.simulator.ecs.model import Status
+from bottlerocket_ecs_updater.simulator.ecs.model import InstanceStatus
 from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients
 from bottlerocket_ecs_updater.simulator.world.api_faults import denying
 from bottlerocket_ecs_updater.simulator.world.world import World
@@ -49,7 +49,7 @@ NOWHERE = InstanceId("i-0ffffffffffffffff")
 
 @dataclass
 class Desk:
-    """A person with a cluster of two, and a state store."""
+    """A person with a cluster of two instances and a state store."""
 
     world: World = field(default_factory=lambda: row(2, budget=None))
     store: MemoryStore = field(default_factory=MemoryStore)
@@ -71,7 +71,7 @@ class Desk:
         return self.world.instance(ONE).arn
 
     def register_anew(self) -> str:
-        """The instance comes back under another registration; gives the one that it leaves behind, disconnected."""
+        """The instance comes back under another registration. Returns the old one, which stays behind, disconnected."""
         old = self.world.instance(ONE)
         self.world.ecs.agents.went_down(old)
         self.world.clock.sleep(timedelta(minutes=2))
@@ -104,14 +104,14 @@ class Desk:
         ledger.change(partial(without_rest, instance=ONE))
         ledger.flush()
 
-    def consider(self, id_: InstanceId = ONE) -> Release:
+    def consider(self, id_: InstanceId = ONE) -> ManualRelease:
         return consider_instance(id_, self.cluster, self.ledger(), self.survey)
 
-    def perform(self, release: Release) -> None:
+    def perform(self, release: ManualRelease) -> None:
         perform(release, self.cluster, self.ledger(), self.clock, self.survey)
 
     def stands(self) -> Mapping[str, object]:
-        """How the instance stands, in ECS and in the store."""
+        """The state of the instance in ECS and in the store."""
         instance, ledger = self.world.instance(ONE), self.ledger().value
         return {
             "status": instance.status,
@@ -120,7 +120,7 @@ class Desk:
         }
 
 
-IN_SERVICE = {"status": Status.ACTIVE, "claimed": False, "remembered": []}
+IN_SERVICE = {"status": InstanceStatus.ACTIVE, "claimed": False, "remembered": []}
 
 
 def backoff(desk: Desk, version: Version = NEW) -> Backoff:
@@ -128,7 +128,7 @@ def backoff(desk: Desk, version: Version = NEW) -> Backoff:
 
 
 def quarantined(*, on_instance: bool = True, in_store: bool = True) -> Desk:
-    """An instance that a run left DRAINING, of which one copy of the claim may be lost."""
+    """An instance that a run left DRAINING; one copy of its claim may be lost."""
     desk = Desk()
     claim = desk.claim(ClaimPhase.QUARANTINED)
     desk.drain()
@@ -139,7 +139,7 @@ def quarantined(*, on_instance: bool = True, in_store: bool = True) -> Desk:
 
 
 @pytest.mark.parametrize(("on_instance", "in_store"), [(True, True), (True, False), (False, True)])
-def test_a_quarantined_instance_is_given_back_by_whichever_copy_of_its_claim(
+def test_a_quarantined_instance_is_returned_to_service_by_whichever_copy_of_its_claim(
     *, on_instance: bool, in_store: bool
 ) -> None:
     desk = quarantined(on_instance=on_instance, in_store=in_store)
@@ -149,7 +149,7 @@ def test_a_quarantined_instance_is_given_back_by_whichever_copy_of_its_claim(
         f"delete our claim on {ONE}",
         f"clear the backoff of {ONE}",
     ]
-    assert desk.stands()["status"] is Status.DRAINING, "nothing is done before the person agrees"
+    assert desk.stands()["status"] is InstanceStatus.DRAINING, "nothing is done before the person agrees"
     desk.perform(planned)
     assert desk.stands() == IN_SERVICE
 
@@ -180,7 +180,7 @@ def test_a_claim_that_cannot_be_read_is_named_with_what_to_do() -> None:
         desk.consider()
 
 
-def test_a_rest_is_cleared_and_the_instance_is_not_touched() -> None:
+def test_a_backoff_is_cleared_and_the_instance_is_not_touched() -> None:
     desk = Desk()
     desk.remember(backoff=backoff(desk))
     calls = desk.world.calls.by_action["ecs:UpdateContainerInstancesState"]
@@ -195,7 +195,7 @@ def test_an_instance_that_somebody_else_drained_is_not_ours_to_release() -> None
     planned = desk.consider()
     assert planned.steps() == []
     desk.perform(planned)
-    assert desk.stands()["status"] is Status.DRAINING
+    assert desk.stands()["status"] is InstanceStatus.DRAINING
 
 
 def test_an_instance_that_is_well_has_nothing_to_release() -> None:
@@ -239,7 +239,7 @@ def test_a_version_that_never_failed_has_nothing_to_release() -> None:
 def test_the_registration_that_stands_for_the_instance_is_set_active_and_not_one_that_it_left_behind() -> None:
     desk = Desk()
     left_behind = desk.register_anew()
-    desk.world.cluster.instances[left_behind].status = Status.DRAINING
+    desk.world.cluster.instances[left_behind].status = InstanceStatus.DRAINING
     claim = desk.claim(ClaimPhase.QUARANTINED)
     desk.drain()
     desk.write(claim.encode())
@@ -249,7 +249,7 @@ def test_the_registration_that_stands_for_the_instance_is_set_active_and_not_one
     assert planned.registration.arn == desk.arn
     desk.perform(planned)
     assert desk.stands() == IN_SERVICE
-    assert desk.world.cluster.instances[left_behind].status is Status.DRAINING
+    assert desk.world.cluster.instances[left_behind].status is InstanceStatus.DRAINING
 
 
 def test_the_claim_is_dropped_wherever_it_is_written() -> None:
@@ -264,7 +264,7 @@ def test_the_claim_is_dropped_wherever_it_is_written() -> None:
 
 @pytest.mark.parametrize("in_store", [False, True])
 def test_an_old_registration_that_is_quarantined_releases_nothing_that_is_under_way(*, in_store: bool) -> None:
-    """A run is at work on the host under its new registration."""
+    """A run is updating the host under its new registration."""
     desk = quarantined(in_store=False)
     desk.register_anew()
     desk.drain()
@@ -275,7 +275,7 @@ def test_an_old_registration_that_is_quarantined_releases_nothing_that_is_under_
         desk.consider()
 
 
-def test_what_an_old_registration_was_left_with_does_not_keep_a_new_one_from_its_release() -> None:
+def test_what_an_old_registration_was_left_with_does_not_keep_a_new_one_from_its_version() -> None:
     desk = Desk()
     desk.write(desk.claim(ClaimPhase.REBOOTING).encode())
     desk.register_anew()
@@ -295,7 +295,7 @@ def test_where_a_run_died_between_the_store_and_the_instance_the_store_is_ahead(
     assert desk.stands() == IN_SERVICE
 
 
-def test_an_instance_that_registered_anew_and_was_drained_by_somebody_else_stays_draining() -> None:
+def test_an_instance_that_registered_again_and_was_drained_by_somebody_else_stays_draining() -> None:
     desk = quarantined()
     desk.register_anew()
     desk.world.operator_drain(ONE)
@@ -306,7 +306,7 @@ def test_an_instance_that_registered_anew_and_was_drained_by_somebody_else_stays
         f"clear the backoff of {ONE}",
     ]
     desk.perform(planned)
-    assert desk.stands() == {"status": Status.DRAINING, "claimed": False, "remembered": []}
+    assert desk.stands() == {"status": InstanceStatus.DRAINING, "claimed": False, "remembered": []}
 
 
 def test_of_a_claim_that_only_the_store_has_a_person_is_told_to_look() -> None:
@@ -317,7 +317,7 @@ def test_of_a_claim_that_only_the_store_has_a_person_is_told_to_look() -> None:
 
 @dataclass
 class Dark:
-    """ECS lists all instances, and does not describe one registration."""
+    """ECS lists all instances, but does not describe one registration."""
 
     desk: Desk
     arn: str
@@ -337,7 +337,7 @@ def test_an_instance_that_ecs_does_not_describe_is_not_held_to_be_gone(*, anew: 
         consider_instance(ONE, cast("Any", Dark(desk, desk.arn)), desk.ledger(), desk.survey)
 
 
-# While the person thinks
+# Changes before the person confirms
 
 
 def _returned_by_a_run(desk: Desk) -> None:
@@ -395,7 +395,7 @@ def _gone(desk: Desk) -> None:
     ],
     ids=lambda meanwhile: meanwhile.__name__.strip("_"),
 )
-def test_where_something_else_would_be_done_than_was_said_nothing_is_done(meanwhile: Callable[[Desk], None]) -> None:
+def test_if_release_would_now_do_something_else_it_does_nothing(meanwhile: Callable[[Desk], None]) -> None:
     desk = quarantined()
     planned = desk.consider()
     meanwhile(desk)
@@ -434,12 +434,12 @@ def test_a_version_that_fails_on_one_more_meanwhile_is_not_declared_good() -> No
     assert NEW not in desk.ledger().value.released
 
 
-# Where AWS does not do it all
+# Calls that fail
 
 
 @dataclass
 class Grudging:
-    """A cluster that does not do everything; what it does not do takes no effect, but for what is unclear."""
+    """A cluster in which some calls fail. A failed call takes no effect, unless its result is unclear."""
 
     desk: Desk
     status: Result | UpdaterError = field(default_factory=Done)
@@ -492,7 +492,7 @@ def test_what_is_not_set_active_keeps_its_claim(status: Result | UpdaterError, s
 @pytest.mark.parametrize(
     "attribute", [Refused("no"), Later("slow down"), Unclear("500"), Denied("ecs:DeleteAttributes is denied")]
 )
-def test_a_claim_that_is_not_dropped_is_told_with_what_was_done_and_is_dropped_the_next_time(
+def test_a_claim_that_is_not_dropped_is_reported_with_what_was_done_and_is_dropped_the_next_time(
     attribute: Result | UpdaterError,
 ) -> None:
     desk = quarantined()
@@ -500,13 +500,13 @@ def test_a_claim_that_is_not_dropped_is_told_with_what_was_done_and_is_dropped_t
     with pytest.raises(UpdaterError, match=f"{ONE} was set ACTIVE, but .* Run `release {ONE}` again for the rest"):
         perform(planned, cast("Any", Grudging(desk, attribute=attribute)), desk.ledger(), desk.clock, desk.survey)
     stands = desk.stands()
-    assert stands["status"] is Status.ACTIVE
+    assert stands["status"] is InstanceStatus.ACTIVE
     assert stands["remembered"], "the ledger forgets a claim only when no copy of it is left"
     desk.perform(desk.consider())
     assert desk.stands() == IN_SERVICE
 
 
-def test_what_the_store_does_not_take_is_told_with_what_was_done_and_is_taken_the_next_time() -> None:
+def test_what_the_store_does_not_take_is_reported_with_what_was_done_and_is_taken_the_next_time() -> None:
     desk = quarantined()
     planned, ledger = desk.consider(), desk.ledger()
 
@@ -516,7 +516,7 @@ def test_what_the_store_does_not_take_is_told_with_what_was_done_and_is_taken_th
     ledger.flush = fails  # type: ignore[method-assign]
     with pytest.raises(LeaseLost, match=f"{ONE} was set ACTIVE without a claim, but somebody else wrote it"):
         perform(planned, desk.cluster, ledger, desk.clock, desk.survey)
-    assert desk.stands() == {"status": Status.ACTIVE, "claimed": False, "remembered": [ONE]}
+    assert desk.stands() == {"status": InstanceStatus.ACTIVE, "claimed": False, "remembered": [ONE]}
     desk.perform(desk.consider())
     assert desk.stands() == IN_SERVICE
 
@@ -533,7 +533,7 @@ def test_an_instance_that_its_group_takes_away_is_left_draining_and_loses_its_cl
     assert "hosts" in planned.steps()[0]
     desk.perform(planned)
     left = desk.world.instance(ONE)
-    assert (left.status, CLAIM_ATTRIBUTE in left.custom) == (Status.DRAINING, False)
+    assert (left.status, CLAIM_ATTRIBUTE in left.custom) == (InstanceStatus.DRAINING, False)
     assert not desk.world.findings().violations
 
 
@@ -544,7 +544,7 @@ def test_an_instance_that_its_group_starts_to_take_away_meanwhile_is_not_set_act
     desk.world.take_away(ONE, drains=False)
     with pytest.raises(Changed, match=r"leave .* DRAINING"):
         desk.perform(planned)
-    assert desk.world.instance(ONE).status is Status.DRAINING
+    assert desk.world.instance(ONE).status is InstanceStatus.DRAINING
 
 
 def test_where_aws_denies_the_question_the_person_reads_it() -> None:
@@ -553,4 +553,4 @@ def test_where_aws_denies_the_question_the_person_reads_it() -> None:
     planned = desk.consider()
     assert "check that it is not terminating" in planned.steps()[0]
     desk.perform(planned)
-    assert desk.world.instance(ONE).status is Status.ACTIVE
+    assert desk.world.instance(ONE).status is InstanceStatus.ACTIVE

@@ -23,7 +23,7 @@ HAND_OVER = Policy(own_host=OwnHost.HAND_OVER)
 
 @dataclass
 class Starts:
-    """Starts the task of another run on an instance of the world, some time after it was called."""
+    """Starts another run's task on an instance of the world, some time after the request."""
 
     world: World
     where: int
@@ -43,7 +43,7 @@ class Starts:
 
 
 class Refuses:
-    """Nobody can be called."""
+    """No other run can be requested."""
 
     def call(self) -> None:
         raise Denied("User is not authorized to perform: events:PutEvents", "events:PutEvents", "event-bus/default")
@@ -53,7 +53,7 @@ class Refuses:
 
 
 def updater_on(world: World, where: int, policy: Policy = HAND_OVER, **changes: Any) -> tuple[Updater, Any]:
-    """An updater whose task runs on that instance, and the task."""
+    """A run whose task is on that instance, and the task."""
     task = world.run_standalone_task(instance_id(where), family=FAMILY)
     return Updater(world, policy, own=OwnTask(TaskArn(task.arn), FAMILY), **changes), task
 
@@ -77,7 +77,7 @@ def test_a_run_updates_all_hosts_but_its_own_and_the_run_that_it_calls_updates_t
     assert (reason(finished, 1), starts.calls, versions(world)[1]) == (Reason.HANDED_OVER, 1, OLD)
     assert [event.instance for event in first.tape.of(SuccessorCalled)] == [instance_id(1)]
     assert instance_id(1) not in [event.instance for event in first.tape.of(Drained)]
-    # The first one is on its way out when the second one looks around.
+    # The first run is ending when the second one starts.
     second = Updater(world, HAND_OVER, "run-2", own=OwnTask(TaskArn(starts.task.arn), FAMILY))
     world.clock.after(timedelta(seconds=20), lambda: world.ecs.lifecycle.stop(task, "Exited", "it ended"))
     assert second.run().exit_code == 0
@@ -111,7 +111,7 @@ def test_a_call_that_is_refused_leaves_the_host_in_service_with_the_reason() -> 
     assert (world.findings().stranded, versions(world)) == ((), [OLD, NEW])
 
 
-def test_a_run_that_never_comes_is_not_waited_for_for_ever() -> None:
+def test_a_run_that_never_comes_is_not_waited_for_forever() -> None:
     world = row(2)
     never = Starts(world, where=1, after=timedelta(days=1))
     updater, _ = updater_on(world, 0, successors=never)
@@ -130,7 +130,7 @@ def test_in_a_cluster_of_one_nobody_is_called_and_nothing_is_drained() -> None:
 
 
 class StopsAtADrain(Tape):
-    """Tells its run to leave as soon as it drains anything."""
+    """Stops its run as soon as it drains an instance."""
 
     def __init__(self, stop: Stop) -> None:
         super().__init__()
@@ -142,7 +142,9 @@ class StopsAtADrain(Tape):
             self._stop.request("it is enough")
 
 
-def test_what_an_earlier_run_drained_under_the_one_that_waited_for_it_is_given_back_and_updated_later() -> None:
+def test_what_an_earlier_run_drained_under_the_one_that_waited_for_it_is_returned_to_service_and_updated_later() -> (
+    None
+):
     world = row(2)
     world.run_standalone_task(instance_id(1))
     waiting, task = updater_on(world, 0)

@@ -13,7 +13,7 @@ from bottlerocket_ecs_updater.simulator.world.world import World
 
 
 def asked(world: World) -> list[list[str]]:
-    """Whom each call asks for."""
+    """The instances that each call names."""
     seen: list[list[str]] = []
 
     def authorize(call: Call) -> None:

@@ -35,7 +35,7 @@ class Lax(MemoryStore):
 
 @dataclass
 class Busy(MemoryStore):
-    """Somebody else writes the same object in between, some times."""
+    """Somebody else writes the same object in between, a few times."""
 
     times: int = 1
     seen: list[str] = field(default_factory=list)

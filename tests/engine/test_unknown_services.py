@@ -17,7 +17,7 @@ OTHER_SERVICES = ("autoscaling", "cloudwatch", "ec2", "ssm")
 
 
 class Failing:
-    """Clients whose descriptions of a service fail between two moments."""
+    """Clients whose descriptions of a service fail during that time."""
 
     def __init__(self, world: World, name: str, since: datetime, until: datetime) -> None:
         self.inner = InProcessClients(world, caller="run-1")

@@ -32,7 +32,7 @@ from bottlerocket_ecs_updater.simulator.faults import (
 )
 from bottlerocket_ecs_updater.simulator.host import Power
 from bottlerocket_ecs_updater.simulator.repository import Release
-from bottlerocket_ecs_updater.simulator.services.documents import APPLY_LINES, PLAIN_APPLY_LINES, shell_document
+from bottlerocket_ecs_updater.simulator.services.documents import APPLY_LINES, shell_document
 from bottlerocket_ecs_updater.simulator.world.world import World
 
 BAD, NEXT = NEW, "1.22.0"
@@ -45,13 +45,13 @@ WHYS = ["denied", "not pinned", "suspect", "breaks tasks", "withdrawn"]
 
 
 def town(*faults: Fault, releases: tuple[str, ...] = (OLD, BAD, NEXT)) -> World:
-    """Three hosts that have the bad version staged and ready to boot."""
+    """Three hosts with the bad version staged and ready to boot."""
     staged = StartsWith(Leftover.READY, BAD)
     return row(HOSTS, releases=releases, faults=dict.fromkeys(range(HOSTS), (staged, *faults)))
 
 
 def spoiled(why: str, world: World) -> tuple[Policy, UnkeptLedger]:
-    """The policy and the ledger of a cluster in which the staged version is bad for that reason."""
+    """The policy and the ledger with which the staged version is bad for that reason."""
     ledger = UnkeptLedger()
     version, now = Version.parse(BAD), world.clock.now() - HOUR
     match why:
@@ -125,7 +125,7 @@ def test_a_better_version_that_is_held_is_named_as_what_the_host_waits_for() -> 
 
 def test_an_apply_document_that_cannot_cancel_leaves_the_host_held_with_what_to_do() -> None:
     world = town()
-    world.documents.add(DOCUMENTS[DocumentKind.APPLY], shell_document("Stage", PLAIN_APPLY_LINES, 1800))
+    world.documents.add(DOCUMENTS[DocumentKind.APPLY], shell_document("Stage", ("apiclient update apply",), 1800))
     ledger = UnkeptLedger()
     updater = Updater(world, DENIED, ledger=ledger)
     finished = updater.run()
@@ -182,7 +182,7 @@ def test_a_version_that_is_withdrawn_while_its_host_drains_is_not_booted() -> No
 
 
 def deliver(world: World, name: str, replaces: str) -> None:
-    """The agent runs an apply, as after a lost reply, or after it was away."""
+    """The agent runs an apply late, as after a lost reply or a disconnect."""
     lines = [line.replace("{{replace}}", replaces) for line in APPLY_LINES]
     if world.hosts[name].power is Power.RUNNING:
         world.hosts[name].execute(lines, lambda _: None, timedelta(minutes=30))
@@ -204,7 +204,7 @@ def staged_on(world: World, name: str) -> tuple[str, str | None]:
 @pytest.mark.parametrize("replaces", ["", OLD, NEXT])
 @pytest.mark.parametrize("newer", [False, True])
 def test_an_apply_that_arrives_late_leaves_what_is_staged_as_it_is(replaces: str, newer: bool) -> None:
-    """Whether it was for this version or another, and even if the host would now choose a newer one."""
+    """Whatever version the apply was for, and even if the host would now choose a newer one."""
     world, name = town(), instance_id(0)
     if newer:
         world.repository.publish(Release("1.23.0", "aws-ecs-2"))
@@ -234,7 +234,7 @@ def test_an_apply_that_cannot_work_cancels_nothing(fault: Fault) -> None:
 
 @pytest.mark.parametrize("at", range(10, 200, 15))
 @pytest.mark.parametrize("replaces", ["", OLD, BAD])
-def test_an_apply_that_arrives_at_any_time_of_a_roll_costs_no_host_its_update(at: int, replaces: str) -> None:
+def test_an_apply_that_arrives_at_any_time_of_a_rollout_costs_no_host_its_update(at: int, replaces: str) -> None:
     """Before the drain, after it, between the last check and the reboot, and after the boot."""
     world = row(HOSTS, releases=(OLD, NEXT))
     for number in range(HOSTS):
@@ -249,7 +249,9 @@ def test_an_apply_that_arrives_at_any_time_of_a_roll_costs_no_host_its_update(at
 
 
 def test_first_seen_counts_for_the_version_that_would_take_its_place() -> None:
-    """A minimum age of the better version begins when a host first names it, although another one is staged."""
+    """The minimum age of the better version counts from when a host first reports it, although another version is
+    staged.
+    """
     world, ledger = town(), UnkeptLedger()
     old_enough = VersionRules(deny=(VersionRange.parse(BAD),), minimum_age=6 * HOUR)
     policy = Policy(rules=Rules(versions=old_enough))

@@ -10,7 +10,7 @@ import pytest
 from tests.support.rules import parse_checkpoints
 from tests.support.simulated import NEW, OLD, ZONES, Updater, at_most, instance_id, row
 
-from bottlerocket_ecs_updater.core.model.event import RunHalted
+from bottlerocket_ecs_updater.core.model.event import Claimed, RunHalted
 from bottlerocket_ecs_updater.core.model.outcome import RunOutcome
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
 from bottlerocket_ecs_updater.core.model.version import Version
@@ -30,6 +30,7 @@ from bottlerocket_ecs_updater.simulator.faults import (
     TasksBreak,
 )
 from bottlerocket_ecs_updater.simulator.host import HostSpec
+from bottlerocket_ecs_updater.simulator.repository import Release
 from bottlerocket_ecs_updater.simulator.world.world import World
 
 HOSTS = 6
@@ -84,6 +85,19 @@ def test_f44_the_next_run_knows_it_and_a_person_ends_it() -> None:
     assert not ledger.value.failed_on
 
 
+def test_f44_the_hosts_of_a_broken_version_go_first_to_the_one_that_mends_it() -> None:
+    """Otherwise the tasks of the first host that is drained have no place where they run, and its drain times out."""
+    world, ledger = world_of(TasksBreak(version=NEW)), UnkeptLedger()
+    assert Updater(world, at_most(1), ledger=ledger).run().outcome is RunOutcome.HALTED
+    broken = [name for name, host in world.hosts.items() if host.running == NEW]
+    world.clock.sleep(timedelta(hours=1))
+    world.publish(Release("1.22.0", "aws-ecs-2"))
+    mended = Updater(world, at_most(1), "run-2", ledger=ledger)
+    finished = mended.run()
+    assert (finished.outcome, finished.counts["updated"]) == (RunOutcome.OK, len(world.hosts))
+    assert [event.instance for event in mended.tape.of(Claimed)][: len(broken)] == broken
+
+
 def test_f44_what_fails_on_every_host_says_nothing_against_the_version() -> None:
     world = world_of(TasksBreak(version="9.9.9"))
     crashes = Workload(runs_for=timedelta(seconds=40), exit_code=1)
@@ -108,13 +122,13 @@ def test_f45_an_impaired_container_instance_halts_the_run(after: int) -> None:
     assert world.findings().clean
 
 
-def test_f45_a_host_that_is_impaired_after_its_reboot_is_not_given_back() -> None:
+def test_f45_a_host_that_is_impaired_after_its_reboot_is_not_returned_to_service() -> None:
     world = world_of(HealthImpaired(after=timedelta()))
     finished = Updater(world).run()
     assert (finished.counts["quarantined"], on_new(world)) == (1, 1)
 
 
-# What is the cause: the version, or the service itself
+# The cause: the version, or the service itself
 
 
 def breaking(**how: object) -> FaultPlan:
@@ -158,7 +172,7 @@ def test_f44_tasks_that_exit_at_once_without_an_error_count_too() -> None:
 
 
 def crashes_from(world: World, when: timedelta, *, lives: int = 20) -> None:
-    """What all tasks of a service need fails, as when its database goes down: each exits, wherever it runs."""
+    """Something that all tasks of a service need fails, such as its database: each task exits, wherever it runs."""
 
     def break_all() -> None:
         service = world.cluster.services["web-0"]
@@ -242,7 +256,7 @@ IN_TROUBLE = {
 
 
 def world_in_trouble(work: Workload, fault: Fault | None, *, alone: bool) -> World:
-    """A cluster with a service in trouble on all versions; `alone`, if it has no other tasks."""
+    """A cluster with a service that fails on all versions. With `alone`, it has no other tasks."""
     plan = FaultPlan((Placed(fault),)) if fault is not None else None
     world = row(4, plan=plan, services=0 if alone else 1, tasks=2)
     if alone:
@@ -286,7 +300,7 @@ def test_f44_a_task_that_waits_on_every_host_says_nothing_against_the_version() 
 
 
 def released_after(world: World, ledger: UnkeptLedger) -> None:
-    """A person releases the version, and the world hears of it."""
+    """A person releases the version, and the world is informed."""
     ledger.change(lambda one: with_release(one, Version.parse(NEW), world.clock.now()))
     body = json.dumps({"released": {NEW: world.clock.now().isoformat()}}).encode()
     world.call("s3", "PutObject", {"Bucket": "state", "Key": "clusters/demo/ledger.json", "Body": body}, "person")
@@ -330,7 +344,7 @@ def test_f44_tasks_that_fail_once_an_hour_on_the_first_host_stop_the_rollout_at_
 
 @pytest.mark.parametrize("left", [0, 1])
 def test_f48_a_version_on_which_gpus_are_missing_is_held_after_the_first_host(left: int) -> None:
-    """No task fails: ECS just places none there. Each further host would take more of its GPUs away."""
+    """No task fails, because ECS places none there. Each further host would lose its GPUs too."""
     world = row(0, services=0, plan=FaultPlan((Placed(GpusGone(left)),)))
     attributes = (("bottlerocket.variant", "aws-ecs-2"),)
     for number in range(4):

@@ -13,7 +13,7 @@ from bottlerocket_ecs_updater.simulator.faults import FAULTS
 
 
 def _told() -> Iterator[str]:
-    """The numbers of all faults that a test here is named after: `test_f07_…`, or `test_f19_f25_…` for two."""
+    """The fault numbers in the names of the tests: `test_f07_…`, or `test_f19_f25_…` for two."""
     for path in Path(__file__).parent.glob("test_*.py"):
         for node in ast.parse(path.read_text()).body:
             if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):

@@ -25,7 +25,7 @@ from bottlerocket_ecs_updater.engine.stop import Stop
 from bottlerocket_ecs_updater.engine.store.ledger_store import KeptLedger
 from bottlerocket_ecs_updater.simulator import faults as f
 from bottlerocket_ecs_updater.simulator.ecs import EcsTiming, ServiceSpec, Workload
-from bottlerocket_ecs_updater.simulator.ecs.model import Status
+from bottlerocket_ecs_updater.simulator.ecs.model import InstanceStatus
 from bottlerocket_ecs_updater.simulator.faults import FaultPlan, Placed
 from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients
 from bottlerocket_ecs_updater.simulator.world.api_faults import KilledError
@@ -50,7 +50,7 @@ class DyingTape(Tape):
 
 @dataclass
 class Cluster:
-    """A world and a state store, and the runs that come and go in them."""
+    """A world and a state store, with several runs."""
 
     world: World
     policy: Policy = field(default_factory=partial(at_most, 1))
@@ -58,7 +58,7 @@ class Cluster:
     runs: int = 0
 
     def run(self, dies: Dies = lambda _: False, **updater: object) -> RunFinished | None:
-        """One run; None where it died."""
+        """One run; None if it died."""
         name = f"run-{self.runs}"
         self.runs += 1
         one = Updater(self.world, self.policy, name, ledger=self.ledger(name), tape=DyingTape(dies=dies))
@@ -84,7 +84,7 @@ class Cluster:
     def boots(self, number: int = 0) -> int:
         return self.world.hosts[instance_id(number)].boots
 
-    def status(self, number: int = 0) -> Status:
+    def status(self, number: int = 0) -> InstanceStatus:
         return self.world.instance(instance_id(number)).status
 
     @property
@@ -109,7 +109,7 @@ class Cluster:
 
 
 def single(**options: object) -> Cluster:
-    """One instance, so that it is known which one is taken."""
+    """A single instance, so that it is clear which one is updated."""
     return Cluster(row(1, services=0, **options))  # type: ignore[arg-type]
 
 
@@ -121,11 +121,11 @@ def drained(event: Event) -> bool:
     return isinstance(event, Drained)
 
 
-# Claims that only the store remembers
+# Claims that are only in the store
 
 
-def test_a_mark_that_aws_refused_is_not_remembered() -> None:
-    """A later run would take a person's drain for its own."""
+def test_a_claim_that_aws_refused_is_not_remembered() -> None:
+    """Otherwise a later run would treat a person's drain as its own."""
     refused = f.ApiFails("ThrottlingException", 400, operation="PutAttributes", lasts=timedelta(minutes=30))
     cluster = single(plan=FaultPlan((Placed(refused),)))
     stop = Stop()
@@ -135,7 +135,7 @@ def test_a_mark_that_aws_refused_is_not_remembered() -> None:
 
 
 def remembered_only(cluster: Cluster, phase: ClaimPhase = ClaimPhase.DRAINING) -> None:
-    """A run told the store of its claim, and died before it marked the instance."""
+    """A run wrote its claim to the store, and died before it wrote it to the instance."""
     boot = BootId(cluster.world.hosts[instance_id(0)].boot_id.replace("-", ""))
     since = cluster.world.clock.now().replace(microsecond=0)
     claim = Claim(phase, RunId("dead"), Version.parse(OLD), Version.parse(NEW), boot, since)
@@ -146,12 +146,12 @@ def remembered_only(cluster: Cluster, phase: ClaimPhase = ClaimPhase.DRAINING) -
     ledger.flush()
 
 
-def test_an_instance_that_a_person_drained_is_left_to_them_whatever_the_store_remembers() -> None:
+def test_an_instance_that_a_person_drained_is_left_to_them_whatever_the_store_contains() -> None:
     cluster = single()
     remembered_only(cluster)
     cluster.world.operator_drain(instance_id(0))
     assert cluster.reason(cluster.run()) is Reason.CLAIM_LOST
-    assert (cluster.boots(), cluster.status()) == (1, Status.DRAINING)
+    assert (cluster.boots(), cluster.status()) == (1, InstanceStatus.DRAINING)
     assert cluster.clean()
 
 
@@ -171,7 +171,7 @@ def test_an_instance_whose_claim_a_person_deleted_is_theirs() -> None:
     for _ in range(2):
         cluster.world.clock.sleep(HOURS_12)
         assert cluster.reason(cluster.run()) is Reason.CLAIM_LOST
-    assert (cluster.boots(), cluster.status()) == (1, Status.DRAINING)
+    assert (cluster.boots(), cluster.status()) == (1, InstanceStatus.DRAINING)
 
 
 def test_a_quarantined_instance_whose_claim_a_person_deleted_is_theirs() -> None:
@@ -183,11 +183,11 @@ def test_a_quarantined_instance_whose_claim_a_person_deleted_is_theirs() -> None
     cluster.delete_claim()
     cluster.world.clock.sleep(HOURS_12)
     assert cluster.reason(cluster.run()) is Reason.CLAIM_LOST
-    assert cluster.status() is Status.DRAINING
+    assert cluster.status() is InstanceStatus.DRAINING
 
 
 def test_an_attribute_that_is_lost_by_the_boot_is_made_up_for_by_the_store() -> None:
-    """Where no attribute was ever seen to survive a boot, the store's copy is all that there is."""
+    """If no attribute was ever seen to survive a boot, the store's copy is the only one."""
     cluster = single(ecs_timing=FORGETFUL)
     cluster.run(sent_a_reboot)
     cluster.world.clock.sleep(timedelta(minutes=30))
@@ -195,18 +195,18 @@ def test_an_attribute_that_is_lost_by_the_boot_is_made_up_for_by_the_store() -> 
     finished = cluster.run()
     assert finished is not None
     assert finished.counts["updated"] == 1
-    assert cluster.status() is Status.ACTIVE
+    assert cluster.status() is InstanceStatus.ACTIVE
 
 
 def test_a_stale_copy_is_not_ours_where_attributes_are_known_to_survive_boots() -> None:
-    """The store was not there to forget the claim of a returned instance, which a person drains later."""
+    """The store was down when the claim of a returned instance should have been deleted; later a person drains it."""
     cluster = Cluster(row(1, services=0))
     cluster.run()
     assert cluster.remembered().attributes_survive
     remembered_only(cluster, ClaimPhase.REBOOTING)
     cluster.world.operator_drain(instance_id(0))
     assert cluster.reason(cluster.run()) is Reason.CLAIM_LOST
-    assert (cluster.boots(), cluster.status()) == (2, Status.DRAINING)
+    assert (cluster.boots(), cluster.status()) == (2, InstanceStatus.DRAINING)
     assert cluster.clean()
 
 
@@ -222,10 +222,10 @@ def test_an_unreadable_claim_is_held_whatever_the_store_remembers(text: str, die
     cluster.world.clock.sleep(HOURS_12)
     before = cluster.boots()
     assert cluster.reason(cluster.run()) is Reason.CLAIM_UNREADABLE
-    assert (cluster.boots(), cluster.status()) == (before, Status.DRAINING)
+    assert (cluster.boots(), cluster.status()) == (before, InstanceStatus.DRAINING)
 
 
-# Instances that ECS lists and does not describe
+# Instances that ECS lists but does not describe
 
 
 @pytest.mark.parametrize("reason", ["SERVER", "MISSING", "a reason of a later API"])
@@ -240,7 +240,7 @@ def test_w5_a_claim_survives_descriptions_that_fail(dies: Dies, lasts: int, reas
     cluster.world.clock.sleep(began - age)
     ends = [cluster.run() for _ in range(5)]
     assert sum(one.counts["updated"] for one in ends if one is not None) == 1
-    assert cluster.status() is Status.ACTIVE
+    assert cluster.status() is InstanceStatus.ACTIVE
 
 
 def test_w5_what_is_remembered_of_an_instance_survives_descriptions_that_fail() -> None:
@@ -259,7 +259,7 @@ def test_w5_what_is_remembered_of_an_instance_survives_descriptions_that_fail() 
     assert cluster.boots() == 2
 
 
-# Claims of a clock that was wrong
+# Claims written with a wrong clock
 
 
 @dataclass
@@ -303,7 +303,7 @@ def test_a_claim_that_is_dated_in_the_future_stretches_no_limit(
 
 
 def test_limits_count_from_the_claim_over_runs_that_die_early() -> None:
-    """Each run lives for two minutes: together they reach the limit that none reaches alone."""
+    """Each run lasts two minutes: together they reach the limit, although none reaches it alone."""
     cluster = single(faults={0: (f.BootHangs(times=None),)})
     cluster.run(sent_a_reboot)
     for _ in range(20):
@@ -315,7 +315,7 @@ def test_limits_count_from_the_claim_over_runs_that_die_early() -> None:
     assert cluster.runs < 20
 
 
-def test_quarantine_is_told_once_in_a_run() -> None:
+def test_quarantine_is_reported_once_in_a_run() -> None:
     cluster = single(faults={0: (f.BootHangs(times=None),)})
     tape = DyingTape()
     cluster.run(tape=tape)

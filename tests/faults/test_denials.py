@@ -20,7 +20,7 @@ from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.engine.store.ledger_store import ledger_key
 from bottlerocket_ecs_updater.simulator.aws_basics.calls import Call
-from bottlerocket_ecs_updater.simulator.ecs.model import Status
+from bottlerocket_ecs_updater.simulator.ecs.model import InstanceStatus
 from bottlerocket_ecs_updater.simulator.faults import RebootEnding, RebootEnds
 from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients
 from bottlerocket_ecs_updater.simulator.services.documents import APPLY, CHECK, REBOOT
@@ -37,7 +37,7 @@ def allowing(_: Call) -> None:
 
 
 def deny_reboots(world: World, after: int = 0) -> None:
-    """Let so many reboot commands pass, and deny every further one."""
+    """Allow that many reboot commands, and deny every further one."""
     passed: list[Call] = []
 
     def authorize(call: Call) -> None:
@@ -64,7 +64,7 @@ def assert_given_back(world: World, finished: RunFinished, named: str) -> None:
     assert claims(world) == 0
 
 
-def test_a_host_whose_reboot_is_denied_is_given_back_and_the_error_ends_the_run(tmp_path: Path) -> None:
+def test_a_host_whose_reboot_is_denied_is_returned_to_service_and_the_error_ends_the_run(tmp_path: Path) -> None:
     world = row(3)
     deny_reboots(world)
     told = story(world, tmp_path)
@@ -72,13 +72,13 @@ def test_a_host_whose_reboot_is_denied_is_given_back_and_the_error_ends_the_run(
     assert told.run().counts["updated"] == 3
 
 
-def test_a_host_for_which_there_is_no_reboot_document_is_given_back(tmp_path: Path) -> None:
+def test_a_host_for_which_there_is_no_reboot_document_is_returned_to_service(tmp_path: Path) -> None:
     world = row(3)
     lost = replace(story(world, tmp_path).updater(), documents={**DOCUMENTS, DocumentKind.REBOOT: "no-such-document"})
     assert_given_back(world, lost.run(), "no-such-document does not exist")
 
 
-def test_a_host_that_reboots_already_is_proven_and_returned_when_the_next_reboot_is_denied(tmp_path: Path) -> None:
+def test_a_host_that_reboots_already_is_verified_and_returned_when_the_next_reboot_is_denied(tmp_path: Path) -> None:
     world = row(2, budget=2)
     deny_reboots(world, after=1)
     finished = story(world, tmp_path, places=2).run()
@@ -93,7 +93,7 @@ def test_a_claim_is_dropped_when_the_drain_is_denied(tmp_path: Path) -> None:
 
 
 def deny_the_second_drain(world: World) -> None:
-    """ECS takes ten instances a call: let the first ten be drained, and deny it for the rest."""
+    """ECS accepts ten instances per call: allow the first ten to be drained, and deny the rest."""
     passed: list[Call] = []
 
     def authorize(call: Call) -> None:
@@ -105,7 +105,9 @@ def deny_the_second_drain(world: World) -> None:
     world.authorize = authorize
 
 
-def test_hosts_that_were_drained_before_it_was_denied_for_the_rest_of_a_batch_are_given_back(tmp_path: Path) -> None:
+def test_hosts_that_were_drained_before_it_was_denied_for_the_rest_of_a_batch_are_returned_to_service(
+    tmp_path: Path,
+) -> None:
     world = row(12, services=0, budget=12)
     deny_the_second_drain(world)
     finished = story(world, tmp_path, places=12).run()
@@ -113,7 +115,7 @@ def test_hosts_that_were_drained_before_it_was_denied_for_the_rest_of_a_batch_ar
 
 
 @pytest.mark.parametrize("action", ["ecs:DeleteAttributes", "ecs:PutAttributes"])
-def test_what_is_denied_before_anything_is_in_hand_ends_the_run_at_once(action: str, tmp_path: Path) -> None:
+def test_what_is_denied_before_anything_is_in_progress_ends_the_run_at_once(action: str, tmp_path: Path) -> None:
     world = row(3)
     world.authorize = denying(action)
     finished = story(world, tmp_path).run()
@@ -123,7 +125,7 @@ def test_what_is_denied_before_anything_is_in_hand_ends_the_run_at_once(action: 
 
 
 def leave_one_drained(told: Story, world: World) -> None:
-    """A run that is told to stop right after its first drain."""
+    """A run that is stopped right after its first drain."""
     first = told.updater()
 
     def authorize(call: Call) -> None:
@@ -137,7 +139,7 @@ def leave_one_drained(told: Story, world: World) -> None:
 
 
 @pytest.mark.parametrize("key", [f"first-seen/{NEW}.json", f"first-seen/{OLD}.json"])
-def test_what_a_run_left_drained_is_finished_though_a_note_of_a_release_cannot_be_read(
+def test_what_a_run_left_drained_is_finished_though_a_note_of_a_version_cannot_be_read(
     key: str, tmp_path: Path
 ) -> None:
     world = row(3)
@@ -148,7 +150,7 @@ def test_what_a_run_left_drained_is_finished_though_a_note_of_a_release_cannot_b
     assert world.findings().stranded == ()
 
 
-def test_what_a_run_left_drained_is_given_back_though_the_ledger_cannot_be_read(tmp_path: Path) -> None:
+def test_what_a_run_left_drained_is_returned_to_service_though_the_ledger_cannot_be_read(tmp_path: Path) -> None:
     world = row(3)
     told = story(world, tmp_path)
     leave_one_drained(told, world)
@@ -161,7 +163,7 @@ def test_what_a_run_left_drained_is_given_back_though_the_ledger_cannot_be_read(
     assert told.run().counts["updated"] == 3
 
 
-def test_a_ledger_that_cannot_be_read_keeps_a_run_from_beginning_anything(tmp_path: Path) -> None:
+def test_a_run_with_an_unreadable_ledger_starts_no_update(tmp_path: Path) -> None:
     world = row(3)
     told = story(world, tmp_path)
     told.store.put(ledger_key("demo"), b'{"format": 99, "claims": {}, "backoffs": {}}', None)
@@ -172,7 +174,7 @@ def test_a_ledger_that_cannot_be_read_keeps_a_run_from_beginning_anything(tmp_pa
 
 
 NEVER_RESTORED = ("ecs:DescribeContainerInstances", "ecs:UpdateContainerInstancesState")
-"""Without these nobody can know, or say, that an instance is in service."""
+"""Without these permissions it is not known, and cannot be shown, that an instance is in service."""
 
 ASKED = sorted(
     operation.title
@@ -182,7 +184,7 @@ ASKED = sorted(
 
 
 def out_of_service(world: World) -> list[str]:
-    return [name for name in world.hosts if world.instance(name).status is not Status.ACTIVE]
+    return [name for name in world.hosts if world.instance(name).status is not InstanceStatus.ACTIVE]
 
 
 @pytest.mark.parametrize("seconds", [0, 26, 40, 55, 75, 100, 130])
@@ -217,9 +219,7 @@ def test_whatever_is_denied_from_whenever_on_no_instance_stays_out_of_service(
 
 
 @pytest.mark.parametrize("action", ["ecs:ListTasks", "ecs:DescribeServices", "ssm:ListCommandInvocations"])
-def test_a_question_that_is_denied_while_instances_are_in_hand_is_asked_once_in_a_run(
-    action: str, tmp_path: Path
-) -> None:
+def test_a_call_that_is_denied_while_instances_are_claimed_is_made_once_in_a_run(action: str, tmp_path: Path) -> None:
     world = row(4, services=1, tasks=1, budget=2)
     began = world.clock.now()
     asked: list[str] = []
@@ -235,7 +235,7 @@ def test_a_question_that_is_denied_while_instances_are_in_hand_is_asked_once_in_
 
 
 def test_a_claim_that_may_not_be_deleted_is_overwritten_by_one_that_is_finished(tmp_path: Path) -> None:
-    """So that a later run does not take a person's drain for its own."""
+    """So that a later run does not treat a person's drain as its own."""
     world = row(2, services=0)
     denies = denying("ecs:DeleteAttributes")
     boots = [world.hosts[name].boots for name in world.hosts]
@@ -277,7 +277,7 @@ def deny_documents(world: World, document: str, instances: set[str]) -> None:
     world.authorize = authorize
 
 
-def test_no_third_host_is_drained_where_the_reboot_was_denied_for_two_and_allowed_for_none(tmp_path: Path) -> None:
+def test_no_third_host_is_drained_if_the_reboot_was_denied_for_two_and_allowed_for_none(tmp_path: Path) -> None:
     world = row(5)
     deny_documents(world, REBOOT, all_of(world, 5))
     finished = story(world, tmp_path).run()
@@ -330,7 +330,7 @@ def cancels(world: World) -> int:
     return world.calls.by_action["ssm:CancelCommand"]
 
 
-def test_a_command_that_may_not_be_called_back_is_told_once_and_ends_no_run(tmp_path: Path) -> None:
+def test_a_command_that_may_not_be_cancelled_is_reported_once_and_ends_no_run(tmp_path: Path) -> None:
     lasting = RebootEnds(RebootEnding.WORKER_TIMED_OUT, times=None)
     world = row(3, faults=dict.fromkeys(range(3), (lasting,)))
     updater = story(world, tmp_path).updater()
@@ -341,7 +341,7 @@ def test_a_command_that_may_not_be_called_back_is_told_once_and_ends_no_run(tmp_
     assert (told.action, "ssm:CancelCommand" in told.why) == ("ssm:CancelCommand", True)
 
 
-def test_a_command_that_may_be_called_back_is_told_of_by_nobody(tmp_path: Path) -> None:
+def test_a_cancelled_command_is_not_reported(tmp_path: Path) -> None:
     world = row(2, faults={0: (RebootEnds(RebootEnding.WORKER_TIMED_OUT, times=None),)})
     updater = story(world, tmp_path).updater()
     assert updater.run().counts["updated"] == 2

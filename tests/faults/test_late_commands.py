@@ -15,14 +15,14 @@ from bottlerocket_ecs_updater.simulator.world.world import World
 
 FIRST = InstanceId(instance_id(0))
 APPLY_SENT_AT = 128
-"""Seconds after the run's start at which the agent is gone just when the apply is sent."""
+"""Seconds after the run's start at which the agent is disconnected just when the apply is sent."""
 LATE = SsmTiming(delivers_until_expiry=True)
 IN_TIME = SsmTiming()
 
 
 def town(at: int, lasts: int, timing: SsmTiming) -> World:
-    """Two hosts; the agent of the first is away for a while."""
-    away = f.SsmUnreachable(f.Unreachable.CONNECTION_LOST, at=timedelta(seconds=at), lasts=timedelta(seconds=lasts))
+    """Two hosts; the agent of the first is disconnected for a while."""
+    away = f.SsmUnreachable(f.OutOfReach.CONNECTION_LOST, at=timedelta(seconds=at), lasts=timedelta(seconds=lasts))
     return row(2, services=1, faults={0: (away,)}, ssm_timing=timing)
 
 

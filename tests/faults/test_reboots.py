@@ -14,7 +14,7 @@ REBOOT_LIMIT_MINUTES = 20
 
 
 def check_updated(town: Town, *, boots: int = 1, minutes: float = USUAL_MINUTES) -> None:
-    """In the first run, like its neighbours, at that cost."""
+    """In the first run, like the other hosts, with that many boots."""
     assert town.fates == ["updated", "up-to-date"]
     assert town.exits == [0, 0]
     assert (town.boots, town.version) == (boots, NEW)
@@ -37,7 +37,8 @@ def test_f16_however_the_command_ends_that_rebooted_it_a_host_is_updated_by_its_
     ending: f.RebootEnding, boots: int
 ) -> None:
     town = befall(f.RebootEnds(ending))
-    # A success that is told after the boot may mean one more reboot: an inhibitor may hold that up for five minutes.
+    # A success that is reported after the boot may mean one more reboot, which an inhibitor may delay by five
+    # minutes.
     check_updated(town, boots=boots, minutes=9 if ending is f.RebootEnding.RUN_AGAIN else USUAL_MINUTES)
     assert town.sent("reboot") == 1
 
@@ -54,7 +55,7 @@ def test_f17_a_host_whose_reboot_is_delayed_is_waited_for_and_asked_only_once() 
     assert town.sent("reboot") == 1
 
 
-def test_f17_a_host_that_always_refuses_to_reboot_is_returned_and_rests_longer_each_time() -> None:
+def test_f17_a_host_that_always_refuses_to_reboot_is_returned_and_backs_off_longer_each_time() -> None:
     town = befall(f.RebootRefused(times=None))
     assert town.fates == ["reboot-refused"] * 3 + ["backing-off"]
     assert town.exits == [3, 3, 3, 0]
@@ -65,7 +66,7 @@ def test_f17_a_host_that_always_refuses_to_reboot_is_returned_and_rests_longer_e
 
 
 def test_f18_a_host_that_accepts_a_reboot_and_never_goes_down_is_left_to_a_person() -> None:
-    """Its shutdown is pending: given back, it would take its new tasks with it."""
+    """Its shutdown is pending: if it were returned, its new tasks would be killed."""
     town = befall(f.RebootIgnored(times=None))
     assert town.fates == ["quarantined:reboot-stalled", "quarantined:still-quarantined"]
     assert town.exits[0] == 4
@@ -86,7 +87,7 @@ def test_f19_f25_a_host_that_falls_back_is_returned_and_not_tried_again_until_a_
     assert town.updated_the_others()
 
 
-# What does not come back
+# Hosts that do not come back
 
 NEVER_BACK = [f.BootHangs(), f.DockerDead(), f.ControlContainerMissing(), f.EcsAgentTerminal()]
 NAMES = ["f20", "f21", "f22", "f24"]
@@ -152,11 +153,11 @@ def test_f27_a_check_that_gets_stuck_after_the_boot_costs_a_minute(times: int | 
 @pytest.mark.parametrize(
     ("kind", "reason"),
     [
-        (f.Unreachable.NEVER_REGISTERED, "unknown-to-ssm"),
-        (f.Unreachable.CONNECTION_LOST, "ssm-connection-lost"),
+        (f.OutOfReach.NEVER_REGISTERED, "unknown-to-ssm"),
+        (f.OutOfReach.CONNECTION_LOST, "ssm-connection-lost"),
     ],
 )
-def test_f28_a_host_that_ssm_cannot_reach_is_held_and_sent_nothing(kind: f.Unreachable, reason: str) -> None:
+def test_f28_a_host_that_ssm_cannot_reach_is_held_and_sent_nothing(kind: f.OutOfReach, reason: str) -> None:
     town = befall(f.SsmUnreachable(kind))
     assert town.fates == [reason, reason]
     assert town.exits == [0, 0]
@@ -167,7 +168,7 @@ def test_f28_a_host_that_ssm_cannot_reach_is_held_and_sent_nothing(kind: f.Unrea
 
 def test_f28_a_host_that_ssm_loses_while_it_is_drained_is_waited_for_within_the_limit() -> None:
     town = befall(
-        f.SsmUnreachable(f.Unreachable.CONNECTION_LOST, at=timedelta(seconds=100), lasts=timedelta(minutes=10))
+        f.SsmUnreachable(f.OutOfReach.CONNECTION_LOST, at=timedelta(seconds=100), lasts=timedelta(minutes=10))
     )
     check_updated(town, minutes=REBOOT_LIMIT_MINUTES)
 

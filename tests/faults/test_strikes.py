@@ -28,7 +28,7 @@ from bottlerocket_ecs_updater.simulator.services.documents import REBOOT
 from bottlerocket_ecs_updater.simulator.ssm import SsmTiming
 
 MINUTES = [2, 4, 5]
-"""How long shutdowns are held up: inhibitors may do so for five minutes."""
+"""How long shutdowns are delayed: inhibitors may do so for five minutes."""
 
 Answer = dict[str, Any]
 
@@ -73,11 +73,11 @@ ENDS: Mapping[str, Mapping[str, Any]] = {
         ],
     },
 }
-"""What Systems Manager may say of a reboot command that the host took."""
+"""What Systems Manager may report about a reboot command that the host accepted."""
 
 
 def lying(clients: InProcessClients, end: Mapping[str, Any] | None, *, lose_replies: bool) -> None:
-    """Have Systems Manager say so of every reboot command, or lose the replies to those that send one."""
+    """Make Systems Manager report this about every reboot command, or lose the replies to SendCommand."""
     ssm = clients.client("ssm")
     real: Callable[[str, Answer], Answer] = ssm._call
     ours: set[str] = set()
@@ -149,7 +149,7 @@ def test_f18_what_is_quarantined_for_a_reboot_that_is_pending_is_returned_when_i
 def test_f16_a_command_that_the_agent_runs_again_strikes_no_instance_in_service(
     times: int, held: int, delivery: float
 ) -> None:
-    """It ran on the old boot and again on each new one: its late success is not the end of the first."""
+    """It ran on the old boot and again on each new one: its late success does not mean that the first one ended."""
     faults: tuple[f.Fault, ...] = (f.RebootEnds(f.RebootEnding.RUN_AGAIN, times=times),)
     if held:
         faults += (f.RebootDelayed(timedelta(seconds=held), times=None),)
@@ -172,7 +172,7 @@ def test_f41_a_version_that_somebody_stages_while_the_host_drains_is_not_booted(
     assert world.hosts[instance_id(0)].running in (OLD, NEW, "1.20.5")
 
 
-def test_f41_it_is_given_back_with_the_reason() -> None:
+def test_f41_it_is_returned_to_service_with_the_reason() -> None:
     by_hand = f.SomebodyStages("1.20.5", timedelta(seconds=2), f.Step.DRAIN)
     world = row(2, services=1, tasks=2, faults={0: (by_hand,)})
     finished = Updater(world, at_most(1)).run()

@@ -25,35 +25,35 @@ from bottlerocket_ecs_updater.simulator.scenarios import NEW, OLD, VARIANT, row
 
 HOSTS = 4
 FIRST = 3
-"""The place of the host that a run takes first when all are well."""
+"""The position of the host that a run takes first if all are healthy."""
 
 NEXT = "1.54.0"
 OLDER = "1.51.0"
 
 USUAL_MINUTES = 3
-"""A host that is drained and rebooted without any trouble is back before that."""
+"""A host that is drained and rebooted without problems is back within this time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Town:
-    """What became of the cluster."""
+    """The result for the cluster."""
 
     played: Played
     sick: InstanceId
 
     @property
     def runs(self) -> list[Ending]:
-        """The runs of the line, an hour from each end to the next beginning."""
+        """The runs, each an hour after the end of the previous one."""
         return [ending for ending in self.played.endings if not ending.rival]
 
     @property
     def fates(self) -> list[str]:
-        """What each run says of the host with the fault, by its code."""
+        """The code that each run reports for the host with the fault."""
         return [word(ending, self.sick) for ending in self.runs]
 
     @property
     def exits(self) -> list[int | None]:
-        """With what each run ended."""
+        """The exit code of each run."""
         return [ending.exit_code for ending in self.runs]
 
     @property
@@ -63,12 +63,12 @@ class Town:
 
     @property
     def minutes_out(self) -> float:
-        """How long the host with the fault was out of service, over all runs and between them."""
+        """How long the host with the fault was out of service, in and between all runs."""
         return self.played.verdict.seconds_out[self.sick] / 60
 
     @property
     def version(self) -> str:
-        """What the host with the fault runs in the end."""
+        """The version that the host with the fault runs at the end."""
         return self.played.verdict.versions[self.sick]
 
     @property
@@ -78,18 +78,18 @@ class Town:
         return [id_ for id_ in ids if id_ != self.sick]
 
     def of_the_others(self, run: int = 0) -> set[str]:
-        """What a run says of the healthy hosts, by its codes."""
+        """The codes that a run reports for the healthy hosts."""
         return {word(self.runs[run], id_) for id_ in self.others}
 
     def updated_the_others(self, run: int = 0) -> bool:
-        """Whether that run brought every healthy host to the new release, and they are there, at one boot each."""
+        """Whether that run updated every healthy host to the new version, with one boot each."""
         verdict = self.played.verdict
         there = all(verdict.versions[id_] == NEW and verdict.boots[id_] == 1 for id_ in self.others)
         return there and self.of_the_others(run) == {"updated"}
 
     @property
     def minutes_out_of_the_others(self) -> float:
-        """How long the unluckiest of the healthy hosts was out of service."""
+        """The longest time that a healthy host was out of service."""
         return max(self.played.verdict.seconds_out[id_] for id_ in self.others) / 60
 
     def took(self, run: int = 0) -> timedelta:
@@ -105,7 +105,7 @@ class Town:
         )
 
     def words(self, run: int = 0) -> str:
-        """What people read of the host with the fault."""
+        """The text that people read about the host with the fault."""
         finished = self.runs[run].finished
         outcome = finished.outcomes[self.sick] if finished is not None else None
         return str(outcome.why if isinstance(outcome, Quarantined) else outcome)
@@ -121,7 +121,7 @@ def befall(
     runs_max: int = 8,
     quiet: bool = True,
 ) -> Town:
-    """Let these faults befall the first host, and `world` the whole; play until nothing changes any more."""
+    """Apply these faults to the first host, and `world` to the whole world; run until nothing changes any more."""
     town = _told(_story(faults, world, hosts, budget, releases, seed_of_sick, runs_max))
     broken = broken_promises(town.played)
     if not quiet:
@@ -164,14 +164,14 @@ def _first(hosts: int) -> int:
 
 
 def _down_by_others(faults: tuple[Fault, ...]) -> int:
-    """One more may be out where somebody else, or nature, puts it out beside what the updater drained."""
+    """One more instance may be out if a person or another fault takes it out, besides the updater's own drains."""
     names = {type(fault).__name__ for fault in faults}
     others = {"OutOfBand", "InstanceTerminated", "SomebodySets", "ApplyKilled", "GroupTakes", "InstanceStopped"}
     return int(bool(names & others))
 
 
 def word(ending: Ending, id_: InstanceId) -> str:
-    """What a run says of an instance, as one word."""
+    """The outcome of an instance in a run, as one word."""
     if ending.finished is None:
         return "died"
     outcome = ending.finished.outcomes.get(id_)

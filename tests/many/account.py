@@ -27,7 +27,7 @@ NEW = {f"i-{number:017x}": "1.21.0" for number in range(2)}
 
 
 def without(*sids: str) -> str:
-    """The template with statements that allow nothing; of two with one name, the last."""
+    """The template with some statements made to allow nothing; of two with one name, the last."""
     text = TEMPLATE.read_text(encoding="utf-8")
     for sid in sids:
         at = text.rindex(f"{{Sid: {sid}, ")
@@ -39,7 +39,7 @@ def without(*sids: str) -> str:
 
 @dataclass
 class FleetGround(Ground):
-    """A site for `fleet.yaml`, and how people use it."""
+    """A simulated account for `fleet.yaml`, and how people use it."""
 
     def make(self, body: str | None = None, /, **parameters: str) -> str:
         """Create the stack without awscli; returns its status. Nothing starts by schedule unless a test says so."""
@@ -55,7 +55,7 @@ class FleetGround(Ground):
         return str(stack["StackStatus"])
 
     def subscribe(self) -> str:
-        """A queue that hears the stack's topic."""
+        """A queue that is subscribed to the stack's topic."""
         url = self.site.operator("sqs", "CreateQueue", {"QueueName": "inbox"})["QueueUrl"]
         arn = self.site.world.names.arn("sqs", "inbox")
         request = {"TopicArn": self.resource("Notifications"), "Protocol": "sqs", "Endpoint": arn}
@@ -63,7 +63,7 @@ class FleetGround(Ground):
         return str(url)
 
     def heard(self, queue: str) -> list[str]:
-        """The messages that came, each with its subject."""
+        """The received messages, each with its subject."""
         request = {"QueueUrl": queue, "MaxNumberOfMessages": 10, "WaitTimeSeconds": 0}
         messages = self.site.operator("sqs", "ReceiveMessage", request).get("Messages", ())
         bodies = [json.loads(one["Body"]) for one in messages]
@@ -85,7 +85,7 @@ class FleetGround(Ground):
 
     @property
     def refused(self) -> set[str]:
-        """The actions that were refused."""
+        """The actions that were denied."""
         return {refusal.ask.action for refusal in self.site.gate.refusals}
 
 

@@ -33,7 +33,7 @@ TERMINAL = ("Succeed", "Fail")
 
 
 def faults(machine: Json, where: str = "") -> Iterator[str]:
-    """Everything that is wrong with a machine, or with a part of a Map or a Parallel."""
+    """All problems of a state machine, or of a part of a Map or a Parallel."""
     states: Mapping[str, Json] = machine["States"]
     targets = {name: list(_targets(state)) for name, state in states.items()}
     for name, state in states.items():
@@ -77,7 +77,7 @@ def _errors(at: str, state: Json) -> Iterator[str]:
 
 
 def _values(part: Any) -> Iterator[str]:
-    """Faults of everything that is read when a state runs."""
+    """Problems of the paths that a state reads when it runs."""
     if isinstance(part, Mapping):
         for key, value in part.items():
             if key in ("States", "Branches", "ItemProcessor"):
@@ -119,7 +119,7 @@ def _path(text: str) -> Iterator[str]:
 
 
 def _reference(text: str) -> bool:
-    """Whether it names one place: no search, no slice, no filter."""
+    """Whether it names exactly one value: no search, no slice, no filter."""
     return re.fullmatch(r"\$(\.\w+|\[\d+\])*", text) is not None
 
 

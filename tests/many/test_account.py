@@ -37,7 +37,7 @@ def test_the_line_of_the_page_installs_a_stack_whose_schedule_updates_a_cluster(
     assert any("123456789012 us-east-1. Clusters run: 1. None failed." in one for one in said), said
 
 
-# Each statement taken away. Those of the task's role that a run needs are tried in test_stack.py.
+# Each statement removed in turn. test_stack.py tests those of the task's role that a run needs.
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ from bottlerocket_ecs_updater.core.rules.promotion import CLUSTER_CLOCKS_APART, 
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.engine.store.shared_state import ACTS_KEY, change_acts, standing_key, with_block
 from bottlerocket_ecs_updater.errors import Denied, UpdaterError
-from bottlerocket_ecs_updater.report.outputs.fleet_page import PAGE_KEY, refresh
+from bottlerocket_ecs_updater.report.outputs.fleet_page import PAGE_KEY, refresh_fleet_page
 from bottlerocket_ecs_updater.simulator.aws_basics.calls import Call
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
 from bottlerocket_ecs_updater.simulator.aws_basics.names import Names
@@ -50,7 +50,7 @@ TARGET = Version.parse(NEW)
 
 
 def of_page(what: str) -> dict[str, Any]:
-    """A policy of the page."""
+    """A policy from the documentation."""
     [text] = re.findall(rf"<!-- {what} -->\n```json\n(.*?)```", PAGE, re.DOTALL)
     return cast("dict[str, Any]", json.loads(text))
 
@@ -79,14 +79,14 @@ def updater_of(names: Names, stack_name: str = "bottlerocket-updates") -> Caller
 
 @dataclass
 class SharedBucket:
-    """One bucket with a key, in an account of its own, and what was refused."""
+    """One bucket with a key, in its own account, and the denied calls."""
 
     bank: World = field(default_factory=lambda: row(1, names=OWNER))
     callers: dict[str, Caller] = field(default_factory=dict)
     without: str = ""
-    """A statement of the bucket's policy that is left out."""
+    """A statement of the bucket's policy to leave out."""
     keyless: bool = False
-    """Whether the key's policy is left out."""
+    """Whether to leave out the key's policy."""
     organization: str = ORGANIZATION
     refused: list[IamRequest] = field(default_factory=list)
 
@@ -95,7 +95,7 @@ class SharedBucket:
         InProcessClients(self.bank, "owner").s3.create_bucket(Bucket=BUCKET)
 
     def store(self, caller: Caller) -> S3Store:
-        """The store as that role reaches it."""
+        """The store, with that role's permissions."""
         self.callers[caller.arn] = caller
         clock = EngineClock(self.bank)
         api = Api(clock, CallPace(clock), Calls())
@@ -153,7 +153,7 @@ def test_a_version_goes_from_an_account_to_another_and_nothing_is_refused() -> N
     assert "111122223333/us-east-1/canary has been healthy on it only since" in held(shop.run())
     wait(DAY + CLUSTER_CLOCKS_APART, canary, shop)
     assert updated(shop.run()) == 2
-    refresh(shop.store, shop.world.clock.now(), shop.place)
+    refresh_fleet_page(shop.store, shop.world.clock.now(), shop.place)
     page = shop.store.get(PAGE_KEY)
     assert page is not None
     assert b"<b>canary</b>" in page.data
@@ -161,12 +161,12 @@ def test_a_version_goes_from_an_account_to_another_and_nothing_is_refused() -> N
 
 
 def use(shared: SharedBucket) -> None:
-    """All that runs of two accounts do with the bucket, to the first refusal of each."""
+    """Everything that runs of two accounts do with the bucket, up to the first denial of each."""
     canary, shop = both(shared)
     for one in (canary, shop):
         one.run()
         try:
-            refresh(one.store, one.world.clock.now(), one.place)
+            refresh_fleet_page(one.store, one.world.clock.now(), one.place)
         except UpdaterError:
             assert shared.refused
 

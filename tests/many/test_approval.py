@@ -25,7 +25,7 @@ from bottlerocket_ecs_updater.core.rules.promotion import Requirement, StageRule
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.engine.store.shared_state import read_standing, standing_key
 from bottlerocket_ecs_updater.simulator.clock import ScaledClock
-from bottlerocket_ecs_updater.simulator.ecs.model import Status
+from bottlerocket_ecs_updater.simulator.ecs.model import InstanceStatus
 from bottlerocket_ecs_updater.simulator.scenarios import NEW, OLD
 from bottlerocket_ecs_updater.simulator.scenarios import row as scenario
 from bottlerocket_ecs_updater.simulator.waves.fleet import simulated_fleet
@@ -60,13 +60,13 @@ def test_a_run_that_only_finishes_starts_nothing_and_says_so() -> None:
 
 
 @pytest.mark.parametrize("calls", [60, 80, 95, 110])
-def test_a_run_that_only_finishes_finishes_what_a_dead_run_began(calls: int) -> None:
+def test_a_run_that_only_finishes_finishes_what_a_dead_run_started(calls: int) -> None:
     world, limit = row(6, budget=2), Limit(number=2)
     left_by_a_dead_run(world, Policy(max_unavailable=limit), calls)
     begun = claimed(world)
     world.clock.sleep(timedelta(minutes=5))
     finished = Updater(world, Policy(max_unavailable=limit, rules=ONLY_FINISH), name="run-2").run()
-    assert {one.status for one in world.cluster.instances.values()} == {Status.ACTIVE}
+    assert {one.status for one in world.cluster.instances.values()} == {InstanceStatus.ACTIVE}
     assert claimed(world) == set()
     done = {id_ for id_, one in finished.outcomes.items() if isinstance(one, Updated)}
     assert done <= begun

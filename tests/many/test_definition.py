@@ -28,9 +28,10 @@ from bottlerocket_ecs_updater.core.planning.waves import (
     waves_json,
 )
 from bottlerocket_ecs_updater.simulator.waves import interpreter as waves_interpreter
-from bottlerocket_ecs_updater.simulator.waves.definition import TRIES_MAX, definition
+from bottlerocket_ecs_updater.simulator.waves.definition import waves_definition
 from bottlerocket_ecs_updater.simulator.waves.fleet import filled
 from bottlerocket_ecs_updater.simulator.waves.interpreter import Interpreter, NotStartedError, interpreter
+from bottlerocket_ecs_updater.simulator.waves.one_cluster import RETRIES_MAX
 
 ACCOUNT, REGION = "123456789012", "us-east-1"
 ENDS_WITHIN_SECONDS = 60
@@ -38,7 +39,7 @@ ENDS_WITHIN_SECONDS = 60
 
 @dataclass
 class Pretended:
-    """Tasks that end at once, with the codes of a test."""
+    """Tasks that end immediately, with the exit codes of a test."""
 
     waves: Mapping[str, Any]
     codes: Mapping[str, int | None]
@@ -47,7 +48,7 @@ class Pretended:
     not_started: dict[str, int] = field(default_factory=dict)
     """How often RunTask starts nothing, by cluster."""
     reason: str = ""
-    """Why tasks stopped, as ECS tells."""
+    """The stop reasons that ECS reports."""
     states: Interpreter | None = None
     ran: list[str] = field(default_factory=list)
     at_once: int = 0
@@ -100,7 +101,7 @@ def gone_through(
     tasks = Pretended(waves_json(waves), codes or {}, **more)
     with interpreter(ACCOUNT, REGION, tasks, speed=60) as states:
         tasks.states = states
-        execution = states.start(json.loads(filled(json.dumps(definition()), Path("/state"))))
+        execution = states.start(json.loads(filled(json.dumps(waves_definition()), Path("/state"))))
         yield tasks, states, execution
 
 
@@ -155,7 +156,7 @@ def test_waves_come_one_after_the_other_and_no_more_clusters_at_once_than_allowe
 
 
 @pytest.mark.parametrize("code", [1, 2, 3, 4, None])
-def test_a_wave_in_which_a_cluster_failed_stops_those_after_it_and_not_what_is_in_progress(code: int | None) -> None:
+def test_a_failed_cluster_stops_later_waves_but_not_runs_in_progress(code: int | None) -> None:
     with gone_through([wave(1, "a", "b", "c"), wave(2, "d")], {"a": code}) as (tasks, states, execution):
         assert ended(states, execution) == "FAILED"
     assert sorted(tasks.ran) == ["a", "b", "c"]
@@ -172,7 +173,7 @@ def test_so_many_may_fail_as_the_wave_tolerates_and_the_end_still_says_so() -> N
     assert ". Clusters run: 4. Failed: 1. [" in digest(states)
 
 
-def test_failures_of_all_waves_are_told_together() -> None:
+def test_failures_of_all_waves_are_reported_together() -> None:
     waves = [wave(1, "a", "b", stop_after=2), wave(2, "c", "d", stop_after=2)]
     with gone_through(waves, {"a": 3, "d": 4}) as (_, states, execution):
         assert ended(states, execution) == "FAILED"
@@ -180,7 +181,7 @@ def test_failures_of_all_waves_are_told_together() -> None:
     assert "exit code 4" in digest(states)
 
 
-def test_the_code_of_a_sidecar_is_not_the_updaters() -> None:
+def test_the_exit_code_of_a_sidecar_does_not_count() -> None:
     with gone_through([wave(1, "a"), wave(2, "b")], sidecars={"a": 137}) as (tasks, states, execution):
         assert ended(states, execution) == "SUCCEEDED"
     assert tasks.ran == ["a", "b"]
@@ -198,7 +199,7 @@ def test_a_wave_that_needs_a_person_waits_for_one() -> None:
 
 
 @pytest.mark.parametrize("answer", ["declined", "none"])
-def test_a_wave_that_is_not_approved_is_not_run_and_that_is_no_failure(answer: str) -> None:
+def test_a_wave_that_is_not_approved_does_not_run_and_is_not_a_failure(answer: str) -> None:
     within = APPROVE_WITHIN if answer == "declined" else timedelta(minutes=1)
     waves = [wave(1, "a"), wave(2, "b", approve=True, within=within), wave(3, "c")]
     with gone_through(waves) as (tasks, states, execution):
@@ -228,9 +229,7 @@ def test_a_wave_that_is_not_approved_is_not_run_and_that_is_no_failure(answer: s
         "a task that cannot be placed",
     ],
 )
-def test_a_cause_of_another_shape_fails_its_cluster_and_no_other_is_stopped(
-    cause: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_malformed_cause_fails_only_its_own_cluster(cause: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(waves_interpreter, "cause_of", lambda _: cause)
     with gone_through([wave(1, "a", "b", "c"), wave(2, "d")], {"a": 3}) as (tasks, states, execution):
         assert ended(states, execution) == "FAILED"
@@ -251,7 +250,9 @@ def test_a_cause_of_another_shape_fails_its_cluster_and_no_other_is_stopped(
         (":", " "),
     ],
 )
-def test_a_task_that_stops_before_its_container_runs_is_told_with_what_ecs_says_first(reason: str, said: str) -> None:
+def test_a_task_that_stops_before_its_container_runs_is_reported_with_what_ecs_says_first(
+    reason: str, said: str
+) -> None:
     with gone_through([wave(1, "a")], {"a": None}, reason=reason) as (_, states, execution):
         assert ended(states, execution) == "FAILED"
     assert failures(states) == {"a": said}
@@ -276,7 +277,7 @@ EVENTS_MAX = 25_000
 
 
 def test_three_hundred_clusters_that_all_fail_are_below_the_limits_of_step_functions() -> None:
-    """With the longest names that ECS allows, in three waves, each event of the history measured."""
+    """With the longest names that ECS allows, in three waves; the size of each event of the history is measured."""
     names = [f"{number:0255}" for number in range(300)]
     waves = [wave(n + 1, *names[n * 100 : n * 100 + 100], concurrency=40, stop_after=101) for n in range(3)]
     codes = dict.fromkeys(names, 3)
@@ -293,7 +294,7 @@ def test_three_hundred_clusters_that_all_fail_are_below_the_limits_of_step_funct
 def test_the_most_clusters_of_an_execution_fit_into_its_history_at_their_worst() -> None:
     """Each task is started at the last try, and then fails."""
     names = [f"c-{number}" for number in range(20)]
-    late = {"not_started": dict.fromkeys(names, TRIES_MAX)}
+    late = {"not_started": dict.fromkeys(names, RETRIES_MAX)}
     with gone_through([wave(1, *names, concurrency=20)], dict.fromkeys(names, 3), lasts_seconds=0.01, **late) as made:
         tasks, states, execution = made
         assert ended(states, execution) == "FAILED"
@@ -302,7 +303,7 @@ def test_the_most_clusters_of_an_execution_fit_into_its_history_at_their_worst()
         ended(states, execution)
         rest = len(states.events(execution))
     assert len(tasks.ran) == len(names)
-    # The interpreter writes no event TaskSubmitted, of which Step Functions has one for each task that was started.
+    # The interpreter writes no TaskSubmitted events. Step Functions writes one for each task that was started.
     each = (events - rest) / len(names) + 1
     assert rest + each * CLUSTERS_MAX < EVENTS_MAX
 

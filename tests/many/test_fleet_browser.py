@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Page, sync_playwright
 from tests.many.test_fleet_page import NOW, many, page_in, store_of
 
-from bottlerocket_ecs_updater.report.outputs.fleet_page import refresh
+from bottlerocket_ecs_updater.report.outputs.fleet_page import refresh_fleet_page
 
 CHROMIUM = "/usr/bin/chromium"
 ROWS = """[...document.querySelectorAll('.one-cluster')]
@@ -30,7 +30,7 @@ def browser() -> Iterator[Any]:
 
 def opened(browser: Any, folder: Path, clusters: int, width: int) -> Page:
     store = store_of(*many(clusters))
-    refresh(store, NOW)
+    refresh_fleet_page(store, NOW)
     file = folder / "index.html"
     file.write_text(page_in(store), encoding="utf-8")
     page: Page = browser.new_context(java_script_enabled=True, viewport={"width": width, "height": 900}).new_page()
@@ -59,7 +59,7 @@ def test_nothing_runs_out_of_the_page(browser: Any, tmp_path: Path, width: int, 
     assert page.locator(".one-cluster").count() == clusters
 
 
-def test_a_reader_that_hears_the_page_is_told_rows_and_columns(browser: Any, tmp_path: Path) -> None:
+def test_a_screen_reader_gets_rows_and_columns(browser: Any, tmp_path: Path) -> None:
     page = opened(browser, tmp_path, 3, 1200)
     assert page.get_by_role("table", name="Clusters").get_by_role("row").count() == 4
     assert page.get_by_role("columnheader").count() == 7

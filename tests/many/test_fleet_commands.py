@@ -33,14 +33,14 @@ wave = 2
 stage = "production"
 promoted-by = ["staging for 1d"]
 """
-"""What the stack gives its tasks is not in the file: documents, and where the state is."""
+"""The file does not contain what the stack gives its tasks: the documents and the state store."""
 
 ON = {"updater": "on"}
 
 
 @pytest.fixture
 def worlds(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, World]]:
-    """Clusters by name; one that is added is found by the next command."""
+    """Clusters by name; the next command finds those that are added."""
     there = {name: row(2) for name in ("staging-a", "shop-eu", "legacy-a", "other")}
     tags: Mapping[str, Mapping[str, str]] = {name: ON for name in (*there, "shop-us") if name != "other"}
     with Control(there, tags) as control:
@@ -71,7 +71,7 @@ def test_clusters_are_found_by_tag_some_are_left_out_and_a_new_one_is_found_by_t
         assert [(wave["number"], wave["clusters"]) for wave in waves] == [(1, ["staging-a"]), (2, second)]
 
 
-def test_a_plan_shows_the_waves_and_how_each_cluster_stands(
+def test_a_plan_shows_the_waves_and_the_state_of_each_cluster(
     worlds: dict[str, World], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store = FolderStore(tmp_path / "state")

@@ -29,8 +29,8 @@ from bottlerocket_ecs_updater.engine.store.shared_state import (
     with_block,
     write_standing,
 )
-from bottlerocket_ecs_updater.report.analysis.fleet_overview import State, overview_of
-from bottlerocket_ecs_updater.report.outputs.fleet_page import JSON_KEY, PAGE_KEY, overview_text, refresh
+from bottlerocket_ecs_updater.report.analysis.fleet_overview import ClusterState, overview_of
+from bottlerocket_ecs_updater.report.outputs.fleet_page import JSON_KEY, PAGE_KEY, overview_text, refresh_fleet_page
 from bottlerocket_ecs_updater.simulator.faults import BootHangs
 
 NOW = datetime(2026, 3, 2, 10, 0, tzinfo=UTC)
@@ -70,9 +70,15 @@ def many(number: int) -> list[ClusterStanding]:
 
 
 def test_the_worst_comes_first_and_each_says_why() -> None:
-    shown = refresh(store_of(*many(8)), NOW)
+    shown = refresh_fleet_page(store_of(*many(8)), NOW)
     states = [row.state for row in shown.rows]
-    assert states == [State.QUARANTINE] * 2 + [State.SILENT] * 2 + [State.BEHIND] * 2 + [State.CURRENT] * 2
+    assert (
+        states
+        == [ClusterState.QUARANTINE] * 2
+        + [ClusterState.SILENT] * 2
+        + [ClusterState.BEHIND] * 2
+        + [ClusterState.CURRENT] * 2
+    )
     assert shown.rows[0].why[0] == "quarantined: i-0123456789abcdef0"
     assert shown.rows[4].days_behind == 9
     assert shown.headline == "8 clusters: 2 quarantined, 2 silent, 2 behind, 2 up to date"
@@ -83,15 +89,15 @@ def test_a_cluster_with_a_host_that_needs_a_person_is_never_called_up_to_date(re
     held = (HeldFor(reason.code, 1, "a sentence"),)
     shown = overview_of([standing("a", held=held), standing("b")], {}, Acts(), NOW)
     assert [(row.name, row.state, row.state.bad) for row in shown.rows] == [
-        ("a", State.NEEDS_A_PERSON, True),
-        ("b", State.CURRENT, False),
+        ("a", ClusterState.NEEDS_A_PERSON, True),
+        ("b", ClusterState.CURRENT, False),
     ]
 
 
 def test_a_blocked_version_is_named_with_the_clusters_that_run_it() -> None:
     store = store_of(standing("a"), standing("b"), standing("c", running={V1: 1}))
     change_acts(store, lambda acts: with_block(acts, V2, Act("ann", NOW, "breaks things")))
-    shown = refresh(store, NOW)
+    shown = refresh_fleet_page(store, NOW)
     assert "breaks things. 2 clusters run it. Undo:" in page_in(store)
     assert "breaks things; 2 clusters run it\n" in overview_text(shown)
 
@@ -99,22 +105,25 @@ def test_a_blocked_version_is_named_with_the_clusters_that_run_it() -> None:
 def test_a_standing_that_cannot_be_read_is_a_row_of_its_own() -> None:
     store = store_of(standing("good"))
     store.put(standing_key(Location("1", "r", "bad")), b"{", None)
-    shown = refresh(store, NOW)
-    assert [(row.name, row.state) for row in shown.rows] == [("bad", State.UNREADABLE), ("good", State.CURRENT)]
+    shown = refresh_fleet_page(store, NOW)
+    assert [(row.name, row.state) for row in shown.rows] == [
+        ("bad", ClusterState.UNREADABLE),
+        ("good", ClusterState.CURRENT),
+    ]
 
 
 @pytest.mark.parametrize("harm", [b"{", b"[]", b'{"format":9}', b""])
 def test_an_index_that_cannot_be_read_is_made_again(harm: bytes) -> None:
     store = store_of(standing("a"), standing("b"))
     store.put(JSON_KEY, harm, None)
-    assert len(refresh(store, NOW).rows) == 2
+    assert len(refresh_fleet_page(store, NOW).rows) == 2
 
 
 def test_a_cluster_that_was_forgotten_leaves_the_page() -> None:
     store = store_of(standing("a"), standing("b"))
-    refresh(store, NOW)
+    refresh_fleet_page(store, NOW)
     store.delete(standing_key(standing("b").place), None)
-    assert [row.name for row in refresh(store, NOW).rows] == ["a"]
+    assert [row.name for row in refresh_fleet_page(store, NOW).rows] == ["a"]
 
 
 def test_runs_that_end_together_lose_nothing() -> None:
@@ -125,7 +134,7 @@ def test_runs_that_end_together_lose_nothing() -> None:
         one = standing(f"c{index}")
         try:
             store.put(standing_key(one.place), write_standing(one), None)
-            refresh(store, NOW, one.place)
+            refresh_fleet_page(store, NOW, one.place)
         except BaseException as error:
             faults.append(error)
 
@@ -139,7 +148,7 @@ def test_runs_that_end_together_lose_nothing() -> None:
 
 
 class Overtaken(MemoryStore):
-    """Another run ends between the read and the write of this one, once."""
+    """Another run ends once between this run's read and write."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -149,7 +158,7 @@ class Overtaken(MemoryStore):
         if self.meanwhile is not None and key in (JSON_KEY, PAGE_KEY) and expect is not None:
             other, self.meanwhile = self.meanwhile, None
             super().put(standing_key(other.place), write_standing(other), None)
-            refresh(self, NOW, other.place)
+            refresh_fleet_page(self, NOW, other.place)
             raise Conflict(key)
         return super().put(key, data, expect)
 
@@ -159,13 +168,13 @@ def test_a_run_that_was_overtaken_writes_again_with_both() -> None:
     one = standing("first")
     store.put(standing_key(one.place), write_standing(one), None)
     store.meanwhile = standing("second")
-    refresh(store, NOW, one.place)
+    refresh_fleet_page(store, NOW, one.place)
     assert "<b>first</b>" in page_in(store)
     assert "<b>second</b>" in page_in(store)
 
 
 class Counting(MemoryStore):
-    """Counts what is read."""
+    """Counts reads."""
 
     reads = 0
 
@@ -180,9 +189,9 @@ def test_the_page_of_300_clusters_is_below_a_megabyte_and_a_run_reads_no_more_fo
         store = Counting()
         for one in many(number):
             store.put(standing_key(one.place), write_standing(one), None)
-        refresh(store, NOW)
+        refresh_fleet_page(store, NOW)
         store.reads = 0
-        refresh(store, NOW, many(1)[0].place)
+        refresh_fleet_page(store, NOW, many(1)[0].place)
         reads[number] = store.reads
         assert len(page_in(store)) < 1_000_000
     assert reads[3] == reads[300] < 10
@@ -192,7 +201,7 @@ def test_the_text_of_others_cannot_break_out_of_the_page() -> None:
     bad = standing("a", trouble=("<script>alert(1)</script>",), stage="<b>")
     store = store_of(bad)
     change_acts(store, lambda acts: with_block(acts, V2, Act("<i>ann", NOW, "</li><script>")))
-    refresh(store, NOW)
+    refresh_fleet_page(store, NOW)
     assert "<script>" not in page_in(store)
     assert "<i>ann" not in page_in(store)
 
@@ -206,8 +215,8 @@ def test_runs_of_clusters_write_where_they_stand_and_how_long_it_took() -> None:
     assert told.updated_within is not None
     assert timedelta(0) < told.updated_within < timedelta(hours=2)
     assert told.behind is None
-    shown = refresh(clusters.store, clusters.now)
-    assert shown.rows[0].state is State.CURRENT
+    shown = refresh_fleet_page(clusters.store, clusters.now)
+    assert shown.rows[0].state is ClusterState.CURRENT
     assert shown.rows[0].updated_within == told.updated_within
     shop.run()
     assert shop.updaters[-1].tape.of(StandingPublished)[0].updated_within is None
@@ -219,8 +228,11 @@ def test_a_cluster_with_a_host_that_hangs_is_the_worst_and_names_it() -> None:
     bad = clusters.add("bad", faults={0: (BootHangs(),)})
     for one in clusters.each.values():
         one.run()
-    shown = refresh(clusters.store, clusters.now)
-    assert [(row.name, row.state) for row in shown.rows] == [("bad", State.QUARANTINE), ("good", State.CURRENT)]
+    shown = refresh_fleet_page(clusters.store, clusters.now)
+    assert [(row.name, row.state) for row in shown.rows] == [
+        ("bad", ClusterState.QUARANTINE),
+        ("good", ClusterState.CURRENT),
+    ]
     assert any(name in shown.rows[0].why[0] for name in bad.world.hosts)
 
 

@@ -22,11 +22,11 @@ from bottlerocket_ecs_updater.engine.store.shared_state import (
 OWN = Location("111122223333", "eu-west-1", "shop")
 RULES = StageRules("production", (Requirement.parse("staging for 1d"),))
 OF_A_RUN = 2
-"""What people decided, and the cluster's own standing."""
+"""The acts of people, and the cluster's own standing."""
 
 
 def store_with(clusters: int) -> Counting:
-    """Half of the clusters are in the stage that is waited for."""
+    """Half of the clusters are in the stage that the others wait for."""
     store = Counting()
     for number in range(clusters):
         one = standing(f"c-{number:04}", stage="staging" if number % 2 else "other")

@@ -26,7 +26,7 @@ from bottlerocket_ecs_updater.core.rules.versions import VersionRules
 from bottlerocket_ecs_updater.report.outputs.metrics import CLUSTER_DIMENSION, METRICS, NAMESPACE
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
 from bottlerocket_ecs_updater.simulator.aws_basics.names import Names
-from bottlerocket_ecs_updater.simulator.waves.definition import definition
+from bottlerocket_ecs_updater.simulator.waves.definition import waves_definition
 from bottlerocket_ecs_updater.simulator.world.world import World
 
 TEMPLATE = Path(__file__).parents[2] / "stacks" / "fleet.yaml"
@@ -99,14 +99,14 @@ def test_its_definition_is_word_for_word_the_one_that_runs_in_tests(tagged: bool
             return parts[0] if parts in (["${Subnets}"], ["${SecurityGroups}"]) else parts
         return values.get(part, part) if isinstance(part, str) else part
 
-    assert opened(properties(stack, "Waves")["Definition"]) == definition(tagged=tagged)
+    assert opened(properties(stack, "Waves")["Definition"]) == waves_definition(tagged=tagged)
 
 
 @pytest.mark.parametrize("tagged", [False, True])
 def test_everything_that_the_definition_leaves_open_is_filled_in(tagged: bool) -> None:
     filled = set(properties(STACK, "Waves")["DefinitionSubstitutions"])
     lists = {"SecurityGroups", "Subnets", "SubnetTag", "SubnetTagKey"}
-    asked = set(re.findall(r"\$\{(\w+)\}", json.dumps(definition(tagged=tagged)))) - lists
+    asked = set(re.findall(r"\$\{(\w+)\}", json.dumps(waves_definition(tagged=tagged)))) - lists
     assert asked == filled
 
 
@@ -197,7 +197,7 @@ RULES = {
         "autoscaling:DescribeInstanceRefreshes",
     },
 }
-"""What rules ask beside the state of the cluster: without it a run leaves the rule out."""
+"""What rules read in addition to the state of the cluster: without it, a run ignores the rule."""
 
 
 @pytest.mark.parametrize("sid", RULES)
@@ -286,7 +286,7 @@ def test_what_no_run_fails_for_is_still_granted_by_its_own_statement_alone(sid: 
 
 
 IN_THE_ACCOUNT = {"FindClusters", "LookAtClusters", "AnswerTheStateMachine"}
-"""Tried in test_account.py: a run does not need them, the task that finds the clusters does."""
+"""Tested in test_account.py: a run does not need them, but the task that finds the clusters does."""
 
 
 def test_every_statement_of_the_task_s_role_is_tried_without() -> None:
@@ -308,7 +308,7 @@ def test_a_policy_of_the_account_s_own_is_attached_to_the_task_s_role_only() -> 
 
 
 def test_the_role_of_many_clusters_may_what_that_of_one_may_and_finds_clusters_too() -> None:
-    """Else a setting that works with one template would be refused with the other."""
+    """Otherwise a setting that works with one template would be rejected with the other."""
     alone = deployed_alone(Alarms="errors", ChangeCalendars=CALENDAR)
     one = {action for each in statements(alone, "TaskRole") for action in several(each["Action"])}
     many = {action for each in statements(STACK, "TaskRole") for action in several(each["Action"])}
@@ -321,7 +321,7 @@ def test_the_role_of_many_clusters_may_what_that_of_one_may_and_finds_clusters_t
     }
 
 
-def test_a_run_in_a_stage_that_may_not_read_what_is_shared_says_so_and_begins_nothing() -> None:
+def test_a_run_in_a_stage_that_may_not_read_what_is_shared_says_so_and_starts_no_update() -> None:
     world = world_of()
     judged = judged_run(world, STACK, without="ReadWhatIsShared", policy=STAGED, shared=True)
     assert judged.updated == 0

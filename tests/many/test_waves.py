@@ -18,12 +18,12 @@ from bottlerocket_ecs_updater.cli.app import run_program
 from bottlerocket_ecs_updater.cli.commands.fleet import check
 from bottlerocket_ecs_updater.cli.settings.sections import fleet_rules, read_sections
 from bottlerocket_ecs_updater.core.model.version import Version
-from bottlerocket_ecs_updater.core.planning.waves import Found, waves_of
+from bottlerocket_ecs_updater.core.planning.waves import FoundCluster, waves_of
 from bottlerocket_ecs_updater.engine.store.folder_store import FolderStore
 from bottlerocket_ecs_updater.engine.store.shared_state import look_for_acts
 from bottlerocket_ecs_updater.errors import UsageError
 from bottlerocket_ecs_updater.simulator.clock import ScaledClock
-from bottlerocket_ecs_updater.simulator.ecs.model import Status
+from bottlerocket_ecs_updater.simulator.ecs.model import InstanceStatus
 from bottlerocket_ecs_updater.simulator.faults import BootHangs
 from bottlerocket_ecs_updater.simulator.scenarios import NEW, OLD, Scenario, row
 from bottlerocket_ecs_updater.simulator.waves.fleet import SimulatedFleet, simulated_fleet
@@ -55,7 +55,7 @@ KNOWN = {"stage", "promoted-by", "max-unavailable", "settle", "cluster", "window
 
 
 def hanging(one: Scenario) -> Scenario:
-    """No host of it comes back from a reboot."""
+    """None of its hosts comes back from a reboot."""
     members = [replace(member, host=replace(member.host, faults=(BootHangs(),))) for member in one.members]
     return replace(one, members=tuple(members))
 
@@ -95,7 +95,7 @@ def test_three_waves_with_an_approval_and_an_expedited_version(state: Path) -> N
         execution = fleet.start()
         until(fleet, execution, asked=True)
         assert fleet.versions() == {"canary-a": {NEW}, "staging-a": {NEW}, "prod-a": {OLD}, "legacy-a": {OLD}}
-        # Production waits 30 days for staging: only an expedited version comes to it now.
+        # Production waits 30 days for staging, so only an expedited version reaches it now.
         assert run_program(["expedite", NEW, "--state", str(state), "--why", "CVE"]) == 0
         asked = str(fleet.states.messages.sent[0]["Message"])
         assert '["prod-a"]' in asked
@@ -135,13 +135,13 @@ def test_a_failing_cluster_in_the_second_wave_and_a_block_half_way(state: Path) 
             assert verdict.stranded == ()
 
 
-def test_an_updater_that_is_killed_fails_its_wave_and_the_next_execution_finishes_what_it_began(state: Path) -> None:
+def test_an_updater_that_is_killed_fails_its_wave_and_the_next_execution_finishes_what_it_started(state: Path) -> None:
     clusters = {"canary-a": row(2), "staging-a": row(3), "staging-b": row(2), "prod-a": row(2)}
     settings = SETTINGS.replace("approve     = [3]", "").replace("staging for 30d", "staging for 1m")
     with simulated_fleet(clusters, ScaledClock(90), settings, state) as fleet:
         execution = fleet.start()
         world, ends = fleet.worlds["staging-a"], time.monotonic() + ENDS_WITHIN_SECONDS
-        while {world.instance(name).status for name in world.hosts} == {Status.ACTIVE}:
+        while {world.instance(name).status for name in world.hosts} == {InstanceStatus.ACTIVE}:
             assert time.monotonic() < ends
             threading.Event().wait(0.05)
         [task] = fleet.processes.of("staging-a")
@@ -153,7 +153,7 @@ def test_an_updater_that_is_killed_fails_its_wave_and_the_next_execution_finishe
         assert '["staging-a: exit code 137"]' in message
         assert fleet.versions()["prod-a"] == {OLD}
         assert fleet.versions()["staging-b"] == {NEW}
-        # Its lease ends before another run may act.
+        # Its lease expires before another run may act.
         fleet.clock.sleep(timedelta(minutes=3))
         run_until(fleet, lambda versions: all(versions[name] == {NEW} for name in clusters if name != "prod-a"))
         # The next stage waits until the last of these clusters has finished.
@@ -170,17 +170,17 @@ def test_an_execution_that_a_person_stops_leaves_nothing_stranded_and_the_next_o
     with simulated_fleet(clusters, ScaledClock(90), settings, state) as fleet:
         execution = fleet.start()
         world, ends = fleet.worlds["staging-a"], time.monotonic() + ENDS_WITHIN_SECONDS
-        while {world.instance(name).status for name in world.hosts} == {Status.ACTIVE}:
+        while {world.instance(name).status for name in world.hosts} == {InstanceStatus.ACTIVE}:
             assert time.monotonic() < ends
             threading.Event().wait(0.05)
         fleet.stop(execution)
         until(fleet, execution)
-        # Step Functions ends it at once; moto first lets the Map come to its end, with what the tasks gave.
+        # Step Functions stops it immediately; moto first lets the Map end with the results of its tasks.
         assert fleet.states.status(execution) in ("ABORTED", "FAILED")
         while any(task.exit_code is None for task in fleet.processes.each.values()):
             assert time.monotonic() < ends
             threading.Event().wait(0.05)
-        # Stopped is no crash: each run gave back what it had drained, and its lease.
+        # A stopped run is not a crash: each run returned what it had drained, and released its lease.
         assert all("SIGTERM" in "\n".join(fleet.processes.of(name)[0].lines) for name in ("staging-a", "staging-b"))
         assert fleet.versions()["prod-a"] == {OLD}
         run_until(fleet, lambda versions: versions == {"staging-a": {NEW}, "staging-b": {NEW}, "prod-a": {OLD}})
@@ -243,11 +243,11 @@ def test_clusters_are_found_by_pattern_and_tag_and_some_are_left_out() -> None:
 
 def test_a_percentage_of_a_wave_is_of_that_wave() -> None:
     rules = fleet_rules(read_sections('[fleet]\nstop-after = "20%"\n', "file", KNOWN), "file")
-    found = [Found(f"a{number}", 1) for number in range(10)] + [Found("b", 2)]
+    found = [FoundCluster(f"a{number}", 1) for number in range(10)] + [FoundCluster("b", 2)]
     assert [wave.stop_after for wave in waves_of(found, rules)] == [2, 1]
 
 
-def test_the_settings_of_each_cluster_are_read_before_any_wave_begins(tmp_path: Path) -> None:
+def test_the_settings_of_each_cluster_are_read_before_any_wave_starts(tmp_path: Path) -> None:
     file = tmp_path / "fleet.toml"
     file.write_text(
         'state = "/tmp/x"\ncheck-document = "check"\napply-document = "apply"\nreboot-document = "reboot"\n'

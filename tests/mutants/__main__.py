@@ -64,7 +64,7 @@ def mutated(text: str, mutant: Mutant) -> str:
 
 
 def _first_failure(tests: str, tree: Path) -> str:
-    # Tests of the package's own files and of its pages look at the tree they are in; only behaviour is asked here.
+    # Tests of the repository's own files would read the copy; only tests of behaviour are run here.
     command = [sys.executable, "-m", "pytest", *tests.split(), "-x", "-q", "-p", "no:cacheprovider", "--no-header"]
     try:
         done = subprocess.run(
@@ -85,7 +85,7 @@ def _first_failure(tests: str, tree: Path) -> str:
 
 
 def _environment(tree: Path) -> Mapping[str, str]:
-    # The copy goes before the tree that is installed.
+    # The copy comes before the installed tree.
     return {**os.environ, "PYTHONPATH": f"{tree / 'src'}{os.pathsep}{tree}", "PYTHONDONTWRITEBYTECODE": "1"}
 
 

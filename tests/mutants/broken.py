@@ -469,7 +469,7 @@ MUTANTS = (
         "cli/signals.py",
         "signal.setitimer(signal.ITIMER_REAL, CALL_GRACE_SECONDS, NEXT_GRACE_SECONDS)",
         "signal.setitimer(signal.ITIMER_REAL, CALL_GRACE_SECONDS)",
-        "tests/cli/test_signals.py -k each_thing",
+        "tests/cli/test_signals.py -k every_later_call",
     ),
     broken(
         "runs that were dropped from the index are searched for again and again",
@@ -955,14 +955,14 @@ MUTANTS = (
     ),
     broken(
         "the exit code of any container counts",
-        "simulator/waves/definition.py",
+        "simulator/waves/one_cluster.py",
         "f\"$.task.Containers[?(@.Name == '{CONTAINER}')].ExitCode\"",
         '"$.task.Containers[*].ExitCode"',
         WAVES,
     ),
     broken(
         "a Cause that is not JSON stops the other clusters of its wave",
-        "simulator/waves/definition.py",
+        "simulator/waves/one_cluster.py",
         '["States.ALL"], "ResultPath": "$.unreadable"',
         '["States.Timeout"], "ResultPath": "$.unreadable"',
         WAVES,

@@ -20,9 +20,9 @@ from benchmarks.roll import Rolled, roll
 from benchmarks.stopwatch import NOTHING
 
 IN_ALL = {50: 525, 300: 1540}
-"""ECS and SSM calls of a whole roll, ten per cent at a time, polled every 5 s, updates to be staged first."""
+"""ECS and SSM calls of a whole rollout, ten per cent at a time, polled every 5 s, with updates to stage first."""
 
-STORE = {50: 146, 300: 172}
+STORE = {50: 134, 300: 147}
 
 BY_OPERATION: Mapping[str, tuple[int, int]] = {
     "ecs:DescribeContainerInstances": (107, 260),
@@ -38,19 +38,19 @@ BY_OPERATION: Mapping[str, tuple[int, int]] = {
 """At 50 instances, and at 300."""
 
 RARE = {50: 32, 300: 74}
-"""No other operation is asked for so often."""
+"""No other operation is called as often."""
 
 SIZES = (50, 300)
 
 
 @cache
 def rolled(instances: int) -> Rolled:
-    """One world of that size, rolled once for all tests of this module."""
+    """One rollout in a world of that size, shared by all tests of this module."""
     return roll(Size(instances, instances // 10))
 
 
 @pytest.mark.parametrize("instances", SIZES)
-def test_a_roll_needs_no_more_calls_than_it_did(instances: int) -> None:
+def test_a_rollout_needs_no_more_calls_than_it_did(instances: int) -> None:
     assert rolled(instances).traffic.of("ecs", "ssm") <= IN_ALL[instances]
 
 
@@ -83,7 +83,7 @@ def test_the_larger_the_cluster_the_fewer_calls_for_each_instance() -> None:
 
 @cache
 def raced(instances: int, budget: int) -> Rolled:
-    """One race of that size in the second world, without a settle time."""
+    """One rollout of that size in the second world, without a settle time."""
     return Race(instances, budget, NOTHING, None, None, None).run(2)
 
 
@@ -122,7 +122,7 @@ EACH: Mapping[str, float] = {
     "ssm:SendCommand": 3.8,
     "ssm:ListCommandInvocations": 4.5,
 }
-"""For each of eight hosts, one at a time, in the second world: with the first host, bad endings and throttles."""
+"""For each of eight hosts, one at a time, in the second world, including the first host, bad endings and throttles."""
 
 
 @pytest.mark.parametrize("operation", EACH)
@@ -130,7 +130,7 @@ def test_each_fact_and_each_act_takes_so_many_calls(operation: str) -> None:
     assert raced(8, 1).traffic.by_operation[operation] / 8 <= EACH[operation]
 
 
-@pytest.mark.parametrize(("instances", "budget", "most"), [(8, 1, 7.5), (30, 3, 3.5)])
+@pytest.mark.parametrize(("instances", "budget", "most"), [(8, 1, 6.9), (30, 3, 3)])
 def test_the_state_store_is_asked_at_its_own_pace(instances: int, budget: int, most: float) -> None:
     assert raced(instances, budget).traffic.of("s3") / instances <= most
 

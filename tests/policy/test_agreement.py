@@ -49,7 +49,7 @@ LASTING = frozenset(
         Reason.VERSION_DENIED,
     )
 )
-"""Reasons that do not pass while nobody does anything: what a run ended with, a plan right after it says too."""
+"""Reasons that do not pass by themselves: a plan right after the run gives the same reasons."""
 
 SEEDS = range(16)
 
@@ -58,7 +58,7 @@ RULE_OF = re.compile(r'Answer\(\s*"([a-z-]+)"(?: if .*? else "([a-z-]+)")?')
 
 
 def reasons_of(told: Mapping[str, Any]) -> dict[str, str | None]:
-    """Why a plan leaves each instance alone, by its JSON; None for those that it would update, or are up to date."""
+    """Why a plan leaves each instance alone, from its JSON; None for instances that are current or would be updated."""
     held = {one["instance"]: one["reason"] for one in (*told["held"], *told["failing"])}
     free = {one["instance"]: None for one in (*told["updates"], *told["current"])}
     return free | held
@@ -87,7 +87,7 @@ def assert_that_each_is_explained_as_planned(fleet: Fleet, policy: Policy) -> di
 @PURE
 @given(fleets(), policies)
 def test_an_explanation_and_a_plan_say_the_same_of_every_instance(fleet: Fleet, policy: Policy) -> None:
-    # What a run alone has, a picture has not: slots, and a reason to begin nothing more.
+    # Only a run has slots, and reasons to start no more updates.
     fleet = replace(fleet, slots=(), halt=None, stopping="")
     told = assert_that_each_is_explained_as_planned(fleet, policy)
     assert_that_claimed_instances_are_told_alike(fleet, policy)
@@ -98,7 +98,7 @@ def test_an_explanation_and_a_plan_say_the_same_of_every_instance(fleet: Fleet, 
 
 
 def assert_that_claimed_instances_are_told_alike(fleet: Fleet, policy: Policy) -> None:
-    """The three give it the same phase, and none promises to finish a quarantined one."""
+    """All three show the same phase, and none says that it would finish the update of a quarantined one."""
     planned = make_plan(fleet, policy)
     text = plan_text(planned, "demo")
     first = text.partition("\nFinished first")[2].partition("\n\n")[0]
@@ -143,7 +143,7 @@ def test_four_commands_and_a_page_say_the_same_of_every_instance(seed: int, tmp_
     told = assert_that_each_is_explained_as_planned(fleet, story.policy)
     assert_that_claimed_instances_are_told_alike(fleet, story.policy)
 
-    # Status calls suspect what the rules call suspect, and lets rest what they let rest.
+    # Status and the rules agree about suspect versions and backoffs.
     status = status_of(story, fleet)
     said, text = status_json(status), status_text(status)
     for id_, reason in told.items():
@@ -174,7 +174,7 @@ def test_four_commands_and_a_page_say_the_same_of_every_instance(seed: int, tmp_
         for one in takers:
             assert told[one.id] is not None, f"{version} is suspect, and {one.id} would take it"
 
-    # The log and the page tell of the run what the plan says right after it, where nothing passes by itself.
+    # The log and the page of the run agree with a plan right after it, for reasons that do not pass by themselves.
     events = updater.tape.events
     page = report_object(run_report(events))
     ended = {one["instance"]: one["reason"] for one in page["instances"]}

@@ -17,22 +17,22 @@ from bottlerocket_ecs_updater.simulator.clock import VirtualClock
 from bottlerocket_ecs_updater.simulator.ecs import ServiceSpec, Workload
 from bottlerocket_ecs_updater.simulator.host import HostSpec
 from bottlerocket_ecs_updater.simulator.repository import Release, Repository
-from bottlerocket_ecs_updater.simulator.world.invariants import Budget
+from bottlerocket_ecs_updater.simulator.world.findings import UpdaterLimits
 from bottlerocket_ecs_updater.simulator.world.world import World
 
 BEFORE = timedelta(minutes=20)
 EXPECTED = {"updated", "up-to-date", "no-room"}
-"""A crash loop is no reason for anything else. A host without room is held, and says so."""
+"""A crash loop causes no other holds. A host without room is held for that reason."""
 
 
 def town(
     hosts: int, services: int, desired: int, every: int, *, minimum: int = 100, cpu: int = 256, web: int = 2
 ) -> World:
-    """A cluster that has had crash-looping services for a while, and one that is well."""
+    """A cluster whose services have crash-looped for a while, and a healthy service."""
     repository = Repository()
     for release in (OLD, NEW):
         repository.publish(Release(release, "aws-ecs-2"))
-    world = World(VirtualClock(), 1, repository=repository, budget=Budget(1), validate_answers=True)
+    world = World(VirtualClock(), 1, repository=repository, budget=UpdaterLimits(1), validate_answers=True)
     for number in range(hosts):
         world.add_instance(HostSpec(instance_id(number), version=OLD), ZONES[number % len(ZONES)])
     for number in range(services):
@@ -47,7 +47,7 @@ def town(
 
 
 def roll(world: World, runs: int = 2) -> tuple[set[str], list[str]]:
-    """What the runs say of the hosts, and why they halted."""
+    """The outcomes of the hosts in the runs, and why the runs halted."""
     ledger, said, halts = UnkeptLedger(), set[str](), list[str]()
     for number in range(runs):
         updater = Updater(world, at_most(1), name=f"run-{number}", ledger=ledger)

@@ -17,10 +17,10 @@ from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
 from bottlerocket_ecs_updater.simulator.ecs import (
     ContainerInstanceSpec,
     Controller,
-    Launch,
     Rollout,
     ServiceSpec,
     Strategy,
+    TaskLaunch,
     Way,
     Workload,
 )
@@ -47,8 +47,8 @@ def updated(updater: Updater) -> tuple[int, int]:
 
 elsewhere = st.sampled_from(
     [
-        {"launch": Launch.FARGATE},
-        {"launch": Launch.EXTERNAL},
+        {"launch": TaskLaunch.FARGATE},
+        {"launch": TaskLaunch.EXTERNAL},
         {"providers": ("FARGATE_SPOT", "FARGATE")},
         {"providers": ("other-hosts",)},
     ]
@@ -99,7 +99,7 @@ def test_task_sets_of_another_controller_hold_as_a_deployment_does() -> None:
 
 @pytest.mark.parametrize("healthy", [50, 100])
 def test_a_deployment_that_the_circuit_breaker_ended_holds_its_hosts_and_no_task_is_moved(healthy: int) -> None:
-    """ECS starts no task of it any more: a drain would wait in vain, or stop tasks that nothing replaces."""
+    """ECS starts no more tasks of it: a drain would time out, or stop tasks that nothing replaces."""
     world = row(4)
     on_first, breaker = f"ec2InstanceId == {instance_id(0)}", Rollout(circuit_breaker=True)
     world.add_service(
@@ -118,7 +118,7 @@ def test_a_deployment_that_the_circuit_breaker_ended_holds_its_hosts_and_no_task
 
 
 @pytest.mark.parametrize("lives", [30, 75, 150])
-def test_a_service_that_crashed_before_the_roll_halts_no_run(lives: int) -> None:
+def test_a_service_that_crashed_before_the_rollout_halts_no_run(lives: int) -> None:
     world = row(4)
     crashes = Workload(runs_for=timedelta(seconds=lives), exit_code=1)
     world.add_service(ServiceSpec("looper", desired=2, minimum_healthy_percent=0, workload=crashes))
@@ -128,7 +128,7 @@ def test_a_service_that_crashed_before_the_roll_halts_no_run(lives: int) -> None
     assert not updater.tape.of(RunHalted)
 
 
-def test_a_service_that_never_starts_since_before_the_roll_halts_no_run() -> None:
+def test_a_service_that_never_starts_since_before_the_rollout_halts_no_run() -> None:
     world = row(3)
     broken = Workload(fails_to_start="CannotPullContainerError: not found")
     world.add_service(ServiceSpec("broken", desired=3, workload=broken))
@@ -139,7 +139,7 @@ def test_a_service_that_never_starts_since_before_the_roll_halts_no_run() -> Non
 
 @pytest.mark.parametrize("minutes", [2, 4, 7])
 def test_a_service_that_is_scaled_up_beyond_its_room_is_no_harm_of_ours(minutes: int) -> None:
-    """It has lost no task. Hosts with its tasks are held for lack of room, and no run halts."""
+    """It has not lost a task. Hosts with its tasks are held for lack of room, and no run halts."""
     world = row(5)
 
     def scale_up() -> None:
@@ -177,7 +177,7 @@ def test_a_service_that_is_scaled_again_and_again_holds_up_nothing(desired: int)
 
 
 def beside_others(how: str) -> World:
-    """Bottlerocket hosts, and two others that are full of a service of their own."""
+    """Bottlerocket hosts, and two other hosts that are full with their own service."""
     world = row(4)
     for number in (60, 61):
         spec = ContainerInstanceSpec(instance_id(number), ZONES[0], (("stack", "legacy"),))
@@ -197,7 +197,7 @@ def beside_others(how: str) -> World:
 
 @pytest.mark.parametrize("how", ["the service", "its task definition", "what Bottlerocket is not"])
 def test_a_service_that_no_host_of_ours_may_run_halts_no_run(how: str) -> None:
-    """One of the other hosts dies during the roll, and its task has no room any more."""
+    """One of the other hosts dies during the rollout, and its task no longer has room."""
     world = beside_others(how)
     world.clock.after(3 * MINUTE, lambda: world.terminate_instance(instance_id(60)))
     assert updated(Updater(world)) == (4, 0)

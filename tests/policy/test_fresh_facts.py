@@ -26,20 +26,20 @@ from bottlerocket_ecs_updater.simulator.inprocess import Hook, InProcessClients
 from bottlerocket_ecs_updater.simulator.world.world import World
 
 LAST = InstanceId(instance_id(1))
-"""Of four hosts the one that is taken last, some eight minutes after the run began."""
+"""The host of four that is updated last, some eight minutes after the run starts."""
 
 LIVED = timedelta(minutes=2)
-"""How long the world has lived when the run begins."""
+"""How long the world has existed when the run starts."""
 
 ALARM = "checkout-errors"
 WATCHING = replace(Policy(), rules=Rules(health=HealthRules((AlarmRule(ALARM),))))
 ON_THE_WAY = Policy().poll_interval + timedelta(seconds=2)
-"""What comes between the look and the drain cannot be helped."""
+"""A change between the look and the drain cannot be noticed."""
 
 
 @dataclass
 class Scene:
-    """A cluster of four, its state store, and what the run told."""
+    """A cluster of four, its state store, and the run's events."""
 
     world: World
     store: MemoryStore
@@ -115,7 +115,10 @@ def test_what_forbids_a_drain_is_seen_whenever_it_comes(
     ],
 )
 def test_nothing_is_drained_while_aws_does_not_say_what_is_asked_before_it(operation: str, code: str) -> None:
-    """It does not say it for a while. Meanwhile the application protects a task: the last answer is not so now."""
+    """AWS does not answer for a while.
+
+    In the meantime the application protects a task, so the last answer is outdated.
+    """
     lasts, status = timedelta(seconds=40), 400 if code.startswith("Throttling") else 500
     silence = timedelta(seconds=160)
     there = scene(f.ApiFails(code, status, operation=operation, at=LIVED + silence, lasts=lasts))
@@ -151,7 +154,7 @@ def test_what_never_answers_at_all_may_not_be_there_and_its_rule_is_off(operatio
 
 
 def _unreadable(family: str) -> Hook:
-    """Task definitions of one family cannot be read, and never will be."""
+    """Task definitions of one family can never be read."""
 
     def before(_service: str, operation: str, params: Mapping[str, Any]) -> None:
         if operation == "DescribeTaskDefinition" and family in params["taskDefinition"]:

@@ -19,7 +19,7 @@ from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
 from bottlerocket_ecs_updater.core.rules.health import AlarmRule, HealthRules
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
-from bottlerocket_ecs_updater.simulator.ecs.model import ContainerInstance, Status
+from bottlerocket_ecs_updater.simulator.ecs.model import ContainerInstance, InstanceStatus
 from bottlerocket_ecs_updater.simulator.world.api_faults import denying
 from bottlerocket_ecs_updater.simulator.world.world import World
 
@@ -68,7 +68,7 @@ def test_an_alarm_that_is_over_within_the_settle_limit_is_waited_for(tmp_path: P
     assert Story(world, watching(ERRORS), tmp_path).run().counts["updated"] == 3
 
 
-def test_an_alarm_that_goes_off_after_an_update_halts_the_roll_and_is_named(tmp_path: Path) -> None:
+def test_an_alarm_that_goes_off_after_an_update_halts_the_rollout_and_is_named(tmp_path: Path) -> None:
     world = cluster(4, checkout_errors="OK")
     story = Story(world, watching(ERRORS), tmp_path)
     # By then the first instance is out of service.
@@ -95,7 +95,7 @@ def test_what_an_earlier_run_drained_is_finished_whatever_the_alarms_say(tmp_pat
     killed = story.updater()
 
     def stop_once_it_drains(instance: ContainerInstance) -> None:
-        if instance.status is Status.DRAINING:
+        if instance.status is InstanceStatus.DRAINING:
             killed.stop.request("SIGTERM")
 
     world.ecs.registry.on_instance.append(stop_once_it_drains)
@@ -106,7 +106,7 @@ def test_what_an_earlier_run_drained_is_finished_whatever_the_alarms_say(tmp_pat
     assert finished.counts["updated"] == 1
 
 
-def test_what_is_not_well_is_said_once_and_again_when_all_is_well(tmp_path: Path) -> None:
+def test_what_is_not_healthy_is_said_once_and_again_when_all_is_healthy(tmp_path: Path) -> None:
     world = cluster(checkout_errors="ALARM")
     world.clock.after(timedelta(minutes=5), lambda: world.cloudwatch.set_alarm(ERRORS, "OK"))
     updater = Story(world, watching(ERRORS), tmp_path).updater()

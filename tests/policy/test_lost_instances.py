@@ -15,7 +15,7 @@ from bottlerocket_ecs_updater.simulator.world.world import World
 
 
 def take_when_updated(world: World, id_: str, after: timedelta) -> None:
-    """A scale-in terminates it so long after it is back on the new version."""
+    """A scale-in terminates it that long after it is back on the new version."""
     instance = world.instance(id_)
     back = world.hosts[id_].running == NEW and instance.agent_connected and str(instance.status) == "ACTIVE"
     then, wait = (world.terminate_instance, after) if back else (None, timedelta(seconds=5))
@@ -23,7 +23,7 @@ def take_when_updated(world: World, id_: str, after: timedelta) -> None:
     world.clock.after(wait, again)
 
 
-def test_an_updated_instance_that_is_terminated_while_its_services_settle_is_told_of_once() -> None:
+def test_an_updated_instance_that_is_terminated_while_its_services_settle_is_reported_once() -> None:
     world = row(4, services=1)
     updater = Updater(world, at_most(1))
     taken = instance_id(0)
@@ -37,7 +37,7 @@ def test_an_updated_instance_that_is_terminated_while_its_services_settle_is_tol
     assert world.findings().violations == ()
 
 
-def test_where_none_is_taken_nothing_is_told() -> None:
+def test_where_none_is_taken_nothing_is_reported() -> None:
     world = row(4, services=1)
     updater = Updater(world, at_most(1))
     updater.run()

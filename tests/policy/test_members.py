@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,25 +12,28 @@ from tests.support.simulated import NEW, OLD, ZONES, Updater, at_most, instance_
 
 from bottlerocket_ecs_updater.core.model.event import RunFinished
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
-from bottlerocket_ecs_updater.core.model.outcome import RunOutcome, Updated
+from bottlerocket_ecs_updater.core.model.outcome import Quarantined, RunOutcome, Updated
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
 from bottlerocket_ecs_updater.core.rules.policy import Limit, Policy
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.core.rules.selection import Selection, parse_selector
+from bottlerocket_ecs_updater.engine.store.ledger_store import UnkeptLedger
+from bottlerocket_ecs_updater.simulator.aws_basics.calls import Call
 from bottlerocket_ecs_updater.simulator.ecs import EcsTiming
-from bottlerocket_ecs_updater.simulator.ecs.model import Status
+from bottlerocket_ecs_updater.simulator.ecs.model import InstanceStatus
 from bottlerocket_ecs_updater.simulator.faults import (
     BootHangs,
     Fault,
     GroupTakes,
+    InstanceStopped,
     InstanceTerminated,
+    OutOfReach,
     SsmUnreachable,
     Step,
-    Unreachable,
 )
 from bottlerocket_ecs_updater.simulator.host import HostSpec, Power
 from bottlerocket_ecs_updater.simulator.world.api_faults import denying
-from bottlerocket_ecs_updater.simulator.world.findings import Budget
+from bottlerocket_ecs_updater.simulator.world.findings import UpdaterLimits
 from bottlerocket_ecs_updater.simulator.world.world import World
 
 ODD = InstanceId(instance_id(9))
@@ -76,7 +80,7 @@ def managed(world: World) -> None:
 def opted_out(world: World) -> None:
     add(world)
     world.instance(ODD).custom["bottlerocket-ecs-updater.opt-out"] = "true"
-    world.watch.budget = Budget(1, not_counted=frozenset({ODD}))
+    world.watch.budget = UpdaterLimits(1, not_counted=frozenset({ODD}))
     world.operator_drain(ODD)
 
 
@@ -99,10 +103,10 @@ def held(finished: RunFinished, id_: InstanceId = ODD) -> Hold:
         (terminated, Reason.INSTANCE_TERMINATED),
         (terminated_long_ago, Reason.INSTANCE_TERMINATED),
         (managed, Reason.MANAGED_INSTANCE),
-        (opted_out, Reason.DRAINED_BY_OTHERS),
+        (opted_out, Reason.OPTED_OUT),
     ],
 )
-def test_one_that_is_no_part_of_the_fleet_bars_no_cluster(odd: Callable[[World], None], reason: Reason) -> None:
+def test_one_that_is_no_part_of_the_fleet_blocks_no_cluster(odd: Callable[[World], None], reason: Reason) -> None:
     world = row(4)
     odd(world)
     world.clock.sleep(timedelta(minutes=10))
@@ -114,7 +118,10 @@ def test_one_that_is_no_part_of_the_fleet_bars_no_cluster(odd: Callable[[World],
 
 @pytest.mark.parametrize("odd", [warm, stopped, terminated, managed])
 def test_a_share_of_the_fleet_is_a_share_of_what_serves(odd: Callable[[World], None]) -> None:
-    """A third of three is one; of four with the odd one it would be one as well, and that one down already."""
+    """A third of three is one.
+
+    If the special instance counted, a third of four would be one too, and that one would be down already.
+    """
     world = row(3, budget=1)
     odd(world)
     world.clock.sleep(timedelta(minutes=10))
@@ -137,13 +144,74 @@ def test_a_host_that_its_group_terminated_a_moment_ago_does_not_fill_the_budget(
     assert (updated(finished), held(finished).reason) == (4, Reason.INSTANCE_TERMINATED)
 
 
-def test_a_host_that_is_excluded_and_out_for_months_bars_no_cluster() -> None:
+def test_a_host_that_is_excluded_and_out_for_months_blocks_no_cluster() -> None:
     world = row(4)
-    world.watch.budget = Budget(1, not_counted=frozenset({FIRST}))
+    world.watch.budget = UpdaterLimits(1, not_counted=frozenset({FIRST}))
     world.operator_drain(FIRST)
     world.clock.sleep(timedelta(minutes=2))
     rules = Rules(selection=Selection(exclude=(parse_selector(FIRST),)))
     assert updated(Updater(world, Policy(rules=rules)).run()) == 3
+
+
+def test_a_host_that_is_excluded_is_reported_as_excluded_even_if_it_cannot_be_reached() -> None:
+    world = row(4)
+    world.watch.budget = UpdaterLimits(1, not_counted=frozenset({FIRST}))
+    world.hosts[FIRST].reboot("a power cut")
+    world.ecs.agents.went_down(world.instance(FIRST))
+    rules = Rules(selection=Selection(exclude=(parse_selector(FIRST),)))
+    assert held(Updater(world, Policy(rules=rules)).run(), FIRST).reason is Reason.EXCLUDED
+
+
+@pytest.mark.parametrize("minutes", [3, 4, 6])
+def test_a_host_that_is_stopped_during_a_rollout_does_not_stop_it(minutes: int) -> None:
+    """EC2 is asked as soon as its agent has disconnected, and not only when the cluster is listed again."""
+    world = row(5, faults={4: (InstanceStopped(at=timedelta(minutes=minutes)),)})
+    finished = Updater(world, at_most(1)).run()
+    assert (updated(finished), held(finished, InstanceId(instance_id(4))).reason) == (4, Reason.INSTANCE_STOPPED)
+    assert world.findings().clean
+
+
+@pytest.mark.parametrize("seconds", [1, 5, 12])
+def test_a_host_that_is_stopped_while_it_drains_is_returned_to_service_at_once_and_no_task_is_blamed(
+    seconds: int,
+) -> None:
+    stops = InstanceStopped(at=timedelta(seconds=seconds), step=Step.DRAIN, lasts=timedelta(hours=3))
+    world, ledger = row(4, faults={0: (stops,)}), UnkeptLedger()
+    finished = Updater(world, at_most(1), ledger=ledger).run()
+    assert (updated(finished), held(finished, FIRST).reason) == (3, Reason.INSTANCE_STOPPED)
+    assert finished.took < timedelta(minutes=15)
+    assert not ledger.value.blockers
+    world.clock.sleep(timedelta(hours=4))
+    # The new version was staged on it, so it booted it when it was started.
+    assert Updater(world, at_most(1), "run-2", ledger=ledger).run().exit_code == 0
+    assert set(world.findings().versions.values()) == {NEW}
+    assert world.findings().clean
+
+
+def test_tasks_are_not_blamed_for_a_drain_that_fails_because_the_agent_is_gone() -> None:
+    world, ledger = row(4), UnkeptLedger()
+
+    def hang(call: Call) -> None:
+        if call.params.get("status") == "DRAINING" and call.params["containerInstances"] == [world.instance(FIRST).arn]:
+            world.clock.after(timedelta(seconds=3), partial(world.ecs.agents.went_down, world.instance(FIRST)))
+
+    world.authorize = hang
+    finished = Updater(world, at_most(1), ledger=ledger).run()
+    assert held(finished, FIRST).reason is Reason.CHANGED_WHILE_DRAINING
+    assert "its ECS agent is disconnected" in str(held(finished, FIRST))
+    assert not ledger.value.blockers
+
+
+def test_a_host_that_is_stopped_after_its_reboot_is_quarantined_and_stops_no_other_update() -> None:
+    world = row(4, faults={0: (InstanceStopped(at=timedelta(seconds=5), step=Step.REBOOT),)})
+    first = Updater(world, at_most(1)).run()
+    assert isinstance(first.outcomes[FIRST], Quarantined)
+    assert (updated(first), first.exit_code) == (3, 3)
+    world.hosts[FIRST].start()
+    world.clock.sleep(timedelta(minutes=10))
+    again = Updater(world, at_most(1), "run-2").run()
+    assert isinstance(again.outcomes[FIRST], Updated)
+    assert world.findings().clean
 
 
 def test_one_that_is_out_for_a_reason_that_nobody_knows_still_fills_the_budget() -> None:
@@ -159,7 +227,7 @@ def test_one_that_is_out_for_a_reason_that_nobody_knows_still_fills_the_budget()
 
 @pytest.mark.parametrize("seconds", [20, 40])
 def test_a_host_that_is_terminated_while_it_reboots_blocks_neither_this_run_nor_the_next(seconds: int) -> None:
-    """Its agent was disconnected, so ECS keeps its registration, with our claim, DRAINING."""
+    """Its agent was disconnected, so ECS keeps its registration, DRAINING, with our claim."""
     fault = InstanceTerminated(at=timedelta(seconds=seconds), step=Step.REBOOT)
     world = row(3, faults={0: (fault,)})
     finished = Updater(world).run()
@@ -170,7 +238,7 @@ def test_a_host_that_is_terminated_while_it_reboots_blocks_neither_this_run_nor_
     assert world.findings().clean
 
 
-def test_a_quarantined_host_that_somebody_terminates_is_let_go() -> None:
+def test_a_quarantined_host_that_somebody_terminates_is_dropped() -> None:
     world = row(4, faults={0: (BootHangs(times=None),)})
     assert Updater(world).run().exit_code == 4
     world.terminate_instance(FIRST)
@@ -212,10 +280,10 @@ def test_a_host_that_its_group_takes_out_of_its_warm_pool_is_updated_by_the_next
     assert isinstance(Updater(world, name="run-2").run().outcomes[ODD], Updated)
 
 
-# Groups at work during a roll
+# Groups that change during a rollout
 
 
-def test_a_group_that_scales_out_and_in_during_a_roll_is_followed() -> None:
+def test_a_group_that_scales_out_and_in_during_a_rollout_is_followed() -> None:
     world = row(6, budget=2)
     world.autoscaling.add_group("web", *(instance_id(number) for number in range(6)))
     newcomer = InstanceId(instance_id(20))
@@ -226,11 +294,11 @@ def test_a_group_that_scales_out_and_in_during_a_roll_is_followed() -> None:
     assert isinstance(finished.outcomes.get(newcomer) or later.outcomes[newcomer], Updated)
     assert InstanceId(instance_id(5)) not in later.outcomes
     assert (world.findings().violations, world.findings().stranded) == ((), ())
-    assert world.instance(instance_id(5)).status is Status.INACTIVE
+    assert world.instance(instance_id(5)).status is InstanceStatus.INACTIVE
 
 
-def test_a_drain_of_a_group_that_came_during_the_run_is_told_as_that() -> None:
-    """Whoever reads `drained-by-others` would set it ACTIVE."""
+def test_a_drain_of_a_group_that_came_during_the_run_is_reported_as_that() -> None:
+    """A person who reads `drained-by-others` would set it ACTIVE."""
     world = row(6)
     world.clock.after(timedelta(minutes=1), lambda: world.take_away(instance_id(5), hook=timedelta(hours=2)))
     finished = Updater(world).run()
@@ -238,8 +306,8 @@ def test_a_drain_of_a_group_that_came_during_the_run_is_told_as_that() -> None:
 
 
 @pytest.mark.parametrize("seconds", [0, 10, 30])
-def test_a_drain_of_a_group_that_ends_the_run_at_once_is_told_as_that(seconds: int) -> None:
-    """The group was asked a few seconds before. It is asked again, because that was before the drain was seen."""
+def test_a_drain_of_a_group_that_ends_the_run_at_once_is_reported_as_that(seconds: int) -> None:
+    """The group was read a few seconds earlier. It is read again, because that was before the drain was seen."""
     fault = GroupTakes(at=timedelta(seconds=seconds), step=Step.CHECK, hook=timedelta(hours=3))
     finished = Updater(row(3, faults={1: (fault,)})).run()
     assert held(finished, InstanceId(instance_id(1))).reason is Reason.LEAVING_GROUP
@@ -277,7 +345,7 @@ def test_what_fills_the_budget_is_told_of_an_instance_that_was_updated_before_it
 
     def take_the_first_that_is_back() -> None:
         back = next((id_ for id_, version in world.findings().versions.items() if version == NEW), "")
-        if back and world.instance(back).status is Status.ACTIVE:
+        if back and world.instance(back).status is InstanceStatus.ACTIVE:
             taken.append(back)
             world.take_away(back, hook=timedelta(hours=20))
         else:
@@ -303,14 +371,14 @@ def test_a_group_that_takes_each_drained_host_is_left_alone_after_three() -> Non
     assert finished.why.startswith("Auto Scaling group web took away 3 instances that this run had drained: ")
 
 
-def test_a_group_that_takes_some_of_many_drained_hosts_stops_no_roll() -> None:
+def test_a_group_that_takes_some_of_many_drained_hosts_stops_no_rollout() -> None:
     faults = {number: (GroupTakes(step=Step.DRAIN, hook=timedelta(seconds=20)),) for number in (4, 6, 8)}
     world = row(9, faults=faults, tasks=1)
     world.autoscaling.add_group("web", *(instance_id(number) for number in range(9)))
     assert updated(Updater(world).run()) == 6
 
 
-def test_an_instance_refresh_that_begins_during_a_roll_stops_it_and_strands_nobody() -> None:
+def test_an_instance_refresh_that_starts_during_a_rollout_stops_it_and_strands_nobody() -> None:
     world = row(4)
     world.autoscaling.add_group("web", *(instance_id(number) for number in range(4)))
     world.clock.after(timedelta(minutes=3), lambda: world.autoscaling.start_refresh("web"))
@@ -347,7 +415,7 @@ def test_where_ec2_tells_no_address_the_nodes_that_it_may_be_are_named() -> None
 
 
 def test_a_host_that_nobody_activated_is_unknown_to_systems_manager() -> None:
-    world = row(3, faults={0: (SsmUnreachable(Unreachable.NEVER_REGISTERED),)})
+    world = row(3, faults={0: (SsmUnreachable(OutOfReach.NEVER_REGISTERED),)})
     add(world, node_id=NODE)
     assert held(Updater(world).run(), FIRST).reason is Reason.UNKNOWN_TO_SSM
 
@@ -369,7 +437,7 @@ def test_activations_are_looked_for_on_a_few_pages_only() -> None:
     assert world.findings().calls["ssm:DescribeInstanceInformation"] <= 10
 
 
-# Builds of one's own
+# Custom builds
 
 
 @pytest.mark.parametrize(

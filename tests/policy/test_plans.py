@@ -45,13 +45,13 @@ OLD_IMAGE = "ami-0123456789abcdef0"
 
 
 class Calls:
-    """What a plan asked of AWS."""
+    """The calls that a plan made."""
 
     def __init__(self) -> None:
         self.changes: list[str] = []
 
     def note(self, service: str, operation: str, params: Mapping[str, Any]) -> None:
-        """Keep what is neither a look nor an update check."""
+        """Keep calls that are neither reads nor update checks."""
         check = operation == "SendCommand" and params["DocumentName"] == CHECK
         if not operation.startswith(LOOKS) and not check:
             self.changes.append(f"{service}:{operation}")
@@ -65,7 +65,7 @@ def story_in(
 
 
 def left_by_a_dead_run(world: World, policy: Policy, calls: int) -> None:
-    """A run that dies in the middle of its work."""
+    """A run that dies in the middle."""
     left = calls
 
     def die(*_: object) -> None:
@@ -82,7 +82,7 @@ def left_by_a_dead_run(world: World, policy: Policy, calls: int) -> None:
 
 
 def places(plan: Plan) -> list[str]:
-    """Every instance, as often as it is named in one of the places where each is to be once."""
+    """Every instance, once for each place that lists it; each place must list an instance at most once."""
     told = (plan.held, plan.failing, plan.current)
     return [
         *(each.instance for each in plan.unfinished),
@@ -150,7 +150,7 @@ def test_a_host_whose_check_fails_is_asked_again_as_a_run_does_and_held_for_what
     assert "Failed to check for updates" in str(why)
 
 
-def test_a_plan_says_how_many_windows_it_needs_and_what_it_reckons_with(tmp_path: Path) -> None:
+def test_a_plan_says_how_many_windows_it_needs_and_what_it_is_based_on(tmp_path: Path) -> None:
     rules = Rules(schedule=Schedule(parse_windows("Sat 02:00 1h Europe/Berlin")))
     story, _ = story_in(row(8), tmp_path, rules)
     text = plan_text(story.plan(), "demo")
@@ -225,13 +225,13 @@ def test_a_saved_fleet_is_planned_with_what_holds_after_the_window_too(tmp_path:
 
 
 def put_in_group(world: World, name: str) -> None:
-    """All instances in one group, whose template names an image of that name."""
+    """All instances are in one group whose template names an image with that name."""
     world.launching.add_image(OLD_IMAGE, name)
     world.launching.add_template("hosts", OLD_IMAGE)
     world.autoscaling.add_group("web", *world.hosts, launch_template="hosts", version="$Latest")
 
 
-def test_a_group_whose_new_instances_start_old_is_told_of(tmp_path: Path) -> None:
+def test_a_group_whose_new_instances_start_old_is_reported(tmp_path: Path) -> None:
     world = row(3, version=NEW)
     put_in_group(world, f"bottlerocket-aws-ecs-2-x86_64-v{OLD}-0123abcd")
     story, calls = story_in(world, tmp_path)
@@ -275,7 +275,7 @@ def test_advice_that_may_not_be_had_is_one_line_and_no_error(tmp_path: Path, ope
     )
 
 
-def test_managed_termination_protection_is_warned_of_before_the_roll(tmp_path: Path) -> None:
+def test_managed_termination_protection_is_warned_of_before_the_rollout(tmp_path: Path) -> None:
     world = row(3)
     provider = world.scaling.add("web", *world.hosts)
     provider.termination_protection = True

@@ -24,7 +24,7 @@ NEWER = "1.22.0"
 
 
 class Wish:
-    """A policy by chance, and what it forbids in plain arithmetic."""
+    """A random policy, and what it forbids, computed independently."""
 
     def __init__(self, seed: int) -> None:
         chances = random.Random(seed)
@@ -50,7 +50,7 @@ class Wish:
         )
 
     def forbids(self, claim: Claimed) -> bool:
-        """Whether an instance should not have been begun then, whatever went before."""
+        """Whether an instance's update should not have started then, whatever happened before."""
         opened = claim.at.replace(hour=self.opens, minute=0, second=0, microsecond=0)
         opened -= DAY if opened > claim.at else timedelta()
         outside = claim.at >= opened + timedelta(hours=self.hours)
@@ -59,7 +59,7 @@ class Wish:
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_no_run_begins_what_its_policy_forbids(seed: int, tmp_path: Path) -> None:
+def test_no_run_starts_what_its_policy_forbids(seed: int, tmp_path: Path) -> None:
     wish = Wish(seed)
     world = row(HOSTS, seed=seed, releases=(OLD, NEW, NEWER), budget=wish.budget)
     story = Story(world, wish.rules, tmp_path, Policy(max_unavailable=Limit(number=wish.budget)))
@@ -75,7 +75,7 @@ def test_no_run_begins_what_its_policy_forbids(seed: int, tmp_path: Path) -> Non
     assert asked & wish.excluded == set()
     for claim in claims:
         assert sum(1 for one in claims if claim.at - DAY < one.at <= claim.at) <= wish.per_day
-    # The hosts were offered the newest release; where that one is denied, nothing was begun at all.
+    # The hosts were offered the newest version; if that one is denied, no update starts at all.
     assert bool(claims) == (wish.denied != NEWER)
     if len(claims) > wish.canaries:
         assert claims[wish.canaries].at - claims[wish.canaries - 1].at >= wish.wait

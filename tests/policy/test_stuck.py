@@ -42,7 +42,7 @@ def deploying() -> World:
 
 
 def ends(world: World, policy: Policy | None = None, runs: int = 3) -> list[tuple[RunOutcome, int]]:
-    """How runs in a row end, half a day apart, with one ledger."""
+    """How consecutive runs end, half a day apart, with one ledger."""
     ledger, found = UnkeptLedger(), []
     for number in range(runs):
         finished = Updater(world, policy or Policy(), f"run-{number}", ledger=ledger).run()
@@ -95,7 +95,7 @@ def test_a_run_that_remembers_no_other_one_tells_by_the_age_of_the_deployment() 
     assert (finished.outcome, finished.exit_code) == (RunOutcome.STUCK, 3)
 
 
-def test_a_cluster_of_which_nobody_can_be_asked_is_said_at_once() -> None:
+def test_a_cluster_without_reachable_hosts_is_reported_at_once() -> None:
     world = row(3)
     for host in world.hosts.values():
         world.ssm.forget(host.instance_id)
@@ -132,7 +132,7 @@ def test_a_hold_that_never_passes_needs_a_person() -> None:
 
 
 def test_a_run_to_which_ecs_describes_no_instance_is_no_success() -> None:
-    """It knows nothing of the cluster, even where it keeps no record of earlier runs."""
+    """It knows nothing about the cluster, even without a record of earlier runs."""
     world = row(3, plan=FaultPlan((Placed(PartialFailures(every=1)),)))
     finished = Updater(world).run()
     assert (finished.outcome, finished.exit_code) == (RunOutcome.STUCK, 3)
@@ -152,7 +152,7 @@ UNMOVABLE = ServiceSpec(
 
 
 def unmovable_on_three(hosts: int) -> World:
-    """Three hosts whose drain would never end; the others have more tasks, so that the three come first."""
+    """Three hosts whose drain would never finish. The others have more tasks, so these three come first."""
     world = row(hosts, services=0)
     world.add_service(UNMOVABLE)
     world.add_service(ServiceSpec("web", desired=3 * hosts, workload=SMALL))
@@ -161,14 +161,14 @@ def unmovable_on_three(hosts: int) -> World:
 
 
 def test_hosts_without_room_keep_no_others_from_being_staged() -> None:
-    """They were staged first, stayed READY, and so took the places of all that would have been staged after them."""
+    """They were staged first, stayed READY, and so took the places of all others that could have been staged."""
     finished = Updater(unmovable_on_three(20)).run()
     assert finished.counts["updated"] == 17
     assert {one.reason for one in finished.outcomes.values() if isinstance(one, Hold)} == {Reason.NO_ROOM}
 
 
 def test_a_run_is_stuck_where_all_others_wait_for_the_ones_that_never_start() -> None:
-    """The first three cannot move, and no more may be tried before the first checkpoint, or on this day."""
+    """The first three cannot be drained, and no others may be updated before the first checkpoint, or on this day."""
     for pace in (Checkpoints((Checkpoint(1),)), Checkpoints(per_day=1)):
         world = row(3, services=0)
         world.add_service(UNMOVABLE)

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any, cast
 
 import pytest
+from tests.support.scenarios import mixed_cluster
 from tests.support.simulated import DOCUMENTS, ZONES, EngineClock, Updater, instance_id, row, survey_of
 
 from bottlerocket_ecs_updater.aws.ecs import EcsCluster
@@ -33,15 +34,15 @@ from bottlerocket_ecs_updater.report.views.plan import plan_text
 from bottlerocket_ecs_updater.simulator.aws_basics.calls import Call
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
 from bottlerocket_ecs_updater.simulator.clock import VirtualClock
-from bottlerocket_ecs_updater.simulator.ecs import ContainerInstanceSpec, Launch, ServiceSpec, Strategy, Workload
+from bottlerocket_ecs_updater.simulator.ecs import ContainerInstanceSpec, ServiceSpec, Strategy, TaskLaunch, Workload
 from bottlerocket_ecs_updater.simulator.host import HostSpec
 from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients
-from bottlerocket_ecs_updater.simulator.scenarios import Fate, mixed_cluster
-from bottlerocket_ecs_updater.simulator.world.findings import Budget
+from bottlerocket_ecs_updater.simulator.scenarios import Fate
+from bottlerocket_ecs_updater.simulator.world.findings import UpdaterLimits
 from bottlerocket_ecs_updater.simulator.world.world import World
 
 HALF = Workload(cpu=1024, memory=1024)
-"""Beside the daemon, a host has room for one of these."""
+"""A host has room for one of these and the daemon."""
 
 EDGE = "mi-0a1b2c3d4e5f60718"
 
@@ -57,7 +58,7 @@ def world_of(count: int, *services: ServiceSpec, daemon: bool = True) -> World:
 
 
 def rolled(world: World) -> RunFinished:
-    """The world judges every call of the run by the invariants."""
+    """The world checks the invariants at every call of the run."""
     finished = Updater(world).run()
     assert world.findings().violations == ()
     return finished
@@ -139,7 +140,7 @@ def free_host(world: World) -> str:
 
 @pytest.mark.parametrize("state", ["Terminating:Wait", "Terminating:Proceed", "Warmed:Running"])
 def test_a_host_that_its_group_takes_away_is_no_room(state: str) -> None:
-    """ECS places tasks there as long as nobody drains it, and they are lost when it goes."""
+    """ECS places tasks there unless it is drained, and they are lost when it terminates."""
     world = world_of(3, ServiceSpec("web", desired=2, workload=HALF))
     world.autoscaling.join("hosts", free_host(world), state)
     assert len(no_room(rolled(world))) == 2
@@ -205,19 +206,19 @@ def test_a_service_that_moves_to_fargate_needs_no_room_here() -> None:
 
 
 def test_services_that_run_elsewhere_keep_nobody() -> None:
-    world = world_of(2, ServiceSpec("api", desired=3, launch=Launch.FARGATE), ServiceSpec("web", desired=2))
+    world = world_of(2, ServiceSpec("api", desired=3, launch=TaskLaunch.FARGATE), ServiceSpec("web", desired=2))
     external(world)
-    world.add_service(ServiceSpec("edge", desired=1, launch=Launch.EXTERNAL))
-    world.add_service(ServiceSpec("probe", strategy=Strategy.DAEMON, launch=Launch.EXTERNAL))
+    world.add_service(ServiceSpec("edge", desired=1, launch=TaskLaunch.EXTERNAL))
+    world.add_service(ServiceSpec("probe", strategy=Strategy.DAEMON, launch=TaskLaunch.EXTERNAL))
     world.clock.sleep(timedelta(minutes=2))
     on_edge = {task.group for task in world.instance(EDGE).tasks.values()}
     assert on_edge == {"service:edge", "service:probe"}
     assert updated(rolled(world)) == 2
 
 
-def test_a_mixed_cluster_has_the_fates_that_were_foretold() -> None:
+def test_a_mixed_cluster_has_the_fates_that_were_predicted() -> None:
     scenario = mixed_cluster()
-    world = scenario.build(VirtualClock(), budget=Budget(2), validate_answers=True)
+    world = scenario.build(VirtualClock(), budget=UpdaterLimits(2), validate_answers=True)
     world.clock.sleep(timedelta(minutes=2))
     finished = rolled(world)
     for id_, fate in scenario.fates.items():
@@ -233,7 +234,7 @@ def test_a_mixed_cluster_has_the_fates_that_were_foretold() -> None:
                 assert outcome.reason is Reason.NOT_BOTTLEROCKET
 
 
-# What people read of it
+# Plan and explanation
 
 
 def planned(world: World) -> tuple[str, str]:
@@ -321,7 +322,7 @@ def test_hosts_without_a_free_network_interface_are_no_room() -> None:
 
 
 def test_hosts_to_which_no_more_ebs_volume_can_be_attached_are_no_room() -> None:
-    """28 attachments, less the two volumes and the network interface of the host."""
+    """28 attachments, minus the two volumes and the network interface of the host."""
     own = Workload(cpu=32, memory=32, ebs=True)
     world = world_of(2, ServiceSpec("data", desired=50, workload=own))
     reasons = no_room(rolled(world))
@@ -363,7 +364,7 @@ def test_on_a_host_with_a_trunk_nobody_counts_interfaces() -> None:
 
 
 @pytest.mark.parametrize("operation", ["DescribeInstanceTypes", "DescribeAutoScalingGroups"])
-def test_what_may_not_be_asked_is_left_out_and_the_roll_goes_on(operation: str) -> None:
+def test_what_may_not_be_asked_is_left_out_and_the_rollout_goes_on(operation: str) -> None:
     world = in_providers(row(3, services=0), hosts=2)
     own = Workload(cpu=64, memory=64, awsvpc=True)
     world.add_service(ServiceSpec("web", desired=3, workload=own, providers=("hosts",)))
@@ -394,7 +395,7 @@ def test_capacity_providers_are_read_once_where_none_may_grow_and_once_a_drain_w
 
 
 def in_two_providers(world: World, *, second: int) -> World:
-    """Two hosts each, of which the first provider is full, and a service on both."""
+    """Two providers with two hosts each, the first one full, and a service on both."""
     world.scaling.add("full", instance_id(0), instance_id(1), most=2)
     world.scaling.add("open", instance_id(2), instance_id(3), most=second)
     world.add_service(ServiceSpec("web", desired=4, workload=HALF, providers=("full", "open")))

@@ -44,7 +44,7 @@ KINDS = (
 
 
 def main() -> int:
-    """Play until the time is over; exit 1 where any promise was broken."""
+    """Play scenarios until the time is over. Exit code 1 if any promise was broken."""
     ends = time.monotonic() + float(os.environ.get("SECONDS_TO_SOAK", "60"))
     first = int(os.environ.get("FIRST_SEED", "1000"))
     broken = 0

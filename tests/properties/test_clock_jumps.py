@@ -16,7 +16,7 @@ HOUR = timedelta(hours=1)
 
 @dataclass
 class Jumping(EngineClock):
-    """The world's clock, set by so much after each of some sleeps."""
+    """The world's clock, changed by that much after some sleeps."""
 
     jump: timedelta = HOUR
     after_sleeps: frozenset[int] = frozenset()
@@ -39,7 +39,7 @@ class Jumping(EngineClock):
 
 @pytest.mark.parametrize("jump", [-HOUR, timedelta(minutes=-1), timedelta(seconds=20)])
 @pytest.mark.parametrize("after", [5, 20, 45, 80])
-def test_a_clock_that_is_set_costs_the_run_little_and_harms_nobody(jump: timedelta, after: int) -> None:
+def test_a_clock_change_costs_the_run_little_and_does_no_harm(jump: timedelta, after: int) -> None:
     world = row(3)
     began = world.clock.now()
     finished = Updater(world, clock=Jumping(world, jump, frozenset({after}))).run()
@@ -57,7 +57,7 @@ def test_time_goes_on_where_a_clock_was_set_back() -> None:
     for _ in range(3):
         clock.sleep(timedelta(minutes=1))
         seen.append(clock.now())
-    # The minute in which the clock was set is lost; no other is.
+    # Only the minute in which the clock was changed is lost.
     assert [later - earlier for earlier, later in pairwise(seen)] == [
         timedelta(minutes=1),
         timedelta(0),
@@ -66,12 +66,12 @@ def test_time_goes_on_where_a_clock_was_set_back() -> None:
 
 
 @pytest.mark.parametrize("after", [5, 20, 45, 80])
-def test_a_clock_that_is_set_on_by_hours_ends_waits_early_and_harms_nobody(after: int) -> None:
+def test_a_clock_that_is_set_forward_by_hours_ends_waits_early_and_does_no_harm(after: int) -> None:
     world = row(3)
     Updater(world, clock=Jumping(world, 5 * HOUR, frozenset({after}))).run()
     Updater(world, name="run-2").run()
     verdict = world.findings()
     assert verdict.stranded == ()
     assert verdict.tasks_killed == ()
-    # An apply that is believed to be over for hours is asked after: the host says that its lock is held.
+    # A check is sent while an apply seems to be over for hours: the host reports that its lock is held.
     assert {violation.invariant for violation in verdict.violations} <= {12}

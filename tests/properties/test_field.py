@@ -19,7 +19,7 @@ from bottlerocket_ecs_updater.core.model.reasons import Hold
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.state.ledger import with_release
 from bottlerocket_ecs_updater.engine.store.ledger_store import UnkeptLedger
-from bottlerocket_ecs_updater.simulator.ecs import Controller, Launch, Rollout, ServiceSpec, Way, Workload
+from bottlerocket_ecs_updater.simulator.ecs import Controller, Rollout, ServiceSpec, TaskLaunch, Way, Workload
 from bottlerocket_ecs_updater.simulator.faults import Breaking, Fault, FaultPlan, HealthImpaired, Placed, TasksBreak
 from bottlerocket_ecs_updater.simulator.world.world import World
 
@@ -29,12 +29,12 @@ RUNS = 3
 
 @dataclass(frozen=True)
 class Case:
-    """A cluster of the field."""
+    """A cluster like those in the field."""
 
     fault: Fault | None
     workload: Workload
     rollout: Rollout
-    launch: Launch
+    launch: TaskLaunch
     minimum: int
     budget: int
     seed: int
@@ -74,7 +74,7 @@ cases = st.builds(
     faults,
     workloads,
     rollouts,
-    st.sampled_from(Launch),
+    st.sampled_from(TaskLaunch),
     st.sampled_from([0, 50, 100]),
     st.integers(1, 3),
     st.integers(0, 1000),
@@ -101,7 +101,7 @@ def world_of(case: Case) -> World:
 
 
 def says_so(updater: Updater, finished: RunFinished) -> bool:
-    """Whether a run that took no host is no plain success, where what holds all of them does not pass by itself."""
+    """Checks that a run that took no host does not report success if the holds do not pass by themselves."""
     took = any(isinstance(event, Claimed | ClaimFound) for event in updater.tape.events)
     if took or finished.exit_code:
         return True
@@ -112,12 +112,12 @@ def says_so(updater: Updater, finished: RunFinished) -> bool:
 
 
 def still_stopping(apart: timedelta) -> Case:
-    """Drains that were given up leave tasks that are still stopping: a list of running tasks lacks them."""
+    """Drains that timed out leave tasks that are still stopping, and a list of running tasks does not include them."""
     workload = Workload(
         cpu=256, memory=256, never_stops=True, shutdown=timedelta(seconds=2), stop_timeout=timedelta(seconds=30)
     )
     rollout = Rollout(Way.ROLLING, Controller.ECS)
-    return Case(None, workload, rollout, Launch.EC2, minimum=0, budget=1, seed=0, apart=apart)
+    return Case(None, workload, rollout, TaskLaunch.EC2, minimum=0, budget=1, seed=0, apart=apart)
 
 
 @settings(max_examples=25, deadline=None)

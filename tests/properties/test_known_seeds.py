@@ -27,11 +27,11 @@ from bottlerocket_ecs_updater.simulator.scenarios import NEW, row
 from bottlerocket_ecs_updater.simulator.ssm import SsmTiming
 
 
-def test_a_drain_is_not_taken_for_undone_by_what_was_seen_before_it() -> None:
-    """One drain never ends, and the others are long: passes for the one decide on what was seen of the others before.
+def test_a_drain_is_not_treated_as_undone_by_what_was_seen_before_it() -> None:
+    """One drain never ends, and the others are long, so passes for the one use older facts about the others.
 
-    Found by seed 6 of the quiet stories: an instance that had just been drained was held to be returned by somebody,
-    and left DRAINING to nobody.
+    Found by seed 6 of the quiet scenarios: an instance that had just been drained seemed to be returned by somebody
+    else, and stayed DRAINING without an owner.
     """
     stuck = ServiceSpec("stuck", 1, Workload(never_stops=True))
     slow = ServiceSpec("slow", 9, Workload(shutdown=timedelta(seconds=29)))
@@ -40,10 +40,11 @@ def test_a_drain_is_not_taken_for_undone_by_what_was_seen_before_it() -> None:
         assert played.verdict.stranded == ()
 
 
-def test_a_look_that_takes_longer_than_a_poll_does_not_keep_everything_from_beginning() -> None:
-    """What is looked at one after the other is never fresh together where each look outlasts the poll interval.
+def test_updates_start_even_if_a_look_takes_longer_than_a_poll() -> None:
+    """Facts that are read one after the other are never fresh together if a look takes longer than the poll interval.
 
-    Found by seeds 23, 30, 39, 45 and 57 of the stories of everything: the run looked for hours, and began nothing.
+    Found by seeds 23, 30, 39, 45 and 57 of the scenarios with everything: the run looked for hours, and started
+    nothing.
     """
     polling = Policy(poll_interval=timedelta(seconds=1))
     played = play(Story(row(3), polling, latency=timedelta(seconds=0.6), runs_max=2))
@@ -53,16 +54,17 @@ def test_a_look_that_takes_longer_than_a_poll_does_not_keep_everything_from_begi
 def test_a_last_look_for_room_and_the_look_at_the_own_host_are_one_where_looks_are_slow() -> None:
     """The host without room and the updater's own host were read in turn, and a run went on for six hours.
 
-    Found by seed 31121 of the stories of hosts that run the updater.
+    Found by seed 31121 of the scenarios with updaters on the cluster's hosts.
     """
     played = play(story_of_own_ground(Dice(31121)))
     assert broken_promises(played) == []
 
 
 def test_an_ecs_that_lags_behind_for_longer_than_three_polls_leaves_no_drain_to_nobody() -> None:
-    """A claim was dropped as returned by others, six seconds after a drain that ECS only showed after seven.
+    """A claim was dropped as returned by others six seconds after a drain that ECS showed only after seven.
 
-    Found by seed 5095 of the stories of operators: how long ECS lags does not depend on how often it is asked.
+    Found by seed 5095 of the scenarios with operators: how stale ECS's reads are does not depend on the number of
+    reads.
     """
     polling = Policy(poll_interval=timedelta(seconds=2))
     lagging = FaultPlan((Placed(StaleReads(timedelta(seconds=7))),))
@@ -77,7 +79,7 @@ SLOW = timedelta(seconds=20)
 
 @pytest.mark.parametrize("poll", [1, 2, 5])
 def test_commands_that_take_their_time_are_waited_for_however_often_one_looks(poll: int) -> None:
-    """Hosts "did not answer" after twelve seconds, where Systems Manager takes thirty to deliver a command."""
+    """Hosts "did not answer" after twelve seconds, although Systems Manager may take thirty to deliver a command."""
     timing = SsmTiming(delivery=timedelta(seconds=8), report=timedelta(seconds=6))
     scenario = replace(row(2, services=(ServiceSpec("web", 2),)), ssm_timing=timing)
     played = play(Story(scenario, Policy(poll_interval=timedelta(seconds=poll)), runs_max=2))
@@ -89,7 +91,7 @@ def test_commands_that_take_their_time_are_waited_for_however_often_one_looks(po
 @pytest.mark.parametrize("poll", [1, 2, 5])
 @pytest.mark.parametrize("every", range(1, 6))
 def test_a_command_whose_reply_was_lost_is_looked_for_until_it_must_be_listed(poll: int, every: int) -> None:
-    """A host was checked while an apply ran on it, which Systems Manager listed later than twelve polls."""
+    """A host was checked while an apply ran on it that Systems Manager listed only after twelve polls."""
     lost = FaultPlan((Placed(f.RepliesLost("SendCommand", every=every, times=1)),))
     timing = SsmTiming(delivery=SLOW, visible=SLOW)
     scenario = replace(row(2, services=(ServiceSpec("web", 2),), faults=lost), ssm_timing=timing)
@@ -108,10 +110,10 @@ def test_a_command_whose_reply_was_lost_is_looked_for_until_it_must_be_listed(po
 def test_calls_that_fail_in_step_with_the_looks_are_no_failure_of_the_hosts(
     code: str, status: int, every: int, instances: int
 ) -> None:
-    """Where passes have as many calls as fail in turn, it is always the same one that fails: the apply, say.
+    """If every n-th call fails and each pass makes n calls, the same call fails in every pass: the apply, for example.
 
-    Found by seeds of the soak in which whole clusters failed at an apply that was never sent, a reboot could never be
-    sent, a lease never be renewed, and a host was given up whose reboot had come late.
+    Found by seeds of the soak: whole clusters failed at an apply that was never sent, a reboot could never be sent, a
+    lease was never renewed, and a host was given up because its reboot came late.
     """
     plan = FaultPlan((Placed(f.ApiFails(code, status, every=every)),))
     played = play(Story(row(instances, faults=plan)))
@@ -119,10 +121,12 @@ def test_calls_that_fail_in_step_with_the_looks_are_no_failure_of_the_hosts(
     assert set(played.verdict.versions.values()) == {NEW}
 
 
-def test_an_instance_that_was_not_described_at_first_is_not_checked_while_an_apply_of_a_dead_run_is_under_way() -> None:
-    """What earlier runs had sent was only looked for on the instances that the first listing described.
+def test_an_instance_that_was_not_described_at_first_is_not_checked_while_an_apply_of_a_dead_run_is_in_progress() -> (
+    None
+):
+    """Commands of earlier runs were searched only for instances that the first listing described.
 
-    Found by seed 1001492 of the stories of operators.
+    Found by seed 1001492 of the scenarios with operators.
     """
     faults = FaultPlan(
         (
@@ -138,9 +142,9 @@ def test_an_instance_that_was_not_described_at_first_is_not_checked_while_an_app
 
 @pytest.mark.parametrize("every", [4, 5, 7])
 def test_a_denial_for_one_host_ends_no_run_while_calls_for_others_fail_for_the_moment(every: int) -> None:
-    """The only answer so far was a denial, so the document counted as denied for all.
+    """The only answer so far was a denial, so the document counted as denied for all hosts.
 
-    Found by seed 880563 of the stories of everything, in which every seventh call failed.
+    Found by seed 880563 of the scenarios with everything, in which every seventh call failed.
     """
     cluster = row(2)
     denied = cluster.members[1].host.instance_id
@@ -162,7 +166,7 @@ def test_a_denial_for_one_host_ends_no_run_while_calls_for_others_fail_for_the_m
 def test_runs_that_ecs_shows_no_instance_are_followed_by_ones_that_update_them(
     tell: Callable[[Dice], Story], seed: int
 ) -> None:
-    """Each ended with plain success after half a minute, so that two in a row counted as the end of the work."""
+    """Each ended with success after half a minute, so that two in a row counted as the end of the work."""
     played = play(tell(Dice(seed)))
     blind = [ending for ending in played.endings if ending.saw_nothing]
     assert blind
@@ -171,9 +175,11 @@ def test_runs_that_ecs_shows_no_instance_are_followed_by_ones_that_update_them(
 
 
 def test_room_that_a_capacity_provider_has_given_away_is_room_no_more() -> None:
-    """Its group could launch one more when the run began. The instance came, and a drain timed out in vain.
+    """Its group could launch one more instance when the run started.
 
-    What was read of a provider counted for fifteen minutes, whatever joined the cluster meanwhile.
+    That instance joined, and a drain timed out for lack of room.
+
+    What was read about a provider counted for fifteen minutes, even if instances joined the cluster in the meantime.
     """
     played = play(story_of_mixed_ground(Dice(735177)))
     assert not any(isinstance(event, Returned) for event in played.endings[-1].events)
@@ -182,5 +188,5 @@ def test_room_that_a_capacity_provider_has_given_away_is_room_no_more() -> None:
 
 @pytest.mark.parametrize(("tell", "seed"), [(story_of_departures, 733940), (story_of_operators, 734128)])
 def test_what_an_updater_cannot_notice_yet_is_held_against_no_run(tell: Callable[[Dice], Story], seed: int) -> None:
-    """A stopped host that was started six seconds before a drain; a run that found only a drain which never began."""
+    """A stopped host that was started six seconds before a drain; a run that found only a drain that never started."""
     assert broken_promises(play(tell(Dice(seed)))) == []

@@ -24,19 +24,19 @@ from bottlerocket_ecs_updater.simulator.faults import FaultPlan, Placed
 from bottlerocket_ecs_updater.simulator.scenarios import NEW, OLD, Scenario, row
 
 SHARES = 4
-"""Into so many tests each story is split, so that workers share it."""
+"""Each scenario is split into this many tests, so that workers share it."""
 
 ACTS = {"PutObject", "PutAttributes", "DeleteAttributes", "UpdateContainerInstancesState", "SendCommand"}
 
 HEALTHY, BAD, STANDALONE, THEIRS = range(4)
-"""The hosts: one has an update, one does not survive it, one has a task of no service, one is drained by somebody."""
+"""The hosts: one has an update, one fails in its update, one has a standalone task, and somebody drained one."""
 
 WEB = ServiceSpec("web", 3, Workload(cpu=128, memory=256, shutdown=timedelta(seconds=3)))
 AGENT = ServiceSpec("agent", workload=Workload(cpu=64, memory=128), strategy=Strategy.DAEMON)
 
 
 def cluster(trouble: f.Fault, *, attributes_survive: bool = True) -> Scenario:
-    """Four hosts, one of each."""
+    """Four hosts, one of each kind."""
     scenario = row(4, services=(WEB, AGENT))
     members = list(scenario.members)
     members[STANDALONE] = replace(members[STANDALONE], standalone=Workload(cpu=128, memory=256))
@@ -49,14 +49,14 @@ def cluster(trouble: f.Fault, *, attributes_survive: bool = True) -> Scenario:
     )
 
 
-# The one that somebody drained fills a place of the budget, so there is one for us.
+# The host that somebody drained takes a slot in the budget, so there is one for the updater.
 POLICY = Policy(max_unavailable=Limit(number=2), settle=timedelta(seconds=30))
 
 ROLLS_BACK = Story(cluster(f.RollsBack()), POLICY)
 EVERY_CALL = "rolls back"
 STORIES = {
     EVERY_CALL: ROLLS_BACK,
-    # One that stays out for good must not fill the budget.
+    # An instance that stays out of service must not fill the budget.
     "never comes back": Story(cluster(f.BootHangs()), replace(POLICY, max_unavailable=Limit(number=3))),
     "a download outlasts the dead run": Story(cluster(f.SlowDownload(timedelta(minutes=5))), POLICY),
     "attributes are lost in a boot": replace(ROLLS_BACK, scenario=cluster(f.RollsBack(), attributes_survive=False)),
@@ -68,7 +68,7 @@ STORIES = {
 
 @cache
 def deaths_of(name: str) -> list[tuple[int, bool]]:
-    """The calls of a whole run at which it dies, to AWS and to the store, and whether it dies after the call."""
+    """The calls of a whole run, to AWS and to the store, at which it dies, each with whether it dies after the call."""
     played = play(STORIES[name])
     assert broken_promises(played) == []
     made = [call for call in played.world.calls.recent if call.caller == "run-0"]
@@ -79,7 +79,7 @@ def deaths_of(name: str) -> list[tuple[int, bool]]:
 
 
 def dies(name: str, call: int, *, after: bool) -> Played:
-    """The story, in which the first run dies there."""
+    """The scenario in which the first run dies at that call."""
     story = STORIES[name]
     plan = story.scenario.faults
     death = Placed(f.UpdaterDies(call, after))
@@ -87,7 +87,7 @@ def dies(name: str, call: int, *, after: bool) -> Played:
 
 
 def what_is_wrong(played: Played) -> list[str]:
-    """Nothing where a crash was safe."""
+    """The broken promises; none if the crash was safe."""
     seen, ids = played.verdict, [member.host.instance_id for member in played.story.scenario.members]
     boots = [seen.boots[id_] for id_ in ids]
     wrong = broken_promises(played)
@@ -118,7 +118,7 @@ def test_a_run_may_die_at_any_of_its_calls(name: str, share: int) -> None:
 
 
 def test_the_cluster_of_these_stories_has_one_of_each() -> None:
-    """One that is updated, one that fails, and two that are left alone."""
+    """One instance that is updated, one that fails, and two that are left alone."""
     played = play(ROLLS_BACK)
     ids = [member.host.instance_id for member in ROLLS_BACK.scenario.members]
     assert [played.verdict.versions[id_] for id_ in ids] == [NEW, OLD, OLD, OLD]

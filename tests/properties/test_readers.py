@@ -80,7 +80,7 @@ ODD: Mapping[str, bytes] = {
     "twice": b'{"format": 1, "format": 2}',
     "digits": b"9" * 5000,
 }
-"""Whole objects that nobody can read."""
+"""Objects that are unreadable as a whole."""
 
 VALUES: tuple[Any, ...] = (
     None,
@@ -109,7 +109,7 @@ VALUES: tuple[Any, ...] = (
     {"a": {"b": []}},
     [1, "a", None],
 )
-"""What may stand in any place of an object that otherwise can be read."""
+"""Values that may appear anywhere in an otherwise readable object."""
 
 LEDGER = with_update(
     with_duration(
@@ -172,7 +172,7 @@ T = TypeVar("T")
 
 
 def tried(read: Callable[[], T], *own: type[Exception]) -> tuple[T | None, str]:
-    """What a reader gives, or what its own error says."""
+    """The reader's result, or its own error."""
     try:
         return read(), ""
     except own as error:
@@ -253,7 +253,7 @@ def reader_of(kind: str) -> Callable[[bytes], None]:
 
 @pytest.mark.parametrize("name", ODD)
 @pytest.mark.parametrize("kind", READERS)
-def test_an_object_that_nobody_can_read_is_met_with_what_is_said_of_it(kind: str, name: str) -> None:
+def test_each_unreadable_object_has_its_documented_effect(kind: str, name: str) -> None:
     reader_of(kind)(ODD[name])
 
 

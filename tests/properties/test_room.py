@@ -28,11 +28,11 @@ from bottlerocket_ecs_updater.simulator.clock import VirtualClock
 from bottlerocket_ecs_updater.simulator.ecs import (
     ContainerInstanceSpec,
     EcsTiming,
-    Launch,
     Order,
     ServiceSpec,
     Spreading,
     Strategy,
+    TaskLaunch,
     Workload,
 )
 from bottlerocket_ecs_updater.simulator.host import HostSpec
@@ -60,7 +60,7 @@ EXPRESSIONS = (
 )
 
 TIGHT_CPU = 1800
-"""A host with one task of this size and a daemon has room for one small task, and not for two."""
+"""A host with one task of this size and a daemon has room for one small task, but not for two."""
 
 
 @dataclass(frozen=True)
@@ -79,17 +79,17 @@ class Place:
     awsvpc: bool = False
     """Whether each task has a network interface of its own: an m6i.large has two for tasks."""
     blue: int = 2
-    """The first so many hosts have the attribute ring=blue."""
+    """How many hosts, from the first on, have the attribute ring=blue."""
     databases: int = 2
     provided: int = 0
-    """The first so many hosts are in the capacity provider `hosts`, by which the service is placed."""
+    """How many hosts, from the first on, are in the capacity provider `hosts`, which places the service."""
     grows_by: int = 0
     scaling: bool = True
     elsewhere: str = ""
-    """What else is in the cluster, with much room: an ECS Anywhere instance, or a Managed Instance."""
+    """Another instance with much room: an ECS Anywhere instance, or a Managed Instance."""
     order: Order = Order.WOKEN
     web_first: bool = False
-    """Which of the services was created first, and so has the older tasks."""
+    """Which of the services was created first, so that its tasks are older."""
 
     def build(self) -> World:
         world = World(VirtualClock(), 0, budget=None, ecs_timing=EcsTiming(order=self.order))
@@ -104,7 +104,7 @@ class Place:
             world.scaling.add("hosts", *ids, most=len(ids) + self.grows_by, scaling=self.scaling)
         self._add_elsewhere(world)
         world.add_service(ServiceSpec("agent", strategy=Strategy.DAEMON, workload=Workload(cpu=100, memory=100)))
-        # Without a provider, it would now and then find room on an instance that came for the other one.
+        # Without a provider, it would sometimes find room on an instance that was launched for the other one.
         by = ("hosts",) if self.provided and self.grows_by else ()
         db = ServiceSpec("db", desired=self.databases, workload=Workload(cpu=100, memory=100), providers=by)
         for service in (self._web(), db) if self.web_first else (db, self._web()):
@@ -164,7 +164,7 @@ PLACES = st.builds(
 
 
 def foretold(world: World) -> Fits | NoRoom | None:
-    """What the updater says of the first host, from what AWS tells of the cluster and nothing else."""
+    """The updater's result for the first host, from what AWS reports about the cluster alone."""
     clients = InProcessClients(world, caller="ann")
     clock = EngineClock(world)
     api = Api(clock, CallPace(clock), Calls())
@@ -184,7 +184,7 @@ def left_after_a_drain(world: World) -> set[str]:
 
 
 def left_in_any_order(place: Place) -> set[str]:
-    """The same, where ECS places the tasks of one service or of another one first."""
+    """The same, if ECS places the tasks of one service or the other first."""
     both = (replace(place, order=order) for order in (Order.WOKEN, Order.REVERSED))
     return {group for one in both for group in left_after_a_drain(one.build())}
 
@@ -198,7 +198,7 @@ def left_in_any_order(place: Place) -> set[str]:
 def test_a_drain_ends_in_the_simulated_cluster_where_it_was_said_to_fit_and_nowhere_else(place: Place) -> None:
     said = foretold(place.build())
     left = left_in_any_order(place)
-    # Among instances that a strategy prefers alike, the simulated ECS chooses one, and the real one may choose another.
+    # Among equally good instances, the simulated ECS may choose a different one than the real ECS.
     may_end = isinstance(said, NoRoom) and "ECS may place first" in said.missing
     assert isinstance(said, Fits) == (not left) or (may_end and not left), (said, left)
 
@@ -222,5 +222,5 @@ def test_the_places_have_both_answers_and_every_reason() -> None:
 
 def test_an_external_service_is_never_asked_about() -> None:
     world = Place(elsewhere="external").build()
-    world.add_service(ServiceSpec("edge", desired=2, launch=Launch.EXTERNAL, workload=Workload(cpu=4000)))
+    world.add_service(ServiceSpec("edge", desired=2, launch=TaskLaunch.EXTERNAL, workload=Workload(cpu=4000)))
     assert isinstance(foretold(world), Fits)

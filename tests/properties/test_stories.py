@@ -32,7 +32,7 @@ ALWAYS_THE_SAME = settings(
     print_blob=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
-"""The same stories on every machine, however slow; a test of such stories has no natural length."""
+"""The same scenarios on every machine, however slow. Tests of these scenarios have no natural length."""
 
 
 @settings(ALWAYS_THE_SAME, max_examples=40)

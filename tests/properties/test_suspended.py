@@ -13,13 +13,15 @@ from bottlerocket_ecs_updater.simulator.faults import FaultPlan, Placed
 from bottlerocket_ecs_updater.simulator.scenarios import row
 
 SLEEPS, SHARES = 48, 3
-"""Waits of a run over two instances, for the next look or for the turn of a call; and into how many tests they go."""
+"""The waits of a run over two instances, for the next look or for the rate limit, and into how many tests they are
+split.
+"""
 
 RIVALS = tuple(Placed(f.SecondUpdater(timedelta(seconds=second))) for second in (45, 120, 210, 330))
 
 
 @pytest.mark.parametrize("share", range(SHARES))
-def test_a_run_that_stood_still_past_its_lease_does_nothing_more(share: int) -> None:
+def test_a_run_that_was_suspended_past_its_lease_does_nothing_more(share: int) -> None:
     wrong = {}
     for sleep in range(1 + share, SLEEPS + 1, SHARES):
         nap = Nap(0, sleep, timedelta(minutes=4), monotonic_stops=sleep % 2 == 0)

@@ -18,16 +18,15 @@ from bottlerocket_ecs_updater.simulator.faults import FaultPlan, Placed
 from bottlerocket_ecs_updater.simulator.scenarios import NEW, row
 
 NEED_A_COMMON_LEASE = (7, 12)
-"""The invariants that do: that one acts, and that nobody asks a host on which the other's apply runs.
-
-Such a question finds the host's lock held, and is asked again.
+"""The invariants that may be violated: that only one run acts, and that no host is checked while the other run's apply
+command runs on it. A check then finds the lock held, and is repeated.
 """
 
 SHARES = 4
 
 
 def met(second_begins: float, *, latency: float = 0, after_death_of: int | None = None) -> Played:
-    """The second stack's run begins so many seconds after the first one's."""
+    """The second stack's run starts that many seconds after the first one's."""
     faults: list[f.Fault] = [f.SecondUpdater(timedelta(seconds=second_begins))]
     faults += [f.UpdaterDies(after_death_of)] if after_death_of is not None else []
     scenario = row(4, faults=FaultPlan(tuple(map(Placed, faults))))
@@ -53,7 +52,7 @@ def harm(played: Played) -> list[str]:
 
 
 @pytest.mark.parametrize("share", range(SHARES))
-def test_whenever_the_second_stack_begins_it_does_no_harm(share: int) -> None:
+def test_whenever_the_second_stack_starts_it_does_no_harm(share: int) -> None:
     seconds = [each / 2 for each in range(0, 480, 7)][share::SHARES]
     assert {second: found for second in seconds if (found := harm(met(second, latency=0.05)))} == {}
 

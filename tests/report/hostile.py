@@ -31,7 +31,7 @@ ALL = f"{HTML} {ANSI} {MARKDOWN}"
 
 
 def hostile_run() -> list[Event]:
-    """A run in which everything that others can choose the text of is hostile."""
+    """A run in which every text that others can choose is hostile."""
     later = START + timedelta(minutes=20)
     why = failed(Failure.NOT_BACK, limit="20m", detail=ALL)
     long = failed(Failure.APPLY_FAILED, detail=LONG)

@@ -14,10 +14,10 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar, cast
 
 FIELDS_MAX = 200
-"""Fields that are found in one line of JSON; of later ones a query knows nothing."""
+"""The number of fields that Insights finds in one JSON line; queries do not see later ones."""
 
 LIMIT_USUAL = 10_000
-"""Results of a query that names no limit."""
+"""The number of results of a query without a limit."""
 
 _T = TypeVar("_T")
 
@@ -35,11 +35,11 @@ _WORDS = frozenset({"and", "or", "not", "in", "like", "as", "by", "asc", "desc"}
 
 
 class Refused(Exception):
-    """Something that this reading of the language does not know, or that the language does not have."""
+    """Syntax that this implementation, or the language itself, does not have."""
 
 
 def ask(query: str, lines: Iterable[str]) -> list[Row]:
-    """The answer to a query: its rows, each with the fields that it shows."""
+    """The result of a query: its rows, each with the shown fields."""
     rows = [discovered(json.loads(line)) for line in lines]
     shown: list[str] = []
     limit = LIMIT_USUAL
@@ -68,7 +68,7 @@ def ask(query: str, lines: Iterable[str]) -> list[Row]:
 
 
 def discovered(line: Mapping[str, Any]) -> Row:
-    """The fields that are found in a line: nested ones by dots, members of lists by their numbers, no nulls."""
+    """The fields of a line: nested ones with dots, list members by number, no nulls."""
     flat: Row = {}
 
     def walk(name: str, value: Any) -> None:
@@ -86,12 +86,12 @@ def discovered(line: Mapping[str, Any]) -> Row:
 
 
 def _one(_: Row) -> Any:
-    """What every row counts for."""
+    """The value that each row counts as."""
     return 1
 
 
 def _rank(value: Any) -> tuple[int, Any]:
-    """Numbers before texts, and what is missing before both."""
+    """Missing values before numbers, and numbers before texts."""
     if value is None:
         return (0, 0)
     return (1, value) if isinstance(value, int | float) else (2, str(value))
@@ -117,7 +117,7 @@ def _tokens(text: str) -> list[_Token]:
 
 
 def _sum_up(function: str, told: Sequence[tuple[datetime, Any]]) -> Any:
-    """One of the functions of `stats`, over what the rows of a group have to say, each with its time."""
+    """A function of `stats`, applied to the values of a group's rows, each with its time."""
     values = [value for _, value in told]
     match function:
         case "count":
@@ -229,7 +229,7 @@ class _Parser:
         return lambda row: left(row) is not None and compare[sign](left(row), right(row))
 
     def _value(self) -> tuple[str, Value]:
-        """A field, a text, a number, or a function of a field; with the name that a result has by it."""
+        """A field, a text, a number, or a function of a field, with the name of its result."""
         if not self._tokens:
             raise Refused("a value is missing")
         token = self._tokens.pop(0)
@@ -271,7 +271,7 @@ class _Parser:
             groups.setdefault(tuple(value(row) for _, value in by), []).append(row)
         told = []
         for key, members in groups.items():
-            # A row without a field that it is grouped by is in no group.
+            # A row that lacks a grouping field is in no group.
             if None not in key:
                 about = dict(zip((name for name, _ in by), key, strict=True))
                 told.append(about | {name: gather(members) for name, gather in gathered})

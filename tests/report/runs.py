@@ -6,14 +6,15 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from functools import cache
 
+from tests.support.scenarios import thirteen_broken
 from tests.support.simulated import Updater
 
 from bottlerocket_ecs_updater.core.model.event import CommandSent, Event, RunFinished
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.rules.policy import Limit, Policy
 from bottlerocket_ecs_updater.simulator.clock import VirtualClock
-from bottlerocket_ecs_updater.simulator.scenarios import Scenario, row, thirteen_broken
-from bottlerocket_ecs_updater.simulator.world.invariants import Budget
+from bottlerocket_ecs_updater.simulator.scenarios import Scenario, row
+from bottlerocket_ecs_updater.simulator.world.findings import UpdaterLimits
 
 RUN = "20260105-0901-3f9c"
 
@@ -23,14 +24,14 @@ _RUNS: Mapping[str, tuple[Callable[[], Scenario], int, int]] = {
     "halted": (thirteen_broken, 3, 2),
     "large": (lambda: row(300), 15, 2),
 }
-"""Each by its scenario, its budget, and how many failures it takes before it halts."""
+"""By name: the scenario, the budget, and the number of failures at which the run halts."""
 
 
 @cache
 def events_of(name: str) -> tuple[Event, ...]:
-    """All events of one of the runs; a second ask costs nothing."""
+    """All events of one of the runs; cached."""
     make, budget, failures = _RUNS[name]
-    world = make().build(VirtualClock(), budget=Budget(budget))
+    world = make().build(VirtualClock(), budget=UpdaterLimits(budget))
     world.clock.sleep(timedelta(minutes=1))
     updater = Updater(
         world,
@@ -42,7 +43,7 @@ def events_of(name: str) -> tuple[Event, ...]:
 
 
 def died(name: str) -> list[Event]:
-    """The same, dead in the middle of its first reboots."""
+    """The same run, killed during its first reboots."""
     events = list(events_of(name))
     assert isinstance(events[-1], RunFinished)
     rebooting = [

@@ -55,7 +55,7 @@ def finished(
 
 
 def told(outcomes: Mapping[InstanceId, Outcome]) -> list[Event]:
-    """The events by which a run says what became of each instance, one a minute."""
+    """The events with the outcome of each instance, one a minute."""
     events: list[Event] = [STARTED]
     for minute, (instance, outcome) in enumerate(outcomes.items(), 1):
         at = START + timedelta(minutes=minute)
@@ -112,6 +112,6 @@ LARGE_RUN: list[Event] = [*told(LARGE), finished(LARGE, RunOutcome.FAILURES, 3)]
 
 
 def started_as(run: RunId, events: Iterable[Event]) -> Iterator[Event]:
-    """The same run under another id."""
+    """The same run with another id."""
     for event in events:
         yield replace(event, run=run) if isinstance(event, RunStarted | RunFinished) else event

@@ -44,7 +44,7 @@ VERSIONS = st.builds(
 
 
 def _facts_for(words: Any) -> st.SearchStrategy[tuple[tuple[str, str], ...]]:
-    """Whatever a sentence or its remedy asks for, and no other."""
+    """The facts that a sentence or its remedy needs, and no others."""
     asked = {
         name for text in (words.sentence, words.remedy) for _, name, _, _ in string.Formatter().parse(text) if name
     }

@@ -24,7 +24,7 @@ STEADY = HostTiming()
 
 @dataclass
 class Bench:
-    """The host, its clock and its repository, and everything that it has told its listeners."""
+    """The host, its clock and its repository, and everything that its listeners received."""
 
     clock: VirtualClock
     repository: Repository
@@ -32,7 +32,7 @@ class Bench:
     heard: list[tuple[str, object]] = field(default_factory=list)
 
     def start(self, *lines: str, timeout: timedelta = HOUR) -> tuple[list[ScriptResult], Script]:
-        """Begin a script; its result will be in the list."""
+        """Start a script; its result will be in the list."""
         results: list[ScriptResult] = []
         return results, self.host.execute(lines, results.append, timeout)
 
@@ -43,19 +43,19 @@ class Bench:
         return results[0]
 
     def check(self) -> dict[str, Any]:
-        """The status that a check prints; the check has to succeed."""
+        """The status that a check prints; the check must succeed."""
         result = self.run("apiclient update check")
         assert result.exit_code == 0, result.stderr
         status: dict[str, Any] = json.loads(result.stdout)
         return status
 
     def state(self) -> str:
-        """The update state, without touching it."""
+        """The update state, read without a command."""
         status = self.host.update_status
         return "none" if status is None else str(status.update_state)
 
     def make(self, state: str) -> None:
-        """Bring a fresh host into a state of updates, as a person would."""
+        """Bring a fresh host into an update state, as a person would."""
         scripts = {
             "none": [],
             "Idle": ["apiclient set updates.version-lock=" + RUNNING, "apiclient update check"],
@@ -75,7 +75,7 @@ class Bench:
         self.clock.advance(delta)
 
     def until(self, done: Callable[[], bool], limit: timedelta = 24 * HOUR) -> datetime:
-        """Let events happen until something holds; the time at which it does."""
+        """Let events happen until something holds; returns the time."""
         end = self.clock.now() + limit
         while not done():
             due = self.clock.next_time()
@@ -95,7 +95,7 @@ def bench(
     seed: int = 1,
     **spec: Any,
 ) -> Bench:
-    """A host that runs RUNNING in a world where NEW is out, unless something else is said."""
+    """A host that runs RUNNING while NEW is published, by default."""
     clock = VirtualClock()
     variant = spec.setdefault("variant", VARIANT)
     spec.setdefault("version", RUNNING)

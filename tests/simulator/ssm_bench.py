@@ -34,9 +34,9 @@ def _model() -> Any:
 
 
 def conforms(operation: str, reply: dict[str, Any]) -> dict[str, Any]:
-    """The reply, after botocore's own model of it has been asked whether it could be one."""
+    """The reply, checked against botocore's model."""
     report = ParamValidator().validate(reply, _model().operation_model(operation).output_shape)
-    # Real replies have empty strings where the model asks for more.
+    # Real replies have empty strings where the model requires a character.
     wrong = [line for line in report.generate_report().splitlines() if "Invalid length" not in line]
     assert not wrong, wrong
     return reply
@@ -61,7 +61,7 @@ class SsmBench:
         return str(command["CommandId"])
 
     def run(self, *lines: str, wait: float = 60, **more: Any) -> dict[str, Any]:
-        """Run lines on the first host, and look at its answer after a while."""
+        """Run lines on the first host, and read its answer after a while."""
         self.documents["lines"] = document(*lines)
         command_id = self.send("lines", self.ids[0], **more)
         self.pass_time(wait)
@@ -89,7 +89,7 @@ class SsmBench:
 
 
 def ssm_bench(*faults: Fault, hosts: int = 1, timing: SsmTiming | None = None, **spec: Any) -> SsmBench:
-    """A service with hosts that have all been registered; the faults are those of the first."""
+    """A service with registered hosts; the first one has the faults."""
     clock = VirtualClock()
     repository = Repository(Release(version, VARIANT) for version in ("1.19.0", "1.20.0", "1.21.0"))
     documents = {

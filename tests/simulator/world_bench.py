@@ -50,7 +50,7 @@ class Bench:
         return shown
 
     def set_status(self, status: str, *numbers: int) -> dict[str, Any]:
-        """As the updater, not as a person."""
+        """Calls as the updater, not as a person."""
         arns = [self.arn(number) for number in numbers]
         answer: dict[str, Any] = self.ecs.update_container_instances_state(
             cluster="demo", containerInstances=arns, status=status
@@ -67,7 +67,7 @@ class Bench:
         self.clock.advance(timedelta(seconds=seconds))
 
     def live(self, number: int) -> list[Task]:
-        """What is on an instance and not STOPPED."""
+        """The tasks on an instance that are not STOPPED."""
         return list(self.world.instance(instance_id(number)).tasks.values())
 
     def claim(self, number: int, value: str = "1 draining") -> None:
@@ -120,5 +120,5 @@ def daemon(name: str = "agent") -> ServiceSpec:
 
 
 def running(service: Service) -> int:
-    """How many tasks of a service run, whatever ECS wants of them."""
+    """How many tasks of a service are running, whatever their desired status."""
     return sum(task.last is Last.RUNNING for task in service.live_tasks())

@@ -33,15 +33,15 @@ BINARIES = Path(sys.executable).parent
 
 
 def entrypoint(_image: str) -> list[str]:
-    """The program of this tree, whatever the image is called."""
+    """The program of this tree, for any image name."""
     return [sys.executable, "-m", "bottlerocket_ecs_updater"]
 
 
 class PatientClock(ScaledClock):
-    """A clock that tests can wait on, in real time, without guessing how long."""
+    """A clock for which tests can wait in real time, without guessing how long."""
 
     def wait_until(self, happened: Any, at_most: timedelta) -> None:
-        """Return once it has happened. Raises TimeoutError."""
+        """Wait until it has happened. Raises TimeoutError."""
         end = self._monotonic_start + (self._passed() + at_most.total_seconds())
         while not happened():
             if self._monotonic_start + self._passed() > end:
@@ -54,13 +54,13 @@ class PatientClock(ScaledClock):
 
 @dataclass
 class Ground:
-    """A site, and how people use it."""
+    """A simulated account, and how people use it."""
 
     site: SimulatedAccount
     clock: PatientClock
 
     def deploy(self, template: Path = TEMPLATE, /, **parameters: str) -> subprocess.CompletedProcess[str]:
-        """The line of the documentation."""
+        """The command from the documentation."""
         command = ["cloudformation", "deploy", "--stack-name", STACK, "--template-file", str(template)]
         overrides = [f"{name}={value}" for name, value in given(template.read_text(), parameters).items()]
         return self.aws(*command, "--capabilities", "CAPABILITY_NAMED_IAM", "--parameter-overrides", *overrides)
@@ -92,13 +92,13 @@ class Ground:
         return {output["OutputKey"]: output for output in stack["Outputs"]}
 
     def next_start(self) -> Start:
-        """The first start that succeeds or fails for good, once it has; there are not many more after it."""
+        """The first start that succeeds or finally fails, after it has happened; few follow it."""
         self.clock.wait_until(lambda: bool(self.site.schedules.starts), PATIENCE)
         self.site.operator("events", "DisableRule", {"Name": self.resource("BottlerocketUpdaterSchedule")})
         return self.site.schedules.starts[0]
 
     def ended(self, task: str) -> Container:
-        """A task's container, once it has ended."""
+        """A task's container, after it has ended."""
         self.clock.wait_until(lambda: task in self.site.containers.ran, PATIENCE)
         return self.site.containers.wait(task, PATIENCE)
 

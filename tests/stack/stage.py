@@ -38,7 +38,7 @@ from bottlerocket_ecs_updater.simulator.world.world import World
 TEMPLATE = Path(__file__).parents[2] / "stacks" / "bottlerocket-ecs-updater.yaml"
 REQUIRED = {"ClusterName": "demo", "Subnets": "subnet-1,subnet-2", "LogGroupName": "/updater"}
 OURS = {"UpdaterImage": f"registry.example/updater@sha256:{'1' * 64}", "AnyInstance": "ENABLED"}
-"""What the template of the tree asks for beside them; a stand-in for any choice of a person."""
+"""Other values that the template of the tree requires; any choice of a person will do."""
 STACK = "updater"
 UPDATER, OPERATOR = "updater", "operator"
 
@@ -48,7 +48,7 @@ DOCUMENTS = {"UpdateCheckCommand": CHECK, "UpdateApplyCommand": APPLY, "RebootCo
 
 @dataclass
 class PaperCloud:
-    """Services that take everything, and keep it in a list."""
+    """Services that accept every request and keep it in a list."""
 
     names: Names
     requests: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
@@ -84,7 +84,7 @@ class PaperCloud:
 
 @dataclass
 class Paper:
-    """CloudFormation over services of paper."""
+    """CloudFormation over services that only record requests."""
 
     names: Names = field(default_factory=Names)
 
@@ -93,7 +93,7 @@ class Paper:
         self.service = CloudFormation(self.names, self.cloud, lambda: datetime(2026, 1, 5, tzinfo=UTC))
 
     def deploy(self, template: str | None = None, /, **parameters: str) -> Stack:
-        """Create the stack, or update it, with the required parameters, our choices, and these."""
+        """Create or update the stack, with the required parameters, our choices, and these."""
         known = self.service.describe_stacks({})["Stacks"]
         operation = self.service.update_stack if known else self.service.create_stack
         body = TEMPLATE.read_text() if template is None else template
@@ -112,7 +112,7 @@ class Paper:
         return stack
 
     def deploy_only(self, template: str) -> Stack:
-        """Create a stack of a template that takes no parameters."""
+        """Create a stack from a template without parameters."""
         self.service.create_stack({"StackName": STACK, "TemplateBody": template})
         stack = self.service._find(STACK)
         assert stack is not None
@@ -120,12 +120,12 @@ class Paper:
 
 
 def given(template: str, parameters: Mapping[str, str]) -> dict[str, str]:
-    """The required parameters and these; our own template gets the choices that it asks for."""
+    """The required parameters and these; for our own template, also its other required values."""
     return {**REQUIRED, **(OURS if "  AnyInstance: " in template else {}), **parameters}
 
 
 def deployed(names: Names | None = None, /, **parameters: str) -> Stack:
-    """The stack as it stands after one deployment."""
+    """The stack after one deployment."""
     stack = Paper(names or Names()).deploy(**parameters)
     assert stack.status == "CREATE_COMPLETE", [event.reason for event in stack.events if event.reason]
     return stack
@@ -143,14 +143,14 @@ def statements(stack: Stack, role: str) -> Iterator[dict[str, Any]]:
 
 
 def several(value: str | list[str]) -> list[str]:
-    """One or more, as policies write them."""
+    """One value or a list, as policies write them."""
     return [value] if isinstance(value, str) else value
 
 
 def policy_of(stack: Stack, role: str, *, without: str = "", without_action: str = "") -> Policy:
-    """A role's policies as one, its documents by the names that the world has for them.
+    """A role's policies as one, with the names of the world's documents.
 
-    A statement can be left out, by its Sid, or an action.
+    A statement can be left out by its Sid, or an action.
     """
     kept = [
         {**statement, "Action": [action for action in several(statement["Action"]) if action != without_action]}
@@ -165,7 +165,7 @@ def policy_of(stack: Stack, role: str, *, without: str = "", without_action: str
 
 @dataclass
 class WorldFacts:
-    """What the gate must know, from a world in process."""
+    """The facts that the gate needs, from a world in process."""
 
     world: World
     key: str | None = None
@@ -193,7 +193,7 @@ class WorldFacts:
 
 @dataclass
 class Cast:
-    """Everybody may do everything, but for the updater."""
+    """Everyone except the updater may do everything."""
 
     policy: Policy
 
@@ -205,16 +205,16 @@ class Cast:
 
 @dataclass(frozen=True)
 class Judged:
-    """How a run went, and what it was refused."""
+    """The result of a run, and its denied calls."""
 
     finished: RunFinished | None
-    """None where it ended before it began: it takes the lease first."""
+    """None if it ended before it started: it acquires the lease first."""
     refusals: Sequence[Refusal]
     why: str
 
     @property
     def said(self) -> list[str]:
-        """All the reasons that people are given."""
+        """All reasons in the texts for people."""
         outcomes = self.finished.outcomes.values() if self.finished else ()
         return [self.why, *(str(outcome) for outcome in outcomes)]
 
@@ -238,7 +238,7 @@ def judged_run(
     documents: Mapping[DocumentKind, str] = STANDARD,
     shared: bool = False,
 ) -> Judged:
-    """One run of the real engine over a world that holds its calls against the stack's task role."""
+    """One run of the real engine over a world that authorizes its calls with the stack's task role."""
     bucket = stack.holdings["StateBucket"].made.physical_id
     InProcessClients(world, OPERATOR).s3.create_bucket(Bucket=bucket)
     gate = Gate(

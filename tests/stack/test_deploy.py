@@ -53,7 +53,7 @@ def test_over_the_predecessors_stack_the_same_line_puts_ours_in_its_place(ground
 
 
 def test_over_a_stack_with_the_predecessors_roles_and_policies_ours_takes_its_place(ground: Ground) -> None:
-    """A managed policy, one without a version, and conditions on the cluster are taken as AWS takes them."""
+    """A managed policy, one without a version, and conditions on the cluster are evaluated as in AWS."""
     ground.create(PREDECESSOR_ROLES)
     start = ground.next_start()
     assert start.task is not None, start.error
@@ -114,7 +114,7 @@ def test_a_task_that_cannot_be_started_says_what_its_execution_role_lacks(
     assert "ResourceInitializationError" in described["tasks"][0]["stoppedReason"]
 
 
-def test_a_task_that_stops_before_it_runs_is_told_of_by_the_queue_that_the_alarm_watches(
+def test_a_task_that_stops_before_it_runs_is_reported_by_the_queue_that_the_alarm_watches(
     ground: Ground, tmp_path: Path
 ) -> None:
     ground.create(_without("PullImage", tmp_path), UpdaterImage=ECR_IMAGE, **OFTEN)
@@ -209,7 +209,7 @@ def test_a_plan_finds_documents_and_settings_by_the_cluster_as_the_page_says(gro
 
 @pytest.fixture
 def task_role(ground: Ground) -> HttpCloud:
-    """The services, as the task role may use them."""
+    """The services, with the task role's permissions."""
     ground.create(ScheduleState="DISABLED")
     role = ground.site.operator("iam", "GetRole", {"RoleName": ground.resource("TaskRole")})["Role"]["Arn"]
     return ground.site.roles.cloud(role, "ecs-tasks.amazonaws.com", "test", "arn:aws:ecs:us-east-1:123456789012:task/1")
@@ -240,7 +240,7 @@ def test_a_service_that_a_role_does_not_trust_cannot_assume_it(ground: Ground, t
 
 
 def _without(sid: str, folder: Path) -> Path:
-    """The template without one statement: from its name to the comment or statement that follows."""
+    """The template without one statement, up to the next comment or statement."""
     text = TEMPLATE.read_text()
     statement = re.search(rf"^( +)- {{Sid: {sid}, .*\n(?:\1 .*\n)*", text, re.MULTILINE)
     assert statement is not None
@@ -256,7 +256,7 @@ def _count(ground: Ground, queue: str) -> int:
 
 
 def _log(ground: Ground) -> list[str]:
-    """What CloudWatch holds of the only stream."""
+    """The events of the only stream in CloudWatch."""
     group = {"logGroupName": REQUIRED["LogGroupName"]}
     [stream] = ground.site.operator("logs", "DescribeLogStreams", group)["logStreams"][:1]
     request = {**group, "logStreamName": stream["logStreamName"], "startFromHead": True}

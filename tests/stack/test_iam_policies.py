@@ -196,7 +196,7 @@ def test_a_trust_policy_is_about_the_service_that_it_names() -> None:
     assert not trusts(trust, "events.amazonaws.com", ours)
 
 
-# Laws
+# Properties
 
 ACTIONS = st.sampled_from(["ecs:ListTasks", "ecs:DescribeTasks", "ssm:SendCommand", "s3:GetObject"])
 PATTERNS = st.sampled_from(["*", "ecs:*", "ecs:List*", "ssm:SendCommand", "s3:GetObject"])

@@ -31,8 +31,10 @@ EVERYTHING = {
     "ScheduleTimezone": "Europe/Berlin",
 }
 NEEDS_EVERYTHING = {"cloudwatch:DescribeAlarms", "ecs:DescribeCapacityProviders"}
-"""Composite alarms are shown only to those who may read every alarm. Capacity providers belong to the account and not
-to a cluster, so their names cannot be known when the stack is made."""
+"""Composite alarms are visible only with permission for all alarms.
+
+Capacity providers belong to the account, not to a cluster, so their names are not known when the stack is created.
+"""
 
 
 @cache

@@ -3,6 +3,7 @@
 The base here is made of this machine's own Python, because the registry of the default base may not be reachable. So
 these tests cover everything that the Dockerfile adds, but not the default base itself. The wheels are chosen for this
 machine's Python. Skipped if buildah is not installed.
+Each test run keeps its images and containers in a folder of its own, and deletes it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pytest
@@ -30,8 +32,11 @@ from bottlerocket_ecs_updater.simulator.wire import Wire
 from bottlerocket_ecs_updater.simulator.world.world import World
 
 ROOT = Path(__file__).parents[2]
-BASE, IMAGE = "localhost/updater-test-base", "localhost/updater-test"
+BASE = "localhost/updater-test-base"
 IMAGE_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+UNNEEDED = ("site-packages", "dist-packages", "test", "tests", "ensurepip", "idlelib", "tkinter", "*.a", "*.opt-*")
+"""Of a standard library: half of its size, and each layer of an image is a copy."""
+
 HOST = "i-00000000000000000"
 SPEED = 60
 
@@ -41,77 +46,136 @@ pytestmark = [
 ]
 
 
+@dataclass(frozen=True)
+class Buildah:
+    """Buildah, isolated from configuration of this machine that could fail here."""
+
+    store: Path
+    """Where its images and containers are."""
+
+    def __call__(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        result = self.call("buildah", *words)
+        assert result.returncode == 0 or not check, result.stderr
+        return result
+
+    def call(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run a program that calls buildah."""
+        return subprocess.run(words, cwd=ROOT, env=self.environment(), capture_output=True, text=True, check=False)
+
+    def environment(self) -> dict[str, str]:
+        told = {"BUILDAH_ISOLATION": "chroot", "CONTAINERS_STORAGE_CONF": str(self.store / "storage.conf")}
+        return {**os.environ, **told, "NO_PROXY": "127.0.0.1"}
+
+    def begin(self) -> None:
+        """Lay out an empty store."""
+        self.store.mkdir()
+        places = f'graphroot = "{self.store / "images"}"\nrunroot = "{self.store / "run"}"\n'
+        (self.store / "storage.conf").write_text(f'[storage]\ndriver = "vfs"\n{places}')
+
+
+@dataclass(frozen=True)
+class Published:
+    """What is in the registry after the image was built and published, and what was said meanwhile."""
+
+    host: str
+    printed: str
+    log: str
+    name: str
+    digest: str
+    manifest: str
+    blobs: list[str]
+
+    @property
+    def tag(self) -> str:
+        """The image's name in the local store."""
+        return f"{self.host}/{self.name}"
+
+
 @dataclass
 class Built:
     """The image, and a container of it."""
 
+    buildah: Buildah
     container: str
-    said: str
+    published: Published
 
     def run(self, *words: str, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
         """A command in the container, as its user."""
         given = [f"--env={name}={value}" for name, value in (environment or {}).items()]
-        return buildah("run", *given, self.container, "--", *words, check=False)
+        return self.buildah("run", *given, self.container, "--", *words, check=False)
 
     def program(self, *words: str, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
         """The program, by the image's own entry point."""
         return self.run(*self.config()["Entrypoint"], *words, environment=environment)
 
     def config(self) -> dict[str, list[str]]:
-        """What the image says of itself."""
-        shape = json.loads(buildah("inspect", "--type", "image", IMAGE).stdout)["OCIv1"]["config"]
+        """The image's labels and configuration."""
+        shape = json.loads(self.buildah("inspect", "--type", "image", self.published.tag).stdout)["OCIv1"]["config"]
         return dict(shape)
 
     def files(self) -> Path:
         """Its file system, mounted."""
-        return Path(buildah("mount", self.container).stdout.strip())
+        return Path(self.buildah("mount", self.container).stdout.strip())
 
 
-def buildah(*words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-    """Buildah, with nothing of the machine's that a build here could not have."""
-    environment = {**os.environ, "STORAGE_DRIVER": "vfs", "BUILDAH_ISOLATION": "chroot"}
-    result = subprocess.run(["buildah", *words], env=environment, capture_output=True, text=True, check=False)
-    assert result.returncode == 0 or not check, result.stderr
-    return result
-
-
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
-    said = built_once(tmp_path_factory)
-    container = buildah("from", "--pull=never", IMAGE).stdout.strip()
-    yield Built(container, said)
-    buildah("rm", container)
+    with image_of_the_run(tmp_path_factory) as (buildah, published):
+        container = buildah("from", "--pull=never", published.tag).stdout.strip()
+        yield Built(buildah, container, published)
+        buildah("rm", container)
 
 
-def built_once(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Build the image, or wait until another process of the same test run has; returns what the build said."""
-    run = os.environ.get("PYTEST_XDIST_TESTRUNUID")
-    if run is None:
-        return build(tmp_path_factory.mktemp("base"))
-    shared = tmp_path_factory.getbasetemp().parent / f"image-{run}"
-    with shared.with_suffix(".lock").open("w") as lock:
+@contextmanager
+def image_of_the_run(factory: pytest.TempPathFactory) -> Iterator[tuple[Buildah, Published]]:
+    """The image, which the first process of a test run builds and publishes, and the last one deletes."""
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID", "")
+    place = factory.getbasetemp().parent if run else factory.getbasetemp()
+    buildah, said, users = Buildah(place / f"image{run}"), place / f"said{run}", place / f"users{run}"
+    with locked(place / f"lock{run}"):
+        if not buildah.store.exists():
+            buildah.begin()
+            said.write_text(json.dumps(asdict(build(buildah, factory.mktemp("base")))))
+        counted(users, 1)
+    try:
+        yield buildah, Published(**json.loads(said.read_text()))
+    finally:
+        with locked(place / f"lock{run}"):
+            if counted(users, -1) == 0:
+                shutil.rmtree(buildah.store)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    with path.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not shared.is_file():
-            shared.write_text(build(tmp_path_factory.mktemp("base")))
-        return shared.read_text()
+        yield
 
 
-def build(root: Path) -> str:
-    """Build the base, and the image on it."""
+def counted(users: Path, more: int) -> int:
+    """Add to the number of processes that use the image."""
+    number = more + (int(users.read_text()) if users.exists() else 0)
+    users.write_text(str(number))
+    return number
+
+
+def build(buildah: Buildah, root: Path) -> Published:
+    """Build the base, and on it the image, as `make publish` does for a registry."""
     lay_out_base(root)
     scratch = buildah("from", "scratch").stdout.strip()
     buildah("add", "--quiet", scratch, str(root), "/")
     buildah("commit", "--quiet", "--rm", scratch, BASE)
-    command = ["image/build", sys.executable, "--engine", "buildah", "--tag", IMAGE, "--base", BASE]
-    command += ["--python", IMAGE_PYTHON]
-    environment = {**os.environ, "STORAGE_DRIVER": "vfs", "BUILDAH_ISOLATION": "chroot"}
-    made = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    with serving() as registry:
+        command = ["image/publish", sys.executable, f"{registry.host}/ops", "--engine", "buildah", "--base", BASE]
+        made = buildah.call(*command, "--python", IMAGE_PYTHON, "--insecure")
     assert made.returncode == 0, made.stderr
-    return made.stdout
+    [name] = registry.manifests
+    digest, manifest = registry.digest(name), registry.manifests[name].decode()
+    return Published(registry.host, made.stdout, made.stderr, name, digest, manifest, [*registry.blobs])
 
 
 def lay_out_base(root: Path) -> None:
-    """A root file system with Python and what it is linked to, certificates, and nothing else: no shell."""
+    """A root file system with Python and its libraries, certificates, and nothing else: no shell."""
     (root / "usr/bin").mkdir(parents=True)
     for folder in ("etc/ssl/certs", "tmp", "proc", "dev", "sys"):
         (root / folder).mkdir(parents=True)
@@ -120,7 +184,7 @@ def lay_out_base(root: Path) -> None:
     if python != Path("/usr/bin/python3"):
         (root / "usr/bin/python3").symlink_to(python)
     standard = Path(sysconfig.get_path("stdlib"))
-    unneeded = shutil.ignore_patterns("site-packages", "dist-packages", "test", "tests", "idlelib", "tkinter", "*.a")
+    unneeded = shutil.ignore_patterns(*UNNEEDED)
     shutil.copytree(standard, inside(standard, root), ignore=unneeded, dirs_exist_ok=True, symlinks=True)
     for library in sorted({found for each in (python, *standard.rglob("*.so")) for found in linked_to(each)}):
         copy(library, root)
@@ -141,29 +205,22 @@ def copy(path: Path, root: Path) -> None:
 
 
 def linked_to(binary: Path) -> set[Path]:
-    """The shared libraries that a binary is linked to, its loader among them."""
+    """The shared libraries that a binary is linked to, including its loader."""
     said = subprocess.run(["ldd", str(binary)], capture_output=True, text=True, check=False).stdout
     return {Path(word) for word in said.split() if word.startswith("/")}
 
 
 def test_the_build_says_what_it_made(built: Built) -> None:
-    assert "is built by buildah" in built.said
+    assert f"{built.published.tag} is built by buildah" in built.published.log
 
 
-@pytest.mark.usefixtures("built")
-def test_what_is_published_is_in_the_registry_under_the_digest_of_the_line_that_installs_it() -> None:
-    with serving() as registry:
-        command = ["image/publish", sys.executable, f"{registry.host}/ops", "--engine", "buildah", "--base", BASE]
-        environment = {**os.environ, "STORAGE_DRIVER": "vfs", "BUILDAH_ISOLATION": "chroot", "NO_PROXY": "127.0.0.1"}
-        words = [*command, "--python", IMAGE_PYTHON, "--insecure"]
-        made = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    assert made.returncode == 0, made.stderr
-    [name] = registry.manifests
-    assert name.startswith(f"ops/bottlerocket-ecs-updater:{__version__}-")
-    image = f"{registry.host}/ops/bottlerocket-ecs-updater@{registry.digest(name)}"
-    assert f"UpdaterImage={image}\n" in made.stdout
-    layers = json.loads(registry.manifests[name])["layers"]
-    assert {layer["digest"] for layer in layers} <= registry.blobs.keys()
+def test_what_is_published_is_in_the_registry_under_the_digest_of_the_line_that_installs_it(built: Built) -> None:
+    published = built.published
+    assert published.name.startswith(f"ops/bottlerocket-ecs-updater:{__version__}-")
+    image = f"{published.host}/ops/bottlerocket-ecs-updater@{published.digest}"
+    assert f"UpdaterImage={image}\n" in published.printed
+    layers = json.loads(published.manifest)["layers"]
+    assert {layer["digest"] for layer in layers} <= set(published.blobs)
 
 
 def test_nothing_is_published_without_a_registry() -> None:
@@ -178,7 +235,8 @@ def test_the_program_runs_in_it(built: Built) -> None:
 
 def test_it_runs_as_nobody_who_could_write_to_it(built: Built) -> None:
     code = "import os; print(os.getuid(), os.getgid(), os.access('/opt/bottlerocket-ecs-updater', os.W_OK))"
-    assert built.run("python3", "-c", code).stdout.split() == ["65532", "65532", "False"]
+    result = built.run("python3", "-c", code)
+    assert result.stdout.split() == ["65532", "65532", "False"], result.stderr
 
 
 def test_there_is_no_shell_in_it(built: Built) -> None:
@@ -226,6 +284,6 @@ def _licences(built: Built) -> Path:
 
 
 def _listing(built: Built) -> set[str]:
-    """All files of the program and of the places where programs leave things."""
+    """All files of the program, and of the places where programs leave files."""
     root = built.files()
     return {str(path) for folder in ("opt", "tmp", "usr/share") for path in (root / folder).rglob("*")}

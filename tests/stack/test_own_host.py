@@ -28,7 +28,7 @@ def test_a_run_is_called_on_the_default_bus_where_events_for_programs_go_to_anot
 
 
 def see_every_host_updated(ground: Ground) -> None:
-    """One run takes the hosts that it is not on, and the run that it calls takes the last one."""
+    """One run updates the hosts that it is not on, and the run that it requests updates the last one."""
     start = ground.next_start()
     assert start.task is not None, start.error
     first = ground.ended(start.task)
@@ -79,7 +79,7 @@ def test_on_fargate_nothing_of_it_is_there() -> None:
     assert "SuccessorRule" not in stack.holdings
     assert "CallSuccessor" not in [statement["Sid"] for statement in statements(stack, "TaskRole")]
     [container] = properties(stack, "UpdaterTaskDefinition")["ContainerDefinitions"]
-    # What a run does that is told nothing.
+    # The default of a run without settings.
     assert {"Name": "BOTTLEROCKET_ECS_UPDATER_OWN_HOST", "Value": "hold"} in container["Environment"]
 
 

@@ -51,7 +51,7 @@ RULES = {
         "autoscaling:DescribeInstanceRefreshes",
     ),
 }
-"""What rules ask beside the state of the cluster: without it the run leaves the rule out, and says so."""
+"""What rules read in addition to the state of the cluster: without it, the run ignores the rule and says so."""
 
 NEEDED_OTHERWISE = {
     "CallBackCommands",
@@ -61,7 +61,7 @@ NEEDED_OTHERWISE = {
     "TellPeople",
     *RULES,
 }
-"""What only a run with trouble needs, or what fails no run; tests of their own show when."""
+"""Permissions that only a run with problems needs, or that fail no run; separate tests cover them."""
 
 ACTIONS = sorted(
     {action for statement in statements(STACK, "TaskRole") for action in several(statement["Action"])}
@@ -151,7 +151,7 @@ WITH_HOOKS = {**DOCUMENTS, DocumentKind.BEFORE_DRAIN: LEAVE, DocumentKind.AFTER_
 
 
 def watched_run(world: World, without: str = "") -> Judged:
-    """A run that asks for alarms and for documents of the operator's."""
+    """A run with alarms and with the operator's documents."""
     world.cloudwatch.set_alarm("checkout-errors", "OK")
     world.calendars.set_calendar(CALENDAR, "OPEN")
     for name in (LEAVE, VET):
@@ -174,7 +174,7 @@ def test_a_run_with_alarms_and_documents_of_the_operators_needs_nothing_that_is_
         ("RunAfterReboot", "ssm:DescribeDocument"),
     ],
 )
-def test_without_one_of_their_statements_nothing_is_begun_and_the_action_is_named(
+def test_without_one_of_their_statements_nothing_is_started_and_the_action_is_named(
     world: World, sid: str, action: str
 ) -> None:
     run = watched_run(world, sid)
@@ -212,7 +212,7 @@ def test_all_that_is_granted_is_what_the_updater_asks_for() -> None:
     ungranted = [one for one in Operation if one.by_setting or one.by_people or one.by_everybody]
     # The store can remove objects; a run never does.
     others = {operation.action for operation in (*ungranted, Operation.DELETE_OBJECT)}
-    # Secrets Manager asks for kms:Decrypt on behalf of whoever reads a secret.
+    # Secrets Manager requires kms:Decrypt from the caller who reads a secret.
     assert granted - {"kms:Decrypt"} == {operation.action for operation in Operation} - others
 
 
@@ -290,7 +290,7 @@ def test_another_prefix_is_not_listed(world: World, prefix: str) -> None:
     assert _answers(world, "s3", "ListObjectsV2", request) == [Decision.NOT_ALLOWED]
 
 
-def test_a_cluster_whose_name_begins_like_ours_is_another(world: World) -> None:
+def test_a_cluster_whose_name_starts_like_ours_is_another(world: World) -> None:
     request = {"cluster": "demo-2", "containerInstances": ["abc"], "status": "DRAINING"}
     assert _answers(world, "ecs", "UpdateContainerInstancesState", request) == [Decision.NOT_ALLOWED]
 
@@ -317,7 +317,7 @@ def test_of_a_cluster_of_which_one_group_is_not_named_the_others_are_updated() -
     assert refusal.ask.resource in str(held)
 
 
-def test_a_cluster_of_which_no_instance_has_the_tag_is_an_error(world: World) -> None:
+def test_a_cluster_without_tagged_instances_is_an_error(world: World) -> None:
     run = judged_run(world, deployed(InstanceTag="no"))
     assert (run.went_well, run.updated) == (False, 0)
     assert "ssm:SendCommand on arn:aws:ec2:us-east-1:123456789012:instance/i-" in run.why

@@ -32,7 +32,7 @@ PREDECESSOR = Template.read(Path(__file__).with_name("predecessor.yaml").read_te
 STACK = deployed()
 WIDTH_OF_A_DASHBOARD = 24
 BODY_MAX_BYTES = 46_000
-"""CloudFormation takes 51,200 bytes without a bucket; the rest is room for what is to come."""
+"""CloudFormation accepts 51,200 bytes without a bucket; the rest is a reserve."""
 DIGESTS = {
     "X86_64": f"registry.example/updater@sha256:{'a' * 64}",
     "ARM64": f"registry.example/updater@sha256:{'b' * 64}",
@@ -86,7 +86,7 @@ def test_an_image_may_be_named_by_a_tag(image: str) -> None:
 
 @pytest.mark.parametrize("template", sorted(TEMPLATE.parent.glob("*.yaml")), ids=lambda path: path.name)
 def test_functions_of_rules_have_their_long_names(template: Path) -> None:
-    """CloudFormation documents no short names for them, and CDK's CfnInclude drops such a name without a word."""
+    """CloudFormation documents no short names for them, and CDK's CfnInclude silently drops such a name."""
     assert re.findall(r"!(?:Contains|EachMember\w+|RefAll|ValueOf\w*)\b", template.read_text()) == []
 
 
@@ -151,7 +151,7 @@ def test_the_updater_takes_its_command_line_and_environment(parameters: dict[str
     default = BODY.section("Parameters")["Settings"]["Default"]
     secrets = {each["Name"]: parameters.get("Settings", default) for each in container["Secrets"]}
     settings = load(container["Command"][1:], {**environment, **secrets})
-    # Its ARN: nobody has to ask in which account and Region it is.
+    # The ARN contains the account and Region.
     assert settings.target.cluster == "arn:aws:ecs:us-east-1:123456789012:cluster/demo"
     assert settings.documents.reboot_document.startswith("updater-RebootCommand-")
     assert str(settings.limits.max_unavailable) == parameters.get("MaxUnavailable", "1")
@@ -208,7 +208,7 @@ def test_all_templates_of_a_release_have_its_images(tmp_path: Path) -> None:
     for text in written.values():
         assert all(digest in text for digest in DIGESTS.values())
         assert "Only in the tree" not in text
-    # No stack for many clusters is of the Go updater, so every one says which instances.
+    # The Go updater has no stack for many clusters, so every one must name its instances.
     assert "RuleCondition" not in written["fleet.yaml"]
 
 
@@ -397,7 +397,7 @@ def test_every_alarm_and_every_graph_is_of_a_metric_that_the_updater_emits() -> 
     drawn = {line[1] for line in graphs if isinstance(line[0], str)}
     searched = {word for line in graphs if isinstance(line[0], dict) for word in re.findall(r"Instances\w+", str(line))}
     assert drawn | searched <= emitted
-    # What a person would look for in the log, or sees in another form: waiting, moments of passage, epoch seconds.
+    # Facts that are in the log, or that are shown in another form: waiting, short phases, epoch seconds.
     phases = {f"Instances{phase.value.title()}" for phase in Phase} - {"InstancesQuarantined"}
     # On the dashboard and the page of all clusters, and in reports.
     of_many = {"DaysBehind", "InstanceDaysBehind", "TimeToUpdated", "TimeToUpdateInstance"}
@@ -405,7 +405,8 @@ def test_every_alarm_and_every_graph_is_of_a_metric_that_the_updater_emits() -> 
     assert emitted - drawn - searched == phases | told_otherwise
 
 
-# Source: "Dashboard body structure": without x and y a widget is put beside the one before it, or below; 24 columns.
+# Source: "Dashboard body structure": a widget without x and y is placed beside the previous one, or below it; 24
+# columns.
 def test_the_widgets_of_the_dashboard_fill_its_rows_without_a_hole() -> None:
     body = json.loads(properties(STACK, "UpdaterDashboard")["DashboardBody"])
     rows: list[list[int]] = [[]]

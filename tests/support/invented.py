@@ -14,6 +14,7 @@ from typing import Protocol, TypeVar
 
 from hypothesis import strategies as st
 from tests.support.rules import parse_checkpoints, parse_ranges
+from tests.support.scenarios import anywhere
 from tests.support.story import AFTER_REBOOT, ALARM, BEFORE_DRAIN, Nap, Ringing, Story, Told
 
 from bottlerocket_ecs_updater.core.rules.checkpoints import Checkpoints
@@ -25,11 +26,11 @@ from bottlerocket_ecs_updater.simulator import faults as f
 from bottlerocket_ecs_updater.simulator.ecs import (
     Controller,
     EcsTiming,
-    Launch,
     Rollout,
     ServiceSpec,
     Spreading,
     Strategy,
+    TaskLaunch,
     Way,
     Workload,
 )
@@ -47,7 +48,6 @@ from bottlerocket_ecs_updater.simulator.scenarios import (
     Member,
     Provider,
     Scenario,
-    anywhere,
 )
 from bottlerocket_ecs_updater.simulator.services.documents import APPLY, REBOOT, shell_document
 from bottlerocket_ecs_updater.simulator.ssm import SsmTiming
@@ -56,22 +56,22 @@ BY_HAND = "1.53.0"
 """A version that somebody stages by hand. No policy admits it."""
 
 NEXT = "1.54.0"
-"""A release that may come out in the middle of everything."""
+"""A version that may be published at any time."""
 
 T = TypeVar("T")
 
 
 class Chooser(Protocol):
-    """Whoever makes the choices."""
+    """The source of choices."""
 
     def number(self, least: int, most: int) -> int:
-        """A number, both ends included; the least is the plain one."""
+        """A number, both ends included; the smallest is the simplest."""
 
     def one_of(self, options: Sequence[T]) -> T:
-        """One of them; the first is the plain one."""
+        """One of them; the first is the simplest."""
 
     def happens(self, percent: int) -> bool:
-        """Whether it happens; not is the plain one."""
+        """Whether it happens; False is the simplest."""
 
 
 class Dice:
@@ -108,7 +108,7 @@ class Drawn:
 
 @st.composite
 def stories(draw: st.DrawFn, tell: Callable[[Chooser], Story]) -> Story:
-    """Stories of one kind, chosen by hypothesis."""
+    """Scenarios of one kind, chosen by hypothesis."""
     return tell(Drawn(draw))
 
 
@@ -120,7 +120,7 @@ def seconds(number: float) -> timedelta:
 
 
 def host_fault(choose: Chooser) -> Fault:
-    """Any fault of the catalogue that strikes a host or its container instance."""
+    """Any fault of the catalogue that affects a host or its container instance."""
     return choose.one_of(_HOST_FAULTS)(choose)
 
 
@@ -138,7 +138,7 @@ def _passing(choose: Chooser) -> dict[str, timedelta | None]:
 
 
 _STEPS_BETWEEN = (f.Step.CHECK, f.Step.APPLY, f.Step.DRAIN, f.Step.RETURN)
-"""When somebody may return an instance without that its tasks die in a reboot that is on its way."""
+"""When somebody may return an instance without killing its tasks by a reboot that is on its way."""
 
 _HOST_FAULTS: tuple[Callable[[Chooser], Fault], ...] = (
     lambda c: f.RepositoryDown(**_passing(c)),  # type: ignore[arg-type]
@@ -170,8 +170,8 @@ _HOST_FAULTS: tuple[Callable[[Chooser], Fault], ...] = (
     lambda _: f.RollsBack(),
     lambda _: f.ThirdVersion(NEXT),
     lambda c: f.CheckStuckAfterBoot(times=_once_or_always(c)),
-    lambda c: f.SsmUnreachable(f.Unreachable.CONNECTION_LOST, **_passing(c)),  # type: ignore[arg-type]
-    lambda _: f.SsmUnreachable(f.Unreachable.NEVER_REGISTERED),
+    lambda c: f.SsmUnreachable(f.OutOfReach.CONNECTION_LOST, **_passing(c)),  # type: ignore[arg-type]
+    lambda _: f.SsmUnreachable(f.OutOfReach.NEVER_REGISTERED),
     lambda c: f.ReportedUndeliverable(_once_or_always(c)),
     lambda c: f.OddOutput(c.one_of(list(f.Oddity)), _once_or_always(c)),
     lambda c: f.InstanceTerminated(step=c.one_of(list(f.Step))),
@@ -193,7 +193,7 @@ _HOST_FAULTS: tuple[Callable[[Chooser], Fault], ...] = (
 
 
 def api_fault(choose: Chooser) -> Fault:
-    """A fault of AWS itself: it throttles, fails, answers from the past, or loses replies."""
+    """A fault of AWS itself: it throttles, fails, returns old state, or loses replies."""
     return choose.one_of(_API_FAULTS)(choose)
 
 
@@ -218,7 +218,7 @@ _DENIABLE = (
     "DeleteAttributes",
     "DescribeContainerInstances",
 )
-"""Operations whose permission may be taken away for a while."""
+"""Operations whose permission may be missing for a while."""
 
 
 def _outage(choose: Chooser, code: str, status: int, operations: Sequence[str]) -> f.ApiFails:
@@ -253,7 +253,7 @@ def deaths(choose: Chooser, most: int) -> tuple[Placed, ...]:
 
 
 def rivals(choose: Chooser) -> tuple[Placed, ...]:
-    """Second updaters that are started while the first is, perhaps, still there."""
+    """Second updaters that start while the first one may still be active."""
     starts = [seconds(choose.number(0, 1500)) for _ in range(choose.one_of((0, 0, 1, 2)))]
     return tuple(Placed(f.SecondUpdater(start)) for start in starts)
 
@@ -302,7 +302,7 @@ def _service(choose: Chooser, number: int, instances: int) -> ServiceSpec:
         deregistration_delay=seconds(choose.one_of((0, 0, 10, 30))),
     )
     healthy, most = choose.one_of(((100, 200), (50, 150), (0, 100), (50, 100)))
-    # Of a single task with 50 per cent, none may ever go: that is worth a story now and then.
+    # With a single task and 50 per cent, no task may ever leave: that is worth a scenario now and then.
     least = 1 if healthy in (0, 100) or choose.happens(10) else 2
     return ServiceSpec(
         f"web-{number}",
@@ -315,7 +315,7 @@ def _service(choose: Chooser, number: int, instances: int) -> ServiceSpec:
 
 
 def policies(choose: Chooser, instances: int) -> Policy:
-    """Budgets in number and percent, in all and per zone; short and long looks and limits."""
+    """Budgets as numbers and percentages, in total and per zone; short and long looks and limits."""
     share = (Limit(number=choose.number(1, max(1, instances // 2))), Limit(percent=choose.number(1, 60)))
     zone = (None, None, Limit(number=choose.number(1, 2)), Limit(percent=choose.number(1, 60)))
     return Policy(
@@ -330,7 +330,7 @@ def policies(choose: Chooser, instances: int) -> Policy:
     )
 
 
-# Stories
+# Scenarios
 
 
 def quiet_story(choose: Chooser) -> Story:
@@ -348,7 +348,7 @@ def quiet_story(choose: Chooser) -> Story:
 
 
 def story_of_faults(choose: Chooser) -> Story:
-    """Hosts, people and nature misbehave; the updater lives."""
+    """Faults of hosts, people and the environment; the updater itself is not killed."""
     story = quiet_story(choose)
     ids = [member.host.instance_id for member in story.scenario.members if member.bottlerocket]
     placed = [Placed(host_fault(choose), id_) for id_ in ids if choose.happens(40)]
@@ -358,7 +358,7 @@ def story_of_faults(choose: Chooser) -> Story:
         story.scenario,
         story="hosts and people misbehave",
         faults=FaultPlan(tuple(placed), story.scenario.seed),
-        # Where attributes do not outlast a boot, only the store's copy of a claim is left.
+        # If attributes do not survive a boot, only the store's copy of a claim is left.
         ecs_timing=_ecs_timing(choose) if right == "store" else EcsTiming(),
         ssm_timing=_ssm_timing(choose),
     )
@@ -366,7 +366,7 @@ def story_of_faults(choose: Chooser) -> Story:
 
 
 def story_of_reboots(choose: Chooser) -> Story:
-    """Shutdowns, agents and deliveries are slow, and reboot commands end in every way that there is."""
+    """Shutdowns, agents and deliveries are slow, and reboot commands end in every possible way."""
     story = quiet_story(choose)
     placed = [
         Placed(fault, member.host.instance_id)
@@ -403,7 +403,7 @@ def _reboot_faults(choose: Chooser) -> list[Fault]:
 
 
 def story_of_own_ground(choose: Chooser) -> Story:
-    """Updaters run on the instances that they update, and some of them die, or their hosts do."""
+    """Updaters run on the instances that they update, and some of them, or of their hosts, die."""
     story = quiet_story(choose)
     faults = [
         Placed(f.OutOfBand(f.Deed.REBOOT, moment=_moment(choose)), member.host.instance_id)
@@ -422,7 +422,7 @@ def story_of_own_ground(choose: Chooser) -> Story:
 
 
 def story_of_departures(choose: Chooser) -> Story:
-    """All that strikes hosts, while Auto Scaling takes some of them away and somebody stops others."""
+    """All faults of hosts, while Auto Scaling terminates some of them and somebody stops others."""
     story = story_of_faults(choose)
     faults = story.scenario.faults
     taken = tuple(
@@ -457,7 +457,7 @@ PLACED_BY = (
 
 
 def story_of_mixed_ground(choose: Chooser) -> Story:
-    """Not every instance takes every task: capacity providers, ECS Anywhere, Managed Instances, constraints."""
+    """Not every instance can run every task: capacity providers, ECS Anywhere, Managed Instances, constraints."""
     story = story_of_faults(choose)
     scenario = story.scenario
     names = choose.one_of((("hosts",), ("hosts", "batch"), ("hosts", "batch", "managed")))
@@ -472,7 +472,7 @@ def story_of_mixed_ground(choose: Chooser) -> Story:
     )
     strange = (anywhere(),) if choose.happens(50) else ()
     placed = tuple(_placed_somewhere(choose, one, used) for one in scenario.services)
-    edge = (ServiceSpec("edge", 1, launch=Launch.EXTERNAL),) if strange else ()
+    edge = (ServiceSpec("edge", 1, launch=TaskLaunch.EXTERNAL),) if strange else ()
     mixed = replace(
         scenario,
         story="not every instance takes every task",
@@ -484,7 +484,7 @@ def story_of_mixed_ground(choose: Chooser) -> Story:
 
 
 def story_of_the_platform(choose: Chooser) -> Story:
-    """What ECS and Auto Scaling do by themselves, and tasks with ports, interfaces, volumes and long ends."""
+    """What ECS and Auto Scaling do by themselves, and tasks with ports, interfaces, volumes and slow shutdowns."""
     story = quiet_story(choose)
     scenario = story.scenario
     there = tuple(
@@ -547,7 +547,7 @@ def _placed_somewhere(choose: Chooser, service: ServiceSpec, providers: Sequence
 
 
 def story_of_pinned_tasks(choose: Chooser) -> Story:
-    """A service whose limits let no task go, on some hosts of more than are staged at once, which answer one by one."""
+    """A service whose limits let no task leave, on more hosts than are staged at once, which answer one by one."""
     story = quiet_story(choose)
     there = members(choose, 3, 16)
     pinned = ServiceSpec(
@@ -558,7 +558,7 @@ def story_of_pinned_tasks(choose: Chooser) -> Story:
         maximum_percent=100,
         distinct_instances=choose.happens(70),
     )
-    # Hosts with the fewest tasks come first: those of the pinned ones, if there are more tasks on all others.
+    # Hosts with the fewest tasks come first: the ones with the immovable service, if all others have more tasks.
     many = ServiceSpec("many", desired=choose.number(1, 3) * len(there), workload=Workload(cpu=16, memory=32))
     scenario = replace(
         story.scenario,
@@ -572,7 +572,7 @@ def story_of_pinned_tasks(choose: Chooser) -> Story:
 
 
 def story_of_the_field(choose: Chooser) -> Story:
-    """Services in trouble share the cluster, and some versions break tasks though they boot well."""
+    """Services with failing tasks share the cluster, and some versions break tasks although they boot."""
     story = quiet_story(choose)
     scenario = story.scenario
     troubled = (_service_elsewhere(choose), *((_troubled_service(choose),) if choose.happens(60) else ()))
@@ -587,7 +587,7 @@ def story_of_the_field(choose: Chooser) -> Story:
         services=(*scenario.services, *troubled),
         faults=plan,
     )
-    # It has been in trouble for a while before the first run.
+    # Its tasks have failed for a while before the first run.
     told = replace(story, scenario=field, lead=seconds(choose.one_of((3000, 60, 600))))
     return _with_odd_health(choose, told) if choose.happens(30) else told
 
@@ -603,7 +603,7 @@ _ODD_HEALTH: tuple[Callable[[Chooser], Fault], ...] = (
         every=seconds(c.number(40, 200)),
     ),
 )
-"""What ECS's own health checks say of a host, besides OK."""
+"""The results of ECS health checks of a host, besides OK."""
 
 
 def _with_odd_health(choose: Chooser, story: Story) -> Story:
@@ -618,13 +618,13 @@ def _service_elsewhere(choose: Chooser) -> ServiceSpec:
         "elsewhere",
         choose.number(1, 3),
         choose.one_of((Workload(), Workload(runs_for=seconds(40), exit_code=1), Workload(fails_to_start="no image"))),
-        launch=choose.one_of((Launch.FARGATE, Launch.EXTERNAL)),
+        launch=choose.one_of((TaskLaunch.FARGATE, TaskLaunch.EXTERNAL)),
         rollout=choose.one_of((Rollout(), Rollout(never_ends=True), Rollout(Way.BLUE_GREEN, bake=seconds(40_000)))),
     )
 
 
 def _troubled_service(choose: Chooser) -> ServiceSpec:
-    """A service on the hosts that loses its tasks by itself, on every version."""
+    """A service on the hosts that loses tasks by itself, on every version."""
     work = choose.one_of(
         (
             Workload(64, 64, runs_for=seconds(choose.number(3, 900)), exit_code=1),
@@ -637,12 +637,12 @@ def _troubled_service(choose: Chooser) -> ServiceSpec:
 
 
 def story_of_deaths(choose: Chooser) -> Story:
-    """Updaters are killed at any call, suspended, told to stop, and run beside each other; the cluster is well."""
+    """Updaters are killed at any call, suspended, stopped, and run beside each other; the cluster is healthy."""
     return _paced(choose, _with_trouble(choose, quiet_story(choose), ()))
 
 
 def story_of_everything(choose: Chooser) -> Story:
-    """All of it, and AWS throttles, fails, answers late, or from the past."""
+    """All faults, and AWS throttles, fails, answers late, or returns old state."""
     return _paced(choose, _everything(choose))
 
 
@@ -653,7 +653,7 @@ def _everything(choose: Chooser) -> Story:
 
 
 def story_of_operators(choose: Chooser) -> Story:
-    """All of it, and the operator has documents and an alarm of his own, which say no now and then."""
+    """All faults, and the operator has documents and an alarm, which fail now and then."""
     story = _everything(choose)
     before, after = choose.happens(70), choose.happens(70)
     ringing = [Ringing(seconds(choose.number(0, 3000)), seconds(choose.number(10, 2000))) for _ in range(2)]
@@ -689,7 +689,7 @@ def _own_lines(choose: Chooser) -> tuple[str, ...]:
 
 
 def _paced(choose: Chooser, story: Story) -> Story:
-    """Now and then the operator lets a release go through the cluster in steps, or so many instances a day."""
+    """Now and then the operator has checkpoints or a daily limit."""
     if story.right != "store" or not choose.happens(30):
         return story
     steps = choose.one_of(("", "1,100%", "1,50%", "2,100%"))
@@ -699,7 +699,7 @@ def _paced(choose: Chooser, story: Story) -> Story:
 
 
 def denials(choose: Chooser, story: Story) -> tuple[Placed, ...]:
-    """IAM allows no commands, or not all of them, to some of the hosts, from the beginning or for a while."""
+    """IAM denies some or all commands to some of the hosts, always or for a while."""
     ids = [member.host.instance_id for member in story.scenario.members if member.bottlerocket and choose.happens(25)]
     return tuple(Placed(_denial(choose), id_) for id_ in ids)
 
@@ -720,7 +720,7 @@ def _with_trouble(choose: Chooser, story: Story, api: tuple[Placed, ...]) -> Sto
     return replace(
         story,
         scenario=replace(story.scenario, faults=FaultPlan(placed, story.scenario.seed)),
-        # Only the store's lease protects from a run that stood still.
+        # Only the store's lease protects against a run that was suspended.
         ahead=ahead,
         naps=tuple(naps) if story.right == "store" and choose.happens(30) else (),
         told=tuple(told) if choose.happens(20) else (),
@@ -730,13 +730,13 @@ def _with_trouble(choose: Chooser, story: Story, api: tuple[Placed, ...]) -> Sto
 
 
 def _out_of_the_way(api: tuple[Placed, ...]) -> timedelta:
-    """How far runs must be apart to see the end of what is denied for a while: each ends at once with the error."""
+    """How far apart runs must be to see the end of a temporary denial: each one ends immediately with the error."""
     denied = any(isinstance(one.fault, f.ApiFails) and one.fault.code.startswith("AccessDenied") for one in api)
     return seconds(120 if denied else 0)
 
 
 def _right_to_act(choose: Chooser, story: Story) -> str:
-    """Where attributes do not outlast a boot, and there is no store, nobody is left who knows of a claim."""
+    """If attributes do not survive a boot and there is no store, a claim may be lost everywhere."""
     if story.right != "store":
         return story.right
     chosen = choose.one_of(("store", "store", "store", "task"))
@@ -756,7 +756,7 @@ def _ecs_timing(choose: Chooser) -> EcsTiming:
 
 
 def _ssm_timing(choose: Chooser) -> SsmTiming:
-    """As slow as it is, however often it is asked."""
+    """The same delay, however often it is called."""
     return SsmTiming(
         visible=seconds(choose.one_of((1, 0, 5))),
         delivery=seconds(choose.one_of((0.5, 5, 20))),

@@ -25,7 +25,7 @@ from bottlerocket_ecs_updater.simulator.world.world import World
 
 @dataclass
 class _Ahead(EngineClock):
-    """The clock of an updater that is ahead of its world's, or behind it."""
+    """The clock of an updater, ahead of its world's or behind it."""
 
     ahead: timedelta = timedelta()
 
@@ -35,7 +35,7 @@ class _Ahead(EngineClock):
 
 @dataclass
 class Cluster:
-    """One cluster, and the updaters that come to it."""
+    """One cluster, and its runs."""
 
     place: Location
     world: World
@@ -46,7 +46,7 @@ class Cluster:
     updaters: list[Updater] = field(default_factory=list)
 
     def run(self, rules: Rules | None = None, **options: Any) -> RunFinished:
-        """One run, to its end."""
+        """One complete run."""
         self.runs += 1
         name = f"{self.place.name}-{self.runs}"
         updater = Updater(
@@ -65,13 +65,13 @@ class Cluster:
 
     @property
     def versions(self) -> set[str]:
-        """What its hosts run."""
+        """The versions that its hosts run."""
         return {host.running for host in self.world.hosts.values()}
 
 
 @dataclass
 class Clusters:
-    """All of them."""
+    """All clusters."""
 
     each: dict[str, Cluster] = field(default_factory=dict)
     store: Store = field(default_factory=MemoryStore)
@@ -89,7 +89,7 @@ class Clusters:
         stages: Mapping[str, Any] | None = None,
         **world: Any,
     ) -> Cluster:
-        """One more cluster, of that stage."""
+        """Add a cluster in that stage."""
         waits = tuple(map(Requirement.parse, promoted_by))
         asked = replace(rules or Rules(), stages=StageRules(stage, waits, **(stages or {})))
         place = Location(account, "us-east-1", name)
@@ -98,18 +98,18 @@ class Clusters:
 
     @property
     def now(self) -> datetime:
-        """The time of the cluster whose runs took longest."""
+        """The time in the cluster whose runs took longest."""
         return max(one.world.clock.now() for one in self.each.values())
 
     def wait(self, span: timedelta) -> None:
-        """Time passes for all; those whose runs took long are waited for."""
+        """Let time pass in all clusters, until all have the same time."""
         latest = self.now + span
         for one in self.each.values():
             one.world.clock.sleep(latest - one.world.clock.now())
 
 
 def reasons(finished: RunFinished) -> set[str]:
-    """The codes of all holds that a run ended with."""
+    """The codes of all holds at the end of a run."""
     return {one.reason.code for one in finished.outcomes.values() if isinstance(one, Hold)}
 
 
@@ -119,12 +119,12 @@ def updated(finished: RunFinished) -> int:
 
 
 def held(finished: RunFinished) -> str:
-    """What one of the holds says."""
+    """The text of one of the holds."""
     return next(str(one) for one in finished.outcomes.values() if isinstance(one, Hold))
 
 
 def at_ease(outcomes: Iterable[Outcome]) -> bool:
-    """Whether nothing is left to do."""
+    """Whether all instances are up to date."""
     return all(isinstance(one, Updated | UpToDate) for one in outcomes)
 
 

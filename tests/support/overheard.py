@@ -15,22 +15,22 @@ from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 
 PASSES_AT_ONE_MOMENT_MAX = 100
-"""So many decisions may follow each other while no time passes; more is a run that spins."""
+"""The number of decisions that may follow each other while no time passes; more means that a run spins."""
 
 TWICE_EVERY = 4
-"""Of so many decisions one is made twice: deciding takes a third of a story's time."""
+"""One in this many decisions is made twice, because deciding takes a third of a scenario's time."""
 
 PASSES_MAX = 5000
-"""A run over a few instances takes some hundreds."""
+"""The limit of decisions in a run; over a few instances it takes some hundreds."""
 
 
 class Spins(AssertionError):
-    """A run decides again and again, and comes to no end."""
+    """A run decides again and again without an end."""
 
 
 @contextmanager
 def overheard(said: list[str]) -> Iterator[None]:
-    """While inside, whatever is wrong with a decision is said. Raises Spins where there would be no end."""
+    """Within the context, report every problem of a decision. Raises Spins if a run would never end."""
     passes: dict[tuple[object, object], int] = {}
 
     def decide_aloud(fleet: Fleet, policy: Policy) -> Decision:
@@ -65,7 +65,7 @@ def _unreasoned(fleet: Fleet, decision: Decision) -> Iterator[str]:
 
 
 def _group_known(instance: Instance, fleet: Fleet) -> bool:
-    """Whether its group answered a moment ago, or was asked in vain: no other instance is set ACTIVE."""
+    """Whether its group was read a moment ago, or did not answer: no other instance is set ACTIVE."""
     around = instance.around
     if not fleet.surveyed:
         return True

@@ -34,18 +34,18 @@ from bottlerocket_ecs_updater.engine.document_denials import DENIED_FOR_ALL
 from bottlerocket_ecs_updater.report.analysis.run_report import run_report
 from bottlerocket_ecs_updater.simulator import faults as f
 from bottlerocket_ecs_updater.simulator.ecs import ContainerInstanceSpec, ServiceSpec, Strategy
-from bottlerocket_ecs_updater.simulator.ecs.model import Status
+from bottlerocket_ecs_updater.simulator.ecs.model import InstanceStatus
 from bottlerocket_ecs_updater.simulator.scenarios import NEW, OLD, VARIANT, Member
 
 Broken = Iterator[str]
 
 
 def broken_promises(played: Played) -> list[str]:
-    """Every promise that was not kept, in words; none in a good story."""
+    """Every broken promise, as text; none if the scenario went well."""
     return [f"{promise.__name__}: {text}" for promise in PROMISES for text in promise(played)]
 
 
-# What the world saw
+# From the world's findings
 
 
 def invariants_hold(played: Played) -> Broken:
@@ -67,7 +67,7 @@ def nothing_is_stranded(played: Played) -> Broken:
 
 
 _LEFT = frozenset({Reason.CLAIM_LOST, Reason.CLAIM_UNREADABLE})
-"""What a run says of an instance that it leaves out of service, since nobody can tell whose it is."""
+"""The reasons with which a run leaves an instance out of service because its owner is not known."""
 
 
 def _reason_of(ending: Ending, name: str) -> Reason | None:
@@ -81,20 +81,20 @@ def _is_forgetful(played: Played) -> bool:
 
 
 def _excused(played: Played, invariant: int, subject: str) -> bool:
-    """Whether nobody could have known better."""
+    """Whether no updater could have known better."""
     in_flight = played.story.latency > timedelta()
     unheard = any(_is_any(played, kind) for kind in (f.RepliesLost, f.ApiFails, f.UpdaterDies))
     faults = played.story.scenario.faults.on(subject)
     forgetful = _is_forgetful(played)
     died = _died_returning(played, subject)
-    # What ECS shows of a moment ago is under way for as long.
+    # As long as ECS may show old state, a command may be in progress.
     in_flight = in_flight or _is_any(played, f.StaleReads)
     known = {"in_flight": in_flight, "unheard": unheard, "forgetful": forgetful, "died_returning": died}
     return any(_excuses(fault, invariant, **known) for fault in faults)
 
 
 def _died_returning(played: Played, subject: str) -> bool:
-    """Whether an updater died between its return of the instance and the end of its claim: both look the same then."""
+    """Whether an updater died between returning the instance and deleting its claim: both look the same then."""
     for ending in played.endings:
         steps = [e for e in ending.events if isinstance(e, PhaseEntered | Returned) and e.instance == subject]
         last = steps[-1] if steps else None
@@ -117,13 +117,13 @@ def _excuses(
             return unheard  # that our return took effect before, nobody told
         case 4, f.SomebodySets(status=f.SetStatus.DRAINING, step=None):
             return died_returning or forgetful  # the boot put it into service before any look, and then it was drained
-        case 12, f.SsmUnreachable(kind=f.Unreachable.CONNECTION_LOST):
+        case 12, f.SsmUnreachable(kind=f.OutOfReach.CONNECTION_LOST):
             return True  # to SSM its apply is under way for ever; apiclient gave up long before our limit
         case _:
             return False
 
 
-# What was said
+# From the reports
 
 
 def what_is_called_updated_is(played: Played) -> Broken:
@@ -181,7 +181,7 @@ def _exit_code(ending: Ending) -> int:
 
 
 def _ends_deregistering(ending: Ending) -> bool:
-    """Whether a claimed instance did not leave the cluster although it is deregistering."""
+    """Whether a claimed instance is still in the cluster although it is deregistering."""
     claimed = {event.instance for event in ending.events if isinstance(event, Claimed | ClaimFound)}
     return any(_reason_of(ending, id_) is Reason.NOT_ACTIVE for id_ in claimed)
 
@@ -191,7 +191,7 @@ def _took_any(ending: Ending) -> bool:
 
 
 def _took_none_in_the_end(ending: Ending) -> bool:
-    """Whether a stuck run only dropped claims that it found: of drains that never began, for instance."""
+    """Whether a stuck run only dropped claims that it found, such as those of drains that never started."""
     finished = ending.finished
     assert finished is not None
     took = any(isinstance(event, Claimed | Returned) for event in ending.events)
@@ -199,7 +199,7 @@ def _took_none_in_the_end(ending: Ending) -> bool:
 
 
 def what_begins_nothing_is_no_plain_success(played: Played) -> Broken:
-    """A run that took no host, of which none is up to date, for reasons that do not pass by themselves, says so."""
+    """A run that updated no host, although none is up to date, says so if the reasons do not pass by themselves."""
     for ending in played.endings:
         finished = ending.finished
         if finished is None or finished.exit_code != 0 or finished.outcome is not RunOutcome.OK or _took_any(ending):
@@ -230,7 +230,7 @@ _MAY_BE_OUT = _LEFT | {Reason.IN_PROGRESS, Reason.NOT_REACHED, Reason.NOT_DESCRI
 
 
 def an_interrupted_run_says_what_it_leaves(played: Played) -> Broken:
-    """With exit code 0 it leaves no instance out of service, as far as it could know of one."""
+    """With exit code 0, a run leaves no instance out of service, as far as it could know."""
     story, timing = played.story, played.story.scenario.ecs_timing
     forgotten = story.store_forgets_claims or not (timing.attributes_survive and timing.draining_survives)
     if forgotten or story.rivals_have_own_stores:
@@ -246,7 +246,7 @@ def _tells_of(outcomes: Mapping[InstanceId, Outcome], event: InstanceUpdated) ->
 
 
 def the_last_run_tells_of_the_world(played: Played) -> Broken:
-    """Every instance is in the summary, and what is said of it is how it is."""
+    """Every instance is in the summary, and its outcome there is true."""
     finished = played.last.finished
     if not played.quiet or finished is None:
         return
@@ -256,16 +256,16 @@ def the_last_run_tells_of_the_world(played: Played) -> Broken:
     for name, registered in played.world.cluster.by_ec2.items():
         outcome = finished.outcomes.get(InstanceId(name))
         was_there = registered.registered_at < played.last.began
-        if registered.status is not Status.INACTIVE and outcome is None and was_there:
+        if registered.status is not InstanceStatus.INACTIVE and outcome is None and was_there:
             yield f"{name} is left out of the summary"
-        if isinstance(outcome, UpToDate | Updated) and registered.status is not Status.INACTIVE:
+        if isinstance(outcome, UpToDate | Updated) and registered.status is not InstanceStatus.INACTIVE:
             version = outcome.version if isinstance(outcome, UpToDate) else outcome.target
             if str(version) != played.verdict.versions[name]:
                 yield f"{name} runs {played.verdict.versions[name]}, and is called {outcome}"
 
 
 def _another_acted_meanwhile(played: Played, ending: Ending) -> bool:
-    """Whether it stood still for so long that another run took the right to act, with an instance in progress."""
+    """Whether it was suspended for so long that another run took the lease, with an update in progress."""
     others = (other for other in played.endings if other is not ending and other.changed_something)
     return any(other.began < ending.ended and other.ended > ending.began for other in others)
 
@@ -274,7 +274,7 @@ def _another_acted_meanwhile(played: Played, ending: Ending) -> bool:
 
 
 def no_more_are_begun_than_a_day_has(played: Played) -> Broken:
-    """As many instances as the operator allows, and none is held for those that were not begun."""
+    """Checkpoints and the daily limit are used in full, and none is exceeded."""
     limit = played.story.policy.rules.checkpoints.per_day
     if limit is None or _forgotten(played):
         return
@@ -287,13 +287,13 @@ def no_more_are_begun_than_a_day_has(played: Played) -> Broken:
     for ending in played.endings:
         touched |= {event.instance for event in ending.events if isinstance(event, Claimed | ClaimFound | Drained)}
         for name, hold in _holds(ending, Reason.DAILY_LIMIT):
-            # A mark whose reply was lost may have been made.
+            # A claim whose reply was lost may have been written.
             if int(dict(hold.facts)["begun"]) > len(touched) and not _is_any(played, f.RepliesLost):
                 yield f"{ending.run} holds {name}, since {hold}; {len(touched)} ever were"
 
 
 def checkpoints_count_each_instance_once(played: Played) -> Broken:
-    """What has ended is not in progress, and what was proven since has not failed."""
+    """A finished update is not in progress, and a verified one has not failed."""
     last_word: dict[str, Event] = {}
     for ending in sorted(played.endings, key=lambda ending: ending.ended):
         for event in ending.events:
@@ -301,7 +301,7 @@ def checkpoints_count_each_instance_once(played: Played) -> Broken:
                 last_word[event.instance] = event
         failed = sum(not isinstance(event, InstanceUpdated) for event in last_word.values())
         outcomes = ending.finished.outcomes if ending.finished is not None else {}
-        # What only a person can say whether it is still in progress counts as that.
+        # If only a person can tell whether an update is still in progress, it counts as in progress.
         lost = sum(_reason_of(ending, id_) in _LEFT for id_ in outcomes)
         for name, hold in _holds(ending, Reason.CHECKPOINT_FULL):
             if ending.by_itself and not ending.rival and int(dict(hold.facts)["under_way"]) > lost:
@@ -321,17 +321,17 @@ def _is_drain(event: Event) -> TypeGuard[Drained]:
 
 
 def _forgotten(played: Played) -> bool:
-    """Whether what was done may be remembered nowhere: a run died before it wrote it down, or it was wiped out."""
+    """Whether the record of what was done may be lost: a run died before it wrote it, or it was deleted."""
     timing = played.story.scenario.ecs_timing
     survives = timing.attributes_survive and timing.draining_survives
     return played.story.store_forgets_claims or not survives or _is_any(played, f.UpdaterDies)
 
 
-# What became of those that are well
+# Healthy instances
 
 
 def the_healthy_are_up_to_date(played: Played) -> Broken:
-    """Or what is said of them is a reason, and the reason is so."""
+    """Healthy instances are updated, or held for a reason that is true."""
     finished = played.last.finished
     if not played.quiet or finished is None:
         return
@@ -343,7 +343,7 @@ def the_healthy_are_up_to_date(played: Played) -> Broken:
         updated = played.verdict.versions[name] != OLD or _is_any(played, f.ReleaseRetracted)
         if not updated and not _explained(played, InstanceId(name), outcome):
             yield f"{name} is not updated: {type(outcome).__name__} {outcome}"
-        if played.world.instance(name).status is not Status.ACTIVE:
+        if played.world.instance(name).status is not InstanceStatus.ACTIVE:
             yield f"{name} is {played.world.instance(name).status}: {outcome}"
 
 
@@ -367,7 +367,7 @@ def _explained(played: Played, id_: InstanceId, outcome: Outcome | None) -> bool
 
 
 def _is_denied_for_several(played: Played) -> bool:
-    """Whether the last run ended with a denial that it met with one host after the other."""
+    """Whether the last run ended with a denial that it got for one host after the other."""
     finished = played.last.finished
     faults = [placed.fault for placed in played.story.scenario.faults.faults]
     several = sum(isinstance(fault, f.CommandsDenied) for fault in faults) >= DENIED_FOR_ALL
@@ -381,11 +381,11 @@ def _others_in_service(played: Played, id_: InstanceId) -> bool:
 
 
 _PASSING = frozenset({Reason.BUDGET, Reason.ZONE_BUDGET, Reason.AGENT_DISCONNECTED})
-"""What agents that lose their connection now and then bring about."""
+"""The reasons that flapping agents may cause."""
 
 
 def _all_places_are_taken_and_waited_for(played: Played) -> bool:
-    """Whether nothing that is staged can begin, and more is staged than may be out of service at once."""
+    """Whether none of the staged instances can be drained, and more are staged than may be out of service at once."""
     limit = played.story.policy.max_unavailable.of(len(_ours(played)))
     finished = played.last.finished
     held = [one for one in finished.outcomes.values() if isinstance(one, Hold)] if finished is not None else []
@@ -394,7 +394,7 @@ def _all_places_are_taken_and_waited_for(played: Played) -> bool:
 
 
 def _errs_for_ever(played: Played) -> bool:
-    """Whether AWS fails every so many calls until the end: it may be each reboot that it fails."""
+    """Whether every n-th AWS call fails until the end, which may be every reboot command."""
     faults = [placed.fault for placed in played.story.scenario.faults.faults]
     return any(
         isinstance(fault, f.ApiFails | f.RepliesLost) and getattr(fault, "lasts", None) is None for fault in faults
@@ -407,14 +407,14 @@ def _is_paced(played: Played) -> bool:
 
 
 def _is_any(played: Played, kind: type[f.Fault]) -> bool:
-    """Whether the plan has such a fault, wherever: the repository is one for all."""
+    """Whether the plan has this fault on any host: all hosts share one repository."""
     return any(isinstance(placed.fault, kind) for placed in played.story.scenario.faults.faults)
 
 
 def _has_room(played: Played) -> bool:
-    """Whether the tasks of any one instance would find places on the others, with a task's size to spare on each."""
+    """Whether the tasks of any one instance would fit on the others, with one task's size to spare on each."""
     members = [played.world.instance(member.host.instance_id) for member in played.story.scenario.members]
-    others = sum(member.status is not Status.INACTIVE for member in members) - _out(played) - 1
+    others = sum(member.status is not InstanceStatus.INACTIVE for member in members) - _out(played) - 1
     services = played.story.scenario.services
     replicas = [service for service in services if service.strategy is Strategy.REPLICA]
     daemons = sum(service.workload.cpu for service in services if service.strategy is Strategy.DAEMON)
@@ -425,40 +425,40 @@ def _has_room(played: Played) -> bool:
 
 
 def _never_deployed(service: ServiceSpec) -> bool:
-    """Whether its deployment never ends, since its tasks never start or never stay."""
+    """Whether its deployment never ends, because its tasks never start or never keep running."""
     work = service.workload
     lasts = service.rollout.never_ends or service.rollout.lasts > timedelta()
     return bool(work.fails_to_start) or work.stays_pending or work.runs_for is not None or lasts
 
 
 def _stops_late(service: ServiceSpec) -> bool:
-    """Whether its tasks take longer to stop than a drain may take, or nearly so."""
+    """Whether its tasks take about as long as the drain timeout to stop, or longer."""
     return min(service.workload.shutdown, service.workload.stop_timeout) > timedelta(minutes=10)
 
 
 def _goes_anywhere(service: ServiceSpec) -> bool:
-    """Whether nothing but room decides where its tasks go; for all others `test_room.py` has ECS as the judge."""
+    """Whether only room decides where its tasks go. For all others, `test_room.py` compares with the simulated ECS."""
     work = service.workload
     anywhere = not (service.providers or service.member_of or service.distinct_instances)
     return anywhere and not (work.host_ports or work.awsvpc or work.ebs)
 
 
 def _movable(service: ServiceSpec) -> bool:
-    """Whether its own limits let a task go at all: the least is rounded up, and the most down."""
+    """Whether its own limits let any task leave: the minimum is rounded up, and the maximum down."""
     least = -(-service.desired * service.minimum_healthy_percent // 100)
     most = service.desired * service.maximum_percent // 100
     return least < most
 
 
 def _ours(played: Played) -> list[str]:
-    """Bottlerocket instances that are still there."""
+    """Bottlerocket instances that still exist."""
     members = [member.host.instance_id for member in played.story.scenario.members if member.bottlerocket]
-    return [name for name in members if played.world.instance(name).status is not Status.INACTIVE]
+    return [name for name in members if played.world.instance(name).status is not InstanceStatus.INACTIVE]
 
 
 def _is_out(played: Played, name: str) -> bool:
     instance = played.world.instance(name)
-    return instance.status is not Status.ACTIVE or not instance.agent_up
+    return instance.status is not InstanceStatus.ACTIVE or not instance.agent_up
 
 
 def _out(played: Played) -> int:
@@ -485,7 +485,7 @@ def _did_not_survive(played: Played) -> set[str]:
 
 
 def _gave_it_up_before(played: Played, id_: InstanceId) -> bool:
-    """Whether a run said that it gave the instance back, or that its update failed."""
+    """Whether a run reported that it returned the instance, or that its update failed."""
     return any(
         isinstance(event, InstanceFailed) or event.hold.reason in _GIVEN_BACK
         for ending in played.endings
@@ -497,11 +497,11 @@ def _gave_it_up_before(played: Played, id_: InstanceId) -> bool:
 _GIVEN_BACK = frozenset({Reason.DRAIN_TIMED_OUT, Reason.CHANGED_WHILE_DRAINING})
 
 
-# What it cost
+# Costs
 
 
 def boots_are_explained(played: Played) -> Broken:
-    """One boot for each release that an instance goes to, and what its faults add."""
+    """One boot for each version that an instance gets, plus those that its faults cause."""
     for member in played.story.scenario.members:
         name = member.host.instance_id
         most = sum(_boots_explained(fault, played) for fault in played.story.scenario.faults.on(name))
@@ -513,12 +513,12 @@ def boots_are_explained(played: Played) -> Broken:
 def _boots_of_updates(played: Played, member: Member) -> int:
     if not member.bottlerocket:
         return 0
-    # A release that is withdrawn takes whoever runs it back.
+    # A withdrawn version causes a downgrade on every host that runs it.
     return len(_releases(played)) + _is_any(played, f.ReleaseRetracted)
 
 
 def _releases(played: Played) -> set[str]:
-    """Every release that a host could have gone to."""
+    """Every version that a host could have got."""
     known = {release.version for releases in played.world.repository.releases().values() for release in releases}
     later = {
         placed.fault.version
@@ -529,7 +529,7 @@ def _releases(played: Played) -> set[str]:
 
 
 def _boots_explained(fault: f.Fault, played: Played) -> int:
-    """How many boots a fault may add. Without a store nobody remembers what failed: each run may try it again."""
+    """How many boots a fault may cause. Without a store, failures are forgotten, so each run may try again."""
     tries = REBOOT_TRIES * (1 if played.story.right == "store" else len(played.endings))
     match fault:
         case f.InstanceStopped(lasts=lasts) if lasts is not None:
@@ -551,7 +551,7 @@ def _boots_explained(fault: f.Fault, played: Played) -> int:
 
 
 def attempts_are_bounded(played: Played) -> Broken:
-    """Applies in each run, and reboots for each claim, have a limit whatever happens."""
+    """The number of applies in each run, and of reboots for each claim, is limited."""
     for ending in played.endings:
         sent: dict[tuple[str, str], int] = {}
         for event in ending.events:
@@ -613,4 +613,4 @@ _EXPLAINED: Mapping[Reason, Callable[[Played, InstanceId], bool]] = {
     Reason.CHECKPOINT_FAILED: lambda told, _: _is_paced(told),
     Reason.DAILY_LIMIT: lambda told, _: _is_paced(told),
 }
-"""What explains that a host which nothing is wrong with was not updated by the last run."""
+"""The faults that explain why the last run did not update a healthy host."""

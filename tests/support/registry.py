@@ -13,26 +13,26 @@ from urllib.parse import parse_qs, urlsplit
 
 @dataclass
 class Registry:
-    """What was pushed."""
+    """The pushed manifests and blobs."""
 
     host: str = ""
     blobs: dict[str, bytes] = field(default_factory=dict)
     manifests: dict[str, bytes] = field(default_factory=dict)
-    """By the name that each was pushed under: repository:tag."""
+    """By the name under which each was pushed: repository:tag."""
 
     def digest(self, name: str) -> str:
-        """The digest of what was pushed under a name."""
+        """The digest of the manifest that was pushed under a name."""
         return digest_of(self.manifests[name])
 
 
 def digest_of(content: bytes) -> str:
-    """As registries write it."""
+    """In the format of registries."""
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
 @contextmanager
 def serving() -> Iterator[Registry]:  # noqa: C901 - one door with a method for each verb
-    """A registry that takes pushes until the end of the block."""
+    """A registry that accepts pushes within the context."""
     registry = Registry()
     uploads: dict[str, bytes] = {}
 

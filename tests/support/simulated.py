@@ -31,7 +31,7 @@ from bottlerocket_ecs_updater.simulator.host import HostSpec
 from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients
 from bottlerocket_ecs_updater.simulator.repository import Release, Repository
 from bottlerocket_ecs_updater.simulator.services.documents import APPLY, CHECK, REBOOT
-from bottlerocket_ecs_updater.simulator.world.invariants import Budget
+from bottlerocket_ecs_updater.simulator.world.findings import UpdaterLimits
 from bottlerocket_ecs_updater.simulator.world.world import World
 
 E = TypeVar("E", bound=Event)
@@ -101,7 +101,7 @@ def row(
         seed,
         repository=repository,
         faults=plan,
-        budget=Budget(budget) if budget is not None else None,
+        budget=UpdaterLimits(budget) if budget is not None else None,
         validate_answers=True,
         **world_options,
     )

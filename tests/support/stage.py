@@ -26,11 +26,11 @@ class Stage:
         self._failure: BaseException | None = None
 
     def enter(self, delay: timedelta, program: Program) -> None:
-        """Have a program begin so much later."""
+        """Start a program that much later."""
         self._at(self._clock.now() + delay, lambda: self._begin(program))
 
     def wait(self, span: timedelta) -> None:
-        """Let time pass for the program that calls; the others run meanwhile."""
+        """Let time pass for the calling program while the others run."""
         when = self._clock.now() + max(span, timedelta())
         if not self._agenda or self._agenda[0][0] > when:
             self._clock.advance(when - self._clock.now())

@@ -39,19 +39,19 @@ def _block() -> bytes:
 
 
 BLOCK = _block()
-"""A person blocks the version that all go to."""
+"""A person blocks the version that all hosts would get."""
 
 
 def story_of_the_store(choose: Chooser) -> Story:
-    """The store fails in every way; hosts and people may misbehave, and updaters may die and meet each other."""
+    """The store fails in every way; hosts and people may cause faults, and updaters may die and overlap."""
     story = story_of_faults(choose) if choose.happens(40) else quiet_story(choose)
     timing = story.scenario.ecs_timing
     trouble = [Placed(_trouble(choose)) for _ in range(choose.number(1, 3))]
-    # Of two harms to one object, the second would put back the first.
+    # The second of two faults of one object would restore the first.
     harms = tuple({one.what: one for one in (_harm(choose) for _ in range(choose.one_of((0, 0, 1, 2))))}.values())
     others = (*deaths(choose, 2), *rivals(choose)) if choose.happens(40) else ()
     naps = (Nap(choose.number(0, 2), choose.number(1, 60), seconds(choose.number(1, 600)), choose.happens(50)),)
-    # A ledger that cannot be read is the only copy of a claim where attributes do not outlive a boot.
+    # If attributes do not survive a boot, an unreadable ledger is the only copy of a claim.
     blind = any(one.what is Harmed.LEDGER for one in harms)
     timing = replace(timing, attributes_survive=True) if blind else timing
     plan = FaultPlan((*story.scenario.faults.faults, *trouble, *others), story.scenario.seed)
@@ -61,7 +61,7 @@ def story_of_the_store(choose: Chooser) -> Story:
         right="store",
         harms=harms,
         naps=naps if choose.happens(20) else (),
-        # Until somebody puts the ledger back, every run ends with its error at once.
+        # Until somebody restores the ledger, every run ends immediately with its error.
         spacing=seconds(600 if blind else choose.one_of((70, 5, 600))),
     )
 

@@ -61,22 +61,22 @@ from bottlerocket_ecs_updater.simulator.faults import SecondUpdater
 from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients
 from bottlerocket_ecs_updater.simulator.scenarios import NEW, Scenario
 from bottlerocket_ecs_updater.simulator.world.api_faults import KilledError
-from bottlerocket_ecs_updater.simulator.world.invariants import Budget, Findings
+from bottlerocket_ecs_updater.simulator.world.findings import Findings, UpdaterLimits
 from bottlerocket_ecs_updater.simulator.world.world import World
 
 BUCKET, PREFIX, FAMILY = "state", "updater", "updater"
 SMALL = Workload(cpu=16, memory=32)
 STARTING = timedelta(seconds=6)
-"""From the call of an updater to its task, and from its task to its first request."""
+"""From the request of an updater to its task, and from its task to its first call."""
 CLUSTER = "demo"
 
 PLACE = Location("123456789012", "us-east-1", CLUSTER)
-"""Where the cluster is, for what its stack shares with others."""
+"""The cluster's location, for what its stack shares with others."""
 
 
 @dataclass(frozen=True, slots=True)
 class Nap:
-    """The process stands still, asleep, for so long, after so many of its sleeps; its monotonic clock may, too."""
+    """The process is suspended for that long, after that many of its sleeps; its monotonic clock may stop too."""
 
     run: int
     after_sleeps: int
@@ -86,27 +86,27 @@ class Nap:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """Somebody sends SIGTERM to a run, so long after its start."""
+    """Somebody sends SIGTERM to a run, that long after its start."""
 
     run: int
     after: timedelta
 
 
 PATIENCE = timedelta(minutes=1)
-"""Nobody starts the next run sooner after one that had no right to act: it would meet the same, or its shadow."""
+"""The wait before the next run after one that did not get the lease: an earlier one would find the same holder."""
 
 RUNS_STARTED_PER_ACTED = 10
-"""Where the store refuses every lease, no run ever acts: a line of them comes to its end all the same."""
+"""The number of runs after which a scenario ends if the store rejects every lease."""
 
 BEFORE_DRAIN, AFTER_REBOOT = "before-drain", "after-reboot"
 WITH_OWN = {**DOCUMENTS, DocumentKind.BEFORE_DRAIN: BEFORE_DRAIN, DocumentKind.AFTER_REBOOT: AFTER_REBOOT}
 ALARM = "errors"
-"""The names under which an operator has documents, and an alarm."""
+"""The names of the operator's documents and alarm."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ringing:
-    """The alarm is on, from so long after the beginning, for so long."""
+    """The alarm is on for that long, from that time after the start."""
 
     at: timedelta
     lasts: timedelta
@@ -124,7 +124,7 @@ class Harmed(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Harm:
-    """An object of the state store holds something else for a while; then somebody puts it back as it was."""
+    """An object of the state store has other content for a while; then somebody restores it."""
 
     what: Harmed
     data: bytes
@@ -134,90 +134,90 @@ class Harm:
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """Everything that decides how a play goes."""
+    """Everything that determines how a scenario plays out."""
 
     scenario: Scenario
     policy: Policy = field(default_factory=Policy)
     right: str = "store"
-    """What gives the right to act: "store" (and the store keeps the ledger), "task", or "none"."""
+    """The kind of lease: "store" (the store then also keeps the ledger), "task", or "none"."""
     latency: timedelta = timedelta()
-    """How long a call is under way until it takes effect, and its reply until it is there."""
+    """How long a call takes until its effect, and from there to its reply."""
     lease: timedelta = timedelta(seconds=60)
     lead: timedelta = timedelta(minutes=1)
-    """How long the world lives before the first run begins."""
+    """How long the world exists before the first run starts."""
     spacing: timedelta = timedelta(seconds=70)
-    """From the end, or the death, of one run to the next."""
+    """From the end or death of one run to the start of the next."""
     naps: tuple[Nap, ...] = ()
     told: tuple[Told, ...] = ()
     ahead: tuple[tuple[int, timedelta], ...] = ()
-    """By how much the clock of a run is ahead of the world's, by the number of the run."""
+    """How far the clock of a run is ahead of the world's, by the number of the run."""
     rivals_have_own_stores: bool = False
-    """Whether second updaters are of another stack: they share nothing with the line of runs but the cluster."""
+    """Whether second updaters belong to another stack: they share only the cluster with the main runs."""
     harms: tuple[Harm, ...] = ()
     store_forgets_claims: bool = False
-    """Whether the store's copies of claims are gone after each death: only the instances tell of them."""
+    """Whether the store's copies of claims are lost after each death, so that only the instances have them."""
     runs_max: int = 20
     documents: Mapping[str, str] = field(default_factory=dict)
-    """Documents of the operator's own, by name, with what they say."""
+    """The operator's documents by name, with their results."""
     alarms: tuple[Ringing, ...] = ()
     on_instances: bool = False
-    """Whether each updater runs on an instance of the cluster, and calls another for the one that it is on."""
+    """Whether each updater runs on an instance of the cluster, and requests another run for that instance."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How one updater's life ended."""
+    """How one run ended."""
 
     run: RunId
     rival: bool
     began: datetime
     ended: datetime
     finished: RunFinished | None
-    """None where it died, or never had the right to act."""
+    """None if it died, or never had the lease."""
     exit_code: int | None
-    """None where it died."""
+    """None if it died."""
     events: tuple[Event, ...]
     left_out: tuple[str, ...] = ()
-    """Instances that updaters drained, and that were neither returned nor quarantined when it ended."""
+    """Instances that updaters had drained, and that were neither returned nor quarantined when it ended."""
 
     @property
     def by_itself(self) -> bool:
-        """Whether it came to its own end, and not to one that somebody, or an error, put to it."""
+        """Whether it ended by itself, not by a signal or an error."""
         told_to_stop = any(isinstance(event, RunStopping) for event in self.events)
         if self.finished is None or told_to_stop or self.saw_nothing:
             return False
-        # What is denied is denied for ever: that is an end, too.
+        # A denial lasts, so this is an end too.
         return self.finished.outcome is not RunOutcome.ERROR or "ssm:SendCommand" in self.finished.why
 
     @property
     def saw_nothing(self) -> bool:
-        """Whether ECS listed instances and described none of them."""
+        """Whether ECS listed instances but described none of them."""
         outcomes = self.finished.outcomes.values() if self.finished is not None else ()
         return bool(outcomes) and all(isinstance(one, Hold) and one.reason is Reason.NOT_DESCRIBED for one in outcomes)
 
     @property
     def never_acted(self) -> bool:
-        """Whether somebody else had the right to act, or none could be had."""
+        """Whether another run had the lease, or the lease could not be acquired."""
         return self.finished is None and self.exit_code is not None
 
     @property
     def homeless(self) -> bool:
-        """Whether no instance took its task, so that it never began."""
+        """Whether its task could not be placed, so that it never started."""
         return self.exit_code is None and self.began == self.ended
 
     @property
     def changed_something(self) -> bool:
-        """Whether it took an instance, or gave one back."""
+        """Whether it drained or returned an instance."""
         return any(isinstance(event, Claimed | Returned) for event in self.events)
 
     @property
     def waits_for_others(self) -> bool:
-        """Whether it was held back by what may have passed when the next one looks."""
+        """Whether its holds may have passed by the next run."""
         outcomes = self.finished.outcomes.values() if self.finished is not None else ()
         return any(isinstance(outcome, Hold) and outcome.reason in _PASSING for outcome in outcomes)
 
     def says_the_same_as(self, other: Ending) -> bool:
-        """Whether both came to the same end with every instance, whatever the words."""
+        """Whether both have the same outcome for every instance, apart from the texts."""
         return _outcomes(self) == _outcomes(other)
 
 
@@ -250,42 +250,42 @@ def _outcomes(ending: Ending) -> dict[str, object] | None:
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """A story, and what came of it."""
+    """A scenario and its result."""
 
     story: Story
     endings: tuple[Ending, ...]
     verdict: Findings
     lies: tuple[str, ...]
-    """What an updater said that was not so when it said it."""
+    """False statements of updaters, each checked at the time it was made."""
     odd_decisions: tuple[str, ...]
-    """What was wrong with decisions in themselves."""
+    """Problems of decisions by themselves."""
     world: World
     quiet: bool
-    """Whether it was played until a run changed nothing and ended by itself."""
+    """Whether it was played until a run ended by itself and changed nothing."""
 
     @property
     def last(self) -> Ending:
-        """The last run of the line."""
+        """The last of the main runs."""
         return [ending for ending in self.endings if not ending.rival][-1]
 
 
 def play(story: Story, watch: Callable[[World], None] = lambda _: None) -> Played:
-    """Play a story to its end. `watch` sees the world before anything happens."""
+    """Play a scenario to its end. `watch` gets the world before anything happens."""
     said: list[str] = []
     with overheard(said):
         return _Play(story, watch, said).perform()
 
 
 def world_of(story: Story) -> World:
-    """The world of a story at its beginning, which holds its updaters to their budget."""
+    """The world of a scenario at its start, which checks its updaters' budget."""
     scenario, policy = story.scenario, story.policy
     ours = [member for member in scenario.members if member.bottlerocket]
     zones = [sum(one.zone == member.zone for one in ours) for member in ours]
     per_zone = policy.max_unavailable_per_zone
-    # Groups may add hosts, of which a share is larger.
+    # Groups may add hosts, which makes a percentage a larger number.
     names = [member.provider for member in scenario.members]
     more = sum(max(0, (one.most or 0) - names.count(one.name)) for one in scenario.providers)
-    budget = Budget(
+    budget = UpdaterLimits(
         policy.max_unavailable.of(len(ours) + more),
         per_zone.of(max(zones, default=1) + more) if per_zone is not None else None,
         denied_versions=frozenset(str(rule) for rule in policy.rules.versions.deny),
@@ -296,7 +296,7 @@ def world_of(story: Story) -> World:
 
 
 def object_in(world: World, what: Harmed) -> bytes | None:
-    """What an object of the state store holds now; None where there is none."""
+    """The current content of an object of the state store; None if it does not exist."""
     with suppress(AwsError):
         body: bytes = world.s3.get({"Bucket": BUCKET, "Key": f"{PREFIX}/{what.value}"})["Body"]
         return body
@@ -312,7 +312,7 @@ def _forget_claims(world: World) -> None:
 
 @dataclass
 class _Clock(EngineClock):
-    """The world's clock, on which others live too; sleeping may take longer than was asked."""
+    """The world's clock, which others use too; a sleep may take longer than requested."""
 
     stage: Stage
     stop: Stop
@@ -339,7 +339,7 @@ class _Clock(EngineClock):
 
 @dataclass
 class _Calls:
-    """Has another updater begin a moment later, on an instance on which none is."""
+    """Starts another updater a moment later, on an instance without one."""
 
     begin: Callable[[_Calls], None]
     task: Task | None = None
@@ -352,7 +352,7 @@ class _Calls:
 
 
 class _Witness(Tape):
-    """Keeps every event, and holds what is said against the world at that moment."""
+    """Keeps every event, and compares it with the world at that moment."""
 
     def __init__(self, world: World, lies: list[str]) -> None:
         super().__init__()
@@ -434,7 +434,7 @@ class _Play:
         )
 
     def _line(self) -> None:
-        """One run after the other, until nothing is left to do, or enough of them had the right to act."""
+        """One run after the other, until nothing is left to do, or enough of them had the lease."""
         before: list[Ending] = []
         for number in range(RUNS_STARTED_PER_ACTED * self._story.runs_max):
             if sum(not ending.never_acted for ending in before) >= self._story.runs_max:
@@ -455,7 +455,7 @@ class _Play:
     def _nothing_new(self, ending: Ending, before: list[Ending]) -> bool:
         """Whether one more run would change nothing.
 
-        Without a store none remembers what failed, and tries again: two that fail may take turns for ever.
+        Without a store, failures are forgotten and tried again, so two failing instances may alternate forever.
         """
         if not ending.changed_something and not ending.waits_for_others:
             return True
@@ -468,14 +468,14 @@ class _Play:
         self._rivals_left -= 1
 
     def _called(self, name: str, calls: _Calls) -> None:
-        """The life of an updater that another one called."""
+        """A run that another run requested."""
         calls.task = self._place(apart=True)
         if calls.task is not None:
             self._stage.wait(STARTING)
             self._live(name, -1, rival=True, task=calls.task)
 
     def _place(self, *, apart: bool) -> Task | None:
-        """The task of one more updater, where there is room for it; the instances are taken in turn."""
+        """The task of another updater, if there is room for it; the instances take turns."""
         world = self._world
 
         def suits(instance: ContainerInstance) -> bool:
@@ -489,7 +489,7 @@ class _Play:
         return world.run_standalone_task(chosen.ec2_instance_id, SMALL, FAMILY)
 
     def _live(self, name: str, number: int, *, rival: bool, task: Task | None = None) -> Ending:
-        """One updater from its start to its end, as the process of `run` lives it."""
+        """One run from start to end, like the process of `run`."""
         world = self._world
         began = world.clock.now()
         stop = Stop()

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from bottlerocket_ecs_updater.aws.transport.trimming import CAPABILITIES, is_capability
 from bottlerocket_ecs_updater.core.capacity.host_room import ZONE_ATTRIBUTE
-from bottlerocket_ecs_updater.core.model.capacity_provider import LaunchType
+from bottlerocket_ecs_updater.core.model.capacity_provider import FARGATE_PROVIDERS, LaunchType
 from bottlerocket_ecs_updater.core.model.container_instance import (
     NAMELESS,
     SERVICE_GROUP,
+    VARIANT_ATTRIBUTE,
     HealthStatus,
     InstanceHealth,
     Registration,
@@ -44,9 +45,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-VARIANT_ATTRIBUTE = "bottlerocket.variant"
-"""Bottlerocket's ECS agent registers this attribute; no other agent does."""
-
 MISSING = "MISSING"
 """The reason in a failure of ECS for what does not exist."""
 
@@ -54,7 +52,6 @@ MISSING = "MISSING"
 ELSEWHERE = ("FARGATE", "EXTERNAL", "MANAGED_INSTANCES")
 """Launch types whose tasks never run on the instances that we update."""
 
-FARGATE_PROVIDERS = frozenset({"FARGATE", "FARGATE_SPOT"})
 
 RESTLESS_WITHIN = timedelta(hours=1)
 """How far back a service's events count. DescribeServices shows the 100 newest."""

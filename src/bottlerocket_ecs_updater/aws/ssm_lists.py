@@ -1,7 +1,7 @@
 """Which of the commands that this run sent are listed together, so that one call reads the results of several.
 
 A list goes back to the oldest command in it, and shows everything that was sent since: the run's own later commands,
-and those of other clusters. So it may take more calls than asking for each command by its id.
+and those of other clusters. So it may take more calls than reading each command by its id.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ class _Sent:
 
 @dataclass(frozen=True, slots=True)
 class CommandList:
-    """Commands to list in one row of calls."""
+    """Commands to list with one series of calls."""
 
     commands: Commands
     after: datetime
     """When Systems Manager accepted the oldest of them, by its own clock."""
     pages: int
-    """More pages than this would take more calls than asking for each command by its id."""
+    """More pages than this would take more calls than reading each command by its id."""
 
 
 class CommandLists:
@@ -50,7 +50,7 @@ class CommandLists:
         self._crowded_at: datetime | None = None
 
     def note_sent(self, command: CommandId, kind: DocumentKind, at: datetime, instances: int) -> None:
-        """Systems Manager accepted a command for so many instances, at `at` by its own clock."""
+        """Systems Manager accepted a command for this many instances, at `at` by its own clock."""
         self._sent[command] = _Sent(kind, at, instances)
 
     def note_crowded(self, now: datetime) -> None:
@@ -64,13 +64,13 @@ class CommandLists:
         return min(self._sent[command].at for command in commands)
 
     def shows_all(self, command: CommandId, instances: int) -> bool:
-        """Whether results of so many instances are all of a command's."""
+        """Whether the results of this many instances are all results of a command."""
         return instances >= self._sent[command].instances
 
     def plan(self, commands: Commands, along: Commands, now: datetime) -> Sequence[CommandList]:
-        """The lists to read for these commands, and for those `along` where that takes no further call.
+        """The lists to read for these commands, and for those in `along` if that takes no extra call.
 
-        Commands that are in none of the lists are asked for by their ids.
+        Commands that are in none of the lists are read by their ids.
         """
         sent = {command: kind for command, kind in commands.items() if command in self._sent}
         beside = {command: kind for command, kind in along.items() if command in self._sent}
@@ -85,7 +85,9 @@ class CommandLists:
         return [one for one in lists if one is not None]
 
     def _list_of(self, group: Commands, wanted: int) -> CommandList | None:
-        """The list of these, `wanted` of which must be read; None if it would take as many calls as those."""
+        """One list of these commands, of which `wanted` must be read; None if it would take as many calls as reading
+        those by id.
+        """
         after = min(self._sent[command].at for command in group)
         pages = max(1, wanted - 1)
         own = sum(one.instances for one in self._sent_since(after, set(group.values())))
@@ -93,7 +95,7 @@ class CommandLists:
         return CommandList(group, after, pages) if saves else None
 
     def _sent_since(self, after: datetime, kinds: Collection[DocumentKind]) -> Iterator[_Sent]:
-        """What a list will show of ours. A list of several documents shows those of all documents."""
+        """Our own commands that a list will show. A list of several documents shows those of all documents."""
         for one in self._sent.values():
             if one.at >= after and (one.kind in kinds or len(kinds) > 1):
                 yield one

@@ -14,9 +14,9 @@ from bottlerocket_ecs_updater.aws.ecs_shapes import MISSING, failures, moment
 from bottlerocket_ecs_updater.aws.probe import PROBES_AT_ONCE, ask_probes
 from bottlerocket_ecs_updater.aws.survey_shapes import (
     capacity_provider,
-    definition,
-    group_of,
+    group_name,
     machines_in,
+    task_definition,
     type_limits,
 )
 from bottlerocket_ecs_updater.aws.transport.api import Api
@@ -243,7 +243,7 @@ class AwsSurvey:
             self._ecs.looking.describe_task_definition,
             taskDefinition=arn,
         )
-        return definition(reply.get("taskDefinition", {}))
+        return task_definition(reply.get("taskDefinition", {}))
 
     def providers(self, names: Sequence[str]) -> Mapping[str, CapacityProvider]:
         """These capacity providers by name, each with how many instances its Auto Scaling group may still launch.
@@ -257,7 +257,7 @@ class AwsSurvey:
                 shapes += reply.get("capacityProviders", ())
                 failed = failures(reply.get("failures"))
                 missing |= {arn.rsplit("/", 1)[-1] for arn, why in failed.items() if why.startswith(MISSING)}
-        groups = self._groups_by_name({group for shape in shapes if (group := group_of(shape))})
+        groups = self._groups_by_name({group for shape in shapes if (group := group_name(shape))})
         found = {provider.name: provider for provider in (capacity_provider(shape, groups) for shape in shapes)}
         return {name: CapacityProvider(name, ProviderKind.MISSING) for name in missing} | found
 

@@ -33,7 +33,7 @@ def machines_in(reply: DescribeInstancesResultTypeDef) -> Iterable[tuple[Instanc
             yield InstanceId(shape.get("InstanceId", "")), Machine(state, managed_by, shape.get("PrivateIpAddress", ""))
 
 
-def definition(shape: TaskDefinitionTypeDef) -> Definition:
+def task_definition(shape: TaskDefinitionTypeDef) -> Definition:
     """The parts of a task definition that decide where its tasks can be placed."""
     containers = shape.get("containerDefinitions") or ()
     constraints = shape.get("placementConstraints") or ()
@@ -94,7 +94,7 @@ def capacity_provider(
     name, kind = shape.get("name", ""), _kind_of(shape)
     if kind is not ProviderKind.AUTO_SCALING:
         return CapacityProvider(name, kind)
-    group = group_of(shape)
+    group = group_name(shape)
     why_not = _why_not(shape, groups.get(group))
     protects = shape.get("autoScalingGroupProvider", {}).get("managedTerminationProtection") == "ENABLED"
     found = groups.get(group)
@@ -117,7 +117,7 @@ def _kind_of(shape: CapacityProviderTypeDef) -> ProviderKind:
     return _KINDS.get(str(shape.get("type", "")), ProviderKind.OTHER)
 
 
-def group_of(shape: CapacityProviderTypeDef) -> str:
+def group_name(shape: CapacityProviderTypeDef) -> str:
     """The group's name, from its ARN `…:autoScalingGroup:<id>:autoScalingGroupName/<name>` or given directly."""
     return shape.get("autoScalingGroupProvider", {}).get("autoScalingGroupArn", "").rpartition("/")[2]
 

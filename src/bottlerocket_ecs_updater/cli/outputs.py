@@ -22,7 +22,7 @@ from bottlerocket_ecs_updater.report.outputs.archive import Archive, report_key
 from bottlerocket_ecs_updater.report.outputs.fleet_page import FleetPage
 from bottlerocket_ecs_updater.report.outputs.live import Live
 from bottlerocket_ecs_updater.report.outputs.log import TextLog, log_to
-from bottlerocket_ecs_updater.report.outputs.messages import Messenger, People, Programs
+from bottlerocket_ecs_updater.report.outputs.messages import EventChannel, Messenger, PeopleChannel
 from bottlerocket_ecs_updater.report.outputs.metrics import Metrics
 from bottlerocket_ecs_updater.report.record.record import Record
 from bottlerocket_ecs_updater.report.record.recorders import Faults, SummaryLast, Tee
@@ -183,10 +183,10 @@ def report_place(state: Place, wired: Wired) -> str:
     return f"{state}{key}" if isinstance(state, StoreBucket) else f"{state}/{key}"
 
 
-def _people(messages: Messages, wired: Wired) -> list[People]:
+def _people(messages: Messages, wired: Wired) -> list[PeopleChannel]:
     from bottlerocket_ecs_updater.aws.transport.messages import Topic, Webhook  # noqa: PLC0415 - few runs send any
 
-    ways: list[People] = []
+    ways: list[PeopleChannel] = []
     if messages.notify_topic is not None:
         arn = messages.notify_topic
         ways.append(Topic(lambda: cast("SNSClient", _client(wired, "sns", arn)), wired.own_api, arn))
@@ -196,7 +196,7 @@ def _people(messages: Messages, wired: Wired) -> list[People]:
     return ways
 
 
-def _programs(messages: Messages, wired: Wired) -> list[Programs]:
+def _programs(messages: Messages, wired: Wired) -> list[EventChannel]:
     from bottlerocket_ecs_updater.aws.transport.messages import Bus  # noqa: PLC0415 - few runs send any
 
     if messages.event_bus is None:

@@ -1,10 +1,10 @@
 """Signals: the first one asks the run to exit, a second SIGINT ends it immediately, and ten seconds are the limit.
 
-    signal ──4 s──▶ the current call is cut short  ──each second──▶ so is what comes after ──9.5 s──▶ the process exits
+    signal ──4 s──▶ the current call is cut short ──each second──▶ so is each later call ──9.5 s──▶ the process exits
 
 A run that must stop needs a moment: for the call in progress, the end of the record, the reports, messages and the
-lease. Any of these may hang. Each is cut short by Interrupted, raised by an alarm. Python handles a signal between two
-of its own steps only, and a name lookup that hangs never comes to such a step: a thread has the last limit.
+lease. Any of these may hang. Each is cut short by Interrupted, raised by an alarm. Python handles a signal only between
+two of its own steps, and a name lookup that hangs never reaches one: a thread enforces the last limit.
 """
 
 from __future__ import annotations

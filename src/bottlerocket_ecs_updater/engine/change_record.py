@@ -39,8 +39,7 @@ class ChangeRecord:
         for id_, instance in sorted(self._known.instances.items()):
             claim = instance.claim
             if claim is not None and claim.run != self._known.fleet.run:
-                found = ClaimFound(self._known.fleet.started_at, id_, claim.phase.value, claim.run, claim.since)
-                self._recorder.record(found)
+                self._recorder.record(ClaimFound.of(self._known.fleet.started_at, id_, claim))
 
     def record_decision(self, decision: Decision) -> None:
         """Record a halt, and the instances that are held now, or held for another reason."""

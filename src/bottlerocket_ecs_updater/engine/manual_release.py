@@ -49,7 +49,7 @@ class GroupState:
 
 
 @dataclass(frozen=True, slots=True)
-class Release:
+class ManualRelease:
     """What a release does."""
 
     instance: InstanceId | None
@@ -75,7 +75,7 @@ class Release:
         """The steps, one sentence each; empty if there is nothing to release."""
         return [*self._about_claim(), *self._about_backoff(), *self._about_version()]
 
-    def differs_from(self, other: Release) -> bool:
+    def differs_from(self, other: ManualRelease) -> bool:
         """Whether the steps differ. The registration does not matter to a person."""
         return (self.claim, self.steps()) != (other.claim, other.steps())
 
@@ -120,7 +120,7 @@ class Release:
 
 def consider_instance(
     id_: InstanceId, cluster: Cluster, ledger: LedgerKeeping, survey: Survey | None = None
-) -> Release:
+) -> ManualRelease:
     """Find out what a release of one instance would do. Raises UsageError if it must not be released.
 
     Without a survey, its Auto Scaling group is not read. Raises Throttled or Unreachable also if that failed for
@@ -151,7 +151,7 @@ def consider_instance(
     )
     backoff = state.backoffs.get(id_)
     group = _group_of(id_, survey) if drained_by_us else GroupState()
-    return Release(id_, registration, claim, backoff, None, frozenset(), tuple(written), drained_by_us, group)
+    return ManualRelease(id_, registration, claim, backoff, None, frozenset(), tuple(written), drained_by_us, group)
 
 
 def _group_of(id_: InstanceId, survey: Survey | None) -> GroupState:
@@ -165,16 +165,16 @@ def _group_of(id_: InstanceId, survey: Survey | None) -> GroupState:
     return GroupState(str(leaving) if leaving is not None else "")
 
 
-def consider_version(version: Version, ledger: LedgerKeeping) -> Release:
+def consider_version(version: Version, ledger: LedgerKeeping) -> ManualRelease:
     """Find out what a release of one Bottlerocket version would do."""
     state = ledger.load()
     failed_on = state.failed_on.get(version, frozenset())
     resting = frozenset(id_ for id_, backoff in state.backoffs.items() if backoff.version == version)
-    return Release(None, None, None, None, version, failed_on | resting)
+    return ManualRelease(None, None, None, None, version, failed_on | resting)
 
 
 def perform(
-    release: Release, cluster: Cluster, ledger: LedgerKeeping, clock: Clock, survey: Survey | None = None
+    release: ManualRelease, cluster: Cluster, ledger: LedgerKeeping, clock: Clock, survey: Survey | None = None
 ) -> None:
     """Look again, and do what was shown. The caller must hold the cluster's lease.
 
@@ -239,7 +239,7 @@ def _check_it_may_be_released(id_: InstanceId, claim: Claim) -> None:
         )
 
 
-def _look_again(said: Release, cluster: Cluster, ledger: LedgerKeeping, survey: Survey | None) -> Release:
+def _look_again(said: ManualRelease, cluster: Cluster, ledger: LedgerKeeping, survey: Survey | None) -> ManualRelease:
     """What the release would do now. Raises Changed if that differs from what was shown."""
     try:
         if said.version is not None:
@@ -259,7 +259,7 @@ def _look_again(said: Release, cluster: Cluster, ledger: LedgerKeeping, survey: 
 # Doing
 
 
-def _set_active(now: Release, arn: ContainerInstanceArn, cluster: Cluster) -> None:
+def _set_active(now: ManualRelease, arn: ContainerInstanceArn, cluster: Cluster) -> None:
     result = cluster.set_status([arn], Status.ACTIVE)[arn]
     match result:
         case Done():
@@ -274,7 +274,7 @@ def _set_active(now: Release, arn: ContainerInstanceArn, cluster: Cluster) -> No
             raise UpdaterError(f"nothing was done: AWS did not set {now.instance} ACTIVE ({result.why}). Run it again")
 
 
-def _drop_claim(now: Release, cluster: Cluster) -> None:
+def _drop_claim(now: ManualRelease, cluster: Cluster) -> None:
     """Delete the claim from every registration that carries it, because a run adopts any that is left."""
     results = cluster.delete_attribute(CLAIM_ATTRIBUTE, now.carriers)
     left = [why for arn in now.carriers if (why := _not_dropped(results.get(arn))) is not None]
@@ -294,7 +294,7 @@ def _not_dropped(result: Result | None) -> str | None:
 
 
 @contextmanager
-def _say_what_was_done(done: str, now: Release) -> Iterator[None]:
+def _say_what_was_done(done: str, now: ManualRelease) -> Iterator[None]:
     """Add to an error what was done before it."""
     try:
         yield

@@ -27,7 +27,8 @@ from bottlerocket_ecs_updater.errors import UpdaterError
 V = TypeVar("V")
 
 SEEN_TO_BEGIN, OVER_UNSEEN, PROVEN_TWICE = "seen_to_begin", "over_unseen", "proven_twice"
-"""How a reboot was proven: the agent was seen disconnected, or it was back before a look; and by a later check too."""
+"""How a reboot was verified: the agent was seen disconnected, or it was back before a look; and by a later check too.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ class RunState:
     """Slots of the instances that returned within `daemon_start`, as they were then, even if settled since."""
     daemon_start: timedelta = timedelta()
     proven: Mapping[str, int] = field(default_factory=dict)
-    """How this run's reboots were proven: see `RunFinished.reboots`."""
+    """How this run's reboots were verified: see `RunFinished.reboots`."""
     believed_max: timedelta = timedelta(minutes=2)
     """Longer durations are not learned: something delayed them, so they do not predict other instances."""
     listed_whole: bool = False
@@ -161,7 +162,7 @@ class RunState:
         }
 
     def note_proof(self, instance: Instance) -> None:
-        """Count how the reboot of a returning instance was proven."""
+        """Count how the reboot of a returning instance was verified."""
         progress, check_answer = instance.progress, instance.check_answer
         if progress.proof is None or check_answer is None:
             return

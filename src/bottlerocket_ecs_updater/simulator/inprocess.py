@@ -28,7 +28,7 @@ from bottlerocket_ecs_updater.simulator.aws_basics.service_models import service
 from bottlerocket_ecs_updater.simulator.world.api_faults import ReplyLostError
 
 if TYPE_CHECKING:
-    from bottlerocket_ecs_updater.simulator.ecs.model import Shape
+    from bottlerocket_ecs_updater.simulator.aws_basics.calls import Shape
     from bottlerocket_ecs_updater.simulator.world.world import World
 
 Hook = Callable[[str, str, "Shape"], None]

@@ -8,7 +8,7 @@ including quirks.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -19,17 +19,6 @@ if TYPE_CHECKING:
 
 WAVE_SEEDS = 2048
 """Hosts have a seed from 0 to 2047; waves divide that range."""
-
-DEFAULT_WAVES: tuple[tuple[float, timedelta], ...] = (
-    (0.01, timedelta(hours=1)),
-    (0.05, timedelta(hours=4)),
-    (0.15, timedelta(days=1)),
-    (0.40, timedelta(days=2)),
-    (0.60, timedelta(days=4)),
-    (0.90, timedelta(days=5)),
-    (1.00, timedelta(days=6)),
-)
-"""Bottlerocket's default waves: the share of hosts that see a version after each delay."""
 
 parse_version = lru_cache(maxsize=4096)(Version.parse)
 
@@ -72,18 +61,6 @@ class _Shelf:
 
     releases: list[Release] = field(default_factory=list)
     max_version: str = "0.0.0"
-
-
-def waves_from(
-    published: datetime, policy: Iterable[tuple[float, timedelta]] = DEFAULT_WAVES
-) -> tuple[tuple[int, datetime], ...]:
-    """Convert a policy of (share of hosts, delay) to waves over the seeds, from the publication time."""
-    starts: list[tuple[int, datetime]] = []
-    begin = 0
-    for share, delay in policy:
-        starts.append((begin, published + delay))
-        begin = int(WAVE_SEEDS * share)
-    return tuple(starts)
 
 
 def update_ready(waves: tuple[tuple[int, datetime], ...], seed: int, now: datetime) -> bool:

@@ -13,40 +13,25 @@ from bottlerocket_ecs_updater.simulator.aws_basics.names import Names
 from bottlerocket_ecs_updater.simulator.ecs import (
     ContainerInstanceSpec,
     EcsTiming,
-    Launch,
     ServiceSpec,
     Strategy,
     Workload,
 )
-from bottlerocket_ecs_updater.simulator.ecs.model import EXTERNAL_ATTRIBUTE
 from bottlerocket_ecs_updater.simulator.faults import (
-    ActivateFails,
     BootHangs,
-    ControlContainerMissing,
-    DataVolumeFull,
-    DockerDead,
     Fault,
     FaultPlan,
     HashMismatch,
-    LockBusy,
-    Oddity,
-    OddOutput,
-    RebootIgnored,
-    RebootRefused,
-    RepositoryDown,
     RollsBack,
-    SingleBank,
-    SsmUnreachable,
-    Unreachable,
 )
 from bottlerocket_ecs_updater.simulator.host import HostSpec
 from bottlerocket_ecs_updater.simulator.repository import Release, Repository
 from bottlerocket_ecs_updater.simulator.ssm import SsmTiming
-from bottlerocket_ecs_updater.simulator.world.findings import Budget
+from bottlerocket_ecs_updater.simulator.world.findings import UpdaterLimits
 from bottlerocket_ecs_updater.simulator.world.world import World
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from bottlerocket_ecs_updater.simulator.clock import Clock
 
@@ -126,7 +111,7 @@ class Scenario:
     hints: Mapping[str, str] = field(default_factory=dict)
     """Settings for the scenario, by long flag name."""
 
-    def build(self, clock: Clock, *, budget: Budget | None = None, validate_answers: bool = False) -> World:
+    def build(self, clock: Clock, *, budget: UpdaterLimits | None = None, validate_answers: bool = False) -> World:
         """Build a new world on this clock."""
         world = World(
             clock,
@@ -177,126 +162,18 @@ def row(
     faults: FaultPlan | None = None,
 ) -> Scenario:
     """A simple healthy cluster: every instance has an update, every service can be moved."""
-    chances = _chances(seed)
     return Scenario(
         name="row",
         story=f"{instances} healthy instance{'s' * (instances != 1)} with an update available",
-        members=tuple(_spread(place, _host(chances, place)) for place in range(instances)),
+        members=tuple(healthy_members(instances, chances_of(seed))),
         services=usual_services(instances) if services is None else services,
         faults=faults or FaultPlan(seed=seed),
         seed=seed,
     )
 
 
-def anywhere(number: int = 0, cpu: int = 8192, memory: int = 32000) -> Member:
-    """An ECS Anywhere instance: an on-premises machine, which accepts only tasks of launch type EXTERNAL."""
-    id_ = f"mi-{number:017x}"
-    attributes = ((EXTERNAL_ATTRIBUTE, None), ("ecs.os-type", "linux"))
-    spec = ContainerInstanceSpec(id_, "", attributes, instance_type="", ami_id="", cpu=cpu, memory=memory)
-    story = "is an ECS Anywhere instance"
-    return Member(HostSpec(id_), "", Fate.FOREIGN, story, bottlerocket=False, spec=spec)
-
-
-def mixed_cluster(seed: int = 0) -> Scenario:
-    """Hosts of two capacity providers, one at its maximum, plus ECS Anywhere and a Managed Instance."""
-    chances = _chances(seed)
-    half = Workload(cpu=1024, memory=1024)
-    full = [
-        replace(_spread(place, _host(chances, place)), provider="full", fate=Fate.HELD, story="is of a full provider")
-        for place in range(2)
-    ]
-    growing = [replace(_spread(place, _host(chances, place)), provider="growing") for place in range(2, 5)]
-    managed = replace(_spread(5, _host(chances, 5)), provider="managed", bottlerocket=False, fate=Fate.FOREIGN)
-    return Scenario(
-        name="mixed",
-        story="capacity providers at and below their maximum, ECS Anywhere and Managed Instances",
-        members=(*full, *growing, managed, anywhere()),
-        providers=(Provider("full"), Provider("growing", most=4), Provider("managed", managed=True)),
-        services=(
-            ServiceSpec("api", 2, half, providers=("full",)),
-            ServiceSpec("web", 3, half, providers=("growing",)),
-            ServiceSpec("edge", 1, launch=Launch.EXTERNAL),
-            ServiceSpec("agent", workload=Workload(cpu=64, memory=128), strategy=Strategy.DAEMON),
-            ServiceSpec("beside", 3, Workload(cpu=64, memory=64), member_of="task:group == service:agent"),
-        ),
-        seed=seed,
-    )
-
-
-def showcase_cluster(instances: int = 12, seed: int = 0, *, quarantine: bool = False) -> Scenario:
-    """A small cluster with one instance for each outcome that a run can report.
-
-    With `quarantine`, the last healthy instance hangs in its first boot. Raises ValueError for fewer than 8 instances:
-    none of them would be healthy.
-    """
-    if instances < FEWEST_IN_SHOWCASE:
-        raise ValueError(f"a showcase cluster needs {FEWEST_IN_SHOWCASE} instances at least, not {instances}")
-    chances = _chances(seed)
-    members = [_spread(place, _host(chances, place)) for place in range(instances)]
-    places = chances.sample(range(instances), len(_ODD_ONES))
-    for place, odd in zip(places, _ODD_ONES, strict=True):
-        members[place] = odd.put_on(members[place])
-    if quarantine:
-        last = max(place for place, member in enumerate(members) if member.fate is Fate.UPDATED)
-        members[last] = _HANGS.put_on(members[last])
-    return Scenario(
-        name="showcase",
-        story="three zones, two services and a daemon service, and one instance for each situation that a run may meet",
-        members=tuple(members),
-        services=usual_services(instances),
-        seed=seed,
-        hints={"max-unavailable": "2", "max-failures": "3"} if quarantine else {},
-    )
-
-
-def demo_cluster(instances: int, seed: int = 0) -> Scenario:
-    """The cluster for demos: one instance of each kind if there are enough; only healthy ones in a small cluster."""
-    if instances < FEWEST_IN_SHOWCASE:
-        return row(instances, seed=seed)
-    return showcase_cluster(instances, seed, quarantine=instances > FEWEST_IN_SHOWCASE)
-
-
-def thirteen_broken(healthy: int = 13, seed: int = 0) -> Scenario:
-    """Thirteen kinds of broken hosts among healthy ones."""
-    chances = _chances(seed)
-    count = healthy + len(_BROKEN)
-    members = [_spread(place, _host(chances, place)) for place in range(count)]
-    places = chances.sample(range(count), len(_BROKEN))
-    for place, odd in zip(places, _BROKEN, strict=True):
-        members[place] = odd.put_on(members[place])
-    return Scenario(
-        name="thirteen-broken",
-        story="thirteen kinds of broken hosts, and as many healthy ones",
-        members=tuple(members),
-        services=usual_services(count),
-        seed=seed,
-        hints={"max-failures": "20", "max-unavailable": "8"},
-    )
-
-
-def usual_services(instances: int) -> tuple[ServiceSpec, ...]:
-    """Two services and a daemon service, small enough to leave room for moves.
-
-    With one instance there is nowhere to move to, so both may stop while it reboots.
-    """
-    least_web, least_api = (100, 50) if instances > 1 else (0, 0)
-    web = Workload(cpu=128, memory=256, shutdown=timedelta(seconds=3))
-    api = Workload(
-        cpu=256,
-        memory=512,
-        shutdown=timedelta(seconds=5),
-        deregistration_delay=timedelta(seconds=10),
-        healthy_after=timedelta(seconds=6),
-    )
-    return (
-        ServiceSpec("web", 2 * instances, web, minimum_healthy_percent=least_web),
-        ServiceSpec("api", instances, api, minimum_healthy_percent=least_api, maximum_percent=150, load_balanced=True),
-        ServiceSpec("log-router", workload=Workload(cpu=64, memory=128), strategy=Strategy.DAEMON),
-    )
-
-
 @dataclass(frozen=True, slots=True)
-class _Odd:
+class Odd:
     """What makes one instance of a cluster special."""
 
     story: str
@@ -325,43 +202,86 @@ class _Odd:
         )
 
 
+def showcase_cluster(instances: int = 12, seed: int = 0, *, quarantine: bool = False) -> Scenario:
+    """A small cluster with one instance for each outcome that a run can report.
+
+    With `quarantine`, the last healthy instance hangs in its first boot. Raises ValueError for fewer than 8 instances:
+    none of them would be healthy.
+    """
+    if instances < FEWEST_IN_SHOWCASE:
+        raise ValueError(f"a showcase cluster needs {FEWEST_IN_SHOWCASE} instances at least, not {instances}")
+    chances = chances_of(seed)
+    members = with_odd_ones(healthy_members(instances, chances), _ODD_ONES, chances)
+    if quarantine:
+        last = max(place for place, member in enumerate(members) if member.fate is Fate.UPDATED)
+        members[last] = _HANGS.put_on(members[last])
+    return Scenario(
+        name="showcase",
+        story="three zones, two services and a daemon service, and one instance for each situation that a run may meet",
+        members=tuple(members),
+        services=usual_services(instances),
+        seed=seed,
+        hints={"max-unavailable": "2", "max-failures": "3"} if quarantine else {},
+    )
+
+
+def demo_cluster(instances: int, seed: int = 0) -> Scenario:
+    """The cluster for demos: one instance of each kind if there are enough; only healthy ones in a small cluster."""
+    if instances < FEWEST_IN_SHOWCASE:
+        return row(instances, seed=seed)
+    return showcase_cluster(instances, seed, quarantine=instances > FEWEST_IN_SHOWCASE)
+
+
+def usual_services(instances: int) -> tuple[ServiceSpec, ...]:
+    """Two services and a daemon service, small enough to leave room for moves.
+
+    With one instance there is nowhere to move to, so both may stop while it reboots.
+    """
+    least_web, least_api = (100, 50) if instances > 1 else (0, 0)
+    web = Workload(cpu=128, memory=256, shutdown=timedelta(seconds=3))
+    api = Workload(
+        cpu=256,
+        memory=512,
+        shutdown=timedelta(seconds=5),
+        deregistration_delay=timedelta(seconds=10),
+        healthy_after=timedelta(seconds=6),
+    )
+    return (
+        ServiceSpec("web", 2 * instances, web, minimum_healthy_percent=least_web),
+        ServiceSpec("api", instances, api, minimum_healthy_percent=least_api, maximum_percent=150, load_balanced=True),
+        ServiceSpec("log-router", workload=Workload(cpu=64, memory=128), strategy=Strategy.DAEMON),
+    )
+
+
 _ODD_ONES = (
-    _Odd("runs the newest version already", Fate.UP_TO_DATE, version=NEW),
-    _Odd("is not Bottlerocket", Fate.FOREIGN, bottlerocket=False),
-    _Odd("is too old to be updated in place", Fate.HELD, version=TOO_OLD, variant=TOO_OLD_VARIANT),
-    _Odd("runs a standalone task", Fate.HELD, standalone=Workload(cpu=128, memory=256)),
-    _Odd("cannot download its update", Fate.FAILED, (HashMismatch(),)),
-    _Odd("rolls back at its first boot", Fate.FAILED, (RollsBack(),)),
+    Odd("runs the newest version already", Fate.UP_TO_DATE, version=NEW),
+    Odd("is not Bottlerocket", Fate.FOREIGN, bottlerocket=False),
+    Odd("is too old to be updated in place", Fate.HELD, version=TOO_OLD, variant=TOO_OLD_VARIANT),
+    Odd("runs a standalone task", Fate.HELD, standalone=Workload(cpu=128, memory=256)),
+    Odd("cannot download its update", Fate.FAILED, (HashMismatch(),)),
+    Odd("rolls back at its first boot", Fate.FAILED, (RollsBack(),)),
 )
 
-_HANGS = _Odd("hangs in its first boot, and ends in quarantine", Fate.QUARANTINED, (BootHangs(times=None),))
+_HANGS = Odd("hangs in its first boot, and ends in quarantine", Fate.QUARANTINED, (BootHangs(times=None),))
 
-_BROKEN = (
-    _Odd("its repository refuses connections", Fate.HELD, (RepositoryDown(),)),
-    _Odd("its downloads have a wrong hash", Fate.FAILED, (HashMismatch(),)),
-    _Odd("its data volume is full", Fate.FAILED, (DataVolumeFull(),)),
-    _Odd("its partition table cannot be changed", Fate.FAILED, (ActivateFails(),)),
-    _Odd("it has one bank only", Fate.FAILED, (SingleBank(),)),
-    _Odd("its update lock is held", Fate.HELD, (LockBusy(),)),
-    _Odd("it refuses to reboot", Fate.FAILED, (RebootRefused(times=None),)),
-    _Odd("it ignores reboots", Fate.FAILED, (RebootIgnored(times=None),)),
-    _Odd("it hangs in its first boot", Fate.QUARANTINED, (BootHangs(times=None),)),
-    _Odd("Docker does not start on the new version", Fate.QUARANTINED, (DockerDead(),)),
-    _Odd("SSM never returns after the update", Fate.QUARANTINED, (ControlContainerMissing(),)),
-    _Odd("SSM never knew it", Fate.HELD, (SsmUnreachable(Unreachable.NEVER_REGISTERED),)),
-    _Odd("its checks print garbage", Fate.HELD, (OddOutput(Oddity.GARBAGE),)),
-)
+
+def chances_of(seed: int) -> random.Random:
+    """The random choices of a scenario; the same each time."""
+    # Reproducible chances of a simulated world, not secrets.
+    return random.Random(f"{seed}/scenario")  # noqa: S311
+
+
+def healthy_members(instances: int, chances: random.Random) -> list[Member]:
+    """Healthy instances, spread over the zones."""
+    return [Member(_host(chances, place), ZONES[place % len(ZONES)]) for place in range(instances)]
+
+
+def with_odd_ones(members: Sequence[Member], odd_ones: Sequence[Odd], chances: random.Random) -> list[Member]:
+    """The members, with as many of them special, at random places."""
+    odd = dict(zip(chances.sample(range(len(members)), len(odd_ones)), odd_ones, strict=True))
+    return [odd[place].put_on(member) if place in odd else member for place, member in enumerate(members)]
 
 
 def _host(chances: random.Random, place: int) -> HostSpec:
     instance_id = f"i-{place:03x}{chances.getrandbits(56):014x}"
     return HostSpec(instance_id, VARIANT, version=OLD, seed=chances.randrange(2048))
-
-
-def _spread(place: int, host: HostSpec) -> Member:
-    return Member(host, ZONES[place % len(ZONES)])
-
-
-def _chances(seed: int) -> random.Random:
-    # Reproducible chances of a simulated world, not secrets.
-    return random.Random(f"{seed}/scenario")  # noqa: S311

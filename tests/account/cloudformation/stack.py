@@ -99,7 +99,7 @@ class Stack:
         self._names = names
         self._cloud = cloud
         self._now = now
-        # Names only have to differ from each other, and to be the same at every run.
+        # Names only have to be unique, and the same in every run.
         self._suffixes = random.Random(stack_id)
 
     def deploy(self, plan: Plan, imports: Mapping[str, str]) -> None:
@@ -150,7 +150,7 @@ class Stack:
             if logical_id not in wanted:
                 yield "Remove", logical_id, holding.kind
 
-    # The way there, and back
+    # Deployment and rollback
 
     def _make(self, plan: Plan, imports: Mapping[str, str]) -> list[str]:
         wanted = self._wanted(plan, imports)
@@ -296,7 +296,7 @@ class Stack:
         room = NAME_MAX_CHARACTERS - SUFFIX_LENGTH - len(logical_id) - 2
         return f"{self.name[:room]}-{logical_id}-{suffix}"
 
-    # What is told
+    # Events and outputs
 
     def _note(self, status: str, reason: str = "") -> None:
         self.status, self.reason = status, reason

@@ -143,7 +143,7 @@ def _run_task(action: str, params: Params, facts: Facts) -> Iterable[IamRequest]
         task = facts.names.ecs("task", last_part(params.get("cluster") or "default"), EVERYTHING)
         yield IamRequest("ecs:TagResource", task, {CREATE_ACTION: ("RunTask",)})
     for role in facts.roles_of(definition):
-        # ECS asks with the keys of the call that hands the role over: a policy may tie it to a cluster.
+        # ECS checks PassRole with the keys of the call that passes the role: a policy may tie it to a cluster.
         passed = {"iam:passedtoservice": ("ecs-tasks.amazonaws.com",), **_in_cluster(params, facts)}
         yield IamRequest("iam:PassRole", role, passed)
 
@@ -274,7 +274,7 @@ def _list_bucket(action: str, params: Params, facts: Facts) -> Iterable[IamReque
 
 
 def _log_stream(action: str, params: Params, facts: Facts) -> Iterable[IamRequest]:
-    # Denials of CreateLogGroup name an empty stream, too; policies are written to cover it.
+    # Denials of CreateLogGroup name an empty stream too; policies must cover it.
     stream = f":log-stream:{params.get('logStreamName', '')}"
     yield IamRequest(action, facts.names.arn("logs", f"log-group:{params['logGroupName']}{stream}"))
 
@@ -297,7 +297,7 @@ def _nothing_in_particular(action: str, _params: Params, _facts: Facts) -> Itera
 
 
 def _nothing_at_all(_action: str, _params: Params, _facts: Facts) -> Iterable[IamRequest]:
-    # "No permissions are required to perform this operation." Not even an explicit deny prevents it.
+    # "No permissions are required to perform this operation." Not even an explicit Deny prevents it.
     return ()
 
 

@@ -80,7 +80,7 @@ class Containers:
         """By the task's ARN, in the order of their starts."""
 
     def start(self) -> None:
-        """Begin to start tasks."""
+        """Start to run tasks."""
         self._world.ecs.registry.on_task.append(self._task_changed)
         for host in self._world.hosts.values():
             host.on_containers_die.append(self._host_goes_down)

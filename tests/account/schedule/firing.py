@@ -88,7 +88,7 @@ class Schedules:
         self._thread.start()
 
     def stop(self) -> None:
-        """Fire nothing more. The world's clock must go on, or have stopped, until this returns."""
+        """Stop firing. The world's clock must keep running, or have stopped, until this returns."""
         self._stopping.set()
         for thread in (self._thread, *self._firing):
             thread.join()
@@ -175,7 +175,7 @@ class Schedules:
     def _leave(self, target: Target, queue_arn: str, error: str) -> None:
         """Send a message about a start that finally failed, in EventBridge's format."""
         queue = self._roles.operator("sqs", "GetQueueUrl", {"QueueName": queue_arn.rsplit(":", 1)[-1]})
-        # Scheduler writes with the role of the schedule, and tells nobody where it may not.
+        # EventBridge Scheduler writes with the schedule's role, and reports no denial.
         scheduled = target.service == SCHEDULER
         cloud = (
             self._roles.cloud(target.role, target.service, target.name, target.source_arn)
@@ -190,7 +190,7 @@ class Schedules:
         with suppress(*([AwsError] if scheduled else [])):
             cloud("sqs", "SendMessage", request)
 
-    # Where they are kept
+    # Schedules in moto's stores
 
     def _targets(self) -> Iterator[Target]:
         yield from self._rule_targets()

@@ -37,7 +37,7 @@ def uninstall(account: str) -> None:
 def _send(rule: Rule, event: Any, transform_input: bool = True) -> None:
     starts = [target for target in rule.targets if "EcsParameters" in target]
     heard = HEARD.get(rule.account_id)
-    # To moto every event matches a rule that has no pattern; EventBridge starts such a rule by its schedule alone.
+    # In moto every event matches a rule without a pattern; EventBridge starts such a rule only by its schedule.
     matched = rule.event_pattern.get_pattern() and rule.event_pattern.matches_event(event)
     if starts and heard is not None and matched and rule.state == ENABLED:
         heard(rule.name)

@@ -38,7 +38,7 @@ class Roles:
         return found
 
     def check(self, role_arn: str, session: str, ask: IamRequest, service: str) -> None:
-        """Whether a role may do what nothing here is there to be asked for. Raises AwsError."""
+        """Whether a role allows an action on a resource that is not simulated here. Raises AwsError if it does not."""
         self.gate.check(self.callers.role(role_arn.rsplit("/", 1)[-1], session), ask, service)
 
     def cloud(self, role_arn: str, service: str, session: str, source_arn: str) -> HttpCloud:

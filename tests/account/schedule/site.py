@@ -68,7 +68,7 @@ class SimulatedAccount:
         return self
 
     def __exit__(self, *_: object) -> None:
-        # The clock first: it ends the sleep of whoever waits for something to fall due.
+        # Stop the clock first: that ends all sleeps.
         self._clock.stop()
         self.schedules.stop()
         self.containers.stop()

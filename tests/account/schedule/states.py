@@ -46,7 +46,7 @@ class States:
 
 
 class StatesCloud:
-    """All services; a state machine is made only with a role that may manage the rule that tells of ended tasks."""
+    """All services. A state machine can only be created with a role that may manage the rule for ended tasks."""
 
     def __init__(self, cloud: HttpCloud, roles: Roles) -> None:
         self._cloud = cloud

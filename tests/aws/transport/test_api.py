@@ -16,7 +16,7 @@ from bottlerocket_ecs_updater.errors import Denied, LeaseLost, Throttled, Unreac
 
 
 class Scripted:
-    """A method that raises what it is told, and then answers with the number of the call."""
+    """A method that raises the given errors, and then returns the number of the call."""
 
     def __init__(self, *troubles: BaseException) -> None:
         self.troubles = list(troubles)
@@ -55,14 +55,14 @@ def test_a_look_is_repeated_until_it_is_answered(trouble: BaseException) -> None
     assert way.look(Scripted(trouble, trouble)) == 3
 
 
-def test_a_look_is_repeated_only_so_often() -> None:
+def test_a_look_is_repeated_a_limited_number_of_times() -> None:
     method = Scripted(*[BROKEN] * 9)
     with pytest.raises(Unreachable):
         Way().look(method)
     assert method.called == LOOK_ATTEMPTS
 
 
-def test_a_look_without_an_answer_is_told_after_some_seconds_and_once() -> None:
+def test_a_look_without_an_answer_is_reported_after_some_seconds_and_once() -> None:
     way, told = Way(), list[Wait]()
 
     class Hanging(Scripted):
@@ -118,7 +118,7 @@ def test_an_act_is_refused_for_its_rate_only_so_often() -> None:
     assert method.called == ACT_ATTEMPTS
 
 
-def test_an_act_that_may_have_taken_effect_is_sent_once() -> None:
+def test_a_call_that_may_have_taken_effect_is_sent_once() -> None:
     method = Scripted(BROKEN)
     with pytest.raises(Unreachable):
         Way().act(method)

@@ -32,7 +32,7 @@ from bottlerocket_ecs_updater.errors import Denied, Throttled, Unreachable, Upda
 LEASE = timedelta(seconds=60)
 SHORT_LEASE = timedelta(seconds=2)
 BUSY = 15.0
-"""Seconds that a busy machine may add."""
+"""Extra seconds, for a busy machine."""
 
 CONTAINER_CREDENTIALS = {
     "AccessKeyId": "FROMTHECONTAINER",
@@ -45,7 +45,7 @@ Behaviour = Callable[[BaseHTTPRequestHandler], None]
 
 
 class Server:
-    """Behaves as it is told, and counts what arrives."""
+    """A server with configurable behavior that counts requests."""
 
     def __init__(self) -> None:
         self.arrived = 0
@@ -120,7 +120,7 @@ def hanging_up(handler: BaseHTTPRequestHandler) -> None:
 
 
 def dripping(answer: bytes) -> Callable[[Server], Behaviour]:
-    """Begin an answer, and go on with a byte now and then: no operation of the socket takes long."""
+    """Begin a reply, and send a byte now and then, so that no single socket operation takes long."""
 
     def of(server: Server) -> Behaviour:
         def drip(handler: BaseHTTPRequestHandler) -> None:
@@ -230,7 +230,7 @@ def test_a_look_whose_answer_drips_is_given_up(
     assert time.monotonic() - began < 0.3 * LOOK_ATTEMPTS + BUSY
 
 
-def test_what_came_in_while_a_call_was_cut_is_not_believed() -> None:
+def test_a_reply_that_arrives_while_its_call_is_cut_is_rejected() -> None:
     deadlines, waited = Deadlines(), threading.Event()
     with pytest.raises(ReadTimeoutError), deadlines.within(timedelta(milliseconds=10)):
         waited.wait(0.2)
@@ -278,7 +278,7 @@ def test_an_act_is_never_sent_where_its_name_is_resolved_too_late(
 
 
 def shakes_hands_for_ever(over: threading.Event) -> int:
-    """A port at which encryption is never agreed on, though something comes all the time."""
+    """A port whose TLS handshake never completes, although it keeps sending data."""
     listening = socket.create_server(("127.0.0.1", 0))
 
     def serve() -> None:
@@ -334,7 +334,7 @@ def test_a_look_arrives_as_often_as_the_gateway_repeats_it_and_no_more(
         replying(500, [1]),
     ],
 )
-def test_a_reply_that_is_not_whole_is_no_list_of_nothing(
+def test_a_truncated_reply_does_not_count_as_an_empty_list(
     server: Server, cluster: EcsCluster, behaviour: Behaviour
 ) -> None:
     server.behaviour = behaviour
@@ -342,7 +342,7 @@ def test_a_reply_that_is_not_whole_is_no_list_of_nothing(
         cluster.list_all()
 
 
-def test_a_list_of_nothing_is_one(server: Server, cluster: EcsCluster) -> None:
+def test_an_empty_list_is_a_list(server: Server, cluster: EcsCluster) -> None:
     server.behaviour = replying(200, {"containerInstanceArns": []})
     assert cluster.list_all() == Listing((), {})
 
@@ -375,7 +375,7 @@ def test_requests_are_signed_with_the_credentials_of_the_container(
     assert server.headers[0]["X-Amz-Security-Token"] == "token"
 
 
-def test_without_any_credentials_nothing_is_sent_and_the_reason_is_told(
+def test_without_any_credentials_nothing_is_sent_and_the_reason_is_reported(
     server: Server, cluster: EcsCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")

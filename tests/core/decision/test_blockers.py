@@ -26,7 +26,7 @@ def blocked_by(group: str, ago: timedelta) -> History:
 
 
 def stopping(*tasks: Task, ago: timedelta = timedelta()) -> Instance:
-    """A host whose running tasks no drain was blocked by, and with these that ECS has told to stop."""
+    """A host whose running tasks never blocked a drain, and with these tasks that ECS is stopping."""
     return instance("i-b", ready(), tasks=(task("web"),), stopping=Tasks(tasks, NOW - ago))
 
 

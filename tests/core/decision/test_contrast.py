@@ -73,7 +73,7 @@ def test_if_every_service_fails_and_none_runs_elsewhere_the_version_is_what_they
 def test_a_service_that_fails_everywhere_is_never_blamed_on_the_version(
     here: int, elsewhere: int, lives: int, data: st.DataObject
 ) -> None:
-    """However many more of its tasks ECS has started on the hosts that are back."""
+    """However many of its tasks ECS has started on the hosts that are back."""
     ago = st.integers(0, 120)
     ends = [failed(NEW, data.draw(ago), lives) for _ in range(here)]
     ends += [failed(OLD, data.draw(ago), lives) for _ in range(elsewhere)]
@@ -103,7 +103,9 @@ def test_a_task_that_starts_nowhere_or_slowly_everywhere_is_not() -> None:
 
 
 def test_what_fails_everywhere_every_few_minutes_is_not_blamed_on_the_version() -> None:
-    """A crash loop of ten minutes: nothing has failed elsewhere in the two minutes before, and what runs is young."""
+    """A crash loop with ten minutes between failures: nothing failed elsewhere in the two minutes before, and all
+    running tasks are young.
+    """
     ends = [failed(NEW, 60, 600), failed(OTHER, 20, 600), failed(OLD, 900, 600), failed(OLD, 840, 600)]
     young = [runs(OLD, timedelta(minutes=9))]
     trial = Trial({NEW: NOW - timedelta(minutes=30), OTHER: NOW - timedelta(minutes=30)}, TRIAL.groups)

@@ -72,7 +72,7 @@ def test_a_service_that_ecs_did_not_describe_is_not_steady_whatever_it_was_befor
     assert (unknown.steady_since, unknown.unsteady) == (None, ("web (ECS did not describe it: InternalError)",))
 
 
-def test_a_service_that_becomes_unsteady_begins_the_settle_time_anew() -> None:
+def test_a_service_that_becomes_unsteady_starts_the_settle_time_again() -> None:
     steady = observe(SLOT, seen(service()), {})
     fell = observe(steady, seen(service("web", 3, 2), later=20), {})
     again = observe(fell, seen(service(), later=30), {})
@@ -97,11 +97,11 @@ def test_more_running_than_desired_is_steady() -> None:
     assert observe(SLOT, seen(service("web", 3, 5)), {}).steady_since == NOW
 
 
-# Time that nobody saw
+# Time without looks
 
 
 def looked(slot: Slot, *looks: tuple[int, bool]) -> Slot:
-    """The slot after looks so many seconds after its return, each with whether the services were steady."""
+    """The slot after looks at these seconds after its return, each with whether the services were steady."""
     for later, well in looks:
         slot = observe(slot, seen(service("web", 3, 3 if well else 2), later=later), {}, policy=POLICY)
     return slot
@@ -208,11 +208,11 @@ def test_a_slot_that_never_settled_is_waited_for_no_longer() -> None:
 # What drains explain
 
 
-def test_drains_under_way_explain_what_they_move() -> None:
+def test_drains_in_progress_explain_what_they_move() -> None:
     assert moving_tasks(fleet(moving("i-b"), moving("i-c"), instance("i-d"))) == {"web": 4}
 
 
-def test_a_drain_that_was_given_back_explains_nothing_any_more() -> None:
+def test_a_drain_that_was_returned_to_service_explains_nothing_any_more() -> None:
     assert moving_tasks(fleet(moving(sent_return=a_return(NOW)))) == {}
 
 
@@ -224,7 +224,7 @@ def test_a_drain_without_a_claim_is_not_ours_to_explain() -> None:
 
 
 def test_services_that_lacked_tasks_before_may_trade_places_but_not_lose_one() -> None:
-    """There is room for five of eight tasks: which service gets it changes with every task that ends."""
+    """There is room for five of eight tasks: which service gets it changes whenever a task ends."""
     slot = replace(SLOT, deficits_before={WEB: 2, API: 1}, running_before={WEB: 2, API: 3})
     traded = observe(slot, seen(service("web", 4, 3), service("api", 4, 2)), {})
     assert (traded.unsteady, traded.below) == ((), frozenset())

@@ -15,7 +15,7 @@ from bottlerocket_ecs_updater.core.model.ids import BootId, RunId, boot_id
 from bottlerocket_ecs_updater.core.model.version import Version
 
 ECS_ALLOWS = re.compile(r"[A-Za-z0-9\-_.@/\\: ]{1,128}")
-"""What the ECS API reference says of an attribute's value."""
+"""The characters that the ECS API reference allows in an attribute's value."""
 
 claims = st.builds(
     Claim,
@@ -33,7 +33,7 @@ claims = st.builds(
 
 
 def encoded(claim: Claim) -> str | None:
-    """A claim's text, None where it cannot be written."""
+    """A claim's text; None if it cannot be written."""
     try:
         return claim.encode()
     except ValueError:
@@ -66,7 +66,7 @@ def test_a_claim_reads_in_the_console() -> None:
 
 
 @pytest.mark.parametrize("phase", ClaimPhase)
-def test_two_long_releases_and_a_uuid_fit_in_every_phase(phase: ClaimPhase) -> None:
+def test_two_long_versions_and_a_uuid_fit_in_every_phase(phase: ClaimPhase) -> None:
     run = RunId("01234567-89ab-cdef-0123-456789abcdef")
     claim = Claim(phase, run, Version(10, 100, 100), Version(10, 101, 100), BOOT, NOW, 9)
     assert len(claim.encode()) <= VALUE_MAX_CHARACTERS

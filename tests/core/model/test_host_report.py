@@ -235,7 +235,7 @@ def test_output_without_a_status_is_unreadable(text: str) -> None:
     assert problem_of(0, BOOT_LINE + text).problem is Problem.UNREADABLE
 
 
-def test_the_predecessor_wants_both_mandatory_fields_and_so_do_we() -> None:
+def test_both_mandatory_fields_are_required_as_in_the_predecessor() -> None:
     """P19 and VerifyUpdateErr/parse output err: an empty output, or one without the running version, is an error."""
     without_version = {"update_state": "Available", "active_partition": None}
     problems = [problem_of(0, ""), problem_of(0, printed(without_version)), problem_of(0, printed({}))]
@@ -329,11 +329,11 @@ def test_a_failed_check_says_the_exit_code_and_the_hosts_own_words() -> None:
     assert answer == HostProblem(Problem.FAILED, f"exit 1: {line}")
 
 
-def test_a_failed_check_is_a_failure_even_where_a_status_was_printed() -> None:
+def test_a_failed_check_is_a_failure_even_if_it_printed_a_status() -> None:
     assert problem_of(1, BOOT_LINE + AVAILABLE_TEXT, "").problem is Problem.FAILED
 
 
-# The telling line
+# The line that names the cause
 
 
 def test_the_telling_line_is_the_last_that_is_no_log_line() -> None:
@@ -361,7 +361,7 @@ def test_apiclients_advice_does_not_hide_the_cause() -> None:
     assert line.endswith("Update action not allowed according to update state")
 
 
-def test_a_cause_behind_apiclients_advice_is_told_in_full() -> None:
+def test_a_cause_behind_apiclients_advice_is_reported_in_full() -> None:
     cause = "prepare attempt failed with status 'Failed' (-1): Failed to store manifest and migrations: Error writing "
     cause += "target file to '/var/lib/bottlerocket-migrations/x': No space left on device (os error 28)"
     assert cause_line("", PREPARE_ADVICE + cause).endswith(cause)
@@ -369,7 +369,7 @@ def test_a_cause_behind_apiclients_advice_is_told_in_full() -> None:
 
 @PURE
 @given(st.text(max_size=900), st.text(max_size=900))
-def test_a_telling_line_is_one_short_line(stdout: str, stderr: str) -> None:
+def test_the_line_that_names_the_cause_is_one_short_line(stdout: str, stderr: str) -> None:
     line = cause_line(stdout, stderr)
     assert 0 < len(line) <= DETAIL_MAX_CHARACTERS
     assert line.splitlines() == [line]

@@ -19,10 +19,10 @@ MAKES = re.compile(r"\b(hold|failed)\(")
 
 
 def given() -> Iterator[tuple[str, Reason | Failure, frozenset[str]]]:
-    """Each call in the source that makes a hold or a failure: where it is, its reason, the facts it gives."""
+    """Each call in the source that makes a hold or a failure: its place, its reason and the facts that it gives."""
     for path in sorted(SOURCE.rglob("*.py")):
         text = path.read_text(encoding="utf-8")
-        # Each worker collects all tests: files that cannot hold such a call are not parsed.
+        # Each worker collects all tests, so files that cannot contain such a call are not parsed.
         for call in ast.walk(ast.parse(text if MAKES.search(text) else "")):
             match call:
                 case ast.Call(

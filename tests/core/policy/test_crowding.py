@@ -46,7 +46,7 @@ def rooms_of(*left: tuple[int, int], shared: bool = False) -> Rooms:
 
 
 def can_be_crowded_out(last: ToPlace, rivals: Sequence[ToPlace], rooms: Rooms) -> bool:
-    """Whether any choice of instances for the rivals leaves too little room: every one is tried."""
+    """Whether any placement of the rival tasks leaves too little room; every one is tried."""
     tasks = [rival.service for rival in rivals for _ in range(rival.count)]
     for choice in product(range(len(rooms)), repeat=len(tasks)):
         left = [HostRoom(id_, capacity) for id_, capacity in rooms]
@@ -76,7 +76,7 @@ ROOMS = st.lists(st.tuples(st.integers(0, 12), st.integers(0, 12)), min_size=1, 
 
 @settings(max_examples=200)
 @given(SIZES, st.lists(SIZES, min_size=1, max_size=3), ROOMS, st.integers(1, 3), st.booleans(), st.booleans())
-def test_a_refusal_and_a_proof_of_room_agree_with_every_choice_that_ecs_has(
+def test_both_answers_about_room_are_right_for_every_choice_that_ecs_has(
     size: TaskRequirements,
     others: list[TaskRequirements],
     left: list[tuple[int, int]],
@@ -89,7 +89,7 @@ def test_a_refusal_and_a_proof_of_room_agree_with_every_choice_that_ecs_has(
     rivals = [ToPlace(service(f"other-{number}", one), 1) for number, one in enumerate(others)]
     refused = rooms_if_last(last, rivals, rooms, {}) is not None
     possible = can_be_crowded_out(last, rivals, rooms)
-    # With one rival, the instance where it does the most harm is the worst that can happen.
+    # With one rival task, the worst case is the instance where it does the most harm.
     assert refused <= possible
     assert not (possible and order_is_irrelevant(last, rivals, rooms))
     assert possible <= refused or len(rivals) > 1 or count > 1
@@ -109,7 +109,7 @@ def test_a_refusal_and_a_proof_of_room_agree_with_every_choice_that_ecs_has(
 def test_other_tasks_go_where_their_strategy_puts_them(
     strategies: tuple[PlacementStrategy, ...], crowded: bool
 ) -> None:
-    """The first instance has the only place for the last task, and one of the others' tasks already."""
+    """The first instance has the only place for the last task, and already runs one of the other tasks."""
     wide = Capacity(1000, 400, attributes={"ecs.availability-zone": "a", "rack": "1"}, running=3)
     narrow = Capacity(500, 900, attributes={"ecs.availability-zone": "b", "rack": "2"}, running=1)
     rooms = [(name(0), wide), (name(1), narrow)]
@@ -121,7 +121,7 @@ def test_other_tasks_go_where_their_strategy_puts_them(
 
 
 def test_a_drain_in_progress_keeps_the_room_that_it_needs() -> None:
-    """The tasks of another instance must not take the place of a large one that is still waiting for it."""
+    """The tasks of another instance must not take the place of a large task that is still waiting for it."""
     big = ServiceRules(ServiceArn("big"), "big", 1, 1, demand=TaskRequirements(1000, 100))
     small = ServiceRules(ServiceArn("small"), "small", 1, 1, demand=TaskRequirements(100, 100), strategies=RANDOM)
     capacity = dict(rooms_of((1000, 1000), (0, 0), (0, 0), (100, 100)))

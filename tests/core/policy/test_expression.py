@@ -19,7 +19,7 @@ from bottlerocket_ecs_updater.core.rules.expression import (
     parse_expression,
     subjects,
 )
-from bottlerocket_ecs_updater.simulator.ecs.expressions import parse
+from bottlerocket_ecs_updater.simulator.ecs.expressions import parse_placement
 from bottlerocket_ecs_updater.simulator.ecs.model import ContainerInstance
 
 HOST = {
@@ -175,7 +175,7 @@ def test_the_simulated_ecs_which_has_a_parser_of_its_own_says_the_same(
     attributes = {name.removeprefix("attribute:"): value for name, value in host.items()}
     instance = cast(ContainerInstance, SimpleNamespace(custom=attributes, built_in={}, tasks={}))
     text = re.sub("runningTasksCount", "attribute:runningTasksCount", str(expression))
-    assert parse(text)(instance) is evaluate(expression, host.get)
+    assert parse_placement(text)(instance) is evaluate(expression, host.get)
 
 
 @given(expressions, expressions, hosts)

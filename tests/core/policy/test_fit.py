@@ -171,7 +171,7 @@ def test_attachments_for_ebs_volumes_are_counted_where_they_are_known() -> None:
     assert drained([own], {B: apart}, on(A, "web", "web")) == Fits()
 
 
-def test_a_note_says_where_network_interfaces_are_not_known() -> None:
+def test_a_note_says_if_network_interfaces_are_not_known() -> None:
     web = service(demand=replace(SMALL, interfaces=1))
     [doubt] = doubts_of(web, {B: ROOMY, C: replace(ROOMY, interfaces=2)})
     assert doubt.startswith("it is not known everywhere whether web has network interfaces left: ")
@@ -192,7 +192,7 @@ def test_a_task_goes_only_where_its_placement_constraint_lets_it() -> None:
     assert drained([web], {B: replace(ROOMY, attributes={"ring": "prod"})}) == Fits()
 
 
-def test_a_constraint_that_cannot_be_read_is_left_out() -> None:
+def test_an_unreadable_constraint_is_skipped() -> None:
     assert drained([service(member_of=("what is this",))], {B: ROOMY}) == Fits()
     text = doubts_of(service(member_of=("what is this",)), {B: ROOMY})
     assert text == (
@@ -386,7 +386,7 @@ def test_a_service_whose_capacity_provider_adds_instances_is_not_short_of_room()
 
 
 def test_a_task_that_another_one_may_leave_without_room_has_none() -> None:
-    """ECS may place the one first that has the choice, and it may choose the only place of the other one."""
+    """ECS may first place the task that has a choice, and may choose the only place of the other one."""
     free = service("free", demand=TaskRequirements(cpu=512, memory=512))
     bound = service("bound", demand=TaskRequirements(cpu=256, memory=512), member_of=("attribute:ring == prod",))
     in_ring = Capacity(cpu=512, memory=4096, attributes={"ring": "prod"})
@@ -401,7 +401,7 @@ def test_a_task_that_another_one_may_leave_without_room_has_none() -> None:
     assert drained([free, bound], {**both, B: replace(in_ring, cpu=768)}) == Fits()
 
 
-# What is not known
+# Unknown facts
 
 
 def test_a_service_that_ecs_did_not_describe_blocks() -> None:
@@ -423,7 +423,7 @@ def test_no_room_is_a_hold_with_what_is_missing_and_what_to_change() -> None:
     assert room_hold(Fits()) is None
 
 
-# Properties, against a search of everything that ECS could do
+# Properties, compared with a search of everything that ECS could do
 
 sizes = st.integers(0, 3)
 demands = st.builds(
@@ -473,11 +473,11 @@ def worlds(draw: st.DrawFn) -> tuple[dict[InstanceId, Capacity], dict[ServiceArn
 def can_finish(
     capacity: Mapping[InstanceId, Capacity], services: Mapping[ServiceArn, ServiceRules], tasks: Sequence[Leaving]
 ) -> bool:
-    """Whether any order of starts and stops that ECS may take empties the instance, found by trying them all."""
+    """Whether any order of starts and stops that ECS may choose empties the instance; all are tried."""
     arns = list(services)
     targets = [id_ for id_, left in capacity.items() if left.accepts and id_ != A]
     here = tuple(sum(task.service == each for task in tasks) for each in arns)
-    # What runs elsewhere before the drain begins is in the running count, and in nobody's way.
+    # Tasks that run elsewhere before the drain are in the running count, and take no room.
     before = {each: services[each].running - count for each, count in zip(arns, here, strict=True)}
     start = (here, tuple((0,) * len(targets) for _ in arns))
     seen, queue = {start}, [start]

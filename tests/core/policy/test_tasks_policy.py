@@ -172,7 +172,7 @@ def test_services_in_the_middle_of_a_deployment_hold_the_next_drain() -> None:
     assert str(held) == "a deployment is in progress: api, cron, db and 1 more"
 
 
-def test_a_deployment_that_holds_is_said_with_the_time_when_it_began() -> None:
+def test_a_deployment_that_holds_is_said_with_the_time_when_it_started() -> None:
     held = hold_for_deployments([replace(service("web"), deploying_since=NOW)], rules())
     assert str(held) == f"a deployment is in progress: web (since {time_text(NOW)})"
 
@@ -239,7 +239,7 @@ def test_an_instance_that_may_be_drained_has_only_tasks_that_ecs_moves_or_a_rule
 def test_every_drain_has_a_limit_that_its_rules_explain(left: list[TaskOnHost], drawn: TaskRules, minutes: int) -> None:
     since = NOW - timedelta(minutes=minutes)
     until = drain_deadline(left, drawn, since, DRAIN, NOW).until
-    # A daemon that is stopped last may be all that is left of a drain which waited for what a rule is about.
+    # A daemon, which ECS stops last, may be all that is left of a drain that waited for a task with a rule.
     longest = drawn.longest if any(work.task.daemon for work in left) else longest_wait(left, drawn)
     assert until <= since + longest + DRAIN
 

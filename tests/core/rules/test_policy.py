@@ -15,13 +15,13 @@ MINUTE = timedelta(minutes=1)
 
 
 def times(policy: Policy) -> dict[str, timedelta]:
-    """Every time that follows from a policy."""
+    """Every wait that a policy has."""
     names = [name for name, value in vars(Policy).items() if isinstance(value, property)]
     return {name: span for name in names if isinstance(span := getattr(policy, name), timedelta)}
 
 
 @pytest.mark.parametrize("poll", [SECOND, 2 * SECOND, 4 * SECOND])
-def test_no_wait_for_aws_or_for_a_host_is_shorter_where_looks_are_closer(poll: timedelta) -> None:
+def test_no_wait_for_aws_or_a_host_is_shorter_with_a_shorter_poll_interval(poll: timedelta) -> None:
     assert times(replace(USUAL, poll_interval=poll)) == times(USUAL)
 
 

@@ -40,7 +40,7 @@ START = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 
 
 class Time:
-    """A clock that moves when it is told to, or when somebody sleeps."""
+    """A clock that advances on request, or when somebody sleeps."""
 
     def __init__(self) -> None:
         self.wall = START
@@ -64,7 +64,7 @@ class Time:
 
 
 class Cut(MemoryStore):
-    """A store whose connection can be cut before a call takes effect, or before its reply."""
+    """A store whose connection can break before a call takes effect, or before its reply."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -112,10 +112,10 @@ def held_by_a_dead_run(store: MemoryStore, time: Time, term: timedelta = SPAN) -
     assert lease(store, time, "dead", term).acquire() == Taken(1)
 
 
-# Taking it
+# Acquiring the lease
 
 
-def test_a_wait_for_a_lease_that_another_run_holds_is_told_once_with_its_end(store: Cut, time: Time) -> None:
+def test_a_wait_for_a_lease_that_another_run_holds_is_reported_once_with_its_end(store: Cut, time: Time) -> None:
     held_by_a_dead_run(store, time)
     told: list[Wait] = []
     waits = Waits(told.append)
@@ -125,7 +125,7 @@ def test_a_wait_for_a_lease_that_another_run_holds_is_told_once_with_its_end(sto
     assert (wait.since, wait.until) == (START, START + SPAN)
 
 
-def test_a_store_that_does_not_answer_is_told_before_the_first_wait_for_it(store: Cut, time: Time) -> None:
+def test_a_store_that_does_not_answer_is_reported_before_the_first_wait_for_it(store: Cut, time: Time) -> None:
     store.down = True
     told: list[tuple[Wait, int]] = []
     waits = Waits(lambda wait: told.append((wait, len(time.naps))))
@@ -142,7 +142,7 @@ def test_a_lease_that_nobody_ever_had_is_taken_at_once(store: Cut, time: Time) -
     assert time.naps == []
 
 
-def test_a_lease_that_was_given_back_is_taken_at_once_with_the_next_epoch(store: Cut, time: Time) -> None:
+def test_a_released_lease_is_acquired_at_once_with_the_next_epoch(store: Cut, time: Time) -> None:
     first = lease(store, time)
     first.acquire()
     first.release()
@@ -230,7 +230,7 @@ def test_a_term_beyond_the_longest_is_refused(store: Cut, time: Time) -> None:
         lease(store, time, term=LONGEST_TERM + timedelta(seconds=1))
 
 
-def test_of_two_that_find_it_free_the_slower_says_who_was_faster(time: Time) -> None:
+def test_the_slower_of_two_runs_that_find_the_lease_free_names_the_faster_one(time: Time) -> None:
     class Slow(Cut):
         def get(self, key: str) -> Stored | None:
             seen = super().get(key)
@@ -242,7 +242,7 @@ def test_of_two_that_find_it_free_the_slower_says_who_was_faster(time: Time) -> 
 
 
 class MemoryStoreView(MemoryStore):
-    """The same objects, by another door."""
+    """The same objects, through another client."""
 
     def __init__(self, behind: MemoryStore) -> None:
         super().__init__()
@@ -255,7 +255,7 @@ class MemoryStoreView(MemoryStore):
         return MemoryStore.put(self._behind, key, data, expect)
 
 
-# Keeping it
+# Renewing the lease
 
 
 def test_a_fresh_lease_is_not_renewed_at_every_pass(store: Cut, time: Time) -> None:
@@ -291,7 +291,7 @@ def test_a_run_that_is_cut_off_stops_a_quarter_before_the_term_is_over(store: Cu
         held.keep()
 
 
-def test_a_renewal_whose_reply_was_lost_is_known_for_our_own(store: Cut, time: Time) -> None:
+def test_a_renewal_whose_reply_was_lost_is_recognized_as_our_own(store: Cut, time: Time) -> None:
     held = lease(store, time)
     held.acquire()
     store.replies_lost = 2
@@ -348,7 +348,7 @@ def test_a_run_that_slept_while_nobody_took_its_lease_goes_on_with_a_new_renewal
     assert store.writes == 2
 
 
-def test_facts_that_were_known_before_a_long_sleep_are_to_be_looked_at_afresh(store: Cut, time: Time) -> None:
+def test_facts_from_before_a_long_sleep_are_read_again(store: Cut, time: Time) -> None:
     held = lease(store, time)
     held.acquire()
     time.move(timedelta(hours=1))
@@ -358,11 +358,11 @@ def test_facts_that_were_known_before_a_long_sleep_are_to_be_looked_at_afresh(st
     held.keep()
 
 
-# What is refused without being anybody else's
+# Writes that are rejected although nobody else wrote
 
 
 @pytest.mark.parametrize("answer", [Throttled("409: another write is under way"), Conflict("412"), Unreachable("503")])
-def test_a_renewal_that_was_refused_without_that_anybody_wrote_is_tried_again(
+def test_a_renewal_that_was_rejected_although_nobody_wrote_is_retried(
     store: Cut, time: Time, answer: Exception
 ) -> None:
     held = lease(store, time)
@@ -375,7 +375,7 @@ def test_a_renewal_that_was_refused_without_that_anybody_wrote_is_tried_again(
 
 
 @pytest.mark.parametrize("answer", [Throttled("409: another write is under way"), Conflict("412")])
-def test_a_lease_is_given_back_though_that_was_refused_once(store: Cut, time: Time, answer: Exception) -> None:
+def test_a_lease_is_released_although_the_first_attempt_was_rejected(store: Cut, time: Time, answer: Exception) -> None:
     held = lease(store, time)
     held.acquire()
     store.refuses = [answer]
@@ -391,7 +391,7 @@ def test_a_free_lease_is_taken_though_that_was_refused_once(store: Cut, time: Ti
 
 def test_a_renewal_that_landed_late_after_its_repeat_was_refused_is_known_for_our_own(time: Time) -> None:
     class Late(Cut):
-        """The first renewal is silent; its repeat is refused because of it; then it lands."""
+        """The first renewal gets no reply; the retry is rejected because of it; then the first one takes effect."""
 
         slow: tuple[str, bytes, str | None] | None = None
 
@@ -412,7 +412,7 @@ def test_a_renewal_that_landed_late_after_its_repeat_was_refused_is_known_for_ou
         held.check_before_act()
 
 
-# While the store takes no renewal
+# While the store accepts no renewal
 
 
 def test_a_renewal_that_failed_is_tried_again_within_seconds(store: Cut, time: Time) -> None:
@@ -429,7 +429,7 @@ def test_a_renewal_that_failed_is_tried_again_within_seconds(store: Cut, time: T
 
 
 @pytest.mark.parametrize(("term", "outage"), [(SPAN, 15), (DEFAULT, 30), (DEFAULT, 45)])
-def test_an_outage_of_a_quarter_of_the_term_costs_nothing_whenever_it_begins(
+def test_an_outage_of_a_quarter_of_the_term_costs_nothing_whenever_it_starts(
     time: Time, term: timedelta, outage: int
 ) -> None:
     seconds = int(term.total_seconds())
@@ -522,7 +522,7 @@ def test_a_rival_that_watches_sees_that_it_was_regained_and_leaves(store: Cut, t
     time.move(SPAN)
 
     class Watching(Time):
-        """By its clock three quarters of a term have passed when the holder is back."""
+        """By its clock, three quarters of a term have passed when the holder is back."""
 
         def sleep(self, span: timedelta) -> bool:
             super().sleep(span)
@@ -552,7 +552,7 @@ class Hanging(Cut):
 
 
 class Sluggish(Cut):
-    """A store whose reply takes as long as it is told; the call itself takes effect at once."""
+    """A store with slow replies; the call itself takes effect immediately."""
 
     def __init__(self, time: Time) -> None:
         super().__init__()
@@ -565,7 +565,7 @@ class Sluggish(Cut):
         return tag
 
 
-def test_a_renewal_counts_from_when_it_began_not_from_its_reply(time: Time) -> None:
+def test_a_renewal_counts_from_when_it_started_not_from_its_reply(time: Time) -> None:
     store = Sluggish(time)
     held = lease(store, time)
     held.acquire()
@@ -578,7 +578,7 @@ def test_a_renewal_counts_from_when_it_began_not_from_its_reply(time: Time) -> N
         held.check_before_act()
 
 
-def test_a_take_counts_from_when_it_began_not_from_its_reply(time: Time) -> None:
+def test_a_take_counts_from_when_it_started_not_from_its_reply(time: Time) -> None:
     store = Sluggish(time)
     store.reply_takes = SPAN / 2
     held = lease(store, time)
@@ -589,7 +589,7 @@ def test_a_take_counts_from_when_it_began_not_from_its_reply(time: Time) -> None
         held.check_before_act()
 
 
-def test_a_renewal_that_is_found_later_counts_from_when_it_began(store: Cut, time: Time) -> None:
+def test_a_renewal_that_is_found_later_counts_from_when_it_started(store: Cut, time: Time) -> None:
     held = lease(store, time)
     held.acquire()
     time.move(DUE)
@@ -603,7 +603,7 @@ def test_a_renewal_that_is_found_later_counts_from_when_it_began(store: Cut, tim
         held.check_before_act()
 
 
-def test_a_take_that_is_found_later_counts_from_when_it_began(store: Cut, time: Time) -> None:
+def test_a_take_that_is_found_later_counts_from_when_it_started(store: Cut, time: Time) -> None:
     class Napping(Time):
         def sleep(self, span: timedelta) -> bool:
             return super().sleep(SPAN / 2)
@@ -632,7 +632,7 @@ def test_nobody_acts_who_never_had_the_lease(store: Cut, time: Time) -> None:
         lease(store, time).check_before_act()
 
 
-# Giving it back
+# Releasing the lease
 
 
 def test_after_giving_it_back_nothing_may_be_done(store: Cut, time: Time) -> None:
@@ -662,7 +662,7 @@ def test_giving_back_never_raises_and_never_waits(store: Cut, time: Time) -> Non
     assert time.naps == []
 
 
-def test_a_lease_whose_last_renewal_got_no_reply_is_given_back_all_the_same(store: Cut, time: Time) -> None:
+def test_a_lease_whose_last_renewal_got_no_reply_is_released_anyway(store: Cut, time: Time) -> None:
     held = lease(store, time)
     held.acquire()
     store.replies_lost = 1
@@ -680,11 +680,11 @@ def test_the_object_in_the_store_says_who_holds_it_in_words(store: Cut, time: Ti
     assert (told["holder"], told["run"], told["epoch"], told["released"]) == ("task/1", "run-task/1", 1, False)
 
 
-# Whatever happens
+# Properties
 
 
 def spans(*shares: float) -> st.SearchStrategy[float]:
-    """Shares of the term: what goes wrong here goes wrong at its thirds and quarters."""
+    """Fractions of the term: faults show at its thirds and quarters."""
     return st.sampled_from([share * TERM for share in shares])
 
 
@@ -737,7 +737,7 @@ def test_however_rivals_are_delayed_cut_off_suspended_and_misled_one_at_a_time_a
 
 
 def test_a_rival_that_persists_works_on_after_an_outage_and_the_other_waits() -> None:
-    """The world of rivals does lapse, and does regain."""
+    """Leases do lapse and are regained in the generated worlds."""
     cut = tuple(Fate(way=Way.REQUEST_LOST) for _ in range(30))
     holder = Rival(fates=(Fate(), Fate(), *cut), acts=30, persists=True, returns=0)
     world = World()
@@ -771,7 +771,7 @@ ME = RunningTask(OWN, START)
 
 
 class Tasks:
-    """What ECS lists."""
+    """The tasks that ECS lists."""
 
     def __init__(self, *tasks: RunningTask) -> None:
         self.tasks = tasks
@@ -793,11 +793,11 @@ def test_the_oldest_task_of_the_family_acts(time: Time) -> None:
     assert task_lease(Tasks(YOUNGER, ME), time).acquire() == Taken(0)
 
 
-def test_a_younger_task_leaves_and_names_the_older_one(time: Time) -> None:
+def test_a_younger_task_exits_and_names_the_older_one(time: Time) -> None:
     assert task_lease(Tasks(ME, OLDER), time).acquire() == HeldBy(OLDER.arn, OLDER.created_at)
 
 
-def test_of_two_tasks_of_one_moment_exactly_one_acts(time: Time) -> None:
+def test_exactly_one_of_two_tasks_that_started_together_acts(time: Time) -> None:
     twin = RunningTask(YOUNGER.arn, START)
     tasks = Tasks(ME, twin)
     first = TaskLease(OWN, tasks, SPAN, time, lambda: time.monotonic).acquire()
@@ -843,7 +843,7 @@ def test_an_older_task_that_shows_up_ends_the_right(time: Time) -> None:
         held.check_before_act()
 
 
-def test_an_answer_that_does_not_come_takes_nothing_away(time: Time) -> None:
+def test_a_missing_answer_does_not_end_the_lease(time: Time) -> None:
     tasks = Tasks(ME)
     held = task_lease(tasks, time)
     held.acquire()

@@ -29,7 +29,7 @@ POLL = POLICY.poll_interval
 
 
 class Silent:
-    """Hosts that answer a command after a time, or never; keeps when each poll came, seen from the sending."""
+    """Hosts that answer a command after a while, or never. Records when each poll came, counted from the sending."""
 
     def __init__(self, after: timedelta | None = None) -> None:
         self.after = after
@@ -48,7 +48,7 @@ class Silent:
 
 
 def polled(looks: list[timedelta], after: timedelta | None = None) -> tuple[list[timedelta], RunState]:
-    """When a command was polled by looks at these times after it was sent."""
+    """When a command was polled, if looks come at these times after it was sent."""
     known, hosts = RunState(Fleet(RUN, NOW, NOW, NOW, {})), Silent(after)
     known.learn(instance(HOST, pending=PendingCommand(DocumentKind.CHECK, COMMAND, NOW)))
     calls = DeniableCalls(known)
@@ -84,7 +84,7 @@ def test_an_answer_that_comes_in_time_is_read_by_the_first_look_after_it() -> No
 def test_whenever_looks_come_no_answer_waits_longer_than_half_its_age_and_a_look(
     looks: list[float], after: float
 ) -> None:
-    """`wait` is what it waited after the first look that could have read it."""
+    """`wait` is the time from the first look that could have read the result."""
     times = [timedelta(seconds=look) for look in looks]
     polls, known = polled(times, timedelta(seconds=after))
     could = next((look for look in times if look >= timedelta(seconds=after)), None)

@@ -18,7 +18,7 @@ DARK = InstanceId(instance_id(0))
 
 
 def describing(world: World, *, without: str, after: timedelta, lasts: timedelta) -> InProcessClients:
-    """Clients to which ECS does not describe one instance for that time."""
+    """Clients for which ECS does not describe one instance during that time."""
     clients = InProcessClients(world, caller="run-1")
     ecs = clients.client("ecs")
     real = ecs._call
@@ -54,7 +54,7 @@ def test_one_that_is_not_described_fills_a_budget_of_one(after: timedelta) -> No
     assert set(world.findings().versions.values()) == {OLD}
 
 
-def test_when_it_is_described_again_the_roll_goes_on() -> None:
+def test_when_it_is_described_again_the_rollout_goes_on() -> None:
     world = row(3, services=0)
     began = world.clock.now()
     finished, tape = played(world, after=timedelta(seconds=5), lasts=timedelta(seconds=22))

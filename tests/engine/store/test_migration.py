@@ -45,13 +45,13 @@ def arn(place: Location) -> ContainerInstanceArn:
 
 
 def both(ledger: Ledger) -> Ledger:
-    """What two clusters of one name left in the one ledger that they shared."""
+    """The ledger that two clusters with the same name shared."""
     ledger = with_claim(ledger, OURS, CLAIM, arn(WEST))
     return with_backoff(with_claim(ledger, THEIRS, CLAIM, arn(EAST)), OURS, REST)
 
 
 class Shaky(MemoryStore):
-    """A store that loses the requests and the replies of writes that it is told to."""
+    """A store that loses the given requests and replies of writes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -82,7 +82,7 @@ def moving(store: MemoryStore, place: Location = WEST, run: str = "r1") -> Movin
 
 
 def moved(store: MemoryStore, place: Location = WEST, run: str = "r1") -> Ledger:
-    """What a run finds that moves the state, and makes it safe."""
+    """The state that a run finds after it has moved and fenced it."""
     ledger = moving(store, place, run)
     ledger.load()
     ledger.flush()
@@ -90,7 +90,7 @@ def moved(store: MemoryStore, place: Location = WEST, run: str = "r1") -> Ledger
 
 
 def kept(store: MemoryStore, place: Location = WEST) -> Ledger:
-    """What the new place says, without a look at the old one."""
+    """The ledger under the new key, without a look at the old one."""
     return KeptLedger(store, str(place), RunId("x")).load()
 
 
@@ -103,13 +103,13 @@ def data_of(store: MemoryStore, key: str) -> bytes:
 # The ledger
 
 
-def test_a_run_takes_over_its_own_claims_and_all_that_is_remembered(store: Shaky) -> None:
+def test_a_run_takes_over_its_own_claims_and_everything_else_in_the_old_ledger(store: Shaky) -> None:
     assert moved(store).claims == {OURS: OpenClaim(CLAIM, arn(WEST))}
     assert kept(store) == moved(store, run="r2")
     assert kept(store).backoffs == {OURS: REST}
 
 
-def test_the_other_cluster_of_the_name_finds_its_own_where_it_was(store: Shaky) -> None:
+def test_the_other_cluster_with_the_same_name_finds_its_own_claims(store: Shaky) -> None:
     moved(store)
     assert moved(store, EAST).claims == {THEIRS: OpenClaim(CLAIM, arn(EAST))}
     assert json.loads(data_of(store, OLD_KEY))["claims"] == {}
@@ -171,7 +171,7 @@ def test_an_old_ledger_that_somebody_else_writes_meanwhile_ends_the_run(store: S
         ledger.flush()
 
 
-def test_nothing_is_moved_before_the_right_to_act_was_asked_for(store: Shaky) -> None:
+def test_nothing_is_moved_before_the_lease_was_asked_for(store: Shaky) -> None:
     def lapsed() -> None:
         raise LeaseLapsed("it could not be renewed in time")
 
@@ -217,7 +217,7 @@ def test_wherever_runs_die_while_they_move_it_nothing_is_lost_and_nothing_comes_
 
 
 class Time:
-    """A clock that moves when somebody sleeps."""
+    """A clock that advances when somebody sleeps."""
 
     def __init__(self) -> None:
         self.wall = NOW
@@ -343,7 +343,7 @@ def test_after_the_move_a_pause_at_the_old_place_is_another_cluster_s() -> None:
 
 
 def updater(world: World, store: MemoryStore, name: str) -> Updater:
-    """A run as it is wired in a process."""
+    """A run, wired as in a process."""
     place = Location(world.names.account, world.names.region, "demo")
     made = Updater(world, name=name, store=store, state=str(place))
     made.ledger = MovingLedger(KeptLedger(store, str(place), RunId(name)), store, place)
@@ -364,14 +364,14 @@ class DiesAtReboot(Tape):
 
 
 def older_version_dies(world: World, store: MemoryStore) -> None:
-    """A run that keeps its state under the name alone, and dies behind its first reboot command."""
+    """A run that keeps its state by the cluster's name alone, and dies right after its first reboot command."""
     with suppress(KilledError):
         Updater(world, name="run-0", ledger=KeptLedger(store, "demo", RunId("run-0")), tape=DiesAtReboot()).run()
     world.clock.sleep(timedelta(minutes=10))
 
 
-def test_what_an_older_version_began_is_finished_by_the_first_run_of_this_one() -> None:
-    # The claim is in the ledger alone: here attributes do not outlive a boot.
+def test_what_an_older_version_started_is_finished_by_the_first_run_of_this_one() -> None:
+    # Only the ledger has the claim: here attributes do not survive a boot.
     world, store = row(2, services=1, tasks=1, ecs_timing=EcsTiming(attributes_survive=False)), MemoryStore()
     older_version_dies(world, store)
     first = updater(world, store, "run-1")
@@ -398,7 +398,7 @@ def test_two_clusters_of_one_name_in_two_accounts_share_a_store_and_nothing_else
         assert (seen.stranded, seen.violations, set(seen.versions.values())) == ((), (), {NEWER})
 
 
-def test_a_ledger_with_claims_of_another_cluster_is_not_taken_for_ours_and_stays_as_it_is() -> None:
+def test_a_ledger_with_claims_of_another_cluster_is_neither_used_nor_changed() -> None:
     store = MemoryStore()
     west = row(2, services=1, tasks=1, ecs_timing=EcsTiming(attributes_survive=False))
     east = row(2, seed=7, services=1, tasks=1)

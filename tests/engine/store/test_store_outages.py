@@ -29,7 +29,7 @@ from bottlerocket_ecs_updater.engine.stop import Stop
 from bottlerocket_ecs_updater.engine.store.ledger_store import FLUSH_TRIES, KeptLedger
 from bottlerocket_ecs_updater.errors import Unreachable
 from bottlerocket_ecs_updater.simulator.ecs import ServiceSpec
-from bottlerocket_ecs_updater.simulator.ecs.model import Status
+from bottlerocket_ecs_updater.simulator.ecs.model import InstanceStatus
 from bottlerocket_ecs_updater.simulator.faults import ApiFails, FaultPlan, Placed, SecondUpdater, StoreOutage
 from bottlerocket_ecs_updater.simulator.scenarios import row as scenario_row
 from bottlerocket_ecs_updater.simulator.world.api_faults import denying
@@ -39,7 +39,7 @@ MINUTE = timedelta(minutes=1)
 
 
 def told(*faults: StoreOutage | ApiFails | SecondUpdater, policy: Policy | None = None, runs: int = 1) -> Played:
-    """Three instances with a service, and what goes wrong around them."""
+    """Three instances with a service, and faults."""
     plan = FaultPlan(tuple(map(Placed, faults)))
     scenario = replace(scenario_row(3, services=(ServiceSpec("web", 3),)), faults=plan)
     return play(Story(scenario, policy or Policy(), runs_max=runs))
@@ -52,7 +52,7 @@ def went_well(played: Played) -> bool:
 
 def out_of_service(played: Played) -> list[str]:
     names = [member.host.instance_id for member in played.story.scenario.members]
-    return [name for name in names if played.world.instance(name).status is not Status.ACTIVE]
+    return [name for name in names if played.world.instance(name).status is not InstanceStatus.ACTIVE]
 
 
 @pytest.mark.parametrize("lasts", [timedelta(seconds=16), timedelta(seconds=45), timedelta(seconds=180)], ids=str)
@@ -92,7 +92,7 @@ def test_while_the_lease_has_lapsed_nothing_is_done() -> None:
 
 
 def test_a_run_whose_lease_a_rival_took_meanwhile_ends_and_the_rival_finishes() -> None:
-    """The outage is the first run's own: its network is cut, and the rival's is not."""
+    """Only the first run has the outage: its network is down, the rival's is not."""
     for begins in range(100, 400, 61):
         cut = StoreOutage(at=timedelta(seconds=begins), lasts=4 * MINUTE, caller="run-0")
         played = told(cut, SecondUpdater(timedelta(seconds=begins + 30)), runs=3)
@@ -123,7 +123,7 @@ def test_an_outage_that_outlasts_a_drain_ends_the_run_with_an_error_that_says_so
 
 
 class Flaky(MemoryStore):
-    """A store that takes no write while it is down, or refuses the next ones."""
+    """A store that rejects all writes while it is down, or the next few."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -139,7 +139,7 @@ class Flaky(MemoryStore):
 
 @dataclass
 class Outage(EngineClock):
-    """The world's clock; the store is down for so long from the first return on."""
+    """The world's clock. The store is down for that long from the first return on."""
 
     store: Flaky = field(default_factory=Flaky)
     lasts: timedelta = timedelta()
@@ -152,7 +152,7 @@ class Outage(EngineClock):
 
 
 class DownAtReturn(Tape):
-    """Has something happen at the first return, before anything is written of it."""
+    """Triggers something at the first return, before anything is written about it."""
 
     def __init__(self, deed: Callable[[], None]) -> None:
         super().__init__()
@@ -165,7 +165,7 @@ class DownAtReturn(Tape):
 
 
 def run_through_outage(count: int, lasts: timedelta) -> tuple[World, Flaky, Tape, RunFinished]:
-    """One run over so many instances, with the store down from the first return on."""
+    """One run over that many instances, with the store down from the first return on."""
     store, world = Flaky(), row(count, services=count - 1)
     tape = DownAtReturn(lambda: setattr(store, "down", True))
     clock = Outage(world, store, lasts, tape)
@@ -178,7 +178,7 @@ def claims(store: MemoryStore) -> set[ClaimPhase]:
     return {record.claim.phase for record in KeptLedger(store, "demo", RunId("x")).load().claims.values()}
 
 
-def test_what_was_returned_while_the_store_was_down_is_in_no_ledger_when_the_run_ends() -> None:
+def test_a_claim_that_ended_while_the_store_was_down_is_not_in_the_ledger_at_the_end() -> None:
     _, store, tape, finished = run_through_outage(1, 10 * MINUTE)
     assert (finished.outcome, finished.counts["updated"]) == (RunOutcome.OK, 1)
     assert finished.at - tape.of(Returned)[0].at > 10 * MINUTE
@@ -186,7 +186,7 @@ def test_what_was_returned_while_the_store_was_down_is_in_no_ledger_when_the_run
 
 
 def test_services_that_nobody_could_look_at_are_not_called_unsteady() -> None:
-    """A store that is down for longer than services may take to settle halts no run."""
+    """If the store is down for longer than services may take to settle, the run does not halt."""
     world, store, tape, finished = run_through_outage(2, 15 * MINUTE)
     assert tape.of(RunHalted) == []
     assert (finished.outcome, finished.counts["updated"]) == (RunOutcome.OK, 2)
@@ -216,8 +216,8 @@ def test_a_run_that_ends_with_an_error_tries_once_more_to_say_what_it_returned()
     assert claims(store) == set()
 
 
-def test_a_claim_that_the_store_did_not_take_is_not_written_later_in_its_place() -> None:
-    """Nothing was marked on the instance: a copy in the ledger would be of nothing."""
+def test_a_claim_that_the_store_rejected_is_not_written_later() -> None:
+    """No claim was written to the instance, so a copy in the ledger would be wrong."""
     store, world = Flaky(), row(1, services=0)
     stop = Stop()
 

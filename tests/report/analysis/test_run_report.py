@@ -246,7 +246,7 @@ def test_a_run_that_died_names_what_it_left_out_of_service() -> None:
     assert left.to_do == "Start a run if none is due soon: it finishes these updates first."
 
 
-def test_releases_are_counted_before_and_after() -> None:
+def test_versions_are_counted_before_and_after() -> None:
     moves = {str(move.version): (move.before, move.after) for move in run_report(events_of("clean")).moves}
     assert moves == {"1.52.0": (6, 0), "1.53.1": (0, 6)}
 
@@ -279,7 +279,7 @@ def test_whatever_happened_there_is_an_account_of_it(events: list[Event]) -> Non
     assert account.most_out_at_once >= 0
 
 
-def test_a_rest_that_only_a_person_ends_wants_that_person_and_another_does_not() -> None:
+def test_a_backoff_that_only_a_person_ends_wants_that_person_and_another_does_not() -> None:
     def resting(until: str) -> Hold:
         then = "`release` clears the rest"
         return hold(Reason.BACKING_OFF, until=until, attempts=1, version=NEW, why="rolled-back", then=then)
@@ -292,7 +292,7 @@ def test_a_rest_that_only_a_person_ends_wants_that_person_and_another_does_not()
 
 
 def test_an_instance_that_a_killed_run_had_claimed_is_shown_as_drained_and_not_as_staged() -> None:
-    """The record is written before each act: of a run that was killed in the drain, the claim is the last word."""
+    """The record is written before each act, so the claim is the last event of a run that was killed in a drain."""
     ready = PhaseEntered(START, ONE, Phase.READY, Phase.STAGING, None)
     claimed = Claimed(START, ONE, OLD, NEW, downgrade=False)
     other = HostChecked(

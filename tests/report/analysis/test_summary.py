@@ -37,7 +37,7 @@ GOLDEN = Path(__file__).parents[1] / "golden"
 
 @pytest.mark.parametrize(("run", "golden"), [(CLEAN_RUN, "clean"), (HALTED_RUN, "halted"), (LARGE_RUN, "large")])
 def test_the_text_is_the_golden_one(run: list[Event], golden: str) -> None:
-    """Look at the file when this fails: it is what people will read."""
+    """Look at the file if this fails: it is what people will read."""
     summary = summarize(run)
     assert summary_text(summary) + last_line(summary) + "\n" == (GOLDEN / f"{golden}.txt").read_text("utf-8")
 
@@ -82,7 +82,7 @@ def test_a_run_that_died_is_summed_up_from_what_it_said_last() -> None:
     assert summary.outcome == RunOutcome.UNFINISHED
     assert summary.exit_code is None
     assert summary.took == timedelta(minutes=6) + timedelta(minutes=2)
-    # Of those up to date nothing was said.
+    # No events are about instances that are up to date.
     assert {row.instance for row in summary.rows} == set(HALTED) - {name(7)}
 
 

@@ -36,7 +36,7 @@ def test_a_host_is_behind_since_the_first_version_between_its_own_and_the_one_it
     assert late is not None
     assert (late.newest, late.days(START)) == (NEWER, 9)
     assert behind(OLD, NEW, {**seen, NEW: START}) is not None
-    # A version that was withdrawn, or that is for other variants, was seen and is not offered.
+    # A version that was seen but is not offered: it was withdrawn, or is for other variants.
     assert behind(OLD, None, seen) is None
     assert behind(NEW, OLD, seen) is None
     assert behind(NEW, NEW, seen) is None

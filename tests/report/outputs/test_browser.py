@@ -72,19 +72,19 @@ CONTRAST = """
   return poor;
 }
 """
-"""Texts with less contrast than WCAG 2 asks for (level AA, text of normal size)."""
+"""Texts with less contrast than WCAG 2 requires (level AA, text of normal size)."""
 
 
 @dataclass
 class Visit:
-    """A page as a browser has it."""
+    """A page in a browser."""
 
     tab: Tab
     said: list[str] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
 
     def find(self, selector: str) -> list[str]:
-        """The visible text of every such element."""
+        """The visible text of every matching element."""
         return [one.inner_text() for one in self.tab.locator(selector).all()]
 
 
@@ -103,7 +103,7 @@ def run_named(name: str) -> Sequence[Event]:
 
 
 def visit(browser: Browser, folder: Path, html: str, scheme: Scheme = "light", width: int = 1400) -> Visit:
-    """Open a page from a file, as somebody who was sent it does."""
+    """Open a page from a file, as a person who received it does."""
     file = folder / "report.html"
     file.write_text(html, encoding="utf-8")
     context = browser.new_context(
@@ -204,7 +204,7 @@ def test_all_that_opens_scrolls_or_leads_on_is_reached_by_the_keyboard(browser: 
     seen.tab.context.close()
 
 
-def test_a_screen_reader_is_told_what_the_drawing_shows(browser: Browser, tmp_path: Path) -> None:
+def test_a_screen_reader_gets_what_the_drawing_shows(browser: Browser, tmp_path: Path) -> None:
     seen = visit(browser, tmp_path, page(run_report(run_named("clean"))))
     image = seen.tab.get_by_role("img", name="Timeline, a lane for each instance")
     assert image.count() == 1

@@ -26,7 +26,7 @@ from bottlerocket_ecs_updater.report.words.colours import PLAIN
 from bottlerocket_ecs_updater.report.words.severity import Level
 
 SHOWN_MAX_CHARACTERS = 60_000
-"""Of 24,000 characters that one host said, said again by several events, and of everything around them."""
+"""The limit for one host's output of 24,000 characters, which several events repeat, and everything around it."""
 
 
 class Size:
@@ -58,7 +58,7 @@ def log_json() -> str:
 
 
 def live() -> str:
-    """What is left when the display's own sequences are taken away."""
+    """The text without the display's own control sequences."""
     stream = io.StringIO()
 
     def log(buffer: object) -> TextLog:

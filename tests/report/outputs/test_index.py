@@ -40,14 +40,14 @@ GOLDEN = Path(__file__).parents[1] / "golden"
 
 
 def days_later(events: Iterable[Event], days: int) -> list[Event]:
-    """The same run, on another day, under that day's id."""
+    """The same run on another day, with that day's id."""
     run = RunId(f"{20260105 + days}-0900-0000")
     moved = [replace(event, at=event.at + timedelta(days=days)) for event in events]
     return [replace(event, run=run) if isinstance(event, RunStarted | RunFinished) else event for event in moved]
 
 
 def live_through(store: MemoryStore, events: Iterable[Event], run: str, cluster: str = "web") -> list[str]:
-    """One run as `run` keeps it."""
+    """One run, stored as `run` does it."""
     complaints: list[str] = []
     record = Record(store, cluster, RunId(run))
     archive = Archive(store, cluster, RunId(run), complaints.append)
@@ -133,7 +133,7 @@ def test_an_index_that_cannot_be_read_is_named_by_the_run_that_makes_it_again() 
 
 
 class Counting(MemoryStore):
-    """Counts what is asked of it."""
+    """Counts calls."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -155,7 +155,7 @@ class Counting(MemoryStore):
 
 
 def run_of(day: int, hour: int = 9) -> tuple[RunId, list[Event]]:
-    """A run that found nothing to do, and its id."""
+    """A run that had nothing to do, and its id."""
     at = datetime(2026, 1, 1, hour, tzinfo=UTC) + timedelta(days=day)
     run = RunId(f"{at:%Y%m%d-%H%M}-0000")
     end = RunFinished(at + timedelta(minutes=1), run, RunOutcome.OK, 0, {}, timedelta(minutes=1), "", {}, {})
@@ -186,7 +186,7 @@ def test_what_a_run_does_at_its_end_does_not_grow_with_the_years(monkeypatch: py
     assert costs[10]["listed"] <= 15
 
 
-def test_runs_that_the_index_has_no_room_for_are_not_looked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs_that_were_dropped_from_the_index_are_not_searched_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(index, "REPORTS_LISTED_MAX", 5)
     store = Counting()
     for hour in range(8):
@@ -200,7 +200,7 @@ def test_runs_that_the_index_has_no_room_for_are_not_looked_for_again(monkeypatc
     for hour in range(8, 12):
         before = Counter(store.calls)
         live(store, 0, hour)
-        # The index, and what people did to versions, for the page and for the index.
+        # Read the index, and the acts of people on versions, for the page and for the index.
         assert (store.calls - before)["get"] == 3
     assert [entry.run[9:11] for entry in entries_of(store, "web")] == ["11", "10", "09", "08", "07"]
 
@@ -305,7 +305,7 @@ def test_a_cluster_without_runs_says_so() -> None:
 
 
 def test_history_is_the_golden_text() -> None:
-    """Look at the file when this fails: it is what people will read."""
+    """Look at the file if this fails: it is what people will read."""
     store = MemoryStore()
     lived(store, CLEAN_RUN, HALTED_RUN, CLEAN_RUN[:-1])
     assert history_text(entries_of(store, "web")) == (GOLDEN / "history.txt").read_text("utf-8")

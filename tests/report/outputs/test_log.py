@@ -61,7 +61,7 @@ def objects(text: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
-# Which form
+# Formats
 
 
 def test_a_pipe_gets_json_and_a_terminal_gets_sentences() -> None:
@@ -78,7 +78,7 @@ def test_sentences_in_a_pipe_are_not_coloured() -> None:
     assert "\x1b[" not in logged(CLEAN_RUN, "text")
 
 
-# How much
+# Levels
 
 
 def test_a_quiet_log_has_problems_and_the_end_only() -> None:
@@ -103,7 +103,7 @@ def test_holds_by_the_hundred_are_only_told_to_the_verbose() -> None:
     assert len(objects(logged(LARGE_RUN))) < 200
 
 
-def test_a_right_that_protects_from_nothing_is_a_warning() -> None:
+def test_a_lease_that_protects_from_nothing_is_a_warning() -> None:
     assert level_of(LeaseTaken(START, 0, "", "nothing protects")) is Level.WARNING
     assert level_of(LeaseTaken(START, 1, "")) is Level.INFO
 
@@ -252,7 +252,7 @@ def test_every_recorder_of_a_fan_hears_every_event_in_order() -> None:
     assert one.events == two.events == CLEAN_RUN
 
 
-def test_a_command_is_told_with_its_id() -> None:
+def test_a_command_is_reported_with_its_id() -> None:
     assert event_fields(CommandSent(START, ONE, DocumentKind.CHECK, "c-1")) == {
         "instance": ONE,
         "kind": "check",
@@ -280,7 +280,7 @@ def lines_of_width(columns: int) -> list[str]:
     return stream.getvalue().partition("\n\n")[0].splitlines()
 
 
-def test_on_a_terminal_a_long_sentence_goes_on_below_its_beginning() -> None:
+def test_on_a_terminal_a_long_sentence_goes_on_below_its_start() -> None:
     lines = lines_of_width(80)
     assert max(map(len, lines)) <= 80
     assert any(line.startswith(" " * 32) and line[32] != " " for line in lines)
@@ -303,7 +303,7 @@ def test_what_is_no_terminal_gets_a_line_for_an_event_however_long() -> None:
 
 
 def held_alike(count: int, stream: io.StringIO, level: Level = Level.INFO) -> list[str]:
-    """So many instances held for one reason, and then one for another."""
+    """Several instances held for one reason, then several for another."""
     log = log_to(stream, run=RUN, cluster="web", form="text", level=level, width=lambda: 100, colour=False)
     opted_out = hold(Reason.OPTED_OUT, attribute="updates")
     for number in range(count):

@@ -17,6 +17,7 @@ import pytest
 from tests.report.insights import FIELDS_MAX, Refused, Row, ask, discovered
 from tests.report.runs import died, events_of
 from tests.report.samples import name, started_as
+from tests.support.scenarios import thirteen_broken
 from tests.support.simulated import Updater
 
 from bottlerocket_ecs_updater.core.model import event as e
@@ -29,8 +30,7 @@ from bottlerocket_ecs_updater.report.outputs.metrics import Metrics
 from bottlerocket_ecs_updater.report.record.codec import EVENTS
 from bottlerocket_ecs_updater.report.words.severity import Level
 from bottlerocket_ecs_updater.simulator.clock import VirtualClock
-from bottlerocket_ecs_updater.simulator.scenarios import thirteen_broken
-from bottlerocket_ecs_updater.simulator.world.invariants import Budget
+from bottlerocket_ecs_updater.simulator.world.findings import UpdaterLimits
 
 E = TypeVar("E", bound=e.Event)
 
@@ -38,7 +38,7 @@ PAGE = (Path(__file__).parents[3] / "docs" / "operate" / "log.md").read_text("ut
 QUERIES: dict[str, str] = dict(
     re.findall(r"^([A-Z][^\n]*\?)\n\n(?:[^`]+?\n\n)?```\n(.*?)```", PAGE, re.DOTALL | re.MULTILINE)
 )
-"""Each query of the page by its question."""
+"""Each query of the page, by its question."""
 
 ROWS = {
     row[0]: set(re.findall(r"`(\w+)`", row[1]))
@@ -56,8 +56,10 @@ HOLDER = "arn:aws:ecs:eu-central-1:123456789012:task/web/42"
 
 @cache
 def runs() -> dict[RunId, tuple[e.Event, ...]]:
-    """Four nights of one cluster: a run with failures, one that finds what it left, one that leaves, one that dies."""
-    world = thirteen_broken(6).build(VirtualClock(), budget=Budget(8))
+    """Four nights of one cluster: a run with failures, one that finds their results, one that exits early, one that
+    dies.
+    """
+    world = thirteen_broken(6).build(VirtualClock(), budget=UpdaterLimits(8))
     world.clock.sleep(timedelta(minutes=1))
     told: dict[RunId, tuple[e.Event, ...]] = {}
     for run in (FIRST, SECOND):
@@ -79,7 +81,7 @@ def runs() -> dict[RunId, tuple[e.Event, ...]]:
 
 @cache
 def lines() -> tuple[str, ...]:
-    """Every line of these runs as they stand in one log group, at the finest level, with their metrics."""
+    """Every line of these runs in one log group, at the lowest level, with metrics."""
     stream = io.StringIO()
     for run, events in runs().items():
         log = JsonLog(stream, run=run, cluster="demo", level=Level.DEBUG)
@@ -114,7 +116,7 @@ def test_the_fields_of_events_that_happened_are_those_that_are_documented() -> N
             assert filled - always <= ROWS[line["event"]], line
 
 
-def test_a_line_is_of_the_run_that_tells_it_though_it_tells_of_another() -> None:
+def test_a_line_belongs_to_the_run_that_writes_it_even_if_it_is_about_another() -> None:
     found = [line for line in map(json.loads, lines()) if line["event"] == "claim.found"]
     assert {(line["run"], line["of_run"]) for line in found} == {(SECOND, FIRST)}
 
@@ -139,7 +141,7 @@ def test_the_last_runs_are_listed_newest_first_with_their_ends() -> None:
     assert found[-1]["duration_seconds"] == end.took.total_seconds()
 
 
-def test_what_was_updated_is_counted_by_run_and_release() -> None:
+def test_what_was_updated_is_counted_by_run_and_version() -> None:
     expected = Counter((run, str(event.source), str(event.target)) for run, event in told(e.InstanceUpdated))
     found = answer("What was updated in the last runs?")
     assert {(row["run"], row["source"], row["target"]): row["instances"] for row in found} == expected
@@ -264,7 +266,7 @@ def test_the_example_of_an_instance_id_has_the_form_of_one() -> None:
     assert re.fullmatch(r"i-[0-9a-f]{17}", EXAMPLE)
 
 
-# The reading of the language
+# The implementation of the query language
 
 
 @pytest.mark.parametrize(

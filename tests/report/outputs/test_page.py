@@ -47,7 +47,7 @@ QUARANTINED_EARLIER: list[Event] = [
         calls={},
     ),
 ]
-"""A run of which no event tells how two instances came to be quarantined: an earlier one did it."""
+"""A run without events about how two instances were quarantined: an earlier run did it."""
 
 KNOWN_TAGS = {
     "html head meta title link style body div header nav a span h1 h2 h3 ul li b main section article p time details",
@@ -57,7 +57,7 @@ VOID = {"br", "meta", "link", "rect", "line", "path"}
 
 
 class Page(HTMLParser):
-    """What a browser would make of a page: its elements, their attributes, and its text."""
+    """A parsed page: its elements, their attributes, and its text."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -195,7 +195,7 @@ def test_nothing_is_drawn_outside_of_the_drawing_or_over_another_lane(run: str) 
 
 
 def test_of_hundreds_those_that_failed_keep_a_name_and_the_others_become_thin() -> None:
-    """Ten of them fail in the end."""
+    """Ten of them fail at the end."""
     *before, end = events_of("large")
     assert isinstance(end, RunFinished)
     bad = sorted(end.outcomes)[:10]
@@ -288,5 +288,5 @@ def test_whatever_happened_every_form_can_be_written(events: list[Event]) -> Non
 @pytest.mark.parametrize(("run", "golden"), [(CLEAN_RUN, "clean"), (HALTED_RUN, "halted")])
 @pytest.mark.parametrize("form", ["md", "json"])
 def test_the_text_forms_are_the_golden_ones(run: list[Event], golden: str, form: str) -> None:
-    """Look at the file when this fails: it is what people and programs will read."""
+    """Look at the file if this fails: it is what people and programs will read."""
     assert render_report(run_report(run), form) == (GOLDEN / f"{golden}.{form}").read_text("utf-8")

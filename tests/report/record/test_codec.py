@@ -103,7 +103,7 @@ def test_two_events_never_share_a_name() -> None:
     ],
 )
 def test_the_form_of_an_event_stays_what_it_is(event: Event, form: dict[str, object]) -> None:
-    """Changing one of these means raising the format: records of earlier versions must stay readable."""
+    """A change to one of these requires a new format number: records of earlier versions must stay readable."""
     assert json.loads(encode(event)) == {"format": 1, "event": event.name, "at": "2026-01-05T09:24:11Z", **form}
 
 
@@ -154,7 +154,7 @@ def test_names_of_earlier_versions_are_read() -> None:
     assert decode(suspect) == InstanceHeld(NOW, InstanceId("i-1"), held)
 
 
-# The page that describes the form
+# The page that describes the format
 
 PAGE = (Path(__file__).parents[3] / "docs" / "develop" / "events.md").read_text("utf-8")
 FIELDS = {
@@ -189,7 +189,7 @@ FORMS: Mapping[str, Callable[[Any], bool]] = {
 
 
 def fits(value: Any, form: str) -> bool:
-    """Whether a value of JSON has the form that the page gives it in words."""
+    """Whether a JSON value has the form that the page describes."""
     if form.endswith(" or null"):
         return value is None or fits(value, form.removesuffix(" or null"))
     if form.startswith("object of "):

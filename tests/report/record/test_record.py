@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 from tests.support.memory_store import MemoryStore
 
 from bottlerocket_ecs_updater.core.model import reasons
-from bottlerocket_ecs_updater.core.model.event import Claimed, Drained, Event, InstanceFailed, RunFinished, RunStarted
+from bottlerocket_ecs_updater.core.model.event import (
+    Claimed,
+    Drained,
+    Event,
+    InstanceFailed,
+    InstanceQuarantined,
+    RunFinished,
+    RunStarted,
+)
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, RunId
 from bottlerocket_ecs_updater.core.model.outcome import RunOutcome
 from bottlerocket_ecs_updater.core.model.version import Version
@@ -32,7 +40,7 @@ FINISHED = RunFinished(START, RUN, RunOutcome.OK, 0, {}, timedelta(), "", {}, {}
 
 
 class Flaky(MemoryStore):
-    """A store that counts writes, and loses the requests and replies that it is told to."""
+    """A store that counts writes, and loses the given requests and replies."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -63,6 +71,12 @@ def failed(number: int = 1) -> InstanceFailed:
     return InstanceFailed(START, InstanceId(f"i-{number}"), why)
 
 
+def quarantined(number: int = 1) -> InstanceQuarantined:
+    return InstanceQuarantined(
+        START, InstanceId(f"i-{number}"), reasons.failed(reasons.Failure.NOT_BACK, limit="20m", detail="")
+    )
+
+
 def past(store: MemoryStore) -> tuple[Event, ...]:
     read = read_record(store, "web", RUN)
     assert read.unreadable == ()
@@ -86,8 +100,8 @@ def test_the_end_of_a_run_is_written_at_once() -> None:
     assert past(store) == (drained(), FINISHED)
 
 
-@pytest.mark.parametrize("event", [claimed, failed])
-def test_what_was_claimed_or_failed_is_in_the_store_before_the_act_that_follows(event: Callable[[int], Event]) -> None:
+@pytest.mark.parametrize("event", [failed, quarantined])
+def test_what_failed_is_in_the_store_before_the_act_that_follows(event: Callable[[int], Event]) -> None:
     store = Flaky()
     record = Record(store, "web", RUN)
     for number in range(10):
@@ -105,6 +119,16 @@ def test_nothing_is_written_for_what_does_not_matter_yet() -> None:
     assert store.writes == 0
 
 
+def test_a_claim_waits_for_its_batch_because_it_is_on_the_instance() -> None:
+    store = Flaky()
+    record = Record(store, "web", RUN)
+    record.record(claimed())
+    record.secure()
+    assert store.writes == 0
+    record.tick(START + BATCH_MAX_AGE)
+    assert past(store) == (claimed(),)
+
+
 def test_events_are_written_when_they_are_old_though_no_other_follows() -> None:
     store = Flaky()
     record = Record(store, "web", RUN)
@@ -117,7 +141,7 @@ def test_events_are_written_when_they_are_old_though_no_other_follows() -> None:
     assert past(store) == (drained(),)
 
 
-def test_events_do_not_wait_for_ever() -> None:
+def test_events_do_not_wait_forever() -> None:
     store = Flaky()
     record = Record(store, "web", RUN)
     record.record(drained(0))

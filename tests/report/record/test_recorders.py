@@ -40,7 +40,7 @@ def test_the_log_has_the_first_word_of_what_happens_and_the_last_of_the_end() ->
 
 
 class Broken:
-    """A recorder that cannot tell."""
+    """A recorder that fails."""
 
     def __init__(self, error: BaseException) -> None:
         self._error = error
@@ -62,7 +62,7 @@ FAULTS = [
 
 @pytest.mark.parametrize("error", FAULTS, ids=lambda error: type(error).__name__)
 @pytest.mark.parametrize("event", [STOPPING, END], ids=lambda event: event.name)
-def test_a_recorder_that_fails_costs_nobody_else_an_event(error: Exception, event: Event) -> None:
+def test_if_a_recorder_fails_the_others_still_get_every_event(error: Exception, event: Event) -> None:
     first, last, speaker = Collected(), Collected(), Collected()
     told = SummaryLast(speaker, Tee([first, Broken(error), last]))
     told.record(event)
@@ -77,7 +77,7 @@ def test_a_log_that_fails_costs_the_others_nothing() -> None:
     assert others.events == [STOPPING, END]
 
 
-def test_that_a_recorder_fails_is_told_once_to_all_that_still_can_be() -> None:
+def test_that_a_recorder_fails_is_reported_once_to_all_that_still_can_be() -> None:
     heard, faults = Collected(), Faults()
     others = Tee([Broken(ValueError("no")), heard], faults.note)
     faults.listener = SummaryLast(Broken(BrokenPipeError("gone")), others, faults.note)

@@ -9,7 +9,7 @@ import pytest
 from tests.support.simulated import row
 
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
-from bottlerocket_ecs_updater.simulator.ecs import Controller, Launch, Rollout, ServiceSpec, Way, Workload
+from bottlerocket_ecs_updater.simulator.ecs import Controller, Rollout, ServiceSpec, TaskLaunch, Way, Workload
 from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients
 from bottlerocket_ecs_updater.simulator.world.world import World
 
@@ -31,8 +31,8 @@ def on_instances(world: World, name: str) -> int:
     return sum(1 for task in world.cluster.services[name].live_tasks() if task.instance is not None)
 
 
-@pytest.mark.parametrize("launch", [Launch.FARGATE, Launch.EXTERNAL])
-def test_a_service_of_another_launch_type_has_its_tasks_on_no_container_instance(launch: Launch) -> None:
+@pytest.mark.parametrize("launch", [TaskLaunch.FARGATE, TaskLaunch.EXTERNAL])
+def test_a_service_of_another_launch_type_has_its_tasks_on_no_container_instance(launch: TaskLaunch) -> None:
     world = row(2)
     world.add_service(ServiceSpec("api", desired=3, launch=launch))
     world.clock.sleep(MINUTE)

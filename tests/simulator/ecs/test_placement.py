@@ -9,10 +9,10 @@ from tests.simulator.world_bench import Bench, bench, instance_id
 
 from bottlerocket_ecs_updater.simulator.ecs import (
     ContainerInstanceSpec,
-    Launch,
     ProviderShare,
     ServiceSpec,
     Spreading,
+    TaskLaunch,
     Workload,
 )
 from bottlerocket_ecs_updater.simulator.host import HostSpec
@@ -83,7 +83,7 @@ def test_launch_type_ec2_goes_to_hosts_of_every_provider_and_to_nothing_else() -
     spec = ContainerInstanceSpec(edge, "", (("ecs.capability.external", None),), cpu=8192, memory=32000)
     world.add_instance(HostSpec(edge), "", bottlerocket=False, spec=spec)
     world.add_service(ServiceSpec("web", 4, SMALL))
-    world.add_service(ServiceSpec("edge", 2, SMALL, launch=Launch.EXTERNAL))
+    world.add_service(ServiceSpec("edge", 2, SMALL, launch=TaskLaunch.EXTERNAL))
     assert {task.group for task in world.instance(edge).tasks.values()} == {"service:edge"}
     on_hosts = [len(world.instance(instance_id(number)).tasks) for number in range(2)]
     assert on_hosts == [2, 2]

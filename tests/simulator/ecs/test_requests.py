@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.simulator.world_bench import Bench, bench, daemon, instance_id, replica
 
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
-from bottlerocket_ecs_updater.simulator.aws_basics.paging import page
+from bottlerocket_ecs_updater.simulator.aws_basics.paging import list_page
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def test_what_is_no_expression_is_refused(b: Bench, expression: str) -> None:
         listed(b, expression)
 
 
-def test_a_walk_through_the_pages_meets_every_instance_once(b: Bench) -> None:
+def test_paging_lists_every_instance_once(b: Bench) -> None:
     pages = b.ecs.get_paginator("list_container_instances").paginate(cluster="demo", maxResults=2)
     assert [len(each["containerInstanceArns"]) for each in pages] == [2, 2, 1]
     assert pages.build_full_result()["containerInstanceArns"] == [b.arn(number) for number in range(5)]
@@ -173,7 +173,7 @@ def test_pages_stay_right_while_records_disappear(count: int, size: int, disappe
     seen: list[int] = []
     token = None
     while True:
-        found, token = page(records, token, size, 100)
+        found, token = list_page(records, token, size, 100)
         seen += [record.number for record in found]
         if token is None:
             break
@@ -185,4 +185,4 @@ def test_pages_stay_right_while_records_disappear(count: int, size: int, disappe
 @pytest.mark.parametrize("size", [0, 101])
 def test_a_page_of_a_wrong_size_is_refused(size: int) -> None:
     with pytest.raises(AwsError, match="maxResults"):
-        page([], None, size, 100)
+        list_page([], None, size, 100)

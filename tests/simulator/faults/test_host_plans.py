@@ -27,7 +27,7 @@ DURATIONS = st.integers(0, 10_000_000).map(lambda millis: timedelta(milliseconds
 
 
 def any_of(kind: type[Fault]) -> st.SearchStrategy[Fault]:
-    """Any value of a kind of fault; its durations are such that seconds can express them."""
+    """Any fault of a kind, with durations in whole seconds."""
     chosen = {timedelta: DURATIONS, timedelta | None: st.none() | DURATIONS}
     hints = get_type_hints(kind)
     return st.builds(kind, **{name: chosen.get(hint, st.from_type(hint)) for name, hint in hints.items()})

@@ -8,12 +8,12 @@ import pytest
 from tests.simulator.ssm_bench import document, ssm_bench
 
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
-from bottlerocket_ecs_updater.simulator.faults import SsmUnreachable, Unreachable
+from bottlerocket_ecs_updater.simulator.faults import OutOfReach, SsmUnreachable
 from bottlerocket_ecs_updater.simulator.ssm import SsmTiming
-from bottlerocket_ecs_updater.simulator.ssm.invocation import duration
+from bottlerocket_ecs_updater.simulator.ssm.invocation import iso_duration
 from bottlerocket_ecs_updater.simulator.ssm.output import combined, prefix
 
-LOST = SsmUnreachable(Unreachable.CONNECTION_LOST)
+LOST = SsmUnreachable(OutOfReach.CONNECTION_LOST)
 
 
 def test_a_check_succeeds_with_the_hosts_output_and_the_name_of_the_step() -> None:
@@ -93,7 +93,7 @@ def test_an_elapsed_time_is_that_of_the_execution() -> None:
 
 @pytest.mark.parametrize(("seconds", "text"), [(0, "PT0S"), (0.484, "PT0.484S"), (60, "PT1M"), (3661.5, "PT1H1M1.5S")])
 def test_a_duration_is_written_as_ssm_writes_it(seconds: float, text: str) -> None:
-    assert duration(timedelta(seconds=seconds)) == text
+    assert iso_duration(timedelta(seconds=seconds)) == text
 
 
 def test_long_output_is_cut_to_the_limits_with_a_note() -> None:
@@ -176,7 +176,7 @@ def test_a_lost_instance_leaves_its_command_pending_then_delayed_then_undelivera
 
 
 def test_what_could_not_be_delivered_stays_undeliverable_when_the_instance_is_back() -> None:
-    bench = ssm_bench(SsmUnreachable(Unreachable.CONNECTION_LOST, lasts=timedelta(minutes=30)))
+    bench = ssm_bench(SsmUnreachable(OutOfReach.CONNECTION_LOST, lasts=timedelta(minutes=30)))
     command_id = bench.send("check", TimeoutSeconds=600)
     bench.pass_time(2000)
     assert bench.hosts[0].ssm_agent_up
@@ -237,7 +237,7 @@ def test_cancelling_what_runs_kills_it() -> None:
     assert bench.end(command_id) == ("Cancelled", "Cancelled", 137)
 
 
-def test_cancelling_what_has_not_begun_ends_it_at_once() -> None:
+def test_cancelling_what_has_not_started_ends_it_at_once() -> None:
     bench = ssm_bench(LOST)
     command_id = bench.send("check")
     bench.pass_time(5)

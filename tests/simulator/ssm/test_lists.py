@@ -8,7 +8,7 @@ import pytest
 from tests.simulator.ssm_bench import SsmBench, conforms, document, ssm_bench
 
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
-from bottlerocket_ecs_updater.simulator.faults import SsmUnreachable, Unreachable
+from bottlerocket_ecs_updater.simulator.faults import OutOfReach, SsmUnreachable
 
 
 def pages(bench: SsmBench, operation: str, key: str, **request: Any) -> list[list[Any]]:
@@ -48,7 +48,7 @@ def test_instances_are_found_by_their_ids(key: str) -> None:
 
 
 def test_instances_are_found_by_their_connection() -> None:
-    bench = ssm_bench(SsmUnreachable(Unreachable.CONNECTION_LOST), hosts=3)
+    bench = ssm_bench(SsmUnreachable(OutOfReach.CONNECTION_LOST), hosts=3)
     found = bench.instances(Filters=[{"Key": "PingStatus", "Values": ["Online"]}])
     assert [each["InstanceId"] for each in found] == bench.ids[1:]
 
@@ -134,7 +134,7 @@ def test_a_page_of_invocations_has_its_limits(size: int) -> None:
 
 
 def test_a_command_counts_its_ends_and_takes_the_worst_for_its_own() -> None:
-    bench = ssm_bench(SsmUnreachable(Unreachable.CONNECTION_LOST), hosts=3)
+    bench = ssm_bench(SsmUnreachable(OutOfReach.CONNECTION_LOST), hosts=3)
     command_id = bench.send("check", TimeoutSeconds=60)
     bench.pass_time(30)
     command = bench.service.list_commands({"CommandId": command_id})["Commands"][0]

@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.simulator.ssm_bench import SsmBench, ssm_bench
 
-from bottlerocket_ecs_updater.simulator.faults import SsmUnreachable, Unreachable
+from bottlerocket_ecs_updater.simulator.faults import OutOfReach, SsmUnreachable
 from bottlerocket_ecs_updater.simulator.ssm import SsmTiming
 
 MINUTE = timedelta(minutes=1)
@@ -26,7 +26,7 @@ def test_a_bottlerocket_host_is_online_with_its_name_and_version() -> None:
     )
 
 
-def test_a_host_older_than_1_7_0_is_taken_for_amazon_linux() -> None:
+def test_a_host_older_than_1_7_0_is_treated_as_amazon_linux() -> None:
     assert shown(ssm_bench(version="1.6.0"))["PlatformName"] == "Amazon Linux"
 
 
@@ -53,7 +53,7 @@ def test_a_host_that_is_back_has_pinged_at_the_start_of_its_agent() -> None:
     assert shown(bench)["LastPingDateTime"] - began == timedelta(seconds=8 + 35 + 10)
 
 
-def test_the_version_changes_when_the_agent_of_the_new_release_starts() -> None:
+def test_the_version_changes_when_the_agent_of_the_new_version_starts() -> None:
     bench = ssm_bench()
     bench.run("apiclient update check", "apiclient update apply", "apiclient reboot", wait=20)
     assert shown(bench)["PlatformVersion"] == "1.20.0"
@@ -62,7 +62,7 @@ def test_the_version_changes_when_the_agent_of_the_new_release_starts() -> None:
 
 
 def test_a_connection_is_lost_a_good_while_after_the_last_sign() -> None:
-    bench = ssm_bench(SsmUnreachable(Unreachable.CONNECTION_LOST, at=MINUTE))
+    bench = ssm_bench(SsmUnreachable(OutOfReach.CONNECTION_LOST, at=MINUTE))
     bench.pass_time(61)
     assert shown(bench)["PingStatus"] == "Online"
     bench.pass_time(600)
@@ -71,13 +71,13 @@ def test_a_connection_is_lost_a_good_while_after_the_last_sign() -> None:
 
 def test_how_long_a_lost_host_is_shown_online_can_be_chosen() -> None:
     timing = SsmTiming(connection_lost=timedelta(hours=2))
-    bench = ssm_bench(SsmUnreachable(Unreachable.CONNECTION_LOST, at=MINUTE), timing=timing)
+    bench = ssm_bench(SsmUnreachable(OutOfReach.CONNECTION_LOST, at=MINUTE), timing=timing)
     bench.pass_time(3600)
     assert shown(bench)["PingStatus"] == "Online"
 
 
 def test_a_host_that_never_registered_is_not_listed() -> None:
-    assert ssm_bench(SsmUnreachable(Unreachable.NEVER_REGISTERED)).instances() == []
+    assert ssm_bench(SsmUnreachable(OutOfReach.NEVER_REGISTERED)).instances() == []
 
 
 def test_a_forgotten_host_is_not_listed_and_forgetting_it_twice_is_harmless() -> None:

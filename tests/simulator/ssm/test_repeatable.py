@@ -20,7 +20,7 @@ STEPS = st.lists(st.tuples(st.sampled_from(["check", "apply", "reboot"]), st.int
 
 
 def story(steps: list[tuple[str, int]]) -> list[object]:
-    """Everything that a client could see of a row of commands on two hosts."""
+    """Everything that a client sees of a series of commands on two hosts."""
     bench = ssm_bench(RollsBack("1.21.0"), RebootEnds(RebootEnding.RUN_AGAIN), hosts=2)
     for name, wait in steps:
         bench.send(name)

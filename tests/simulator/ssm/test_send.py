@@ -9,11 +9,11 @@ import pytest
 from tests.simulator.ssm_bench import SsmBench, document, ssm_bench
 
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
-from bottlerocket_ecs_updater.simulator.faults import SsmUnreachable, Unreachable
+from bottlerocket_ecs_updater.simulator.faults import OutOfReach, SsmUnreachable
 
 
 def refusal(bench: SsmBench, **request: Any) -> AwsError:
-    """How a request is refused that would be right but for what is given."""
+    """The error for a valid request with the given change."""
     with pytest.raises(AwsError) as refused:
         bench.service.send_command({"DocumentName": "check", "InstanceIds": bench.ids, **request})
     return refused.value
@@ -38,11 +38,11 @@ def test_one_unknown_instance_refuses_the_whole_call_and_nothing_is_sent() -> No
 
 
 def test_an_instance_that_never_registered_is_unknown() -> None:
-    assert refusal(ssm_bench(SsmUnreachable(Unreachable.NEVER_REGISTERED))).code == "InvalidInstanceId"
+    assert refusal(ssm_bench(SsmUnreachable(OutOfReach.NEVER_REGISTERED))).code == "InvalidInstanceId"
 
 
 def test_an_instance_whose_connection_is_lost_is_not_refused() -> None:
-    bench = ssm_bench(SsmUnreachable(Unreachable.CONNECTION_LOST))
+    bench = ssm_bench(SsmUnreachable(OutOfReach.CONNECTION_LOST))
     bench.send("check")
 
 

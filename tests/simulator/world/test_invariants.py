@@ -15,19 +15,19 @@ from bottlerocket_ecs_updater.simulator.host import HostSpec
 from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients
 from bottlerocket_ecs_updater.simulator.repository import Release
 from bottlerocket_ecs_updater.simulator.services.documents import APPLY, CHECK, REBOOT
-from bottlerocket_ecs_updater.simulator.world.findings import Budget
+from bottlerocket_ecs_updater.simulator.world.findings import UpdaterLimits
 
 DRAINING_TO_NEW = f"1 draining run {OLD} {NEW} {0:032x} 1767225600 0"
 """A claim as the updater writes it."""
 
 
 def broken(b: Bench) -> list[int]:
-    """The invariants that were broken, by number."""
+    """The violated invariants, by number."""
     return [violation.invariant for violation in b.world.findings().violations]
 
 
 def update(b: Bench, number: int) -> None:
-    """One instance, from check to return, as it should be done."""
+    """A correct update of one instance, from check to return."""
     for document in (CHECK, APPLY):
         b.send(document, number)
         b.wait(30)
@@ -44,7 +44,7 @@ def update(b: Bench, number: int) -> None:
 
 
 def test_an_update_as_it_should_be_breaks_nothing() -> None:
-    b = bench(3, services=(replica(desired=3),), budget=Budget(max_unavailable=1))
+    b = bench(3, services=(replica(desired=3),), budget=UpdaterLimits(max_unavailable=1))
     for number in range(3):
         update(b, number)
     verdict = b.world.findings()
@@ -54,7 +54,7 @@ def test_an_update_as_it_should_be_breaks_nothing() -> None:
 
 
 def test_one_drain_more_than_the_budget_is_seen() -> None:
-    b = bench(3, budget=Budget(max_unavailable=1))
+    b = bench(3, budget=UpdaterLimits(max_unavailable=1))
     b.drain(0)
     assert broken(b) == []
     b.drain(1)
@@ -62,13 +62,13 @@ def test_one_drain_more_than_the_budget_is_seen() -> None:
 
 
 def test_drains_of_one_call_are_counted_together() -> None:
-    b = bench(3, budget=Budget(max_unavailable=1))
+    b = bench(3, budget=UpdaterLimits(max_unavailable=1))
     b.drain(0, 1)
     assert broken(b) == [1]
 
 
 def test_one_drain_more_than_the_budget_of_a_zone_is_seen() -> None:
-    b = bench(6, budget=Budget(max_unavailable=6, max_unavailable_per_zone=1))
+    b = bench(6, budget=UpdaterLimits(max_unavailable=6, max_unavailable_per_zone=1))
     b.drain(0, 1, 2)
     assert broken(b) == []
     b.drain(3)
@@ -76,7 +76,7 @@ def test_one_drain_more_than_the_budget_of_a_zone_is_seen() -> None:
 
 
 def test_what_somebody_else_has_drained_counts_once_it_can_have_been_seen() -> None:
-    b = bench(3, budget=Budget(max_unavailable=1))
+    b = bench(3, budget=UpdaterLimits(max_unavailable=1))
     b.world.operator_drain(instance_id(0))
     b.wait(60)
     b.drain(1)
@@ -84,7 +84,7 @@ def test_what_somebody_else_has_drained_counts_once_it_can_have_been_seen() -> N
 
 
 def test_what_somebody_else_drains_at_the_same_moment_is_not_held_against_us() -> None:
-    b = bench(3, budget=Budget(max_unavailable=1))
+    b = bench(3, budget=UpdaterLimits(max_unavailable=1))
     b.world.operator_drain(instance_id(0))
     b.drain(1)
     assert broken(b) == []
@@ -154,7 +154,7 @@ def test_a_task_is_not_to_be_stopped_by_hand(standalone: bool) -> None:
 
 
 def test_a_standalone_task_may_be_stopped_where_policy_says_so() -> None:
-    b = bench(1, budget=Budget(may_stop_standalone_tasks=True))
+    b = bench(1, budget=UpdaterLimits(may_stop_standalone_tasks=True))
     task = b.world.run_standalone_task(instance_id(0))
     b.ecs.stop_task(cluster="demo", task=task.arn)
     assert broken(b) == []
@@ -180,7 +180,7 @@ def test_one_that_takes_over_for_good_is_no_rival() -> None:
 
 
 def test_a_denied_version_that_is_booted_into_is_seen() -> None:
-    b = bench(1, budget=Budget(denied_versions=frozenset({NEW})))
+    b = bench(1, budget=UpdaterLimits(denied_versions=frozenset({NEW})))
     update(b, 0)
     assert broken(b) == [8]
 
@@ -323,7 +323,7 @@ def test_the_most_that_were_out_at_once_is_kept_by_zone_too() -> None:
     assert verdict.most_out_by_zone == {"us-east-1a": 2, "us-east-1b": 1}
 
 
-def test_a_verdict_can_be_written_as_json() -> None:
+def test_findings_can_be_written_as_json() -> None:
     b = bench(2, services=(replica(desired=2),))
     b.claim(0)
     b.send(REBOOT, 0)
@@ -333,7 +333,7 @@ def test_a_verdict_can_be_written_as_json() -> None:
 
 
 def test_another_linux_that_is_out_does_not_count_against_the_budget() -> None:
-    b = bench(1, budget=Budget(max_unavailable=1))
+    b = bench(1, budget=UpdaterLimits(max_unavailable=1))
     b.world.add_instance(HostSpec("i-0foreign"), "us-east-1b", bottlerocket=False)
     b.world.operator_drain("i-0foreign")
     b.wait(600)
@@ -351,7 +351,7 @@ def test_a_reboot_command_that_runs_again_after_the_boot_is_still_ours() -> None
     assert [(killed.task, killed.by_updater) for killed in verdict.tasks_killed] == [(task.arn, True)]
 
 
-def test_a_verdict_is_clean_or_it_is_not() -> None:
+def test_findings_are_clean_or_not() -> None:
     b = bench(2)
     assert b.world.findings().clean
     b.drain(0)

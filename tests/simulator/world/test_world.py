@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, ConnectionClosedError
 from tests.simulator.world_bench import Bench, bench, daemon, instance_id, replica
+from tests.support.scenarios import thirteen_broken
 
-from bottlerocket_ecs_updater.simulator.aws_basics.calls import ECS_RATES, SSM_RATES
+from bottlerocket_ecs_updater.simulator.aws_basics.calls import TokenBucket
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
 from bottlerocket_ecs_updater.simulator.clock import VirtualClock
 from bottlerocket_ecs_updater.simulator.ecs.model import Last
@@ -28,10 +29,16 @@ from bottlerocket_ecs_updater.simulator.faults import (
     UpdaterDies,
 )
 from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients
-from bottlerocket_ecs_updater.simulator.scenarios import Fate, row, showcase_cluster, thirteen_broken
+from bottlerocket_ecs_updater.simulator.scenarios import Fate, row, showcase_cluster
 from bottlerocket_ecs_updater.simulator.services.documents import APPLY, CHECK, REBOOT
 from bottlerocket_ecs_updater.simulator.world.api_faults import KilledError, denying
 from bottlerocket_ecs_updater.simulator.world.world import World
+
+READS = TokenBucket("ecs reads", 100, 20, frozenset({"ecs:DescribeContainerInstances", "ecs:ListTasks"}))
+"""As the developer guide of ECS gives it, per account and Region."""
+
+SENDS = TokenBucket("ssm send", 10, 3, frozenset({"ssm:SendCommand"}))
+"""Low on purpose: AWS publishes no rate limits for Systems Manager."""
 
 
 def world_faults(*faults: Fault) -> FaultPlan:
@@ -83,7 +90,7 @@ def test_every_third_call_is_throttled() -> None:
     assert codes == ["", "", "ThrottlingException", "", "", "ThrottlingException", ""]
 
 
-def test_a_server_error_strikes_one_operation_as_often_as_it_is_told() -> None:
+def test_a_server_error_strikes_one_operation_as_often_as_it_is_reported() -> None:
     b = bench(1, faults=world_faults(ApiFails("InternalServerError", 500, "ListTasks", every=1, times=1)))
     b.show(0)
     with pytest.raises(ClientError) as caught:
@@ -92,7 +99,7 @@ def test_a_server_error_strikes_one_operation_as_often_as_it_is_told() -> None:
     b.ecs.list_tasks(cluster="demo")
 
 
-def test_an_outage_begins_and_ends() -> None:
+def test_an_outage_starts_and_ends() -> None:
     outage = ApiFails("ServerException", 500, at=timedelta(seconds=10), lasts=timedelta(seconds=10))
     b = bench(1, faults=world_faults(outage))
     codes = []
@@ -136,7 +143,7 @@ def test_lists_of_tasks_may_be_old_too() -> None:
 
 
 def test_rates_are_shared_by_all_operations_of_a_category() -> None:
-    b = bench(1, rates=ECS_RATES)
+    b = bench(1, rates=(READS,))
     for _ in range(50):
         b.show(0)
         b.ecs.list_tasks(cluster="demo")
@@ -146,7 +153,7 @@ def test_rates_are_shared_by_all_operations_of_a_category() -> None:
 
 
 def test_systems_manager_can_be_made_to_throttle() -> None:
-    b = bench(1, rates=SSM_RATES)
+    b = bench(1, rates=(SENDS,))
     for _ in range(10):
         b.send(CHECK, 0)
     with pytest.raises(ClientError, match="ThrottlingException"):
@@ -252,7 +259,7 @@ def test_what_is_no_bottlerocket_has_neither_attribute_nor_systems_manager() -> 
 
 
 @pytest.mark.parametrize("scenario", [row(5), showcase_cluster(8), showcase_cluster(20, 3), thirteen_broken()])
-def test_a_scenario_begins_in_its_steady_state(scenario: Any) -> None:
+def test_a_scenario_starts_in_its_steady_state(scenario: Any) -> None:
     clock = VirtualClock()
     world: World = scenario.build(clock)
     before = {arn: task.last for arn, task in world.cluster.tasks.items()}
@@ -261,7 +268,7 @@ def test_a_scenario_begins_in_its_steady_state(scenario: Any) -> None:
     assert all(last is Last.RUNNING for last in before.values())
 
 
-def test_a_telling_cluster_tells_of_every_fate_but_quarantine() -> None:
+def test_the_demo_cluster_has_every_outcome_except_quarantine() -> None:
     assert set(showcase_cluster(8).fates.values()) == set(Fate) - {Fate.QUARANTINED}
 
 

@@ -26,7 +26,7 @@ from bottlerocket_ecs_updater.core.model.wording import counted
 from bottlerocket_ecs_updater.core.planning.waves import (
     CLUSTERS_MAX,
     STATE_MAX_BYTES,
-    Found,
+    FoundCluster,
     Wave,
     state_bytes,
     waves_json,
@@ -43,7 +43,12 @@ from bottlerocket_ecs_updater.engine.store.shared_state import (
 )
 from bottlerocket_ecs_updater.errors import UpdaterError, UsageError
 from bottlerocket_ecs_updater.report.analysis.fleet_overview import FleetOverview, overview_of
-from bottlerocket_ecs_updater.report.outputs.fleet_page import PAGE_KEY, overview_json, overview_text, refresh
+from bottlerocket_ecs_updater.report.outputs.fleet_page import (
+    PAGE_KEY,
+    overview_json,
+    overview_text,
+    refresh_fleet_page,
+)
 from bottlerocket_ecs_updater.report.words.sanitize import sanitize
 
 if TYPE_CHECKING:
@@ -104,7 +109,7 @@ def fleet(
             sys.stdout.write(_plan_text(settings))
         case "page":
             wired = _store(settings)
-            shown = refresh(wired.store, wired.clock.now())
+            shown = refresh_fleet_page(wired.store, wired.clock.now())
             sys.stdout.write(f"{shown.headline}.\nWritten: {settings.state}/{PAGE_KEY}\n")
         case "forget":
             _forget(settings, cluster)
@@ -175,7 +180,7 @@ def _forget(settings: FleetSettings, about: str) -> None:
     done = "removed its standing: no cluster waits for it"
     entry = AuditEntry(made.at, made.who, "fleet forget", about, made.why, done)
     change_acts(wired.store, lambda acts: with_history(with_forgotten(acts, place, made), entry))
-    refresh(wired.store, wired.clock.now())
+    refresh_fleet_page(wired.store, wired.clock.now())
     said = "is forgotten" if there else "had no standing; no cluster waits for it"
     sys.stdout.write(f"{about} {said}. Its next run adds it again.\n")
 
@@ -191,7 +196,7 @@ def find_waves(settings: FleetSettings, wired: WiredRegion, environ: Mapping[str
     # Clusters with the same sections have the same settings: one of them is checked for all.
     for name in {sections.patterns_of(name): name for name in reversed(names)}.values():
         check(name, settings.config, {**_of_the_stack(sections.of(name), settings), **environ})
-    waves = waves_of((Found(name, sections.wave_of(name)) for name in names), rules)
+    waves = waves_of((FoundCluster(name, sections.wave_of(name)) for name in names), rules)
     waves = _with_news(waves, settings)
     if state_bytes(waves) > STATE_MAX_BYTES:
         raise UsageError(f"the names of {len(names)} clusters are too long for one state machine: leave some out")

@@ -48,7 +48,10 @@ def pause(*, settings: PauseSettings) -> int:
 
 
 def _used(store: Store, wired: Wired) -> bool:
-    """Whether a run ever acted with this store. A pause in another one, as after a slip in its name, pauses nobody."""
+    """Whether a run ever used this store.
+
+    A pause in another store, for example after a typo in its name, has no effect.
+    """
     return any(store.get(lease_key(name)) is not None for name in (wired.state, wired.cluster_name))
 
 

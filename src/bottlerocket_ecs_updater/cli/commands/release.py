@@ -18,7 +18,7 @@ from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.engine.lease.lease_note import LONGEST_TERM
 from bottlerocket_ecs_updater.engine.lease.store_lease import HeldBy
-from bottlerocket_ecs_updater.engine.manual_release import Release, consider_instance, consider_version, perform
+from bottlerocket_ecs_updater.engine.manual_release import ManualRelease, consider_instance, consider_version, perform
 from bottlerocket_ecs_updater.errors import UpdaterError, UsageError
 
 
@@ -62,7 +62,7 @@ def release(
     return _perform(planned, wired, what, settings.why)
 
 
-def _consider(what: str, wired: Wired) -> Release:
+def _consider(what: str, wired: Wired) -> ManualRelease:
     if what.startswith(("i-", "mi-")):
         return consider_instance(InstanceId(what), wired.cluster, wired.ledger, wired.survey)
     try:
@@ -83,7 +83,7 @@ def _agreed() -> bool:
         return False
 
 
-def _perform(planned: Release, wired: Wired, what: str, why: str) -> int:
+def _perform(planned: ManualRelease, wired: Wired, what: str, why: str) -> int:
     answer = wired.right.acquire()
     if isinstance(answer, HeldBy):
         raise UpdaterError(f"run {answer.holder} holds the lease of this cluster; try again when it has ended")

@@ -28,7 +28,7 @@ from bottlerocket_ecs_updater.errors import UsageError
 if TYPE_CHECKING:
     from bottlerocket_ecs_updater.simulator.scenarios import Scenario
     from bottlerocket_ecs_updater.simulator.wire import Wire
-    from bottlerocket_ecs_updater.simulator.world.invariants import Findings
+    from bottlerocket_ecs_updater.simulator.world.findings import Findings
     from bottlerocket_ecs_updater.simulator.world.world import World
 
 STATE_BUCKET = "simulated-state"
@@ -90,7 +90,7 @@ def simulate(settings: SimulateSettings = SimulateSettings()) -> int:
         from bottlerocket_ecs_updater.simulator.clock import ScaledClock  # noqa: PLC0415 - an extra, and slow to import
         from bottlerocket_ecs_updater.simulator.scenarios import demo_cluster  # noqa: PLC0415
         from bottlerocket_ecs_updater.simulator.wire import Wire  # noqa: PLC0415
-        from bottlerocket_ecs_updater.simulator.world.invariants import Budget  # noqa: PLC0415
+        from bottlerocket_ecs_updater.simulator.world.findings import UpdaterLimits  # noqa: PLC0415
     except ImportError as error:
         raise UsageError(
             f"the simulator is not installed: install bottlerocket-ecs-updater[simulate] ({error})"
@@ -108,7 +108,7 @@ def simulate(settings: SimulateSettings = SimulateSettings()) -> int:
     origin = _origin(settings)
     clock = ScaledClock(settings.speed, SystemClock(settings.speed, origin).now())
     hosts = sum(1 for member in scenario.members if member.bottlerocket)
-    world = scenario.build(clock, budget=Budget(settings.budget.of(hosts)))
+    world = scenario.build(clock, budget=UpdaterLimits(settings.budget.of(hosts)))
     clock.start()
     try:
         with Wire(world, settings.port) as wire:

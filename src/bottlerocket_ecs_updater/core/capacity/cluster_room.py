@@ -162,7 +162,7 @@ class ClusterRoom:
     ) -> NoRoom | None:
         """The refusal if one of several capacity providers of a service has no room for its share of the tasks.
 
-        ECS chooses the provider of the next task by weight, and does not turn to another one if that is full.
+        ECS chooses the provider of the next task by weight, and does not use another one if that is full.
         """
         for arn in dict.fromkeys(here):
             service = rules[arn]
@@ -269,7 +269,7 @@ class ClusterRoom:
     def _short_of_tasks(self) -> Mapping[ServiceArn, ServiceRules]:
         """The services that lack tasks now, wherever their tasks are, and that ECS may place somewhere now.
 
-        A service that has room nowhere takes none from others.
+        A service that fits nowhere takes no room from others.
         """
         if self._short is None:
             lacking = [one.arn for one in self._by_name.values() if lacks_tasks(one)]

@@ -4,7 +4,7 @@ When an instance drains, ECS places the tasks of each of its services separately
 So a large task may find that a small one was placed first, on the only instance with room for the large one. Then the
 drain never finishes.
 
-Most clusters have so much room that the order makes no difference, and this is proven first, cheaply. Otherwise all
+Most clusters have so much room that the order makes no difference, and this is checked first, cheaply. Otherwise all
 other tasks are placed first, each where its service's placement strategy puts it; if that leaves a choice, on the
 instance where it does the most harm.
 

@@ -2,7 +2,7 @@
 
 `will_drain` in `will_it_fit.py` searches all places from scratch, which takes longer the larger the cluster is. With
 hundreds of picks that would be slow. Here earlier places stay, and only those for one more instance are searched. If
-places are found, the tasks fit. If not, nothing is proven, and the full search must decide.
+places are found, the tasks fit. If not, that shows nothing, and the full search must decide.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Evidence from tasks against a version that boots but on which containers fail.
 
-A host that is back proves that the version boots. Only tasks can show whether containers run on it. So the hosts that
+A host that is back shows that the version boots. Only tasks can show whether containers run on it. So the hosts that
 were updated to the version in this rollout are watched: tasks that failed to start, exited with an error or stay
 PENDING count against it, and so do ECS health checks that find the container instance IMPAIRED. Whether the version is
 the cause, or the service itself, `contrast.py` decides.
@@ -52,7 +52,7 @@ HOSTS_NAMED, TASKS_NAMED = 3, 2
 LOSING_ASKED = 20
 """How many services a run asks at its start how their tasks ended: a service that is scaled up looks the same."""
 
-Names = Mapping[ContainerInstanceArn, InstanceId]
+InstanceNames = Mapping[ContainerInstanceArn, InstanceId]
 
 
 def on_trial(fleet: Fleet) -> Mapping[InstanceId, tuple[Version, datetime]]:
@@ -125,7 +125,7 @@ def losing_on_trial(trial: Iterable[InstanceId], fleet: Fleet) -> frozenset[str]
     return frozenset(one.name for one in losing[:LOSING_ASKED]) if enough else frozenset()
 
 
-def broken_by_ends(trial: Trial, names: Names, tasks: TasksAlike, now: datetime) -> BrokenVersion | None:
+def broken_by_ends(trial: Trial, names: InstanceNames, tasks: TasksAlike, now: datetime) -> BrokenVersion | None:
     """The evidence of stopped tasks against a version; None if there is not enough, or if the version is not the cause.
 
     `names` are the ids of the hosts on trial for it.
@@ -183,7 +183,7 @@ def broken_by_loss(instance: Instance, now: datetime) -> BrokenVersion:
     return BrokenVersion(_named([instance.id]), (), lost_gpus(instance), now)
 
 
-def broken_by_pending(waiting: Sequence[LiveTask], names: Names, now: datetime) -> BrokenVersion:
+def broken_by_pending(waiting: Sequence[LiveTask], names: InstanceNames, now: datetime) -> BrokenVersion:
     """The evidence of tasks that stay PENDING on these hosts against their version."""
     since = min(one.launched_at for one in waiting)
     groups = tuple(sorted({one.group for one in waiting}))[:HOSTS_NAMED]
@@ -193,5 +193,5 @@ def broken_by_pending(waiting: Sequence[LiveTask], names: Names, now: datetime) 
 
 def broken_by_health(hosts: Collection[Instance], now: datetime) -> BrokenVersion:
     """The evidence of ECS health checks on these hosts against their version."""
-    why = next(one.registration.impaired for one in hosts if one.registration is not None)
+    why = next((one.registration.impaired for one in hosts if one.registration and one.registration.impaired), "")
     return BrokenVersion(_named(one.id for one in hosts), (), f"the container instance is IMPAIRED: {why}", now)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from bottlerocket_ecs_updater.core.decision.admission import said_against
-from bottlerocket_ecs_updater.core.decision.outside import members
+from bottlerocket_ecs_updater.core.decision.outside import members, outside
 from bottlerocket_ecs_updater.core.decision.settling import never_settled
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
@@ -89,7 +89,9 @@ def _say(outcome: Outcome | None) -> str:
 
 
 def _quarantine_full(this_pass: Pass, may_recover: Collection[InstanceId]) -> Halt | None:
-    quarantined = [id_ for id_ in in_quarantine(this_pass.fleet) if id_ not in may_recover]
+    fleet, policy = this_pass.fleet, this_pass.policy
+    counted = (id_ for id_ in in_quarantine(fleet) if outside(fleet.instances[id_], policy) is None)
+    quarantined = [id_ for id_ in counted if id_ not in may_recover]
     limit = this_pass.policy.max_unavailable.of(sum(1 for _ in members(this_pass)))
     if not quarantined or len(quarantined) < limit:
         return None

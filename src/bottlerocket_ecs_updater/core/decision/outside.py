@@ -2,7 +2,8 @@
 
 A budget limits how many of the instances in service may be out of service together. An instance does not count if it is
 stopped in a warm pool, if a person stopped it, if AWS manages it, if only its registration is left, or if the policy
-excludes it. It may stay that way for months and must not block the cluster. A claimed instance always counts.
+excludes it. It may stay that way for months and must not block the cluster. A claimed instance counts, unless it is
+quarantined and stopped in EC2.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Iterable
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.model.auto_scaling import taken_away
 from bottlerocket_ecs_updater.core.model.capacity_provider import is_managed
+from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.instance import Instance, Machine
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
@@ -67,10 +69,15 @@ def _set_aside(machine: Machine | None, *, connected: bool) -> Hold | None:
 def outside(instance: Instance, policy: Policy) -> Hold | None:
     """Why an instance does not count; None if it does."""
     if instance.claim is not None:
-        return None
+        aside = set_aside(instance) if instance.claim.phase is ClaimPhase.QUARANTINED else None
+        return aside if aside is not None and aside.reason is Reason.INSTANCE_STOPPED else None
+    return set_aside(instance) or left_out(instance, policy)
+
+
+def left_out(instance: Instance, policy: Policy) -> Hold | None:
+    """How the policy excludes an instance; None if it does not, or if one of its rules could not be evaluated."""
     refusal = not_selected(instance, policy)
-    left_out = refusal if refusal is not None and refusal.reason in _LEFT_OUT else None
-    return set_aside(instance) or left_out
+    return refusal if refusal is not None and refusal.reason in _LEFT_OUT else None
 
 
 def is_there(instance: Instance) -> bool:

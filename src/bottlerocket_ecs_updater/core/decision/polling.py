@@ -101,7 +101,7 @@ def shared_look(due: datetime, began: datetime, spacing: timedelta) -> datetime:
 
 
 def is_prompt(instance: Instance, *, crowd: bool = False) -> bool:
-    """Whether the next change is due within seconds: a command result, its last task, or the proof that it is back.
+    """Whether the next change is due within seconds: a command result, its last task, or the boot that it is back with.
 
     In a crowd, the last tasks are looked at together with others: a few seconds more for each of many instances saves
     calls.

@@ -90,7 +90,7 @@ def _has_update(instance: Instance | None) -> bool:
 
 
 def _lasts(why: Hold, fleet: Fleet) -> bool:
-    """Whether a hold does not pass by itself, or has lasted so long that it counts as such."""
+    """Whether a hold does not pass by itself, or has lasted so long that it counts as one that does not."""
     facts = dict(why.facts)
     if passing(why.reason) is Passing.NEVER:
         return True

@@ -13,6 +13,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
+FARGATE_PROVIDERS = frozenset({"FARGATE", "FARGATE_SPOT"})
+"""The capacity providers of every cluster that run tasks off container instances."""
+
 
 class LaunchType(Enum):
     """The launch type of tasks in ECS; OTHER for one that the API may add later."""

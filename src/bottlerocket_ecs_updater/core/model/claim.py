@@ -47,7 +47,7 @@ class Claim:
     source: Version
     target: Version
     boot: BootId
-    """The boot id before our reboot. Any other boot id proves a reboot."""
+    """The boot id before our reboot. Any other boot id shows that the host has rebooted."""
     since: datetime
     """When this phase was entered, to the second."""
     reboots: int = 0
@@ -97,7 +97,7 @@ class Claim:
             int(reboots),
             *store,
         )
-        # A boot id in another form would differ from every real one, and so prove a reboot that never happened.
+        # A boot id in another form would differ from every real one, and so count as a reboot that never happened.
         if claim.encode() != text:
             raise ValueError(f"not a claim as we write it: {text[:VALUE_MAX_CHARACTERS]!r}")
         return claim

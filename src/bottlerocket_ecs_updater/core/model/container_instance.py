@@ -18,6 +18,9 @@ SERVICE_GROUP = "service:"
 """The group of a service's tasks is this and the name of the service."""
 
 
+VARIANT_ATTRIBUTE = "bottlerocket.variant"
+"""Bottlerocket's ECS agent registers this attribute; no other agent does."""
+
 EXTERNAL_ATTRIBUTE = "ecs.capability.external"
 """The attribute that only the agent of an ECS Anywhere instance registers."""
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import ClassVar
 
+from bottlerocket_ecs_updater.core.model.claim import Claim
 from bottlerocket_ecs_updater.core.model.host_report import HostAnswer
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, RunId
 from bottlerocket_ecs_updater.core.model.outcome import Outcome, RunOutcome
@@ -101,6 +102,14 @@ class ClaimFound(InstanceEvent):
     phase: str
     run: RunId
     since: datetime
+    source: Version | None = None
+    target: Version | None = None
+    """The versions that the claim names; None in records of earlier versions."""
+
+    @classmethod
+    def of(cls, at: datetime, instance: InstanceId, claim: Claim) -> ClaimFound:
+        """The event that a run found this claim."""
+        return cls(at, instance, claim.phase.value, claim.run, claim.since, claim.source, claim.target)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +123,12 @@ class Drained(InstanceEvent):
 
 @dataclass(frozen=True, slots=True)
 class Rebooted(InstanceEvent):
-    """A new boot id proved the reboot."""
+    """A new boot id confirmed the reboot."""
 
     name: ClassVar[str] = "host.rebooted"
     version: Version
     took: timedelta | None
-    """From sending the reboot command to its proof."""
+    """From sending the reboot command to the answer with the new boot id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +157,7 @@ class InstanceHeld(InstanceEvent):
 
 @dataclass(frozen=True, slots=True)
 class InstanceUpdated(InstanceEvent):
-    """It runs the target version after a proven reboot, and is back in service."""
+    """It runs the target version after a verified reboot, and is back in service."""
 
     name: ClassVar[str] = "instance.updated"
     source: Version
@@ -387,4 +396,4 @@ class RunFinished(Event):
     throttles: int = 0
     """How many of the calls AWS throttled."""
     reboots: Mapping[str, int] = field(default_factory=dict)
-    """How many proven reboots were seen to start, finished before a look saw them, or were verified twice."""
+    """How many verified reboots were seen to start, finished before a look saw them, or were verified twice."""

@@ -115,7 +115,7 @@ class SentReboot:
         return self.sent_at + self.life
 
     def not_asked_since(self, moment: datetime) -> bool:
-        """Whether it is pending and its result was not asked for since that time."""
+        """Whether it is pending and its result was not read since that time."""
         return self.open and (self.end_asked_at is None or self.end_asked_at < moment)
 
     @property

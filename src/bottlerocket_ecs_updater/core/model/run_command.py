@@ -32,7 +32,7 @@ class PendingCommand:
 
 
 class CommandStatus(Enum):
-    """The status that Systems Manager reports for a command on an instance. Across a reboot it proves nothing."""
+    """The status that Systems Manager reports for a command on an instance. Across a reboot it shows nothing."""
 
     SUCCESS = "Success"
     FAILED = "Failed"

@@ -1,7 +1,9 @@
-"""What this run did with an instance and saw since. It ends with the run; a later run does not need it.
+"""What this run did with an instance and saw since.
 
-What is known together is one value, and None until then: a drain that was sent, the proof of a boot, a return that was
-sent, the hand-over to another run.
+It ends with the run; a later run does not need it.
+
+Facts that become known together are one value, and None until then: a drain that was sent, the new boot, a return that
+was sent, the request for another run.
 """
 
 from __future__ import annotations
@@ -123,7 +125,7 @@ class RunProgress:
     """Whether it was already quarantined when this run first saw its claim."""
     reboot_sent_at: datetime | None = None
     away_at: datetime | None = None
-    """When the agent was last seen to disconnect, after the claim for the reboot and before a new boot was verified."""
+    """When the agent was last seen to disconnect, after the claim for the reboot and before a new boot was seen."""
     connected_looks: int = 0
     """How many looks in a row saw the agent connected since the reboot; all looks if there was no reboot."""
     looks_when_asked: int = 0
@@ -133,7 +135,7 @@ class RunProgress:
     disconnected_since: datetime | None = None
     """Since when every look has seen its agent disconnected; None while it is connected."""
     proof: BootProof | None = None
-    """The proof of its reboot; None while there is none."""
+    """The check that showed a new boot; None until there is one."""
     sent_return: SentReturn | None = None
     """None if this run did not return it."""
     pending_since: datetime | None = None

@@ -12,7 +12,13 @@ from datetime import datetime
 from bottlerocket_ecs_updater.core.decision.admission import target_of
 from bottlerocket_ecs_updater.core.decision.outside import not_selected
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
-from bottlerocket_ecs_updater.core.decision.unclaimed.assess import CandidateState, answers_about, assess, out_of_reach
+from bottlerocket_ecs_updater.core.decision.unclaimed.assess import (
+    CandidateState,
+    answers_about,
+    assess,
+    excluded,
+    out_of_reach,
+)
 from bottlerocket_ecs_updater.core.decision.unclaimed.budget import count_budget
 from bottlerocket_ecs_updater.core.decision.unclaimed.eligibility import RolloutLimits
 from bottlerocket_ecs_updater.core.decision.unclaimed.rule_answers import RuleAnswer
@@ -98,15 +104,19 @@ def _turn(instance: Instance, planned: Plan) -> QueuePosition | None:
 
 def _answers(instance: Instance, this_pass: Pass) -> Iterator[RuleAnswer]:
     reach = out_of_reach(instance)
+    refused = excluded(instance, reach, this_pass.policy)
+    if refused is not None:
+        yield RuleAnswer("selection", refused)
     yield RuleAnswer("reach", reach)
     if reach is not None and reach.reason is Reason.NOT_BOTTLEROCKET:
         return
     report = instance.check_answer.report if instance.check_answer is not None else None
     target = target_of(instance, report, this_pass) if report is not None else None
     if report is None or target is None:
-        yield RuleAnswer("selection", not_selected(instance, this_pass.policy))
+        if refused is None:
+            yield RuleAnswer("selection", not_selected(instance, this_pass.policy))
         return
-    asked: set[str] = set()
+    asked: set[str] = {"selection"} if refused is not None else set()
     for answer in _about_update(instance, report, target, this_pass):
         # Some rules apply both before staging and before a drain: show them once.
         if answer.rule not in asked or answer.hold is not None:

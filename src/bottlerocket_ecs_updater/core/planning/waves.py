@@ -77,7 +77,7 @@ class FleetRules:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundCluster:
     """A cluster that was found, and its wave by its settings."""
 
     name: str
@@ -139,7 +139,7 @@ def may_start(standing: ClusterStanding) -> bool:
     return standing.last_run.exit_code == 1 or any(one.code in codes for one in standing.held)
 
 
-def waves_of(found: Iterable[Found], rules: FleetRules) -> Sequence[Wave]:
+def waves_of(found: Iterable[FoundCluster], rules: FleetRules) -> Sequence[Wave]:
     """The clusters in their order: waves by number, names within."""
     by_number: dict[int, list[str]] = {}
     for one in found:

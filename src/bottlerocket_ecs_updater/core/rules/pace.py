@@ -17,7 +17,7 @@ class Pace:
     """Download and apply, before the drain, while tasks keep running."""
     drain: timedelta = timedelta(minutes=3)
     reboot: timedelta = timedelta(minutes=2)
-    """From the reboot to the proof that the host is back and healthy."""
+    """From the reboot until the host is back and healthy."""
     settle: timedelta = timedelta(minutes=1)
 
     @property

@@ -72,10 +72,10 @@ TAKEOVER_TIME = timedelta(seconds=30)
 """Time for the looks before and after the check of a host whose claim a run takes over."""
 
 SECOND_BOOT_TIME = timedelta(seconds=60)
-"""Time between two proofs if several reboots were sent, or one was never found: any of them may arrive late."""
+"""Time between two verifications if several reboots were sent, or one was never found: any of them may arrive late."""
 
 RUN_AGAIN_TIME = timedelta(seconds=30)
-"""Time between two proofs if one reboot was sent: an agent that runs it again does so when it starts…"""
+"""Time between two verifications if one reboot was sent: an agent that runs it again does so when it starts…"""
 
 ANSWERING_TIME = timedelta(seconds=25)
 """…and time since the first answer arrived: the agent was up by then, whenever the check was sent."""
@@ -260,17 +260,17 @@ class Policy:
 
     @property
     def second_proof_spacing(self) -> timedelta:
-        """How far apart two proofs of one boot must be if several reboots were requested."""
+        """How far apart two verifications of one boot must be if several reboots were requested."""
         return self._time(SECOND_BOOT_TIME, 12)
 
     @property
     def run_again_spacing(self) -> timedelta:
-        """How far apart two proofs of one boot must be if its only reboot command did not end in its first run."""
+        """How far apart two verifications of a boot must be if its only reboot command did not end in its first run."""
         return self._time(RUN_AGAIN_TIME, 6)
 
     @property
     def answering_spacing(self) -> timedelta:
-        """How long an agent must have been up at the second proof, counted from its first answer."""
+        """How long an agent must have been up at the second verification, counted from its first answer."""
         return self._time(ANSWERING_TIME, 5)
 
     @property

@@ -47,7 +47,7 @@ def see_check_answer(instance: Instance, check_answer: CheckAnswer) -> Instance:
 
 
 def _looks_since_boot(progress: RunProgress, check_answer: CheckAnswer) -> int:
-    """How many of the looks that saw its agent connected are certainly after the boot that the check proves.
+    """How many of the looks that saw its agent connected are certainly after the boot that the check shows.
 
     If the agent was seen to disconnect before that boot: all since then. Otherwise those since the check was sent,
     including the look that led to it, because no host boots while a check is answered quickly. After a slow answer only
@@ -115,7 +115,7 @@ def see_sent(instance: Instance, pending: PendingCommand) -> Instance:
 
 
 def see_reboot_sent(instance: Instance, reboot: SentReboot) -> Instance:
-    """A reboot was sent, or may have been, so that earlier proofs of a boot no longer count."""
+    """A reboot was sent, or may have been, so that earlier verifications of a boot no longer count."""
     progress = replace(
         instance.progress,
         reboot_sent_at=reboot.sent_at,

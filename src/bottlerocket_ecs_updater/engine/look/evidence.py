@@ -25,7 +25,7 @@ from bottlerocket_ecs_updater.core.decision.evidence import (
     on_trial,
     suspicious,
 )
-from bottlerocket_ecs_updater.core.decision.instance_health import long_impaired
+from bottlerocket_ecs_updater.core.decision.instance_health import impaired_in_turn, long_impaired
 from bottlerocket_ecs_updater.core.model.container_instance import SERVICE_GROUP, LiveTask, Status, TaskEnd
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.history import BrokenVersion
@@ -95,7 +95,7 @@ class Evidence:
         waiting = self._waiting(version, pending, trial, fleet) if pending else ()
         if waiting:
             return broken_by_pending(waiting, self._names(version, trial), fleet.at)
-        impaired = [one for one in hosts if long_impaired(one, fleet)]
+        impaired = [one for one in hosts if long_impaired(one, fleet)] or impaired_in_turn(hosts, fleet)
         return broken_by_health(impaired, fleet.at) if impaired else None
 
     def _waiting(

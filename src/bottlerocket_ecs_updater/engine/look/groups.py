@@ -34,6 +34,8 @@ class GroupLooks:
         self._known = context.known
         self._survey = survey
         self._rules = rules
+        self._machines_asked: dict[InstanceId, datetime] = {}
+        """When EC2 was last asked about each instance."""
         self._drained_seen: dict[InstanceId, datetime] = {}
         """When each instance that someone else drained was first seen DRAINING."""
 
@@ -47,14 +49,31 @@ class GroupLooks:
 
     def look_at_machines(self) -> None:
         """Describe in EC2 the instances that ECS or Systems Manager cannot reach, or that someone else drained."""
+        self._ask_ec2([one.id for one in self._known.instances.values() if self._is_odd(one)])
+
+    def look_at_gone(self) -> None:
+        """Describe in EC2 the instances whose agent is disconnected, if EC2 was not asked about them since."""
+        self._ask_ec2([one.id for one in self._known.instances.values() if self._has_gone(one)])
+
+    def _is_odd(self, instance: Instance) -> bool:
+        return _odd(instance, self._known.fleet.run, self._known.now)
+
+    def _has_gone(self, instance: Instance) -> bool:
+        since, asked_at = instance.progress.disconnected_since, self._machines_asked.get(instance.id)
+        if since is None or not self._is_odd(instance):
+            return False
+        unknown = instance.around is None or instance.around.machine is None
+        return asked_at is None or asked_at < since or (unknown and asked_at < self._known.now)
+
+    def _ask_ec2(self, asked: Sequence[InstanceId]) -> None:
         survey = self._survey
-        asked = [one.id for one in self._known.instances.values() if _odd(one, self._known.fleet.run, self._known.now)]
         if survey is None or not asked:
             return
         found = self._rules.ask(MACHINES, lambda: survey.machines(asked))
         if found is None or isinstance(found, NotNow):
             return
         for id_ in asked:
+            self._machines_asked[id_] = self._known.now
             around = self._known.around(id_)
             self._known.learn_around(id_, replace(around, machine=_after(around.machine, found.get(id_))))
 
@@ -140,14 +159,15 @@ def _after(before: Machine | None, found: Machine | None) -> Machine | None:
 def _odd(instance: Instance, run: RunId, now: datetime) -> bool:
     """Whether EC2 may explain why the instance is unreachable: it is stopped, terminated, AWS-managed, …
 
-    A host that we reboot is down for a while, so the updater asks EC2 about it only if it stays away.
+    A host that we reboot is down for a while, so the updater asks EC2 about it only if it stays away. One that is still
+    being drained should not be down.
     """
     registration = instance.registration
     if not instance.bottlerocket or registration is None or not instance.registered or registration.external:
         return False
     if instance.claim is not None:
         since = instance.progress.disconnected_since
-        own = instance.claim.run == run and instance.claim.phase is not ClaimPhase.QUARANTINED
+        own = instance.claim.run == run and instance.claim.phase is ClaimPhase.REBOOTING
         return since is not None and (not own or has_passed(since, AWAY_FOR, now))
     unreachable = not registration.connected or instance.reach is PingStatus.UNKNOWN
     return unreachable or registration.status is not Status.ACTIVE

@@ -95,10 +95,12 @@ class Looker:
         listing_due = listed_at is None or has_passed(listed_at, spacing, self._known.now)
         if wants.listing or listing_due or (wants.full and self._registrations.some_are_unknown()):
             self._list_all()
-        elif wants.full:
+            return
+        if wants.full:
             self._describe_all()
         else:
             self._look_at_due(wants)
+        self._groups.look_at_gone()
 
     def _look_at_due(self, wants: Wants) -> None:
         asked = self._tasks.look_at_known(wants.due)

@@ -118,7 +118,7 @@ class RegistrationLooks:
             self._known.instances.pop(self._nameless.pop(arn), None)
 
     def _notice_survival(self, instance: Instance) -> None:
-        """Record that attributes survive reboots in this cluster, if one is there after a proven reboot."""
+        """Record that attributes survive reboots in this cluster, if one is there after a verified reboot."""
         progress, registration = instance.progress, instance.registration
         proven = progress.proof is not None and progress.reboot_sent_at is not None
         if proven and registration is not None and registration.connected and instance.claim_on_instance:
@@ -141,7 +141,7 @@ class RegistrationLooks:
         if claim is None or before.claim is not None or claim.run == fleet.run:
             return
         if not rivals:
-            self._recorder.record(ClaimFound(now, after.id, claim.phase.value, claim.run, claim.since))
+            self._recorder.record(ClaimFound.of(now, after.id, claim))
 
 
 def one_per_instance(registrations: Iterable[Registration]) -> Iterable[Registration]:

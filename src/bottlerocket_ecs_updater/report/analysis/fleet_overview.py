@@ -17,7 +17,7 @@ from bottlerocket_ecs_updater.core.rules.promotion import SILENT_AFTER
 from bottlerocket_ecs_updater.engine.store.shared_state import Acts
 
 
-class State(Enum):
+class ClusterState(Enum):
     """The state of a cluster, worst first."""
 
     QUARANTINE = "quarantined"
@@ -34,7 +34,13 @@ class State(Enum):
     @property
     def bad(self) -> bool:
         """Whether a person should look at it."""
-        return self in (State.QUARANTINE, State.FAILED, State.UNREADABLE, State.SILENT, State.NEEDS_A_PERSON)
+        return self in (
+            ClusterState.QUARANTINE,
+            ClusterState.FAILED,
+            ClusterState.UNREADABLE,
+            ClusterState.SILENT,
+            ClusterState.NEEDS_A_PERSON,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +49,7 @@ class FleetRow:
 
     name: str
     place: str
-    state: State
+    state: ClusterState
     stage: str = ""
     versions: tuple[tuple[str, int], ...] = ()
     newest: str = ""
@@ -73,7 +79,7 @@ class FleetOverview:
     rows: tuple[FleetRow, ...]
     acts: Acts
 
-    def count(self, state: State) -> int:
+    def count(self, state: ClusterState) -> int:
         """How many clusters are in a state."""
         return sum(row.state is state for row in self.rows)
 
@@ -87,7 +93,7 @@ class FleetOverview:
         """The overview in one sentence."""
         total = len(self.rows)
         many = counted(total, "cluster")
-        counts = [f"{self.count(state)} {state.value}" for state in State if self.count(state)]
+        counts = [f"{self.count(state)} {state.value}" for state in ClusterState if self.count(state)]
         return f"{many}: {', '.join(counts)}" if counts else "No cluster has reported"
 
 
@@ -99,8 +105,8 @@ def overview_of(
 ) -> FleetOverview:
     """The rows, worst first: by state, then by how far behind, then by name."""
     rows = [_row(one, now) for one in standings]
-    rows += (FleetRow(_name_in(key), key, State.UNREADABLE, why=(why,)) for key, why in unreadable.items())
-    order = list(State)
+    rows += (FleetRow(_name_in(key), key, ClusterState.UNREADABLE, why=(why,)) for key, why in unreadable.items())
+    order = list(ClusterState)
     rows.sort(key=lambda row: (order.index(row.state), -row.days_behind, row.name, row.place))
     return FleetOverview(now, tuple(rows), acts)
 
@@ -146,20 +152,20 @@ def _row(one: ClusterStanding, now: datetime) -> FleetRow:
 _NEEDING_A_PERSON = frozenset(reason.code for reason in NEEDS_A_PERSON)
 
 
-def _state(one: ClusterStanding, now: datetime) -> State:
+def _state(one: ClusterStanding, now: datetime) -> ClusterState:
     if one.quarantined:
-        return State.QUARANTINE
+        return ClusterState.QUARANTINE
     if one.last_run.exit_code:
-        return State.FAILED
+        return ClusterState.FAILED
     if one.silent(SILENT_AFTER, now):
-        return State.SILENT
+        return ClusterState.SILENT
     if one.trouble:
-        return State.UNHEALTHY
+        return ClusterState.UNHEALTHY
     if any(held.code in _NEEDING_A_PERSON for held in one.held):
-        return State.NEEDS_A_PERSON
+        return ClusterState.NEEDS_A_PERSON
     if one.behind_since is not None:
-        return State.BEHIND
-    return State.UNKNOWN if one.unknown or not one.eligible else State.CURRENT
+        return ClusterState.BEHIND
+    return ClusterState.UNKNOWN if one.unknown or not one.eligible else ClusterState.CURRENT
 
 
 def _why(one: ClusterStanding, now: datetime) -> Iterable[str]:

@@ -127,7 +127,7 @@ class Summary:
     throttles: int = 0
     """How many calls AWS throttled."""
     reboots: Mapping[str, int] = field(default_factory=dict)
-    """How reboots were proven, as in `RunFinished`."""
+    """How reboots were verified, as in `RunFinished`."""
 
     @property
     def counts(self) -> Mapping[OutcomeKind, int]:

@@ -7,9 +7,10 @@ runs/<cluster>/index.html, index.json
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 
-from bottlerocket_ecs_updater.core.model.event import Event, RunFinished
+from bottlerocket_ecs_updater.core.model.event import ClaimFound, Event, RunFinished
 from bottlerocket_ecs_updater.core.model.ids import RunId
 from bottlerocket_ecs_updater.core.model.location import name_of
 from bottlerocket_ecs_updater.engine.ports import Store
@@ -19,7 +20,7 @@ from bottlerocket_ecs_updater.errors import UpdaterError
 from bottlerocket_ecs_updater.report.analysis.run_report import RunReport, run_report
 from bottlerocket_ecs_updater.report.analysis.suggested_commands import Reach
 from bottlerocket_ecs_updater.report.outputs.index import Entry, enter, entries_of, entry_of, index_key
-from bottlerocket_ecs_updater.report.record.record import read_record, record_folder
+from bottlerocket_ecs_updater.report.record.record import complete_records, read_record, record_folder
 
 FORMS = ("html", "json", "md")
 
@@ -47,6 +48,7 @@ class Archive:
         self._events.append(event)
         if isinstance(event, RunFinished):
             try:
+                self._complete_killed_runs()
                 acts = acts_around(self._store, self._cluster, self._events)
                 account = run_report(self._events, cluster=name_of(self._cluster), reach=self._reach, acts=acts)
                 for fault in write_reports(self._store, self._cluster, self._run, account):
@@ -54,6 +56,12 @@ class Archive:
             except UpdaterError as error:
                 again = f"`report {self._run}` writes it again"
                 self._warn(f"the report could not be written to the state store ({again}): {error}")
+
+    def _complete_killed_runs(self) -> None:
+        """Add to the records of killed runs the claims that this run found. If that fails, write the report anyway."""
+        with suppress(UpdaterError):
+            found = [event for event in self._events if isinstance(event, ClaimFound)]
+            complete_records(self._store, self._cluster, found)
 
 
 def render_report(account: RunReport, form: str, index: str = "") -> str:

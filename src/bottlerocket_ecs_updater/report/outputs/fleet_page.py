@@ -37,7 +37,7 @@ from bottlerocket_ecs_updater.report.analysis.fleet_overview import FleetOvervie
 PAGE_FORMAT = 1
 JSON_KEY, PAGE_KEY = "fleet/index.json", "fleet/index.html"
 
-TRIES = 10
+PAGE_WRITE_TRIES = 10
 """How often to retry when other runs write between our read and our write."""
 
 READ_AT_ONCE = 500
@@ -60,7 +60,7 @@ class FleetPage:
         if not isinstance(event, RunFinished) or event.outcome is RunOutcome.LEFT:
             return
         try:
-            refresh(self._store, event.at, self._place)
+            refresh_fleet_page(self._store, event.at, self._place)
         except Denied as error:
             if self._expected:
                 self._warn(f"the page of all clusters could not be written: {error}")
@@ -68,9 +68,9 @@ class FleetPage:
             self._warn(f"the page of all clusters could not be written: {error}")
 
 
-def refresh(store: Store, now: datetime, own: Location | None = None) -> FleetOverview:
+def refresh_fleet_page(store: Store, now: datetime, own: Location | None = None) -> FleetOverview:
     """Update the JSON and the page with the cluster's new standing. Raises what the store raises."""
-    for _ in range(TRIES):
+    for _ in range(PAGE_WRITE_TRIES):
         stored = store.get(JSON_KEY)
         standings, unreadable = _gathered(store, _read(stored), own)
         if _put(store, JSON_KEY, _json(standings, unreadable), stored):
@@ -81,7 +81,7 @@ def refresh(store: Store, now: datetime, own: Location | None = None) -> FleetOv
 
 
 def _write_page(store: Store, now: datetime) -> FleetOverview:
-    for _ in range(TRIES):
+    for _ in range(PAGE_WRITE_TRIES):
         # The tag is older than the data of the page, so a run that writes in between has at least the same data.
         page = store.get(PAGE_KEY)
         read = _read(store.get(JSON_KEY))

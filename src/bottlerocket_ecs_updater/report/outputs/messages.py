@@ -96,14 +96,14 @@ class Notice:
     facts: Mapping[str, Field]
 
 
-class People(Protocol):
+class PeopleChannel(Protocol):
     """A way to reach people: a topic, a chat."""
 
     def send(self, message: Message) -> None:
         """Send it. Raises UpdaterError if that fails."""
 
 
-class Programs(Protocol):
+class EventChannel(Protocol):
     """A way to reach programs: an event bus."""
 
     def put(self, notices: Sequence[Notice]) -> None:
@@ -115,8 +115,8 @@ class Messenger:
 
     def __init__(
         self,
-        people: Sequence[People],
-        programs: Sequence[Programs],
+        people: Sequence[PeopleChannel],
+        programs: Sequence[EventChannel],
         *,
         run: str,
         cluster: str,

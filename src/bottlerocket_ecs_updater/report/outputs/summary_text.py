@@ -12,7 +12,7 @@ from bottlerocket_ecs_updater.core.model.outcome import COUNTED, OutcomeKind
 from bottlerocket_ecs_updater.core.model.time_text import measured_text
 from bottlerocket_ecs_updater.report.analysis.summary import NEEDS_A_PERSON, Row, Summary
 from bottlerocket_ecs_updater.report.words.colours import PLAIN, Paint
-from bottlerocket_ecs_updater.report.words.event_text import change
+from bottlerocket_ecs_updater.report.words.event_text import version_change
 from bottlerocket_ecs_updater.report.words.sanitize import sanitize
 
 WIDTH_MAX = 110
@@ -98,7 +98,7 @@ def _group(rows: Sequence[Row], paint: Paint, width: int) -> Iterator[str]:
     names = ", ".join(sanitize(row.instance) for row in rows) if few else f"{len(rows)} instances"
     yield from _wrapped(f"  {label}", names, len(_INDENT), width)
     if len(first.versions) == 2:
-        yield from _wrapped(_INDENT, change(*first.versions), len(_INDENT), width)
+        yield from _wrapped(_INDENT, version_change(*first.versions), len(_INDENT), width)
     elif first.versions:
         yield f"{_INDENT}on {first.versions[0]}"
     if first.why:

@@ -4,18 +4,21 @@
 
 Each batch is its own object, written once and never changed: appending would mean reading and writing all of it again.
 A batch is written when it is old or large enough, at the end of a run, and by `secure` before an act that follows a
-claim or a failure. So the record of a killed run names every instance that it took out of service, and may lack other
-events of its last minute and a half.
+failure. So the record of a killed run may lack other events of its last two minutes. The next run finds its claims on
+the instances, and adds them to the record (`complete_records`). It then names every instance that may be out of
+service.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from bottlerocket_ecs_updater.core.model.event import (
     Claimed,
+    ClaimFound,
     Event,
     InstanceFailed,
     InstanceQuarantined,
@@ -28,11 +31,8 @@ from bottlerocket_ecs_updater.core.model.ids import RunId
 from bottlerocket_ecs_updater.engine.ports import ABSENT, Conflict, Store
 from bottlerocket_ecs_updater.errors import Unreachable, UpdaterError
 
-BATCH_MAX_AGE = timedelta(seconds=90)
-"""The oldest an unwritten event may be.
-
-A run of an hour writes about as often as it renews its lease.
-"""
+BATCH_MAX_AGE = timedelta(minutes=2)
+"""The oldest an unwritten event may be. The log has each event at once."""
 
 BATCH_MAX_EVENTS = 1000
 """The most events in one object: a few hundred kilobytes, one look at a large cluster."""
@@ -40,11 +40,8 @@ BATCH_MAX_EVENTS = 1000
 NUMBERS_TRIED_MAX = 10
 """How many taken numbers are skipped before giving up. They mean that another process writes under this run's id."""
 
-_WEIGHTY = (RunStarted, LeaseTaken, Claimed, InstanceFailed, InstanceQuarantined, RunHalted)
-"""What must be in the store before the next act.
-
-So the report of a killed run names every instance that may be out of service. A finished update waits for the batch.
-"""
+_WEIGHTY = (RunStarted, LeaseTaken, InstanceFailed, InstanceQuarantined, RunHalted)
+"""What must be in the store before the next act: a later run could not find it out from the cluster."""
 
 
 class Record:
@@ -107,7 +104,7 @@ class Record:
             self._sent_events = len(self._waiting)
             self._sent = b"".join(self._waiting)
         for _ in range(NUMBERS_TRIED_MAX):
-            key = f"{self._folder}/events-{self._number:03}.jsonl"
+            key = _batch_key(self._folder, self._number)
             if self._put(key, self._sent):
                 break
             self._number += 1
@@ -158,6 +155,45 @@ def read_batches(batches: Iterable[tuple[str, bytes]]) -> Past:
     return Past(tuple(events), tuple(unreadable))
 
 
+def complete_records(store: Store, cluster: str, found: Iterable[ClaimFound]) -> None:
+    """Add to the records of killed runs the claims that they could not record any more. Raises what the store raises.
+
+    `found` are the claims that this run found. A record that does not exist, or that has an end, stays as it is.
+    """
+    by_run: dict[RunId, list[ClaimFound]] = {}
+    for claim in found:
+        by_run.setdefault(claim.run, []).append(claim)
+    for run, claims in by_run.items():
+        keys = _batches(store, f"{record_folder(cluster, run)}/events-")
+        past = read_batches((key, stored.data) for key in keys if (stored := store.get(key)) is not None)
+        missing = _unrecorded(past, claims)
+        if missing:
+            _add_batch(store, keys[-1], missing)
+
+
+def _unrecorded(past: Past, claims: Iterable[ClaimFound]) -> Sequence[Claimed]:
+    """The claims that a record of a killed run does not name."""
+    if not past.events or any(isinstance(event, RunFinished) for event in past.events):
+        return ()
+    named = {event.instance for event in past.events if isinstance(event, Claimed | ClaimFound)}
+    last = past.events[-1].at
+    return [
+        Claimed(max(last, one.since), one.instance, one.source, one.target, downgrade=one.target < one.source)
+        for one in claims
+        if one.instance not in named and one.source is not None and one.target is not None
+    ]
+
+
+def _add_batch(store: Store, last: str, events: Iterable[Event]) -> None:
+    """Write events as the batch after `last`, unless another run does that at the same time."""
+    from bottlerocket_ecs_updater.report.record.codec import encode  # noqa: PLC0415 - slow to import
+
+    folder, _, name = last.rpartition("/")
+    number = int(name.removeprefix("events-").removesuffix(".jsonl")) + 1
+    with suppress(Conflict):
+        store.put(_batch_key(folder, number), b"".join(encode(event).encode() + b"\n" for event in events), ABSENT)
+
+
 def _read_line(line: bytes, place: str, events: list[Event], unreadable: list[str]) -> None:
     from bottlerocket_ecs_updater.report.record.codec import UnreadableLine, decode  # noqa: PLC0415 - slow to import
 
@@ -179,6 +215,10 @@ def runs_of(store: Store, cluster: str, after: str = "") -> Sequence[RunId]:
     inside = (key[len(start) :].split("/") for key in keys)
     # The index is next to the folders of the runs.
     return sorted({RunId(path[0]) for path in inside if len(path) == 2 and path[0] > after})
+
+
+def _batch_key(folder: str, number: int) -> str:
+    return f"{folder}/events-{number:03}.jsonl"
 
 
 def record_folder(cluster: str, run: RunId) -> str:

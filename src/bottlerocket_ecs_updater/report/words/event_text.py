@@ -20,7 +20,7 @@ def event_text(event: e.Event) -> str:
     return _of_run(event) or _of_waits(event) or _of_what_is_kept(event) or _bare(event)
 
 
-def change(source: Version, target: Version) -> str:
+def version_change(source: Version, target: Version) -> str:
     """The old and the new version, marked if it is a downgrade."""
     downgrade = " (a downgrade: the update repository withdrew the newer one)" if target < source else ""
     return f"{source} → {target}{downgrade}"
@@ -110,7 +110,7 @@ def _of_instance(event: e.InstanceEvent) -> str:  # noqa: C901, PLR0912 - one se
         case e.PhaseEntered(phase=phase, before=before, took=took):
             return f"{before.value} → {phase.value}" + (f" after {measured_text(took)}" if took is not None else "")
         case e.Claimed(source=source, target=target):
-            return f"claimed, {change(source, target)}"
+            return f"claimed, {version_change(source, target)}"
         case e.ClaimFound(phase=phase, run=run, since=since):
             return f"run {run} left it {phase}, since {time_text(since)}; finishing it first"
         case e.Drained(tasks=int(tasks)):
@@ -131,7 +131,7 @@ def _of_instance(event: e.InstanceEvent) -> str:  # noqa: C901, PLR0912 - one se
                 "template current, or its replacement is updated again"
             )
         case e.InstanceUpdated(source=source, target=target):
-            return f"updated {change(source, target)}"
+            return f"updated {version_change(source, target)}"
         case e.InstanceFailed(failure=failure):
             return f"failed: {failure}. To do: {failure.remedy}"
         case e.InstanceQuarantined(failure=failure):

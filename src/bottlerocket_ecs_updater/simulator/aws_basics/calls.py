@@ -1,4 +1,4 @@
-"""Calls to the simulated AWS: their log, and the rate limits of ECS and SSM."""
+"""Calls to the simulated AWS: their log, and rate limits."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+Shape = dict[str, Any]
+"""A request or an answer, as botocore's models describe it."""
 
 CALLS_KEPT = 20_000
 """How many calls the log keeps. Counts have no limit."""
@@ -61,7 +64,7 @@ class CallLog:
 
 
 @dataclass(frozen=True, slots=True)
-class Rate:
+class TokenBucket:
     """A token bucket: `burst` calls at once, `per_second` in the long run, shared by all its actions."""
 
     name: str
@@ -70,40 +73,10 @@ class Rate:
     actions: frozenset[str]
 
 
-def _rate(name: str, burst: int, per_second: float, service: str, *operations: str) -> Rate:
-    return Rate(name, burst, per_second, frozenset(f"{service}:{operation}" for operation in operations))
-
-
-ECS_RATES = (
-    _rate(
-        "ecs cluster resource read", 100, 20, "ecs",
-        "DescribeContainerInstances", "DescribeTasks", "ListAttributes", "ListContainerInstances", "ListTasks",
-    ),
-    _rate(
-        "ecs cluster resource modify", 100, 40, "ecs",
-        "UpdateContainerInstancesState", "PutAttributes", "DeleteAttributes",
-        "RunTask", "StartTask", "StopTask", "UpdateTaskProtection",
-    ),
-    _rate("ecs service read", 100, 20, "ecs", "DescribeServices", "ListServices"),
-    _rate("ecs service modify", 50, 5, "ecs", "CreateService", "UpdateService", "DeleteService"),
-    _rate("ecs cluster read", 50, 20, "ecs", "DescribeClusters", "ListClusters"),
-    _rate("ecs task definition read", 50, 20, "ecs", "DescribeTaskDefinition", "ListTaskDefinitions"),
-)  # fmt: skip
-"""As the developer guide gives them, per account and Region."""
-
-SSM_RATES = (
-    _rate("ssm send", 10, 3, "ssm", "SendCommand", "CancelCommand"),
-    _rate("ssm invocation", 20, 10, "ssm", "GetCommandInvocation"),
-    _rate("ssm list", 10, 5, "ssm", "ListCommandInvocations", "ListCommands"),
-    _rate("ssm inventory", 10, 5, "ssm", "DescribeInstanceInformation"),
-)
-"""AWS publishes no rate limits for SSM; these are low on purpose."""
-
-
 class Throttles:
     """Token buckets in the world's time. Off unless rates are given."""
 
-    def __init__(self, rates: tuple[Rate, ...] = ()) -> None:
+    def __init__(self, rates: tuple[TokenBucket, ...] = ()) -> None:
         self._rates = {action: rate for rate in rates for action in rate.actions}
         self._tokens: dict[str, tuple[float, datetime]] = {}
 

@@ -17,20 +17,21 @@ if TYPE_CHECKING:
 class Numbered(Protocol):
     """A record with a number that gives its order in lists."""
 
-    number: int
+    @property
+    def number(self) -> int: ...
 
 
-Record = TypeVar("Record", bound=Numbered)
+NumberedT = TypeVar("NumberedT", bound=Numbered)
 
 
-def page(
-    records: Iterable[Record],
+def list_page(
+    records: Iterable[NumberedT],
     token: str | None,
     asked: int | None,
     largest: int,
     default: int | None = None,
-    wanted: Callable[[Record], bool] = lambda _: True,
-) -> tuple[list[Record], str | None]:
+    wanted: Callable[[NumberedT], bool] = lambda _: True,
+) -> tuple[list[NumberedT], str | None]:
     """One page of the requested records, and the token of the next page.
 
     Records are ordered by number. Raises InvalidParameterException for an unknown token,

@@ -1,7 +1,7 @@
 """Validates requests and answers with botocore's service models.
 
 Almost all are valid, and botocore's validator takes longer than the simulated service itself. So values are first
-checked by `Check`s, built once from the models; only what they do not take goes to botocore, which has the last word.
+checked by `ShapeCheck`s, built once from the models. Only what they reject goes to botocore, which has the last word.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from botocore.model import ServiceModel
 
-Check = Callable[[object], bool]
+ShapeCheck = Callable[[object], bool]
 """Whether a value surely fits a shape; False means that botocore must say."""
 
 
@@ -96,20 +96,20 @@ def _unknown_names(value: object, shape: Shape, path: str) -> Iterator[str]:
 
 
 @cache
-def _request_check(service: str, operation: str) -> Check:
+def _request_check(service: str, operation: str) -> ShapeCheck:
     model = operation_model(service, operation)
     assert model is not None
     return check_of(model.input_shape, lengths=True)
 
 
 @cache
-def _answer_check(service: str, operation: str) -> Check:
+def _answer_check(service: str, operation: str) -> ShapeCheck:
     model = operation_model(service, operation)
     assert model is not None
     return check_of(model.output_shape, lengths=False)
 
 
-def check_of(shape: Shape | None, *, lengths: bool) -> Check:
+def check_of(shape: Shape | None, *, lengths: bool) -> ShapeCheck:
     """The check of a shape; without `lengths`, strings and lists may be shorter than it says."""
     match shape:
         case StructureShape(is_document_type=False):
@@ -137,10 +137,10 @@ def _least(shape: Shape, *, lengths: bool) -> int:
     return int(shape.metadata.get("min", 0)) if lengths else 0
 
 
-def _structure_check(shape: StructureShape, *, lengths: bool) -> Check:
+def _structure_check(shape: StructureShape, *, lengths: bool) -> ShapeCheck:
     required = frozenset(shape.metadata.get("required", ()))
     # Built when they are first met: shapes may hold themselves.
-    checks: dict[str, Check] = {}
+    checks: dict[str, ShapeCheck] = {}
 
     def check(value: object) -> bool:
         if not isinstance(value, dict) or not required <= value.keys():
@@ -159,7 +159,7 @@ def _structure_check(shape: StructureShape, *, lengths: bool) -> Check:
     return check
 
 
-def _list_check(shape: ListShape, least: int, *, lengths: bool) -> Check:
+def _list_check(shape: ListShape, least: int, *, lengths: bool) -> ShapeCheck:
     member = cache(lambda: check_of(shape.member, lengths=lengths))
 
     def check(value: object) -> bool:
@@ -168,7 +168,7 @@ def _list_check(shape: ListShape, least: int, *, lengths: bool) -> Check:
     return check
 
 
-def _map_check(shape: MapShape, *, lengths: bool) -> Check:
+def _map_check(shape: MapShape, *, lengths: bool) -> ShapeCheck:
     key = cache(lambda: check_of(shape.key, lengths=lengths))
     held = cache(lambda: check_of(shape.value, lengths=lengths))
 

@@ -16,12 +16,12 @@ from bottlerocket_ecs_updater.simulator.ecs.model import (
 from bottlerocket_ecs_updater.simulator.ecs.specs import (
     ContainerInstanceSpec,
     Controller,
-    Launch,
     ProviderShare,
     Rollout,
     ServiceSpec,
     Spreading,
     Strategy,
+    TaskLaunch,
     Way,
     Workload,
 )
@@ -35,7 +35,6 @@ __all__ = [
     "ControlPlane",
     "Controller",
     "EcsTiming",
-    "Launch",
     "Order",
     "ProviderShare",
     "Rollout",
@@ -45,6 +44,7 @@ __all__ = [
     "Strategy",
     "Task",
     "TaskDefinition",
+    "TaskLaunch",
     "Way",
     "Workload",
 ]

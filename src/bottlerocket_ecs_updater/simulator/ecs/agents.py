@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bottlerocket_ecs_updater.simulator.ecs.model import ContainerInstance, Status
+from bottlerocket_ecs_updater.simulator.ecs.model import ContainerInstance, InstanceStatus
 from bottlerocket_ecs_updater.simulator.ecs.specs import ContainerInstanceSpec
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class Agents:
 
     def came_up(self, instance: ContainerInstance) -> ContainerInstance:
         """The agent connected. Returns the registration that it has now, which may be a new one."""
-        if instance.status is Status.INACTIVE:
+        if instance.status is InstanceStatus.INACTIVE:
             return instance
         if instance.arn in self._lose_checkpoint:
             self._lose_checkpoint.discard(instance.arn)
@@ -118,9 +118,9 @@ class Agents:
 
     def deregister(self, instance: ContainerInstance, reason: str) -> None:
         """Set it INACTIVE, and its tasks STOPPED."""
-        if instance.status is Status.INACTIVE:
+        if instance.status is InstanceStatus.INACTIVE:
             return
-        instance.status, instance.drained_by = Status.INACTIVE, None
+        instance.status, instance.drained_by = InstanceStatus.INACTIVE, None
         instance.agent_up = instance.agent_connected = False
         for task in list(instance.tasks.values()):
             self._lifecycle.abandon(task, reason)
@@ -128,7 +128,7 @@ class Agents:
 
     def _flap_some_day(self, instance: ContainerInstance) -> None:
         every = self._registry.timing.flap_every
-        if every is None or instance.status is Status.INACTIVE:
+        if every is None or instance.status is InstanceStatus.INACTIVE:
             return
 
         def flap_and_go_on() -> None:
@@ -145,8 +145,8 @@ class Agents:
         instance.gpus = gpus
         if not timing.attributes_survive:
             instance.custom = dict(instance.spec.attributes)
-        if not timing.draining_survives and instance.status is Status.DRAINING:
-            instance.status, instance.drained_by = Status.ACTIVE, None
+        if not timing.draining_survives and instance.status is InstanceStatus.DRAINING:
+            instance.status, instance.drained_by = InstanceStatus.ACTIVE, None
         self._registry.instance_changed(instance)
 
     def _believe_later(self, instance: ContainerInstance, *, connected: bool, lag: timedelta) -> None:
@@ -161,7 +161,7 @@ class Agents:
 
     def _believe(self, instance: ContainerInstance, *, connected: bool) -> None:
         instance.connection_timer = None
-        if instance.status is Status.INACTIVE or instance.agent_connected is connected:
+        if instance.status is InstanceStatus.INACTIVE or instance.agent_connected is connected:
             return
         instance.agent_connected = connected
         self._registry.instance_changed(instance)

@@ -6,23 +6,23 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from bottlerocket_ecs_updater.core.model.capacity_provider import FARGATE_PROVIDERS
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
 from bottlerocket_ecs_updater.simulator.aws_basics.names import last_part
-from bottlerocket_ecs_updater.simulator.aws_basics.paging import page
-from bottlerocket_ecs_updater.simulator.ecs.model import FARGATE_PROVIDERS, CapacityProvider
-from bottlerocket_ecs_updater.simulator.ecs.requests import MISSING, at_most, invalid
+from bottlerocket_ecs_updater.simulator.aws_basics.paging import list_page
+from bottlerocket_ecs_updater.simulator.ecs.model import CapacityProvider
+from bottlerocket_ecs_updater.simulator.ecs.requests import LIST_PAGE, UNKNOWN_NAME, check_count, invalid_parameter
 from bottlerocket_ecs_updater.simulator.ecs.shapes import cluster_shape, definition_shape, provider_shape
 from bottlerocket_ecs_updater.simulator.ecs.specs import Workload
 
 if TYPE_CHECKING:
-    from bottlerocket_ecs_updater.simulator.ecs.model import Shape
+    from bottlerocket_ecs_updater.simulator.aws_basics.calls import Shape
     from bottlerocket_ecs_updater.simulator.ecs.registry import Registry
     from bottlerocket_ecs_updater.simulator.ecs.requests import Handler
 
 T = TypeVar("T")
 
-DESCRIBED_AT_ONCE = 100
-PAGE = 100
+CLUSTERS_DESCRIBED = 100
 PROVIDERS_PAGE = 10
 DEFAULT_MEMORY = 256
 
@@ -72,20 +72,20 @@ class ClusterOperations:
     def list_clusters(self, request: Shape) -> Shape:
         """ARNs of all clusters."""
         records = [_Numbered(number, cluster) for number, cluster in enumerate(self._registry.clusters.values(), 1)]
-        found, token = page(records, request.get("nextToken"), request.get("maxResults"), PAGE)
+        found, token = list_page(records, request.get("nextToken"), request.get("maxResults"), LIST_PAGE)
         answer: Shape = {"clusterArns": [each.value.arn for each in found]}
         return answer if token is None else {**answer, "nextToken": token}
 
     def describe(self, request: Shape) -> Shape:
         """Up to 100; `default` if none is named."""
         asked = request.get("clusters") or ["default"]
-        at_most(asked, DESCRIBED_AT_ONCE, "Clusters")
+        check_count(asked, CLUSTERS_DESCRIBED, "Clusters")
         clusters: list[Shape] = []
         failures: list[Shape] = []
         for name in asked:
             cluster = self._registry.clusters.get(last_part(name))
             if cluster is None:
-                failures.append({"arn": self._registry.names.ecs("cluster", last_part(name)), "reason": MISSING})
+                failures.append({"arn": self._registry.names.ecs("cluster", last_part(name)), "reason": UNKNOWN_NAME})
             else:
                 clusters.append(cluster_shape(cluster))
         return {"clusters": clusters, "failures": failures}
@@ -101,16 +101,16 @@ class ClusterOperations:
                 if request.get("cluster") or not provider.managed:
                     known[provider.name] = cluster.arn, provider
         asked = [last_part(name) for name in request.get("capacityProviders") or known]
-        at_most(asked, DESCRIBED_AT_ONCE, "Capacity providers")
+        check_count(asked, CLUSTERS_DESCRIBED, "Capacity providers")
         found = [_Numbered(number, known[name]) for number, name in enumerate(asked, 1) if name in known]
-        shown, token = page(found, request.get("nextToken"), request.get("maxResults"), PROVIDERS_PAGE)
+        shown, token = list_page(found, request.get("nextToken"), request.get("maxResults"), PROVIDERS_PAGE)
         answer: Shape = {
             "capacityProviders": [
                 provider_shape(provider, self._registry.names.ecs("capacity-provider", provider.name), cluster_arn)
                 for cluster_arn, provider in (each.value for each in shown)
             ],
             "failures": [
-                {"arn": self._registry.names.ecs("capacity-provider", name), "reason": MISSING}
+                {"arn": self._registry.names.ecs("capacity-provider", name), "reason": UNKNOWN_NAME}
                 for name in asked
                 if name not in known and not request.get("nextToken")
             ],
@@ -164,7 +164,7 @@ class ClusterOperations:
         if request.get("sort") == "DESC":
             arns.reverse()
         if request.get("nextToken"):
-            raise invalid("Invalid token.")
+            raise invalid_parameter("Invalid token.")
         return {"taskDefinitionArns": arns}
 
 

@@ -43,7 +43,7 @@ _WORDS = {
 }
 
 
-def parse(text: str) -> Predicate:
+def parse_placement(text: str) -> Predicate:
     """Parse an expression. Raises InvalidParameterException if it is not valid."""
     parser = _Parser(_tokens(text))
     predicate = parser.any_of()

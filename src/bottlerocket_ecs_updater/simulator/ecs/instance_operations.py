@@ -6,27 +6,34 @@ import re
 from typing import TYPE_CHECKING
 
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
-from bottlerocket_ecs_updater.simulator.aws_basics.paging import page
+from bottlerocket_ecs_updater.simulator.aws_basics.paging import list_page
 from bottlerocket_ecs_updater.simulator.ecs.agents import BUILT_IN_PREFIXES
-from bottlerocket_ecs_updater.simulator.ecs.expressions import parse
-from bottlerocket_ecs_updater.simulator.ecs.model import SETTABLE, ContainerInstance, Desired, Status
-from bottlerocket_ecs_updater.simulator.ecs.requests import arn_like, at_most, find_all, instance_of, invalid
+from bottlerocket_ecs_updater.simulator.ecs.expressions import parse_placement
+from bottlerocket_ecs_updater.simulator.ecs.model import SETTABLE, ContainerInstance, Desired, InstanceStatus
+from bottlerocket_ecs_updater.simulator.ecs.requests import (
+    LIST_PAGE,
+    arn_like,
+    check_count,
+    find_all,
+    instance_of,
+    invalid_parameter,
+)
 from bottlerocket_ecs_updater.simulator.ecs.shapes import instance_shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from bottlerocket_ecs_updater.simulator.aws_basics.calls import Shape
     from bottlerocket_ecs_updater.simulator.ecs.agents import Agents
-    from bottlerocket_ecs_updater.simulator.ecs.model import Cluster, Shape
+    from bottlerocket_ecs_updater.simulator.ecs.model import Cluster
     from bottlerocket_ecs_updater.simulator.ecs.registry import Registry
     from bottlerocket_ecs_updater.simulator.ecs.requests import Handler
     from bottlerocket_ecs_updater.simulator.ecs.stale_reads import ReadHistory
 
-DESCRIBED_AT_ONCE = 100
+INSTANCES_DESCRIBED = 100
 UPDATED_AT_ONCE = 10
 ATTRIBUTES_AT_ONCE = 10
 CUSTOM_ATTRIBUTES = 10
-PAGE = 100
 _NAME = re.compile(r"[A-Za-z0-9_./\\-]{1,128}")
 _VALUE = re.compile(r"(?! )[A-Za-z0-9_.@/\\: -]{1,128}(?<! )")
 _LISTABLE = ("ACTIVE", "DRAINING", "REGISTERING", "DEREGISTERING", "REGISTRATION_FAILED")
@@ -57,22 +64,22 @@ class InstanceOperations:
         cluster = self._registry.cluster(request)
         status = request.get("status")
         if status is not None and status not in _LISTABLE:
-            raise invalid(f"Container instance status must be one of {', '.join(_LISTABLE)}.")
-        matches = parse(request["filter"]) if request.get("filter") else lambda _: True
+            raise invalid_parameter(f"Container instance status must be one of {', '.join(_LISTABLE)}.")
+        matches = parse_placement(request["filter"]) if request.get("filter") else lambda _: True
 
         def wanted(instance: ContainerInstance) -> bool:
-            listed = instance.status is not Status.INACTIVE and status in (None, instance.status.value)
+            listed = instance.status is not InstanceStatus.INACTIVE and status in (None, instance.status.value)
             return listed and matches(instance)
 
         records = cluster.instances.values()
-        found, token = page(records, request.get("nextToken"), request.get("maxResults"), PAGE, wanted=wanted)
+        found, token = list_page(records, request.get("nextToken"), request.get("maxResults"), LIST_PAGE, wanted=wanted)
         answer: Shape = {"containerInstanceArns": [instance.arn for instance in found]}
         return answer if token is None else {**answer, "nextToken": token}
 
     def describe(self, request: Shape) -> Shape:
         """Up to 100."""
         cluster = self._registry.cluster(request)
-        at_most(request["containerInstances"], DESCRIBED_AT_ONCE, "Container instances")
+        check_count(request["containerInstances"], INSTANCES_DESCRIBED, "Container instances")
         found, failures = self._find(cluster, request)
         asked = "CONTAINER_INSTANCE_HEALTH" in request.get("include", ())
         shapes = [self._memory.instance(one) | (self._registry.health(one) if asked else {}) for one in found]
@@ -82,29 +89,29 @@ class InstanceOperations:
         """ACTIVE or DRAINING, for up to 10."""
         cluster = self._registry.cluster(request)
         if request["status"] not in SETTABLE:
-            raise invalid("Container instances status should be one of [DRAINING,ACTIVE].")
-        at_most(request["containerInstances"], UPDATED_AT_ONCE, "Container instances")
+            raise invalid_parameter("Container instances status should be one of [DRAINING,ACTIVE].")
+        check_count(request["containerInstances"], UPDATED_AT_ONCE, "Container instances")
         found, failures = self._find(cluster, request)
         updated: list[Shape] = []
         for instance in found:
             if instance.status not in SETTABLE:
                 failures.append({"arn": instance.arn, "reason": instance.status.value})
             else:
-                self._set_status(instance, Status(request["status"]))
+                self._set_status(instance, InstanceStatus(request["status"]))
                 updated.append(instance_shape(instance))
         return {"containerInstances": updated, "failures": failures}
 
-    def _set_status(self, instance: ContainerInstance, status: Status) -> None:
+    def _set_status(self, instance: ContainerInstance, status: InstanceStatus) -> None:
         if instance.status is status:
             return
         instance.status = status
-        instance.drained_by = self._registry.actor if status is Status.DRAINING else None
+        instance.drained_by = self._registry.actor if status is InstanceStatus.DRAINING else None
         self._registry.instance_changed(instance)
 
     def _find(self, cluster: Cluster, request: Shape) -> tuple[list[ContainerInstance], list[Shape]]:
         known = cluster.instances
         if not self._registry.timing.describes_deregistered:
-            known = {arn: one for arn, one in known.items() if one.status is not Status.INACTIVE}
+            known = {arn: one for arn, one in known.items() if one.status is not InstanceStatus.INACTIVE}
         return find_all(
             request["containerInstances"],
             known,
@@ -115,11 +122,11 @@ class InstanceOperations:
         """Set one INACTIVE. If it has tasks, only with force, and then the tasks are orphaned."""
         cluster = self._registry.cluster(request)
         instance = instance_of(cluster, request["containerInstance"])
-        if instance.status is Status.INACTIVE:
-            raise invalid("Referenced container instance not found.")
+        if instance.status is InstanceStatus.INACTIVE:
+            raise invalid_parameter("Referenced container instance not found.")
         running = any(task.desired is Desired.RUNNING for task in instance.tasks.values())
         if running and not request.get("force"):
-            raise invalid("Found running tasks on the instance.")
+            raise invalid_parameter("Found running tasks on the instance.")
         self._agents.deregister(instance, f"Instance deregistration forced by {self._registry.actor or 'somebody'}")
         return {"containerInstance": instance_shape(instance)}
 
@@ -127,9 +134,9 @@ class InstanceOperations:
         """The attributes of container instances, by name and value."""
         cluster = self._registry.cluster(request)
         if request["targetType"] != "container-instance":
-            raise invalid("targetType must be container-instance.")
-        found, token = page(
-            _matching_attributes(cluster, request), request.get("nextToken"), request.get("maxResults"), PAGE
+            raise invalid_parameter("targetType must be container-instance.")
+        found, token = list_page(
+            _matching_attributes(cluster, request), request.get("nextToken"), request.get("maxResults"), LIST_PAGE
         )
         answer: Shape = {"attributes": [attribute.shape for attribute in found]}
         return answer if token is None else {**answer, "nextToken": token}
@@ -137,7 +144,7 @@ class InstanceOperations:
     def put_attributes(self, request: Shape) -> Shape:
         """Set up to 10, all or none."""
         cluster = self._registry.cluster(request)
-        at_most(request["attributes"], ATTRIBUTES_AT_ONCE, "Attributes")
+        check_count(request["attributes"], ATTRIBUTES_AT_ONCE, "Attributes")
         targets = [_target(cluster, attribute) for attribute in request["attributes"]]
         planned: dict[str, set[str]] = {}
         for instance, attribute in zip(targets, request["attributes"], strict=True):
@@ -157,11 +164,11 @@ class InstanceOperations:
     def delete_attributes(self, request: Shape) -> Shape:
         """Delete up to 10 by name; a missing one is not an error."""
         cluster = self._registry.cluster(request)
-        at_most(request["attributes"], ATTRIBUTES_AT_ONCE, "Attributes")
+        check_count(request["attributes"], ATTRIBUTES_AT_ONCE, "Attributes")
         targets = [_target(cluster, attribute) for attribute in request["attributes"]]
         for attribute in request["attributes"]:
             if attribute["name"].startswith(BUILT_IN_PREFIXES):
-                raise invalid(f"The attribute {attribute['name']} cannot be deleted.")
+                raise invalid_parameter(f"The attribute {attribute['name']} cannot be deleted.")
         for instance, attribute in zip(targets, request["attributes"], strict=True):
             value = attribute.get("value")
             if value is None or instance.custom.get(attribute["name"]) == value:
@@ -186,7 +193,7 @@ class _Listed:
 def _matching_attributes(cluster: Cluster, request: Shape) -> Iterator[_Listed]:
     name, value = request.get("attributeName"), request.get("attributeValue")
     for instance in cluster.instances.values():
-        if instance.status is Status.INACTIVE:
+        if instance.status is InstanceStatus.INACTIVE:
             continue
         for place, (key, have) in enumerate({**instance.built_in, **instance.custom}.items()):
             if name in (None, key) and value in (None, have):
@@ -196,9 +203,9 @@ def _matching_attributes(cluster: Cluster, request: Shape) -> Iterator[_Listed]:
 def _target(cluster: Cluster, attribute: Shape) -> ContainerInstance:
     target = attribute.get("targetId", "")
     if not target.startswith("arn:") and attribute.get("targetType") != "container-instance":
-        raise invalid("targetType is required when targetId is not a full ARN.")
+        raise invalid_parameter("targetType is required when targetId is not a full ARN.")
     found = cluster.instances.get(arn_like(cluster, "container-instance", target))
-    if found is None or found.status is Status.INACTIVE:
+    if found is None or found.status is InstanceStatus.INACTIVE:
         raise AwsError("TargetNotFoundException", "The specified target wasn't found.")
     return found
 
@@ -206,11 +213,11 @@ def _target(cluster: Cluster, attribute: Shape) -> ContainerInstance:
 def _check_attribute(attribute: Shape) -> None:
     name, value = attribute["name"], attribute.get("value")
     if name.startswith(BUILT_IN_PREFIXES):
-        raise invalid(f"The attribute {name} cannot be set.")
+        raise invalid_parameter(f"The attribute {name} cannot be set.")
     if _NAME.fullmatch(name) is None:
-        raise invalid("Attribute name contains invalid character(s) or is longer than 128 characters.")
+        raise invalid_parameter("Attribute name contains invalid character(s) or is longer than 128 characters.")
     if value is not None and _VALUE.fullmatch(value) is None:
-        raise invalid("Attribute value contains invalid character(s) or is longer than 128 characters.")
+        raise invalid_parameter("Attribute value contains invalid character(s) or is longer than 128 characters.")
 
 
 def _echo(targets: list[ContainerInstance], attributes: list[Shape]) -> list[Shape]:

@@ -12,8 +12,16 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, assert_never
 
-from bottlerocket_ecs_updater.simulator.ecs.model import Bucket, ContainerInstance, Desired, Last, Service, Status, Task
-from bottlerocket_ecs_updater.simulator.ecs.specs import Launch
+from bottlerocket_ecs_updater.simulator.ecs.model import (
+    Bucket,
+    ContainerInstance,
+    Desired,
+    InstanceStatus,
+    Last,
+    Service,
+    Task,
+)
+from bottlerocket_ecs_updater.simulator.ecs.specs import TaskLaunch
 from bottlerocket_ecs_updater.simulator.faults import Breaking
 
 if TYPE_CHECKING:
@@ -43,7 +51,7 @@ class Lifecycle:
         group: str = "",
         started_by: str = "",
         already_running: bool = False,
-        launch: Launch = Launch.FARGATE,
+        launch: TaskLaunch = TaskLaunch.FARGATE,
         provider: str = "",
     ) -> Task:
         """Place a task on an instance, or off instances, such as on Fargate.
@@ -250,7 +258,7 @@ def _bucket(task: Task, service: Service) -> Bucket | None:
     if task.desired is Desired.STOPPED:
         return Bucket.STOPPING
     leaving = task.deployment != service.deployments[0].id or (
-        task.instance is not None and task.instance.status is not Status.ACTIVE
+        task.instance is not None and task.instance.status is not InstanceStatus.ACTIVE
     )
     if task.last in _UNSTARTED:
         return Bucket.LEAVING_STARTING if leaving else Bucket.STARTING

@@ -6,16 +6,20 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum, StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from bottlerocket_ecs_updater.core.model.capacity_provider import FARGATE_PROVIDERS
+from bottlerocket_ecs_updater.core.model.container_instance import EXTERNAL_ATTRIBUTE
+from bottlerocket_ecs_updater.simulator.aws_basics.calls import Shape
+from bottlerocket_ecs_updater.simulator.ecs.attachments import HOST_VOLUMES, interfaces_of, volume_limit
 from bottlerocket_ecs_updater.simulator.ecs.placement import Placement
 from bottlerocket_ecs_updater.simulator.ecs.specs import (
     ContainerInstanceSpec,
-    Launch,
     ProviderShare,
     Rollout,
     Spreading,
     Strategy,
+    TaskLaunch,
     Way,
     Workload,
 )
@@ -25,14 +29,11 @@ if TYPE_CHECKING:
 
     from bottlerocket_ecs_updater.simulator.clock import Timer
 
-Shape = dict[str, Any]
-"""A request or an answer, as botocore's models describe it."""
-
 EVENTS_KEPT = 100
 """DescribeServices shows the 100 newest events of a service."""
 
 
-class Status(StrEnum):
+class InstanceStatus(StrEnum):
     """Of a container instance."""
 
     ACTIVE = "ACTIVE"
@@ -43,7 +44,7 @@ class Status(StrEnum):
     INACTIVE = "INACTIVE"
 
 
-SETTABLE = frozenset({Status.ACTIVE, Status.DRAINING})
+SETTABLE = frozenset({InstanceStatus.ACTIVE, InstanceStatus.DRAINING})
 """Only between these two does UpdateContainerInstancesState change an instance."""
 
 
@@ -64,33 +65,6 @@ class Last(StrEnum):
     STOPPING = "STOPPING"
     DEPROVISIONING = "DEPROVISIONING"
     STOPPED = "STOPPED"
-
-
-FARGATE_PROVIDERS = frozenset({"FARGATE", "FARGATE_SPOT"})
-"""The capacity providers of every cluster that run tasks off container instances."""
-
-EXTERNAL_ATTRIBUTE = "ecs.capability.external"
-EBS_ATTACHMENTS, OTHER_ATTACHMENTS = {"m7i.large": (32, False), "m7i.xlarge": (32, False)}, (28, True)
-"""How many EBS volumes an instance can have, by type, and whether network interfaces share these attachments.
-
-Source: "Amazon EBS volume limits for Amazon EC2 instances": 28 shared ones for most Nitro instances.
-"""
-OWN_VOLUMES = 2
-"""A Bottlerocket host boots from one EBS volume and keeps its data on another."""
-
-INTERFACES = {
-    "t3.micro": 2,
-    "t3.medium": 3,
-    "m6i.large": 3,
-    "m6i.xlarge": 4,
-    "m6i.2xlarge": 4,
-    "m6i.4xlarge": 8,
-    "c6i.large": 3,
-    "c6i.xlarge": 4,
-}
-"""Network interfaces by instance type, including the primary one. Source: "Maximum IP addresses per interface"."""
-
-OTHER_INTERFACES = 4
 
 
 @dataclass(slots=True, eq=False)
@@ -136,7 +110,7 @@ class ContainerInstance:
     registered_at: datetime
     built_in: dict[str, str | None]
     custom: dict[str, str | None]
-    status: Status = Status.ACTIVE
+    status: InstanceStatus = InstanceStatus.ACTIVE
     agent_up: bool = True
     agent_connected: bool = True
     version: int = 1
@@ -167,28 +141,28 @@ class ContainerInstance:
         return self.spec.zone
 
     @property
-    def launch(self) -> Launch:
+    def launch(self) -> TaskLaunch:
         """What kind of instance it is."""
         provider = self.cluster.providers.get(self.spec.capacity_provider)
         if EXTERNAL_ATTRIBUTE in self.built_in:
-            return Launch.EXTERNAL
-        return Launch.MANAGED_INSTANCES if provider is not None and provider.managed else Launch.EC2
+            return TaskLaunch.EXTERNAL
+        return TaskLaunch.MANAGED_INSTANCES if provider is not None and provider.managed else TaskLaunch.EC2
 
     @property
     def interfaces_left(self) -> int:
         """Network interfaces available for tasks."""
-        return INTERFACES.get(self.spec.instance_type, OTHER_INTERFACES) - 1 - self.interfaces
+        return interfaces_of(self.spec.instance_type) - 1 - self.interfaces
 
     @property
     def volumes_left(self) -> int:
         """EBS volumes that can still be attached for tasks."""
-        most, shared = EBS_ATTACHMENTS.get(self.spec.instance_type, OTHER_ATTACHMENTS)
-        return most - OWN_VOLUMES - self.volumes - (1 + self.interfaces if shared else 0)
+        limit = volume_limit(self.spec.instance_type)
+        return limit.most - HOST_VOLUMES - self.volumes - (1 + self.interfaces if limit.shared else 0)
 
     @property
     def accepts_tasks(self) -> bool:
         """Whether ECS places tasks on it."""
-        return self.status is Status.ACTIVE and self.agent_connected
+        return self.status is InstanceStatus.ACTIVE and self.agent_connected
 
     def has_room_for(self, work: Workload) -> bool:
         """Whether CPU, memory, GPUs, host ports and attributes are sufficient."""
@@ -237,7 +211,7 @@ class Task:
     group: str
     started_by: str
     created_at: datetime
-    launch: Launch = Launch.EC2
+    launch: TaskLaunch = TaskLaunch.EC2
     deployment: str = ""
     provider: str = ""
     """The capacity provider that placed it."""
@@ -317,7 +291,7 @@ class Service:
     """It found no room for a task, and is woken when there may be room."""
     registered: Shape = field(default_factory=dict)
     """The remaining fields of the CreateService request."""
-    launch: Launch = Launch.EC2
+    launch: TaskLaunch = TaskLaunch.EC2
     providers: tuple[str, ...] = ()
     shares: tuple[ProviderShare, ...] = ()
     spreading: Spreading = Spreading.SPREAD
@@ -335,14 +309,14 @@ class Service:
         """Whether its tasks run off the cluster's container instances."""
         if self.providers:
             return FARGATE_PROVIDERS.issuperset(self.providers)
-        if self.launch is Launch.EC2:
+        if self.launch is TaskLaunch.EC2:
             return False
         return all(instance.launch is not self.launch for instance in self.cluster.instances.values())
 
     @property
-    def task_launch(self) -> Launch:
+    def task_launch(self) -> TaskLaunch:
         """Where its tasks run."""
-        return Launch.FARGATE if self.providers and self.runs_elsewhere else self.launch
+        return TaskLaunch.FARGATE if self.providers and self.runs_elsewhere else self.launch
 
     @property
     def baking(self) -> bool:

@@ -9,39 +9,43 @@ from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
 from bottlerocket_ecs_updater.simulator.aws_basics.names import last_part
 
 if TYPE_CHECKING:
-    from bottlerocket_ecs_updater.simulator.ecs.model import Cluster, ContainerInstance, Shape, Task
+    from bottlerocket_ecs_updater.simulator.aws_basics.calls import Shape
+    from bottlerocket_ecs_updater.simulator.ecs.model import Cluster, ContainerInstance, Task
 
 Handler = Callable[["Shape"], "Shape"]
-Found = TypeVar("Found")
+RecordT = TypeVar("RecordT")
 
-MISSING = "MISSING"
+UNKNOWN_NAME = "MISSING"
+
+LIST_PAGE = 100
+"""The most that a page of a list may have, and how many it has by default."""
 
 
-def invalid(message: str) -> AwsError:
+def invalid_parameter(message: str) -> AwsError:
     """InvalidParameterException, which ECS returns for most mistakes."""
     return AwsError("InvalidParameterException", message)
 
 
-def at_most(values: Iterable[object], limit: int, what: str) -> None:
+def check_count(values: Iterable[object], limit: int, what: str) -> None:
     """Reject a list that is empty or longer than the API allows."""
     count = len(list(values))
     if count == 0:
-        raise invalid(f"{what} cannot be empty.")
+        raise invalid_parameter(f"{what} cannot be empty.")
     if count > limit:
-        raise invalid(f"{what} can have at most {limit} items.")
+        raise invalid_parameter(f"{what} can have at most {limit} items.")
 
 
 def find_all(
-    asked: Iterable[str], known: Mapping[str, Found], arn_of: Callable[[str], str]
-) -> tuple[list[Found], list[Shape]]:
+    asked: Iterable[str], known: Mapping[str, RecordT], arn_of: Callable[[str], str]
+) -> tuple[list[RecordT], list[Shape]]:
     """The records that exist, and a failure for each of the others."""
-    found: list[Found] = []
+    found: list[RecordT] = []
     failures: list[Shape] = []
     for name in asked:
         arn = name if name.startswith("arn:") else arn_of(name)
         record = known.get(arn)
         if record is None:
-            failures.append({"arn": arn, "reason": MISSING})
+            failures.append({"arn": arn, "reason": UNKNOWN_NAME})
         else:
             found.append(record)
     return found, failures
@@ -58,7 +62,7 @@ def instance_of(cluster: Cluster, name: str) -> ContainerInstance:
     """The container instance that a request names. Raises InvalidParameterException."""
     found = cluster.instances.get(arn_like(cluster, "container-instance", name))
     if found is None:
-        raise invalid("Container instance not found.")
+        raise invalid_parameter("Container instance not found.")
     return found
 
 
@@ -66,5 +70,5 @@ def task_of(cluster: Cluster, name: str) -> Task:
     """The task that a request names. Raises InvalidParameterException."""
     found = cluster.tasks.get(arn_like(cluster, "task", name))
     if found is None:
-        raise invalid("The referenced task was not found.")
+        raise invalid_parameter("The referenced task was not found.")
     return found

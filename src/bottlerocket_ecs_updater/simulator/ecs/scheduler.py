@@ -12,8 +12,15 @@ import uuid
 from datetime import timedelta
 from typing import TYPE_CHECKING, assert_never
 
-from bottlerocket_ecs_updater.simulator.ecs.model import FARGATE_PROVIDERS, Bucket, Deployment, Desired, Last, Status
-from bottlerocket_ecs_updater.simulator.ecs.specs import Launch, Spreading, Strategy
+from bottlerocket_ecs_updater.core.model.capacity_provider import FARGATE_PROVIDERS
+from bottlerocket_ecs_updater.simulator.ecs.model import (
+    Bucket,
+    Deployment,
+    Desired,
+    InstanceStatus,
+    Last,
+)
+from bottlerocket_ecs_updater.simulator.ecs.specs import Spreading, Strategy, TaskLaunch
 from bottlerocket_ecs_updater.simulator.ecs.timing import Order
 from bottlerocket_ecs_updater.simulator.faults import Breaking
 
@@ -286,7 +293,7 @@ class Scheduler:
 
     def _look_at_daemons(self, instance: ContainerInstance) -> None:
         daemons = {task.service.arn: task for task in instance.tasks.values() if task.service and task.is_daemon}
-        if instance.status is not Status.ACTIVE:
+        if instance.status is not InstanceStatus.ACTIVE:
             if len(daemons) == len(instance.tasks):
                 for task in daemons.values():
                     assert task.service is not None
@@ -329,7 +336,7 @@ class Scheduler:
             started_by=primary.id,
             provider=provider,
             already_running=already_running,
-            launch=Launch.FARGATE if provider in FARGATE_PROVIDERS else service.task_launch,
+            launch=TaskLaunch.FARGATE if provider in FARGATE_PROVIDERS else service.task_launch,
         )
 
     def _stop(self, service: Service, tasks: Iterable[Task]) -> None:
@@ -396,4 +403,4 @@ class Scheduler:
 
 def _may_stay(task: Task) -> bool:
     """Whether the task is leaving only because of its old deployment: its instance accepts tasks."""
-    return task.instance is None or task.instance.status is Status.ACTIVE
+    return task.instance is None or task.instance.status is InstanceStatus.ACTIVE

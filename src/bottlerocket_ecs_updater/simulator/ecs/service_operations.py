@@ -6,31 +6,33 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from bottlerocket_ecs_updater.core.model.capacity_provider import FARGATE_PROVIDERS
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
 from bottlerocket_ecs_updater.simulator.aws_basics.names import last_part
-from bottlerocket_ecs_updater.simulator.aws_basics.paging import page
-from bottlerocket_ecs_updater.simulator.ecs.expressions import parse
-from bottlerocket_ecs_updater.simulator.ecs.model import FARGATE_PROVIDERS, Service, TaskDefinition
-from bottlerocket_ecs_updater.simulator.ecs.requests import MISSING, at_most, invalid
+from bottlerocket_ecs_updater.simulator.aws_basics.paging import list_page
+from bottlerocket_ecs_updater.simulator.ecs.expressions import parse_placement
+from bottlerocket_ecs_updater.simulator.ecs.model import Service, TaskDefinition
+from bottlerocket_ecs_updater.simulator.ecs.requests import UNKNOWN_NAME, check_count, invalid_parameter
 from bottlerocket_ecs_updater.simulator.ecs.service_shapes import service_deployment_shape, service_shape
 from bottlerocket_ecs_updater.simulator.ecs.specs import (
     Controller,
-    Launch,
     ProviderShare,
     Rollout,
     Spreading,
     Strategy,
+    TaskLaunch,
     Way,
 )
 
 if TYPE_CHECKING:
-    from bottlerocket_ecs_updater.simulator.ecs.model import Cluster, ContainerInstance, Shape
+    from bottlerocket_ecs_updater.simulator.aws_basics.calls import Shape
+    from bottlerocket_ecs_updater.simulator.ecs.model import Cluster, ContainerInstance
     from bottlerocket_ecs_updater.simulator.ecs.registry import Registry
     from bottlerocket_ecs_updater.simulator.ecs.requests import Handler
     from bottlerocket_ecs_updater.simulator.ecs.scheduler import Scheduler
     from bottlerocket_ecs_updater.simulator.ecs.specs import ServiceSpec
 
-DESCRIBED_AT_ONCE = 10
+SERVICES_DESCRIBED = 10
 DEPLOYMENTS_AT_ONCE = 20
 _BRIEF = frozenset(
     {"serviceDeploymentArn", "serviceArn", "clusterArn", "startedAt", "createdAt", "finishedAt", "status"}
@@ -87,21 +89,23 @@ class ServiceOperations:
             and strategy in (None, service.strategy.value)
             and (launch is None or (not service.providers and launch == service.launch.value))
         )
-        found, token = page(records, request.get("nextToken"), request.get("maxResults"), PAGE_LARGEST, PAGE_DEFAULT)
+        found, token = list_page(
+            records, request.get("nextToken"), request.get("maxResults"), PAGE_LARGEST, PAGE_DEFAULT
+        )
         answer: Shape = {"serviceArns": [service.arn for service in found]}
         return answer if token is None else {**answer, "nextToken": token}
 
     def describe(self, request: Shape) -> Shape:
         """Up to 10."""
         cluster = self._registry.cluster(request)
-        at_most(request["services"], DESCRIBED_AT_ONCE, "Services")
+        check_count(request["services"], SERVICES_DESCRIBED, "Services")
         services: list[Shape] = []
         failures: list[Shape] = []
         for asked in request["services"]:
             service = cluster.services.get(last_part(asked))
             if service is None:
                 arn = self._registry.names.ecs("service", cluster.name, last_part(asked))
-                failures.append({"arn": arn, "reason": MISSING})
+                failures.append({"arn": arn, "reason": UNKNOWN_NAME})
             else:
                 services.append(service_shape(service))
         return {"services": services, "failures": failures}
@@ -112,16 +116,16 @@ class ServiceOperations:
         name = request["serviceName"]
         old = cluster.services.get(name)
         if old is not None and old.status != "INACTIVE":
-            raise invalid("Creation of service was not idempotent.")
+            raise invalid_parameter("Creation of service was not idempotent.")
         if not request.get("taskDefinition"):
-            raise invalid("TaskDefinition can not be blank.")
+            raise invalid_parameter("TaskDefinition can not be blank.")
         definition = self._registry.definition(request["taskDefinition"])
         strategy = Strategy(request.get("schedulingStrategy", "REPLICA"))
         service = self._new(cluster, name, definition, strategy)
         service.registered = dict(request)
         service.load_balanced = bool(request.get("loadBalancers"))
         service.desired = request.get("desiredCount", 0)
-        service.launch = Launch(request.get("launchType", "EC2"))
+        service.launch = TaskLaunch(request.get("launchType", "EC2"))
         service.spreading = Spreading.SPREAD
         self._configure(service, request)
         self._wake(service)
@@ -147,7 +151,7 @@ class ServiceOperations:
         service = self._find(request)
         replicas = service.strategy is Strategy.REPLICA and service.desired > 0
         if replicas and not request.get("force"):
-            raise invalid("The service cannot be stopped while it is scaled above 0.")
+            raise invalid_parameter("The service cannot be stopped while it is scaled above 0.")
         service.status, service.desired = "DRAINING", 0
         self._wake(service)
         return {"service": service_shape(service)}
@@ -162,14 +166,14 @@ class ServiceOperations:
 
     def describe_deployments(self, request: Shape) -> Shape:
         """Up to 20, by their ARNs."""
-        at_most(request["serviceDeploymentArns"], DEPLOYMENTS_AT_ONCE, "Service deployments")
+        check_count(request["serviceDeploymentArns"], DEPLOYMENTS_AT_ONCE, "Service deployments")
         services = [one for cluster in self._registry.clusters.values() for one in cluster.services.values()]
         shapes = [service_deployment_shape(one, each) for one in services for each in one.deployments]
         known = {shape["serviceDeploymentArn"]: shape for shape in shapes}
         asked = request["serviceDeploymentArns"]
         return {
             "serviceDeployments": [known[arn] for arn in asked if arn in known],
-            "failures": [{"arn": arn, "reason": MISSING} for arn in asked if arn not in known],
+            "failures": [{"arn": arn, "reason": UNKNOWN_NAME} for arn in asked if arn not in known],
         }
 
     def _find(self, request: Shape) -> Service:
@@ -243,11 +247,11 @@ def _rollout(request: Shape, before: Rollout) -> Rollout:
 
 def _constrain(service: Service, member_of: str, *, distinct: bool) -> None:
     service.distinct_instances, service.member_of = distinct, member_of
-    of_service = parse(member_of) if member_of else lambda _: True
+    of_service = parse_placement(member_of) if member_of else lambda _: True
 
     def suits(instance: ContainerInstance) -> bool:
         of_definition = service.deployments[0].definition.workload.member_of
-        return of_service(instance) and (not of_definition or parse(of_definition)(instance))
+        return of_service(instance) and (not of_definition or parse_placement(of_definition)(instance))
 
     service.suits = suits
 
@@ -256,7 +260,7 @@ def _shares(cluster: Cluster, strategy: list[Shape]) -> tuple[ProviderShare, ...
     for each in strategy:
         name = each["capacityProvider"]
         if name not in cluster.providers and name not in FARGATE_PROVIDERS:
-            raise invalid(f"The specified capacity provider '{name}' was not found.")
+            raise invalid_parameter(f"The specified capacity provider '{name}' was not found.")
     return tuple(
         ProviderShare(each["capacityProvider"], each.get("weight", 0), each.get("base", 0)) for each in strategy
     )

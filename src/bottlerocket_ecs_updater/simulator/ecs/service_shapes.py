@@ -9,7 +9,8 @@ from bottlerocket_ecs_updater.simulator.ecs.shapes import NOT_RUNNING_YET
 from bottlerocket_ecs_updater.simulator.ecs.specs import Controller, ProviderShare, Spreading, Strategy, Way
 
 if TYPE_CHECKING:
-    from bottlerocket_ecs_updater.simulator.ecs.model import Deployment, Service, Shape
+    from bottlerocket_ecs_updater.simulator.aws_basics.calls import Shape
+    from bottlerocket_ecs_updater.simulator.ecs.model import Deployment, Service
 
 
 def service_shape(service: Service) -> Shape:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bottlerocket_ecs_updater.simulator.ecs.model import FARGATE_PROVIDERS, Desired, Last
+from bottlerocket_ecs_updater.core.model.capacity_provider import FARGATE_PROVIDERS
+from bottlerocket_ecs_updater.simulator.ecs.model import Desired, Last
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from bottlerocket_ecs_updater.simulator.aws_basics.calls import Shape
     from bottlerocket_ecs_updater.simulator.ecs.model import (
         CapacityProvider,
         Cluster,
         ContainerInstance,
-        Shape,
         Task,
         TaskDefinition,
     )

@@ -14,7 +14,7 @@ class Strategy(StrEnum):
     DAEMON = "DAEMON"
 
 
-class Launch(StrEnum):
+class TaskLaunch(StrEnum):
     """Where a task runs."""
 
     EC2 = "EC2"
@@ -154,7 +154,7 @@ class ServiceSpec:
     """Placement constraint: no two tasks on one instance."""
     member_of: str = ""
     """Placement constraint: only on instances that match this cluster query."""
-    launch: Launch = Launch.EC2
+    launch: TaskLaunch = TaskLaunch.EC2
     providers: tuple[str, ...] = ()
     """The capacity providers of its strategy, which replaces the launch type."""
     shares: tuple[ProviderShare, ...] = ()

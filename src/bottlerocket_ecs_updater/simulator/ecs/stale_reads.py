@@ -11,10 +11,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime, timedelta
 
-    from bottlerocket_ecs_updater.simulator.ecs.model import ContainerInstance, Shape, Task
+    from bottlerocket_ecs_updater.simulator.aws_basics.calls import Shape
+    from bottlerocket_ecs_updater.simulator.ecs.model import ContainerInstance, Task
     from bottlerocket_ecs_updater.simulator.ecs.registry import Registry
 
-VERSIONS_KEPT = 64
+STATES_KEPT = 64
 
 
 class ReadHistory:
@@ -23,7 +24,7 @@ class ReadHistory:
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
         self._lag: Callable[[], timedelta | None] = lambda: None
-        self._past: dict[str, deque[tuple[datetime, Shape]]] = defaultdict(lambda: deque(maxlen=VERSIONS_KEPT))
+        self._past: dict[str, deque[tuple[datetime, Shape]]] = defaultdict(lambda: deque(maxlen=STATES_KEPT))
 
     def remember(self, lag: Callable[[], timedelta | None]) -> None:
         """Keep earlier versions from now on. `lag` returns how stale reads currently are."""

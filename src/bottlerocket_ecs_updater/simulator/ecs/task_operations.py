@@ -6,37 +6,44 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
+from bottlerocket_ecs_updater.core.model.capacity_provider import FARGATE_PROVIDERS
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
 from bottlerocket_ecs_updater.simulator.aws_basics.names import last_part
-from bottlerocket_ecs_updater.simulator.aws_basics.paging import page
-from bottlerocket_ecs_updater.simulator.ecs.expressions import Predicate, parse
-from bottlerocket_ecs_updater.simulator.ecs.model import FARGATE_PROVIDERS, ContainerInstance, Desired, Status, Task
+from bottlerocket_ecs_updater.simulator.aws_basics.paging import list_page
+from bottlerocket_ecs_updater.simulator.ecs.expressions import Predicate, parse_placement
+from bottlerocket_ecs_updater.simulator.ecs.model import (
+    ContainerInstance,
+    Desired,
+    InstanceStatus,
+    Task,
+)
 from bottlerocket_ecs_updater.simulator.ecs.requests import (
-    MISSING,
+    LIST_PAGE,
+    UNKNOWN_NAME,
     arn_like,
-    at_most,
+    check_count,
     find_all,
     instance_of,
-    invalid,
+    invalid_parameter,
     task_of,
 )
 from bottlerocket_ecs_updater.simulator.ecs.shapes import task_shape
-from bottlerocket_ecs_updater.simulator.ecs.specs import Launch
+from bottlerocket_ecs_updater.simulator.ecs.specs import TaskLaunch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from bottlerocket_ecs_updater.simulator.aws_basics.calls import Shape
     from bottlerocket_ecs_updater.simulator.ecs.lifecycle import Lifecycle
-    from bottlerocket_ecs_updater.simulator.ecs.model import Cluster, Shape, TaskDefinition
+    from bottlerocket_ecs_updater.simulator.ecs.model import Cluster, TaskDefinition
     from bottlerocket_ecs_updater.simulator.ecs.registry import Registry
     from bottlerocket_ecs_updater.simulator.ecs.requests import Handler
     from bottlerocket_ecs_updater.simulator.ecs.scheduler import Scheduler
     from bottlerocket_ecs_updater.simulator.ecs.stale_reads import ReadHistory
 
-DESCRIBED_AT_ONCE = 100
+TASKS_DESCRIBED = 100
 STARTED_AT_ONCE = 10
 PROTECTED_AT_ONCE = 10
-PAGE = 100
 UNSATISFIED = "MemberOf placement constraint unsatisfied."
 PROTECTION_DEFAULT_MINUTES = 120
 PROTECTION_MAX_MINUTES = 2880
@@ -75,13 +82,13 @@ class TaskOperations:
         self._registry.forget_old_tasks(cluster)
         desired = request.get("desiredStatus", "RUNNING")
         if desired not in ("RUNNING", "PENDING", "STOPPED"):
-            raise invalid("desiredStatus must be one of RUNNING, PENDING, STOPPED.")
+            raise invalid_parameter("desiredStatus must be one of RUNNING, PENDING, STOPPED.")
 
         def wanted(task: Task) -> bool:
             return self._memory.desired(task) == desired and _matches(task, request)
 
         records = self._candidates(cluster, request)
-        found, token = page(records, request.get("nextToken"), request.get("maxResults"), PAGE, wanted=wanted)
+        found, token = list_page(records, request.get("nextToken"), request.get("maxResults"), LIST_PAGE, wanted=wanted)
         answer: Shape = {"taskArns": [task.arn for task in found]}
         return answer if token is None else {**answer, "nextToken": token}
 
@@ -89,7 +96,7 @@ class TaskOperations:
         """Up to 100."""
         cluster = self._registry.cluster(request)
         self._registry.forget_old_tasks(cluster)
-        at_most(request["tasks"], DESCRIBED_AT_ONCE, "Tasks")
+        check_count(request["tasks"], TASKS_DESCRIBED, "Tasks")
         found, failures = find_all(request["tasks"], cluster.tasks, lambda name: arn_like(cluster, "task", name))
         return {"tasks": [self._memory.task(task) for task in found], "failures": failures}
 
@@ -100,7 +107,7 @@ class TaskOperations:
         suits = _constraints(request, definition)
         count = request.get("count", 1)
         if not 1 <= count <= STARTED_AT_ONCE:
-            raise invalid(f"count must be between 1 and {STARTED_AT_ONCE}.")
+            raise invalid_parameter(f"count must be between 1 and {STARTED_AT_ONCE}.")
         tasks: list[Shape] = []
         failures: list[Shape] = []
         for _ in range(count):
@@ -125,7 +132,7 @@ class TaskOperations:
     def start(self, request: Shape) -> Shape:
         """Start a task on up to 10 named instances."""
         cluster = self._registry.cluster(request)
-        at_most(request["containerInstances"], STARTED_AT_ONCE, "Container instances")
+        check_count(request["containerInstances"], STARTED_AT_ONCE, "Container instances")
         definition = self._registry.definition(request["taskDefinition"])
         tasks: list[Shape] = []
         failures: list[Shape] = []
@@ -135,7 +142,7 @@ class TaskOperations:
             lambda name: arn_like(cluster, "container-instance", name),
         )
         for instance in found:
-            if instance.status is not Status.ACTIVE:
+            if instance.status is not InstanceStatus.ACTIVE:
                 failures.append({"arn": instance.arn, "reason": "INACTIVE"})
             elif not instance.agent_connected:
                 failures.append({"arn": instance.arn, "reason": "AGENT"})
@@ -161,10 +168,10 @@ class TaskOperations:
     def update_protection(self, request: Shape) -> Shape:
         """Protect service tasks from their scheduler, by default for two hours."""
         cluster = self._registry.cluster(request)
-        at_most(request["tasks"], PROTECTED_AT_ONCE, "Tasks")
+        check_count(request["tasks"], PROTECTED_AT_ONCE, "Tasks")
         minutes = request.get("expiresInMinutes", PROTECTION_DEFAULT_MINUTES)
         if not 1 <= minutes <= PROTECTION_MAX_MINUTES:
-            raise invalid(f"expiresInMinutes must be between 1 and {PROTECTION_MAX_MINUTES}.")
+            raise invalid_parameter(f"expiresInMinutes must be between 1 and {PROTECTION_MAX_MINUTES}.")
         found, failures = self._protectable(cluster, request["tasks"])
         for task in found:
             lasts = timedelta(minutes=minutes) if request["protectionEnabled"] else timedelta()
@@ -239,7 +246,7 @@ def _providers(request: Shape) -> list[str]:
 
 def _on_fargate(request: Shape) -> bool:
     providers = _providers(request)
-    return FARGATE_PROVIDERS.issuperset(providers) if providers else request.get("launchType") == Launch.FARGATE
+    return FARGATE_PROVIDERS.issuperset(providers) if providers else request.get("launchType") == TaskLaunch.FARGATE
 
 
 def _constraints(request: Shape, definition: TaskDefinition) -> Predicate:
@@ -247,9 +254,9 @@ def _constraints(request: Shape, definition: TaskDefinition) -> Predicate:
 
     Raises InvalidParameterException.
     """
-    launch, providers = Launch(request.get("launchType", Launch.EC2)), _providers(request)
+    launch, providers = TaskLaunch(request.get("launchType", TaskLaunch.EC2)), _providers(request)
     of_definition = definition.workload.member_of
-    expressions: list[Predicate] = [parse(of_definition)] if of_definition else []
+    expressions: list[Predicate] = [parse_placement(of_definition)] if of_definition else []
     if providers:
         expressions.append(lambda instance: instance.spec.capacity_provider in providers)
     else:
@@ -257,11 +264,11 @@ def _constraints(request: Shape, definition: TaskDefinition) -> Predicate:
     for constraint in request.get("placementConstraints", []):
         match constraint.get("type"):
             case "memberOf":
-                expressions.append(parse(constraint.get("expression", "")))
+                expressions.append(parse_placement(constraint.get("expression", "")))
             case "distinctInstance":
                 expressions.append(partial(_has_none_of, request.get("group") or f"family:{definition.family}"))
             case other:
-                raise invalid(f"The placement constraint {other} is not valid.")
+                raise invalid_parameter(f"The placement constraint {other} is not valid.")
     return lambda instance: all(holds(instance) for holds in expressions)
 
 
@@ -271,6 +278,10 @@ def _has_none_of(group: str, instance: ContainerInstance) -> bool:
 
 def _no_room(cluster: Cluster, definition: TaskDefinition, suits: Predicate) -> Shape:
     for instance in cluster.placement:
-        shortage = instance.shortage(definition.workload) or (MISSING if suits(instance) else UNSATISFIED)
+        shortage = instance.shortage(definition.workload) or (UNKNOWN_NAME if suits(instance) else UNSATISFIED)
         return {"arn": instance.arn, "reason": shortage}
-    return {"arn": cluster.arn, "reason": MISSING, "detail": "No Container Instances were found in your cluster."}
+    return {
+        "arn": cluster.arn,
+        "reason": UNKNOWN_NAME,
+        "detail": "No Container Instances were found in your cluster.",
+    }

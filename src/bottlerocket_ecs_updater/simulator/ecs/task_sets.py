@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
 from bottlerocket_ecs_updater.simulator.aws_basics.names import last_part
-from bottlerocket_ecs_updater.simulator.ecs.requests import MISSING, invalid
+from bottlerocket_ecs_updater.simulator.ecs.requests import UNKNOWN_NAME, invalid_parameter
 from bottlerocket_ecs_updater.simulator.ecs.service_shapes import service_shape
 from bottlerocket_ecs_updater.simulator.ecs.specs import Controller
 
 if TYPE_CHECKING:
+    from bottlerocket_ecs_updater.simulator.aws_basics.calls import Shape
     from bottlerocket_ecs_updater.simulator.ecs.lifecycle import Lifecycle
-    from bottlerocket_ecs_updater.simulator.ecs.model import Deployment, Service, Shape
+    from bottlerocket_ecs_updater.simulator.ecs.model import Deployment, Service
     from bottlerocket_ecs_updater.simulator.ecs.registry import Registry
     from bottlerocket_ecs_updater.simulator.ecs.requests import Handler
     from bottlerocket_ecs_updater.simulator.ecs.scheduler import Scheduler
@@ -42,7 +43,7 @@ class TaskSetOperations:
         """Start another task set beside the primary one."""
         service = self._find(request)
         if service.rollout.controller is Controller.ECS:
-            raise invalid("Task sets need a service whose deployment controller is not ECS.")
+            raise invalid_parameter("Task sets need a service whose deployment controller is not ECS.")
         if len(service.deployments) > 1:
             raise AwsError("LimitExceededException", "The service already has two task sets.")
         primary = service.deployments[0]
@@ -59,7 +60,7 @@ class TaskSetOperations:
         known = {last_part(one["id"]) for one in sets}
         return {
             "taskSets": [one for one in sets if not asked or last_part(one["id"]) in asked],
-            "failures": [{"arn": name, "reason": MISSING} for name in asked if name not in known],
+            "failures": [{"arn": name, "reason": UNKNOWN_NAME} for name in asked if name not in known],
         }
 
     def promote(self, request: Shape) -> Shape:
@@ -75,9 +76,9 @@ class TaskSetOperations:
         chosen = _set_of(service, request["taskSet"])
         shape = _shape_of(service, chosen)
         if shape["status"] == "PRIMARY" and not request.get("force"):
-            raise invalid("The task set is the primary task set of the service. Use force to delete it.")
+            raise invalid_parameter("The task set is the primary task set of the service. Use force to delete it.")
         if len(service.deployments) == 1:
-            raise invalid("The simulated service keeps its last task set: delete the service.")
+            raise invalid_parameter("The simulated service keeps its last task set: delete the service.")
         service.deployments.remove(chosen)
         left = service.deployments[0]
         left.beside_primary, service.primary_task_set, service.steady = False, left.id, False

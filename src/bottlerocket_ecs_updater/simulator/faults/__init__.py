@@ -20,6 +20,7 @@ from bottlerocket_ecs_updater.simulator.faults.boots import (
     GrubFails,
     HealthImpaired,
     HealthUnknown,
+    OutOfReach,
     RebootDelayed,
     RebootEnding,
     RebootEnds,
@@ -30,7 +31,6 @@ from bottlerocket_ecs_updater.simulator.faults.boots import (
     SsmUnreachable,
     TasksBreak,
     Unknown,
-    Unreachable,
 )
 from bottlerocket_ecs_updater.simulator.faults.catalogue import FAULTS, CatalogueEntry
 from bottlerocket_ecs_updater.simulator.faults.plan import Fault, FaultPlan, Placed
@@ -129,6 +129,7 @@ __all__ = [
     "OddOutput",
     "Oddity",
     "OutOfBand",
+    "OutOfReach",
     "PartialFailures",
     "Placed",
     "PublicationMoves",
@@ -160,7 +161,6 @@ __all__ = [
     "TasksBreak",
     "ThirdVersion",
     "Unknown",
-    "Unreachable",
     "UpdateFault",
     "UpdaterDies",
     "VariantEnded",

@@ -112,7 +112,7 @@ class CheckStuckAfterBoot:
     times: int | None = 1
 
 
-class Unreachable(StrEnum):
+class OutOfReach(StrEnum):
     """How SSM cannot reach a host."""
 
     NEVER_REGISTERED = "never-registered"
@@ -123,7 +123,7 @@ class Unreachable(StrEnum):
 class SsmUnreachable:
     """F28. The control container never ran (InvalidInstanceId), or is gone (Undeliverable)."""
 
-    kind: Unreachable
+    kind: OutOfReach
     at: timedelta = AT_ONCE
     lasts: timedelta | None = None
 

@@ -16,12 +16,12 @@ from bottlerocket_ecs_updater.simulator.faults import Moment, Oddity, OddOutput,
 from bottlerocket_ecs_updater.simulator.host import settings
 from bottlerocket_ecs_updater.simulator.host.dispatcher import NO_CONTENT, NOT_FOUND, OK, REASONS
 from bottlerocket_ecs_updater.simulator.host.malformed_output import distort
-from bottlerocket_ecs_updater.simulator.host.status import Command, UpdateState, UpdateStatus, compact, pretty
+from bottlerocket_ecs_updater.simulator.host.status import UpdateCommand, UpdateState, UpdateStatus, compact, pretty
 from bottlerocket_ecs_updater.simulator.repository import parse_version
 
 if TYPE_CHECKING:
-    from bottlerocket_ecs_updater.simulator.host.dispatcher import Dispatcher
-    from bottlerocket_ecs_updater.simulator.host.machine import Machine
+    from bottlerocket_ecs_updater.simulator.host.dispatcher import UpdateDispatcher
+    from bottlerocket_ecs_updater.simulator.host.machine import HostMachine
     from bottlerocket_ecs_updater.simulator.host.script import Program, Streams
 
 REQUEST = timedelta(milliseconds=5)
@@ -47,12 +47,12 @@ class ClientError(Exception):
     """A runtime error: its text is what apiclient prints before it exits with 1."""
 
 
-class UsageError(Exception):
+class BadArguments(Exception):
     """Arguments that this version of apiclient does not support."""
 
 
 @dataclass(frozen=True, slots=True)
-class Limit:
+class ActionLimit:
     """How apiclient waits for one action."""
 
     uri: str
@@ -61,30 +61,30 @@ class Limit:
 
 
 _LIMITS = {
-    Command.REFRESH: Limit("/actions/refresh-updates", timedelta(milliseconds=100), 100),
-    Command.PREPARE: Limit("/actions/prepare-update", timedelta(milliseconds=500), 1200),
-    Command.ACTIVATE: Limit("/actions/activate-update", timedelta(milliseconds=100), 50),
-    Command.DEACTIVATE: Limit("/actions/deactivate-update", timedelta(milliseconds=100), 50),
+    UpdateCommand.REFRESH: ActionLimit("/actions/refresh-updates", timedelta(milliseconds=100), 100),
+    UpdateCommand.PREPARE: ActionLimit("/actions/prepare-update", timedelta(milliseconds=500), 1200),
+    UpdateCommand.ACTIVATE: ActionLimit("/actions/activate-update", timedelta(milliseconds=100), 50),
+    UpdateCommand.DEACTIVATE: ActionLimit("/actions/deactivate-update", timedelta(milliseconds=100), 50),
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Api:
+class HostApi:
     """The host API that apiclient reaches through the socket, during one boot."""
 
-    machine: Machine
-    dispatcher: Dispatcher
+    machine: HostMachine
+    dispatcher: UpdateDispatcher
     moment: Callable[[Moment], None]
     step: Callable[[Step], None]
     reboot: Callable[[], str | None]
     """Request a reboot. Returns the host's error if it refuses."""
 
 
-def run(api: Api, arguments: Sequence[str], streams: Streams) -> Program:
+def run_apiclient(api: HostApi, arguments: Sequence[str], streams: Streams) -> Program:
     """Run `apiclient ARGUMENTS`; returns its exit status."""
     try:
         yield from _Client(api, streams).run(list(arguments))
-    except UsageError as error:
+    except BadArguments as error:
         old = parse_version(api.machine.running) < parse_version("1.0.5")
         streams.print_error(f"{error}\n\n{_OLD_USAGE if old else _USAGE}")
         return 2
@@ -98,7 +98,7 @@ Steps = Generator[timedelta, None, None]
 
 
 class _Client:
-    def __init__(self, api: Api, streams: Streams) -> None:
+    def __init__(self, api: HostApi, streams: Streams) -> None:
         self._api = api
         self._machine = api.machine
         self._streams = streams
@@ -117,9 +117,9 @@ class _Client:
             case ["get", *prefixes] if self._since("1.5.0"):
                 self._get(prefixes)
             case [word, *_]:
-                raise UsageError(f"Unknown argument '{word}'")
+                raise BadArguments(f"Unknown argument '{word}'")
             case _:
-                raise UsageError("Must specify a subcommand")
+                raise BadArguments("Must specify a subcommand")
 
     def _since(self, version: str) -> bool:
         return self._version >= parse_version(version)
@@ -132,16 +132,16 @@ class _Client:
                 yield from self._apply(flags)
             case ["cancel"]:
                 self._info("Canceling update...")
-                yield from self._wait(Command.DEACTIVATE, "Failed to cancel update: ")
+                yield from self._wait(UpdateCommand.DEACTIVATE, "Failed to cancel update: ")
             case [word, *_]:
-                raise UsageError(f"Unknown argument '{word}'")
+                raise BadArguments(f"Unknown argument '{word}'")
             case _:
-                raise UsageError("Must specify an update subcommand")
+                raise BadArguments("Must specify an update subcommand")
 
     def _check(self) -> Generator[timedelta, None, UpdateStatus]:
         self._api.step(Step.CHECK)
         self._info("Refreshing updates...")
-        status = yield from self._wait(Command.REFRESH, "Failed to check for updates: ")
+        status = yield from self._wait(UpdateCommand.REFRESH, "Failed to check for updates: ")
         odd = self._machine.active_faults.strike(OddOutput, lambda odd: odd.oddity in _ODD_CHECKS)
         self._streams.out.append(distort(status, odd.oddity if odd else None))
         self._api.moment(Moment.AFTER_CHECK)
@@ -150,7 +150,7 @@ class _Client:
     def _apply(self, flags: list[str]) -> Steps:
         unknown = [flag for flag in flags if flag not in {"-c", "--check", "-r", "--reboot"}]
         if unknown:
-            raise UsageError(f"Unknown argument '{unknown[0]}'")
+            raise BadArguments(f"Unknown argument '{unknown[0]}'")
         if {"-c", "--check"} & set(flags):
             status = yield from self._check()
             if not self._required(status):
@@ -159,10 +159,10 @@ class _Client:
         self._info("Downloading and applying update to disk...")
         self._api.moment(Moment.BEFORE_PREPARE)
         yield REQUEST
-        yield from self._wait(Command.PREPARE, "Failed to apply update: " + _PREPARE_FAILED)
+        yield from self._wait(UpdateCommand.PREPARE, "Failed to apply update: " + _PREPARE_FAILED)
         self._info("Setting the update active so it will apply on the next reboot...")
         self._api.moment(Moment.BEFORE_ACTIVATE)
-        yield from self._wait(Command.ACTIVATE, "Failed to apply update: ")
+        yield from self._wait(UpdateCommand.ACTIVATE, "Failed to apply update: ")
         if {"-r", "--reboot"} & set(flags):
             yield from self._reboot()
         else:
@@ -179,7 +179,7 @@ class _Client:
             case UpdateState.AVAILABLE | UpdateState.STAGED:
                 return True
 
-    def _wait(self, command: Command, prefix: str) -> Generator[timedelta, None, UpdateStatus]:
+    def _wait(self, command: UpdateCommand, prefix: str) -> Generator[timedelta, None, UpdateStatus]:
         """Request an action, and poll for its result. Raises ClientError if there is none in time."""
         before = self._before(prefix)
         yield REQUEST
@@ -215,19 +215,19 @@ class _Client:
         return _timestamp(reply.status)
 
     @staticmethod
-    def _is_result(status: UpdateStatus, command: Command, before: str | None) -> bool:
+    def _is_result(status: UpdateStatus, command: UpdateCommand, before: str | None) -> bool:
         last = status.most_recent_command
         return last is not None and last.command is command and last.timestamp != before
 
     @staticmethod
-    def _success(status: UpdateStatus, command: Command, prefix: str) -> UpdateStatus:
+    def _success(status: UpdateStatus, command: UpdateCommand, prefix: str) -> UpdateStatus:
         last = status.most_recent_command
         if last is None or last.status == "Success":
             return status
         # apiclient wrongly reads the exit status as a string, so it always prints -1.
         raise ClientError(f"{prefix}{command} attempt failed with status '{last.status}' (-1): {last.stderr}")
 
-    def _still_waiting(self, limit: Limit, attempt: int) -> None:
+    def _still_waiting(self, limit: ActionLimit, attempt: int) -> None:
         left = limit.between * (limit.attempts - attempt)
         self._info(f"Still waiting for updated status, will wait up to {_seconds(left)} longer...")
 
@@ -259,14 +259,14 @@ class _Client:
                 raise ClientError(f"Failed to get: Status {reply.code} when GETting {prefixes[0]}: {reply.body}")
             self._streams.print(pretty(reply.status.to_json()))
             return
-        self._streams.print(pretty(settings.report(self._machine, prefixes)))
+        self._streams.print(pretty(settings.settings_report(self._machine, prefixes)))
 
     def _set(self, arguments: list[str]) -> None:
         try:
-            wanted = settings.parse(arguments)
-            settings.change(self._machine.settings, wanted)
+            wanted = settings.parse_settings(arguments)
+            settings.change_settings(self._machine.settings, wanted)
         except json.JSONDecodeError as error:
-            raise UsageError(f"Input is not valid JSON: {error}") from error
+            raise BadArguments(f"Input is not valid JSON: {error}") from error
         except ValueError as error:
             raise ClientError(f"Failed to change settings: {error}") from error
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from bottlerocket_ecs_updater.simulator.faults import GpusGone, HealthImpaired, HealthUnknown, TasksBreak, Unknown
 
 if TYPE_CHECKING:
-    from bottlerocket_ecs_updater.simulator.host.machine import Machine
+    from bottlerocket_ecs_updater.simulator.host.machine import HostMachine
 
 STALE_BY = timedelta(minutes=10)
 """How old a health status from before a boot is."""
@@ -17,7 +17,7 @@ STALE_BY = timedelta(minutes=10)
 class HostHealth:
     """The health of one host: its faults, by the version that it runs and the time since it booted."""
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: HostMachine) -> None:
         self._machine = machine
         self._faults = machine.active_faults
         self._booted_at = machine.clock.now()

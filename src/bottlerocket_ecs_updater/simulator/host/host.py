@@ -16,6 +16,7 @@ from bottlerocket_ecs_updater.simulator.faults import (
     EcsAgentLate,
     EcsAgentTerminal,
     GrubFails,
+    OutOfReach,
     RebootDelayed,
     RebootEnding,
     RebootEnds,
@@ -24,14 +25,13 @@ from bottlerocket_ecs_updater.simulator.faults import (
     RollsBack,
     SsmUnreachable,
     Step,
-    Unreachable,
 )
 from bottlerocket_ecs_updater.simulator.host import initial_state as leftovers
 from bottlerocket_ecs_updater.simulator.host import shell
-from bottlerocket_ecs_updater.simulator.host.apiclient import Api
-from bottlerocket_ecs_updater.simulator.host.dispatcher import Dispatcher
+from bottlerocket_ecs_updater.simulator.host.apiclient import HostApi
+from bottlerocket_ecs_updater.simulator.host.dispatcher import UpdateDispatcher
 from bottlerocket_ecs_updater.simulator.host.health import HostHealth
-from bottlerocket_ecs_updater.simulator.host.machine import Machine
+from bottlerocket_ecs_updater.simulator.host.machine import HostMachine
 from bottlerocket_ecs_updater.simulator.host.outside_actors import OutsideActors
 from bottlerocket_ecs_updater.simulator.host.script import Script
 from bottlerocket_ecs_updater.simulator.host.spec import Power
@@ -43,10 +43,10 @@ if TYPE_CHECKING:
 
     from bottlerocket_ecs_updater.simulator.clock import Clock, Timer
     from bottlerocket_ecs_updater.simulator.host.active_faults import ActiveFaults
-    from bottlerocket_ecs_updater.simulator.host.dispatcher import Reply
+    from bottlerocket_ecs_updater.simulator.host.dispatcher import ApiReply
     from bottlerocket_ecs_updater.simulator.host.partitions import Partitions
     from bottlerocket_ecs_updater.simulator.host.spec import HostSpec, ScriptResult
-    from bottlerocket_ecs_updater.simulator.host.status import Command, UpdateStatus
+    from bottlerocket_ecs_updater.simulator.host.status import UpdateCommand, UpdateStatus
     from bottlerocket_ecs_updater.simulator.repository import Repository
 
 SERVICES_STOP = timedelta(seconds=1)
@@ -88,11 +88,11 @@ class Host:
         """A check, an apply, a reboot or a boot starts: the steps that are visible on a host."""
         self.on_terminate: list[Callable[[Host], None]] = []
         """The instance is terminated."""
-        self._machine = Machine(clock, spec, repository, chances)
+        self._machine = HostMachine(clock, spec, repository, chances)
         self.health = HostHealth(self._machine)
         self._outside_actors = OutsideActors(self, self._machine)
-        self._dispatcher = Dispatcher(self._machine, self._outside_actors.at)
-        self._dispatcher.status = leftovers.place(self._machine)
+        self._dispatcher = UpdateDispatcher(self._machine, self._outside_actors.at)
+        self._dispatcher.status = leftovers.prepare_disk(self._machine)
         self._scripts: list[Script] = []
         self._life: list[Timer] = []
         self._delayed_reboot: Timer | None = None
@@ -150,7 +150,7 @@ class Host:
     @property
     def managed(self) -> bool:
         """Whether it is registered in SSM."""
-        never = Unreachable.NEVER_REGISTERED
+        never = OutOfReach.NEVER_REGISTERED
         return not self.spec.managed_by and not any(
             fault.kind is never for fault in self.active_faults.all(SsmUnreachable)
         )
@@ -189,13 +189,13 @@ class Host:
             self._scripts.remove(script)
             finished(result)
 
-        api = Api(self._machine, self._dispatcher, self._outside_actors.at, self._announce, self._ask_for_reboot)
-        program = partial(shell.run, api, self.boot_id, tuple(lines))
+        api = HostApi(self._machine, self._dispatcher, self._outside_actors.at, self._announce, self._ask_for_reboot)
+        program = partial(shell.run_script, api, self.boot_id, tuple(lines))
         script = Script(self.clock, tuple(lines), program, timeout, ended)
         self._scripts.append(script)
         return script
 
-    def request(self, command: Command) -> Reply:
+    def request(self, command: UpdateCommand) -> ApiReply:
         """Send a request to the update dispatcher, as an operator on the host would. Returns the immediate answer."""
         return self._dispatcher.request(command)
 
@@ -289,7 +289,7 @@ class Host:
         """Boot: GRUB picks a partition set. The tmpfs is empty, so there is no update status."""
         self._cancel_life()
         self.power = Power.BOOTING
-        self._dispatcher = Dispatcher(self._machine, self._outside_actors.at)
+        self._dispatcher = UpdateDispatcher(self._machine, self._outside_actors.at)
         self._announce(Step.BOOT)
         bank = self.partitions.take_next()
         if self.power is not Power.BOOTING:
@@ -347,7 +347,7 @@ class Host:
 
     def _plan_unreachable(self) -> None:
         for fault in self.active_faults.all(SsmUnreachable):
-            if fault.kind is Unreachable.CONNECTION_LOST:
+            if fault.kind is OutOfReach.CONNECTION_LOST:
                 self.clock.after(fault.at, self._lose_ssm)
             if fault.lasts is not None:
                 self.clock.after(fault.at + fault.lasts, self._regain_ssm)

@@ -7,22 +7,22 @@ from typing import TYPE_CHECKING
 
 from bottlerocket_ecs_updater.simulator.faults import Leftover, SingleBank, StartsWith
 from bottlerocket_ecs_updater.simulator.host.status import (
-    Command,
-    CommandResult,
     Staged,
+    UpdateCommand,
+    UpdateCommandResult,
     UpdateState,
     UpdateStatus,
     rfc3339,
 )
 
 if TYPE_CHECKING:
-    from bottlerocket_ecs_updater.simulator.host.machine import Machine
+    from bottlerocket_ecs_updater.simulator.host.machine import HostMachine
 
 EARLIER = timedelta(hours=3)
 """How long before the start of the simulation that update was attempted."""
 
 
-def place(machine: Machine) -> UpdateStatus | None:
+def prepare_disk(machine: HostMachine) -> UpdateStatus | None:
     """Prepare the disk as planned. Returns the matching status, or None if no update was started."""
     start = machine.active_faults.active(StartsWith)
     if start is None or machine.active_faults.active(SingleBank) is not None:
@@ -37,8 +37,8 @@ def place(machine: Machine) -> UpdateStatus | None:
         available_updates=(start.version, machine.running),
         chosen_update=None if nothing_chosen else image,
         staging_partition=Staged(image, next_to_boot=ready),
-        most_recent_command=CommandResult(
-            Command.ACTIVATE if ready else Command.PREPARE,
+        most_recent_command=UpdateCommandResult(
+            UpdateCommand.ACTIVATE if ready else UpdateCommand.PREPARE,
             "Success",
             rfc3339(machine.clock.now() - EARLIER),
             0,
@@ -47,7 +47,7 @@ def place(machine: Machine) -> UpdateStatus | None:
     )
 
 
-def _write(machine: Machine, start: StartsWith) -> None:
+def _write(machine: HostMachine, start: StartsWith) -> None:
     machine.partitions.clear_inactive()
     if start.leftover is not Leftover.STAGED_INVALID:
         machine.partitions.write_inactive(start.version)

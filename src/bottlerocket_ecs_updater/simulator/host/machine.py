@@ -53,7 +53,7 @@ OfVersion = (
 """Faults of a version, on every host that runs it."""
 
 
-class Machine:
+class HostMachine:
     """The disk, settings and environment of one host, which survive a reboot."""
 
     def __init__(self, clock: Clock, spec: HostSpec, repository: Repository, chances: random.Random) -> None:

@@ -15,24 +15,24 @@ from bottlerocket_ecs_updater.simulator.faults import (
     ReleaseRetracted,
 )
 from bottlerocket_ecs_updater.simulator.host.spec import Power
-from bottlerocket_ecs_updater.simulator.host.status import Command
+from bottlerocket_ecs_updater.simulator.host.status import UpdateCommand
 from bottlerocket_ecs_updater.simulator.repository import Release
 
 if TYPE_CHECKING:
     from bottlerocket_ecs_updater.simulator.host.host import Host
-    from bottlerocket_ecs_updater.simulator.host.machine import Machine
+    from bottlerocket_ecs_updater.simulator.host.machine import HostMachine
 
-Act = OutOfBand | ReleaseAppears | ReleaseRetracted
+OutsideAct = OutOfBand | ReleaseAppears | ReleaseRetracted
 OPERATOR_WAITS = timedelta(minutes=30)
 
 
 class OutsideActors:
     """The outside actors of one host. Each acts once: at a time, or at a moment of the host's update."""
 
-    def __init__(self, host: Host, machine: Machine) -> None:
+    def __init__(self, host: Host, machine: HostMachine) -> None:
         self._host = host
         self._machine = machine
-        kinds: tuple[type[Act], ...] = (OutOfBand, ReleaseAppears, ReleaseRetracted)
+        kinds: tuple[type[OutsideAct], ...] = (OutOfBand, ReleaseAppears, ReleaseRetracted)
         self._waiting = [fault for kind in kinds for fault in machine.active_faults.all(kind)]
         self._kills = bool(machine.active_faults.all(ApplyKilled))
 
@@ -56,7 +56,7 @@ class OutsideActors:
     def _strike(self, moment: Moment) -> ApplyKilled | None:
         return self._machine.active_faults.strike(ApplyKilled, lambda killed: killed.moment is moment)
 
-    def _do(self, act: Act) -> None:
+    def _do(self, act: OutsideAct) -> None:
         match act:
             case OutOfBand():
                 self._operate(act)
@@ -73,9 +73,9 @@ class OutsideActors:
             return
         match act.deed:
             case Deed.CHECK:
-                self._host.request(Command.REFRESH)
+                self._host.request(UpdateCommand.REFRESH)
             case Deed.CANCEL:
-                self._host.request(Command.DEACTIVATE)
+                self._host.request(UpdateCommand.DEACTIVATE)
             case Deed.APPLY:
                 self._host.execute(["apiclient update apply"], lambda _: None, OPERATOR_WAITS)
             case Deed.REBOOT:

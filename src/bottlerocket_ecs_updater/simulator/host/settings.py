@@ -10,10 +10,10 @@ from bottlerocket_ecs_updater.simulator.repository import WAVE_SEEDS, parse_vers
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bottlerocket_ecs_updater.simulator.host.machine import Machine, Settings
+    from bottlerocket_ecs_updater.simulator.host.machine import HostMachine, Settings
 
 
-def report(machine: Machine, prefixes: Sequence[str]) -> dict[str, Any]:
+def settings_report(machine: HostMachine, prefixes: Sequence[str]) -> dict[str, Any]:
     """The output of `apiclient get PREFIX…`; an empty object for unknown settings."""
     everything = {"os": _os(machine), "settings": {"updates": _updates(machine.settings)}}
     if not prefixes:
@@ -24,7 +24,7 @@ def report(machine: Machine, prefixes: Sequence[str]) -> dict[str, Any]:
     return shown
 
 
-def parse(arguments: Sequence[str]) -> dict[str, Any]:
+def parse_settings(arguments: Sequence[str]) -> dict[str, Any]:
     """Parse `updates.version-lock=1.2.3 …` or `--json {…}` into the update settings to change.
 
     Raises ValueError for a setting that the simulated host does not have.
@@ -42,7 +42,7 @@ def parse(arguments: Sequence[str]) -> dict[str, Any]:
             return dict(_pair(argument) for argument in arguments)
 
 
-def change(settings: Settings, wanted: dict[str, Any]) -> None:
+def change_settings(settings: Settings, wanted: dict[str, Any]) -> None:
     """Change all the settings, or none. Raises ValueError with the reason."""
     for key, value in wanted.items():
         _validate(key, value)
@@ -88,7 +88,7 @@ def _pair(argument: str) -> tuple[str, Any]:
     return key.removeprefix("updates."), value
 
 
-def _os(machine: Machine) -> dict[str, str]:
+def _os(machine: HostMachine) -> dict[str, str]:
     return {
         "arch": machine.spec.arch,
         "build_id": "5d27ae74",

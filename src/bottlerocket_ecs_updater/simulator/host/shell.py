@@ -20,7 +20,7 @@ from bottlerocket_ecs_updater.simulator.host.script import Streams
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
 
-    from bottlerocket_ecs_updater.simulator.host.apiclient import Api
+    from bottlerocket_ecs_updater.simulator.host.apiclient import HostApi
     from bottlerocket_ecs_updater.simulator.host.script import Program
 
 BOOT_ID_FILE = "/proc/sys/kernel/random/boot_id"
@@ -43,7 +43,7 @@ class _ExitError(Exception):
         self.status = status
 
 
-def run(api: Api, boot_id: str, lines: Sequence[str], streams: Streams) -> Program:
+def run_script(api: HostApi, boot_id: str, lines: Sequence[str], streams: Streams) -> Program:
     """Run a script; returns its exit status."""
     shell = _Shell(api, boot_id, streams)
     try:
@@ -92,7 +92,7 @@ def _basic(pattern: str) -> str:
 
 
 class _Shell:
-    def __init__(self, api: Api, boot_id: str, streams: Streams) -> None:
+    def __init__(self, api: HostApi, boot_id: str, streams: Streams) -> None:
         self._api = api
         self._boot_id = boot_id
         self._streams = streams
@@ -171,7 +171,7 @@ class _Shell:
             return (yield from self._piped(words))
         match words:
             case ["apiclient" | "/usr/local/bin/apiclient", *arguments]:
-                return (yield from apiclient.run(self._api, arguments, self._streams))
+                return (yield from apiclient.run_apiclient(self._api, arguments, self._streams))
             case ["sleep", seconds] if re.fullmatch(r"\d+(\.\d+)?", seconds):
                 yield timedelta(seconds=float(seconds))
                 return 0

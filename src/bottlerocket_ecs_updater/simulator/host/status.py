@@ -20,7 +20,7 @@ class UpdateState(StrEnum):
     READY = "Ready"
 
 
-class Command(StrEnum):
+class UpdateCommand(StrEnum):
     """The commands of thar-be-updates."""
 
     REFRESH = "refresh"
@@ -53,10 +53,10 @@ class Staged:
 
 
 @dataclass(frozen=True, slots=True)
-class CommandResult:
+class UpdateCommandResult:
     """The result of the last command that did any work."""
 
-    command: Command
+    command: UpdateCommand
     status: str
     timestamp: str
     exit_status: int
@@ -81,7 +81,7 @@ class UpdateStatus:
     available_updates: tuple[str, ...] = field(default=())
     chosen_update: Image | None = None
     staging_partition: Staged | None = None
-    most_recent_command: CommandResult | None = None
+    most_recent_command: UpdateCommandResult | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The status with its keys in the order of the source's struct, as in the API's raw body."""

@@ -29,11 +29,11 @@ from bottlerocket_ecs_updater.simulator.host.status import rfc3339
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bottlerocket_ecs_updater.simulator.host.machine import Machine
+    from bottlerocket_ecs_updater.simulator.host.machine import HostMachine
     from bottlerocket_ecs_updater.simulator.repository import Offer
 
-CONNECT_TIMEOUT = timedelta(seconds=10)
-TRIES = 5
+REPOSITORY_TIMEOUT = timedelta(seconds=10)
+REPOSITORY_TRIES = 5
 BACK_OFF = timedelta(milliseconds=220)
 """The time between two tries; tough waits between 100 and 340 ms."""
 QUICK = timedelta(milliseconds=300)
@@ -41,7 +41,7 @@ PREPARE_JITTER = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class UpdogResult:
     """How a run of updog ended; `offer` is the result of a successful refresh."""
 
     exit_status: int = 0
@@ -54,21 +54,21 @@ class Work:
     """A run of updog: it takes time, and takes effect at the end."""
 
     takes: timedelta
-    finish: Callable[[], Outcome]
+    finish: Callable[[], UpdogResult]
 
 
-def refresh(machine: Machine) -> Work:
+def list_versions(machine: HostMachine) -> Work:
     """`updog whats`: everything that the repository lists for this host."""
-    return _unreachable(machine) or Work(machine.spec.timing.refresh, lambda: Outcome(offer=machine.offer()))
+    return _unreachable(machine) or Work(machine.spec.timing.refresh, lambda: UpdogResult(offer=machine.offer()))
 
 
-def prepare(machine: Machine) -> Work:
+def prepare(machine: HostMachine) -> Work:
     """`updog update-image`: choose the version again, discard the old image, write the new one."""
     if trouble := _unreachable(machine):
         return trouble
     version = _version_to_write(machine)
     if version is None:
-        return Work(QUICK, lambda: Outcome(stderr="No update required\n"))
+        return Work(QUICK, lambda: UpdogResult(stderr="No update required\n"))
     if machine.active_faults.strike(DataVolumeFull):
         return _fails(
             QUICK,
@@ -82,69 +82,69 @@ def prepare(machine: Machine) -> Work:
     return _write(machine, version)
 
 
-def activate(machine: Machine) -> Work:
+def activate(machine: HostMachine) -> Work:
     """`updog update-apply`: set the inactive partition set to boot next."""
 
-    def finish() -> Outcome:
+    def finish() -> UpdogResult:
         if struck := machine.active_faults.strike(ActivateFails):
-            return Outcome(1, _activate_error(struck.error))
+            return UpdogResult(1, _activate_error(struck.error))
         try:
             machine.partitions.upgrade_to_inactive()
         except PartitionError as refused:
-            return Outcome(1, f"Could not mark inactive partition for boot: {refused}\n")
-        return Outcome()
+            return UpdogResult(1, f"Could not mark inactive partition for boot: {refused}\n")
+        return UpdogResult()
 
     return Work(machine.spec.timing.activate, finish)
 
 
-def deactivate(machine: Machine) -> Work:
+def deactivate(machine: HostMachine) -> Work:
     """`updog update-revert`: set the active partition set to boot next again."""
 
-    def finish() -> Outcome:
+    def finish() -> UpdogResult:
         try:
             machine.partitions.cancel_upgrade()
         except PartitionError as refused:
-            return Outcome(1, f"{refused}\n")
-        return Outcome()
+            return UpdogResult(1, f"{refused}\n")
+        return UpdogResult()
 
     return Work(machine.spec.timing.activate, finish)
 
 
-def _version_to_write(machine: Machine) -> str | None:
+def _version_to_write(machine: HostMachine) -> str | None:
     third = machine.active_faults.active(ThirdVersion)
     chosen = machine.offer().chosen
     return third.version if third and chosen else chosen
 
 
-def _write(machine: Machine, version: str) -> Work:
+def _write(machine: HostMachine, version: str) -> Work:
     slow = machine.active_faults.strike(SlowDownload)
     jitter = machine.chances.uniform(1 - PREPARE_JITTER, 1 + PREPARE_JITTER)
     takes = slow.takes if slow else machine.spec.timing.prepare * jitter
     starting = f"Starting update to {version}\n"
 
-    def finish() -> Outcome:
+    def finish() -> UpdogResult:
         if machine.active_faults.strike(HashMismatch):
             name = f"bottlerocket-{machine.variant}-{machine.spec.arch}-{version}-root.ext4.lz4"
             got, wanted = (f"{machine.chances.getrandbits(256):064x}" for _ in range(2))
-            return Outcome(
+            return UpdogResult(
                 1,
                 f"{starting}Failed writing update data to disk: "
                 f"Hash mismatch for {name}: calculated {got}, expected {wanted}\n",
             )
         machine.partitions.write_inactive(version)
-        return Outcome(stderr=starting)
+        return UpdogResult(stderr=starting)
 
     return Work(takes, finish)
 
 
-def _unreachable(machine: Machine) -> Work | None:
+def _unreachable(machine: HostMachine) -> Work | None:
     """How updog ends if the metadata is unavailable or not valid; None if it is fine."""
     active_faults = machine.active_faults
     if active_faults.active(RepositoryBlackHole):
-        takes = CONNECT_TIMEOUT * TRIES + BACK_OFF * (TRIES - 1)
+        takes = REPOSITORY_TIMEOUT * REPOSITORY_TRIES + BACK_OFF * (REPOSITORY_TRIES - 1)
         return _fails(takes, _fetch_error(machine, "2.root.json", "other"))
     if active_faults.active(RepositoryDown):
-        return _fails(BACK_OFF * (TRIES - 1), _fetch_error(machine, "2.root.json", "other"))
+        return _fails(BACK_OFF * (REPOSITORY_TRIES - 1), _fetch_error(machine, "2.root.json", "other"))
     if active_faults.active(RepositoryNotFound):
         return _fails(QUICK, _fetch_error(machine, "timestamp.json", "file not found"))
     if expired := active_faults.active(MetadataExpired):
@@ -160,7 +160,7 @@ def _unreachable(machine: Machine) -> Work | None:
 _EXPIRED = "Metadata error: timestamp metadata is expired"
 
 
-def _fetch_error(machine: Machine, file: str, kind: str) -> str:
+def _fetch_error(machine: HostMachine, file: str, kind: str) -> str:
     url = machine.settings.metadata_base_url + file
     cause = f"error sending request for url ({url})"
     if kind == "file not found":
@@ -168,7 +168,7 @@ def _fetch_error(machine: Machine, file: str, kind: str) -> str:
     return f"Metadata error: Failed to fetch {url}: Transport '{kind}' error fetching '{url}': {cause}"
 
 
-def _clock_error(machine: Machine) -> str:
+def _clock_error(machine: HostMachine) -> str:
     now = machine.clock.now()
     return (
         f"Metadata error: System time stepped backward: system time '{rfc3339(now)}', "
@@ -188,4 +188,4 @@ def _activate_error(error: ActivateError) -> str:
 
 
 def _fails(takes: timedelta, text: str) -> Work:
-    return Work(takes, lambda: Outcome(1, f"{text}\n"))
+    return Work(takes, lambda: UpdogResult(1, f"{text}\n"))

@@ -7,17 +7,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
-from bottlerocket_ecs_updater.simulator.aws_basics.paging import page
+from bottlerocket_ecs_updater.simulator.aws_basics.paging import list_page
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Callable
     from datetime import datetime
 
+    from bottlerocket_ecs_updater.simulator.aws_basics.calls import Shape
     from bottlerocket_ecs_updater.simulator.aws_basics.names import Names
     from bottlerocket_ecs_updater.simulator.clock import Clock
-    from bottlerocket_ecs_updater.simulator.ecs.model import Shape
-    from bottlerocket_ecs_updater.simulator.services.ec2 import Ec2, Machine
+    from bottlerocket_ecs_updater.simulator.services.ec2 import Ec2, Ec2Instance
     from bottlerocket_ecs_updater.simulator.services.launch_templates import Launching
 
 INSTANCES_AT_ONCE = 50
@@ -148,7 +148,7 @@ class AutoScaling:
             )
         machines = [machine for name, machine in self._ec2.machines.items() if name in self._group_of]
         records = machines if not asked else [each for each in machines if each.host.instance_id in asked]
-        found, token = page(records, request.get("NextToken"), request.get("MaxRecords"), INSTANCES_PAGE)
+        found, token = list_page(records, request.get("NextToken"), request.get("MaxRecords"), INSTANCES_PAGE)
         answer: Shape = {
             "AutoScalingInstances": [
                 {**self._member(machine), "AutoScalingGroupName": self._group_of[machine.host.instance_id]}
@@ -161,7 +161,9 @@ class AutoScaling:
         """The named groups, or all."""
         names = request.get("AutoScalingGroupNames")
         records = [group for group in self._groups.values() if not names or group.name in names]
-        found, token = page(records, request.get("NextToken"), request.get("MaxRecords"), GROUPS_PAGE, GROUPS_DEFAULT)
+        found, token = list_page(
+            records, request.get("NextToken"), request.get("MaxRecords"), GROUPS_PAGE, GROUPS_DEFAULT
+        )
         answer: Shape = {"AutoScalingGroups": [self._group(group) for group in found]}
         return answer if token is None else {**answer, "NextToken": token}
 
@@ -170,7 +172,7 @@ class AutoScaling:
         group = self._groups.get(request["AutoScalingGroupName"])
         if group is None:
             raise AwsError("ValidationError", "AutoScalingGroup name not found - null")
-        found, token = page(group.refreshes, request.get("NextToken"), request.get("MaxRecords"), REFRESHES_PAGE)
+        found, token = list_page(group.refreshes, request.get("NextToken"), request.get("MaxRecords"), REFRESHES_PAGE)
         answer: Shape = {
             "InstanceRefreshes": [
                 {
@@ -203,7 +205,7 @@ class AutoScaling:
             "Tags": [],
         }
 
-    def _member(self, machine: Machine) -> Shape:
+    def _member(self, machine: Ec2Instance) -> Shape:
         name = machine.host.instance_id
         return {
             "InstanceId": name,

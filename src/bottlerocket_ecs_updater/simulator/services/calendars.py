@@ -11,11 +11,11 @@ from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from bottlerocket_ecs_updater.simulator.aws_basics.calls import Shape
     from bottlerocket_ecs_updater.simulator.clock import Clock
-    from bottlerocket_ecs_updater.simulator.ecs.model import Shape
 
 OPEN, CLOSED = "OPEN", "CLOSED"
-OTHER = {OPEN: CLOSED, CLOSED: OPEN}
+OPPOSITE = {OPEN: CLOSED, CLOSED: OPEN}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class _Calendar:
     def at(self, moment: datetime) -> tuple[str, datetime | None]:
         passed = sum(change <= moment for change in self.changes)
         following = self.changes[passed] if passed < len(self.changes) else None
-        return self.state if passed % 2 == 0 else OTHER[self.state], following
+        return self.state if passed % 2 == 0 else OPPOSITE[self.state], following
 
 
 class ChangeCalendars:

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
-from bottlerocket_ecs_updater.simulator.aws_basics.paging import page
+from bottlerocket_ecs_updater.simulator.aws_basics.paging import list_page
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
+    from bottlerocket_ecs_updater.simulator.aws_basics.calls import Shape
     from bottlerocket_ecs_updater.simulator.aws_basics.names import Names
     from bottlerocket_ecs_updater.simulator.clock import Clock
-    from bottlerocket_ecs_updater.simulator.ecs.model import Shape
 
 NAMES_AT_ONCE = 100
 PAGE_DEFAULT, PAGE_LARGEST = 50, 100
@@ -100,7 +100,7 @@ class CloudWatch:
             named = alarm.name in names if names else alarm.name.startswith(prefix or "")
             return named and kind in types and request.get("StateValue") in (None, alarm.state)
 
-        found, token = page(
+        found, token = list_page(
             self._alarms.values(),
             request.get("NextToken"),
             request.get("MaxRecords"),

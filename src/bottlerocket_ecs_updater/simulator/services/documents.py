@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
+    from bottlerocket_ecs_updater.simulator.aws_basics.calls import Shape
     from bottlerocket_ecs_updater.simulator.clock import Clock
-    from bottlerocket_ecs_updater.simulator.ecs.model import Shape
 
 CHECK = "bottlerocket-ecs-updater-check"
 APPLY = "bottlerocket-ecs-updater-apply"
@@ -46,9 +46,7 @@ APPLY_LINES = (
     'grep -q \'"staging_partition":{[^}]*"version":"{{replace}}"\' && apiclient update cancel',
     "apiclient update apply",
 )
-REPLACE = {"replace": {"type": "String", "default": "", "allowedPattern": "^[0-9A-Za-z.+-]*$"}}
-PLAIN_APPLY_LINES = ("apiclient update apply",)
-"""The apply document of the predecessor. apiclient refuses it while an update is ready to boot."""
+REPLACES = {"replace": {"type": "String", "default": "", "allowedPattern": "^[0-9A-Za-z.+-]*$"}}
 
 STANDARD: Mapping[str, str] = {
     CHECK: shell_document(
@@ -56,12 +54,12 @@ STANDARD: Mapping[str, str] = {
         ("cat /proc/sys/kernel/random/boot_id", "apiclient update check"),
         120,
     ),
-    APPLY: shell_document("Stage the update, in place of a bad one that is staged", APPLY_LINES, 1800, REPLACE),
+    APPLY: shell_document("Stage the update, in place of a bad one that is staged", APPLY_LINES, 1800, REPLACES),
     REBOOT: shell_document("Reboot into what is staged", ("apiclient reboot",), 60),
 }
 
 
-class Documents:
+class DocumentStore:
     """Documents by name. Over HTTP, moto may hold documents, too: `sources` are searched first."""
 
     def __init__(self, clock: Clock, documents: Mapping[str, str]) -> None:

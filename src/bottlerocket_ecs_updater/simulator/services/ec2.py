@@ -9,25 +9,20 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
-from bottlerocket_ecs_updater.simulator.aws_basics.paging import page
-from bottlerocket_ecs_updater.simulator.ecs.model import (
-    EBS_ATTACHMENTS,
-    INTERFACES,
-    OTHER_ATTACHMENTS,
-    OTHER_INTERFACES,
-)
+from bottlerocket_ecs_updater.simulator.aws_basics.paging import list_page
+from bottlerocket_ecs_updater.simulator.ecs.attachments import interfaces_of, volume_limit
 from bottlerocket_ecs_updater.simulator.host import Power
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
+    from bottlerocket_ecs_updater.simulator.aws_basics.calls import Shape
     from bottlerocket_ecs_updater.simulator.clock import Clock
-    from bottlerocket_ecs_updater.simulator.ecs.model import Shape
     from bottlerocket_ecs_updater.simulator.host import Host
 
 EXPLICIT_IDS = 100
-PAGE = 1000
+EC2_PAGE = 1000
 TYPES_PAGE = 100
 INITIALIZING = timedelta(minutes=2)
 """From a boot until the status checks have passed again, long after a rebooted host is back."""
@@ -39,7 +34,7 @@ _STATES = {"running": 16, "terminated": 48, "stopped": 80}
 
 
 @dataclass(slots=True)
-class Machine:
+class Ec2Instance:
     """An EC2 instance with its host."""
 
     number: int
@@ -75,11 +70,11 @@ class Ec2:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self.machines: dict[str, Machine] = {}
+        self.machines: dict[str, Ec2Instance] = {}
 
     def add(self, host: Host, zone: str, instance_type: str, image_id: str) -> None:
         """Add a host."""
-        machine = Machine(len(self.machines) + 1, host, zone, instance_type, image_id, self._clock.now())
+        machine = Ec2Instance(len(self.machines) + 1, host, zone, instance_type, image_id, self._clock.now())
         self.machines[host.instance_id] = machine
         host.on_boot.append(self._booted)
         host.on_terminate.append(self._terminated)
@@ -105,7 +100,7 @@ class Ec2:
             for machine in self._asked(request)
             if machine.state == "running" or request.get("IncludeAllInstances")
         ]
-        found, token = page(records, request.get("NextToken"), request.get("MaxResults"), PAGE)
+        found, token = list_page(records, request.get("NextToken"), request.get("MaxResults"), EC2_PAGE)
         answer: Shape = {"InstanceStatuses": [self._status(machine) for machine in found]}
         return answer if token is None else {**answer, "NextToken": token}
 
@@ -113,8 +108,8 @@ class Ec2:
         """Instances, each in its own reservation."""
         self._check_ids(request)
         wanted = _filters(request.get("Filters", []))
-        found, token = page(
-            self._asked(request), request.get("NextToken"), request.get("MaxResults"), PAGE, wanted=wanted
+        found, token = list_page(
+            self._asked(request), request.get("NextToken"), request.get("MaxResults"), EC2_PAGE, wanted=wanted
         )
         answer: Shape = {
             "Reservations": [
@@ -153,7 +148,7 @@ class Ec2:
             "Timestamp": self._clock.now(),
         }
 
-    def _named(self, request: Shape) -> list[Machine]:
+    def _named(self, request: Shape) -> list[Ec2Instance]:
         self._check_ids(request)
         return [self.machines[name] for name in request["InstanceIds"]]
 
@@ -188,12 +183,12 @@ class Ec2:
         asked += request.get("InstanceTypes", [])
         known = sorted({machine.instance_type for machine in self.machines.values()} - {""})
         records = [_Type(number, name) for number, name in enumerate(known, 1) if not asked or name in asked]
-        found, token = page(records, request.get("NextToken"), request.get("MaxResults"), TYPES_PAGE)
+        found, token = list_page(records, request.get("NextToken"), request.get("MaxResults"), TYPES_PAGE)
         answer: Shape = {
             "InstanceTypes": [
                 {
                     "InstanceType": each.name,
-                    "NetworkInfo": {"MaximumNetworkInterfaces": INTERFACES.get(each.name, OTHER_INTERFACES)},
+                    "NetworkInfo": {"MaximumNetworkInterfaces": interfaces_of(each.name)},
                     "EbsInfo": _ebs_info(each.name),
                 }
                 for each in found
@@ -213,12 +208,12 @@ class Ec2:
         if unknown:
             raise AwsError("InvalidInstanceID.NotFound", f"The instance IDs '{', '.join(unknown)}' do not exist")
 
-    def _asked(self, request: Shape) -> Iterable[Machine]:
+    def _asked(self, request: Shape) -> Iterable[Ec2Instance]:
         ids = set(request.get("InstanceIds", []))
         shown = (machine for machine in self.machines.values() if not self._is_forgotten(machine))
         return (machine for machine in shown if not ids or machine.host.instance_id in ids)
 
-    def _is_forgotten(self, machine: Machine) -> bool:
+    def _is_forgotten(self, machine: Ec2Instance) -> bool:
         at = machine.terminated_at
         return at is not None and self._clock.now() - at >= TERMINATED_SHOWN
 
@@ -228,7 +223,7 @@ class Ec2:
     def _booted(self, host: Host) -> None:
         self.machines[host.instance_id].impaired_until = self._clock.now() + INITIALIZING
 
-    def _status(self, machine: Machine) -> Shape:
+    def _status(self, machine: Ec2Instance) -> Shape:
         status, detail = self._checks(machine)
         summary = {"Status": status, "Details": [{"Name": "reachability", "Status": detail}]}
         return {
@@ -239,7 +234,7 @@ class Ec2:
             "SystemStatus": {"Status": "ok", "Details": [{"Name": "reachability", "Status": "passed"}]},
         }
 
-    def _checks(self, machine: Machine) -> tuple[str, str]:
+    def _checks(self, machine: Ec2Instance) -> tuple[str, str]:
         if machine.host.power is Power.HUNG:
             return "impaired", "failed"
         # EC2 checks once a minute: right after a reboot it still reports "ok", so do not rely on it.
@@ -248,7 +243,7 @@ class Ec2:
             return "initializing", "initializing"
         return "ok", "passed"
 
-    def _instance(self, machine: Machine) -> Shape:
+    def _instance(self, machine: Ec2Instance) -> Shape:
         managed_by = machine.host.spec.managed_by
         return {
             "InstanceId": machine.host.instance_id,
@@ -263,7 +258,7 @@ class Ec2:
         }
 
 
-_FIELDS: dict[str, Callable[[Machine], str]] = {
+_FIELDS: dict[str, Callable[[Ec2Instance], str]] = {
     "availability-zone": lambda machine: machine.zone,
     "image-id": lambda machine: machine.image_id,
     "instance-id": lambda machine: machine.host.instance_id,
@@ -272,7 +267,7 @@ _FIELDS: dict[str, Callable[[Machine], str]] = {
 }
 
 
-def _filters(filters: list[Shape]) -> Callable[[Machine], bool]:
+def _filters(filters: list[Shape]) -> Callable[[Ec2Instance], bool]:
     unknown = [each["Name"] for each in filters if each["Name"] not in _FIELDS]
     if unknown:
         raise AwsError("InvalidParameterValue", f"The filter '{unknown[0]}' is not simulated")
@@ -280,5 +275,5 @@ def _filters(filters: list[Shape]) -> Callable[[Machine], bool]:
 
 
 def _ebs_info(instance_type: str) -> Shape:
-    most, shared = EBS_ATTACHMENTS.get(instance_type, OTHER_ATTACHMENTS)
-    return {"MaximumEbsAttachments": most, "AttachmentLimitType": "shared" if shared else "dedicated"}
+    limit = volume_limit(instance_type)
+    return {"MaximumEbsAttachments": limit.most, "AttachmentLimitType": "shared" if limit.shared else "dedicated"}

@@ -14,9 +14,9 @@ from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from bottlerocket_ecs_updater.simulator.aws_basics.calls import Shape
     from bottlerocket_ecs_updater.simulator.aws_basics.names import Names
     from bottlerocket_ecs_updater.simulator.clock import Clock
-    from bottlerocket_ecs_updater.simulator.ecs.model import Shape
     from bottlerocket_ecs_updater.simulator.repository import Repository
 
 NAMES_MAX = 10

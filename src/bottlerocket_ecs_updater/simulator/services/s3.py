@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
+    from bottlerocket_ecs_updater.simulator.aws_basics.calls import Shape
     from bottlerocket_ecs_updater.simulator.clock import Clock
-    from bottlerocket_ecs_updater.simulator.ecs.model import Shape
 
-PAGE = 1000
+KEYS_PAGE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ class ObjectStore:
     def list_objects(self, request: Shape) -> Shape:
         """Keys under a prefix, in order; with a delimiter, common prefixes once."""
         bucket = self._bucket(request)
-        size = min(request.get("MaxKeys", PAGE), PAGE)
+        size = min(request.get("MaxKeys", KEYS_PAGE), KEYS_PAGE)
         prefix, delimiter = request.get("Prefix", ""), request.get("Delimiter", "")
         after = request.get("ContinuationToken") or request.get("StartAfter", "")
         contents: list[Shape] = []

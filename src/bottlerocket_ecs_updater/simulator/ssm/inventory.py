@@ -116,10 +116,10 @@ class ForeignNode:
         return _shape(self, "Ubuntu", "22.04")
 
 
-Known = ManagedInstance | ForeignNode
+KnownNode = ManagedInstance | ForeignNode
 
 
-def _shape(node: Known, platform: str, version: str) -> dict[str, Any]:
+def _shape(node: KnownNode, platform: str, version: str) -> dict[str, Any]:
     source = "AWS::EC2::Instance" if node.resource_type == "EC2Instance" else "AWS::SSM::ManagedInstance"
     return {
         "InstanceId": node.id,
@@ -138,7 +138,7 @@ def _shape(node: Known, platform: str, version: str) -> dict[str, Any]:
     }
 
 
-_READ: dict[str, Callable[[Known], str]] = {
+_READ: dict[str, Callable[[KnownNode], str]] = {
     "InstanceIds": lambda managed: managed.id,
     "PingStatus": lambda managed: managed.ping_status,
     "AgentVersion": lambda _: AGENT_VERSION,
@@ -160,6 +160,6 @@ def filters_of(request: Mapping[str, Any]) -> dict[str, frozenset[str]]:
     return filters
 
 
-def passes(managed: Known, filters: Mapping[str, frozenset[str]]) -> bool:
+def passes(managed: KnownNode, filters: Mapping[str, frozenset[str]]) -> bool:
     """Whether an instance matches the filters."""
     return all(_READ[key](managed) in values for key, values in filters.items())

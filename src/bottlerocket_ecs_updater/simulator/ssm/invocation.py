@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from bottlerocket_ecs_updater.simulator.ssm.documents import Plugin
     from bottlerocket_ecs_updater.simulator.ssm.inventory import ManagedInstance
 
-NOT_STARTED = -1
+NO_CODE = -1
 
 
 class State(Enum):
@@ -53,7 +53,7 @@ _WAITING = frozenset({State.PENDING, State.DELAYED})
 
 
 @dataclass(slots=True)
-class Command:
+class SsmCommand:
     """One SendCommand, with its document's content."""
 
     number: int
@@ -112,11 +112,11 @@ class Invocation:
     """One command on one instance."""
 
     number: int
-    command: Command
+    command: SsmCommand
     managed: ManagedInstance
     delayed_at: datetime
     state: State = State.PENDING
-    response_code: int = NOT_STARTED
+    response_code: int = NO_CODE
     started: datetime | None = None
     ended: datetime | None = None
     stdout: str = ""
@@ -141,7 +141,7 @@ class Invocation:
             self.end(State.DELIVERY_TIMED_OUT, command.expires)
         return self.state
 
-    def end(self, state: State, when: datetime, code: int = NOT_STARTED, stdout: str = "", stderr: str = "") -> None:
+    def end(self, state: State, when: datetime, code: int = NO_CODE, stdout: str = "", stderr: str = "") -> None:
         """Record the final state. Later changes are ignored."""
         self.state, self.ended, self.response_code = state, when, code
         self.stdout, self.stderr = stdout, stderr
@@ -217,10 +217,10 @@ def _iso(when: datetime | None) -> str:
 def _elapsed(started: datetime | None, ended: datetime | None) -> str:
     if started is None or ended is None:
         return ""
-    return duration(ended - started)
+    return iso_duration(ended - started)
 
 
-def duration(length: timedelta) -> str:
+def iso_duration(length: timedelta) -> str:
     """A duration in ISO 8601 as SSM writes it: PT0.484S, PT1M2.5S."""
     seconds = length.total_seconds()
     hours, rest = divmod(seconds, 3600)

@@ -5,32 +5,23 @@ from __future__ import annotations
 import base64
 import binascii
 from bisect import bisect_left, bisect_right
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING
 
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
+from bottlerocket_ecs_updater.simulator.aws_basics.paging import Numbered, NumberedT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 
-class Numbered(Protocol):
-    """A record that was numbered at creation, in ascending order."""
-
-    @property
-    def number(self) -> int: ...
-
-
-N = TypeVar("N", bound=Numbered)
-
-
 def newest_first(
-    items: Sequence[N], token: str | None, size: int, wanted: Callable[[N], bool]
-) -> tuple[list[N], str | None]:
+    items: Sequence[NumberedT], token: str | None, size: int, wanted: Callable[[NumberedT], bool]
+) -> tuple[list[NumberedT], str | None]:
     """A page of matching records, from the end of a list ordered by number."""
     place = len(items)
     if token is not None:
         place = bisect_left(items, _number(token), key=lambda item: item.number)
-    page: list[N] = []
+    page: list[NumberedT] = []
     while place > 0:
         place -= 1
         if wanted(items[place]):
@@ -41,13 +32,13 @@ def newest_first(
 
 
 def oldest_first(
-    items: Sequence[N], token: str | None, size: int, wanted: Callable[[N], bool]
-) -> tuple[list[N], str | None]:
+    items: Sequence[NumberedT], token: str | None, size: int, wanted: Callable[[NumberedT], bool]
+) -> tuple[list[NumberedT], str | None]:
     """A page of matching records, from the start of a list ordered by number."""
     place = 0
     if token is not None:
         place = bisect_right(items, _number(token), key=lambda item: item.number)
-    page: list[N] = []
+    page: list[NumberedT] = []
     for item in items[place:]:
         if wanted(item):
             if len(page) == size:

@@ -10,14 +10,15 @@ import uuid
 from collections import defaultdict
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from bottlerocket_ecs_updater.simulator.aws_basics.calls import Shape
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
 from bottlerocket_ecs_updater.simulator.ssm import validate
 from bottlerocket_ecs_updater.simulator.ssm.agent import Agent
 from bottlerocket_ecs_updater.simulator.ssm.documents import RUN_SHELL_SCRIPT, read_plugin
 from bottlerocket_ecs_updater.simulator.ssm.inventory import ForeignNode, ManagedInstance, filters_of, passes
-from bottlerocket_ecs_updater.simulator.ssm.invocation import Command, Invocation, State
+from bottlerocket_ecs_updater.simulator.ssm.invocation import Invocation, SsmCommand, State
 from bottlerocket_ecs_updater.simulator.ssm.pages import newest_first, oldest_first
 from bottlerocket_ecs_updater.simulator.ssm.timing import SsmTiming
 
@@ -27,9 +28,8 @@ if TYPE_CHECKING:
 
     from bottlerocket_ecs_updater.simulator.clock import Clock
     from bottlerocket_ecs_updater.simulator.host import Host
-    from bottlerocket_ecs_updater.simulator.ssm.inventory import Known
+    from bottlerocket_ecs_updater.simulator.ssm.inventory import KnownNode
 
-Shape = dict[str, Any]
 DEFAULT_TIMEOUT_SECONDS = 3600
 DEFAULT_INSTANCES, MIN_INSTANCES, MAX_INSTANCES = 10, 5, 50
 
@@ -56,8 +56,8 @@ class RunCommand:
         self._made = 0
         self._managed: dict[str, ManagedInstance] = {}
         self._foreign: dict[str, ForeignNode] = {}
-        self._commands: dict[str, Command] = {}
-        self._all_commands: list[Command] = []
+        self._commands: dict[str, SsmCommand] = {}
+        self._all_commands: list[SsmCommand] = []
         self._invocations: list[Invocation] = []
         self._of_instance: dict[str, list[Invocation]] = defaultdict(list)
 
@@ -95,7 +95,7 @@ class RunCommand:
         now = self._clock.now()
         deliver_by = now + timedelta(seconds=request.get("TimeoutSeconds") or DEFAULT_TIMEOUT_SECONDS)
         expires = deliver_by + plugin.timeout
-        command = Command(
+        command = SsmCommand(
             number=self._number(),
             command_id=str(uuid.UUID(int=self._chances.getrandbits(128), version=4)),
             document=document,
@@ -158,7 +158,7 @@ class RunCommand:
         command_id, instance_id = request.get("CommandId"), request.get("InstanceId")
         wanted = _filter(request)
 
-        def shown(command: Command) -> bool:
+        def shown(command: SsmCommand) -> bool:
             of_instance = instance_id is None or instance_id in command.invocations
             return of_instance and self._is_visible(command) and wanted(command, command.state(now))
 
@@ -184,9 +184,9 @@ class RunCommand:
         validate.within(size, "maxResults", MIN_INSTANCES, MAX_INSTANCES)
         filters = filters_of(request)
         named = filters.get("InstanceIds")
-        known: Mapping[str, Known] = {**self._managed, **self._foreign}
+        known: Mapping[str, KnownNode] = {**self._managed, **self._foreign}
         found = known.values() if named is None else (known[name] for name in named if name in known)
-        source: Sequence[Known] = sorted(found, key=lambda each: each.number)
+        source: Sequence[KnownNode] = sorted(found, key=lambda each: each.number)
         page, following = oldest_first(source, request.get("NextToken"), size, lambda managed: passes(managed, filters))
         return {"InstanceInformationList": [managed.to_shape() for managed in page]} | _next(following)
 
@@ -200,7 +200,7 @@ class RunCommand:
             raise AwsError("InvalidDocument", f"Document with name {name} does not exist.")
         return bare, content
 
-    def _send(self, command: Command, managed: ManagedInstance) -> None:
+    def _send(self, command: SsmCommand, managed: ManagedInstance) -> None:
         delayed_at = command.requested + self._timing.delayed
         invocation = Invocation(self._number(), command, managed, delayed_at)
         command.invocations[managed.id] = invocation
@@ -216,7 +216,7 @@ class RunCommand:
             invocation.settled(self._clock.now())  # before the return hides how long the agent was away
         managed.agent_comes()
 
-    def _is_visible(self, command: Command) -> bool:
+    def _is_visible(self, command: SsmCommand) -> bool:
         return self._clock.now() >= command.visible
 
     def _invocations_of(self, command_id: str | None, instance_id: str | None) -> Sequence[Invocation]:
@@ -225,7 +225,7 @@ class RunCommand:
             return list(command.invocations.values()) if command else []
         return self._of_instance.get(instance_id, []) if instance_id is not None else self._invocations
 
-    def _commands_of(self, command_id: str | None, instance_id: str | None) -> Sequence[Command]:
+    def _commands_of(self, command_id: str | None, instance_id: str | None) -> Sequence[SsmCommand]:
         if command_id is not None:
             return [self._commands[command_id]] if command_id in self._commands else []
         if instance_id is not None:
@@ -252,13 +252,13 @@ def _next(token: str | None) -> Shape:
     return {} if token is None else {"NextToken": token}
 
 
-def _filter(request: Shape) -> Callable[[Command, State], bool]:
+def _filter(request: Shape) -> Callable[[SsmCommand, State], bool]:
     """The predicate for the filters of a List operation. Raises InvalidFilterKey for unknown ones."""
     tests = [_test(each["key"], each["value"]) for each in request.get("Filters") or []]
     return lambda command, state: all(test(command, state) for test in tests)
 
 
-def _test(key: str, value: str) -> Callable[[Command, State], bool]:
+def _test(key: str, value: str) -> Callable[[SsmCommand, State], bool]:
     match key:
         case "InvokedAfter":
             return lambda command, _: command.requested > datetime.fromisoformat(value)

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 from moto.moto_server.werkzeug_app import create_backend_app
 from werkzeug.serving import make_server
 
+from bottlerocket_ecs_updater.simulator.wire.requests import Environ
 from bottlerocket_ecs_updater.simulator.wire.server import LOOPBACK
-from bottlerocket_ecs_updater.simulator.wire.wsgi import Dispatcher, QuietHandler
+from bottlerocket_ecs_updater.simulator.wire.wsgi import BackendDispatcher, QuietHandler
 
 if TYPE_CHECKING:
     from werkzeug.serving import BaseWSGIServer
 
     from bottlerocket_ecs_updater.simulator.world.world import World
 
-Environ = dict[str, Any]
 _TARGET = "AmazonEC2ContainerServiceV20141113."
 
 
@@ -28,7 +28,7 @@ class Control:
     def __init__(self, worlds: Mapping[str, World], tags: Mapping[str, Mapping[str, str]]) -> None:
         self._worlds = worlds
         self._tags = tags
-        self._moto = Dispatcher(create_backend_app)
+        self._moto = BackendDispatcher(create_backend_app)
         self._server: BaseWSGIServer = make_server(LOOPBACK, 0, self, threaded=True, request_handler=QuietHandler)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), name="control", daemon=True)
 

@@ -1,14 +1,10 @@
 """The state machine that updates all clusters of an account and Region, in waves.
 
-    Network the subnets of the tasks: those of the stack, or those with its tag
-    Find   an updater task finds the clusters, divides them into waves, and returns their names
-    Wave   a Map runs the updater's task for each cluster of a wave, with limited concurrency
-    Judge  if too many clusters of a wave failed, no further wave starts
-    Tell   one message with the result
-
-Each cluster catches its own failure, so nothing depends on how a Map stops: an error that a Map's item does not catch
-stops the tasks of its other items. The exit code of the updater's own container decides whether it failed, because for
-Step Functions a sidecar's exit code fails a task, too.
+    Network  the subnets of the tasks: those of the stack, or those with its tag
+    Find     an updater task finds the clusters, divides them into waves, and returns their names
+    Wave     a Map runs the updater's task for each cluster of a wave, with limited concurrency (see `one_cluster`)
+    Decide   if too many clusters of a wave failed, no further wave starts
+    Notify   one message with the result
 
 An intrinsic or a path that fails is `States.Runtime`, and a state above 256 KiB is `States.DataLimitExceeded`: no
 Catch of `States.ALL` takes these, and the execution fails without a message. So a Choice looks at a value before a
@@ -20,42 +16,19 @@ workflows".
 
 from __future__ import annotations
 
-from typing import Any
+from bottlerocket_ecs_updater.simulator.waves.one_cluster import RETRY_START, Json, for_one_cluster, updater_task
 
-CONTAINER = "updater"
-DAY_SECONDS = 86_400
 FIND_SECONDS = 900
 """A task on Fargate starts within two minutes, and thousands of clusters are found in less than one."""
 
 DECLINED = "Declined"
 """The error with which a person declines a wave."""
 
-NOT_STARTED = ["AmazonECS.Unknown", "ECS.AmazonECSException", "ECS.ServerException", "ECS.ThrottlingException"]
-"""Errors of RunTask that pass: no capacity, too many requests. The lease keeps a task that did start alone."""
-
-TRIES_MAX = 4
-"""Each try adds three events to the history, which has a limit."""
-
-TRIES = [
-    {
-        "ErrorEquals": NOT_STARTED,
-        "IntervalSeconds": 15,
-        "MaxAttempts": TRIES_MAX,
-        # So that tasks that were throttled together are not started together again.
-        "JitterStrategy": "FULL",
-    }
-]
-
 AGAIN = [{"ErrorEquals": ["States.ALL"]}]
 """Up to three more tries, a second later and then twice as late each; for calls that are safe to repeat."""
 
-TASK_IN_CAUSE = '{*"Containers":*[*{*}'
-"""Cause of a task that ended: the task, as JSON. It has other forms where Step Functions itself has a word to say."""
 
-Json = dict[str, Any]
-
-
-def definition(*, tagged: bool = False) -> Json:
+def waves_definition(*, tagged: bool = False) -> Json:
     """The definition, with `${…}` for the stack's values: texts, and lists of security groups and subnets.
 
     `tagged` is for a stack that names a tag instead of subnets.
@@ -63,13 +36,13 @@ def definition(*, tagged: bool = False) -> Json:
     return {
         "Comment": "Runs the updater on all clusters of an account and Region, in waves.",
         "StartAt": "Network",
-        "States": {**_network(tagged=tagged), **_find(), **_waves(), **_judge(), **_tell()},
+        "States": {**_network(tagged=tagged), **_find(), **_waves(), **_decide(), **_notify()},
     }
 
 
 def _network(*, tagged: bool) -> Json:
     """Subnets differ from account to account; a tag can be the same in all of them."""
-    given = {"Type": "Pass", "Parameters": {"subnets": "${Subnets}"}, "Next": "Placed"}
+    given = {"Type": "Pass", "Parameters": {"subnets": "${Subnets}"}, "Next": "HasSubnets"}
     found = {
         "Type": "Task",
         "Resource": "arn:${Partition}:states:::aws-sdk:ec2:describeSubnets",
@@ -77,18 +50,18 @@ def _network(*, tagged: bool) -> Json:
         # No more than a task takes.
         "ResultSelector": {"subnets.$": "$.Subnets[0:16].SubnetId"},
         "Retry": AGAIN,
-        "Catch": [{"ErrorEquals": ["States.ALL"], "ResultPath": "$.error", "Next": "NotFound"}],
-        "Next": "Placed",
+        "Catch": [{"ErrorEquals": ["States.ALL"], "ResultPath": "$.error", "Next": "NotListed"}],
+        "Next": "HasSubnets",
     }
     why = "No subnet has the tag that the stack names, so nothing was started. "
     return {
         "Network": found if tagged else given,
-        "Placed": {
+        "HasSubnets": {
             "Type": "Choice",
             "Choices": [{"Variable": "$.subnets[0]", "IsPresent": True, "Next": "Find"}],
-            "Default": "NotPlaced",
+            "Default": "NoSubnets",
         },
-        "NotPlaced": {
+        "NoSubnets": {
             "Type": "Pass",
             "Parameters": {"failed": [], "done": 0, "ended": False, "why": why},
             "Next": "Report",
@@ -96,52 +69,21 @@ def _network(*, tagged: bool) -> Json:
     }
 
 
-def _task(resource: str, command: list[str] | str, environment: Json, **more: Any) -> Json:
-    """One task of the updater. Its command is given, or the path to it."""
-    given = {"Command": command} if isinstance(command, list) else {"Command.$": command}
-    variables = [{"Name": name.removesuffix(".$"), _value(name): value} for name, value in environment.items()]
-    return {
-        "Type": "Task",
-        "Resource": f"arn:${{Partition}}:states:::ecs:{resource}",
-        "Parameters": {
-            "LaunchType": "FARGATE",
-            "Cluster": "${RunsOn}",
-            "TaskDefinition": "${TaskDefinition}",
-            "PropagateTags": "TASK_DEFINITION",
-            "NetworkConfiguration": {
-                "AwsvpcConfiguration": {
-                    "AssignPublicIp": "${AssignPublicIp}",
-                    "SecurityGroups": "${SecurityGroups}",
-                    "Subnets.$": "$.subnets",
-                }
-            },
-            "Overrides": {
-                "ContainerOverrides": [{"Name": CONTAINER, **given, "Environment": variables}],
-            },
-        },
-        **more,
-    }
-
-
-def _value(name: str) -> str:
-    return "Value.$" if name.endswith(".$") else "Value"
-
-
 def _find() -> Json:
     token = {"WAVES_TASK_TOKEN.$": "$$.Task.Token"}
-    failed = [{"ErrorEquals": ["States.ALL"], "ResultPath": "$.error", "Next": "NotFound"}]
+    failed = [{"ErrorEquals": ["States.ALL"], "ResultPath": "$.error", "Next": "NotListed"}]
     return {
-        "Find": _task(
+        "Find": updater_task(
             "runTask.waitForTaskToken",
             ["fleet", "waves"],
             token,
             TimeoutSeconds=FIND_SECONDS,
             ResultPath="$.found",
-            Retry=TRIES,
+            Retry=RETRY_START,
             Catch=failed,
             Next="Begin",
         ),
-        "NotFound": {
+        "NotListed": {
             "Type": "Pass",
             "Parameters": {
                 "failed": [],
@@ -163,7 +105,7 @@ def _find() -> Json:
                 "failed": [],
                 "done": 0,
             },
-            "Next": "More",
+            "Next": "WavesLeft",
         },
     }
 
@@ -173,23 +115,23 @@ def _waves() -> Json:
     kept = {"subnets.$": "$.subnets", "waves.$": "$.waves", "n.$": "$.n", **run}
     stopped = {"failed.$": "$.failed", "done.$": "$.done", "ended": False}
     return {
-        "More": {
+        "WavesLeft": {
             "Type": "Choice",
-            "Choices": [{"Variable": "$.waves[0]", "IsPresent": True, "Next": "Take"}],
-            "Default": "Ended",
+            "Choices": [{"Variable": "$.waves[0]", "IsPresent": True, "Next": "NextWave"}],
+            "Default": "Done",
         },
-        "Take": {
+        "NextWave": {
             "Type": "Pass",
             # Each name is carried once, by its wave: a state takes 256 KiB.
             "Parameters": {**kept, "waves.$": "$.waves[1:]", "wave.$": "$.waves[0]", "i.$": "States.MathAdd($.i, 1)"},
-            "Next": "MustAsk",
+            "Next": "NeedsApproval",
         },
-        "MustAsk": {
+        "NeedsApproval": {
             "Type": "Choice",
-            "Choices": [{"Variable": "$.wave.approve", "BooleanEquals": True, "Next": "Ask"}],
+            "Choices": [{"Variable": "$.wave.approve", "BooleanEquals": True, "Next": "Approval"}],
             "Default": "Wave",
         },
-        "Ask": {
+        "Approval": {
             "Type": "Task",
             "Resource": "arn:${Partition}:states:::sns:publish.waitForTaskToken",
             "Parameters": {
@@ -205,7 +147,7 @@ def _waves() -> Json:
             "Catch": [
                 # What a person declines, or leaves unanswered, is not a failure.
                 {"ErrorEquals": ["States.Timeout", DECLINED], "ResultPath": "$.error", "Next": "NotApproved"},
-                {"ErrorEquals": ["States.ALL"], "ResultPath": "$.error", "Next": "NotAsked"},
+                {"ErrorEquals": ["States.ALL"], "ResultPath": "$.error", "Next": "NotSent"},
             ],
             "Next": "Wave",
         },
@@ -219,7 +161,7 @@ def _waves() -> Json:
             },
             "Next": "Report",
         },
-        "NotAsked": {
+        "NotSent": {
             "Type": "Pass",
             "Parameters": {
                 **stopped,
@@ -237,7 +179,7 @@ def _waves() -> Json:
                 "command.$": "$.wave.command",
             },
             "MaxConcurrencyPath": "$.wave.concurrency",
-            "ItemProcessor": _one(),
+            "ItemProcessor": for_one_cluster(),
             "ResultSelector": {
                 "failed.$": "$[?(@.ok == false)].text",
                 "done.$": "States.ArrayLength($)",
@@ -260,92 +202,7 @@ def _waves() -> Json:
     }
 
 
-def _one() -> Json:
-    """One cluster."""
-    caught = [
-        {"ErrorEquals": [error], "ResultPath": "$.error", "Next": then}
-        for error, then in (("States.TaskFailed", "Cause"), ("States.Timeout", "TooLong"), ("States.ALL", "NoResult"))
-    ]
-    cluster = {"BOTTLEROCKET_ECS_UPDATER_CLUSTER.$": "$.cluster"}
-    # What ECS says is cut at its first colon, such as "CannotPullContainerError: pull image …": it may be long.
-    said = "States.ArrayGetItem(States.StringSplit(States.Format('{}: ', $.read[0].reasons[0]), ':'), 0)"
-    return {
-        "ProcessorConfig": {"Mode": "INLINE"},
-        "StartAt": "Run",
-        "States": {
-            "Run": _task(
-                "runTask.sync",
-                "$.command",
-                cluster,
-                TimeoutSeconds=DAY_SECONDS,
-                ResultPath="$.ran",
-                Retry=TRIES,
-                Catch=caught,
-                Next="Well",
-            ),
-            "Cause": {
-                "Type": "Choice",
-                "Choices": [_is("$.error.Cause", "IsString", "Read", {"StringMatches": TASK_IN_CAUSE})],
-                "Default": "NoResult",
-            },
-            "Read": _reading(),
-            "Whose": {
-                "Type": "Choice",
-                "Choices": [
-                    _is("$.read[0].codes[0]", "IsNumeric", "Well", {"NumericEquals": 0}),
-                    _is("$.read[0].codes[0]", "IsNumeric", "Failed"),
-                    _is("$.read[0].reasons[0]", "IsString", "Stopped"),
-                ],
-                "Default": "NoResult",
-            },
-            "Well": {"Type": "Pass", "Parameters": {"ok": True}, "End": True},
-            "Failed": _failed("exit code {}", "$.read[0].codes[0]"),
-            # Such as an image that could not be pulled.
-            "Stopped": _failed("{}", said),
-            "TooLong": _failed("it did not end within a day"),
-            "NoResult": _failed("it gave no result ({})", "$.error.Error"),
-        },
-    }
-
-
-def _failed(why: str, *values: str) -> Json:
-    """The result of a cluster that failed: its name, and why."""
-    text = f"States.Format('{{}}: {why}', {', '.join(['$.cluster', *values])})"
-    return {"Type": "Pass", "Parameters": {"ok": False, "text.$": text}, "End": True}
-
-
-def _reading() -> Json:
-    """Reads a failed task from Cause, in a Parallel, so that what is no JSON after all fails its own cluster only."""
-    parse = {"task.$": "States.StringToJson($.error.Cause)"}
-    # A task has a StoppedReason of its own only; as a search it is no error where there is none.
-    look = {
-        "codes.$": f"$.task.Containers[?(@.Name == '{CONTAINER}')].ExitCode",
-        "reasons.$": "$.task..StoppedReason",
-    }
-    return {
-        "Type": "Parallel",
-        "Branches": [
-            {
-                "StartAt": "Parse",
-                "States": {
-                    "Parse": {"Type": "Pass", "Parameters": parse, "Next": "Code"},
-                    "Code": {"Type": "Pass", "Parameters": look, "End": True},
-                },
-            }
-        ],
-        "ResultPath": "$.read",
-        "Catch": [{"ErrorEquals": ["States.ALL"], "ResultPath": "$.unreadable", "Next": "NoResult"}],
-        "Next": "Whose",
-    }
-
-
-def _is(variable: str, kind: str, then: str, *further: Json) -> Json:
-    """A rule of a Choice for a value that may be missing, or of another type."""
-    tests: list[Json] = [{"IsPresent": True}, {kind: True}, *further]
-    return {"And": [{"Variable": variable, **test} for test in tests], "Next": then}
-
-
-def _judge() -> Json:
+def _decide() -> Json:
     kept = {"subnets.$": "$.subnets", "waves.$": "$.waves", "n.$": "$.n", "wave.$": "$.wave"}
     return {
         "Count": {
@@ -358,18 +215,18 @@ def _judge() -> Json:
                 # Those of earlier waves, and those of this one.
                 "failed.$": "$..failed[*]",
             },
-            "Next": "Judge",
+            "Next": "Decide",
         },
-        "Judge": {
+        "Decide": {
             "Type": "Choice",
             "Choices": [
-                {"Variable": "$.waves[0]", "IsPresent": False, "Next": "Ended"},
+                {"Variable": "$.waves[0]", "IsPresent": False, "Next": "Done"},
                 {"Variable": "$.here", "NumericGreaterThanEqualsPath": "$.wave.stop_after", "Next": "Stop"},
                 {"Variable": "$.wave.bake", "NumericGreaterThan": 0, "Next": "Bake"},
             ],
-            "Default": "More",
+            "Default": "WavesLeft",
         },
-        "Bake": {"Type": "Wait", "SecondsPath": "$.wave.bake", "Next": "More"},
+        "Bake": {"Type": "Wait", "SecondsPath": "$.wave.bake", "Next": "WavesLeft"},
         "Stop": {
             "Type": "Pass",
             "Parameters": {
@@ -380,7 +237,7 @@ def _judge() -> Json:
             },
             "Next": "Report",
         },
-        "Ended": {
+        "Done": {
             "Type": "Pass",
             "Parameters": {"failed.$": "$.failed", "done.$": "$.done", "ended": True, "why": ""},
             "Next": "Report",
@@ -388,7 +245,7 @@ def _judge() -> Json:
     }
 
 
-def _tell() -> Json:
+def _notify() -> Json:
     kept = {"failures.$": "States.ArrayLength($.failed)", "ended.$": "$.ended"}
     return {
         "Report": {
@@ -405,7 +262,7 @@ def _tell() -> Json:
                 "All clusters on one page: ${Page}', "
                 "$.done, States.ArrayLength($.failed), States.JsonToString($.failed), $.why)",
             },
-            "Next": "Tell",
+            "Next": "Notify",
         },
         "NoneFailed": {
             "Type": "Pass",
@@ -414,9 +271,9 @@ def _tell() -> Json:
                 "message.$": "States.Format('${Where}. Clusters run: {}. None failed. {}"
                 "All clusters on one page: ${Page}', $.done, $.why)",
             },
-            "Next": "Tell",
+            "Next": "Notify",
         },
-        "Tell": {
+        "Notify": {
             "Type": "Task",
             "Resource": "arn:${Partition}:states:::sns:publish",
             "Parameters": {
@@ -426,10 +283,10 @@ def _tell() -> Json:
             },
             "ResultPath": "$.told",
             "Retry": AGAIN,
-            "Catch": [{"ErrorEquals": ["States.ALL"], "ResultPath": "$.told", "Next": "Verdict"}],
-            "Next": "Verdict",
+            "Catch": [{"ErrorEquals": ["States.ALL"], "ResultPath": "$.told", "Next": "Outcome"}],
+            "Next": "Outcome",
         },
-        "Verdict": {
+        "Outcome": {
             "Type": "Choice",
             "Choices": [
                 {"Variable": "$.ended", "BooleanEquals": False, "Next": "Fail"},

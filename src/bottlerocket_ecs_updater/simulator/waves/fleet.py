@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from bottlerocket_ecs_updater.simulator.services.documents import APPLY, CHECK, REBOOT
 from bottlerocket_ecs_updater.simulator.waves.control import Control
-from bottlerocket_ecs_updater.simulator.waves.definition import CONTAINER, definition
+from bottlerocket_ecs_updater.simulator.waves.definition import waves_definition
 from bottlerocket_ecs_updater.simulator.waves.interpreter import Interpreter, interpreter
+from bottlerocket_ecs_updater.simulator.waves.one_cluster import CONTAINER
 from bottlerocket_ecs_updater.simulator.wire import Wire
-from bottlerocket_ecs_updater.simulator.world.findings import Budget
+from bottlerocket_ecs_updater.simulator.world.findings import UpdaterLimits
 
 if TYPE_CHECKING:
     from bottlerocket_ecs_updater.simulator.clock import ScaledClock
@@ -128,7 +129,7 @@ class SimulatedFleet:
 
     def start(self) -> str:
         """Start an execution over the clusters. Returns its ARN."""
-        return self.states.start(json.loads(filled(json.dumps(definition()), self.state)))
+        return self.states.start(json.loads(filled(json.dumps(waves_definition()), self.state)))
 
     def follow(self, execution: str, *, approve: bool) -> None:
         """Wait for the end of an execution, and answer each question."""
@@ -184,7 +185,8 @@ def simulated_fleet(
     """Serve worlds, by cluster name, each on its own HTTP server. All processes end with the context."""
     origin = clock.now().isoformat()
     worlds = {
-        name: replace(one, cluster=name).build(clock, budget=Budget(1)) for name, one in sorted(scenarios.items())
+        name: replace(one, cluster=name).build(clock, budget=UpdaterLimits(1))
+        for name, one in sorted(scenarios.items())
     }
     common = {
         f"{VARIABLE}TIME_SCALE": str(clock.speed),

@@ -69,7 +69,7 @@ class NotStartedError(Exception):
     """RunTask started nothing. Its `failures` become the error `AmazonECS.Unknown`."""
 
 
-class Tasks(Protocol):
+class TaskRunner(Protocol):
     """Runs tasks."""
 
     def run(self, request: Mapping[str, Any]) -> str:
@@ -80,7 +80,7 @@ class Tasks(Protocol):
 
 
 @dataclass
-class Messages:
+class PublishedMessages:
     """Messages published to topics."""
 
     sent: list[Mapping[str, Any]] = field(default_factory=list)
@@ -93,7 +93,7 @@ class Messages:
 class _Ecs:
     """The ECS client that the interpreter calls, with tasks of this process."""
 
-    def __init__(self, tasks: Tasks) -> None:
+    def __init__(self, tasks: TaskRunner) -> None:
         self._tasks = tasks
 
     def run_task(self, **request: Any) -> dict[str, Any]:
@@ -129,7 +129,7 @@ class Interpreter:
 
     account: str
     region: str
-    messages: Messages
+    messages: PublishedMessages
 
     def start(self, definition: Mapping[str, Any]) -> str:
         """Start an execution. Returns its ARN."""
@@ -172,9 +172,9 @@ class Interpreter:
 
 
 @contextmanager
-def interpreter(account: str, region: str, tasks: Tasks, speed: float) -> Iterator[Interpreter]:
+def interpreter(account: str, region: str, tasks: TaskRunner, speed: float) -> Iterator[Interpreter]:
     """Provide the interpreter within the context. It patches moto for the whole process."""
-    messages = Messages()
+    messages = PublishedMessages()
     clients = {"ecs": _Ecs(tasks), "sns": messages}
     with interpreting(lambda service, _: clients[service], speed):
         yield Interpreter(account, region, messages)

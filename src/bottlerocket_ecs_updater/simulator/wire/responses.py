@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from bottlerocket_ecs_updater.simulator.wire.errors import ErrorBody
     from bottlerocket_ecs_updater.simulator.world.world import World
 
-Answer = tuple[int, dict[str, str], str | bytes]
+HttpAnswer = tuple[int, dict[str, str], str | bytes]
 
 WORLDS: dict[int, World] = {}
 """Worlds by server port."""
@@ -65,7 +65,7 @@ class _WorldResponse(BaseResponse):
     REGIONAL = True
     """Whether moto serves other Regions."""
 
-    def call_action(self) -> Answer:
+    def call_action(self) -> HttpAnswer:
         """Serve one request, by the world or by moto."""
         action = self._get_action()
         world = self.world()
@@ -91,11 +91,11 @@ class _WorldResponse(BaseResponse):
         """Whether moto serves it: it implements it, and has the records."""
         return camelcase_to_underscores(action) in method_names_from_class(self.__class__)
 
-    def from_moto(self) -> Answer:
+    def from_moto(self) -> HttpAnswer:
         """moto's answer."""
         return super().call_action()
 
-    def _from_world(self, world: World, action: str) -> Answer:
+    def _from_world(self, world: World, action: str) -> HttpAnswer:
         answer = world.call(self.SERVICE, action, self._request(action), self._caller())
         # moto converts its records to the wire format; the world's answers already have that format.
         self.RESPONSE_KEY_PATH_TO_TRANSFORMER = {}
@@ -125,7 +125,7 @@ class _WorldResponse(BaseResponse):
         scope = self.headers.get("Authorization", "").partition("Credential=")[2]
         return str(scope.partition("/")[0]) or "anonymous"
 
-    def _refusal(self, error: AwsError) -> Answer:
+    def _refusal(self, error: AwsError) -> HttpAnswer:
         body = self._writer()(error.code, error.message)
         headers, text = self._enrich_response({"Content-Type": body.content_type}, body.text)
         return error.status, headers, text

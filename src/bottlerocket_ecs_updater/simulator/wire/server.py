@@ -15,7 +15,7 @@ from werkzeug.serving import make_server
 
 from bottlerocket_ecs_updater.simulator.ecs import TaskDefinition, Workload
 from bottlerocket_ecs_updater.simulator.wire.responses import WORLDS, install
-from bottlerocket_ecs_updater.simulator.wire.wsgi import Dispatcher, QuietHandler, WorldApplication
+from bottlerocket_ecs_updater.simulator.wire.wsgi import BackendDispatcher, QuietHandler, WorldApplication
 
 if TYPE_CHECKING:
     from werkzeug.serving import BaseWSGIServer
@@ -52,7 +52,7 @@ class Wire:
         install()
         world = self._world
         world.watch.operators |= {OPERATOR_KEY}
-        application = WorldApplication(world, Dispatcher(create_backend_app))
+        application = WorldApplication(world, BackendDispatcher(create_backend_app))
         self._server = make_server(LOOPBACK, self._port, application, threaded=True, request_handler=QuietHandler)
         WORLDS[self._server.server_port] = world
         self._share_records()

@@ -13,7 +13,7 @@ from moto.s3.models import s3_backends
 
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
 from bottlerocket_ecs_updater.simulator.wire.errors import json_error, query_error, rest_xml_error
-from bottlerocket_ecs_updater.simulator.wire.requests import read_envelope
+from bottlerocket_ecs_updater.simulator.wire.requests import Environ, read_envelope
 from bottlerocket_ecs_updater.simulator.wire.responses import SWAPPED
 from bottlerocket_ecs_updater.simulator.world.api_faults import KilledError, ReplyLostError
 from bottlerocket_ecs_updater.simulator.world.broken_versions import LEDGER
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from bottlerocket_ecs_updater.simulator.wire.requests import Outside
     from bottlerocket_ecs_updater.simulator.world.world import World
 
-Environ = dict[str, Any]
 
 _LOG = logging.getLogger(__name__)
 
@@ -96,7 +95,7 @@ class QuietHandler(MotoRequestHandler):
         """Log nothing."""
 
 
-class Dispatcher(DomainDispatcherApplication):
+class BackendDispatcher(DomainDispatcherApplication):
     """moto's choice of a backend by host, cached per host, and without output on stdout.
 
     moto scans its own folders on every request, which takes longer than to serve the request.
@@ -114,7 +113,7 @@ class Dispatcher(DomainDispatcherApplication):
 
 
 @lru_cache(maxsize=256)
-def _backend_for_host(dispatcher: Dispatcher, host: str | None) -> Any:
+def _backend_for_host(dispatcher: BackendDispatcher, host: str | None) -> Any:
     return dispatcher.look_for_backend(host)
 
 

@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 LEDGER = "/ledger.json"
 """How the key of a ledger in a state store ends."""
 
-FAILED_TASKS = 2
+NOTICED_FAILURES = 2
 """Failed tasks on hosts of one version before an updater must react. One may be a coincidence."""
 
 ODD_FAILURES = 3
 """Failed tasks of a service that fails anyway, for each that counts."""
 
-SOONER = 4
+NOTICEABLY_SOONER = 4
 """How many times sooner than usual a task must fail so that an updater must have seen the difference."""
 
 FAILED_NOTICEABLE = timedelta(seconds=90)
@@ -55,7 +55,7 @@ class BrokenVersions:
     def is_known(self, version: str) -> bool:
         """Whether tasks have failed on a version for so long that an updater must have seen it."""
         failed = self._failed_on.get(version, [])
-        return len(failed) >= FAILED_TASKS and self._now() - failed[FAILED_TASKS - 1] >= FAILED_NOTICEABLE
+        return len(failed) >= NOTICED_FAILURES and self._now() - failed[NOTICED_FAILURES - 1] >= FAILED_NOTICEABLE
 
     def released(self, version: str) -> None:
         """A person says that a version is good, whatever failed on it before."""
@@ -98,7 +98,7 @@ class BrokenVersions:
 
     def _note_pending(self, task: Task, host: Host) -> None:
         if task.last is Last.PENDING and task.desired is Desired.RUNNING:
-            self._failed_on.setdefault(host.running, []).extend([self._now()] * FAILED_TASKS)
+            self._failed_on.setdefault(host.running, []).extend([self._now()] * NOTICED_FAILURES)
 
     def _now(self) -> datetime:
         return self._world.clock.now()
@@ -123,4 +123,4 @@ def _fails_otherwise(work: Workload, broken: TasksBreak) -> bool:
     """Whether tasks that fail anyway do so in another manner, or much sooner, if a version breaks them."""
     if work.fails_to_start or work.stays_pending or work.runs_for is None:
         return False
-    return broken.how is Breaking.FAILS_TO_START or SOONER * broken.after < work.runs_for
+    return broken.how is Breaking.FAILS_TO_START or NOTICEABLY_SOONER * broken.after < work.runs_for

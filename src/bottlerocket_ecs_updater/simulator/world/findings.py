@@ -8,7 +8,7 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class Budget:
+class UpdaterLimits:
     """The limits that an updater was given; None for a limit that was not set."""
 
     max_unavailable: int | None = None

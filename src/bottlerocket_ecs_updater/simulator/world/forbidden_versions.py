@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from bottlerocket_ecs_updater.simulator.host import Host
-    from bottlerocket_ecs_updater.simulator.world.findings import Budget
+    from bottlerocket_ecs_updater.simulator.world.findings import UpdaterLimits
     from bottlerocket_ecs_updater.simulator.world.world import World
 
 ACTS = "/fleet/acts.json"
@@ -67,7 +67,7 @@ class ForbiddenVersions:
         if key.endswith(ACTS):
             self._reads.setdefault(caller, []).append(self._world.clock.now())
 
-    def why_not(self, version: str, host: Host, caller: str, budget: Budget) -> str:
+    def why_not(self, version: str, host: Host, caller: str, budget: UpdaterLimits) -> str:
         """Why this caller must know that it may not take the host to the version; empty if it need not."""
         if budget.published_only and not self._is_published(version, host):
             return "which is not published"

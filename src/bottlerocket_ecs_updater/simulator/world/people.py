@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from bottlerocket_ecs_updater.simulator.ecs import Workload
-from bottlerocket_ecs_updater.simulator.ecs.model import Status
+from bottlerocket_ecs_updater.simulator.ecs.model import InstanceStatus
 from bottlerocket_ecs_updater.simulator.ecs.requests import arn_like
 from bottlerocket_ecs_updater.simulator.faults import (
     GroupTakes,
@@ -102,12 +102,12 @@ class People:
 
     def _come_between(self, host: Host, fault: InBetween) -> None:
         """Only ACTIVE instances change this way, and are ACTIVE again afterwards."""
-        status = Status(fault.status)
-        self._change(host, Status.ACTIVE, status)
+        status = InstanceStatus(fault.status)
+        self._change(host, InstanceStatus.ACTIVE, status)
         if fault.lasts is not None:
-            self._world.clock.after(fault.lasts, partial(self._change, host, status, Status.ACTIVE))
+            self._world.clock.after(fault.lasts, partial(self._change, host, status, InstanceStatus.ACTIVE))
 
-    def _change(self, host: Host, before: Status, after: Status) -> None:
+    def _change(self, host: Host, before: InstanceStatus, after: InstanceStatus) -> None:
         instance = self._world.instance(host.instance_id)
         if instance.status is before:
             instance.status = after

@@ -12,7 +12,7 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from bottlerocket_ecs_updater.simulator.aws_basics.calls import Call, CallLog, Rate, Throttles
+from bottlerocket_ecs_updater.simulator.aws_basics.calls import Call, CallLog, Throttles, TokenBucket
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
 from bottlerocket_ecs_updater.simulator.aws_basics.names import Names
 from bottlerocket_ecs_updater.simulator.aws_basics.service_models import answer_problems, request_problem
@@ -26,7 +26,8 @@ from bottlerocket_ecs_updater.simulator.ecs import (
     Task,
     Workload,
 )
-from bottlerocket_ecs_updater.simulator.ecs.model import Status
+from bottlerocket_ecs_updater.simulator.ecs.model import InstanceStatus
+from bottlerocket_ecs_updater.simulator.ecs.requests import Handler
 from bottlerocket_ecs_updater.simulator.faults import (
     Fault,
     FaultPlan,
@@ -41,23 +42,22 @@ from bottlerocket_ecs_updater.simulator.repository import Release, Repository
 from bottlerocket_ecs_updater.simulator.services.autoscaling import AutoScaling
 from bottlerocket_ecs_updater.simulator.services.calendars import ChangeCalendars
 from bottlerocket_ecs_updater.simulator.services.cloudwatch import CloudWatch
-from bottlerocket_ecs_updater.simulator.services.documents import STANDARD, Documents
+from bottlerocket_ecs_updater.simulator.services.documents import STANDARD, DocumentStore
 from bottlerocket_ecs_updater.simulator.services.ec2 import Ec2
 from bottlerocket_ecs_updater.simulator.services.launch_templates import Launching
 from bottlerocket_ecs_updater.simulator.services.published import PublicParameters
 from bottlerocket_ecs_updater.simulator.services.s3 import ObjectStore
 from bottlerocket_ecs_updater.simulator.ssm import RunCommand, SsmTiming
 from bottlerocket_ecs_updater.simulator.world.api_faults import ApiFaultsAtWork
-from bottlerocket_ecs_updater.simulator.world.findings import Budget, Findings
+from bottlerocket_ecs_updater.simulator.world.findings import Findings, UpdaterLimits
 from bottlerocket_ecs_updater.simulator.world.invariants import InvariantChecker
 from bottlerocket_ecs_updater.simulator.world.managed_scaling import ManagedScaling
 from bottlerocket_ecs_updater.simulator.world.people import People
 
 if TYPE_CHECKING:
+    from bottlerocket_ecs_updater.simulator.aws_basics.calls import Shape
     from bottlerocket_ecs_updater.simulator.clock import Clock
-    from bottlerocket_ecs_updater.simulator.ecs.model import Shape
 
-Handler = Callable[["Shape"], "Shape"]
 
 OPERATOR = "operator"
 MANAGED_DRAINING = "managed draining"
@@ -81,8 +81,8 @@ class World:
         faults: FaultPlan | None = None,
         ecs_timing: EcsTiming | None = None,
         ssm_timing: SsmTiming | None = None,
-        rates: tuple[Rate, ...] = (),
-        budget: Budget | None = None,
+        rates: tuple[TokenBucket, ...] = (),
+        budget: UpdaterLimits | None = None,
         operators: Iterable[str] = (OPERATOR,),
         documents: Mapping[str, str] = STANDARD,
         validate_answers: bool = False,
@@ -95,7 +95,7 @@ class World:
         self.calls = CallLog()
         self.authorize: Callable[[Call], None] = lambda _: None
         self.disturbances = ApiFaultsAtWork(self.faults, clock.now(), self.names)
-        self.documents = Documents(clock, documents)
+        self.documents = DocumentStore(clock, documents)
         # Each part has its own random numbers, so that a change in one part does not affect the others.
         self.ecs = ControlPlane(clock, self.names, _chances(seed, "ecs"), ecs_timing)
         self.ec2 = Ec2(clock)
@@ -269,7 +269,7 @@ class World:
         if self.hosts[instance_id].power is Power.TERMINATED or self.autoscaling.takes_away(instance_id):
             return
         self.autoscaling.take_away(instance_id)
-        if drains and self.instance(instance_id).status is Status.ACTIVE:
+        if drains and self.instance(instance_id).status is InstanceStatus.ACTIVE:
             self._set_status(MANAGED_DRAINING, "DRAINING", [instance_id])
         if terminate:
             self.clock.after(hook, partial(self._complete_termination, instance_id))

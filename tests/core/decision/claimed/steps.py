@@ -16,7 +16,7 @@ UPDATED = Updated(OLD, NEW)
 
 
 def next_step(one: Instance, **changes: Any) -> NextStep:
-    """The next step in a fleet of this instance alone, changed by the given fields."""
+    """The next step in a fleet of only this instance, changed by the given fields."""
     assert one.claim is not None
     return proceed(one, one.claim, Pass(fleet(one, **changes), POLICY))
 

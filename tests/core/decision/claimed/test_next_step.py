@@ -66,7 +66,7 @@ from bottlerocket_ecs_updater.core.rules.versions import VersionRules
 
 
 def let_go(verdict: NextStep) -> Reason:
-    """The reason with which an instance was let go, without another act."""
+    """The reason for which an instance's claim was dropped, without another command."""
     (command,) = verdict.commands
     assert isinstance(command, Unmark), command
     assert isinstance(command.outcome, Hold), command
@@ -76,7 +76,7 @@ def let_go(verdict: NextStep) -> Reason:
 
 
 def given_back(verdict: NextStep) -> str:
-    """Why an instance was given back; it rests afterwards."""
+    """Why an instance was returned, with a backoff."""
     commands = [command for command in verdict.commands if not isinstance(command, NoteBlockers)]
     assert [type(command) for command in commands] == [Return, Note, Unmark]
     command = commands[0]
@@ -85,13 +85,13 @@ def given_back(verdict: NextStep) -> str:
 
 
 def aged(minutes: float, **changes: Any) -> Instance:
-    """An instance that this run claimed so long ago."""
+    """An instance that this run claimed that long ago."""
     claim = a_claim(since=NOW - minutes * MINUTE)
     return claimed(claim=claim, progress=drained_by_us(claim), **changes)
 
 
 def of_dead_run(minutes: float = 1, known: datetime = NOW, **changes: Any) -> Instance:
-    """An instance whose drain was begun by a run that was killed, and that this run found."""
+    """An instance whose drain a killed run started, and that this run found."""
     claim = a_claim(run=DEAD_RUN, since=NOW - minutes * MINUTE)
     return claimed(claim=claim, progress=drained_by_us(claim, claimed_at=known), **changes)
 
@@ -108,7 +108,7 @@ def test_an_instance_with_tasks_left_is_waited_for() -> None:
 
 @pytest.mark.parametrize("status", ["DEACTIVATING", "STOPPING", "DEPROVISIONING"])
 def test_a_task_that_is_stopping_is_left_though_ecs_counts_it_no_more(status: str) -> None:
-    """W6, changed: the predecessor listed only tasks that shall run, and rebooted under those that were stopping."""
+    """W6, changed: the predecessor listed only tasks that should run, and rebooted hosts with stopping tasks."""
     empty_by_count = replace(claimed(), tasks=Tasks((task(last_status=status),), NOW))
     assert kinds(next_step(empty_by_count)) == []
 
@@ -125,8 +125,8 @@ def test_tasks_that_nobody_listed_are_listed() -> None:
     assert (verdict.commands, verdict.wants_tasks, verdict.look_at) == ((), True, NOW)
 
 
-def test_an_instance_that_this_look_shows_empty_is_marked_for_its_reboot_and_then_rebooted() -> None:
-    """DrainContainerInstances/no tasks: an empty instance goes on at once."""
+def test_an_instance_that_this_look_shows_empty_is_claimed_for_its_reboot_and_then_rebooted() -> None:
+    """DrainContainerInstances/no tasks: an empty instance is rebooted immediately."""
     mark, reboot = next_step(claimed()).commands
     assert isinstance(mark, Mark)
     assert isinstance(reboot, Reboot)
@@ -150,12 +150,12 @@ def test_no_look_is_later_than_the_drain_limit() -> None:
     [Tasks((), NOW - SECOND, with_stopping=True), Tasks((), NOW)],
     ids=["an earlier look", "without those that are stopping"],
 )
-def test_before_the_mark_the_tasks_that_are_still_stopping_are_listed(tasks: Tasks) -> None:
+def test_stopping_tasks_are_listed_before_the_claim_for_the_reboot(tasks: Tasks) -> None:
     verdict = next_step(replace(claimed(), tasks=tasks))
     assert (verdict.commands, verdict.wants_tasks, verdict.look_at) == ((), True, NOW)
 
 
-def test_before_the_mark_it_is_described_once_more() -> None:
+def test_before_the_claim_it_is_described_once_more() -> None:
     one = claimed()
     assert one.registration is not None
     verdict = next_step(replace(one, registration=replace(one.registration, at=NOW - SECOND)))
@@ -165,13 +165,13 @@ def test_before_the_mark_it_is_described_once_more() -> None:
 # The drain limit
 
 
-def test_an_instance_that_is_not_empty_past_the_limit_is_given_back() -> None:
-    """P6 and Drain/wait tasks stop err: a drain that does not end is undone."""
+def test_an_instance_that_is_not_empty_at_the_limit_is_returned_to_service() -> None:
+    """P6 and Drain/wait tasks stop err: a drain that does not finish is undone."""
     why = given_back(next_step(aged(25, tasks=(task("web"), task("api", "STOPPING")))))
     assert why == "its drain timed out after 25m, so it was returned to service; tasks left: service:web, service:api"
 
 
-def test_a_drain_that_failed_rests() -> None:
+def test_a_drain_that_failed_backs_off() -> None:
     note = next_step(aged(25, tasks=(task(),))).commands[2]
     assert isinstance(note, Note)
     assert (note.backoff.version, note.backoff.attempts, note.backoff.rolled_back) == (NEW, 1, False)
@@ -183,7 +183,7 @@ def test_the_tasks_that_kept_a_drain_from_its_end_are_remembered() -> None:
     assert blockers.groups == ("service:api", "service:web")
 
 
-def test_the_limit_counts_from_the_claim_of_the_run_that_began_the_drain() -> None:
+def test_the_limit_counts_from_the_claim_of_the_run_that_started_the_drain() -> None:
     assert given_back(next_step(of_dead_run(25, tasks=(task(),)))).startswith("its drain timed out")
 
 
@@ -197,18 +197,18 @@ def test_an_instance_that_is_empty_at_the_limit_goes_on() -> None:
     assert kinds(next_step(aged(25))) == [Mark, Reboot]
 
 
-# Before the reboot: is it still what was claimed?
+# Before the reboot: is the claimed version still staged?
 
 
 def test_what_waited_for_hours_for_its_tasks_is_asked_again_before_it_is_rebooted() -> None:
-    """Somebody may have staged another version meanwhile."""
+    """Somebody may have staged another version in the meantime."""
     long_ago = check_answer(ready(), NOW - POLICY.staged_report_max_age - SECOND)
     assert kinds(next_step(claimed(check_answer=long_ago))) == [Check]
     assert kinds(next_step(claimed(check_answer=check_answer(ready(), NOW - 10 * SECOND)))) == [Mark, Reboot]
 
 
 def test_a_host_is_asked_while_its_last_tasks_stop() -> None:
-    """So that its answer is there, and young, when it is empty."""
+    """So that its answer is available, and recent, when the host is empty."""
     one = claimed(tasks=(task(last_status="STOPPING"),), asked=NOW - MINUTE)
     assert one.registration is not None
     stopping = replace(one, registration=replace(one.registration, running_tasks=0))
@@ -217,7 +217,7 @@ def test_a_host_is_asked_while_its_last_tasks_stop() -> None:
     assert kinds(next_step(one)) == []
 
 
-def test_a_version_that_was_denied_since_the_drain_began_is_given_back() -> None:
+def test_a_version_that_was_denied_since_the_drain_started_is_returned_to_service() -> None:
     denied = replace(POLICY, rules=Rules(versions=VersionRules(deny=parse_ranges(str(NEW)))))
     one = claimed(tasks=(task(),))
     assert one.claim is not None
@@ -234,7 +234,7 @@ def test_a_version_that_was_denied_since_the_drain_began_is_given_back() -> None
         (ready(NEWER), "it would boot into 1.22.0 now, not 1.21.0"),
     ],
 )
-def test_a_host_that_changed_while_draining_is_given_back(says: HostAnswer, why: str) -> None:
+def test_a_host_that_changed_while_draining_is_returned_to_service(says: HostAnswer, why: str) -> None:
     """P8, P9 and P12: a host that is no longer Ready is not rebooted."""
     assert given_back(next_step(claimed(says=says))) == f"it was returned to service before the reboot: {why}"
 
@@ -243,12 +243,12 @@ def test_a_host_that_somebody_rebooted_while_draining_is_verified_like_after_our
     assert kinds(next_step(claimed(says=rebooted()))) == [Mark]
 
 
-def test_a_disconnected_agent_is_waited_for_since_its_tasks_are_old_news() -> None:
+def test_a_run_waits_for_a_disconnected_agent_because_its_tasks_are_outdated() -> None:
     verdict = next_step(claimed(connected=False))
     assert (verdict.commands, is_soon(verdict.look_at)) == ((), True)
 
 
-def test_a_host_whose_agent_stays_away_is_given_back_unrebooted() -> None:
+def test_a_host_whose_agent_stays_away_is_returned_to_service_unrebooted() -> None:
     why = given_back(next_step(aged(25, connected=False)))
     assert why == "it was returned to service before the reboot: its ECS agent is disconnected"
 
@@ -260,7 +260,7 @@ def test_the_host_of_a_dead_run_is_asked_before_anything_else_is_done() -> None:
     assert kinds(next_step(of_dead_run())) == [Check]
 
 
-def test_the_host_of_a_dead_run_is_asked_however_long_ago_its_drain_began() -> None:
+def test_the_host_of_a_dead_run_is_asked_however_long_ago_its_drain_started() -> None:
     assert kinds(next_step(of_dead_run(12 * 60))) == [Check]
 
 
@@ -275,7 +275,7 @@ def test_an_answer_from_before_the_claim_was_found_does_not_count() -> None:
     assert kinds(next_step(of_dead_run(known=NOW - MINUTE, asked=NOW - HOUR))) == [Check]
 
 
-def test_a_host_of_a_dead_run_that_answers_nothing_is_given_back_in_the_end() -> None:
+def test_a_host_of_a_dead_run_that_answers_nothing_is_returned_to_service_in_the_end() -> None:
     one = of_dead_run(
         12 * 60, known=NOW - POLICY.drain_timeout, says=problem(Problem.FAILED, "exit 1: no route"), asked=NOW - MINUTE
     )
@@ -283,21 +283,21 @@ def test_a_host_of_a_dead_run_that_answers_nothing_is_given_back_in_the_end() ->
     assert why == "it was returned to service before the reboot: its update check failed: exit 1: no route"
 
 
-def test_a_host_of_a_dead_run_that_was_never_drained_is_let_go_and_open_again() -> None:
+def test_a_host_of_a_dead_run_that_was_never_drained_is_dropped_and_open_again() -> None:
     one = of_dead_run(status=Status.ACTIVE, known=NOW - MINUTE)
     assert next_step(one).commands == (Unmark(one.id, None, took_slot=False),)
 
 
-def test_it_is_let_go_only_when_no_reader_can_lag_behind_its_drain() -> None:
+def test_it_is_dropped_only_when_no_reader_can_lag_behind_its_drain() -> None:
     verdict = next_step(of_dead_run(status=Status.ACTIVE))
     assert (verdict.commands, is_soon(verdict.look_at)) == ((), True)
 
 
-# Marked and not drained
+# Claimed but not drained
 
 
 def marked_only(minutes: float = 0, **changes: Any) -> Instance:
-    """An instance that this run marked, and whose drain was refused or not asked for."""
+    """An instance that this run claimed, and whose drain was rejected or not sent."""
     claim = a_claim(since=NOW - minutes * MINUTE)
     progress = RunProgress(claimed_at=claim.since, claim_seen=True)
     return claimed(claim=claim, progress=progress, **{"status": Status.ACTIVE, **changes})
@@ -314,20 +314,20 @@ def test_a_drain_that_was_not_sent_is_sent() -> None:
 @pytest.mark.parametrize(
     "changes", [{"halt": Halt("two failed")}, {"paused": "by somebody"}, {"stopping": "SIGTERM"}, {"blocked": "denied"}]
 )
-def test_a_drain_that_was_not_sent_waits_in_line_again_where_it_may_not_begin_now(changes: dict[str, Any]) -> None:
+def test_a_drain_that_was_not_sent_waits_in_line_again_where_it_may_not_start_now(changes: dict[str, Any]) -> None:
     verdict = decided(marked_only(), **changes)
     assert kinds(verdict) == [Unmark]
     assert verdict.hold is not None
 
 
-def test_a_drain_that_was_not_sent_waits_in_line_again_where_its_place_was_taken() -> None:
-    """The reply to its mark was lost, and another instance was drained before a look showed the mark."""
+def test_a_drain_that_was_not_sent_waits_again_if_its_slot_was_taken() -> None:
+    """The reply to its claim was lost, and another instance was drained before a look showed the claim."""
     other = claimed("i-b", a_claim(), status=Status.DRAINING)
     assert kinds(decided(marked_only(), other)) == [Unmark]
 
 
-def test_an_instance_is_not_drained_before_a_look_shows_its_mark() -> None:
-    """The reply to the mark was lost: it may never have reached the instance."""
+def test_an_instance_is_not_drained_before_a_look_shows_its_claim() -> None:
+    """The reply to the claim was lost: the claim may never have reached the instance."""
     unseen = replace(marked_only(1), claim_on_instance=False)
     assert kinds(decided(unseen)) == [Unmark]
     just_now = replace(unseen, claim=a_claim(since=NOW - 5 * SECOND))
@@ -342,18 +342,18 @@ def test_nothing_is_drained_on_looks_that_are_not_fresh() -> None:
 
 
 def unclear_drain(seconds: int) -> Instance:
-    """An instance of whose drain nothing is known but when it was asked for."""
+    """An instance with a drain of which only the time is known."""
     one = marked_only()
     return replace(one, progress=replace(one.progress, drain=SentDrain(NOW - seconds * SECOND)))
 
 
 def test_a_drain_that_may_have_been_sent_is_waited_for() -> None:
-    """W21, changed: a drain that threw after it took effect is neither repeated blindly nor forgotten."""
+    """W21, changed: a drain that raised an error after it took effect is neither repeated blindly nor forgotten."""
     assert kinds(next_step(unclear_drain(5))) == []
 
 
-def test_a_drain_is_waited_for_as_long_as_ecs_may_lag_however_close_the_looks_are() -> None:
-    """Found by the soak: looks two seconds apart, and eight seconds behind, took a drain for undone."""
+def test_a_run_waits_for_a_drain_as_long_as_ecs_may_lag() -> None:
+    """Found by the soak: looks two seconds apart, whose data was eight seconds old, made a drain seem undone."""
     one = unclear_drain(8)
     drained = replace(one, progress=replace(one.progress, drain_seen=True))
     assert drained.claim is not None
@@ -365,7 +365,7 @@ def test_a_drain_that_no_look_shows_is_sent_again() -> None:
     assert kinds(next_step(unclear_drain(20))) == [Drain]
 
 
-def test_a_drain_that_never_comes_is_let_go_at_the_limit() -> None:
+def test_a_drain_that_never_comes_is_dropped_at_the_limit() -> None:
     assert let_go(decided(marked_only(25))) is Reason.UNCLEAR
     assert let_go(next_step(replace(unclear_drain(20), claim=a_claim(since=NOW - 25 * MINUTE)))) is Reason.UNCLEAR
 
@@ -373,11 +373,11 @@ def test_a_drain_that_never_comes_is_let_go_at_the_limit() -> None:
 # Other people
 
 
-def test_an_instance_that_somebody_else_drained_between_our_mark_and_our_drain_is_theirs() -> None:
+def test_an_instance_that_somebody_else_drained_between_our_claim_and_our_drain_is_theirs() -> None:
     assert let_go(next_step(marked_only(status=Status.DRAINING))) is Reason.DRAINED_BY_OTHERS
 
 
-def test_an_instance_that_somebody_returned_while_we_drained_it_is_let_go() -> None:
+def test_an_instance_that_somebody_returned_while_we_drained_it_is_dropped() -> None:
     assert let_go(next_step(claimed(status=Status.ACTIVE))) is Reason.RETURNED_BY_OTHERS
 
 
@@ -399,19 +399,19 @@ def test_an_instance_whose_claim_was_removed_is_left_as_it_is() -> None:
 
 
 def returning(seconds: int, *, confirmed: bool, status: Status = Status.DRAINING) -> Instance:
-    """An instance that we set ACTIVE so long ago."""
+    """An instance that we set ACTIVE that long ago."""
     claim = a_claim(ClaimPhase.REBOOTING)
     progress = drained_by_us(claim, sent_return=a_return(NOW - seconds * SECOND, UPDATED, confirmed=confirmed))
     return claimed(claim=claim, says=rebooted(), status=status, progress=progress)
 
 
-def test_an_instance_that_is_seen_active_is_unmarked_and_keeps_its_slot() -> None:
+def test_an_instance_that_is_seen_active_is_unclaimed_and_keeps_its_slot() -> None:
     one = returning(5, confirmed=True, status=Status.ACTIVE)
     assert next_step(one).commands == (Unmark(one.id, UPDATED, took_slot=True),)
 
 
 @pytest.mark.parametrize("confirmed", [True, False])
-def test_an_instance_is_not_unmarked_before_it_is_seen_active(*, confirmed: bool) -> None:
+def test_a_claim_is_not_removed_before_the_instance_is_seen_active(*, confirmed: bool) -> None:
     verdict = next_step(returning(5, confirmed=confirmed))
     assert (verdict.commands, is_soon(verdict.look_at)) == ((), True)
 
@@ -426,7 +426,7 @@ def test_an_instance_that_somebody_drained_right_after_we_returned_it_is_theirs(
     assert next_step(one).commands == (Unmark(one.id, UPDATED, took_slot=False),)
 
 
-# Gone
+# Instances that are gone
 
 
 def missing(looks: int, phase: ClaimPhase = ClaimPhase.DRAINING, minutes: float = 1) -> Instance:
@@ -441,8 +441,8 @@ def test_one_look_that_misses_an_instance_proves_nothing(phase: ClaimPhase) -> N
     assert (verdict.commands, verdict.wants_listing) == ((), True)
 
 
-def test_an_instance_that_left_the_cluster_is_let_go() -> None:
-    """P15, ActivateInstance/api fail inactive and W11: INACTIVE and MISSING alike are tolerated."""
+def test_an_instance_that_left_the_cluster_is_dropped() -> None:
+    """P15, ActivateInstance/api fail inactive and W11: both INACTIVE and MISSING are tolerated."""
     assert let_go(next_step(missing(MISSING_LOOKS))) is Reason.GONE
 
 
@@ -463,8 +463,8 @@ def test_a_rebooting_host_that_does_not_come_back_in_a_while_is_gone() -> None:
 
 
 @pytest.mark.parametrize("phase", ClaimPhase)
-def test_an_instance_that_is_listed_and_not_described_is_not_gone(phase: ClaimPhase) -> None:
-    """A batch fails in part, and its claim would be forgotten for that."""
+def test_an_instance_that_is_listed_but_not_described_is_not_gone(phase: ClaimPhase) -> None:
+    """A batch fails in part, which must not lose the claim."""
     one = replace(missing(MISSING_LOOKS + 5, phase, minutes=60), undescribed="SERVER: try again")
     verdict = next_step(one, started_at=NOW - MINUTE)
     assert (verdict.commands, verdict.wants_listing) == ((), True)
@@ -472,7 +472,7 @@ def test_an_instance_that_is_listed_and_not_described_is_not_gone(phase: ClaimPh
     assert verdict.hold.reason is Reason.NOT_DESCRIBED
 
 
-def test_a_run_does_not_wait_for_ever_for_a_description() -> None:
+def test_a_run_does_not_wait_forever_for_a_description() -> None:
     one = replace(missing(0, minutes=3 * 60), undescribed="SERVER: try again")
     verdict = next_step(one, started_at=NOW - 30 * MINUTE)
     assert (verdict.commands, verdict.look_at) == ((), None)
@@ -487,7 +487,7 @@ def test_a_claim_that_cannot_be_read_on_the_instance_is_held_whatever_the_store_
     assert verdict.hold.reason is Reason.CLAIM_UNREADABLE
 
 
-# In between
+# Transitional states
 
 
 BETWEEN = (Status.REGISTERING, Status.DEREGISTERING, Status.REGISTRATION_FAILED, Status.OTHER)
@@ -517,7 +517,7 @@ def test_what_stays_in_between_keeps_its_claim_for_the_next_run(run: RunId) -> N
 
 
 @pytest.mark.parametrize("status", BETWEEN)
-def test_a_quarantined_host_that_is_well_is_not_returned_while_ecs_would_refuse_it(status: Status) -> None:
+def test_a_quarantined_host_that_is_healthy_is_not_returned_while_ecs_would_refuse_it(status: Status) -> None:
     claim = a_claim(ClaimPhase.QUARANTINED, run=DEAD_RUN)
     progress = replace(drained_by_us(claim), connected_looks=5)
     well = {one: claimed("i-a", claim, rebooted(), status=one, asked=NOW, progress=progress) for one in Status}

@@ -22,7 +22,7 @@ A, B = Zone("eu-west-1a"), Zone("eu-west-1b")
 
 
 def other(name: str, **changes: object) -> Instance:
-    """An instance of ours to look after, whose registration differs from a healthy one's."""
+    """An instance of the fleet whose registration differs from a healthy one."""
     return instance(name, registered=registration(name, **changes))
 
 
@@ -125,11 +125,11 @@ def test_one_of_a_status_of_its_own_fills_a_share_of_the_cluster_too(status: Sta
 
 
 @pytest.mark.parametrize("described_before", [True, False])
-def test_an_instance_that_ecs_lists_and_does_not_describe_counts(*, described_before: bool) -> None:
+def test_an_instance_that_ecs_lists_but_does_not_describe_counts(*, described_before: bool) -> None:
     seen = other("i-a", zone=B) if described_before else Instance(InstanceId("i-a"))
     dark = replace(seen, undescribed="SERVER: try again")
     assert reason(policy(), dark, other("i-b")) is Reason.BUDGET
-    # Where its zone is not known it may be in any.
+    # In an unknown zone, it may be in any zone.
     in_that_zone = None if described_before else Reason.ZONE_BUDGET
     assert reason(policy(3, per_zone=1), dark, other("i-b"), zone=A) is in_that_zone
 
@@ -154,7 +154,7 @@ def test_an_instance_that_is_down_in_two_ways_counts_once() -> None:
     assert reason(policy(2), other("i-a", connected=False, status=Status.DRAINING), other("i-b")) is None
 
 
-def test_a_slot_that_is_not_settled_counts() -> None:
+def test_a_slot_that_has_not_settled_counts() -> None:
     assert reason(policy(), other("i-a"), slots=(slot("i-a"),)) is Reason.SETTLING
 
 
@@ -191,7 +191,7 @@ def test_an_instance_whose_zone_is_unknown_counts_in_every_zone() -> None:
     assert reason(policy(3, per_zone=1), claimed("i-a", registration=None), other("i-b")) is Reason.ZONE_BUDGET
 
 
-def test_an_instance_whose_zone_is_unknown_must_be_spared_by_every_zone() -> None:
+def test_an_instance_in_an_unknown_zone_counts_in_every_zone() -> None:
     lost, free = other("i-x", zone=Zone("")), other("i-b", zone=B)
     down = other("i-a", connected=False, zone=A)
     assert reason(policy(3, per_zone=1), lost, free, down, zone=Zone("")) is Reason.ZONE_BUDGET
@@ -215,7 +215,7 @@ def test_a_settling_slot_fills_its_zone() -> None:
     assert reason(policy(3, per_zone=1), other("i-a"), slots=(slot("i-a"),)) is Reason.SETTLING
 
 
-# Words
+# Texts
 
 
 def test_a_full_budget_names_who_fills_it() -> None:

@@ -28,7 +28,7 @@ from bottlerocket_ecs_updater.core.rules.windows import Schedule
 EARLIER = NOW - timedelta(hours=2)
 
 WINDOWS = ("Mon 09:00 14h UTC", "Mon 09:00 62m UTC", "Mon 09:00 66m UTC")
-"""Open for long, about to close, and open just so long that what must still be staged would not end in it."""
+"""Open for long, about to close, and open just long enough for an update that is staged already."""
 
 rules = st.builds(
     Rules,
@@ -47,7 +47,7 @@ states = st.tuples(
 
 
 @given(st.one_of(crowds(), crowds(), fleets()), rules, states)
-def test_what_bars_all_that_stand_ready_bars_each(
+def test_what_blocks_all_that_stand_ready_blocks_each(
     fleet: Fleet, asked: Rules, state: tuple[Health | None, bool, History, str]
 ) -> None:
     health, deploying, past, paused = state

@@ -49,6 +49,12 @@ def test_who_failed_before_waits_even_where_its_tasks_would_find_a_place() -> No
     assert [one.id for one in in_order(hosts, lambda one: 1 if one.id == "i-b" else 0)] == ["i-b", "i-a"]
 
 
+def test_hosts_on_a_version_that_breaks_tasks_go_first() -> None:
+    hosts = [host("i-a"), host("i-b", running=NEW)]
+    assert [one.id for one in in_order(hosts)] == ["i-a", "i-b"]
+    assert [one.id for one in in_order(hosts, broken={NEW})] == ["i-b", "i-a"]
+
+
 def test_zones_take_turns() -> None:
     hosts = [host("i-1", zone="a"), host("i-2", zone="a"), host("i-3", zone="b"), host("i-4", zone="c")]
     assert [one.zone for one in in_order(hosts)] == ["a", "b", "c", "a"]

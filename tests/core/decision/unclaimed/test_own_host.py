@@ -66,7 +66,7 @@ STOPS_EVERYTHING = Rules(tasks=TaskRules(parse_task_rules("* stop 1s")))
 
 
 def own_host(says: Any = None, *others: Task, **changes: Any) -> Instance:
-    """The instance that the run is on, staged unless something else is said."""
+    """The instance that the run is on, staged by default."""
     return instance("i-own", says or ready(), tasks=(OURS, *others), **changes)
 
 
@@ -76,7 +76,7 @@ def around(*instances: Instance, **changes: Any) -> Fleet:
 
 
 def current(name: str = "i-b") -> Instance:
-    """An instance with which the run is done."""
+    """An instance that has an outcome in this run."""
     return instance(name, idle(NEW), progress=RunProgress(outcome=UpToDate(NEW)))
 
 
@@ -96,7 +96,7 @@ def concluded(decision: Decision, name: str = "i-own") -> object:
     return command.outcome
 
 
-# Whose task holds what
+# Which tasks hold an instance
 
 
 def test_unless_told_otherwise_a_run_leaves_its_own_host_to_another_and_does_not_even_stage() -> None:
@@ -124,7 +124,7 @@ def test_a_rule_for_all_tasks_never_stops_a_run_of_the_updater() -> None:
     assert stop.tasks == (STANDALONE.arn,)
 
 
-# Last of all
+# Updated last
 
 
 def test_it_is_staged_as_any_other_and_behind_them() -> None:
@@ -220,7 +220,7 @@ def test_to_the_other_run_it_is_a_host_like_any() -> None:
     assert commands(decide(fleet(host, there, own=successor), HAND_OVER)) == [Mark, Drain]
 
 
-def test_what_an_earlier_run_drained_under_this_one_is_given_back_at_once() -> None:
+def test_what_an_earlier_run_drained_under_this_one_is_returned_to_service_at_once() -> None:
     drained = claimed("i-own", a_claim(run=DEAD_RUN), tasks=(OURS, task()))
     [back, dropped] = decide(around(drained, current()), HAND_OVER).steps[drained.id].commands
     assert isinstance(back, Return)
@@ -234,7 +234,7 @@ def test_in_a_plan_it_comes_last() -> None:
     assert [update.instance for update in planned.updates] == ["i-x", "i-z", "i-own"]
 
 
-# Whatever the fleet
+# Properties
 
 
 @PURE
@@ -253,7 +253,7 @@ def test_no_run_drains_reboots_or_stops_its_own_ground(drawn: Fleet, policy: Pol
 
 @st.composite
 def grounds(draw: st.DrawFn) -> Fleet:
-    """A cluster in which this run is on an instance that is staged, and others are at rest or at work."""
+    """A cluster in which this run is on a staged instance, and others are idle or being updated."""
     others = [current(), current(), ABLE, MARKED, PROVEN, instance("i-x", registered=_drained())]
     drawn = draw(st.lists(st.sampled_from(others), min_size=1, max_size=4))
     named = [placed(one, f"i-{number}", Zone("zone-a")) for number, one in enumerate(drawn)]

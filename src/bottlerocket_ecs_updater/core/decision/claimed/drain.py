@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from bottlerocket_ecs_updater.core.decision.claimed.give_back import (
+    AGENT_AWAY,
     changed,
     give_back,
     give_back_barred,
@@ -24,6 +25,7 @@ from bottlerocket_ecs_updater.core.decision.claimed.reboot import is_seen_empty,
 from bottlerocket_ecs_updater.core.decision.claimed.rival_claim import wait_for_rival
 from bottlerocket_ecs_updater.core.decision.evidence import evidence_is_old
 from bottlerocket_ecs_updater.core.decision.host_checks import ask_host
+from bottlerocket_ecs_updater.core.decision.outside import set_aside
 from bottlerocket_ecs_updater.core.decision.polling import next_look, quiet_time
 from bottlerocket_ecs_updater.core.decision.tasks_on_host import GIVEN_BACK, is_own_host, tasks_on
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
@@ -70,7 +72,7 @@ def draining(claimed: ClaimedInstance, this_pass: Pass) -> NextStep:
         # Another run drained it while this one, on it, waited for the lease. With this run on it, it never becomes
         # empty.
         return NextStep(hand_back(instance, hold(Reason.OWN_HOST, why=GIVEN_BACK)), look_at=this_pass.at)
-    unwanted = unwanted_now(claimed, this_pass)
+    unwanted = unwanted_now(claimed, this_pass) or _stopped(instance)
     if unwanted is not None:
         return give_back(claimed, unwanted, this_pass, backs_off=False)
     if _counts_say_empty(registration) and instance.tasks is None:
@@ -78,6 +80,12 @@ def draining(claimed: ClaimedInstance, this_pass: Pass) -> NextStep:
     if _counts_say_empty(registration) and instance.tasks is not None and not instance.tasks.left:
         return _emptied(claimed, this_pass)
     return _not_empty(claimed, this_pass)
+
+
+def _stopped(instance: Instance) -> Hold | None:
+    """Whether its EC2 instance was stopped: its tasks died with it, and only a person starts it again."""
+    aside = set_aside(instance)
+    return aside if aside is not None and aside.reason is Reason.INSTANCE_STOPPED else None
 
 
 def _not_empty(claimed: ClaimedInstance, this_pass: Pass) -> NextStep:
@@ -230,7 +238,7 @@ def _emptied(claimed: ClaimedInstance, this_pass: Pass) -> NextStep:
     if not claimed.registration.connected:
         # While the agent is disconnected, what ECS says about its tasks is out of date.
         if over:
-            return give_back_changed(claimed, "its ECS agent is disconnected", this_pass)
+            return give_back_changed(claimed, AGENT_AWAY, this_pass)
         return NextStep(look_at=this_pass.next_poll)
     difference = changed(report, claim)
     if difference is not None:

@@ -19,6 +19,7 @@ from bottlerocket_ecs_updater.core.model.outcome import Outcome
 from bottlerocket_ecs_updater.core.model.reasons import Failed, Hold, Reason, hold
 from bottlerocket_ecs_updater.core.model.time_text import duration_text
 
+AGENT_AWAY = "its ECS agent is disconnected"
 TASKS_NAMED_AT_MOST = 5
 """The most tasks that the reason names."""
 
@@ -73,6 +74,9 @@ def give_back_barred(claimed: ClaimedInstance, why: Hold, this_pass: Pass) -> Ne
 def give_back_not_empty(claimed: ClaimedInstance, limit: timedelta, this_pass: Pass) -> NextStep:
     """Return an instance whose drain timed out, and record which tasks were left."""
     instance = claimed.instance
+    if not claimed.registration.connected:
+        # What ECS says about its tasks is out of date, so they are not to blame.
+        return give_back_changed(claimed, AGENT_AWAY, this_pass)
     step = give_back(claimed, not_empty_hold(instance, limit), this_pass)
     return replace(step, commands=(NoteBlockers(instance.id, blocking_groups(instance)), *step.commands))
 

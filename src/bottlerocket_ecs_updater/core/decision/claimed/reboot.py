@@ -1,9 +1,9 @@
-"""From the claim for a reboot to its proof: send it once, look before sending it again, and verify it.
+"""From the claim for a reboot to its verification: send it once, look before sending it again, and verify it.
 
-A boot id other than the claim's proves a reboot. The result of the reboot command proves nothing: across a reboot, Run
-Command may report success, failure or nothing, or run the command a second time. The result does show until when one of
-our reboots may still happen (`core/model/reboots.py`). Until then, the updater sends no other reboot and does not
-return the instance.
+A boot id other than the claim's shows that the host rebooted. The result of the reboot command does not: across a
+reboot, Run Command may report success, failure or nothing, or run the command a second time. The result does show until
+when one of our reboots may still happen (`core/model/reboots.py`). Until then, the updater sends no other reboot and
+does not return the instance.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from bottlerocket_ecs_updater.core.decision.claimed.give_back import (
+    AGENT_AWAY,
     backs_off_when_blocked,
     cancel_open,
     changed,
@@ -160,7 +161,7 @@ def _why_unsent(claimed: ClaimedInstance, policy: Policy) -> Hold:
     if instance.tasks is not None and instance.tasks.left:
         return not_empty_hold(instance, policy.drain_timeout)
     if not claimed.registration.connected:
-        return hold(Reason.CHANGED_WHILE_DRAINING, why="its ECS agent is disconnected")
+        return hold(Reason.CHANGED_WHILE_DRAINING, why=AGENT_AWAY)
     why = f"no reboot could be sent to it within {duration_text(policy.reboot_timeout)}"
     return hold(Reason.CHANGED_WHILE_DRAINING, why=why)
 
@@ -298,7 +299,7 @@ def _mute(claimed: ClaimedInstance, this_pass: Pass) -> NextStep:
     return quarantine(claimed, not_back(claimed, this_pass), this_pass)
 
 
-# Asking
+# Checks
 
 
 def _ask_when_connected(claimed: ClaimedInstance, this_pass: Pass) -> NextStep:

@@ -1,4 +1,4 @@
-"""From the proof of a reboot to the return. A host that does not become healthy is quarantined."""
+"""From the first verification of a reboot to the return. A host that does not become healthy is quarantined."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from bottlerocket_ecs_updater.core.model.time_text import duration_text
 from bottlerocket_ecs_updater.core.rules.policy import CONNECTED_LOOKS, Policy
 
 SECOND_PROOF_LOOK_POLLS = 6
-"""While waiting for a second proof, look at the instance once in this many polls: it may go down again."""
+"""While waiting for the second verification, look at the instance once in this many polls: it may go down again."""
 
 
 def verify(claimed: ClaimedInstance, report: HostReport, this_pass: Pass) -> NextStep:
@@ -127,13 +127,13 @@ def _second_reboot_possible(claimed: ClaimedInstance, this_pass: Pass) -> NextSt
 
 
 def _second_proof_from(claimed: ClaimedInstance, proof: BootProof, this_pass: Pass) -> datetime:
-    """The earliest time at which a second proof of the same boot rules out another reboot.
+    """The earliest time at which a second verification of the same boot rules out another reboot.
 
     If this run sent exactly one command, the host went down because of it, and the agent can only run it again. An
     agent does that when it starts, before it takes new commands, and it was up when it gave the first answer. So a host
     on the same boot half a minute later was not rebooted again. If an inhibitor delays that shutdown, the command has
-    reported success, which is read after the second proof. With several commands, or one whose history is less certain,
-    a command may be delivered as late as its expiry, so the wait is longer.
+    reported success, which is read after the second verification. With several commands, or one whose history is less
+    certain, a command may be delivered as late as its expiry, so the wait is longer.
     """
     instance, claim = claimed.instance, claimed.claim
     policy = this_pass.policy
@@ -153,7 +153,7 @@ def _return_verified(claimed: ClaimedInstance, report: HostReport, this_pass: Pa
 
 
 def _judge(claimed: ClaimedInstance, report: HostReport, this_pass: Pass) -> tuple[Outcome, tuple[Command, ...]]:
-    """The outcome of a proven boot, with the backoff to record."""
+    """The outcome of a verified boot, with the backoff to record."""
     claim = claimed.claim
     if report.running == claim.target:
         return Updated(claim.source, claim.target), ()

@@ -13,7 +13,13 @@ from typing import assert_never
 
 from bottlerocket_ecs_updater.core.decision.admission import failed_before, not_bootable, target_of
 from bottlerocket_ecs_updater.core.decision.host_checks import ask_host
-from bottlerocket_ecs_updater.core.decision.outside import LISTED_NO_MORE, not_selected, set_aside, why_leaving
+from bottlerocket_ecs_updater.core.decision.outside import (
+    LISTED_NO_MORE,
+    left_out,
+    not_selected,
+    set_aside,
+    why_leaving,
+)
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.decision.unclaimed.before_drain_hook import before_drain_hold
 from bottlerocket_ecs_updater.core.decision.unclaimed.eligibility import answers_before_staging, tasks_hold
@@ -31,7 +37,7 @@ from bottlerocket_ecs_updater.core.model.reasons import Failed, Failure, Hold, R
 from bottlerocket_ecs_updater.core.model.run_command import CheckAnswer, CommandStatus, DocumentKind
 from bottlerocket_ecs_updater.core.model.time_text import has_passed
 from bottlerocket_ecs_updater.core.model.version import Version
-from bottlerocket_ecs_updater.core.rules.policy import APPLY_TRIES, CHECK_TRIES, REBOOT_MARKS, UNHEARD_APPLIES
+from bottlerocket_ecs_updater.core.rules.policy import APPLY_TRIES, CHECK_TRIES, REBOOT_MARKS, UNHEARD_APPLIES, Policy
 from bottlerocket_ecs_updater.core.rules.promotion import block_on
 
 
@@ -107,7 +113,8 @@ def assess(instance: Instance, this_pass: Pass) -> CandidateState:
     """The state of an unclaimed instance now."""
     if instance.progress.outcome is not None:
         return Finished(instance.progress.outcome)
-    why = out_of_reach(instance) or not_selected(instance, this_pass.policy)
+    why = out_of_reach(instance)
+    why = excluded(instance, why, this_pass.policy) or why or not_selected(instance, this_pass.policy)
     if why is not None:
         return Held(why)
     if instance.pending is not None:
@@ -153,6 +160,19 @@ def _why_gone(instance: Instance) -> str:
     if isinstance(membership, InGroup) and membership.state is LifecycleState.TERMINATING:
         return f"its Auto Scaling group {membership.group} terminated it"
     return LISTED_NO_MORE
+
+
+def excluded(instance: Instance, reach: Hold | None, policy: Policy) -> Hold | None:
+    """How the policy excludes an instance, whether it could be reached or not; None if it does not.
+
+    What is wrong with an excluded instance is not the updater's business, and no reason to call a person.
+    """
+    known = reach is None or reach.reason not in _UNKNOWN
+    return left_out(instance, policy) if known else None
+
+
+_UNKNOWN = frozenset({Reason.NOT_DESCRIBED, Reason.GONE, Reason.NOT_BOTTLEROCKET, Reason.CLAIM_UNREADABLE})
+"""Holds of instances that are not known, not Bottlerocket hosts, or perhaps in the middle of an update."""
 
 
 def some_may_be_back(this_pass: Pass) -> bool:

@@ -19,7 +19,8 @@ from bottlerocket_ecs_updater.core.decision.instance_health import impaired_on_t
 from bottlerocket_ecs_updater.core.decision.outside import is_there, not_selected, set_aside
 from bottlerocket_ecs_updater.core.decision.tasks_on_host import tasks_on
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
-from bottlerocket_ecs_updater.core.decision.unclaimed.group_takes import group_of, groups_that_take
+from bottlerocket_ecs_updater.core.decision.unclaimed.group_takes import groups_that_take, last_known_group
+from bottlerocket_ecs_updater.core.decision.unclaimed.order import in_order
 from bottlerocket_ecs_updater.core.decision.unclaimed.rule_answers import Case, RuleAnswer, before_drain, before_staging
 from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.model.container_instance import Status
@@ -72,6 +73,10 @@ class RolloutLimits:
         self._picked: frozenset[str] = frozenset()
         """The groups of the tasks on the instances picked in this pass."""
 
+    def in_order(self, instances: Iterable[Instance]) -> list[Instance]:
+        """The instances in the order in which they are updated."""
+        return in_order(instances, self.tasks_moved_again, self._pass.fleet.past.broken)
+
     def answers(
         self, instance: Instance, report: HostReport, target: Version, *, room: bool = False
     ) -> tuple[RuleAnswer, ...]:
@@ -114,7 +119,7 @@ class RolloutLimits:
         return self._deploying(instance) or self._earlier_drains(instance)
 
     def _earlier_drains(self, instance: Instance) -> Hold | None:
-        return blocked(instance, self._pass.fleet, self._picked) or self._taking.get(group_of(instance))
+        return blocked(instance, self._pass.fleet, self._picked) or self._taking.get(last_known_group(instance))
 
     def _deploying(self, instance: Instance) -> Hold | None:
         return hold_for_deployments(deploying_on(instance, self._pass.fleet), self._pass.policy.rules.tasks)

@@ -1,7 +1,7 @@
-"""Auto Scaling groups that terminate the instances which this run drains.
+"""Auto Scaling groups that terminate the instances that this run drains.
 
-Managed termination protection ends when an instance is empty, so a group that wants to scale in takes the instance that
-was drained for its update, and may replace it by one with the old version. A roll would never end.
+Managed termination protection ends when an instance is empty. So a group that wants to scale in terminates the instance
+that was drained for its update, and may replace it with one that has the old version. Then a rollout would never end.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.model.wording import and_more
 
 TAKEN_MAX = 3
-"""After so many drained instances of a group were taken away, and no more were updated, no other one is drained."""
+"""If a group took away this many drained instances, and more than were updated, no other instance of it is drained."""
 
 _GONE = frozenset({Reason.LEAVING_GROUP, Reason.GONE})
 
 
 def groups_that_take(fleet: Fleet) -> Mapping[str, Hold]:
-    """By group: why none of its instances is drained in this run any more."""
-    ended = [(group_of(one), one) for one in fleet.instances.values() if one.progress.outcome is not None]
+    """By group: why no more of its instances are drained in this run."""
+    ended = [(last_known_group(one), one) for one in fleet.instances.values() if one.progress.outcome is not None]
     updated = Counter(group for group, one in ended if isinstance(one.progress.outcome, Updated))
     taken: dict[str, list[str]] = {}
     for group, one in ended:
@@ -36,7 +36,7 @@ def groups_that_take(fleet: Fleet) -> Mapping[str, Hold]:
     }
 
 
-def group_of(instance: Instance) -> str:
+def last_known_group(instance: Instance) -> str:
     """The Auto Scaling group that an instance was last seen in; empty if it has none, or if that is not known."""
     return instance.around.group if instance.around is not None else ""
 

@@ -20,7 +20,6 @@ from bottlerocket_ecs_updater.core.decision.unclaimed.before_drain_hook import p
 from bottlerocket_ecs_updater.core.decision.unclaimed.budget import Budget, count_budget
 from bottlerocket_ecs_updater.core.decision.unclaimed.eligibility import RolloutLimits
 from bottlerocket_ecs_updater.core.decision.unclaimed.gates import StartGates, work_goes_on
-from bottlerocket_ecs_updater.core.decision.unclaimed.order import in_order
 from bottlerocket_ecs_updater.core.decision.unclaimed.own_host import hand_over
 from bottlerocket_ecs_updater.core.decision.unclaimed.rule_answers import first_hold
 from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
@@ -58,7 +57,7 @@ def begin(
     waiting: list[Instance] = []
     roomless: list[Instance] = []
     # If no slot is free, the order does not matter, and most passes can skip the sorting.
-    in_line = in_order(candidates, gates.limits.tasks_moved_again) if budget.open else candidates
+    in_line = gates.limits.in_order(candidates) if budget.open else candidates
     if policy.before_drain and budget.open:
         # Hosts whose before-drain document has succeeded go first, before it runs on others.
         in_line.sort(key=lambda instance: not prepared(instance, this_pass))
@@ -276,7 +275,7 @@ def _renew_aging(
             instance.check_answer.asked_at, policy.report_aging, this_pass.at
         )
 
-    if any(map(aging, waiting)) and any(map(aging, in_order(waiting, limits.tasks_moved_again)[:next_in_line])):
+    if any(map(aging, waiting)) and any(map(aging, limits.in_order(waiting)[:next_in_line])):
         for instance in waiting:
             if instance.check_answer is None or has_passed(
                 instance.check_answer.asked_at, policy.report_aging / 2, this_pass.at
