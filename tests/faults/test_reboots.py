@@ -55,7 +55,7 @@ def test_f17_a_host_whose_reboot_is_delayed_is_waited_for_and_asked_only_once() 
     assert town.sent("reboot") == 1
 
 
-def test_f17_a_host_that_always_refuses_to_reboot_is_returned_and_rests_longer_each_time() -> None:
+def test_f17_a_host_that_always_refuses_to_reboot_is_returned_and_backs_off_longer_each_time() -> None:
     town = befall(f.RebootRefused(times=None))
     assert town.fates == ["reboot-refused"] * 3 + ["backing-off"]
     assert town.exits == [3, 3, 3, 0]

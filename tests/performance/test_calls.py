@@ -50,7 +50,7 @@ def rolled(instances: int) -> Rolled:
 
 
 @pytest.mark.parametrize("instances", SIZES)
-def test_a_roll_needs_no_more_calls_than_it_did(instances: int) -> None:
+def test_a_rollout_needs_no_more_calls_than_it_did(instances: int) -> None:
     assert rolled(instances).traffic.of("ecs", "ssm") <= IN_ALL[instances]
 
 

@@ -49,7 +49,7 @@ def test_the_first_look_at_a_new_wait_is_soon() -> None:
     assert is_soon(next_look(NOW, NOW, POLL, None))
 
 
-def test_a_wait_with_a_known_beginning_of_silence_is_left_alone_until_it_is_over() -> None:
+def test_a_wait_with_a_known_start_of_silence_is_left_alone_until_it_is_over() -> None:
     assert next_look(NOW, NOW, POLL, None, 20 * SECOND) == NOW + 20 * SECOND
 
 
