@@ -259,7 +259,7 @@ def test_a_pause_lets_nothing_new_start_until_somebody_resumes(tmp_path: Path) -
 
 
 def test_a_run_says_that_it_was_paused_by_whom_and_that_updates_go_on(tmp_path: Path) -> None:
-    story = Story(row(3), Rules(), tmp_path)
+    story = Story(row(3), Rules(), tmp_path, Policy(settle=timedelta(minutes=3)))
     paused = Pause(story.world.clock.now(), "ann", "a holiday")
     again = replace(paused, who="bob", why="a deployment")
 
