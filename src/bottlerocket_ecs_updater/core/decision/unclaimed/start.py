@@ -93,12 +93,46 @@ def begin(
     if roomless and not picks and not work_goes_on(fleet) and not _fleet_is_fresh(this_pass):
         # Before the run ends for lack of room, it looks once more.
         _look_for_room(roomless, fleet, draft)
-    if waiting and not picks and has_passed(fleet.full_at, policy.flap_time, this_pass.at):
+    if waiting and not picks:
+        _look_for_slot(waiting, budget, this_pass, draft)
+    if work_goes_on(fleet):
+        _renew_aging(waiting, budget.limit, gates.limits, this_pass, draft)
+
+
+def _look_for_slot(waiting: list[Instance], budget: Budget, this_pass: Pass, draft: DecisionDraft) -> None:
+    """The budget is full: look whether it still is, if what fills it may have passed, or will soon."""
+    fleet, policy = this_pass.fleet, this_pass.policy
+    if has_passed(fleet.full_at, policy.flap_time, this_pass.at):
         # Other people's drains may fill the budget, and may be done by now. A run with updates in progress looks again
         # anyway.
         draft.wants_full_look = not work_goes_on(fleet) or draft.wants_full_look
-    if work_goes_on(fleet):
-        _renew_aging(waiting, budget.limit, gates.limits, this_pass, draft)
+    if _will_free_a_slot(budget, this_pass):
+        _wait_for_slot(waiting, this_pass, draft)
+
+
+def _will_free_a_slot(budget: Budget, this_pass: Pass) -> bool:
+    """Whether the budget is full only because of instances that their groups started to terminate a short while ago.
+
+    That takes minutes, or up to two days with a lifecycle hook that waits. It frees their slots.
+    """
+    limit, now = this_pass.policy.settle_timeout, this_pass.at
+    since = (_leaving_since(id_, this_pass.fleet) for id_, _ in budget.taken)
+    leaving = sum(one is not None and not has_passed(one, limit, now) for one in since)
+    return leaving > 0 and len(budget.taken) - leaving < budget.limit
+
+
+def _leaving_since(id_: InstanceId, fleet: Fleet) -> datetime | None:
+    instance = fleet.instances.get(id_)
+    around = instance.around if instance is not None and instance.claim is None else None
+    return around.leaving_since if around is not None else None
+
+
+def _wait_for_slot(waiting: list[Instance], this_pass: Pass, draft: DecisionDraft) -> None:
+    """Look again soon. ECS lists a terminated instance no more, or shows it as INACTIVE."""
+    draft.wants_full_look = True
+    first = waiting[0].id
+    at = this_pass.at + this_pass.policy.leaving_spacing
+    draft.steps[first] = NextStep(hold=draft.steps[first].hold, look_at=at, wants_listing=True)
 
 
 def drain_marked(this_pass: Pass, gates: StartGates, draft: DecisionDraft) -> None:
