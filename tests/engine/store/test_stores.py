@@ -334,7 +334,7 @@ def test_a_writer_that_is_killed_leaves_whole_objects_and_no_lock(tmp_path: Path
 
 
 def test_a_wait_for_a_lock_that_is_never_released_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(folder, "TURN_SECONDS", 0.1)
+    monkeypatch.setattr(folder, "LOCK_SECONDS", 0.1)
     store = FolderStore(tmp_path)
     store.put(KEY, b"1", None)
     with (tmp_path / ".lock").open("a") as held:
