@@ -38,7 +38,7 @@ def test_any_other_document_is_a_failure(content: str) -> None:
     assert (found.grade, bool(found.remedy)) == (Grade.FAIL, True)
 
 
-def test_of_a_document_of_the_operators_only_that_it_is_there_matters() -> None:
+def test_the_operators_own_document_only_has_to_exist() -> None:
     assert checkup.judge_document(DocumentKind.BEFORE_DRAIN, "theirs", "{}").grade is Grade.OK
 
 
