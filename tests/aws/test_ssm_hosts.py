@@ -14,8 +14,10 @@ from tests.aws.fakes import START, Bench, denial, refusal
 from bottlerocket_ecs_updater.aws.ssm_commands import LONGEST_COMMAND
 from bottlerocket_ecs_updater.aws.transport.api import ACT_ATTEMPTS
 from bottlerocket_ecs_updater.core.model.container_instance import PingStatus
-from bottlerocket_ecs_updater.core.model.ids import CommandId, InstanceId
+from bottlerocket_ecs_updater.core.model.ids import BootId, CommandId, InstanceId
+from bottlerocket_ecs_updater.core.model.reboots import BoundTo
 from bottlerocket_ecs_updater.core.model.run_command import CommandStatus, DocumentKind, PendingCommand
+from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.engine.ports import Answer
 from bottlerocket_ecs_updater.errors import Denied, NotFound, Unreachable
 
@@ -250,6 +252,23 @@ def test_a_call_that_is_wrong_in_itself_is_not_cut_into_parts() -> None:
     bench.ssm.troubles["send_command"] = [refusal("InvalidParameters")]
     assert set(bench.hosts().send(DocumentKind.CHECK, ids(50)).refused) == set(ids(50))
     assert bench.ssm.count("send_command") == 1
+
+
+BOUND = BoundTo((BootId("b" * 32), BootId("a" * 32)), Version.parse("1.21.0"))
+
+
+def test_a_reboot_is_bound_to_boots_and_a_version() -> None:
+    bench = Bench()
+    bench.hosts().send(DocumentKind.REBOOT, ids(2), bound_to=BOUND)
+    [asked] = bench.ssm.asked("send_command")
+    assert asked["Parameters"] == {"boots": [f"{'a' * 32}|{'b' * 32}"], "version": ["1.21.0"]}
+
+
+def test_a_reboot_document_without_parameters_is_sent_to_nobody() -> None:
+    bench = Bench()
+    bench.ssm.troubles["send_command"] = [refusal("InvalidParameters")]
+    sent = bench.hosts().send(DocumentKind.REBOOT, ids(50), bound_to=BOUND)
+    assert (set(sent.not_bound), sent.refused, bench.ssm.count("send_command")) == (set(ids(50)), {}, 1)
 
 
 def test_a_command_is_cancelled_for_its_instances() -> None:

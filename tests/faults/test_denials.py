@@ -23,7 +23,13 @@ from bottlerocket_ecs_updater.simulator.aws_basics.calls import Call
 from bottlerocket_ecs_updater.simulator.ecs.model import InstanceStatus
 from bottlerocket_ecs_updater.simulator.faults import RebootEnding, RebootEnds
 from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients
-from bottlerocket_ecs_updater.simulator.services.documents import APPLY, CHECK, REBOOT
+from bottlerocket_ecs_updater.simulator.services.documents import (
+    APPLY,
+    CHECK,
+    PLAIN_REBOOT_LINES,
+    REBOOT,
+    shell_document,
+)
 from bottlerocket_ecs_updater.simulator.world.api_faults import denied, denying
 from bottlerocket_ecs_updater.simulator.world.world import World
 
@@ -331,6 +337,7 @@ def cancels(world: World) -> int:
 def test_a_command_that_may_not_be_cancelled_is_reported_once_and_ends_no_run(tmp_path: Path) -> None:
     lasting = RebootEnds(RebootEnding.WORKER_TIMED_OUT, times=None)
     world = row(3, faults=dict.fromkeys(range(3), (lasting,)))
+    world.documents.add(REBOOT, shell_document("Reboot", PLAIN_REBOOT_LINES, 60))
     updater = story(world, tmp_path).updater()
     world.authorize = denying("ssm:CancelCommand")
     finished = updater.run()
@@ -341,6 +348,7 @@ def test_a_command_that_may_not_be_cancelled_is_reported_once_and_ends_no_run(tm
 
 def test_a_cancelled_command_is_not_reported(tmp_path: Path) -> None:
     world = row(2, faults={0: (RebootEnds(RebootEnding.WORKER_TIMED_OUT, times=None),)})
+    world.documents.add(REBOOT, shell_document("Reboot", PLAIN_REBOOT_LINES, 60))
     updater = story(world, tmp_path).updater()
     assert updater.run().counts["updated"] == 2
     assert cancels(world) > 0

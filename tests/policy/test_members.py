@@ -315,6 +315,48 @@ def test_a_drain_of_a_group_that_ends_the_run_at_once_is_reported_as_that(second
     assert all("(its group terminates it)" in one for one in said)
 
 
+def test_a_run_waits_for_an_instance_whose_termination_frees_the_budget() -> None:
+    """Otherwise it would end within a minute, and the next run may be a day away."""
+    world = row(4)
+    world.autoscaling.add_group("web", *(instance_id(number) for number in range(4)))
+    world.clock.after(timedelta(seconds=20), lambda: world.take_away(instance_id(3), hook=timedelta(minutes=4)))
+    finished = Updater(world).run()
+    assert updated(finished) == 3
+    assert held(finished, InstanceId(instance_id(3))).reason is Reason.GONE
+    assert world.findings().violations == ()
+
+
+def test_a_run_does_not_wait_for_a_termination_that_a_hook_delays_for_hours() -> None:
+    world, began = row(4), timedelta(minutes=2)
+    start = world.clock.now()
+    world.autoscaling.add_group("web", *(instance_id(number) for number in range(4)))
+    world.clock.after(timedelta(seconds=20), lambda: world.take_away(instance_id(3), hook=timedelta(hours=20)))
+    finished = Updater(world).run()
+    assert updated(finished) == 0
+    assert held(finished, InstanceId(instance_id(3))).reason is Reason.LEAVING_GROUP
+    assert timedelta(minutes=10) < world.clock.now() - start < timedelta(minutes=11) + began
+    assert world.findings().violations == ()
+
+
+def test_what_fills_the_budget_is_told_of_an_instance_that_was_updated_before_its_group_took_it() -> None:
+    world = row(4)
+    world.autoscaling.add_group("web", *(instance_id(number) for number in range(4)))
+    taken: list[str] = []
+
+    def take_the_first_that_is_back() -> None:
+        back = next((id_ for id_, version in world.findings().versions.items() if version == NEW), "")
+        if back and world.instance(back).status is InstanceStatus.ACTIVE:
+            taken.append(back)
+            world.take_away(back, hook=timedelta(hours=20))
+        else:
+            world.clock.after(timedelta(seconds=1), take_the_first_that_is_back)
+
+    world.clock.after(timedelta(seconds=1), take_the_first_that_is_back)
+    finished = Updater(world).run()
+    said = [str(one) for one in finished.outcomes.values() if getattr(one, "reason", None) is Reason.BUDGET]
+    assert said == [f"the budget is full: 1 unavailable, limit 1: {taken[0]} (its group terminates it)"] * 3
+
+
 def test_a_group_that_takes_each_drained_host_is_left_alone_after_three() -> None:
     """Each drain moves tasks, and each host that replaces one may start with the old version."""
     faults = {number: (GroupTakes(step=Step.DRAIN, hook=timedelta(seconds=20)),) for number in range(8)}

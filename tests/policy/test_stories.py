@@ -46,7 +46,7 @@ from bottlerocket_ecs_updater.engine.store.folder_store import FolderStore
 from bottlerocket_ecs_updater.engine.store.ledger_store import KeptLedger
 from bottlerocket_ecs_updater.engine.store.pause_switch import Pause, clear_pause, set_pause
 from bottlerocket_ecs_updater.simulator.ecs import ServiceSpec, Workload
-from bottlerocket_ecs_updater.simulator.faults import RollsBack
+from bottlerocket_ecs_updater.simulator.faults import RebootDelayed, RollsBack
 from bottlerocket_ecs_updater.simulator.inprocess import Hook, InProcessClients
 from bottlerocket_ecs_updater.simulator.repository import Release
 from bottlerocket_ecs_updater.simulator.world.world import World
@@ -259,7 +259,8 @@ def test_a_pause_lets_nothing_new_start_until_somebody_resumes(tmp_path: Path) -
 
 
 def test_a_run_says_that_it_was_paused_by_whom_and_that_updates_go_on(tmp_path: Path) -> None:
-    story = Story(row(3), Rules(), tmp_path)
+    slow = RebootDelayed(timedelta(minutes=3))
+    story = Story(row(3, faults={0: (slow,)}), Rules(), tmp_path)
     paused = Pause(story.world.clock.now(), "ann", "a holiday")
     again = replace(paused, who="bob", why="a deployment")
 

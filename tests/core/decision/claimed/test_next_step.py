@@ -202,9 +202,21 @@ def test_an_instance_that_is_empty_at_the_limit_goes_on() -> None:
 
 def test_a_host_that_waited_hours_for_its_tasks_is_checked_again_before_its_reboot() -> None:
     """Somebody may have staged another version in the meantime."""
-    long_ago = check_answer(ready(), NOW - POLICY.staged_report_max_age - SECOND)
+    long_ago = check_answer(ready(), NOW - POLICY.report_max_age - SECOND)
     assert kinds(next_step(claimed(check_answer=long_ago))) == [Check]
-    assert kinds(next_step(claimed(check_answer=check_answer(ready(), NOW - 10 * SECOND)))) == [Mark, Reboot]
+    some_time_ago = check_answer(ready(), NOW - POLICY.report_max_age + SECOND)
+    [_, reboot] = next_step(claimed(check_answer=some_time_ago)).commands
+    assert isinstance(reboot, Reboot)
+    assert reboot.bound
+
+
+def test_a_host_whose_document_checks_nothing_is_asked_right_before_it_is_rebooted() -> None:
+    some_time_ago = check_answer(ready(), NOW - POLICY.staged_report_max_age - SECOND)
+    assert kinds(next_step(claimed(check_answer=some_time_ago), plain_reboots=True)) == [Check]
+    just_now = claimed(check_answer=check_answer(ready(), NOW - 10 * SECOND))
+    [_, reboot] = next_step(just_now, plain_reboots=True).commands
+    assert isinstance(reboot, Reboot)
+    assert not reboot.bound
 
 
 def test_a_host_is_asked_while_its_last_tasks_stop() -> None:
@@ -212,9 +224,10 @@ def test_a_host_is_asked_while_its_last_tasks_stop() -> None:
     one = claimed(tasks=(task(last_status="STOPPING"),), asked=NOW - MINUTE)
     assert one.registration is not None
     stopping = replace(one, registration=replace(one.registration, running_tasks=0))
-    assert kinds(next_step(stopping)) == [Check]
-    assert kinds(next_step(replace(stopping, pending=pending(DocumentKind.CHECK)))) == []
-    assert kinds(next_step(one)) == []
+    assert kinds(next_step(stopping, plain_reboots=True)) == [Check]
+    assert kinds(next_step(replace(stopping, pending=pending(DocumentKind.CHECK)), plain_reboots=True)) == []
+    assert kinds(next_step(one, plain_reboots=True)) == []
+    assert kinds(next_step(stopping)) == []
 
 
 def test_a_version_that_was_denied_since_the_drain_started_is_returned_to_service() -> None:

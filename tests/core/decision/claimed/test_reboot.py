@@ -159,7 +159,8 @@ def test_an_instance_is_not_rebooted_on_the_strength_of_old_tasks(tasks: Tasks |
 
 def test_a_host_is_checked_again_before_the_reboot_if_its_answer_is_not_recent() -> None:
     """Somebody may have staged another version since."""
-    assert kinds(next_step(rebooting(asked=NOW - MINUTE))) == [Check]
+    assert kinds(next_step(rebooting(asked=NOW - MINUTE), plain_reboots=True)) == [Check]
+    assert kinds(next_step(rebooting(asked=NOW - MINUTE))) == [Reboot]
 
 
 def test_an_answer_that_took_long_is_good_while_it_is_fresh() -> None:
@@ -237,13 +238,20 @@ def test_a_reboot_that_was_just_sent_is_left_alone() -> None:
 
 
 def test_how_a_reboot_command_ended_is_asked_before_the_agent_can_run_it_again() -> None:
-    verdict = next_step(rebooting())
+    verdict = next_step(rebooting(), plain_reboots=True)
     assert (kinds(verdict), verdict.wants_reboot_end) == ([Reboot], True)
     assert verdict.look_at is not None
     assert verdict.look_at < NOW + FIRST_RUN
     assert next_step(sent(0.1, connected=False)).wants_reboot_end
     asked = sent_reboot(NOW - MINUTE, end_asked_at=NOW - 50 * SECOND)
     assert not next_step(sent(1, connected=False, reboots=(asked,))).wants_reboot_end
+
+
+def test_how_a_bound_reboot_ended_is_asked_only_of_a_host_that_stays_on_its_boot() -> None:
+    bound = sent_reboot(NOW - 2 * MINUTE, bound=True)
+    assert not next_step(rebooting()).wants_reboot_end
+    assert not next_step(sent(1, connected=False, reboots=(bound,))).wants_reboot_end
+    assert next_step(sent(2, says=ready(), asked=NOW - SECOND, reboots=(bound,))).wants_reboot_end
 
 
 def test_a_host_that_is_away_is_not_asked() -> None:

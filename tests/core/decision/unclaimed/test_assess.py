@@ -188,7 +188,8 @@ def test_an_instance_that_somebody_else_drained_is_left_to_them() -> None:
 
 @pytest.mark.parametrize("status", [status for status in Status if status not in (Status.ACTIVE, Status.DRAINING)])
 def test_an_instance_in_any_other_status_is_held(status: Status) -> None:
-    assert held(registered(status=status)) is Reason.NOT_ACTIVE
+    expected = Reason.GONE if status is Status.INACTIVE else Reason.NOT_ACTIVE
+    assert held(registered(status=status)) is expected
 
 
 def test_an_instance_whose_agent_is_disconnected_is_held() -> None:
