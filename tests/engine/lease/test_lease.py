@@ -303,7 +303,7 @@ def test_a_run_that_was_suspended_finds_that_another_has_its_lease(store: Cut, t
         check(held)  # type: ignore[operator]
 
 
-def test_what_was_lost_stays_lost(store: Cut, time: Time) -> None:
+def test_a_lost_lease_stays_lost(store: Cut, time: Time) -> None:
     held = lease(store, time)
     held.acquire()
     other = lease(store, time, "b")

@@ -33,7 +33,7 @@ def test_an_object_that_nobody_wrote_is_none(store: Store) -> None:
     assert store.get(KEY) is None
 
 
-def test_what_was_written_is_read_with_the_tag_that_the_write_gave(store: Store) -> None:
+def test_a_written_object_is_read_with_the_tag_of_the_write(store: Store) -> None:
     tag = store.put(KEY, b"one", ABSENT)
     assert store.get(KEY) == Stored(b"one", tag)
 
