@@ -84,7 +84,7 @@ def test_a_setting_that_is_wrong_is_named_in_the_message(ground: FleetGround) ->
     assert ground.site.world.findings().boots == dict.fromkeys(NEW, 0)
 
 
-def test_without_a_topic_to_write_to_the_waves_are_run_and_nobody_is_told(ground: FleetGround) -> None:
+def test_without_the_topic_the_waves_run_and_no_message_is_sent(ground: FleetGround) -> None:
     ground.make(without("TellPeople"))
     inbox = ground.subscribe()
     assert ground.run_waves() == "SUCCEEDED"
