@@ -23,7 +23,13 @@ from bottlerocket_ecs_updater.simulator.aws_basics.calls import Call
 from bottlerocket_ecs_updater.simulator.ecs.model import InstanceStatus
 from bottlerocket_ecs_updater.simulator.faults import RebootEnding, RebootEnds
 from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients
-from bottlerocket_ecs_updater.simulator.services.documents import APPLY, CHECK, REBOOT
+from bottlerocket_ecs_updater.simulator.services.documents import (
+    APPLY,
+    CHECK,
+    PLAIN_REBOOT_LINES,
+    REBOOT,
+    shell_document,
+)
 from bottlerocket_ecs_updater.simulator.world.api_faults import denied, denying
 from bottlerocket_ecs_updater.simulator.world.world import World
 
@@ -115,7 +121,7 @@ def test_hosts_that_were_drained_before_it_was_denied_for_the_rest_of_a_batch_ar
 
 
 @pytest.mark.parametrize("action", ["ecs:DeleteAttributes", "ecs:PutAttributes"])
-def test_what_is_denied_before_anything_is_in_progress_ends_the_run_at_once(action: str, tmp_path: Path) -> None:
+def test_a_denial_before_any_update_is_in_progress_ends_the_run_at_once(action: str, tmp_path: Path) -> None:
     world = row(3)
     world.authorize = denying(action)
     finished = story(world, tmp_path).run()
@@ -139,9 +145,7 @@ def leave_one_drained(told: Story, world: World) -> None:
 
 
 @pytest.mark.parametrize("key", [f"first-seen/{NEW}.json", f"first-seen/{OLD}.json"])
-def test_what_a_run_left_drained_is_finished_though_a_note_of_a_version_cannot_be_read(
-    key: str, tmp_path: Path
-) -> None:
+def test_a_drained_instance_is_finished_although_a_first_seen_object_is_unreadable(key: str, tmp_path: Path) -> None:
     world = row(3)
     told = story(world, tmp_path)
     leave_one_drained(told, world)
@@ -150,7 +154,7 @@ def test_what_a_run_left_drained_is_finished_though_a_note_of_a_version_cannot_b
     assert world.findings().stranded == ()
 
 
-def test_what_a_run_left_drained_is_returned_to_service_though_the_ledger_cannot_be_read(tmp_path: Path) -> None:
+def test_a_drained_instance_is_returned_to_service_although_the_ledger_is_unreadable(tmp_path: Path) -> None:
     world = row(3)
     told = story(world, tmp_path)
     leave_one_drained(told, world)
@@ -333,6 +337,7 @@ def cancels(world: World) -> int:
 def test_a_command_that_may_not_be_cancelled_is_reported_once_and_ends_no_run(tmp_path: Path) -> None:
     lasting = RebootEnds(RebootEnding.WORKER_TIMED_OUT, times=None)
     world = row(3, faults=dict.fromkeys(range(3), (lasting,)))
+    world.documents.add(REBOOT, shell_document("Reboot", PLAIN_REBOOT_LINES, 60))
     updater = story(world, tmp_path).updater()
     world.authorize = denying("ssm:CancelCommand")
     finished = updater.run()
@@ -343,6 +348,7 @@ def test_a_command_that_may_not_be_cancelled_is_reported_once_and_ends_no_run(tm
 
 def test_a_cancelled_command_is_not_reported(tmp_path: Path) -> None:
     world = row(2, faults={0: (RebootEnds(RebootEnding.WORKER_TIMED_OUT, times=None),)})
+    world.documents.add(REBOOT, shell_document("Reboot", PLAIN_REBOOT_LINES, 60))
     updater = story(world, tmp_path).updater()
     assert updater.run().counts["updated"] == 2
     assert cancels(world) > 0

@@ -38,7 +38,13 @@ def test_any_other_document_is_a_failure(content: str) -> None:
     assert (found.grade, bool(found.remedy)) == (Grade.FAIL, True)
 
 
-def test_of_a_document_of_the_operators_only_that_it_is_there_matters() -> None:
+def test_an_earlier_reboot_document_is_a_warning() -> None:
+    content = shell_document("Of an earlier version", checkup.PLAIN_REBOOT, 60)
+    found = checkup.judge_document(DocumentKind.REBOOT, "reboot", content)
+    assert (found.grade, "neither the boot nor the version" in found.said) == (Grade.WARN, True)
+
+
+def test_the_operators_own_document_only_has_to_exist() -> None:
     assert checkup.judge_document(DocumentKind.BEFORE_DRAIN, "theirs", "{}").grade is Grade.OK
 
 

@@ -50,7 +50,7 @@ def test_while_no_instance_is_done_no_task_strays_more_than_another() -> None:
     assert tasks_moved_again(host("i-c", ready(), 4096)) == 0
 
 
-def test_what_nobody_knows_of_does_not_count() -> None:
+def test_tasks_with_unknown_requirements_do_not_count_as_moved_again() -> None:
     outdated = host("i-a", ready(), 4096)
     done = host("i-b", idle(NEW), 0)
     unread = a_fleet(outdated, done, services=Services((WEB,), NOW), definitions={})
@@ -58,7 +58,7 @@ def test_what_nobody_knows_of_does_not_count() -> None:
     assert InstanceId("i-b") in unread.instances
 
 
-def test_in_a_full_cluster_every_instance_is_told_what_another_one_lacks() -> None:
+def test_in_a_full_cluster_every_instance_shows_what_another_one_lacks() -> None:
     full = [host(f"i-{letter}", ready(), 100) for letter in "abcd"]
     rooms = ClusterRoom(fleet(*full))
     for one in full:

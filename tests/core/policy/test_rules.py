@@ -178,7 +178,7 @@ cases = st.builds(
 
 
 @given(cases, rule_sets, st.integers(-60, 60))
-def test_what_may_be_drained_might_have_been_staged(drawn: Case, rules: Rules, minutes: int) -> None:
+def test_an_instance_that_may_be_drained_may_also_be_staged(drawn: Case, rules: Rules, minutes: int) -> None:
     now = NOW + timedelta(minutes=minutes)
     if first_hold(before_drain(drawn, rules, now)) is None:
         assert first_hold(before_staging(drawn, rules, now)) is None

@@ -154,7 +154,7 @@ def test_an_instance_that_a_list_lacked_for_a_moment_keeps_what_is_remembered() 
     assert without_gone(back, {TWO}, NOW + timedelta(days=8)).backoffs == ledger.backoffs
 
 
-def test_what_a_version_came_to_on_an_instance_that_is_gone_is_remembered_longer_than_any_wait() -> None:
+def test_the_result_of_an_update_is_kept_for_gone_instances_longer_than_any_wait() -> None:
     ledger = with_found(with_update(Ledger(), ONE, NEW, NOW), TWO, NEW, NOW)
     missed = without_gone(ledger, set(), NOW)
     soon, late = NOW + GONE_FOR - timedelta(minutes=1), NOW + GONE_FOR
@@ -177,7 +177,7 @@ def test_an_update_to_another_version_leaves_what_failed_there() -> None:
     assert with_update(failed, ONE, OLD, NOW).backoffs == {ONE: ROLLED_BACK}
 
 
-def test_one_that_fails_after_its_update_has_failed() -> None:
+def test_an_instance_that_fails_after_its_update_counts_as_failed() -> None:
     assert with_failure(with_update(Ledger(), ONE, NEW, NOW), NEW, ONE).suspects == {NEW: 1}
 
 
@@ -249,7 +249,7 @@ def test_the_next_run_reads_what_this_one_made_safe() -> None:
     assert kept(store, "r2").value.claims == {ONE: OpenClaim(CLAIM, ARN)}
 
 
-def test_what_an_older_updater_wrote_of_instances_that_were_started_is_read_without_their_names() -> None:
+def test_an_older_updaters_record_of_starts_is_read_without_instance_ids() -> None:
     old = {"format": 1, "claims": {}, "rests": {}, "begun": ["2026-01-05T08:00:00Z"]}
     ledger, _ = read_ledger(json.dumps(old).encode(), KEY)
     assert ledger.past.begun == (NOW - timedelta(hours=1),)
@@ -444,7 +444,7 @@ def test_a_claim_is_written_in_the_words_of_the_attribute() -> None:
     assert written["claims"][ONE] == {"arn": ARN, "claim": CLAIM.encode(), "health_before": None}
 
 
-def test_what_a_newer_updater_wrote_beside_is_kept() -> None:
+def test_keys_of_a_newer_updater_are_kept() -> None:
     store = MemoryStore()
     store.put(KEY, write_ledger(FULL, {"promotions": {"a": 1}}), ABSENT)
     ledger = kept(store)
@@ -513,7 +513,7 @@ def test_an_unreadable_ledger_is_never_overwritten() -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b"{}", b"null", b"\xff\xfe"])
-def test_what_is_no_ledger_at_all_is_never_treated_as_an_empty_one(data: bytes) -> None:
+def test_an_object_that_is_not_a_ledger_never_counts_as_an_empty_one(data: bytes) -> None:
     with pytest.raises(LedgerBroken, match=KEY):
         read_ledger(data, KEY)
 

@@ -22,7 +22,8 @@ from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.state.ledger import Ledger, OpenClaim, with_backoff, with_claim, without_claim
 from bottlerocket_ecs_updater.engine.lease.both_leases import BothLeases
-from bottlerocket_ecs_updater.engine.lease.store_lease import HeldBy, StoreLease, Taken, lease_key
+from bottlerocket_ecs_updater.engine.lease.run_lease import HeldBy, Taken
+from bottlerocket_ecs_updater.engine.lease.store_lease import StoreLease, lease_key
 from bottlerocket_ecs_updater.engine.store.ledger_store import KeptLedger, LedgerBroken, ledger_key, read_ledger
 from bottlerocket_ecs_updater.engine.store.migration import MovingLedger, end_pause, has_left, move_pause, pause_of
 from bottlerocket_ecs_updater.engine.store.pause_switch import Pause, look_for_pause, set_pause
@@ -121,7 +122,7 @@ def test_an_older_version_cannot_read_what_was_moved_and_so_acts_on_nothing(stor
         KeptLedger(store, "web", RunId("r9")).load()
 
 
-def test_what_was_let_go_since_does_not_come_back(store: Shaky) -> None:
+def test_a_claim_that_was_dropped_does_not_come_back(store: Shaky) -> None:
     ledger = moving(store)
     ledger.load()
     ledger.flush()
@@ -298,7 +299,7 @@ def test_both_are_regained_after_an_outage() -> None:
     ours.check_before_act()
 
 
-def test_where_everything_was_moved_the_old_lease_is_nobody_s_concern() -> None:
+def test_after_the_move_the_old_lease_does_not_matter() -> None:
     store, time = MemoryStore(), Time()
     moved(store)
     lease(store, time, "web", "somebody").acquire()
@@ -370,7 +371,7 @@ def older_version_dies(world: World, store: MemoryStore) -> None:
     world.clock.sleep(timedelta(minutes=10))
 
 
-def test_what_an_older_version_started_is_finished_by_the_first_run_of_this_one() -> None:
+def test_the_first_run_of_this_version_finishes_an_older_versions_updates() -> None:
     # Only the ledger has the claim: here attributes do not survive a boot.
     world, store = row(2, services=1, tasks=1, ecs_timing=EcsTiming(attributes_survive=False)), MemoryStore()
     older_version_dies(world, store)

@@ -101,7 +101,7 @@ def test_the_end_of_a_run_is_written_at_once() -> None:
 
 
 @pytest.mark.parametrize("event", [failed, quarantined])
-def test_what_failed_is_in_the_store_before_the_act_that_follows(event: Callable[[int], Event]) -> None:
+def test_a_failure_is_stored_before_the_next_act(event: Callable[[int], Event]) -> None:
     store = Flaky()
     record = Record(store, "web", RUN)
     for number in range(10):

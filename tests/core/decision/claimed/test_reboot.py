@@ -159,7 +159,8 @@ def test_an_instance_is_not_rebooted_on_the_strength_of_old_tasks(tasks: Tasks |
 
 def test_a_host_is_checked_again_before_the_reboot_if_its_answer_is_not_recent() -> None:
     """Somebody may have staged another version since."""
-    assert kinds(next_step(rebooting(asked=NOW - MINUTE))) == [Check]
+    assert kinds(next_step(rebooting(asked=NOW - MINUTE), plain_reboots=True)) == [Check]
+    assert kinds(next_step(rebooting(asked=NOW - MINUTE))) == [Reboot]
 
 
 def test_an_answer_that_took_long_is_good_while_it_is_fresh() -> None:
@@ -220,7 +221,9 @@ OVERDUE = a_claim(ClaimPhase.REBOOTING, since=NOW - POLICY.reboot_timeout)
     ],
     ids=["tasks", "agent", "not sent"],
 )
-def test_an_instance_that_never_could_be_rebooted_is_given_back_and_told_why(changes: dict[str, Any], why: str) -> None:
+def test_an_instance_that_could_never_be_rebooted_is_returned_with_the_reason(
+    changes: dict[str, Any], why: str
+) -> None:
     assert str(returned(next_step(rebooting(OVERDUE, **changes)))) == why
 
 
@@ -235,13 +238,20 @@ def test_a_reboot_that_was_just_sent_is_left_alone() -> None:
 
 
 def test_how_a_reboot_command_ended_is_asked_before_the_agent_can_run_it_again() -> None:
-    verdict = next_step(rebooting())
+    verdict = next_step(rebooting(), plain_reboots=True)
     assert (kinds(verdict), verdict.wants_reboot_end) == ([Reboot], True)
     assert verdict.look_at is not None
     assert verdict.look_at < NOW + FIRST_RUN
     assert next_step(sent(0.1, connected=False)).wants_reboot_end
     asked = sent_reboot(NOW - MINUTE, end_asked_at=NOW - 50 * SECOND)
     assert not next_step(sent(1, connected=False, reboots=(asked,))).wants_reboot_end
+
+
+def test_how_a_bound_reboot_ended_is_asked_only_of_a_host_that_stays_on_its_boot() -> None:
+    bound = sent_reboot(NOW - 2 * MINUTE, bound=True)
+    assert not next_step(rebooting()).wants_reboot_end
+    assert not next_step(sent(1, connected=False, reboots=(bound,))).wants_reboot_end
+    assert next_step(sent(2, says=ready(), asked=NOW - SECOND, reboots=(bound,))).wants_reboot_end
 
 
 def test_a_host_that_is_away_is_not_asked() -> None:
@@ -402,7 +412,7 @@ def test_it_is_returned_to_service_as_soon_as_none_can_strike_any_more() -> None
     assert kinds(next_step(blocked, blocked="not allowed")) == [Cancel, Return, Unmark]
 
 
-def test_what_an_open_reboot_can_still_do_is_waited_for_and_it_is_cancelled() -> None:
+def test_a_pending_reboot_is_cancelled_and_its_effect_awaited() -> None:
     short = replace(POLICY, reboot_timeout=2 * MINUTE)
     one = old_boot(None, minutes=3)
     assert one.claim is not None
@@ -418,7 +428,7 @@ def test_a_host_that_accepted_a_reboot_but_did_not_go_down_is_quarantined_at_the
     assert str(command.why).startswith("it accepted the reboot but did not go down within 20m")
 
 
-def test_such_a_host_is_not_held_against_its_version() -> None:
+def test_a_host_whose_reboot_stalled_does_not_count_against_its_version() -> None:
     note = next_step(old_boot(acceptance(NOW - 19 * MINUTE), minutes=20)).commands[1]
     assert isinstance(note, Note)
     assert not note.backoff.rolled_back

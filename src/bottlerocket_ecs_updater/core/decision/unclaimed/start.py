@@ -20,6 +20,7 @@ from bottlerocket_ecs_updater.core.decision.unclaimed.before_drain_hook import p
 from bottlerocket_ecs_updater.core.decision.unclaimed.budget import Budget, count_budget
 from bottlerocket_ecs_updater.core.decision.unclaimed.eligibility import RolloutLimits
 from bottlerocket_ecs_updater.core.decision.unclaimed.gates import StartGates, work_goes_on
+from bottlerocket_ecs_updater.core.decision.unclaimed.gathering import starts_together_at
 from bottlerocket_ecs_updater.core.decision.unclaimed.own_host import hand_over
 from bottlerocket_ecs_updater.core.decision.unclaimed.rule_answers import first_hold
 from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
@@ -87,7 +88,7 @@ def begin(
         gates.limits.leave(instance)
         gates.limits.take(ready[instance.id].target)
         picks.append(instance)
-    if picks and not _ask_again_if_old(picks, ready, this_pass, draft):
+    if picks and not _wait_together(picks, budget, this_pass, draft):
         _begin_picks(picks, ready, this_pass, draft)
     if roomless and not picks and not work_goes_on(fleet) and not _fleet_is_fresh(this_pass):
         # Before the run ends for lack of room, it looks once more.
@@ -306,10 +307,20 @@ def _ask_again_if_old(
     return True
 
 
+def _wait_together(picks: list[Instance], budget: Budget, this_pass: Pass, draft: DecisionDraft) -> bool:
+    """Whether the picks wait a moment for other slots, to start together."""
+    together = starts_together_at(len(picks), budget.limit, this_pass)
+    if together is not None:
+        draft.steps |= {pick.id: NextStep(look_at=together) for pick in picks}
+    return together is not None
+
+
 def _begin_picks(
     picks: list[Instance], ready: Mapping[InstanceId, Ready], this_pass: Pass, draft: DecisionDraft
 ) -> None:
     fleet = this_pass.fleet
+    if _ask_again_if_old(picks, ready, this_pass, draft):
+        return
     if not _looked_at(picks, this_pass, draft):
         return
     for pick in picks:
