@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import replace
 
 from bottlerocket_ecs_updater.core.capacity.crowding import StayingTasks
 from bottlerocket_ecs_updater.core.capacity.fleet_capacity import (
+    accepts_tasks,
     capacity_of,
     coming_instances,
     limited_to,
@@ -45,7 +47,10 @@ class ClusterRoom:
         self._fleet = fleet
         services = fleet.services.all if fleet.services is not None else ()
         self._by_name = {service.name: service for service in services}
-        self._arns = {f"{SERVICE_GROUP}{service.name}": service.arn for service in services if not service.daemon}
+        replicas = {f"{SERVICE_GROUP}{service.name}": service for service in services if not service.daemon}
+        self._arns = {group: service.arn for group, service in replicas.items() if _is_placed(service)}
+        self._unplaced = {group: service for group, service in replicas.items() if not _is_placed(service)}
+        """Services of which ECS did not say how it places their tasks."""
         self._leaving: list[Leaving] | None = None
         self._leaving_counts: Counter[ServiceArn] = Counter()
         self._capacity: Mapping[InstanceId, Capacity] | None = None
@@ -67,6 +72,16 @@ class ClusterRoom:
 
     def for_drain_of(self, instance: Instance) -> Fits | NoRoom | None:
         """Whether its tasks have room elsewhere; None if too little is known."""
+        answer = self._for_known_tasks_on(instance)
+        doubts = tuple(self._doubts_about(instance)) if isinstance(answer, Fits) else ()
+        return replace(answer, provisos=(*answer.provisos, *doubts)) if isinstance(answer, Fits) and doubts else answer
+
+    def _doubts_about(self, instance: Instance) -> Iterator[str]:
+        groups = dict.fromkeys(task.group for task in (instance.tasks.left if instance.tasks is not None else ()))
+        for service in (self._unplaced[group] for group in groups if group in self._unplaced):
+            yield f"whether tasks of {service.name} fit elsewhere is not checked: ECS does not say how it places them"
+
+    def _for_known_tasks_on(self, instance: Instance) -> Fits | NoRoom | None:
         fleet = self._fleet
         if fleet.definitions is None or instance.tasks is None:
             return None
@@ -215,11 +230,7 @@ class ClusterRoom:
 
     def _done(self) -> Sequence[tuple[InstanceId, Capacity]]:
         if self._refuges is None:
-            found = (
-                (one.id, capacity_of(one, self._fleet, self._arns))
-                for one in self._fleet.instances.values()
-                if _is_done(one)
-            )
+            found = ((one.id, self._capacity_of(one)) for one in self._fleet.instances.values() if _is_done(one))
             known = [(id_, left) for id_, left in found if left is not None and left.accepts]
             known.sort(key=lambda pair: (-pair[1].memory, pair[0]))
             self._refuges = known[:REFUGES_LOOKED_AT]
@@ -284,12 +295,8 @@ class ClusterRoom:
 
     def _all_capacity(self) -> Mapping[InstanceId, Capacity] | None:
         if self._capacity is None:
-            found = {
-                id_: capacity_of(one, self._fleet, self._arns)
-                for id_, one in self._fleet.instances.items()
-                if one.registration
-            }
-            if None in found.values():
+            found = {id_: self._capacity_of(one) for id_, one in self._fleet.instances.items() if one.registration}
+            if any(left is None and accepts_tasks(self._fleet.instances[id_]) for id_, left in found.items()):
                 return None
             self._capacity = {id_: capacity for id_, capacity in found.items() if capacity is not None}
         return self._capacity
@@ -306,6 +313,10 @@ class ClusterRoom:
 def lacks_tasks(service: Service) -> bool:
     """Whether ECS has to start tasks of a service that have no place yet."""
     return not service.daemon and not service.failed and service.desired > service.running + service.pending
+
+
+def _is_placed(service: Service) -> bool:
+    return service.moving is not None or bool(service.unknown)
 
 
 def _drains(instance: Instance) -> bool:

@@ -80,7 +80,7 @@ def capacity_of(instance: Instance, fleet: Fleet, services: Mapping[str, Service
         left.gpus,
         left.ports_taken,
         attributes=registration.attributes,
-        accepts=registration.status is Status.ACTIVE and registration.connected and not _is_leaving(instance),
+        accepts=accepts_tasks(instance),
         hosts=frozenset(hosts) if known else None,
         launch=_launch_of(instance, registration, fleet),
         provider=registration.capacity_provider,
@@ -119,6 +119,13 @@ def _interfaces_left(registration: Registration, tasks: Sequence[Task], fleet: F
     if most is None or TRUNK_ATTRIBUTE in registration.attributes:
         return None
     return max(0, most - 1 - sum(task.own_interface for task in tasks))
+
+
+def accepts_tasks(instance: Instance) -> bool:
+    """Whether ECS places tasks on it that stay there."""
+    registration = instance.registration
+    ready = registration is not None and registration.status is Status.ACTIVE and registration.connected
+    return ready and not _is_leaving(instance)
 
 
 def _is_leaving(instance: Instance) -> bool:
