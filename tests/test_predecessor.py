@@ -34,7 +34,7 @@ def _positions(events: list[Event], *kinds: type[Event]) -> list[int]:
     return [next(place for place, event in enumerate(ours) if isinstance(event, kind)) for kind in kinds]
 
 
-def test_the_health_of_a_host_is_not_asked_of_ec2() -> None:
+def test_ec2_is_not_called_for_the_health_of_a_host() -> None:
     assert [operation for operation in Operation if operation.title.startswith("ec2:DescribeInstanceStatus")] == []
 
 
@@ -46,7 +46,7 @@ def test_all_hosts_of_a_healthy_cluster_are_updated_and_no_task_is_killed() -> N
     assert (finished.exit_code, seen.violations, seen.tasks_killed) == (0, (), ())
 
 
-def test_a_host_is_returned_after_its_reboot_is_proven_and_not_before() -> None:
+def test_a_host_is_returned_only_after_its_reboot_is_verified() -> None:
     updater = Updater(row(2))
     updater.run()
     drained, rebooted, returned, updated = _positions(updater.tape.events, Drained, Rebooted, Returned, InstanceUpdated)
@@ -71,7 +71,7 @@ def test_a_host_that_does_not_come_back_is_quarantined_rather_than_returned() ->
     assert world.instance(FIRST).status == "DRAINING"
 
 
-def test_a_host_that_came_back_on_its_old_release_is_a_failure_and_serves_on() -> None:
+def test_a_host_that_came_back_on_its_old_version_is_a_failure_and_stays_in_service() -> None:
     world = row(3, faults={0: (RollsBack(),)})
     outcome = Updater(world).run().outcomes[FIRST]
     assert isinstance(outcome, Failed)
@@ -92,7 +92,7 @@ def test_a_run_in_which_an_update_failed_ends_with_exit_code_three(fault: Fault)
     ).run().exit_code in {3, 4}
 
 
-def test_one_failed_instance_costs_no_other_its_update() -> None:
+def test_one_failed_instance_does_not_stop_the_others() -> None:
     finished = Updater(row(3, faults={0: (RollsBack(),)})).run()
     assert [type(finished.outcomes[id_]) for id_ in (SECOND, THIRD)] == [Updated, Updated]
 
@@ -104,7 +104,7 @@ def test_a_check_that_fails_is_in_the_summary_with_its_reason(fault: Fault) -> N
     assert isinstance(finished.outcomes[SECOND], Updated)
 
 
-def test_a_host_with_a_standalone_task_is_left_alone_with_its_task() -> None:
+def test_a_host_with_a_standalone_task_is_left_alone() -> None:
     world = row(2)
     task = world.run_standalone_task(FIRST)
     outcome = Updater(world).run().outcomes[FIRST]
@@ -127,7 +127,7 @@ def test_an_instance_that_somebody_else_drained_is_not_returned() -> None:
     assert world.instance(FIRST).status == "DRAINING"
 
 
-def test_a_release_below_the_running_one_is_followed_when_it_was_withdrawn() -> None:
+def test_a_lower_version_is_installed_after_the_running_one_was_withdrawn() -> None:
     world = row(2, version=NEW)
     world.retract(NEW)
     outcome = Updater(world).run().outcomes[FIRST]

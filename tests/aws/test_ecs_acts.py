@@ -24,7 +24,7 @@ def test_a_status_is_set_ten_a_call() -> None:
     assert {shape["status"] for shape in bench.ecs.instances.values()} == {"DRAINING"}
 
 
-def test_an_instance_that_fails_to_drain_is_refused_and_the_others_are_done() -> None:
+def test_an_instance_that_cannot_be_drained_does_not_affect_the_others() -> None:
     bench = bench_with([instance(1), instance(2)])
     bench.ecs.failing = {arn(1): "SOMETHING"}
     results = bench.cluster().set_status([arn(1), arn(2)], Status.DRAINING)
@@ -53,7 +53,7 @@ def test_an_act_is_never_repeated_by_the_gateway() -> None:
         ReadTimeoutError(endpoint_url="https://ecs.eu-west-1.amazonaws.com"),
     ],
 )
-def test_an_act_without_a_clear_reply_is_unclear(trouble: BaseException) -> None:
+def test_a_call_without_a_clear_reply_is_unclear(trouble: BaseException) -> None:
     bench = bench_with([instance(1)])
     bench.ecs.troubles["update_container_instances_state"] = [trouble]
     assert isinstance(bench.cluster().set_status([arn(1)], Status.DRAINING)[arn(1)], Unclear)
@@ -66,7 +66,7 @@ def test_an_act_without_a_clear_reply_is_unclear(trouble: BaseException) -> None
         EndpointConnectionError(endpoint_url="https://ecs.eu-west-1.amazonaws.com"),
     ],
 )
-def test_an_act_that_surely_took_no_effect_may_be_repeated_later(trouble: BaseException) -> None:
+def test_a_call_that_certainly_took_no_effect_may_be_repeated_later(trouble: BaseException) -> None:
     bench = bench_with([instance(1)])
     bench.ecs.troubles["update_container_instances_state"] = [trouble] * ACT_ATTEMPTS
     assert isinstance(bench.cluster().set_status([arn(1)], Status.DRAINING)[arn(1)], Later)
@@ -91,7 +91,7 @@ def test_a_denied_act_names_action_and_resource() -> None:
     assert (denied.value.action, denied.value.resource) == ("ecs:PutAttributes", arn(1))
 
 
-def test_what_was_done_before_a_denial_is_told_and_the_rest_is_to_be_asked_for_again() -> None:
+def test_results_before_a_denial_are_reported_and_the_rest_is_retried() -> None:
     bench = bench_with(instance(number) for number in range(12))
     bench.ecs.troubles["update_container_instances_state"] = [None, refusal("AccessDeniedException")]
     results = bench.cluster().set_status([arn(number) for number in range(12)], Status.DRAINING)
@@ -144,7 +144,7 @@ def test_an_instance_that_is_no_target_any_more_is_gone() -> None:
 
 
 @given(culprits=st.sets(st.integers(0, 24)))
-def test_whichever_instances_a_call_is_refused_for_all_others_are_acted_on_exactly_once(culprits: set[int]) -> None:
+def test_every_instance_that_is_not_rejected_is_acted_on_exactly_once(culprits: set[int]) -> None:
     bench = bench_with(instance(number) for number in range(25))
     bench.ecs.poison = {arn(number) for number in culprits}
     results = bench.cluster().set_status([arn(number) for number in range(25)], Status.DRAINING)

@@ -36,7 +36,7 @@ def test_all_instances_in_all_pages_are_listed_and_described_in_order() -> None:
     ]
 
 
-def test_listing_asks_for_no_status_so_that_draining_and_registering_instances_are_seen() -> None:
+def test_listing_uses_no_status_filter_so_that_draining_and_registering_instances_are_seen() -> None:
     bench = bench_with([instance(1, status="DRAINING"), instance(2, status="REGISTERING")])
     listing = bench.cluster().list_all()
     assert [registration.status for registration in listing.registrations] == [Status.DRAINING, Status.REGISTERING]
@@ -50,7 +50,7 @@ def test_an_empty_cluster_is_listed_without_describing_anything() -> None:
     assert bench.ecs.count("describe_container_instances") == 0
 
 
-def test_an_instance_is_bottlerocket_by_the_name_of_its_attribute_whatever_its_value() -> None:
+def test_an_instance_with_the_variant_attribute_is_bottlerocket_whatever_its_value() -> None:
     shapes = [
         instance(1, attributes=[{"name": "bottlerocket.variant", "value": "aws-ecs-1-nvidia"}]),
         instance(2, attributes=[{"name": "bottlerocket.variant"}]),
@@ -75,7 +75,7 @@ def test_an_instance_that_ecs_leaves_out_of_its_answer_is_not_lost() -> None:
     assert list(listing.undescribed) == [arn(7)]
 
 
-def test_an_arn_that_ecs_chokes_on_costs_no_other_instance_its_description() -> None:
+def test_one_arn_that_ecs_rejects_does_not_hide_the_other_instances() -> None:
     bench = bench_with(instance(number) for number in range(100))
     bench.ecs.poison = {arn(42)}
     listing = bench.cluster().list_all()
@@ -117,13 +117,13 @@ def test_times_of_registration_come_in_utc() -> None:
     assert registration.registered_at == START
 
 
-def test_a_page_that_is_throttled_is_asked_for_again() -> None:
+def test_a_throttled_page_is_requested_again() -> None:
     bench = bench_with(instance(number) for number in range(150))
     bench.ecs.troubles["describe_container_instances"] = [None, refusal("ThrottlingException", "Rate exceeded")]
     assert len(bench.cluster().list_all().registrations) == 150
 
 
-def test_a_page_that_stays_unanswered_makes_the_look_unreachable_rather_than_short() -> None:
+def test_a_page_without_an_answer_fails_the_whole_look() -> None:
     bench = bench_with(instance(number) for number in range(150))
     bench.ecs.troubles["describe_container_instances"] = [None, *[refusal("ServerException", status=500)] * 4]
     with pytest.raises(Unreachable):

@@ -23,7 +23,7 @@ def described(bench: Bench) -> list[int]:
     return [len(request["tasks"]) for request in bench.ecs.asked("describe_tasks")]
 
 
-def test_all_tasks_of_the_cluster_are_told_by_instance() -> None:
+def test_all_tasks_of_the_cluster_are_reported_by_instance() -> None:
     bench = bench_with([task("a", 1), task("b", 1), task("c", 2)])
     tasks = bench.cluster().all_tasks()
     assert {where: names(some) for where, some in tasks.items()} == {arn(1): {"a", "b"}, arn(2): {"c"}}
@@ -62,27 +62,27 @@ def test_an_instance_without_tasks_is_not_described() -> None:
     assert described(bench) == []
 
 
-def test_a_task_tells_whether_a_service_placed_it() -> None:
+def test_a_task_shows_whether_a_service_started_it() -> None:
     bench = bench_with([task("mine", startedBy="somebody", group="family:batch"), task("theirs")])
     found = {one.arn.rsplit("/", 1)[-1]: one.of_service for one in bench.cluster().tasks_of([arn(1)])[arn(1)]}
     assert found == {"mine": False, "theirs": True}
 
 
-def test_a_task_without_a_starter_is_of_no_service() -> None:
+def test_a_task_without_a_starter_belongs_to_no_service() -> None:
     lonely = task("a")
     del lonely["startedBy"], lonely["group"]
     [found] = bench_with([lonely]).cluster().tasks_of([arn(1)])[arn(1)]
     assert not found.of_service
 
 
-def test_a_task_of_a_known_daemon_service_is_marked() -> None:
+def test_a_task_of_a_known_daemon_service_is_recognized() -> None:
     bench = bench_with([task("a", group="service:logs"), task("b"), DAEMON_SERVICE])
     cluster = bench.cluster()
     cluster.services()
     assert {one.arn[-1]: one.daemon for one in cluster.all_tasks()[arn(1)]} == {"a": True, "b": False}
 
 
-def test_a_task_that_is_desired_to_stop_but_has_not_is_seen_only_when_asked_for() -> None:
+def test_a_stopping_task_is_listed_only_on_request() -> None:
     bench = bench_with([task("a", desiredStatus="STOPPED", lastStatus="DEPROVISIONING")])
     cluster = bench.cluster()
     assert cluster.tasks_of([arn(1)])[arn(1)] == ()
@@ -136,7 +136,7 @@ def test_known_tasks_of_several_instances_are_asked_about_together() -> None:
     assert described(bench) == [100, 50]
 
 
-def test_of_known_tasks_those_that_stopped_or_are_gone_are_left_out_and_the_doubtful_ones_kept() -> None:
+def test_known_tasks_that_stopped_are_left_out_and_doubtful_ones_kept() -> None:
     bench = bench_with([task("left"), task("stopped", lastStatus="STOPPED"), task("doubtful")])
     arns = {name: TaskArn(task(name)["taskArn"]) for name in ("left", "stopped", "gone", "doubtful")}
     bench.ecs.failing = {arns["doubtful"]: "INTERNAL"}

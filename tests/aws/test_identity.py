@@ -39,7 +39,7 @@ def test_a_family_needs_no_revision_and_no_partition_of_a_given_name() -> None:
         ("arn:aws:ecs:region:account:task-definition/", "task definition"),
     ],
 )
-def test_what_is_no_arn_of_a_task_definition_is_refused(text: str, why: str) -> None:
+def test_text_that_is_not_the_arn_of_a_task_definition_is_rejected(text: str, why: str) -> None:
     with pytest.raises(ValueError, match=why):
         family_of(text)
 
@@ -62,11 +62,11 @@ def test_an_endpoint_that_says_something_else_leaves_the_family_to_the_environme
     assert told == Identity("updater-family", "", None)
 
 
-def test_without_the_endpoint_the_environment_tells_the_family() -> None:
+def test_without_the_endpoint_the_environment_gives_the_family() -> None:
     assert identify({"TASK_DEFINITION_ARN": DEFINITION}) == Identity("updater-family", "", None)
 
 
-def test_outside_of_ecs_nobody_is_identified_and_the_reason_is_told() -> None:
+def test_outside_of_ecs_nobody_is_identified_and_the_reason_is_reported() -> None:
     told = identify({})
     assert isinstance(told, Unidentified)
     assert URI in told.why

@@ -72,7 +72,7 @@ def store(s3: FakeS3) -> Store:
     return S3Store(Pair.of(cast("Any", s3)), Bench().api, "bucket", "/updater/web/")
 
 
-def test_what_was_written_is_read_with_its_tag(store: Store) -> None:
+def test_a_written_object_is_read_with_its_tag(store: Store) -> None:
     tag = store.put("lease", b"mine", ABSENT)
     assert store.get("lease") == Stored(b"mine", tag)
 
@@ -120,7 +120,7 @@ OVERLAPPING: list[BaseException | None] = [
 
 @pytest.mark.parametrize("answer", OVERLAPPING, ids=["409", "aborted"])
 @pytest.mark.parametrize("expect", [ABSENT, None])
-def test_a_write_that_overlaps_another_one_is_sent_again(
+def test_a_write_that_overlaps_another_one_is_retried(
     store: Store, s3: FakeS3, answer: BaseException, expect: str | None
 ) -> None:
     s3.troubles["put_object"] = [answer, answer]

@@ -14,8 +14,10 @@ from tests.aws.fakes import START, Bench, denial, refusal
 from bottlerocket_ecs_updater.aws.ssm_commands import LONGEST_COMMAND
 from bottlerocket_ecs_updater.aws.transport.api import ACT_ATTEMPTS
 from bottlerocket_ecs_updater.core.model.container_instance import PingStatus
-from bottlerocket_ecs_updater.core.model.ids import CommandId, InstanceId
+from bottlerocket_ecs_updater.core.model.ids import BootId, CommandId, InstanceId
+from bottlerocket_ecs_updater.core.model.reboots import BoundTo
 from bottlerocket_ecs_updater.core.model.run_command import CommandStatus, DocumentKind, PendingCommand
+from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.engine.ports import Answer
 from bottlerocket_ecs_updater.errors import Denied, NotFound, Unreachable
 
@@ -75,7 +77,7 @@ def test_a_command_says_who_sent_it_and_is_not_stopped_by_its_first_bad_host() -
     assert request["MaxErrors"] == "50"
 
 
-def test_hosts_that_were_sent_to_before_a_denial_are_told_and_the_rest_is_to_be_asked_for_again() -> None:
+def test_hosts_that_were_sent_to_before_a_denial_are_reported_and_the_rest_is_to_be_asked_for_again() -> None:
     bench = Bench()
     bench.ssm.troubles["send_command"] = [None, denial(DOCUMENT)]
     sent = bench.hosts().send(DocumentKind.REBOOT, ids(60))
@@ -83,7 +85,7 @@ def test_hosts_that_were_sent_to_before_a_denial_are_told_and_the_rest_is_to_be_
     assert set(sent.later) == set(ids(60)[50:])
 
 
-def test_hosts_that_may_have_been_sent_to_before_a_denial_are_told_too() -> None:
+def test_hosts_that_may_have_been_sent_to_before_a_denial_are_reported_too() -> None:
     bench = Bench()
     bench.ssm.troubles["send_command"] = [refusal("", "", 503), denial(DOCUMENT)]
     sent = bench.hosts().send(DocumentKind.REBOOT, ids(60))
@@ -96,7 +98,7 @@ def test_an_instance_named_twice_is_sent_to_once() -> None:
     assert set(bench.ssm.sent.values()) == {1}
 
 
-def test_an_instance_that_systems_manager_does_not_take_costs_no_other_its_command() -> None:
+def test_an_instance_that_systems_manager_rejects_does_not_affect_the_others() -> None:
     bench = Bench()
     bench.ssm.unknown = {ids(50)[17]}
     sent = bench.hosts().send(DocumentKind.CHECK, ids(50))
@@ -106,7 +108,7 @@ def test_an_instance_that_systems_manager_does_not_take_costs_no_other_its_comma
 
 
 @given(culprits=st.sets(st.sampled_from(ids(60))), telling=st.booleans())
-def test_whichever_instances_are_refused_all_others_are_sent_to_exactly_once(
+def test_a_command_is_sent_once_to_every_instance_that_is_not_rejected(
     culprits: set[InstanceId], telling: bool
 ) -> None:
     bench = Bench()
@@ -129,7 +131,7 @@ def denying(culprits: set[InstanceId], *, telling: bool) -> Bench:
 
 
 @given(culprits=st.sets(st.sampled_from(ids(120))), unknown=st.sets(st.sampled_from(ids(120))), telling=st.booleans())
-def test_whichever_instances_are_denied_all_others_are_sent_to_exactly_once(
+def test_a_command_is_sent_once_to_every_instance_that_is_not_denied(
     culprits: set[InstanceId], unknown: set[InstanceId], telling: bool
 ) -> None:
     bench, allowed = denying(culprits, telling=telling), set(ids(120)) - culprits
@@ -157,13 +159,13 @@ def test_denials_that_name_nobody_cost_at_most_two_calls_an_instance(culprits: s
     assert calls <= 7 + 30 * len(culprits)
 
 
-def test_of_300_hosts_of_which_two_in_three_are_denied_without_a_name_each_is_asked_for_little_more_than_once() -> None:
+def test_with_two_in_three_of_300_hosts_denied_without_a_name_each_is_tried_little_more_than_once() -> None:
     bench = denying({id_ for number, id_ in enumerate(ids(300)) if number % 3}, telling=False)
     assert len(bench.hosts().send(DocumentKind.CHECK, ids(300)).commands) == 100
     assert bench.ssm.count("send_command") <= 405
 
 
-def test_a_denial_is_told_by_the_instance_that_it_names_and_not_by_the_role_of_whoever_asks() -> None:
+def test_a_denial_is_about_the_instance_that_it_names_not_about_the_callers_role() -> None:
     sent = denying({ids(2)[1]}, telling=True).hosts().send(DocumentKind.CHECK, ids(2))
     assert set(sent.commands) == {ids(2)[0]}
     assert sent.denied[ids(2)[1]].startswith("ssm:SendCommand on arn:aws:ec2:eu-west-1:111122223333:instance/i-0")
@@ -189,7 +191,7 @@ def test_the_operators_document_after_the_reboot_is_refused_for_the_host_that_is
     assert (set(sent.refused), set(sent.denied), len(sent.commands)) == ({ids(3)[1]}, set(), 2)
 
 
-def test_what_is_denied_of_another_action_is_no_instances_denial() -> None:
+def test_a_denial_of_another_action_is_not_about_an_instance() -> None:
     bench = Bench()
 
     def secure(_: bool) -> None:
@@ -200,7 +202,7 @@ def test_what_is_denied_of_another_action_is_no_instances_denial() -> None:
         bench.hosts().send(DocumentKind.REBOOT, ids(2))
 
 
-def test_a_command_is_for_later_where_the_record_could_not_be_written_before_it() -> None:
+def test_a_command_waits_if_the_record_could_not_be_written_before_it() -> None:
     bench = Bench()
 
     def secure(_: bool) -> None:
@@ -252,21 +254,38 @@ def test_a_call_that_is_wrong_in_itself_is_not_cut_into_parts() -> None:
     assert bench.ssm.count("send_command") == 1
 
 
-def test_a_command_is_called_back_for_its_instances() -> None:
+BOUND = BoundTo((BootId("b" * 32), BootId("a" * 32)), Version.parse("1.21.0"))
+
+
+def test_a_reboot_is_bound_to_boots_and_a_version() -> None:
+    bench = Bench()
+    bench.hosts().send(DocumentKind.REBOOT, ids(2), bound_to=BOUND)
+    [asked] = bench.ssm.asked("send_command")
+    assert asked["Parameters"] == {"boots": [f"{'a' * 32}|{'b' * 32}"], "version": ["1.21.0"]}
+
+
+def test_a_reboot_document_without_parameters_is_sent_to_nobody() -> None:
+    bench = Bench()
+    bench.ssm.troubles["send_command"] = [refusal("InvalidParameters")]
+    sent = bench.hosts().send(DocumentKind.REBOOT, ids(50), bound_to=BOUND)
+    assert (set(sent.not_bound), sent.refused, bench.ssm.count("send_command")) == (set(ids(50)), {}, 1)
+
+
+def test_a_command_is_cancelled_for_its_instances() -> None:
     bench = Bench()
     bench.hosts().cancel(COMMAND, ids(1))
     assert bench.ssm.asked("cancel_command") == [{"CommandId": COMMAND, "InstanceIds": ids(1)}]
 
 
 @pytest.mark.parametrize("trouble", [refusal("InvalidCommandId"), refusal("", "", 500)])
-def test_a_command_that_cannot_be_called_back_is_let_be(trouble: BaseException) -> None:
+def test_a_command_that_cannot_be_cancelled_is_let_be(trouble: BaseException) -> None:
     bench = Bench()
     bench.ssm.troubles["cancel_command"] = [trouble]
     bench.hosts().cancel(COMMAND, ids(1))
     assert bench.ssm.count("cancel_command") == 1
 
 
-def test_a_command_that_may_not_be_called_back_is_denied() -> None:
+def test_a_command_that_may_not_be_cancelled_is_denied() -> None:
     bench = Bench()
     bench.ssm.troubles["cancel_command"] = [refusal("AccessDeniedException")]
     with pytest.raises(Denied, match="ssm:CancelCommand"):
@@ -276,12 +295,12 @@ def test_a_command_that_may_not_be_called_back_is_denied() -> None:
 # Reading results
 
 
-def test_what_a_check_printed_comes_from_the_list_where_it_is_whole() -> None:
+def test_the_output_of_a_check_comes_from_the_list_if_it_is_complete_there() -> None:
     answers = hear(DocumentKind.CHECK, invocation("i-1", output=f"boot\n{STATUS}"))
     assert answers == {InstanceId("i-1"): Answer(CommandStatus.SUCCESS, 0, f"boot\n{STATUS}", "", "Success")}
 
 
-def test_output_and_errors_are_told_apart() -> None:
+def test_stdout_and_stderr_are_separated() -> None:
     answers = hear(
         DocumentKind.APPLY, invocation("i-1", "Failed", output="out\n----------ERROR-------\nfailed to run", code=1)
     )
@@ -290,7 +309,7 @@ def test_output_and_errors_are_told_apart() -> None:
 
 
 @pytest.mark.parametrize("listed", ["x" * 2_500, "", "{--output truncated--", '{"update_state"'])
-def test_output_that_may_be_cut_is_fetched(listed: str) -> None:
+def test_output_that_may_be_truncated_is_fetched(listed: str) -> None:
     whole = {"ResponseCode": 0, "StandardOutputContent": STATUS, "StandardErrorContent": "", "StatusDetails": "Success"}
     answers = hear(DocumentKind.CHECK, invocation("i-1", output=listed), i_1=whole)
     assert answers[InstanceId("i-1")].stdout == STATUS
@@ -333,7 +352,7 @@ def test_a_document_of_several_steps_is_read_as_one() -> None:
     assert bench.hosts().answers(COMMAND, DocumentKind.CHECK)[InstanceId("i-1")].stdout == f"boot-id\n{STATUS}"
 
 
-def test_the_answers_of_fifty_hosts_cost_one_call() -> None:
+def test_the_answers_of_fifty_hosts_take_one_call() -> None:
     bench = Bench()
     bench.ssm.invocations[COMMAND] = [invocation(id_, output=STATUS) for id_ in ids(50)]
     assert len(bench.hosts().answers(COMMAND, DocumentKind.CHECK)) == 50
@@ -368,7 +387,7 @@ def test_a_command_that_has_not_ended_has_no_end(status: str) -> None:
         ("Cancelled", "Cancelled", CommandStatus.CANCELLED),
     ],
 )
-def test_each_way_to_end_is_told_apart(status: str, details: str, end: CommandStatus) -> None:
+def test_each_ending_of_a_command_is_distinguished(status: str, details: str, end: CommandStatus) -> None:
     assert hear(DocumentKind.REBOOT, invocation("i-1", status, details, output="x"))[InstanceId("i-1")].end is end
 
 
@@ -381,7 +400,7 @@ def test_a_command_that_is_not_known_everywhere_yet_has_no_answers() -> None:
 # Reach
 
 
-def test_every_instance_that_is_asked_for_is_told_with_its_connection() -> None:
+def test_every_instance_that_is_asked_for_is_reported_with_its_connection() -> None:
     bench = Bench()
     pings = ["Online", "ConnectionLost", "Inactive", "SomethingNew"]
     bench.ssm.information = [{"InstanceId": f"i-{ping}", "PingStatus": ping} for ping in pings]
@@ -394,7 +413,7 @@ def test_every_instance_that_is_asked_for_is_told_with_its_connection() -> None:
     }
 
 
-def test_the_release_that_the_agent_names_is_told_for_bottlerocket_only() -> None:
+def test_the_version_that_the_agent_names_is_reported_for_bottlerocket_only() -> None:
     bench = Bench()
     bench.ssm.information = [
         {"InstanceId": "i-1", "PingStatus": "Online", "PlatformName": "Bottlerocket", "PlatformVersion": "1.20.0"},
@@ -405,7 +424,7 @@ def test_the_release_that_the_agent_names_is_told_for_bottlerocket_only() -> Non
     assert [str(found[InstanceId(id_)].version) for id_ in ("i-1", "i-2", "i-3")] == ["1.20.0", "None", "None"]
 
 
-def test_of_a_large_account_only_our_own_instances_are_asked_for_fifty_a_call() -> None:
+def test_in_a_large_account_only_the_clusters_instances_are_read_fifty_a_call() -> None:
     bench = Bench()
     bench.ssm.information = [{"InstanceId": id_, "PingStatus": "Online"} for id_ in ids(20_000)]
     ours = ids(20_000)[-120:]
@@ -459,13 +478,13 @@ def test_an_apply_of_a_run_before_this_one_is_found() -> None:
     assert found == {InstanceId("i-1"): PendingCommand(DocumentKind.APPLY, CommandId("a"), START)}
 
 
-def test_an_instance_that_was_only_just_sent_to_counts_as_under_way() -> None:
+def test_an_instance_that_was_only_just_sent_to_counts_as_in_progress() -> None:
     bench = Bench()
     bench.ssm.commands = [command("a", InstanceIds=["i-1"])]
     assert set(bench.hosts().under_way(DocumentKind.APPLY, START)) == {"i-1"}
 
 
-def test_commands_that_ended_are_of_another_document_or_older_are_not_under_way() -> None:
+def test_commands_that_ended_are_of_another_document_or_older_are_not_in_progress() -> None:
     bench = Bench()
     bench.ssm.commands = [
         command("a", InstanceIds=["i-1"], Status="Success"),
@@ -496,7 +515,7 @@ def test_commands_are_listed_no_further_back_than_one_may_be_under_way_by_the_cl
 
 
 @pytest.mark.parametrize("years", [-1, 6])
-def test_what_runs_before_a_run_begins_is_found_whatever_the_clock_of_aws_says(years: int) -> None:
+def test_commands_from_before_the_run_are_found_whatever_the_clock_of_aws_says(years: int) -> None:
     bench = Bench()
     theirs = START + timedelta(days=365 * years)
     bench.ssm.commands = [command("a", InstanceIds=["i-1"], RequestedDateTime=theirs)]
@@ -504,7 +523,7 @@ def test_what_runs_before_a_run_begins_is_found_whatever_the_clock_of_aws_says(y
     assert bench.ssm.asked("list_commands")[0]["Filters"] == [{"key": "DocumentName", "value": "apply-doc"}]
 
 
-def test_what_was_sent_since_a_time_is_asked_for_by_the_clock_of_aws_once_that_is_known() -> None:
+def test_commands_since_a_time_are_searched_by_the_clock_of_aws_once_it_is_known() -> None:
     bench = Bench()
     theirs = START - timedelta(days=365)
     bench.ssm.requested_at = theirs
@@ -547,7 +566,7 @@ def test_systems_manager_is_asked_for_one_document_and_no_longer_ago_than_needed
     ]
 
 
-def test_where_there_is_no_list_of_commands_nothing_is_known_to_be_under_way() -> None:
+def test_without_list_commands_no_command_is_known_to_be_in_progress() -> None:
     bench = Bench()
     bench.ssm.troubles["list_commands"] = [refusal("UnknownOperationException", status=501)]
     assert bench.hosts().under_way(DocumentKind.APPLY, START) == {}

@@ -36,7 +36,7 @@ def _raising(error: BaseException) -> Callable[[], int]:
         (LeaseLost("another run acts"), Exit.COULD_NOT_RUN),
     ],
 )
-def test_an_error_becomes_one_line_and_the_code_that_says_what_to_do(
+def test_an_error_becomes_one_line_and_an_exit_code(
     error: UpdaterError, code: Exit, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert conclude(_raising(error), verbose=False) is code
@@ -49,7 +49,7 @@ def test_a_message_of_several_lines_is_printed_as_one(capsys: pytest.CaptureFixt
 
 
 @pytest.mark.parametrize("code", Exit)
-def test_the_code_that_a_command_gives_is_the_code_of_the_process(code: Exit) -> None:
+def test_the_exit_code_of_a_command_is_that_of_the_process(code: Exit) -> None:
     assert conclude(lambda: code, verbose=False) is code
 
 

@@ -26,7 +26,9 @@ from bottlerocket_ecs_updater.report.record.recorders import Collected, SummaryL
 
 NOW = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 FINISHED = RunFinished(NOW, RunId("r"), RunOutcome.INTERRUPTED, 0, {}, timedelta(), "SIGTERM", {}, {})
-LONG = 20.0
+LONG = 60.0
+SOON = LONG / 2
+"""Seconds. What is cut short takes well below one of them, on a machine that is very busy too."""
 
 
 def hang() -> None:
@@ -88,7 +90,14 @@ def tell_to_stop(number: int = signal.SIGTERM, after_seconds: float = 0.05) -> N
     threading.Timer(after_seconds, lambda: os.kill(os.getpid(), number)).start()
 
 
-def test_a_signal_asks_the_run_to_stop_and_ends_its_waits() -> None:
+@pytest.fixture
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that is too busy to leave the context within the short limits cuts nothing short."""
+    monkeypatch.setattr(signals, "CALL_GRACE_SECONDS", LONG)
+
+
+@pytest.mark.usefixtures("unhurried")
+def test_a_signal_stops_the_run_and_ends_its_waits() -> None:
     stop, interrupted = Stop(), threading.Event()
     with handle_signals(stop, interrupted):
         tell_to_stop()
@@ -96,13 +105,13 @@ def test_a_signal_asks_the_run_to_stop_and_ends_its_waits() -> None:
     assert stop.why == "SIGTERM was received: the process, or its task in ECS, was stopped from outside"
 
 
-def test_a_call_that_hangs_is_cut_short_whatever_the_library_around_it_catches() -> None:
+def test_a_hanging_call_is_cut_short_even_if_a_library_catches_every_exception() -> None:
     began = time.monotonic()
     with handle_signals(Stop(), threading.Event()):
         tell_to_stop()
         with pytest.raises(Interrupted):
             hang_in_a_library()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < SOON
 
 
 @pytest.mark.parametrize("kind", [Record, Archive])
@@ -116,7 +125,7 @@ def test_the_record_and_the_reports_do_not_take_it_for_a_fault_of_the_store(kind
     assert store.calls == 1
 
 
-def test_each_thing_that_hangs_after_the_first_is_cut_short_too_and_the_log_has_its_last_word() -> None:
+def test_every_later_call_that_hangs_is_cut_short_too_and_the_log_gets_its_last_line() -> None:
     log, record = Collected(), Record(Silent(), "web", RunId("r"))
     told = SummaryLast(log, Tee([record, Hanging(), Hanging()]))
     began = time.monotonic()
@@ -125,21 +134,27 @@ def test_each_thing_that_hangs_after_the_first_is_cut_short_too_and_the_log_has_
         with pytest.raises(Interrupted):
             told.record(FINISHED)
     assert log.events == [FINISHED]
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < SOON
 
 
-def test_who_repeats_the_signal_does_not_put_the_end_off() -> None:
-    began = time.monotonic()
-    with handle_signals(Stop(), threading.Event()):
-        for number in range(12):
-            tell_to_stop(after_seconds=0.1 * number)
+def test_repeated_signals_do_not_postpone_the_end() -> None:
+    over = threading.Event()
+
+    def repeat() -> None:
+        while not over.wait(0.1):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    began, person = time.monotonic(), threading.Thread(target=repeat, daemon=True)
+    with handle_signals(Stop(), threading.Event(), leave_within_seconds=5 * LONG):
+        person.start()
         with pytest.raises(Interrupted):
             hang()
-    assert time.monotonic() - began < 1
-    threading.Event().wait(1)
+    over.set()
+    person.join()
+    assert time.monotonic() - began < SOON
 
 
-def test_what_is_done_at_the_very_end_has_a_limit_of_its_own() -> None:
+def test_work_at_the_very_end_has_its_own_limit() -> None:
     with handle_signals(Stop(), threading.Event()), pytest.raises(Interrupted), time_limit(0.1):
         hang()
 
@@ -166,7 +181,7 @@ with handle_signals(Stop(), threading.Event(), leave_within_seconds=0.5):
 """
 
 
-def test_a_process_that_hangs_where_python_hears_no_signal_is_ended_all_the_same() -> None:
+def test_a_process_that_hangs_where_python_hears_no_signal_is_ended_anyway() -> None:
     """A name lookup in the C library blocks like this."""
     with subprocess.Popen([sys.executable, "-c", DEAF], stdout=subprocess.PIPE) as deaf:
         assert deaf.stdout is not None
@@ -175,11 +190,12 @@ def test_a_process_that_hangs_where_python_hears_no_signal_is_ended_all_the_same
         assert deaf.wait(20) == 1
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_after_it_signals_do_what_they_did_before() -> None:
     before = signal.getsignal(signal.SIGTERM)
-    with handle_signals(Stop(), threading.Event(), leave_within_seconds=0.1):
+    with handle_signals(Stop(), interrupted := threading.Event(), leave_within_seconds=LONG):
         tell_to_stop()
-        threading.Event().wait(0.1)
-    threading.Event().wait(0.3)
+        assert interrupted.wait(LONG)
+    assert [each for each in threading.enumerate() if each.name == "leave-in-time"] == []
     assert signal.getsignal(signal.SIGTERM) == before
     assert signal.set_wakeup_fd(-1) == -1

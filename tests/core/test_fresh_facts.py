@@ -36,7 +36,7 @@ def drained(decision: Decision) -> list[InstanceId]:
     return [command.instance for command in decision.commands if isinstance(command, Drain)]
 
 
-def test_what_was_asked_just_now_is_enough() -> None:
+def test_a_recent_read_is_enough() -> None:
     assert drained(decided(one(SurveyedFacts(NOW, asked_at=NOW)))) == [ONE]
 
 
@@ -45,14 +45,14 @@ def test_what_was_asked_just_now_is_enough() -> None:
     [None, SurveyedFacts(NOW), SurveyedFacts(NOW, asked_at=NOW - POLL - SECOND)],
     ids=["never asked", "only listed", "asked before"],
 )
-def test_what_was_not_asked_just_now_is_asked_first(around: SurveyedFacts | None) -> None:
+def test_facts_that_were_not_just_read_are_read_first(around: SurveyedFacts | None) -> None:
     decision = decided(one(around))
     assert drained(decision) == []
     assert decision.steps[ONE].wants_tasks
     assert decision.look_at == NOW
 
 
-def test_what_aws_did_not_say_holds_the_instance_and_is_asked_again_at_the_next_poll() -> None:
+def test_a_missing_fact_holds_the_instance_and_is_read_again_at_the_next_poll() -> None:
     decision = decided(one(MISSED))
     assert drained(decision) == []
     assert decision.holds[ONE].reason is Reason.SURVEY_FAILED
@@ -62,11 +62,11 @@ def test_what_aws_did_not_say_holds_the_instance_and_is_asked_again_at_the_next_
     assert decided(one(later)).steps[ONE].wants_tasks
 
 
-def test_one_that_is_held_for_it_takes_no_place_from_others() -> None:
+def test_an_instance_that_is_held_for_it_takes_no_slot_from_others() -> None:
     assert drained(decided(one(MISSED), one(SurveyedFacts(NOW, asked_at=NOW), "i-b"))) == [TWO]
 
 
-def test_the_run_does_not_wait_for_ever_for_what_aws_does_not_say() -> None:
+def test_the_run_does_not_wait_forever_for_what_aws_does_not_say() -> None:
     since = NOW - POLICY.answer_timeout
     still = decided(one(replace(MISSED, unasked_since=since + SECOND)))
     assert is_soon(still.look_at)
@@ -82,7 +82,7 @@ def test_a_run_that_goes_on_asks_again_now_and_then(ago: timedelta, *, asks: boo
     assert decided(one(around)).steps[ONE].wants_tasks is asks
 
 
-def test_a_definition_that_cannot_be_read_holds_and_is_not_asked_for_in_the_same_breath() -> None:
+def test_an_unreadable_definition_holds_and_is_not_requested_again_immediately() -> None:
     moving = DeploymentLimits(100, 200, "arn:definition", distinct=False)
     services = Services((service(moving=moving),), NOW)
     unread = decided(one(SurveyedFacts(NOW, asked_at=NOW)), services=services, definitions={})

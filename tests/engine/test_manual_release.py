@@ -139,7 +139,7 @@ def quarantined(*, on_instance: bool = True, in_store: bool = True) -> Desk:
 
 
 @pytest.mark.parametrize(("on_instance", "in_store"), [(True, True), (True, False), (False, True)])
-def test_a_quarantined_instance_is_given_back_by_whichever_copy_of_its_claim(
+def test_a_quarantined_instance_is_returned_to_service_by_whichever_copy_of_its_claim(
     *, on_instance: bool, in_store: bool
 ) -> None:
     desk = quarantined(on_instance=on_instance, in_store=in_store)
@@ -154,7 +154,7 @@ def test_a_quarantined_instance_is_given_back_by_whichever_copy_of_its_claim(
     assert desk.stands() == IN_SERVICE
 
 
-def test_one_that_somebody_returned_already_keeps_nothing_of_its_quarantine() -> None:
+def test_a_quarantined_instance_that_somebody_returned_loses_its_claim() -> None:
     desk = quarantined()
     desk.world.operator_activate(ONE)
     planned = desk.consider()
@@ -180,7 +180,7 @@ def test_a_claim_that_cannot_be_read_is_named_with_what_to_do() -> None:
         desk.consider()
 
 
-def test_a_rest_is_cleared_and_the_instance_is_not_touched() -> None:
+def test_a_backoff_is_cleared_and_the_instance_is_not_touched() -> None:
     desk = Desk()
     desk.remember(backoff=backoff(desk))
     calls = desk.world.calls.by_action["ecs:UpdateContainerInstancesState"]
@@ -202,7 +202,7 @@ def test_an_instance_that_is_well_has_nothing_to_release() -> None:
     assert Desk().consider().steps() == []
 
 
-def test_what_is_remembered_of_an_instance_that_left_the_cluster_is_forgotten() -> None:
+def test_records_of_an_instance_that_left_the_cluster_are_dropped() -> None:
     desk = Desk()
     desk.remember(claim=desk.claim(ClaimPhase.QUARANTINED), id_=NOWHERE)
     planned = desk.consider(NOWHERE)
@@ -275,7 +275,7 @@ def test_an_old_registration_that_is_quarantined_releases_nothing_that_is_under_
         desk.consider()
 
 
-def test_what_an_old_registration_was_left_with_does_not_keep_a_new_one_from_its_release() -> None:
+def test_a_claim_on_an_old_registration_does_not_block_the_update_of_the_new_one() -> None:
     desk = Desk()
     desk.write(desk.claim(ClaimPhase.REBOOTING).encode())
     desk.register_anew()
@@ -288,14 +288,14 @@ def test_what_an_old_registration_was_left_with_does_not_keep_a_new_one_from_its
     assert not any(CLAIM_ATTRIBUTE in one.custom for one in desk.world.cluster.instances.values())
 
 
-def test_where_a_run_died_between_the_store_and_the_instance_the_store_is_ahead() -> None:
+def test_after_a_crash_between_store_and_instance_the_store_is_ahead() -> None:
     desk = quarantined()
     desk.write(desk.claim(ClaimPhase.REBOOTING).encode())
     desk.perform(desk.consider())
     assert desk.stands() == IN_SERVICE
 
 
-def test_an_instance_that_registered_anew_and_was_drained_by_somebody_else_stays_draining() -> None:
+def test_an_instance_that_registered_again_and_was_drained_by_somebody_else_stays_draining() -> None:
     desk = quarantined()
     desk.register_anew()
     desk.world.operator_drain(ONE)
@@ -309,7 +309,7 @@ def test_an_instance_that_registered_anew_and_was_drained_by_somebody_else_stays
     assert desk.stands() == {"status": InstanceStatus.DRAINING, "claimed": False, "remembered": []}
 
 
-def test_of_a_claim_that_only_the_store_has_a_person_is_told_to_look() -> None:
+def test_a_claim_that_is_only_in_the_store_needs_a_person() -> None:
     said = quarantined(on_instance=False).consider().steps()[0]
     assert "check that no one else drained it" in said
     assert "check that no one else" not in quarantined().consider().steps()[0]
@@ -395,7 +395,7 @@ def _gone(desk: Desk) -> None:
     ],
     ids=lambda meanwhile: meanwhile.__name__.strip("_"),
 )
-def test_where_something_else_would_be_done_than_was_said_nothing_is_done(meanwhile: Callable[[Desk], None]) -> None:
+def test_if_release_would_now_do_something_else_it_does_nothing(meanwhile: Callable[[Desk], None]) -> None:
     desk = quarantined()
     planned = desk.consider()
     meanwhile(desk)
@@ -478,7 +478,7 @@ class Grudging:
         (Denied("ecs:UpdateContainerInstancesState is denied"), "is denied"),
     ],
 )
-def test_what_is_not_set_active_keeps_its_claim(status: Result | UpdaterError, says: str) -> None:
+def test_an_instance_that_is_not_set_active_keeps_its_claim(status: Result | UpdaterError, says: str) -> None:
     desk = quarantined()
     planned = desk.consider()
     with pytest.raises(UpdaterError, match=says):
@@ -492,7 +492,7 @@ def test_what_is_not_set_active_keeps_its_claim(status: Result | UpdaterError, s
 @pytest.mark.parametrize(
     "attribute", [Refused("no"), Later("slow down"), Unclear("500"), Denied("ecs:DeleteAttributes is denied")]
 )
-def test_a_claim_that_is_not_dropped_is_told_with_what_was_done_and_is_dropped_the_next_time(
+def test_a_claim_that_is_not_dropped_is_reported_with_what_was_done_and_is_dropped_the_next_time(
     attribute: Result | UpdaterError,
 ) -> None:
     desk = quarantined()
@@ -506,7 +506,7 @@ def test_a_claim_that_is_not_dropped_is_told_with_what_was_done_and_is_dropped_t
     assert desk.stands() == IN_SERVICE
 
 
-def test_what_the_store_does_not_take_is_told_with_what_was_done_and_is_taken_the_next_time() -> None:
+def test_a_rejected_write_of_release_is_reported_with_what_was_done_and_works_the_next_time() -> None:
     desk = quarantined()
     planned, ledger = desk.consider(), desk.ledger()
 
@@ -547,7 +547,7 @@ def test_an_instance_that_its_group_starts_to_take_away_meanwhile_is_not_set_act
     assert desk.world.instance(ONE).status is InstanceStatus.DRAINING
 
 
-def test_where_aws_denies_the_question_the_person_reads_it() -> None:
+def test_a_denied_group_read_is_shown_to_the_person() -> None:
     desk = quarantined()
     desk.world.authorize = denying("autoscaling:DescribeAutoScalingInstances")
     planned = desk.consider()

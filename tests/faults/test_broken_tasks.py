@@ -10,7 +10,7 @@ import pytest
 from tests.support.rules import parse_checkpoints
 from tests.support.simulated import NEW, OLD, ZONES, Updater, at_most, instance_id, row
 
-from bottlerocket_ecs_updater.core.model.event import RunHalted
+from bottlerocket_ecs_updater.core.model.event import Claimed, RunHalted
 from bottlerocket_ecs_updater.core.model.outcome import RunOutcome
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
 from bottlerocket_ecs_updater.core.model.version import Version
@@ -30,6 +30,7 @@ from bottlerocket_ecs_updater.simulator.faults import (
     TasksBreak,
 )
 from bottlerocket_ecs_updater.simulator.host import HostSpec
+from bottlerocket_ecs_updater.simulator.repository import Release
 from bottlerocket_ecs_updater.simulator.world.world import World
 
 HOSTS = 6
@@ -84,6 +85,19 @@ def test_f44_the_next_run_knows_it_and_a_person_ends_it() -> None:
     assert not ledger.value.failed_on
 
 
+def test_f44_the_hosts_of_a_broken_version_go_first_to_the_one_that_mends_it() -> None:
+    """Otherwise the tasks of the first host that is drained have no place where they run, and its drain times out."""
+    world, ledger = world_of(TasksBreak(version=NEW)), UnkeptLedger()
+    assert Updater(world, at_most(1), ledger=ledger).run().outcome is RunOutcome.HALTED
+    broken = [name for name, host in world.hosts.items() if host.running == NEW]
+    world.clock.sleep(timedelta(hours=1))
+    world.publish(Release("1.22.0", "aws-ecs-2"))
+    mended = Updater(world, at_most(1), "run-2", ledger=ledger)
+    finished = mended.run()
+    assert (finished.outcome, finished.counts["updated"]) == (RunOutcome.OK, len(world.hosts))
+    assert [event.instance for event in mended.tape.of(Claimed)][: len(broken)] == broken
+
+
 def test_f44_what_fails_on_every_host_says_nothing_against_the_version() -> None:
     world = world_of(TasksBreak(version="9.9.9"))
     crashes = Workload(runs_for=timedelta(seconds=40), exit_code=1)
@@ -108,7 +122,7 @@ def test_f45_an_impaired_container_instance_halts_the_run(after: int) -> None:
     assert world.findings().clean
 
 
-def test_f45_a_host_that_is_impaired_after_its_reboot_is_not_given_back() -> None:
+def test_f45_a_host_that_is_impaired_after_its_reboot_is_not_returned_to_service() -> None:
     world = world_of(HealthImpaired(after=timedelta()))
     finished = Updater(world).run()
     assert (finished.counts["quarantined"], on_new(world)) == (1, 1)

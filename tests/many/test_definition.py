@@ -156,7 +156,7 @@ def test_waves_come_one_after_the_other_and_no_more_clusters_at_once_than_allowe
 
 
 @pytest.mark.parametrize("code", [1, 2, 3, 4, None])
-def test_a_wave_in_which_a_cluster_failed_stops_those_after_it_and_not_what_is_in_progress(code: int | None) -> None:
+def test_a_failed_cluster_stops_later_waves_but_not_runs_in_progress(code: int | None) -> None:
     with gone_through([wave(1, "a", "b", "c"), wave(2, "d")], {"a": code}) as (tasks, states, execution):
         assert ended(states, execution) == "FAILED"
     assert sorted(tasks.ran) == ["a", "b", "c"]
@@ -165,7 +165,7 @@ def test_a_wave_in_which_a_cluster_failed_stops_those_after_it_and_not_what_is_i
     assert failures(states) == {"a": f"exit code {code}" if code is not None else NO_RESULT}
 
 
-def test_so_many_may_fail_as_the_wave_tolerates_and_the_end_still_says_so() -> None:
+def test_failures_within_the_tolerance_of_a_wave_are_still_reported_at_the_end() -> None:
     waves = [wave(1, "a", "b", "c", stop_after=2), wave(2, "d")]
     with gone_through(waves, {"a": 3}) as (tasks, states, execution):
         assert ended(states, execution) == "FAILED"
@@ -173,7 +173,7 @@ def test_so_many_may_fail_as_the_wave_tolerates_and_the_end_still_says_so() -> N
     assert ". Clusters run: 4. Failed: 1. [" in digest(states)
 
 
-def test_failures_of_all_waves_are_told_together() -> None:
+def test_failures_of_all_waves_are_reported_together() -> None:
     waves = [wave(1, "a", "b", stop_after=2), wave(2, "c", "d", stop_after=2)]
     with gone_through(waves, {"a": 3, "d": 4}) as (_, states, execution):
         assert ended(states, execution) == "FAILED"
@@ -181,7 +181,7 @@ def test_failures_of_all_waves_are_told_together() -> None:
     assert "exit code 4" in digest(states)
 
 
-def test_the_code_of_a_sidecar_is_not_the_updaters() -> None:
+def test_the_exit_code_of_a_sidecar_does_not_count() -> None:
     with gone_through([wave(1, "a"), wave(2, "b")], sidecars={"a": 137}) as (tasks, states, execution):
         assert ended(states, execution) == "SUCCEEDED"
     assert tasks.ran == ["a", "b"]
@@ -199,7 +199,7 @@ def test_a_wave_that_needs_a_person_waits_for_one() -> None:
 
 
 @pytest.mark.parametrize("answer", ["declined", "none"])
-def test_a_wave_that_is_not_approved_is_not_run_and_that_is_no_failure(answer: str) -> None:
+def test_a_wave_that_is_not_approved_does_not_run_and_is_not_a_failure(answer: str) -> None:
     within = APPROVE_WITHIN if answer == "declined" else timedelta(minutes=1)
     waves = [wave(1, "a"), wave(2, "b", approve=True, within=within), wave(3, "c")]
     with gone_through(waves) as (tasks, states, execution):
@@ -229,9 +229,7 @@ def test_a_wave_that_is_not_approved_is_not_run_and_that_is_no_failure(answer: s
         "a task that cannot be placed",
     ],
 )
-def test_a_cause_of_another_shape_fails_its_cluster_and_no_other_is_stopped(
-    cause: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_malformed_cause_fails_only_its_own_cluster(cause: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(waves_interpreter, "cause_of", lambda _: cause)
     with gone_through([wave(1, "a", "b", "c"), wave(2, "d")], {"a": 3}) as (tasks, states, execution):
         assert ended(states, execution) == "FAILED"
@@ -252,7 +250,9 @@ def test_a_cause_of_another_shape_fails_its_cluster_and_no_other_is_stopped(
         (":", " "),
     ],
 )
-def test_a_task_that_stops_before_its_container_runs_is_told_with_what_ecs_says_first(reason: str, said: str) -> None:
+def test_a_task_that_stops_before_its_container_runs_is_reported_with_what_ecs_says_first(
+    reason: str, said: str
+) -> None:
     with gone_through([wave(1, "a")], {"a": None}, reason=reason) as (_, states, execution):
         assert ended(states, execution) == "FAILED"
     assert failures(states) == {"a": said}

@@ -123,7 +123,7 @@ def proven(looks: list[Look], version: Version, now: datetime) -> bool:
 
 @settings(max_examples=400)
 @given(st.lists(HISTORIES, min_size=1, max_size=2), st.integers(0, 100), st.sampled_from([NEW, NEW, NEWER]))
-def test_a_version_is_never_admitted_before_every_cluster_has_proven_it(
+def test_a_version_is_never_promoted_before_every_cluster_was_healthy_on_it_long_enough(
     histories: list[list[Look]], later: int, version: Version
 ) -> None:
     now = START + max(looks[-1].hour for looks in histories) * HOUR + later * HOUR / 4
@@ -133,7 +133,9 @@ def test_a_version_is_never_admitted_before_every_cluster_has_proven_it(
 
 
 @given(st.lists(HISTORIES, min_size=1, max_size=3), st.integers(0, 300))
-def test_what_every_cluster_has_proven_is_admitted_minutes_later(histories: list[list[Look]], later: int) -> None:
+def test_a_version_on_which_every_cluster_is_healthy_is_promoted_minutes_later(
+    histories: list[list[Look]], later: int
+) -> None:
     now = START + max(looks[-1].hour for looks in histories) * HOUR + later * HOUR / 4
     shared = Shared(standings=tuple(standing(looks, number) for number, looks in enumerate(histories)))
     if all(proven(looks, NEW, now) and proven(looks, NEW, now + CLUSTER_CLOCKS_APART) for looks in histories):
@@ -145,7 +147,7 @@ TWO_STAGES = replace(RULES, promoted_by=(*RULES.promoted_by, Requirement("canary
 
 @given(HISTORIES, HISTORIES, st.integers(0, 300))
 @example([Look(0, (NEW,)), Look(30, (NEW,))], [Look(30, (OLD,))], 0)
-def test_all_stages_must_agree(staging: list[Look], canary: list[Look], later: int) -> None:
+def test_all_stages_must_have_finished(staging: list[Look], canary: list[Look], later: int) -> None:
     now = START + max(staging[-1].hour, canary[-1].hour) * HOUR + later * HOUR / 4
     first, second = standing(staging, 0), replace(standing(canary, 1), stage="canary")
     each = [not_promoted(NEW, RULES, Shared(standings=(first,)), now)]
@@ -158,7 +160,7 @@ PROVEN_AT_MIDNIGHT = [Look(0, (NEW,)), Look(20, (NEW,))]
 
 
 @given(st.integers(-300, 300), st.integers(-900, 900))
-def test_a_clock_that_is_minutes_off_never_admits_before_the_time_and_soon_after_it(skew: int, later: int) -> None:
+def test_a_clock_that_is_minutes_off_never_promotes_too_early_and_hardly_too_late(skew: int, later: int) -> None:
     """Close to the exact time, to the second."""
     shared = Shared(standings=(standing(PROVEN_AT_MIDNIGHT, skew=timedelta(seconds=skew)),))
     admitted = not_promoted(NEW, RULES, shared, START + SOAK + timedelta(seconds=later)) is None
@@ -167,7 +169,7 @@ def test_a_clock_that_is_minutes_off_never_admits_before_the_time_and_soon_after
 
 
 @given(st.lists(HISTORIES, min_size=1, max_size=3), st.integers(0, 300), st.sampled_from(["garbled", "lost", "none"]))
-def test_a_standing_that_is_lost_or_garbled_never_admits(histories: list[list[Look]], later: int, what: str) -> None:
+def test_a_lost_or_unreadable_standing_never_promotes(histories: list[list[Look]], later: int, what: str) -> None:
     now = START + max(looks[-1].hour for looks in histories) * HOUR + later * HOUR / 4
     rest = tuple(standing(looks, number) for number, looks in enumerate(histories))[1:]
     shared = {
@@ -248,7 +250,7 @@ def test_stages_in_a_circle_are_found_however_long_it_is() -> None:
 
 
 @pytest.mark.parametrize("promoted_by", [("production for 1d",), ("staging for 1d", "staging for 2d")])
-def test_what_can_never_be_is_refused(promoted_by: tuple[str, ...]) -> None:
+def test_invalid_stage_rules_are_rejected(promoted_by: tuple[str, ...]) -> None:
     with pytest.raises(ValueError, match=r"waits for itself|named twice"):
         StageRules("production", tuple(map(Requirement.parse, promoted_by)))
 
@@ -290,7 +292,7 @@ def test_no_host_is_brought_to_a_blocked_version_whatever_else_is_said(
 
 
 @given(HOSTS, st.sampled_from(["garbled", "lost", "none"]))
-def test_no_host_is_brought_to_a_version_that_nobody_has_proven(reports: list[HostReport], what: str) -> None:
+def test_no_host_is_brought_to_a_version_that_nobody_has_verified(reports: list[HostReport], what: str) -> None:
     hosts = [instance(f"i-{number}", report) for number, report in enumerate(reports)]
     well = standing([Look(0, (NEWER,)), Look(200, (NEWER,))], 1)
     shared = {
@@ -318,7 +320,7 @@ FATES = st.sampled_from(["proven", "behind", "garbled", "lost", "forgotten", "si
 
 
 @given(st.lists(FATES, min_size=1, max_size=5))
-def test_a_cluster_that_leaves_is_waited_for_until_a_person_forgets_it(fates: list[str]) -> None:
+def test_a_cluster_that_lost_its_standing_delays_promotion_until_a_person_removes_it(fates: list[str]) -> None:
     store, shop = MemoryStore(), Location("222233334444", "eu-west-1", "shop")
     now = START + 100 * HOUR
     for number in range(len(fates)):
@@ -362,7 +364,7 @@ def test_stages_that_wait_for_each_other_are_found_in_every_graph_and_only_there
         assert all(later in waits_[one] for one, later in pairwise(circle))
 
 
-def test_an_instance_that_did_not_say_what_it_runs_promotes_nothing() -> None:
+def test_an_instance_that_did_not_report_its_version_blocks_promotion() -> None:
     at = START + SOAK + HOUR
     silent = instance("i-1", None, registered=HOST)
     hosts = [instance("i-0", idle(NEW), registered=HOST), silent]

@@ -279,7 +279,7 @@ GRANTED = {
 
 
 @pytest.mark.parametrize("sid", GRANTED)
-def test_what_no_run_fails_for_is_still_granted_by_its_own_statement_alone(sid: str) -> None:
+def test_permissions_that_fail_no_run_still_come_from_their_own_statement_only(sid: str) -> None:
     stack = deployed(StopTasks="ENABLED") if sid == "StopTasks" else STACK
     for without, decision in (("", Decision.ALLOWED), (sid, Decision.NOT_ALLOWED)):
         assert Caller("somebody", (policy_of(stack, "TaskRole", without=without),)).may(GRANTED[sid]) is decision
@@ -321,7 +321,7 @@ def test_the_role_of_many_clusters_may_what_that_of_one_may_and_finds_clusters_t
     }
 
 
-def test_a_run_in_a_stage_that_may_not_read_what_is_shared_says_so_and_begins_nothing() -> None:
+def test_a_run_in_a_stage_that_may_not_read_what_is_shared_says_so_and_starts_no_update() -> None:
     world = world_of()
     judged = judged_run(world, STACK, without="ReadWhatIsShared", policy=STAGED, shared=True)
     assert judged.updated == 0

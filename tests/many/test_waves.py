@@ -135,7 +135,7 @@ def test_a_failing_cluster_in_the_second_wave_and_a_block_half_way(state: Path) 
             assert verdict.stranded == ()
 
 
-def test_an_updater_that_is_killed_fails_its_wave_and_the_next_execution_finishes_what_it_began(state: Path) -> None:
+def test_an_updater_that_is_killed_fails_its_wave_and_the_next_execution_finishes_what_it_started(state: Path) -> None:
     clusters = {"canary-a": row(2), "staging-a": row(3), "staging-b": row(2), "prod-a": row(2)}
     settings = SETTINGS.replace("approve     = [3]", "").replace("staging for 30d", "staging for 1m")
     with simulated_fleet(clusters, ScaledClock(90), settings, state) as fleet:
@@ -225,7 +225,7 @@ def test_a_slip_in_any_section_is_refused_and_named(text: str, names: list[str])
     "line",
     ["concurrency = 41", "concurrency = 0", 'stop-after = "0"', 'stop-after = "101%"', 'tag = "x"', 'bake = "soon"'],
 )
-def test_what_the_fleet_section_cannot_mean_is_refused(line: str) -> None:
+def test_an_invalid_fleet_section_is_rejected(line: str) -> None:
     with pytest.raises(UsageError, match=r"\[fleet\] in file"):
         fleet_rules(read_sections(f"[fleet]\n{line}\n", "file", KNOWN), "file")
 
@@ -247,7 +247,7 @@ def test_a_percentage_of_a_wave_is_of_that_wave() -> None:
     assert [wave.stop_after for wave in waves_of(found, rules)] == [2, 1]
 
 
-def test_the_settings_of_each_cluster_are_read_before_any_wave_begins(tmp_path: Path) -> None:
+def test_the_settings_of_each_cluster_are_read_before_any_wave_starts(tmp_path: Path) -> None:
     file = tmp_path / "fleet.toml"
     file.write_text(
         'state = "/tmp/x"\ncheck-document = "check"\napply-document = "apply"\nreboot-document = "reboot"\n'

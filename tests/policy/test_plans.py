@@ -112,7 +112,7 @@ def test_in_an_invented_world_a_plan_names_every_instance_and_changes_nothing(se
 
 
 @pytest.mark.parametrize("calls_made", [40, 60, 80, 95, 110])
-def test_what_a_dead_run_left_is_planned_and_not_touched(calls_made: int, tmp_path: Path) -> None:
+def test_a_plan_shows_what_a_dead_run_left_and_does_not_touch_it(calls_made: int, tmp_path: Path) -> None:
     world = row(6, budget=2)
     policy = Policy(max_unavailable=Limit(number=2))
     left_by_a_dead_run(world, policy, calls_made)
@@ -150,7 +150,7 @@ def test_a_host_whose_check_fails_is_asked_again_as_a_run_does_and_held_for_what
     assert "Failed to check for updates" in str(why)
 
 
-def test_a_plan_says_how_many_windows_it_needs_and_what_it_reckons_with(tmp_path: Path) -> None:
+def test_a_plan_says_how_many_windows_it_needs_and_what_it_is_based_on(tmp_path: Path) -> None:
     rules = Rules(schedule=Schedule(parse_windows("Sat 02:00 1h Europe/Berlin")))
     story, _ = story_in(row(8), tmp_path, rules)
     text = plan_text(story.plan(), "demo")
@@ -195,7 +195,7 @@ def test_a_plan_says_for_how_many_days_held_hosts_are_behind(tmp_path: Path) -> 
     assert {each["days_behind"] for each in plan_json(plan, "demo")["held"]} == {3}
 
 
-def test_what_a_task_holds_anyway_is_not_promised_for_the_next_window(tmp_path: Path) -> None:
+def test_an_instance_that_a_task_holds_is_not_planned_for_the_next_window(tmp_path: Path) -> None:
     world = row(2)
     world.run_standalone_task(instance_id(0), Workload(), "nightly")
     rules = Rules(schedule=Schedule(parse_windows("Sat 02:00 4h Europe/Berlin")))
@@ -231,7 +231,7 @@ def put_in_group(world: World, name: str) -> None:
     world.autoscaling.add_group("web", *world.hosts, launch_template="hosts", version="$Latest")
 
 
-def test_a_group_whose_new_instances_start_old_is_told_of(tmp_path: Path) -> None:
+def test_a_group_whose_new_instances_start_old_is_reported(tmp_path: Path) -> None:
     world = row(3, version=NEW)
     put_in_group(world, f"bottlerocket-aws-ecs-2-x86_64-v{OLD}-0123abcd")
     story, calls = story_in(world, tmp_path)
@@ -275,7 +275,7 @@ def test_advice_that_may_not_be_had_is_one_line_and_no_error(tmp_path: Path, ope
     )
 
 
-def test_managed_termination_protection_is_warned_of_before_the_roll(tmp_path: Path) -> None:
+def test_managed_termination_protection_is_warned_of_before_the_rollout(tmp_path: Path) -> None:
     world = row(3)
     provider = world.scaling.add("web", *world.hosts)
     provider.termination_protection = True

@@ -67,7 +67,7 @@ def test_without_the_setting_the_parameter_is_not_read(tmp_path: Path) -> None:
     assert updater.calls["ssm:GetParameters"] == 0
 
 
-def test_each_architecture_has_a_parameter_of_its_own_and_one_call_reads_all(tmp_path: Path) -> None:
+def test_each_architecture_has_its_own_parameter_and_one_call_reads_all(tmp_path: Path) -> None:
     world = row(2)
     for version in (OLD, NEW):
         world.publish(Release(version, "aws-ecs-2", "arm64"))
@@ -89,7 +89,9 @@ def test_each_architecture_has_a_parameter_of_its_own_and_one_call_reads_all(tmp
         (lambda world: setattr(world, "authorize", denying("ssm:GetParameters")), "not allowed: ssm:GetParameters"),
     ],
 )
-def test_a_parameter_that_cannot_be_read_holds_and_says_why(tmp_path: Path, prepare: object, words: str) -> None:
+def test_an_unreadable_parameter_holds_the_update_and_the_hold_says_why(
+    tmp_path: Path, prepare: object, words: str
+) -> None:
     world = row(2)
     prepare(world)  # type: ignore[operator]
     told = story(world, tmp_path)
@@ -124,7 +126,7 @@ def test_throttling_for_longer_than_an_answer_counts_holds_the_next_drains(tmp_p
     assert world.findings().stranded == ()
 
 
-def test_a_version_that_is_withdrawn_in_a_run_is_begun_nowhere_else_and_told_once(tmp_path: Path) -> None:
+def test_a_version_that_is_withdrawn_during_a_run_starts_nowhere_else_and_is_reported_once(tmp_path: Path) -> None:
     world = row(6)
     world.clock.after(timedelta(minutes=6), lambda: world.published.name(OLD))
     updater = story(world, tmp_path).updater()
@@ -158,7 +160,7 @@ def test_a_host_that_is_drained_when_its_version_is_withdrawn_is_returned_withou
     assert world.findings().stranded == ()
 
 
-def test_the_world_sees_an_updater_that_begins_what_is_not_published(tmp_path: Path) -> None:
+def test_the_world_sees_an_updater_that_starts_what_is_not_published(tmp_path: Path) -> None:
     world = row(2)
     world.watch.budget = replace(world.watch.budget, published_only=True)
     world.published.name(OLD)

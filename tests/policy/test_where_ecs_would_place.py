@@ -22,7 +22,7 @@ from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
 from bottlerocket_ecs_updater.core.planning.explain import explain_instance
 from bottlerocket_ecs_updater.core.planning.plan import make_plan
 from bottlerocket_ecs_updater.core.rules.policy import Policy
-from bottlerocket_ecs_updater.engine.lease.store_lease import NoLease
+from bottlerocket_ecs_updater.engine.lease.task_lease import NoLease
 from bottlerocket_ecs_updater.engine.run_ports import Ports
 from bottlerocket_ecs_updater.engine.safe_recorder import DiscardEvents
 from bottlerocket_ecs_updater.engine.snapshot import take_snapshot
@@ -34,7 +34,15 @@ from bottlerocket_ecs_updater.report.views.plan import plan_text
 from bottlerocket_ecs_updater.simulator.aws_basics.calls import Call
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
 from bottlerocket_ecs_updater.simulator.clock import VirtualClock
-from bottlerocket_ecs_updater.simulator.ecs import ContainerInstanceSpec, ServiceSpec, Strategy, TaskLaunch, Workload
+from bottlerocket_ecs_updater.simulator.ecs import (
+    ContainerInstanceSpec,
+    Controller,
+    Rollout,
+    ServiceSpec,
+    Strategy,
+    TaskLaunch,
+    Workload,
+)
 from bottlerocket_ecs_updater.simulator.host import HostSpec
 from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients
 from bottlerocket_ecs_updater.simulator.scenarios import Fate
@@ -92,7 +100,7 @@ def nothing_was_drained(world: World) -> bool:
         "attribute:ecs.os-type == linux and (runningTasksCount <= 10 or task:group == service:x)",
     ],
 )
-def test_what_ecs_itself_placed_can_be_moved(expression: str) -> None:
+def test_tasks_that_ecs_placed_can_be_moved(expression: str) -> None:
     world = world_of(4, ServiceSpec("web", desired=4, member_of=expression))
     assert updated(rolled(world)) == 4
 
@@ -205,6 +213,16 @@ def test_a_service_that_moves_to_fargate_needs_no_room_here() -> None:
     assert updated(finished) == 2
 
 
+@pytest.mark.parametrize("controller", Controller)
+def test_a_service_with_any_deployment_controller_needs_room(controller: Controller) -> None:
+    """With an external one, ECS says only of the task sets what their tasks require, and where they run."""
+    service = ServiceSpec("web", desired=2, workload=HALF, rollout=Rollout(controller=controller))
+    full = world_of(2, service)
+    assert len(no_room(rolled(full))) == 2
+    assert nothing_was_drained(full)
+    assert updated(rolled(world_of(3, service))) == 3
+
+
 def test_services_that_run_elsewhere_keep_nobody() -> None:
     world = world_of(2, ServiceSpec("api", desired=3, launch=TaskLaunch.FARGATE), ServiceSpec("web", desired=2))
     external(world)
@@ -216,7 +234,7 @@ def test_services_that_run_elsewhere_keep_nobody() -> None:
     assert updated(rolled(world)) == 2
 
 
-def test_a_mixed_cluster_has_the_fates_that_were_foretold() -> None:
+def test_a_mixed_cluster_has_the_fates_that_were_predicted() -> None:
     scenario = mixed_cluster()
     world = scenario.build(VirtualClock(), budget=UpdaterLimits(2), validate_answers=True)
     world.clock.sleep(timedelta(minutes=2))
@@ -364,7 +382,7 @@ def test_on_a_host_with_a_trunk_nobody_counts_interfaces() -> None:
 
 
 @pytest.mark.parametrize("operation", ["DescribeInstanceTypes", "DescribeAutoScalingGroups"])
-def test_what_may_not_be_asked_is_left_out_and_the_roll_goes_on(operation: str) -> None:
+def test_a_denied_read_is_skipped_and_named_in_the_plan(operation: str) -> None:
     world = in_providers(row(3, services=0), hosts=2)
     own = Workload(cpu=64, memory=64, awsvpc=True)
     world.add_service(ServiceSpec("web", desired=3, workload=own, providers=("hosts",)))
@@ -403,7 +421,7 @@ def in_two_providers(world: World, *, second: int) -> World:
     return world
 
 
-def test_one_full_provider_of_several_costs_no_drain() -> None:
+def test_one_full_provider_of_several_causes_no_failed_drain() -> None:
     """ECS chooses the provider of the next task by weight, and waits if that one is full."""
     world = in_two_providers(row(4, services=0), second=4)
     finished = rolled(world)

@@ -27,7 +27,7 @@ from bottlerocket_ecs_updater.simulator.scenarios import NEW, row
 from bottlerocket_ecs_updater.simulator.ssm import SsmTiming
 
 
-def test_a_drain_is_not_taken_for_undone_by_what_was_seen_before_it() -> None:
+def test_a_drain_is_not_treated_as_undone_by_what_was_seen_before_it() -> None:
     """One drain never ends, and the others are long, so passes for the one use older facts about the others.
 
     Found by seed 6 of the quiet scenarios: an instance that had just been drained seemed to be returned by somebody
@@ -40,7 +40,7 @@ def test_a_drain_is_not_taken_for_undone_by_what_was_seen_before_it() -> None:
         assert played.verdict.stranded == ()
 
 
-def test_a_look_that_takes_longer_than_a_poll_does_not_keep_everything_from_beginning() -> None:
+def test_updates_start_even_if_a_look_takes_longer_than_a_poll() -> None:
     """Facts that are read one after the other are never fresh together if a look takes longer than the poll interval.
 
     Found by seeds 23, 30, 39, 45 and 57 of the scenarios with everything: the run looked for hours, and started
@@ -121,7 +121,9 @@ def test_calls_that_fail_in_step_with_the_looks_are_no_failure_of_the_hosts(
     assert set(played.verdict.versions.values()) == {NEW}
 
 
-def test_an_instance_that_was_not_described_at_first_is_not_checked_while_an_apply_of_a_dead_run_is_under_way() -> None:
+def test_an_instance_that_was_not_described_at_first_is_not_checked_while_an_apply_of_a_dead_run_is_in_progress() -> (
+    None
+):
     """Commands of earlier runs were searched only for instances that the first listing described.
 
     Found by seed 1001492 of the scenarios with operators.
@@ -185,6 +187,6 @@ def test_room_that_a_capacity_provider_has_given_away_is_room_no_more() -> None:
 
 
 @pytest.mark.parametrize(("tell", "seed"), [(story_of_departures, 733940), (story_of_operators, 734128)])
-def test_what_an_updater_cannot_notice_yet_is_held_against_no_run(tell: Callable[[Dice], Story], seed: int) -> None:
+def test_a_change_that_no_updater_could_notice_yet_breaks_no_promise(tell: Callable[[Dice], Story], seed: int) -> None:
     """A stopped host that was started six seconds before a drain; a run that found only a drain that never started."""
     assert broken_promises(play(tell(Dice(seed)))) == []

@@ -253,7 +253,7 @@ def reader_of(kind: str) -> Callable[[bytes], None]:
 
 @pytest.mark.parametrize("name", ODD)
 @pytest.mark.parametrize("kind", READERS)
-def test_an_object_that_nobody_can_read_is_met_with_what_is_said_of_it(kind: str, name: str) -> None:
+def test_each_unreadable_object_has_its_documented_effect(kind: str, name: str) -> None:
     reader_of(kind)(ODD[name])
 
 
@@ -318,7 +318,7 @@ def test_the_reader_itself_raises_nothing_else(data: bytes) -> None:
     assert "\n" not in said
 
 
-def test_what_the_program_writes_is_nested_far_less_than_is_allowed() -> None:
+def test_the_programs_own_json_is_nested_far_less_than_the_limit() -> None:
     nested = json.dumps(json.loads(GOOD["ledger"]))
     assert read_json(b"[" * 50 + nested.encode() + b"]" * 50)
 

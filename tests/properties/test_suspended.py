@@ -21,7 +21,7 @@ RIVALS = tuple(Placed(f.SecondUpdater(timedelta(seconds=second))) for second in 
 
 
 @pytest.mark.parametrize("share", range(SHARES))
-def test_a_run_that_stood_still_past_its_lease_does_nothing_more(share: int) -> None:
+def test_a_run_that_was_suspended_past_its_lease_does_nothing_more(share: int) -> None:
     wrong = {}
     for sleep in range(1 + share, SLEEPS + 1, SHARES):
         nap = Nap(0, sleep, timedelta(minutes=4), monotonic_stops=sleep % 2 == 0)

@@ -52,7 +52,7 @@ def harm(played: Played) -> list[str]:
 
 
 @pytest.mark.parametrize("share", range(SHARES))
-def test_whenever_the_second_stack_begins_it_does_no_harm(share: int) -> None:
+def test_whenever_the_second_stack_starts_it_does_no_harm(share: int) -> None:
     seconds = [each / 2 for each in range(0, 480, 7)][share::SHARES]
     assert {second: found for second in seconds if (found := harm(met(second, latency=0.05)))} == {}
 
@@ -71,7 +71,7 @@ def test_a_second_stack_that_finds_a_run_at_work_says_which_and_leaves() -> None
     assert harm(played) == []
 
 
-def test_what_a_dead_run_of_the_other_stack_left_is_finished_when_no_phase_may_last_so_long() -> None:
+def test_the_other_stacks_unfinished_update_is_finished_when_its_claim_is_older_than_any_phase() -> None:
     played = met(40 * 60, after_death_of=90)
     assert played.endings[0].exit_code is None
     assert harm(played) == []

@@ -55,14 +55,14 @@ def test_a_look_is_repeated_until_it_is_answered(trouble: BaseException) -> None
     assert way.look(Scripted(trouble, trouble)) == 3
 
 
-def test_a_look_is_repeated_only_so_often() -> None:
+def test_a_look_is_repeated_a_limited_number_of_times() -> None:
     method = Scripted(*[BROKEN] * 9)
     with pytest.raises(Unreachable):
         Way().look(method)
     assert method.called == LOOK_ATTEMPTS
 
 
-def test_a_look_without_an_answer_is_told_after_some_seconds_and_once() -> None:
+def test_a_look_without_an_answer_is_reported_after_some_seconds_and_once() -> None:
     way, told = Way(), list[Wait]()
 
     class Hanging(Scripted):
@@ -118,7 +118,7 @@ def test_an_act_is_refused_for_its_rate_only_so_often() -> None:
     assert method.called == ACT_ATTEMPTS
 
 
-def test_an_act_that_may_have_taken_effect_is_sent_once() -> None:
+def test_a_call_that_may_have_taken_effect_is_sent_once() -> None:
     method = Scripted(BROKEN)
     with pytest.raises(Unreachable):
         Way().act(method)
@@ -132,7 +132,7 @@ def test_the_hook_is_told_before_every_request_whether_it_acts() -> None:
     assert way.told == [False, False, True]
 
 
-def test_what_the_hook_raises_keeps_the_request_from_being_sent() -> None:
+def test_an_error_of_the_hook_stops_the_request() -> None:
     way = Way()
 
     def lost(_: bool) -> None:
@@ -147,7 +147,7 @@ def test_what_the_hook_raises_keeps_the_request_from_being_sent() -> None:
 
 
 @pytest.mark.parametrize("trouble", [Unreachable("the store is silent"), Throttled("SlowDown")])
-def test_where_the_hook_gets_no_answer_the_request_was_never_sent(trouble: UpdaterError) -> None:
+def test_if_the_hook_gets_no_answer_the_request_is_never_sent(trouble: UpdaterError) -> None:
     way, method = Way(), Scripted()
 
     def secure(_: bool) -> None:

@@ -65,12 +65,12 @@ def test_every_partition_has_its_own_endpoint(region: str, endpoint: str) -> Non
     assert Clients(version="1", region=region).ecs.looking.meta.endpoint_url == endpoint
 
 
-def test_an_endpoint_of_ones_own_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_custom_endpoint_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:5000")
     assert Clients(version="1", region="eu-west-1").ecs.looking.meta.endpoint_url == "http://127.0.0.1:5000"
 
 
-def test_the_region_comes_from_the_configuration_where_none_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_region_setting_the_configuration_gives_the_region(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "ap-south-1")
     assert Clients(version="1").ecs.looking.meta.region_name == "ap-south-1"
 

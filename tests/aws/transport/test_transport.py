@@ -230,7 +230,7 @@ def test_a_look_whose_answer_drips_is_given_up(
     assert time.monotonic() - began < 0.3 * LOOK_ATTEMPTS + BUSY
 
 
-def test_what_came_in_while_a_call_was_cut_is_not_believed() -> None:
+def test_a_reply_that_arrives_while_its_call_is_cut_is_rejected() -> None:
     deadlines, waited = Deadlines(), threading.Event()
     with pytest.raises(ReadTimeoutError), deadlines.within(timedelta(milliseconds=10)):
         waited.wait(0.2)
@@ -334,7 +334,7 @@ def test_a_look_arrives_as_often_as_the_gateway_repeats_it_and_no_more(
         replying(500, [1]),
     ],
 )
-def test_a_reply_that_is_not_whole_is_no_list_of_nothing(
+def test_a_truncated_reply_does_not_count_as_an_empty_list(
     server: Server, cluster: EcsCluster, behaviour: Behaviour
 ) -> None:
     server.behaviour = behaviour
@@ -342,7 +342,7 @@ def test_a_reply_that_is_not_whole_is_no_list_of_nothing(
         cluster.list_all()
 
 
-def test_a_list_of_nothing_is_one(server: Server, cluster: EcsCluster) -> None:
+def test_an_empty_list_is_a_list(server: Server, cluster: EcsCluster) -> None:
     server.behaviour = replying(200, {"containerInstanceArns": []})
     assert cluster.list_all() == Listing((), {})
 
@@ -375,7 +375,7 @@ def test_requests_are_signed_with_the_credentials_of_the_container(
     assert server.headers[0]["X-Amz-Security-Token"] == "token"
 
 
-def test_without_any_credentials_nothing_is_sent_and_the_reason_is_told(
+def test_without_any_credentials_nothing_is_sent_and_the_reason_is_reported(
     server: Server, cluster: EcsCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")

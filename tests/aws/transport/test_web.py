@@ -23,8 +23,11 @@ from bottlerocket_ecs_updater.aws.transport.web import Reply, Terms, ask, ask_al
 from bottlerocket_ecs_updater.errors import LeaseLost, Unreachable
 
 LIMIT = 0.4
-SLACK = 2.0
-"""Extra time, for a busy machine."""
+AMPLE = 2.0
+"""A limit of seconds that a server on loopback keeps on a busy machine too, where another one uses it up."""
+
+BUSY = 15.0
+"""Seconds that a busy machine may add."""
 
 Behaviour = Callable[[socket.socket, threading.Event], None]
 
@@ -105,7 +108,7 @@ def serving(*behaviours: Behaviour) -> Iterator[Server]:
 def within(seconds: float) -> Iterator[None]:
     began = time.monotonic()
     yield
-    assert time.monotonic() - began < seconds + SLACK
+    assert time.monotonic() - began < seconds + BUSY
 
 
 WELL = answers("200 OK")
@@ -123,7 +126,7 @@ def test_at_the_deadline_it_is_over_and_the_connection_is_cut(stall: Behaviour) 
         with pytest.raises(TimeoutError):
             ask(Request(server.url), Terms(LIMIT, body_max=1_000_000))
         # A silent server does not notice.
-        assert stall is is_silent or server.ended.acquire(timeout=SLACK)
+        assert stall is is_silent or server.ended.acquire(timeout=BUSY)
 
 
 def test_a_chain_of_redirects_has_one_deadline_in_all() -> None:
@@ -140,7 +143,7 @@ def test_encryption_that_is_never_agreed_on_has_the_same_deadline() -> None:
         ask(Request(server.url.replace("http:", "https:")), Terms(LIMIT))
 
 
-def test_a_name_that_is_not_resolved_has_the_same_deadline_and_is_talked_to_no_more(
+def test_a_slow_name_lookup_has_the_same_deadline_and_nothing_is_sent_later(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     resolved = threading.Event()
@@ -160,13 +163,13 @@ def test_a_name_that_is_not_resolved_has_the_same_deadline_and_is_talked_to_no_m
 
 def test_redirects_are_followed_to_the_last_answer() -> None:
     with serving(answers("301 Moved", "Location: /a"), answers("307 Again", "Location: b"), WELL) as server:
-        assert ask(Request(f"{server.url}/x"), Terms(5, redirects=2)) == Reply(200)
+        assert ask(Request(f"{server.url}/x"), Terms(BUSY, redirects=2)) == Reply(200)
         assert [request.split()[1] for request in server.requests] == [b"/x", b"/a", b"/b"]
 
 
 def test_no_more_redirects_are_followed_than_the_terms_say() -> None:
     with serving(answers("302 Found", "Location: /")) as server:
-        assert ask(Request(server.url), Terms(5, redirects=3)).status == 302
+        assert ask(Request(server.url), Terms(BUSY, redirects=3)).status == 302
         assert len(server.requests) == 4
 
 
@@ -175,25 +178,25 @@ def test_a_redirect_to_what_is_no_web_address_is_refused() -> None:
         serving(answers("302 Found", "Location: file:///etc/passwd")) as server,
         pytest.raises(ValueError, match="not http"),
     ):
-        ask(Request(server.url), Terms(5, redirects=3))
+        ask(Request(server.url), Terms(BUSY, redirects=3))
 
 
 def test_the_body_of_a_redirect_is_not_read() -> None:
     with serving(floods, WELL) as server, within(LIMIT):
-        assert ask(Request(server.url), Terms(5, redirects=1)) == Reply(200)
+        assert ask(Request(server.url), Terms(BUSY, redirects=1)) == Reply(200)
 
 
 def test_no_more_of_a_body_is_read_than_the_terms_say() -> None:
     with serving(answers("200 OK", body=b"x" * 11)) as server:
-        assert ask(Request(server.url), Terms(5, body_max=11)).body == b"x" * 11
+        assert ask(Request(server.url), Terms(BUSY, body_max=11)).body == b"x" * 11
         with pytest.raises(ValueError, match="more than 10 bytes"):
-            ask(Request(server.url), Terms(5, body_max=10))
+            ask(Request(server.url), Terms(BUSY, body_max=10))
 
 
 def test_several_are_asked_at_the_same_time_and_each_has_its_own_answer() -> None:
-    with serving(is_silent) as stuck, serving(WELL) as well, serving(answers("503 No")) as unwell, within(LIMIT):
+    with serving(is_silent) as stuck, serving(WELL) as well, serving(answers("503 No")) as unwell, within(AMPLE):
         urls = [stuck.url, well.url, stuck.url, unwell.url, "http://127.0.0.1:1"]
-        got = ask_all([Request(url) for url in urls], Terms(LIMIT))
+        got = ask_all([Request(url) for url in urls], Terms(AMPLE))
     assert [type(one).__name__ for one in got] == ["TimeoutError", "Reply", "TimeoutError", "Reply", "URLError"]
     assert [one.status for one in got if isinstance(one, Reply)] == [200, 503]
 
@@ -201,14 +204,8 @@ def test_several_are_asked_at_the_same_time_and_each_has_its_own_answer() -> Non
 # Probes
 
 
-@pytest.fixture
-def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Probes with a short time limit."""
-    monkeypatch.setattr(probe, "TERMS", Terms(LIMIT, PROBE_REDIRECTS))
-
-
-@pytest.mark.usefixtures("hasty")
-def test_each_probe_has_its_reason() -> None:
+def test_each_probe_has_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe, "TERMS", Terms(AMPLE, PROBE_REDIRECTS))
     loop, gone = answers("302 Found", "Location: /"), "http://127.0.0.1:1/health"
     with serving(WELL) as well, serving(answers("500 No")) as bad, serving(is_silent) as stuck, serving(loop) as round_:
         said = ask_probes([well.url, bad.url, stuck.url, round_.url, gone])
@@ -227,8 +224,10 @@ def survey(before_call: Callable[[bool], None]) -> AwsSurvey:
     return AwsSurvey(nothing, nothing, nothing, Api(clock, CallPace(clock), Calls(), before_call), "web")  # type: ignore[arg-type]
 
 
-@pytest.mark.usefixtures("hasty")
-def test_slow_probes_take_one_probes_time_and_the_right_to_act_is_kept_before_each_batch() -> None:
+def test_slow_probes_take_one_probes_time_and_the_lease_is_kept_before_each_batch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(probe, "TERMS", Terms(LIMIT, PROBE_REDIRECTS))
     kept: list[bool] = []
     with serving(is_silent) as stuck, within(2 * LIMIT):
         urls = [f"{stuck.url}/{number}" for number in range(PROBES_AT_ONCE + 1)]
@@ -237,7 +236,7 @@ def test_slow_probes_take_one_probes_time_and_the_right_to_act_is_kept_before_ea
     assert kept == [False, False]
 
 
-def test_no_probe_is_asked_without_the_right_to_act() -> None:
+def test_no_probe_is_asked_without_the_lease() -> None:
     def lost(_: bool) -> None:
         raise LeaseLost("gone")
 
@@ -255,6 +254,15 @@ class Word:
     facts: dict[str, str] = {}  # noqa: RUF012 - a message
 
 
+WEBHOOK = "bottlerocket_ecs_updater.aws.transport.messages.WEBHOOK"
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(WEBHOOK, Terms(BUSY))
+
+
+@pytest.mark.usefixtures("patient")
 def test_a_webhook_is_sent_once_and_follows_no_redirect() -> None:
     with serving(answers("302 Found", "Location: /elsewhere")) as server:
         with pytest.raises(Unreachable, match="answered 302"):
@@ -262,15 +270,16 @@ def test_a_webhook_is_sent_once_and_follows_no_redirect() -> None:
         assert len(server.requests) == 1
 
 
+@pytest.mark.usefixtures("patient")
 @pytest.mark.parametrize("status", ["204 No Content", "200 OK"])
-def test_a_webhook_that_takes_a_message_is_done_with_it(status: str) -> None:
+def test_a_webhook_that_accepts_a_message_gets_it_once(status: str) -> None:
     with serving(answers(status)) as server:
         Webhook(lambda: server.url).send(Word())
         assert server.requests[0].startswith(b"POST / HTTP/1.1")
 
 
 def test_a_webhook_that_answers_without_end_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bottlerocket_ecs_updater.aws.transport.messages.WEBHOOK", Terms(LIMIT))
+    monkeypatch.setattr(WEBHOOK, Terms(LIMIT))
     dripping = drips(b"HTTP/1.1 200 OK\r\nX-Slow: ")
     with serving(dripping) as server, within(LIMIT), pytest.raises(Unreachable, match="TimeoutError"):
         Webhook(lambda: server.url).send(Word())

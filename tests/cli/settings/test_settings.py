@@ -30,7 +30,7 @@ def _file(folder: Path, text: str) -> str:
     return str(path)
 
 
-def test_what_is_not_said_is_the_default_of_the_policy() -> None:
+def test_settings_that_are_not_given_have_the_policys_defaults() -> None:
     assert settings().policy == Policy()
 
 
@@ -49,18 +49,18 @@ def test_a_flag_wins_over_a_variable_over_a_file_over_the_default(
     assert settings("--config", config, *tokens, **variables).limits.settle == expected
 
 
-def test_a_flag_given_twice_means_the_last() -> None:
+def test_the_last_value_of_a_repeated_flag_counts() -> None:
     assert settings("--settle", "10s", "--settle=20s").limits.settle == timedelta(seconds=20)
 
 
-def test_the_command_line_of_the_go_updater_is_understood() -> None:
+def test_the_command_line_of_the_go_updater_is_accepted() -> None:
     documents = ["-check-document", "look", "-apply-document=stage", "-reboot-document", "boot"]
     found = load(["-cluster", "web", "-region=eu-west-1", *documents], {})
     assert (found.target.cluster, found.target.region, found.documents.apply_document) == ("web", "eu-west-1", "stage")
 
 
 @pytest.mark.parametrize("first", ["-cluster", "--cluster", "-region=eu-west-1", "--check-document=a"])
-def test_a_command_line_that_begins_with_a_flag_of_the_go_updater_is_a_run(first: str) -> None:
+def test_a_command_line_that_starts_with_a_flag_of_the_go_updater_is_a_run(first: str) -> None:
     assert with_command([first, "web"]) == ["run", first, "web"]
 
 
@@ -194,7 +194,7 @@ def test_a_bucket_without_its_scheme_is_no_folder(text: str) -> None:
         settings("--state", text)
 
 
-def test_the_region_is_that_of_a_clusters_arn() -> None:
+def test_the_region_comes_from_the_clusters_arn() -> None:
     assert load(["--cluster", ARN, *DOCUMENTS], {}).target.region_named == "cn-north-1"
 
 
@@ -219,11 +219,11 @@ def test_all_missing_settings_are_named_at_once() -> None:
         load(["--cluster", "web"], {})
 
 
-def test_an_unknown_flag_is_refused_with_the_nearest_known_one() -> None:
+def test_an_unknown_flag_is_rejected_with_the_nearest_known_one() -> None:
     assert refusal("--drain-timout", "5m") == "unknown flag --drain-timout; did you mean --drain-timeout?"
 
 
-def test_a_slip_in_a_required_flag_is_named_rather_than_what_is_missing() -> None:
+def test_a_typo_in_a_required_flag_is_reported_instead_of_a_missing_one() -> None:
     with pytest.raises(UsageError, match=r"unknown flag --clustr; did you mean --cluster\?"):
         load(["--clustr", "web", *DOCUMENTS], {})
 
@@ -237,7 +237,7 @@ def test_an_unknown_key_is_refused_with_the_nearest_known_one(tmp_path: Path) ->
     assert refusal("--config", config) == f"unknown setting setle in {config}; did you mean settle?"
 
 
-def test_a_word_that_belongs_to_no_flag_is_refused() -> None:
+def test_a_word_that_belongs_to_no_flag_is_rejected() -> None:
     assert "web-2" in refusal("web-2")
 
 
@@ -368,11 +368,11 @@ def test_a_settings_file_cannot_name_another_one(text: str, tmp_path: Path) -> N
     assert "config" in refusal("--config", _file(tmp_path, text))
 
 
-def test_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+def test_a_file_may_start_with_a_byte_order_mark(tmp_path: Path) -> None:
     assert settings("--config", _file(tmp_path, '\ufeffdrain-timeout = "40m"')).limits.drain_timeout.seconds == 2400
 
 
-def test_a_file_that_is_not_utf_8_is_told_as_that(tmp_path: Path) -> None:
+def test_a_file_that_is_not_utf_8_is_reported_as_that(tmp_path: Path) -> None:
     file = tmp_path / "latin.toml"
     file.write_bytes(b'window = "t\xe4glich"')
     assert refusal("--config", str(file)) == f"config file {file}: it is not UTF-8 text, at byte 11"
@@ -385,5 +385,5 @@ def test_a_file_without_a_name_is_refused() -> None:
 
 
 @pytest.mark.parametrize("name", ["FORMAT", "LAST", "WHY", "WATCH", "YES", "SPEED"])
-def test_a_variable_for_another_command_stands_in_nobodys_way(name: str) -> None:
+def test_a_variable_for_another_command_is_ignored(name: str) -> None:
     parse(build_app({f"{PREFIX}{name}": "3"}), ["run", *COMPLETE])

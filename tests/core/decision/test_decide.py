@@ -75,25 +75,25 @@ def test_every_host_is_asked_at_first_in_one_pass() -> None:
     assert len(of(decide(fleet(*many(120, None)), policy()), Check)) == 120
 
 
-def test_an_empty_cluster_is_over_at_once() -> None:
+def test_a_run_on_an_empty_cluster_ends_at_once() -> None:
     """R4: zero instances are a normal end."""
     assert decide(fleet(), policy()) == Decision({}, None, None)
 
 
-def test_a_cluster_without_bottlerocket_is_over_at_once() -> None:
+def test_a_run_on_a_cluster_without_bottlerocket_ends_at_once() -> None:
     """R6: no Bottlerocket instance is a normal end."""
     others = [instance(f"i-{n}", registered=registration(f"i-{n}", variant=None)) for n in range(3)]
     decision = decide(fleet(*others), policy())
     assert (decision.look_at, set(reasons(decision).values())) == (None, {Reason.NOT_BOTTLEROCKET})
 
 
-def test_a_host_that_is_up_to_date_is_concluded_without_being_touched() -> None:
+def test_a_host_that_is_up_to_date_is_recorded_without_a_command() -> None:
     """P8 and W14, changed: the predecessor drained a host before it found out that it was Idle."""
     decision = decide(fleet(instance(says=idle())), policy())
     assert list(decision.commands) == [Conclude(InstanceId("i-a"), UpToDate(OLD))]
 
 
-def test_one_bad_instance_costs_the_others_nothing() -> None:
+def test_one_bad_instance_does_not_affect_the_others() -> None:
     """R5, R7, W9: whatever state one instance is in, the others are checked."""
     bad = [
         instance("i-x", registration=None, undescribed="MISSING"),
@@ -171,7 +171,7 @@ def begun(decision: Decision) -> list[str]:
     return of(decision, Drain)
 
 
-def test_an_instance_is_marked_before_it_is_drained() -> None:
+def test_an_instance_is_claimed_before_it_is_drained() -> None:
     """Claim before acting: a run that is killed between the two has done no harm."""
     verdict = decide(fleet(instance(says=ready())), policy()).steps[InstanceId("i-a")]
     assert [type(command) for command in verdict.commands] == [Mark, Drain]
@@ -185,7 +185,7 @@ def test_the_claim_says_what_a_later_run_needs() -> None:
 
 
 @pytest.mark.parametrize(("budget", "count"), [(1, 1), (3, 3), (9, 5)])
-def test_no_more_are_begun_than_the_budget_allows(budget: int, count: int) -> None:
+def test_no_more_updates_start_than_the_budget_allows(budget: int, count: int) -> None:
     assert len(begun(decide(fleet(*many(5, ready())), policy(budget)))) == count
 
 
@@ -194,7 +194,7 @@ def test_those_that_find_no_slot_are_held_by_the_budget() -> None:
     assert list(reasons(decision).values()) == [Reason.BUDGET] * 2
 
 
-def test_what_others_took_of_the_budget_is_not_given_out_again() -> None:
+def test_slots_that_others_take_are_not_used_again() -> None:
     theirs = instance("i-x", registered=registration("i-x", status=Status.DRAINING))
     cut_off = instance("i-y", registered=registration("i-y", connected=False))
     assert len(begun(decide(fleet(theirs, cut_off, *many(4, ready())), policy(3)))) == 1
@@ -230,17 +230,17 @@ def seen(name: str, ago: int) -> Instance:
     ],
     ids=["the cluster", "the instance", "no services", "the services"],
 )
-def test_nothing_is_begun_on_the_strength_of_an_old_look(ago: int, stale: dict[str, Any], *, full: bool) -> None:
+def test_nothing_is_started_on_the_strength_of_an_old_look(ago: int, stale: dict[str, Any], *, full: bool) -> None:
     decision = decide(fleet(seen("i-a", ago), **stale), policy())
     assert (begun(decision), decision.wants_full_look, decision.look_at) == ([], full, NOW)
 
 
-def test_the_services_are_looked_at_before_anything_begins() -> None:
+def test_the_services_are_looked_at_before_anything_starts() -> None:
     decision = decide(fleet(instance(says=ready()), services=None), policy())
     assert decision.services_at == NOW
 
 
-def test_nothing_is_begun_before_its_tasks_were_looked_at() -> None:
+def test_no_drain_starts_before_the_tasks_are_known() -> None:
     one = instance(says=ready(), tasks=None)
     verdict = decide(fleet(one), policy()).steps[one.id]
     assert (verdict.commands, verdict.wants_tasks, verdict.look_at) == ((), True, NOW)
@@ -258,7 +258,7 @@ def test_a_standalone_task_that_appeared_meanwhile_holds_the_instance() -> None:
     assert (begun(decision), reasons(decision)) == ([], {"i-a": Reason.STANDALONE_TASK})
 
 
-def test_a_report_that_has_grown_old_is_asked_for_again_before_the_drain() -> None:
+def test_an_old_report_is_renewed_before_the_drain() -> None:
     one = instance(says=ready(), asked=NOW - HOUR)
     decision = decide(fleet(one), policy())
     assert (begun(decision), of(decision, Check)) == ([], ["i-a"])
@@ -276,7 +276,7 @@ def test_hosts_whose_turn_does_not_come_in_this_run_are_not_asked_again() -> Non
     assert (of(decision, Check), decision.look_at) == ([], None)
 
 
-def test_a_host_with_tasks_of_a_service_that_ecs_does_not_describe_is_held_and_others_begin() -> None:
+def test_a_host_with_tasks_of_a_service_that_ecs_does_not_describe_is_held_and_others_start() -> None:
     carries, free = instance("i-a", ready(), tasks=(task("web"),)), instance("i-b", ready(), tasks=(task("api"),))
     services = Services((replace(service("web"), unknown="MISSING"), service("api")), NOW)
     decision = decide(fleet(carries, free, services=services), policy(2))
@@ -286,7 +286,7 @@ def test_a_host_with_tasks_of_a_service_that_ecs_does_not_describe_is_held_and_o
     assert str(held) == "it runs tasks of web, which ECS lists but does not describe: MISSING"
 
 
-def test_where_nothing_else_is_to_be_done_it_is_looked_at_once_more_and_left_to_the_next_run() -> None:
+def test_with_nothing_else_to_do_it_is_read_once_more_and_left_to_the_next_run() -> None:
     carries = instance("i-a", ready(), tasks=(task("web"),))
     old = Services((replace(service("web"), unknown="MISSING"),), NOW - MINUTE)
     assert decide(fleet(carries, services=old), policy()).services_at == NOW
@@ -304,11 +304,11 @@ def blocked(hosts: list[Instance], limits: Policy | None = None, **changes: Any)
 BOTH = [instance("i-a", available()), instance("i-b", ready())]
 
 
-def test_a_run_that_halted_begins_nothing_and_stages_nothing() -> None:
+def test_a_halted_run_starts_and_stages_nothing() -> None:
     assert blocked(BOTH, halt=Halt("two instances failed")) == ([], {Reason.HALTED})
 
 
-def test_a_run_that_is_told_to_stop_begins_nothing_and_stages_nothing() -> None:
+def test_a_stopping_run_starts_and_stages_nothing() -> None:
     assert blocked(BOTH, stopping="SIGTERM") == ([], {Reason.STOPPING})
 
 
@@ -320,16 +320,16 @@ def test_a_run_that_aws_bars_begins_nothing_stages_nothing_and_asks_nobody_but_w
     assert {held[InstanceId(name)].reason for name in ("i-a", "i-b", "i-c")} == {Reason.HALTED}
 
 
-def test_a_run_past_its_deadline_begins_nothing_and_stages_nothing() -> None:
+def test_a_run_past_its_deadline_starts_and_stages_nothing() -> None:
     assert blocked(BOTH, policy(deadline=5 * MINUTE)) == ([], {Reason.STOPPING})
 
 
-def test_a_run_before_its_deadline_begins() -> None:
+def test_a_run_before_its_deadline_starts() -> None:
     assert begun(decide(fleet(*BOTH), policy(deadline=5 * MINUTE + SECOND))) == ["i-b"]
 
 
 @pytest.mark.parametrize("why", [{"halt": Halt("…")}, {"stopping": "SIGTERM"}])
-def test_what_is_ours_is_finished_all_the_same(why: dict[str, Any]) -> None:
+def test_our_own_claims_are_finished_anyway(why: dict[str, Any]) -> None:
     decision = decide(fleet(claimed("i-a"), **why), policy())
     assert of(decision, Mark) == ["i-a"]
 
@@ -349,7 +349,7 @@ def failed_apply(**changes: Any) -> Fleet:
     )
 
 
-def test_a_failed_apply_is_concluded_and_rests() -> None:
+def test_a_failed_apply_is_recorded_and_backs_off() -> None:
     commands = list(decide(failed_apply(), policy()).commands)
     assert [type(command) for command in commands] == [Conclude, Note]
     note = commands[1]
@@ -357,13 +357,13 @@ def test_a_failed_apply_is_concluded_and_rests() -> None:
     assert (note.backoff.version, note.backoff.attempts, note.backoff.rolled_back) == (NEW, 1, False)
 
 
-def test_a_host_that_says_nothing_more_after_its_apply_rests_too() -> None:
+def test_a_host_that_says_nothing_more_after_its_apply_backs_off_too() -> None:
     progress = RunProgress(applies=Applies(1), offered=NEW, checks_failed=CHECK_TRIES)
     silent = instance(says=problem(Problem.NO_ANSWER), asked=NOW - MINUTE, progress=progress)
     assert [type(command) for command in decide(fleet(silent), policy()).commands] == [Conclude, Note]
 
 
-def test_what_was_concluded_is_not_concluded_again() -> None:
+def test_a_recorded_outcome_is_not_recorded_again() -> None:
     one = instance(says=available(), progress=RunProgress(outcome=UpToDate(OLD)))
     decision = decide(fleet(one), policy())
     assert (list(decision.commands), decision.look_at) == ([], None)
@@ -378,7 +378,7 @@ def test_a_failure_is_concluded_as_a_failure() -> None:
 # When to look again
 
 
-def test_a_run_with_nothing_left_to_do_is_over() -> None:
+def test_a_run_with_nothing_left_to_do_ends() -> None:
     held = instance(says=ready(), tasks=(STANDALONE,))
     assert decide(fleet(held), policy()).look_at is None
 
@@ -446,7 +446,7 @@ def test_a_run_does_not_end_while_an_agent_that_went_a_moment_ago_takes_the_last
 @pytest.mark.parametrize(
     "changes", [{"stopping": "SIGTERM"}, {"halt": Halt("enough")}, {"started_at": NOW - 24 * HOUR}], ids=str
 )
-def test_nobody_waits_for_an_agent_when_nothing_may_begin_anyway(changes: dict[str, Any]) -> None:
+def test_nobody_waits_for_an_agent_when_nothing_may_start_anyway(changes: dict[str, Any]) -> None:
     of_two = fleet(gone("i-a", 2 * POLL), instance("i-b", ready()), **changes)
     assert decide(of_two, policy(deadline=HOUR)).look_at is None
 

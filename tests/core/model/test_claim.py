@@ -66,7 +66,7 @@ def test_a_claim_reads_in_the_console() -> None:
 
 
 @pytest.mark.parametrize("phase", ClaimPhase)
-def test_two_long_releases_and_a_uuid_fit_in_every_phase(phase: ClaimPhase) -> None:
+def test_two_long_versions_and_a_uuid_fit_in_every_phase(phase: ClaimPhase) -> None:
     run = RunId("01234567-89ab-cdef-0123-456789abcdef")
     claim = Claim(phase, run, Version(10, 100, 100), Version(10, 101, 100), BOOT, NOW, 9)
     assert len(claim.encode()) <= VALUE_MAX_CHARACTERS
@@ -121,7 +121,7 @@ GOOD = a_claim().encode()
         GOOD.replace(BOOT, "no-boot-id"),
     ],
 )
-def test_what_encode_would_not_have_written_is_no_claim(text: str) -> None:
+def test_text_that_encode_would_not_write_is_not_a_claim(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         Claim.decode(text)
 

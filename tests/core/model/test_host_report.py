@@ -141,7 +141,7 @@ def test_a_staged_host_whose_release_was_withdrawn_has_no_target() -> None:
 
 
 @pytest.mark.parametrize("offered", [[], ["1.14.0", "1.13.5"]])
-def test_what_the_repository_lists_does_not_matter_only_what_it_chose(offered: list[str]) -> None:
+def test_only_the_repositorys_chosen_version_matters(offered: list[str]) -> None:
     report = report_of(with_status(update_state="Idle", chosen_update=None, available_updates=offered))
     assert report.target is None
 
@@ -235,7 +235,7 @@ def test_output_without_a_status_is_unreadable(text: str) -> None:
     assert problem_of(0, BOOT_LINE + text).problem is Problem.UNREADABLE
 
 
-def test_the_predecessor_wants_both_mandatory_fields_and_so_do_we() -> None:
+def test_both_mandatory_fields_are_required_as_in_the_predecessor() -> None:
     """P19 and VerifyUpdateErr/parse output err: an empty output, or one without the running version, is an error."""
     without_version = {"update_state": "Available", "active_partition": None}
     problems = [problem_of(0, ""), problem_of(0, printed(without_version)), problem_of(0, printed({}))]
@@ -329,7 +329,7 @@ def test_a_failed_check_says_the_exit_code_and_the_hosts_own_words() -> None:
     assert answer == HostProblem(Problem.FAILED, f"exit 1: {line}")
 
 
-def test_a_failed_check_is_a_failure_even_where_a_status_was_printed() -> None:
+def test_a_failed_check_is_a_failure_even_if_it_printed_a_status() -> None:
     assert problem_of(1, BOOT_LINE + AVAILABLE_TEXT, "").problem is Problem.FAILED
 
 
@@ -352,7 +352,7 @@ def test_a_silent_host_said_nothing() -> None:
     assert cause_line("", APPLIED_STDERR) == "no output"
 
 
-def test_the_mark_of_a_cut_is_no_telling_line() -> None:
+def test_the_truncation_mark_does_not_count_as_the_cause() -> None:
     assert cause_line("", "the cause\n" + APPLIED_STDERR + "\n--output truncated--") == "the cause"
 
 
@@ -361,7 +361,7 @@ def test_apiclients_advice_does_not_hide_the_cause() -> None:
     assert line.endswith("Update action not allowed according to update state")
 
 
-def test_a_cause_behind_apiclients_advice_is_told_in_full() -> None:
+def test_a_cause_behind_apiclients_advice_is_reported_in_full() -> None:
     cause = "prepare attempt failed with status 'Failed' (-1): Failed to store manifest and migrations: Error writing "
     cause += "target file to '/var/lib/bottlerocket-migrations/x': No space left on device (os error 28)"
     assert cause_line("", PREPARE_ADVICE + cause).endswith(cause)
@@ -369,7 +369,7 @@ def test_a_cause_behind_apiclients_advice_is_told_in_full() -> None:
 
 @PURE
 @given(st.text(max_size=900), st.text(max_size=900))
-def test_a_telling_line_is_one_short_line(stdout: str, stderr: str) -> None:
+def test_the_line_that_names_the_cause_is_one_short_line(stdout: str, stderr: str) -> None:
     line = cause_line(stdout, stderr)
     assert 0 < len(line) <= DETAIL_MAX_CHARACTERS
     assert line.splitlines() == [line]

@@ -76,7 +76,7 @@ ROOMS = st.lists(st.tuples(st.integers(0, 12), st.integers(0, 12)), min_size=1, 
 
 @settings(max_examples=200)
 @given(SIZES, st.lists(SIZES, min_size=1, max_size=3), ROOMS, st.integers(1, 3), st.booleans(), st.booleans())
-def test_a_refusal_and_a_proof_of_room_agree_with_every_choice_that_ecs_has(
+def test_both_answers_about_room_are_right_for_every_choice_that_ecs_has(
     size: TaskRequirements,
     others: list[TaskRequirements],
     left: list[tuple[int, int]],

@@ -113,7 +113,7 @@ def test_1_26_0_fails_on_both_canaries_and_no_third_instance_takes_it() -> None:
 
 
 @pytest.mark.parametrize(("window", "expected"), [("Sat 02:00 4h UTC", Reason.CUTOFF), ("Sat 02:00 6h UTC", None)])
-def test_a_batch_family_that_needs_four_hours_begins_only_in_a_window_that_is_long_enough(
+def test_a_batch_family_that_needs_four_hours_starts_only_in_a_window_that_is_long_enough(
     window: str, expected: Reason | None
 ) -> None:
     rules = Rules(schedule=Schedule(parse_windows(window)), tasks=TaskRules(parse_task_rules("nightly-batch wait 4h")))
@@ -178,7 +178,7 @@ cases = st.builds(
 
 
 @given(cases, rule_sets, st.integers(-60, 60))
-def test_what_may_be_drained_might_have_been_staged(drawn: Case, rules: Rules, minutes: int) -> None:
+def test_an_instance_that_may_be_drained_may_also_be_staged(drawn: Case, rules: Rules, minutes: int) -> None:
     now = NOW + timedelta(minutes=minutes)
     if first_hold(before_drain(drawn, rules, now)) is None:
         assert first_hold(before_staging(drawn, rules, now)) is None

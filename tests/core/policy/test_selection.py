@@ -49,7 +49,7 @@ def without(*texts: str) -> Selection:
     return Selection(exclude=tuple(map(parse_selector, texts)))
 
 
-def test_without_rules_every_host_is_looked_after() -> None:
+def test_without_rules_every_host_is_updated() -> None:
     assert selected(Selection(), provider=None, membership=None) is None
 
 
@@ -63,7 +63,7 @@ def test_a_host_that_opted_out_in_its_user_data_is_left_alone(value: str) -> Non
 
 
 @pytest.mark.parametrize("value", ["false", "No", "0", " off "])
-def test_a_host_that_says_no_to_opting_out_is_looked_after(value: str) -> None:
+def test_a_host_that_says_no_to_opting_out_is_updated(value: str) -> None:
     assert selected(Selection(), _with(host(), OPT_OUT_ATTRIBUTE, value)) is None
 
 
@@ -165,12 +165,12 @@ lists = st.lists(selectors, max_size=3).map(tuple)
 
 
 @given(selectors)
-def test_what_a_selector_writes_it_reads_again(selector: Selector) -> None:
+def test_a_selector_reads_what_it_writes(selector: Selector) -> None:
     assert parse_selector(str(selector)) == selector
 
 
 @given(registrations, lists, lists, selectors, providers, memberships)
-def test_one_more_exclusion_never_brings_a_host_in(
+def test_an_extra_exclusion_never_selects_a_host(
     registration: Registration,
     include: tuple[Selector, ...],
     exclude: tuple[Selector, ...],
@@ -183,7 +183,7 @@ def test_one_more_exclusion_never_brings_a_host_in(
 
 
 @given(registrations, lists, lists, providers, memberships)
-def test_what_was_unknown_only_ever_kept_a_host_out(
+def test_an_unknown_fact_only_ever_excludes_a_host(
     registration: Registration,
     include: tuple[Selector, ...],
     exclude: tuple[Selector, ...],

@@ -14,7 +14,7 @@ from bottlerocket_ecs_updater.simulator.aws_basics.calls import Call
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
 
 
-def test_a_claim_that_could_not_be_proven_is_tried_again_before_the_next_instance_is_staged() -> None:
+def test_the_test_of_the_permission_for_claims_is_retried_before_the_next_instance_is_staged() -> None:
     world = row(12)
     tries: list[str] = []
 

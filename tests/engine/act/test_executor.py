@@ -62,7 +62,7 @@ def run_with(world: World, store: MemoryStore) -> None:
     assert world.findings().clean
 
 
-def test_until_attributes_are_seen_to_survive_a_claim_is_in_the_store_before_it_is_on_the_instance() -> None:
+def test_a_claim_is_stored_before_it_is_on_the_instance_until_attributes_are_seen_to_survive() -> None:
     world, store = row(3), Counting()
     early: list[bool] = []
     late: list[bool] = []
@@ -116,7 +116,7 @@ def test_the_first_instance_on_a_version_is_in_the_store_before_the_next_drain()
 
 
 @pytest.mark.parametrize("takes", [timedelta(0), LOOK_SERVES - timedelta(seconds=1), 2 * LOOK_SERVES])
-def test_no_reboot_is_sent_on_a_look_that_is_old_because_the_mark_took_long(takes: timedelta) -> None:
+def test_no_reboot_is_sent_on_an_old_look_after_a_slow_claim(takes: timedelta) -> None:
     world = row(2)
     looked_at, ages = world.clock.now(), []
 

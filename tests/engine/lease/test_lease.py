@@ -17,16 +17,9 @@ from bottlerocket_ecs_updater.aws.transport.session import CALL_LIMIT
 from bottlerocket_ecs_updater.cli.settings.settings import Limits
 from bottlerocket_ecs_updater.core.model.ids import RunId, TaskArn
 from bottlerocket_ecs_updater.engine.lease.lease_note import LONGEST_TERM
-from bottlerocket_ecs_updater.engine.lease.store_lease import (
-    RENEW_AFTER_SHARE,
-    HeldBy,
-    NoLease,
-    RunningTask,
-    StoreLease,
-    Taken,
-    TaskLease,
-    lease_key,
-)
+from bottlerocket_ecs_updater.engine.lease.run_lease import HeldBy, Taken
+from bottlerocket_ecs_updater.engine.lease.store_lease import RENEW_AFTER_SHARE, StoreLease, lease_key
+from bottlerocket_ecs_updater.engine.lease.task_lease import NoLease, RunningTask, TaskLease
 from bottlerocket_ecs_updater.engine.ports import ABSENT, Conflict, Stored
 from bottlerocket_ecs_updater.engine.waits import Wait, Waits
 from bottlerocket_ecs_updater.errors import LeaseLapsed, LeaseLost, Throttled, Unreachable
@@ -115,7 +108,7 @@ def held_by_a_dead_run(store: MemoryStore, time: Time, term: timedelta = SPAN) -
 # Acquiring the lease
 
 
-def test_a_wait_for_a_lease_that_another_run_holds_is_told_once_with_its_end(store: Cut, time: Time) -> None:
+def test_a_wait_for_a_lease_that_another_run_holds_is_reported_once_with_its_end(store: Cut, time: Time) -> None:
     held_by_a_dead_run(store, time)
     told: list[Wait] = []
     waits = Waits(told.append)
@@ -125,7 +118,7 @@ def test_a_wait_for_a_lease_that_another_run_holds_is_told_once_with_its_end(sto
     assert (wait.since, wait.until) == (START, START + SPAN)
 
 
-def test_a_store_that_does_not_answer_is_told_before_the_first_wait_for_it(store: Cut, time: Time) -> None:
+def test_a_store_that_does_not_answer_is_reported_before_the_first_wait_for_it(store: Cut, time: Time) -> None:
     store.down = True
     told: list[tuple[Wait, int]] = []
     waits = Waits(lambda wait: told.append((wait, len(time.naps))))
@@ -142,7 +135,7 @@ def test_a_lease_that_nobody_ever_had_is_taken_at_once(store: Cut, time: Time) -
     assert time.naps == []
 
 
-def test_a_lease_that_was_given_back_is_taken_at_once_with_the_next_epoch(store: Cut, time: Time) -> None:
+def test_a_released_lease_is_acquired_at_once_with_the_next_epoch(store: Cut, time: Time) -> None:
     first = lease(store, time)
     first.acquire()
     first.release()
@@ -230,7 +223,7 @@ def test_a_term_beyond_the_longest_is_refused(store: Cut, time: Time) -> None:
         lease(store, time, term=LONGEST_TERM + timedelta(seconds=1))
 
 
-def test_of_two_that_find_it_free_the_slower_says_who_was_faster(time: Time) -> None:
+def test_the_slower_of_two_runs_that_find_the_lease_free_names_the_faster_one(time: Time) -> None:
     class Slow(Cut):
         def get(self, key: str) -> Stored | None:
             seen = super().get(key)
@@ -291,7 +284,7 @@ def test_a_run_that_is_cut_off_stops_a_quarter_before_the_term_is_over(store: Cu
         held.keep()
 
 
-def test_a_renewal_whose_reply_was_lost_is_known_for_our_own(store: Cut, time: Time) -> None:
+def test_a_renewal_whose_reply_was_lost_is_recognized_as_our_own(store: Cut, time: Time) -> None:
     held = lease(store, time)
     held.acquire()
     store.replies_lost = 2
@@ -310,7 +303,7 @@ def test_a_run_that_was_suspended_finds_that_another_has_its_lease(store: Cut, t
         check(held)  # type: ignore[operator]
 
 
-def test_what_was_lost_stays_lost(store: Cut, time: Time) -> None:
+def test_a_lost_lease_stays_lost(store: Cut, time: Time) -> None:
     held = lease(store, time)
     held.acquire()
     other = lease(store, time, "b")
@@ -348,7 +341,7 @@ def test_a_run_that_slept_while_nobody_took_its_lease_goes_on_with_a_new_renewal
     assert store.writes == 2
 
 
-def test_facts_that_were_known_before_a_long_sleep_are_to_be_looked_at_afresh(store: Cut, time: Time) -> None:
+def test_facts_from_before_a_long_sleep_are_read_again(store: Cut, time: Time) -> None:
     held = lease(store, time)
     held.acquire()
     time.move(timedelta(hours=1))
@@ -362,7 +355,7 @@ def test_facts_that_were_known_before_a_long_sleep_are_to_be_looked_at_afresh(st
 
 
 @pytest.mark.parametrize("answer", [Throttled("409: another write is under way"), Conflict("412"), Unreachable("503")])
-def test_a_renewal_that_was_refused_without_that_anybody_wrote_is_tried_again(
+def test_a_renewal_that_was_rejected_although_nobody_wrote_is_retried(
     store: Cut, time: Time, answer: Exception
 ) -> None:
     held = lease(store, time)
@@ -375,7 +368,7 @@ def test_a_renewal_that_was_refused_without_that_anybody_wrote_is_tried_again(
 
 
 @pytest.mark.parametrize("answer", [Throttled("409: another write is under way"), Conflict("412")])
-def test_a_lease_is_given_back_though_that_was_refused_once(store: Cut, time: Time, answer: Exception) -> None:
+def test_a_lease_is_released_although_the_first_attempt_was_rejected(store: Cut, time: Time, answer: Exception) -> None:
     held = lease(store, time)
     held.acquire()
     store.refuses = [answer]
@@ -429,7 +422,7 @@ def test_a_renewal_that_failed_is_tried_again_within_seconds(store: Cut, time: T
 
 
 @pytest.mark.parametrize(("term", "outage"), [(SPAN, 15), (DEFAULT, 30), (DEFAULT, 45)])
-def test_an_outage_of_a_quarter_of_the_term_costs_nothing_whenever_it_begins(
+def test_an_outage_of_a_quarter_of_the_term_costs_nothing_whenever_it_starts(
     time: Time, term: timedelta, outage: int
 ) -> None:
     seconds = int(term.total_seconds())
@@ -565,7 +558,7 @@ class Sluggish(Cut):
         return tag
 
 
-def test_a_renewal_counts_from_when_it_began_not_from_its_reply(time: Time) -> None:
+def test_a_renewal_counts_from_when_it_started_not_from_its_reply(time: Time) -> None:
     store = Sluggish(time)
     held = lease(store, time)
     held.acquire()
@@ -578,7 +571,7 @@ def test_a_renewal_counts_from_when_it_began_not_from_its_reply(time: Time) -> N
         held.check_before_act()
 
 
-def test_a_take_counts_from_when_it_began_not_from_its_reply(time: Time) -> None:
+def test_a_take_counts_from_when_it_started_not_from_its_reply(time: Time) -> None:
     store = Sluggish(time)
     store.reply_takes = SPAN / 2
     held = lease(store, time)
@@ -589,7 +582,7 @@ def test_a_take_counts_from_when_it_began_not_from_its_reply(time: Time) -> None
         held.check_before_act()
 
 
-def test_a_renewal_that_is_found_later_counts_from_when_it_began(store: Cut, time: Time) -> None:
+def test_a_renewal_that_is_found_later_counts_from_when_it_started(store: Cut, time: Time) -> None:
     held = lease(store, time)
     held.acquire()
     time.move(DUE)
@@ -603,7 +596,7 @@ def test_a_renewal_that_is_found_later_counts_from_when_it_began(store: Cut, tim
         held.check_before_act()
 
 
-def test_a_take_that_is_found_later_counts_from_when_it_began(store: Cut, time: Time) -> None:
+def test_a_take_that_is_found_later_counts_from_when_it_started(store: Cut, time: Time) -> None:
     class Napping(Time):
         def sleep(self, span: timedelta) -> bool:
             return super().sleep(SPAN / 2)
@@ -662,7 +655,7 @@ def test_giving_back_never_raises_and_never_waits(store: Cut, time: Time) -> Non
     assert time.naps == []
 
 
-def test_a_lease_whose_last_renewal_got_no_reply_is_given_back_all_the_same(store: Cut, time: Time) -> None:
+def test_a_lease_whose_last_renewal_got_no_reply_is_released_anyway(store: Cut, time: Time) -> None:
     held = lease(store, time)
     held.acquire()
     store.replies_lost = 1
@@ -793,11 +786,11 @@ def test_the_oldest_task_of_the_family_acts(time: Time) -> None:
     assert task_lease(Tasks(YOUNGER, ME), time).acquire() == Taken(0)
 
 
-def test_a_younger_task_leaves_and_names_the_older_one(time: Time) -> None:
+def test_a_younger_task_exits_and_names_the_older_one(time: Time) -> None:
     assert task_lease(Tasks(ME, OLDER), time).acquire() == HeldBy(OLDER.arn, OLDER.created_at)
 
 
-def test_of_two_tasks_of_one_moment_exactly_one_acts(time: Time) -> None:
+def test_exactly_one_of_two_tasks_that_started_together_acts(time: Time) -> None:
     twin = RunningTask(YOUNGER.arn, START)
     tasks = Tasks(ME, twin)
     first = TaskLease(OWN, tasks, SPAN, time, lambda: time.monotonic).acquire()
@@ -843,7 +836,7 @@ def test_an_older_task_that_shows_up_ends_the_right(time: Time) -> None:
         held.check_before_act()
 
 
-def test_an_answer_that_does_not_come_takes_nothing_away(time: Time) -> None:
+def test_a_missing_answer_does_not_end_the_lease(time: Time) -> None:
     tasks = Tasks(ME)
     held = task_lease(tasks, time)
     held.acquire()

@@ -22,7 +22,8 @@ from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.state.ledger import Ledger, OpenClaim, with_backoff, with_claim, without_claim
 from bottlerocket_ecs_updater.engine.lease.both_leases import BothLeases
-from bottlerocket_ecs_updater.engine.lease.store_lease import HeldBy, StoreLease, Taken, lease_key
+from bottlerocket_ecs_updater.engine.lease.run_lease import HeldBy, Taken
+from bottlerocket_ecs_updater.engine.lease.store_lease import StoreLease, lease_key
 from bottlerocket_ecs_updater.engine.store.ledger_store import KeptLedger, LedgerBroken, ledger_key, read_ledger
 from bottlerocket_ecs_updater.engine.store.migration import MovingLedger, end_pause, has_left, move_pause, pause_of
 from bottlerocket_ecs_updater.engine.store.pause_switch import Pause, look_for_pause, set_pause
@@ -103,13 +104,13 @@ def data_of(store: MemoryStore, key: str) -> bytes:
 # The ledger
 
 
-def test_a_run_takes_over_its_own_claims_and_all_that_is_remembered(store: Shaky) -> None:
+def test_a_run_takes_over_its_own_claims_and_everything_else_in_the_old_ledger(store: Shaky) -> None:
     assert moved(store).claims == {OURS: OpenClaim(CLAIM, arn(WEST))}
     assert kept(store) == moved(store, run="r2")
     assert kept(store).backoffs == {OURS: REST}
 
 
-def test_the_other_cluster_of_the_name_finds_its_own_where_it_was(store: Shaky) -> None:
+def test_the_other_cluster_with_the_same_name_finds_its_own_claims(store: Shaky) -> None:
     moved(store)
     assert moved(store, EAST).claims == {THEIRS: OpenClaim(CLAIM, arn(EAST))}
     assert json.loads(data_of(store, OLD_KEY))["claims"] == {}
@@ -121,7 +122,7 @@ def test_an_older_version_cannot_read_what_was_moved_and_so_acts_on_nothing(stor
         KeptLedger(store, "web", RunId("r9")).load()
 
 
-def test_what_was_let_go_since_does_not_come_back(store: Shaky) -> None:
+def test_a_claim_that_was_dropped_does_not_come_back(store: Shaky) -> None:
     ledger = moving(store)
     ledger.load()
     ledger.flush()
@@ -171,7 +172,7 @@ def test_an_old_ledger_that_somebody_else_writes_meanwhile_ends_the_run(store: S
         ledger.flush()
 
 
-def test_nothing_is_moved_before_the_right_to_act_was_asked_for(store: Shaky) -> None:
+def test_nothing_is_moved_before_the_lease_was_asked_for(store: Shaky) -> None:
     def lapsed() -> None:
         raise LeaseLapsed("it could not be renewed in time")
 
@@ -298,7 +299,7 @@ def test_both_are_regained_after_an_outage() -> None:
     ours.check_before_act()
 
 
-def test_where_everything_was_moved_the_old_lease_is_nobody_s_concern() -> None:
+def test_after_the_move_the_old_lease_does_not_matter() -> None:
     store, time = MemoryStore(), Time()
     moved(store)
     lease(store, time, "web", "somebody").acquire()
@@ -370,7 +371,7 @@ def older_version_dies(world: World, store: MemoryStore) -> None:
     world.clock.sleep(timedelta(minutes=10))
 
 
-def test_what_an_older_version_began_is_finished_by_the_first_run_of_this_one() -> None:
+def test_the_first_run_of_this_version_finishes_an_older_versions_updates() -> None:
     # Only the ledger has the claim: here attributes do not survive a boot.
     world, store = row(2, services=1, tasks=1, ecs_timing=EcsTiming(attributes_survive=False)), MemoryStore()
     older_version_dies(world, store)
@@ -398,7 +399,7 @@ def test_two_clusters_of_one_name_in_two_accounts_share_a_store_and_nothing_else
         assert (seen.stranded, seen.violations, set(seen.versions.values())) == ((), (), {NEWER})
 
 
-def test_a_ledger_with_claims_of_another_cluster_is_not_taken_for_ours_and_stays_as_it_is() -> None:
+def test_a_ledger_with_claims_of_another_cluster_is_neither_used_nor_changed() -> None:
     store = MemoryStore()
     west = row(2, services=1, tasks=1, ecs_timing=EcsTiming(attributes_survive=False))
     east = row(2, seed=7, services=1, tasks=1)

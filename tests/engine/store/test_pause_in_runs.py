@@ -65,7 +65,7 @@ def test_a_pause_stops_the_next_drain() -> None:
 
 @pytest.mark.parametrize("settle", [3, 5, 43])
 @pytest.mark.parametrize("key", [PAUSE, ACTS_KEY])
-def test_no_drain_starts_on_an_older_answer(settle: int, key: str) -> None:
+def test_no_drain_starts_on_an_old_answer_about_the_pause(settle: int, key: str) -> None:
     world, store = row(5), Counting()
     reads, read_at = 0, world.clock.now()
     ages: list[timedelta] = []

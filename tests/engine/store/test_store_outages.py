@@ -178,7 +178,7 @@ def claims(store: MemoryStore) -> set[ClaimPhase]:
     return {record.claim.phase for record in KeptLedger(store, "demo", RunId("x")).load().claims.values()}
 
 
-def test_what_was_returned_while_the_store_was_down_is_in_no_ledger_when_the_run_ends() -> None:
+def test_a_claim_that_ended_while_the_store_was_down_is_not_in_the_ledger_at_the_end() -> None:
     _, store, tape, finished = run_through_outage(1, 10 * MINUTE)
     assert (finished.outcome, finished.counts["updated"]) == (RunOutcome.OK, 1)
     assert finished.at - tape.of(Returned)[0].at > 10 * MINUTE
@@ -216,7 +216,7 @@ def test_a_run_that_ends_with_an_error_tries_once_more_to_say_what_it_returned()
     assert claims(store) == set()
 
 
-def test_a_claim_that_the_store_did_not_take_is_not_written_later_in_its_place() -> None:
+def test_a_claim_that_the_store_rejected_is_not_written_later() -> None:
     """No claim was written to the instance, so a copy in the ledger would be wrong."""
     store, world = Flaky(), row(1, services=0)
     stop = Stop()

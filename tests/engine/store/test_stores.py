@@ -33,7 +33,7 @@ def test_an_object_that_nobody_wrote_is_none(store: Store) -> None:
     assert store.get(KEY) is None
 
 
-def test_what_was_written_is_read_with_the_tag_that_the_write_gave(store: Store) -> None:
+def test_a_written_object_is_read_with_the_tag_of_the_write(store: Store) -> None:
     tag = store.put(KEY, b"one", ABSENT)
     assert store.get(KEY) == Stored(b"one", tag)
 
@@ -95,7 +95,7 @@ def test_removing_what_is_not_there_is_no_error(store: Store) -> None:
     assert store.get(KEY) is None
 
 
-def test_keys_are_listed_in_order_by_the_beginning_of_their_names(store: Store) -> None:
+def test_keys_are_listed_in_order_by_the_start_of_their_names(store: Store) -> None:
     for key in ("runs/web/2/a", "runs/web/10/a", "runs/web-2/1/a", "clusters/web/lease.json"):
         store.put(key, b"", ABSENT)
     assert list(store.keys("runs/web/")) == ["runs/web/10/a", "runs/web/2/a"]
@@ -207,7 +207,7 @@ def _dying_at(call: int) -> Callable[[int], None]:
 
 
 @pytest.mark.parametrize("count", [b"", b"x", b"-1", b"1.5", b"\xff", b"9" * 5000, b"\xef\xbc\x91"])
-def test_a_count_that_cannot_be_read_stands_for_a_content_that_nobody_has_seen(tmp_path: Path, count: bytes) -> None:
+def test_an_unreadable_count_means_unknown_content(tmp_path: Path, count: bytes) -> None:
     store = FolderStore(tmp_path)
     tags = [store.put(KEY, data, None) for data in (b"one", b"two", b"one", b"two")]
     (tmp_path / ".counts" / KEY).write_bytes(count)
@@ -235,7 +235,7 @@ def test_a_folder_below_a_file_is_refused_with_that_file(tmp_path: Path) -> None
     file = tmp_path / "file"
     file.write_text("")
     store = FolderStore(file / "state")
-    for act in (lambda: store.get("pause.json"), lambda: store.put("pause.json", b"{}", None), store.prove):
+    for act in (lambda: store.get("pause.json"), lambda: store.put("pause.json", b"{}", None), store.check_writable):
         with pytest.raises(UsageError, match=rf": {file} is not a folder; choose another --state$"):
             act()
 
@@ -263,7 +263,7 @@ def test_a_folder_where_a_file_is_in_the_way_is_refused_with_its_path(tmp_path: 
 def test_a_place_where_no_folder_can_be_is_refused_before_anything_waits_for_it(tmp_path: Path, place: str) -> None:
     (tmp_path / "a-file").write_text("a file")
     with pytest.raises(UsageError, match="choose another --state"):
-        FolderStore(tmp_path / place).prove()
+        FolderStore(tmp_path / place).check_writable()
 
 
 def test_a_full_disk_is_no_reason_to_give_another_place(tmp_path: Path) -> None:
@@ -298,7 +298,7 @@ while added < 40:
 
 def test_processes_that_add_at_the_same_time_lose_no_addition(tmp_path: Path) -> None:
     adders = [subprocess.Popen([sys.executable, "-c", ADDER, str(tmp_path)]) for _ in range(3)]
-    assert [adder.wait(60) for adder in adders] == [0, 0, 0]
+    assert [adder.wait(150) for adder in adders] == [0, 0, 0]
     stored = FolderStore(tmp_path).get("sum")
     assert stored is not None
     assert stored.data == b"120"
@@ -333,10 +333,8 @@ def test_a_writer_that_is_killed_leaves_whole_objects_and_no_lock(tmp_path: Path
         store.put("object", stored.data, stored.tag)
 
 
-def test_a_lock_that_nobody_gives_back_is_not_waited_for_without_end(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(folder, "TURN_SECONDS", 0.1)
+def test_a_wait_for_a_lock_that_is_never_released_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folder, "LOCK_SECONDS", 0.1)
     store = FolderStore(tmp_path)
     store.put(KEY, b"1", None)
     with (tmp_path / ".lock").open("a") as held:

@@ -101,7 +101,7 @@ def test_the_end_of_a_run_is_written_at_once() -> None:
 
 
 @pytest.mark.parametrize("event", [failed, quarantined])
-def test_what_failed_is_in_the_store_before_the_act_that_follows(event: Callable[[int], Event]) -> None:
+def test_a_failure_is_stored_before_the_next_act(event: Callable[[int], Event]) -> None:
     store = Flaky()
     record = Record(store, "web", RUN)
     for number in range(10):
@@ -141,7 +141,7 @@ def test_events_are_written_when_they_are_old_though_no_other_follows() -> None:
     assert past(store) == (drained(),)
 
 
-def test_events_do_not_wait_for_ever() -> None:
+def test_events_do_not_wait_forever() -> None:
     store = Flaky()
     record = Record(store, "web", RUN)
     record.record(drained(0))

@@ -36,7 +36,7 @@ def status(*hosts: Instance, **changes: object) -> ClusterStatus:
     return replace(plain, **changes)  # type: ignore[arg-type]  # the fields of a status, by name
 
 
-def test_each_zone_is_shown_with_the_releases_that_run_in_it() -> None:
+def test_each_zone_is_shown_with_the_versions_that_run_in_it() -> None:
     text = status_text(status(host("i-a"), host("i-b", NEW), host("i-c", None, "eu-west-1b")))
     assert "  eu-west-1a  2: 1 on 1.20.0, 1 on 1.21.0\n" in text
     assert "  eu-west-1b  1: 1 unknown\n" in text
@@ -54,7 +54,7 @@ def test_phases_are_those_that_can_be_told_without_asking_hosts() -> None:
     ]
 
 
-def test_a_pause_is_told_before_anything_else() -> None:
+def test_a_pause_is_reported_before_anything_else() -> None:
     paused = a_fleet(host("i-a"), paused="by ann: a holiday")
     lines = status_text(status(fleet=paused)).splitlines()
     assert lines[1] == "  PAUSED       by ann: a holiday: `resume` allows updates again"
@@ -101,12 +101,12 @@ def test_advice_that_could_not_be_had_is_one_line() -> None:
     assert status_text(status(fleet=unread)).count("not allowed: ec2:DescribeImages") == 1
 
 
-def test_without_runs_there_is_no_word_of_when_the_next_begins() -> None:
+def test_without_runs_there_is_no_word_of_when_the_next_starts() -> None:
     text = status_text(status(host("i-a")))
     assert "No run is recorded yet.\nNext run: unknown, because `status` does not know the schedule.\n" in text
 
 
-def test_runs_that_began_evenly_let_the_next_be_expected() -> None:
+def test_runs_that_started_evenly_let_the_next_be_expected() -> None:
     twice_a_day = [NOW - n * 12 * HOUR for n in (5, 4, 3, 2, 1)]
     expected = next_run(twice_a_day, NOW - MINUTE)
     assert expected == NextRun(NOW, 12 * HOUR)
@@ -123,14 +123,14 @@ def test_without_a_rhythm_nothing_is_expected(hours: list[int]) -> None:
     assert next_run([NOW - timedelta(hours=each) for each in hours], NOW) is None
 
 
-def test_what_tasks_said_against_a_version_is_shown_with_their_words() -> None:
+def test_the_evidence_of_tasks_is_shown_with_their_stop_reasons() -> None:
     broken = BrokenVersion((InstanceId("i-a"),), ("service:web",), "CannotStartContainerError: no driver", NOW)
     text = status_text(status(host("i-a"), ledger=Ledger(broken={NEW: broken})))
     assert "  SUSPECT      1.21.0 breaks tasks, on i-a: service:web: CannotStartContainerError: no driver: " in text
     assert status_json(status(host("i-a"), ledger=Ledger(broken={NEW: broken})))["broken"]["1.21.0"]["hosts"] == ["i-a"]
 
 
-def test_what_kept_drains_from_their_end_is_shown_with_when_one_is_tried_again() -> None:
+def test_status_shows_blockers_and_when_a_drain_is_tried_again() -> None:
     ledger = Ledger(blockers={"service:encoder": Blocker(2, InstanceId("i-a"), NOW, NOW)})
     text = status_text(status(host("i-a"), ledger=ledger))
     assert "  BLOCKED      tasks of service:encoder blocked drains of 2 runs in a row, since " in text
@@ -148,14 +148,14 @@ def test_a_version_that_aws_withdrew_is_shown() -> None:
     assert "WITHDRAWN" not in status_text(status(host("i-a"), ledger=published))
 
 
-def test_what_has_kept_runs_from_beginning_anything_is_shown_from_the_second_on() -> None:
+def test_a_reason_that_stopped_runs_is_shown_from_the_second_run_on() -> None:
     for runs, shown in ((1, False), (2, True)):
         ledger = Ledger(waiting={"service-deploying": LastingHold(runs, NOW)})
         text = status_text(status(host("i-a"), ledger=ledger))
         assert (f"  STUCK        {runs} runs in a row could start no update" in text) is shown
 
 
-def test_a_run_that_has_no_end_yet_is_told_with_the_time_of_its_last_event() -> None:
+def test_a_run_that_has_no_end_yet_is_reported_with_the_time_of_its_last_event() -> None:
     last = NewestRun(RunId("20260105-0900-3f9c"), None, NOW, None, "", {}, NOW)
     text = status_text(status(last=last))
     assert (

@@ -114,7 +114,7 @@ def test_a_command_that_works_is_over_when_its_lock_is_free_again() -> None:
     assert host.host.request(UpdateCommand.REFRESH).code == 423
 
 
-def test_what_was_staged_is_told_as_it_was_chosen_even_when_another_release_was_written() -> None:
+def test_what_was_staged_is_reported_as_it_was_chosen_even_when_another_release_was_written() -> None:
     host = bench(ReleaseAppears("1.22.0", Moment.AFTER_CHECK))
     host.make("Ready")
     status = host.host.update_status
@@ -132,7 +132,7 @@ def test_a_version_lock_set_before_prepare_stages_nothing_at_all() -> None:
     assert host.host.partitions.inactive.image is None
 
 
-def test_what_was_not_written_cannot_be_activated() -> None:
+def test_an_image_that_was_not_written_cannot_be_activated() -> None:
     host = bench()
     host.make("Available")
     host.host.version_lock = RUNNING

@@ -175,7 +175,7 @@ def test_a_lost_instance_leaves_its_command_pending_then_delayed_then_undelivera
     assert (answer["StandardOutputContent"], answer["StandardErrorContent"]) == ("", "")
 
 
-def test_what_could_not_be_delivered_stays_undeliverable_when_the_instance_is_back() -> None:
+def test_an_undeliverable_command_stays_undeliverable_when_the_instance_is_back() -> None:
     bench = ssm_bench(SsmUnreachable(OutOfReach.CONNECTION_LOST, lasts=timedelta(minutes=30)))
     command_id = bench.send("check", TimeoutSeconds=600)
     bench.pass_time(2000)
@@ -237,7 +237,7 @@ def test_cancelling_what_runs_kills_it() -> None:
     assert bench.end(command_id) == ("Cancelled", "Cancelled", 137)
 
 
-def test_cancelling_what_has_not_begun_ends_it_at_once() -> None:
+def test_cancelling_what_has_not_started_ends_it_at_once() -> None:
     bench = ssm_bench(LOST)
     command_id = bench.send("check")
     bench.pass_time(5)

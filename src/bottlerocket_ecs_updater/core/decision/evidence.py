@@ -203,5 +203,5 @@ def broken_by_pending(waiting: Sequence[LiveTask], names: InstanceNames, now: da
 
 def broken_by_health(hosts: Collection[Instance], now: datetime) -> BrokenVersion:
     """The evidence of ECS health checks on these hosts against their version."""
-    why = next(one.registration.impaired for one in hosts if one.registration is not None)
+    why = next((one.registration.impaired for one in hosts if one.registration and one.registration.impaired), "")
     return BrokenVersion(_named(one.id for one in hosts), (), f"the container instance is IMPAIRED: {why}", now)

@@ -14,13 +14,14 @@ the boot says nothing about it. Source: "Monitor Amazon ECS container instance h
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
 from bottlerocket_ecs_updater.core.decision.evidence import on_trial
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.model.container_instance import HealthStatus, Status
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
+from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.time_text import has_passed
 
@@ -28,7 +29,11 @@ IMPAIRED_FOR = timedelta(minutes=2)
 """ECS checks every few seconds; a container runtime that is starting may be impaired for a moment."""
 
 IMPAIRED_OFTEN = 3
-"""An instance that became IMPAIRED this often since its update flaps, however short each time is."""
+"""An instance that became IMPAIRED this often since its update flaps, however short each time is.
+
+The same goes for several instances together, if each became IMPAIRED after it was updated to one version and had
+returned to service.
+"""
 
 HEALTHY_FOR = timedelta(minutes=1)
 """How long an instance that was IMPAIRED after its boot must not be IMPAIRED before it returns to service."""
@@ -75,6 +80,33 @@ def long_impaired(instance: Instance, fleet: Fleet) -> bool:
         return False
     lasts = has_passed(impaired.since, IMPAIRED_FOR, fleet.at) or impaired.times >= IMPAIRED_OFTEN
     return lasts and registration.connected and registration.status is not Status.INACTIVE
+
+
+def impaired_in_turn(hosts: Collection[Instance], fleet: Fleet) -> Sequence[Instance]:
+    """The hosts of one version that became IMPAIRED after their updates, one after the other; empty if they are few.
+
+    If an instance that was not updated became IMPAIRED too, the version need not be the cause.
+    """
+    updated = {one.id for one in hosts}
+    if any(_impaired_without_update(one, updated, fleet) for one in fleet.instances.values()):
+        return ()
+    found = [one for one in hosts if _impaired_after_return(one, fleet)]
+    times = sum(one.progress.impaired.times for one in found if one.progress.impaired is not None)
+    now = any(one.progress.impaired_since is not None for one in found)
+    return found if now and times >= IMPAIRED_OFTEN else ()
+
+
+def _impaired_without_update(instance: Instance, updated: Collection[InstanceId], fleet: Fleet) -> bool:
+    """Whether it became IMPAIRED on the version that it ran before its update, if it was updated at all."""
+    if _was_impaired(instance, fleet):
+        return True
+    return instance.id not in updated and instance.claim is None and instance.progress.impaired is not None
+
+
+def _impaired_after_return(instance: Instance, fleet: Fleet) -> bool:
+    impaired, update = instance.progress.impaired, fleet.past.updated.get(instance.id)
+    after = impaired is not None and update is not None and impaired.last_at > update.at
+    return after and not _was_impaired(instance, fleet)
 
 
 def impaired_on_trial(this_pass: Pass) -> Sequence[Instance]:

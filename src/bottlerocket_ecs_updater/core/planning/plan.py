@@ -29,7 +29,7 @@ from bottlerocket_ecs_updater.core.decision.unclaimed.eligibility import (
     expected_wait,
     roll_of,
 )
-from bottlerocket_ecs_updater.core.decision.unclaimed.order import in_order, tasks_to_move
+from bottlerocket_ecs_updater.core.decision.unclaimed.order import tasks_to_move
 from bottlerocket_ecs_updater.core.decision.unclaimed.own_host import own_last
 from bottlerocket_ecs_updater.core.decision.unclaimed.rule_answers import first_hold
 from bottlerocket_ecs_updater.core.model.claim import Claim
@@ -155,12 +155,10 @@ def make_plan(fleet: Fleet, policy: Policy) -> Plan:
     passing = [fleet.instances[id_] for id_, why in held.items() if why.reason in HELD_BY_TIME]
     still_held = {one.id: why for one in passing if (why := _behind(one, limits, this_pass)) is not None}
     waiting = [one for one in passing if one.id not in still_held and _would_take(one, this_pass) is not None]
-    in_line = own_last(in_order(able, limits.tasks_moved_again), fleet)
+    in_line = own_last(limits.in_order(able), fleet)
     updates = tuple(_update(one, candidates[one.id]) for one in in_line if one.id not in refused)
     later = tuple(
-        update
-        for one in in_order(waiting, limits.tasks_moved_again)
-        if (update := _later(one, candidates[one.id], this_pass)) is not None
+        update for one in limits.in_order(waiting) if (update := _later(one, candidates[one.id], this_pass)) is not None
     )
     recorded = fleet.past.recorded
     counts = (len(recorded.stages), len(recorded.drains), len(recorded.reboots))
@@ -212,7 +210,7 @@ def _refused(
     limits = RolloutLimits(this_pass)
     refused: dict[InstanceId, Hold] = {}
     notes: dict[str, None] = {}
-    for instance in in_order(able, limits.tasks_moved_again):
+    for instance in limits.in_order(able):
         update = _update(instance, candidates[instance.id])
         report = instance.check_answer.report if instance.check_answer is not None else None
         answers = limits.answers(instance, report, update.target, room=True) if report is not None else ()

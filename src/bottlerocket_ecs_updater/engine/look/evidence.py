@@ -25,7 +25,7 @@ from bottlerocket_ecs_updater.core.decision.evidence import (
     on_trial,
     suspicious,
 )
-from bottlerocket_ecs_updater.core.decision.instance_health import long_impaired
+from bottlerocket_ecs_updater.core.decision.instance_health import impaired_in_turn, long_impaired
 from bottlerocket_ecs_updater.core.model.container_instance import SERVICE_GROUP, LiveTask, Status, TaskEnd
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.history import BrokenVersion
@@ -68,7 +68,7 @@ class Evidence:
     def look(self) -> None:
         """Record each version that breaks tasks, or whose hosts ECS reports as IMPAIRED. Raises what looks raise."""
         known = self._known
-        known.recall(self._ledger.value)
+        known.learn_ledger(self._ledger.value)
         fleet = known.fleet
         self._note_trouble_before()
         trial = {id_: one for id_, one in on_trial(fleet).items() if one[0] not in fleet.past.broken}
@@ -95,7 +95,7 @@ class Evidence:
         waiting = self._waiting(version, pending, trial, fleet) if pending else ()
         if waiting:
             return broken_by_pending(waiting, self._names(version, trial), fleet.at)
-        impaired = [one for one in hosts if long_impaired(one, fleet)]
+        impaired = [one for one in hosts if long_impaired(one, fleet)] or impaired_in_turn(hosts, fleet)
         return broken_by_health(impaired, fleet.at) if impaired else None
 
     def _waiting(
@@ -203,4 +203,4 @@ class Evidence:
 
     def _note(self, version: Version, found: BrokenVersion) -> None:
         self._ledger.change(partial(with_broken, version=version, found=found))
-        self._known.recall(self._ledger.value)
+        self._known.learn_ledger(self._ledger.value)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from bottlerocket_ecs_updater.core.model.capacity_provider import FARGATE_PROVIDERS
 from bottlerocket_ecs_updater.core.model.container_instance import EXTERNAL_ATTRIBUTE
 from bottlerocket_ecs_updater.simulator.aws_basics.calls import Shape
+from bottlerocket_ecs_updater.simulator.ecs.attachments import HOST_VOLUMES, interfaces_of, volume_limit
 from bottlerocket_ecs_updater.simulator.ecs.placement import Placement
 from bottlerocket_ecs_updater.simulator.ecs.specs import (
     ContainerInstanceSpec,
@@ -64,29 +65,6 @@ class Last(StrEnum):
     STOPPING = "STOPPING"
     DEPROVISIONING = "DEPROVISIONING"
     STOPPED = "STOPPED"
-
-
-EBS_ATTACHMENTS, OTHER_ATTACHMENTS = {"m7i.large": (32, False), "m7i.xlarge": (32, False)}, (28, True)
-"""How many EBS volumes an instance can have, by type, and whether network interfaces share these attachments.
-
-Source: "Amazon EBS volume limits for Amazon EC2 instances": 28 shared ones for most Nitro instances.
-"""
-HOST_VOLUMES = 2
-"""A Bottlerocket host boots from one EBS volume and keeps its data on another."""
-
-INTERFACES = {
-    "t3.micro": 2,
-    "t3.medium": 3,
-    "m6i.large": 3,
-    "m6i.xlarge": 4,
-    "m6i.2xlarge": 4,
-    "m6i.4xlarge": 8,
-    "c6i.large": 3,
-    "c6i.xlarge": 4,
-}
-"""Network interfaces by instance type, including the primary one. Source: "Maximum IP addresses per interface"."""
-
-OTHER_INTERFACES = 4
 
 
 @dataclass(slots=True, eq=False)
@@ -173,13 +151,13 @@ class ContainerInstance:
     @property
     def interfaces_left(self) -> int:
         """Network interfaces available for tasks."""
-        return INTERFACES.get(self.spec.instance_type, OTHER_INTERFACES) - 1 - self.interfaces
+        return interfaces_of(self.spec.instance_type) - 1 - self.interfaces
 
     @property
     def volumes_left(self) -> int:
         """EBS volumes that can still be attached for tasks."""
-        most, shared = EBS_ATTACHMENTS.get(self.spec.instance_type, OTHER_ATTACHMENTS)
-        return most - HOST_VOLUMES - self.volumes - (1 + self.interfaces if shared else 0)
+        limit = volume_limit(self.spec.instance_type)
+        return limit.most - HOST_VOLUMES - self.volumes - (1 + self.interfaces if limit.shared else 0)
 
     @property
     def accepts_tasks(self) -> bool:

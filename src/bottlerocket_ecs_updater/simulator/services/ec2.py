@@ -10,12 +10,7 @@ from typing import TYPE_CHECKING
 
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
 from bottlerocket_ecs_updater.simulator.aws_basics.paging import list_page
-from bottlerocket_ecs_updater.simulator.ecs.model import (
-    EBS_ATTACHMENTS,
-    INTERFACES,
-    OTHER_ATTACHMENTS,
-    OTHER_INTERFACES,
-)
+from bottlerocket_ecs_updater.simulator.ecs.attachments import interfaces_of, volume_limit
 from bottlerocket_ecs_updater.simulator.host import Power
 
 if TYPE_CHECKING:
@@ -193,7 +188,7 @@ class Ec2:
             "InstanceTypes": [
                 {
                     "InstanceType": each.name,
-                    "NetworkInfo": {"MaximumNetworkInterfaces": INTERFACES.get(each.name, OTHER_INTERFACES)},
+                    "NetworkInfo": {"MaximumNetworkInterfaces": interfaces_of(each.name)},
                     "EbsInfo": _ebs_info(each.name),
                 }
                 for each in found
@@ -280,5 +275,5 @@ def _filters(filters: list[Shape]) -> Callable[[Ec2Instance], bool]:
 
 
 def _ebs_info(instance_type: str) -> Shape:
-    most, shared = EBS_ATTACHMENTS.get(instance_type, OTHER_ATTACHMENTS)
-    return {"MaximumEbsAttachments": most, "AttachmentLimitType": "shared" if shared else "dedicated"}
+    limit = volume_limit(instance_type)
+    return {"MaximumEbsAttachments": limit.most, "AttachmentLimitType": "shared" if limit.shared else "dedicated"}

@@ -5,22 +5,21 @@ It knows whether an updater (a call), a person (an operator's call) or the world
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from bottlerocket_ecs_updater.core.model.claim import CLAIM_ATTRIBUTE, ClaimPhase, read_claim
-from bottlerocket_ecs_updater.core.model.container_instance import VARIANT_ATTRIBUTE
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
 from bottlerocket_ecs_updater.simulator.ecs.model import Desired, InstanceStatus, Last
 from bottlerocket_ecs_updater.simulator.ecs.requests import arn_like
 from bottlerocket_ecs_updater.simulator.ecs.scheduler import SCHEDULED
-from bottlerocket_ecs_updater.simulator.ecs.specs import TaskLaunch
 from bottlerocket_ecs_updater.simulator.host import Power
+from bottlerocket_ecs_updater.simulator.world.blocked_drains import BlockedDrains
 from bottlerocket_ecs_updater.simulator.world.broken_versions import BrokenVersions
 from bottlerocket_ecs_updater.simulator.world.findings import Findings, KilledTask, UpdaterLimits, Violation
 from bottlerocket_ecs_updater.simulator.world.forbidden_versions import ForbiddenVersions
+from bottlerocket_ecs_updater.simulator.world.outages import NOTICEABLE, Outages
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -32,9 +31,6 @@ if TYPE_CHECKING:
 
 LOOKED_BEFORE = timedelta(seconds=30)
 """If someone stages a version this shortly before a reboot is sent, no check can show it."""
-
-NOTICEABLE = timedelta(seconds=30)
-"""How long an outage caused by others must last before an updater must have seen it."""
 
 _NOT_BY_REBOOT = frozenset({Power.STOPPED, Power.TERMINATED})
 """Power states that no reboot command causes."""
@@ -54,19 +50,9 @@ _ACTS = frozenset({"ecs:UpdateContainerInstancesState", "ecs:PutAttributes", "ec
 
 
 @dataclass(slots=True)
-class _Outage:
-    since: datetime
-    by_updater: bool
-
-
-@dataclass(slots=True)
 class _Seen:
     """The history of one instance."""
 
-    zone: str
-    bottlerocket: bool
-    outage: _Outage | None = None
-    seconds_out: float = 0.0
     reboot_sent_at: datetime | None = None
     staged_by_hand_at: datetime | None = None
     returned_by_hand_at: datetime | None = None
@@ -89,28 +75,23 @@ class InvariantChecker:
         self._world = world
         self._groups = world.autoscaling
         self._seen: dict[str, _Seen] = {}
-        self._out: dict[str, _Seen] = {}
-        """Instances that are out of service now."""
-        self._out_by_zone: Counter[str] = Counter()
-        self._most_out = 0
-        self._most_out_by_zone: Counter[str] = Counter()
+        self._outages = Outages(world)
         self._moves = 0
         self._drained_by_updater: set[str] = set()
         self._actors: list[str] = []
         self.broken = BrokenVersions(world)
         self.forbidden = ForbiddenVersions(world)
-        self._blocked: dict[str, dict[str, str]] = {}
-        """By caller: which task groups blocked the drain of which instance."""
+        self._blocked_drains = BlockedDrains()
         world.ecs.registry.on_instance.append(self._instance_changed)
         world.ecs.registry.on_task.append(self._task_changed)
 
     def follow(self, host: Host) -> None:
         """Listen to a host, before other listeners, because they change what is checked here."""
         host.on_containers_die.append(self._containers_died)
-        host.on_ecs_agent.append(lambda host, _: self._look_at(host.instance_id))
+        host.on_ecs_agent.append(lambda host, _: self._look_at(host))
         host.on_boot.append(self._booted)
         self.forbidden.follow(host)
-        host.on_terminate.append(lambda host: self._look_at(host.instance_id))
+        host.on_terminate.append(self._look_at)
 
     def staged_by_hand(self, instance_id: str) -> None:
         """Note that someone other than the updater stages a version on a host."""
@@ -163,8 +144,6 @@ class InvariantChecker:
 
     def findings(self) -> Findings:
         """A summary of the observations so far."""
-        registry = self._world.ecs.registry
-        now = registry.clock.now()
         drained = [one for one in self._world.cluster.by_ec2.values() if one.status is InstanceStatus.DRAINING]
         # Check who drained it: if a reboot undid our drain, someone else may have drained it since.
         quarantined = {one.ec2_instance_id for one in drained if _is_quarantined(one)}
@@ -176,9 +155,9 @@ class InvariantChecker:
             tasks_killed=tuple(self.tasks_killed),
             stranded=tuple(name for name in ours if name not in quarantined),
             quarantined=tuple(sorted(quarantined)),
-            most_out_at_once=self._most_out,
-            most_out_by_zone=dict(self._most_out_by_zone),
-            seconds_out={name: _seconds(seen, now) for name, seen in self._seen.items()},
+            most_out_at_once=self._outages.most_at_once,
+            most_out_by_zone=dict(self._outages.most_by_zone),
+            seconds_out=self._outages.seconds_out(),
             task_moves=self._moves,
             boots={name: host.boots - 1 for name, host in self._world.hosts.items()},
             versions={name: host.running for name, host in self._world.hosts.items()},
@@ -191,37 +170,13 @@ class InvariantChecker:
     def _instance_changed(self, instance: ContainerInstance) -> None:
         name = instance.ec2_instance_id
         if name not in self._seen:
-            self._seen[name] = _Seen(instance.zone, VARIANT_ATTRIBUTE in instance.custom)
+            self._seen[name] = _Seen()
         if instance.drained_by is None and instance.status is InstanceStatus.ACTIVE:
             self._drained_by_updater.discard(name)
-        self._look_at(name)
+        self._outages.look_at(name, by_updater=self._is_updater(self._world.ecs.registry.actor))
 
-    def _look_at(self, name: str) -> None:
-        instance = self._world.cluster.by_ec2.get(name)
-        seen = self._seen.get(name)
-        if instance is None or seen is None:
-            return
-        # A terminated instance is not an outage: an Auto Scaling group replaces it.
-        gone = instance.status is InstanceStatus.INACTIVE
-        out = not gone and (instance.status is not InstanceStatus.ACTIVE or not instance.agent_up)
-        if out and seen.outage is None:
-            self._goes_out(name, seen, by_updater=self._is_updater(self._world.ecs.registry.actor))
-        elif not out and seen.outage is not None:
-            self._comes_back(name, seen, seen.outage)
-
-    def _goes_out(self, name: str, seen: _Seen, *, by_updater: bool) -> None:
-        seen.outage = _Outage(self._world.clock.now(), by_updater)
-        self._out[name] = seen
-        self._out_by_zone[seen.zone] += 1
-        self._most_out = max(self._most_out, self._out_by_zone.total())
-        here = self._out_by_zone[seen.zone]
-        self._most_out_by_zone[seen.zone] = max(self._most_out_by_zone[seen.zone], here)
-
-    def _comes_back(self, name: str, seen: _Seen, outage: _Outage) -> None:
-        seen.seconds_out += (self._world.clock.now() - outage.since).total_seconds()
-        seen.outage = None
-        del self._out[name]
-        self._out_by_zone[seen.zone] -= 1
+    def _look_at(self, host: Host) -> None:
+        self._outages.look_at(host.instance_id, by_updater=self._is_updater(self._world.ecs.registry.actor))
 
     def _set_status(self, call: Call) -> None:
         together: list[str] = []
@@ -243,21 +198,16 @@ class InvariantChecker:
                 self._check_stays_in_group(name, call)
 
     def _note_blocked(self, instance: ContainerInstance, call: Call) -> None:
-        """Record the task groups that blocked a drain, if it is given up after the drain timeout."""
+        """Record what blocked a drain, if it is given up after the drain timeout."""
         name, began = instance.ec2_instance_id, self._seen[instance.ec2_instance_id].drained_at
         ours = instance.status is InstanceStatus.DRAINING and name in self._drained_by_updater
         if ours and began is not None and self._world.clock.now() - began >= self.budget.drain_timeout:
-            for task in instance.tasks.values():
-                if not task.is_daemon:
-                    self._blocked.setdefault(call.caller, {}).setdefault(task.group, name)
+            self._blocked_drains.note(instance, call.caller)
 
     def _check_blocked(self, instance: ContainerInstance, call: Call) -> None:
-        """A run must not drain another host with tasks of a group that blocked a drain in the same run."""
-        blocked = self._blocked.get(call.caller, {})
-        found = sorted({task.group for task in instance.tasks.values() if task.group in blocked})
-        if found:
-            what = f"{call.caller} drains it for {found[0]}, which kept {blocked[found[0]]} from becoming empty"
-            self._violated(15, instance.ec2_instance_id, what)
+        why = self._blocked_drains.why_not(instance, call.caller)
+        if why:
+            self._violated(15, instance.ec2_instance_id, why)
 
     def _check_allowed(self, instance: ContainerInstance, call: Call, act: str) -> None:
         """An updater must not drain or reboot a host for a version that it must know it may not take."""
@@ -288,30 +238,14 @@ class InvariantChecker:
 
     def _check_budget(self, name: str, call: Call, together: Sequence[str]) -> None:
         """Check the budget, including the instances that the same call drains before this one."""
-        zone = self._seen[name].zone
-        out = [each for other, each in self._out.items() if other != name and self._counts(other, each)]
-        out += [self._seen[other] for other in together if other not in self._out]
-        total, here = len(out) + 1, sum(each.zone == zone for each in out) + 1
+        zones = self._outages.zones(besides=name, together=together, not_counted=self.budget.not_counted)
+        zone = self._outages.zone_of(name)
+        total, here = len(zones) + 1, zones.count(zone) + 1
         most, most_here = self.budget.max_unavailable, self.budget.max_unavailable_per_zone
         if most is not None and total > most:
             self._violated(1, name, f"{call.caller} makes it {total} out of service, of {most}")
         if most_here is not None and here > most_here:
             self._violated(1, name, f"{call.caller} makes it {here} out of service in {zone}, of {most_here}")
-
-    def _counts(self, name: str, seen: _Seen) -> bool:
-        """Whether an outage counts: not for instances that are stopped, in a warm pool, excluded, or managed by AWS."""
-        host = self._world.hosts[name]
-        if host.power in (Power.STOPPED, Power.TERMINATED) or host.spec.managed_by or name in self.budget.not_counted:
-            return False
-        outage = seen.outage
-        managed = self._world.instance(name).launch is TaskLaunch.MANAGED_INSTANCES
-        if managed and outage is not None and not outage.by_updater:
-            return False
-        if outage is None or not seen.bottlerocket:
-            return False
-        # While it was stopped it did not count, so an updater must notice that it was started.
-        since = max(outage.since, host.started_at)
-        return outage.by_updater or self._world.clock.now() - since >= NOTICEABLE
 
     # Tasks.
 
@@ -439,8 +373,3 @@ def _has_containers(task: Task) -> bool:
 
 def _is_quarantined(instance: ContainerInstance) -> bool:
     return ClaimPhase.QUARANTINED.value in (instance.custom.get(CLAIM_ATTRIBUTE) or "").split()
-
-
-def _seconds(seen: _Seen, now: datetime) -> float:
-    still = (now - seen.outage.since).total_seconds() if seen.outage is not None else 0.0
-    return seen.seconds_out + still

@@ -125,7 +125,7 @@ def test_tasks_that_nobody_listed_are_listed() -> None:
     assert (verdict.commands, verdict.wants_tasks, verdict.look_at) == ((), True, NOW)
 
 
-def test_an_instance_that_this_look_shows_empty_is_marked_for_its_reboot_and_then_rebooted() -> None:
+def test_an_instance_that_this_look_shows_empty_is_claimed_for_its_reboot_and_then_rebooted() -> None:
     """DrainContainerInstances/no tasks: an empty instance is rebooted immediately."""
     mark, reboot = next_step(claimed()).commands
     assert isinstance(mark, Mark)
@@ -133,7 +133,7 @@ def test_an_instance_that_this_look_shows_empty_is_marked_for_its_reboot_and_the
     assert (mark.claim.phase, mark.claim.reboots, mark.claim.since) == (ClaimPhase.REBOOTING, 1, NOW)
 
 
-def test_what_was_learned_of_drains_spaces_the_looks() -> None:
+def test_learned_drain_times_determine_the_spacing_of_looks() -> None:
     verdict = next_step(claimed(tasks=(task(),)), durations=Durations(drain=10 * MINUTE))
     assert verdict.look_at is not None
     assert verdict.look_at > NOW + 5 * MINUTE
@@ -150,12 +150,12 @@ def test_no_look_is_later_than_the_drain_limit() -> None:
     [Tasks((), NOW - SECOND, with_stopping=True), Tasks((), NOW)],
     ids=["an earlier look", "without those that are stopping"],
 )
-def test_before_the_mark_the_tasks_that_are_still_stopping_are_listed(tasks: Tasks) -> None:
+def test_stopping_tasks_are_listed_before_the_claim_for_the_reboot(tasks: Tasks) -> None:
     verdict = next_step(replace(claimed(), tasks=tasks))
     assert (verdict.commands, verdict.wants_tasks, verdict.look_at) == ((), True, NOW)
 
 
-def test_before_the_mark_it_is_described_once_more() -> None:
+def test_before_the_claim_it_is_described_once_more() -> None:
     one = claimed()
     assert one.registration is not None
     verdict = next_step(replace(one, registration=replace(one.registration, at=NOW - SECOND)))
@@ -165,13 +165,13 @@ def test_before_the_mark_it_is_described_once_more() -> None:
 # The drain limit
 
 
-def test_an_instance_that_is_not_empty_past_the_limit_is_given_back() -> None:
+def test_an_instance_that_is_not_empty_at_the_limit_is_returned_to_service() -> None:
     """P6 and Drain/wait tasks stop err: a drain that does not finish is undone."""
     why = given_back(next_step(aged(25, tasks=(task("web"), task("api", "STOPPING")))))
     assert why == "its drain timed out after 25m, so it was returned to service; tasks left: service:web, service:api"
 
 
-def test_a_drain_that_failed_rests() -> None:
+def test_a_drain_that_failed_backs_off() -> None:
     note = next_step(aged(25, tasks=(task(),))).commands[2]
     assert isinstance(note, Note)
     assert (note.backoff.version, note.backoff.attempts, note.backoff.rolled_back) == (NEW, 1, False)
@@ -183,7 +183,7 @@ def test_the_tasks_that_kept_a_drain_from_its_end_are_remembered() -> None:
     assert blockers.groups == ("service:api", "service:web")
 
 
-def test_the_limit_counts_from_the_claim_of_the_run_that_began_the_drain() -> None:
+def test_the_limit_counts_from_the_claim_of_the_run_that_started_the_drain() -> None:
     assert given_back(next_step(of_dead_run(25, tasks=(task(),)))).startswith("its drain timed out")
 
 
@@ -200,11 +200,23 @@ def test_an_instance_that_is_empty_at_the_limit_goes_on() -> None:
 # Before the reboot: is the claimed version still staged?
 
 
-def test_what_waited_for_hours_for_its_tasks_is_asked_again_before_it_is_rebooted() -> None:
+def test_a_host_that_waited_hours_for_its_tasks_is_checked_again_before_its_reboot() -> None:
     """Somebody may have staged another version in the meantime."""
-    long_ago = check_answer(ready(), NOW - POLICY.staged_report_max_age - SECOND)
+    long_ago = check_answer(ready(), NOW - POLICY.report_max_age - SECOND)
     assert kinds(next_step(claimed(check_answer=long_ago))) == [Check]
-    assert kinds(next_step(claimed(check_answer=check_answer(ready(), NOW - 10 * SECOND)))) == [Mark, Reboot]
+    some_time_ago = check_answer(ready(), NOW - POLICY.report_max_age + SECOND)
+    [_, reboot] = next_step(claimed(check_answer=some_time_ago)).commands
+    assert isinstance(reboot, Reboot)
+    assert reboot.bound
+
+
+def test_a_host_whose_document_checks_nothing_is_asked_right_before_it_is_rebooted() -> None:
+    some_time_ago = check_answer(ready(), NOW - POLICY.staged_report_max_age - SECOND)
+    assert kinds(next_step(claimed(check_answer=some_time_ago), plain_reboots=True)) == [Check]
+    just_now = claimed(check_answer=check_answer(ready(), NOW - 10 * SECOND))
+    [_, reboot] = next_step(just_now, plain_reboots=True).commands
+    assert isinstance(reboot, Reboot)
+    assert not reboot.bound
 
 
 def test_a_host_is_asked_while_its_last_tasks_stop() -> None:
@@ -212,12 +224,13 @@ def test_a_host_is_asked_while_its_last_tasks_stop() -> None:
     one = claimed(tasks=(task(last_status="STOPPING"),), asked=NOW - MINUTE)
     assert one.registration is not None
     stopping = replace(one, registration=replace(one.registration, running_tasks=0))
-    assert kinds(next_step(stopping)) == [Check]
-    assert kinds(next_step(replace(stopping, pending=pending(DocumentKind.CHECK)))) == []
-    assert kinds(next_step(one)) == []
+    assert kinds(next_step(stopping, plain_reboots=True)) == [Check]
+    assert kinds(next_step(replace(stopping, pending=pending(DocumentKind.CHECK)), plain_reboots=True)) == []
+    assert kinds(next_step(one, plain_reboots=True)) == []
+    assert kinds(next_step(stopping)) == []
 
 
-def test_a_version_that_was_denied_since_the_drain_began_is_given_back() -> None:
+def test_a_version_that_was_denied_since_the_drain_started_is_returned_to_service() -> None:
     denied = replace(POLICY, rules=Rules(versions=VersionRules(deny=parse_ranges(str(NEW)))))
     one = claimed(tasks=(task(),))
     assert one.claim is not None
@@ -234,7 +247,7 @@ def test_a_version_that_was_denied_since_the_drain_began_is_given_back() -> None
         (ready(NEWER), "it would boot into 1.22.0 now, not 1.21.0"),
     ],
 )
-def test_a_host_that_changed_while_draining_is_given_back(says: HostAnswer, why: str) -> None:
+def test_a_host_that_changed_while_draining_is_returned_to_service(says: HostAnswer, why: str) -> None:
     """P8, P9 and P12: a host that is no longer Ready is not rebooted."""
     assert given_back(next_step(claimed(says=says))) == f"it was returned to service before the reboot: {why}"
 
@@ -243,12 +256,12 @@ def test_a_host_that_somebody_rebooted_while_draining_is_verified_like_after_our
     assert kinds(next_step(claimed(says=rebooted()))) == [Mark]
 
 
-def test_a_disconnected_agent_is_waited_for_since_its_tasks_are_old_news() -> None:
+def test_a_run_waits_for_a_disconnected_agent_because_its_tasks_are_outdated() -> None:
     verdict = next_step(claimed(connected=False))
     assert (verdict.commands, is_soon(verdict.look_at)) == ((), True)
 
 
-def test_a_host_whose_agent_stays_away_is_given_back_unrebooted() -> None:
+def test_a_host_whose_agent_stays_away_is_returned_to_service_unrebooted() -> None:
     why = given_back(next_step(aged(25, connected=False)))
     assert why == "it was returned to service before the reboot: its ECS agent is disconnected"
 
@@ -260,7 +273,7 @@ def test_the_host_of_a_dead_run_is_asked_before_anything_else_is_done() -> None:
     assert kinds(next_step(of_dead_run())) == [Check]
 
 
-def test_the_host_of_a_dead_run_is_asked_however_long_ago_its_drain_began() -> None:
+def test_the_host_of_a_dead_run_is_asked_however_long_ago_its_drain_started() -> None:
     assert kinds(next_step(of_dead_run(12 * 60))) == [Check]
 
 
@@ -275,7 +288,7 @@ def test_an_answer_from_before_the_claim_was_found_does_not_count() -> None:
     assert kinds(next_step(of_dead_run(known=NOW - MINUTE, asked=NOW - HOUR))) == [Check]
 
 
-def test_a_host_of_a_dead_run_that_answers_nothing_is_given_back_in_the_end() -> None:
+def test_a_host_of_a_dead_run_that_answers_nothing_is_returned_to_service_in_the_end() -> None:
     one = of_dead_run(
         12 * 60, known=NOW - POLICY.drain_timeout, says=problem(Problem.FAILED, "exit 1: no route"), asked=NOW - MINUTE
     )
@@ -283,12 +296,12 @@ def test_a_host_of_a_dead_run_that_answers_nothing_is_given_back_in_the_end() ->
     assert why == "it was returned to service before the reboot: its update check failed: exit 1: no route"
 
 
-def test_a_host_of_a_dead_run_that_was_never_drained_is_let_go_and_open_again() -> None:
+def test_a_host_of_a_dead_run_that_was_never_drained_is_dropped_and_open_again() -> None:
     one = of_dead_run(status=Status.ACTIVE, known=NOW - MINUTE)
     assert next_step(one).commands == (Unmark(one.id, None, took_slot=False),)
 
 
-def test_it_is_let_go_only_when_no_reader_can_lag_behind_its_drain() -> None:
+def test_it_is_dropped_only_when_no_reader_can_lag_behind_its_drain() -> None:
     verdict = next_step(of_dead_run(status=Status.ACTIVE))
     assert (verdict.commands, is_soon(verdict.look_at)) == ((), True)
 
@@ -314,19 +327,19 @@ def test_a_drain_that_was_not_sent_is_sent() -> None:
 @pytest.mark.parametrize(
     "changes", [{"halt": Halt("two failed")}, {"paused": "by somebody"}, {"stopping": "SIGTERM"}, {"blocked": "denied"}]
 )
-def test_a_drain_that_was_not_sent_waits_in_line_again_where_it_may_not_begin_now(changes: dict[str, Any]) -> None:
+def test_a_drain_that_was_not_sent_waits_in_line_again_where_it_may_not_start_now(changes: dict[str, Any]) -> None:
     verdict = decided(marked_only(), **changes)
     assert kinds(verdict) == [Unmark]
     assert verdict.hold is not None
 
 
-def test_a_drain_that_was_not_sent_waits_in_line_again_where_its_place_was_taken() -> None:
+def test_a_drain_that_was_not_sent_waits_again_if_its_slot_was_taken() -> None:
     """The reply to its claim was lost, and another instance was drained before a look showed the claim."""
     other = claimed("i-b", a_claim(), status=Status.DRAINING)
     assert kinds(decided(marked_only(), other)) == [Unmark]
 
 
-def test_an_instance_is_not_drained_before_a_look_shows_its_mark() -> None:
+def test_an_instance_is_not_drained_before_a_look_shows_its_claim() -> None:
     """The reply to the claim was lost: the claim may never have reached the instance."""
     unseen = replace(marked_only(1), claim_on_instance=False)
     assert kinds(decided(unseen)) == [Unmark]
@@ -352,7 +365,7 @@ def test_a_drain_that_may_have_been_sent_is_waited_for() -> None:
     assert kinds(next_step(unclear_drain(5))) == []
 
 
-def test_a_drain_is_waited_for_as_long_as_ecs_may_lag_however_close_the_looks_are() -> None:
+def test_a_run_waits_for_a_drain_as_long_as_ecs_may_lag() -> None:
     """Found by the soak: looks two seconds apart, whose data was eight seconds old, made a drain seem undone."""
     one = unclear_drain(8)
     drained = replace(one, progress=replace(one.progress, drain_seen=True))
@@ -365,7 +378,7 @@ def test_a_drain_that_no_look_shows_is_sent_again() -> None:
     assert kinds(next_step(unclear_drain(20))) == [Drain]
 
 
-def test_a_drain_that_never_comes_is_let_go_at_the_limit() -> None:
+def test_a_drain_that_never_comes_is_dropped_at_the_limit() -> None:
     assert let_go(decided(marked_only(25))) is Reason.UNCLEAR
     assert let_go(next_step(replace(unclear_drain(20), claim=a_claim(since=NOW - 25 * MINUTE)))) is Reason.UNCLEAR
 
@@ -373,11 +386,11 @@ def test_a_drain_that_never_comes_is_let_go_at_the_limit() -> None:
 # Other people
 
 
-def test_an_instance_that_somebody_else_drained_between_our_mark_and_our_drain_is_theirs() -> None:
+def test_an_instance_that_somebody_else_drained_between_our_claim_and_our_drain_is_theirs() -> None:
     assert let_go(next_step(marked_only(status=Status.DRAINING))) is Reason.DRAINED_BY_OTHERS
 
 
-def test_an_instance_that_somebody_returned_while_we_drained_it_is_let_go() -> None:
+def test_an_instance_that_somebody_returned_while_we_drained_it_is_dropped() -> None:
     assert let_go(next_step(claimed(status=Status.ACTIVE))) is Reason.RETURNED_BY_OTHERS
 
 
@@ -405,13 +418,13 @@ def returning(seconds: int, *, confirmed: bool, status: Status = Status.DRAINING
     return claimed(claim=claim, says=rebooted(), status=status, progress=progress)
 
 
-def test_an_instance_that_is_seen_active_is_unmarked_and_keeps_its_slot() -> None:
+def test_an_instance_that_is_seen_active_is_unclaimed_and_keeps_its_slot() -> None:
     one = returning(5, confirmed=True, status=Status.ACTIVE)
     assert next_step(one).commands == (Unmark(one.id, UPDATED, took_slot=True),)
 
 
 @pytest.mark.parametrize("confirmed", [True, False])
-def test_an_instance_is_not_unmarked_before_it_is_seen_active(*, confirmed: bool) -> None:
+def test_a_claim_is_not_removed_before_the_instance_is_seen_active(*, confirmed: bool) -> None:
     verdict = next_step(returning(5, confirmed=confirmed))
     assert (verdict.commands, is_soon(verdict.look_at)) == ((), True)
 
@@ -436,12 +449,12 @@ def missing(looks: int, phase: ClaimPhase = ClaimPhase.DRAINING, minutes: float 
 
 
 @pytest.mark.parametrize("phase", ClaimPhase)
-def test_one_look_that_misses_an_instance_proves_nothing(phase: ClaimPhase) -> None:
+def test_one_look_that_misses_an_instance_is_not_enough(phase: ClaimPhase) -> None:
     verdict = next_step(missing(MISSING_LOOKS - 1, phase))
     assert (verdict.commands, verdict.wants_listing) == ((), True)
 
 
-def test_an_instance_that_left_the_cluster_is_let_go() -> None:
+def test_an_instance_that_left_the_cluster_is_dropped() -> None:
     """P15, ActivateInstance/api fail inactive and W11: both INACTIVE and MISSING are tolerated."""
     assert let_go(next_step(missing(MISSING_LOOKS))) is Reason.GONE
 
@@ -463,7 +476,7 @@ def test_a_rebooting_host_that_does_not_come_back_in_a_while_is_gone() -> None:
 
 
 @pytest.mark.parametrize("phase", ClaimPhase)
-def test_an_instance_that_is_listed_and_not_described_is_not_gone(phase: ClaimPhase) -> None:
+def test_an_instance_that_is_listed_but_not_described_is_not_gone(phase: ClaimPhase) -> None:
     """A batch fails in part, which must not lose the claim."""
     one = replace(missing(MISSING_LOOKS + 5, phase, minutes=60), undescribed="SERVER: try again")
     verdict = next_step(one, started_at=NOW - MINUTE)
@@ -472,7 +485,7 @@ def test_an_instance_that_is_listed_and_not_described_is_not_gone(phase: ClaimPh
     assert verdict.hold.reason is Reason.NOT_DESCRIBED
 
 
-def test_a_run_does_not_wait_for_ever_for_a_description() -> None:
+def test_a_run_does_not_wait_forever_for_a_description() -> None:
     one = replace(missing(0, minutes=3 * 60), undescribed="SERVER: try again")
     verdict = next_step(one, started_at=NOW - 30 * MINUTE)
     assert (verdict.commands, verdict.look_at) == ((), None)
@@ -496,7 +509,7 @@ BETWEEN = (Status.REGISTERING, Status.DEREGISTERING, Status.REGISTRATION_FAILED,
 @pytest.mark.parametrize("status", BETWEEN)
 @pytest.mark.parametrize("phase", [ClaimPhase.DRAINING, ClaimPhase.REBOOTING])
 @pytest.mark.parametrize("run", [RUN, DEAD_RUN])
-def test_what_ecs_neither_drains_nor_returns_is_looked_at_again_for_a_while(
+def test_an_instance_in_a_transitional_status_is_read_again_for_a_while(
     status: Status, phase: ClaimPhase, run: RunId
 ) -> None:
     one = claimed("i-a", a_claim(phase, run=run), rebooted(), status=status)
@@ -508,7 +521,7 @@ def test_what_ecs_neither_drains_nor_returns_is_looked_at_again_for_a_while(
 
 
 @pytest.mark.parametrize("run", [RUN, DEAD_RUN])
-def test_what_stays_in_between_keeps_its_claim_for_the_next_run(run: RunId) -> None:
+def test_an_instance_in_a_transitional_status_keeps_its_claim_for_the_next_run(run: RunId) -> None:
     claim = a_claim(run=run, since=NOW - HOUR)
     progress = replace(drained_by_us(claim), claimed_at=NOW - HOUR)
     verdict = next_step(claimed("i-a", claim, status=Status.REGISTRATION_FAILED, progress=progress))
@@ -517,7 +530,7 @@ def test_what_stays_in_between_keeps_its_claim_for_the_next_run(run: RunId) -> N
 
 
 @pytest.mark.parametrize("status", BETWEEN)
-def test_a_quarantined_host_that_is_well_is_not_returned_while_ecs_would_refuse_it(status: Status) -> None:
+def test_a_quarantined_host_that_is_healthy_is_not_returned_while_ecs_would_refuse_it(status: Status) -> None:
     claim = a_claim(ClaimPhase.QUARANTINED, run=DEAD_RUN)
     progress = replace(drained_by_us(claim), connected_looks=5)
     well = {one: claimed("i-a", claim, rebooted(), status=one, asked=NOW, progress=progress) for one in Status}

@@ -118,14 +118,14 @@ def test_every_status_but_active_takes_no_tasks_and_counts(status: Status) -> No
 
 
 @pytest.mark.parametrize("status", OUT)
-def test_one_of_a_status_of_its_own_fills_a_share_of_the_cluster_too(status: Status) -> None:
+def test_an_instance_with_an_unknown_status_counts_in_percentages_too(status: Status) -> None:
     half = Policy(max_unavailable=Limit(percent=50))
     two = [other("i-a", status=status), other("i-b", status=status)]
     assert reason(half, *two, other("i-c"), other("i-d")) is Reason.BUDGET
 
 
 @pytest.mark.parametrize("described_before", [True, False])
-def test_an_instance_that_ecs_lists_and_does_not_describe_counts(*, described_before: bool) -> None:
+def test_an_instance_that_ecs_lists_but_does_not_describe_counts(*, described_before: bool) -> None:
     seen = other("i-a", zone=B) if described_before else Instance(InstanceId("i-a"))
     dark = replace(seen, undescribed="SERVER: try again")
     assert reason(policy(), dark, other("i-b")) is Reason.BUDGET
@@ -140,7 +140,7 @@ def test_an_instance_that_is_not_there_is_not_unknown(why: str) -> None:
     assert reason(policy(), gone, other("i-b")) is None
 
 
-def test_one_that_was_gone_when_it_was_last_described_takes_no_place() -> None:
+def test_an_instance_that_was_gone_at_its_last_description_takes_no_slot() -> None:
     gone = replace(other("i-a", status=Status.INACTIVE, connected=False), undescribed="MISSING")
     assert reason(policy(), gone, other("i-b")) is None
 
@@ -154,7 +154,7 @@ def test_an_instance_that_is_down_in_two_ways_counts_once() -> None:
     assert reason(policy(2), other("i-a", connected=False, status=Status.DRAINING), other("i-b")) is None
 
 
-def test_a_slot_that_is_not_settled_counts() -> None:
+def test_a_slot_that_has_not_settled_counts() -> None:
     assert reason(policy(), other("i-a"), slots=(slot("i-a"),)) is Reason.SETTLING
 
 
@@ -191,7 +191,7 @@ def test_an_instance_whose_zone_is_unknown_counts_in_every_zone() -> None:
     assert reason(policy(3, per_zone=1), claimed("i-a", registration=None), other("i-b")) is Reason.ZONE_BUDGET
 
 
-def test_an_instance_whose_zone_is_unknown_must_be_spared_by_every_zone() -> None:
+def test_an_instance_in_an_unknown_zone_counts_in_every_zone() -> None:
     lost, free = other("i-x", zone=Zone("")), other("i-b", zone=B)
     down = other("i-a", connected=False, zone=A)
     assert reason(policy(3, per_zone=1), lost, free, down, zone=Zone("")) is Reason.ZONE_BUDGET
@@ -199,7 +199,7 @@ def test_an_instance_whose_zone_is_unknown_must_be_spared_by_every_zone() -> Non
 
 
 @given(st.lists(st.tuples(st.sampled_from([A, B, Zone("")]), st.booleans()), max_size=6))
-def test_of_an_unknown_zone_none_may_be_drained_that_its_true_zone_could_not_spare(
+def test_an_instance_in_an_unknown_zone_respects_the_budget_of_every_zone(
     others: list[tuple[Zone, bool]],
 ) -> None:
     there = [other(f"i-{n}", zone=zone, connected=up) for n, (zone, up) in enumerate(others)]

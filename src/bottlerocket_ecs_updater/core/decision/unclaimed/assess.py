@@ -25,6 +25,7 @@ from bottlerocket_ecs_updater.core.decision.unclaimed.before_drain_hook import b
 from bottlerocket_ecs_updater.core.decision.unclaimed.eligibility import answers_before_staging, tasks_hold
 from bottlerocket_ecs_updater.core.decision.unclaimed.own_host import own_host_hold
 from bottlerocket_ecs_updater.core.decision.unclaimed.rule_answers import RuleAnswer, first_hold
+from bottlerocket_ecs_updater.core.model.auto_scaling import InGroup, LifecycleState
 from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.model.container_instance import PingStatus, Registration, Status
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
@@ -104,7 +105,7 @@ END_OF_LIFE_VARIANTS = ("aws-ecs-1",)
 """Variants that get no new versions, with all their flavours (`aws-ecs-1-nvidia`). Source: Bottlerocket 1.43."""
 
 
-DARK_LOOKS = 6
+UNDESCRIBED_LOOKS = 6
 """A run no longer waits for an instance after this many looks in a row that did not describe it."""
 
 
@@ -144,12 +145,21 @@ def out_of_reach(instance: Instance) -> Hold | None:
         return hold(Reason.NOT_BOTTLEROCKET)
     if instance.claim_unreadable:
         return hold(Reason.CLAIM_UNREADABLE, why=instance.claim_unreadable)
+    if registration.status is Status.INACTIVE:
+        return hold(Reason.GONE, why=_why_gone(instance))
     return (
         set_aside(instance)
         or why_leaving(instance)
         or _not_in_service(registration)
         or _not_reachable(instance, registration)
     )
+
+
+def _why_gone(instance: Instance) -> str:
+    membership = instance.around.membership if instance.around is not None else None
+    if isinstance(membership, InGroup) and membership.state is LifecycleState.TERMINATING:
+        return f"its Auto Scaling group {membership.group} terminated it"
+    return LISTED_NO_MORE
 
 
 def excluded(instance: Instance, reach: Hold | None, policy: Policy) -> Hold | None:
@@ -172,7 +182,7 @@ def some_may_be_back(this_pass: Pass) -> bool:
     describe now.
     """
     fleet = this_pass.fleet
-    if any(one.unknown and one.progress.dark_looks <= DARK_LOOKS for one in fleet.instances.values()):
+    if any(one.unknown and one.progress.dark_looks <= UNDESCRIBED_LOOKS for one in fleet.instances.values()):
         return True
     gone = (one.progress.disconnected_since for one in fleet.instances.values() if _only_disconnected(one))
     return any(since is not None and not has_passed(since, this_pass.policy.flap_time, this_pass.at) for since in gone)

@@ -20,6 +20,7 @@ from bottlerocket_ecs_updater.core.decision.outside import is_there, not_selecte
 from bottlerocket_ecs_updater.core.decision.tasks_on_host import tasks_on
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.decision.unclaimed.group_takes import groups_that_take, last_known_group
+from bottlerocket_ecs_updater.core.decision.unclaimed.order import in_order
 from bottlerocket_ecs_updater.core.decision.unclaimed.rule_answers import Case, RuleAnswer, before_drain, before_staging
 from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.model.container_instance import Status
@@ -71,6 +72,10 @@ class RolloutLimits:
         self._taking = groups_that_take(this_pass.fleet)
         self._picked: frozenset[str] = frozenset()
         """The groups of the tasks on the instances picked in this pass."""
+
+    def in_order(self, instances: Iterable[Instance]) -> list[Instance]:
+        """The instances in the order in which they are updated."""
+        return in_order(instances, self.tasks_moved_again, self._pass.fleet.past.broken)
 
     def answers(
         self, instance: Instance, report: HostReport, target: Version, *, room: bool = False

@@ -1,6 +1,7 @@
 """The order of updates: no instance waits forever, and as few tasks as possible are moved twice.
 
     never failed before failed      an instance that fails again and again must not delay the others
+    tasks fail on its version       if a version breaks tasks, its hosts go to the next version before all others
     oldest version first
     fewest tasks moved again        tasks that fit on updated instances do not have to move again in this rollout
     zones in turn                   so that the room that opens up is spread over all zones
@@ -13,7 +14,7 @@ Draining a whole batch at once, or finishing one zone before the next, does not 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, Zone
 from bottlerocket_ecs_updater.core.model.instance import Instance
@@ -21,8 +22,11 @@ from bottlerocket_ecs_updater.core.model.version import Version
 
 _UNKNOWN = Version(0, 0, 0)
 
-_Class = tuple[int, Version, int]
-"""Failures, running version and tasks moved again. Instances with equal values take turns by zone."""
+_Class = tuple[int, bool, Version, int]
+"""Failures, whether its version is good, running version and tasks moved again.
+
+Instances with equal values take turns by zone.
+"""
 
 
 def none_moved_again(_: Instance) -> int:
@@ -31,14 +35,17 @@ def none_moved_again(_: Instance) -> int:
 
 
 def in_order(
-    instances: Iterable[Instance], tasks_moved_again: Callable[[Instance], int] = none_moved_again
+    instances: Iterable[Instance],
+    tasks_moved_again: Callable[[Instance], int] = none_moved_again,
+    broken: Collection[Version] = (),
 ) -> list[Instance]:
     """The instances in the order in which they are updated; the same fleet always gives the same order.
 
-    `tasks_moved_again` counts the tasks of an instance that only fit where they would have to be moved again.
+    `tasks_moved_again` counts the tasks of an instance that only fit where they would have to be moved again. `broken`
+    are the versions on which tasks fail.
     """
     listed = list(instances)
-    classes = {instance.id: _class_of(instance, tasks_moved_again) for instance in listed}
+    classes = {instance.id: _class_of(instance, tasks_moved_again, broken) for instance in listed}
     ranked = sorted(listed, key=lambda instance: (classes[instance.id], tasks_to_move(instance), instance.id))
     turns: dict[tuple[_Class, Zone], int] = {}
     places: dict[InstanceId, tuple[_Class, int, int, Zone, InstanceId]] = {}
@@ -50,10 +57,11 @@ def in_order(
     return sorted(ranked, key=lambda instance: places[instance.id])
 
 
-def _class_of(instance: Instance, tasks_moved_again: Callable[[Instance], int]) -> _Class:
+def _class_of(instance: Instance, tasks_moved_again: Callable[[Instance], int], broken: Collection[Version]) -> _Class:
     failures = instance.backoff.attempts if instance.backoff is not None else 0
     report = instance.check_answer.report if instance.check_answer is not None else None
-    return failures, report.running if report else _UNKNOWN, tasks_moved_again(instance)
+    running = report.running if report else _UNKNOWN
+    return failures, running not in broken, running, tasks_moved_again(instance)
 
 
 def tasks_to_move(instance: Instance) -> int:

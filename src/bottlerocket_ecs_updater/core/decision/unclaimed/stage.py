@@ -10,7 +10,6 @@ from bottlerocket_ecs_updater.core.decision.unclaimed.assess import Asking, Cand
 from bottlerocket_ecs_updater.core.decision.unclaimed.budget import count_budget
 from bottlerocket_ecs_updater.core.decision.unclaimed.eligibility import RolloutLimits
 from bottlerocket_ecs_updater.core.decision.unclaimed.gates import StartGates, work_goes_on
-from bottlerocket_ecs_updater.core.decision.unclaimed.order import in_order
 from bottlerocket_ecs_updater.core.decision.unclaimed.own_host import own_last
 from bottlerocket_ecs_updater.core.model.command import Apply, NextStep
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, Zone
@@ -27,7 +26,7 @@ def stage(
     stageable = {id_: s for id_, s in candidates.items() if isinstance(s, Stageable)}
     if not stageable:
         return
-    ordered = own_last(in_order([fleet.instances[id_] for id_ in stageable], gates.limits.tasks_moved_again), fleet)
+    ordered = own_last(gates.limits.in_order([fleet.instances[id_] for id_ in stageable]), fleet)
     budget = count_budget(this_pass)
     chunk = max(STAGE_AHEAD_MIN, STAGE_AHEAD_FACTOR * budget.limit)
     full = {zone for zone in budget.limit_per_zone if budget.zone_refusal(zone) is not None}
