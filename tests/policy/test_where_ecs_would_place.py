@@ -23,7 +23,15 @@ from bottlerocket_ecs_updater.report.views.plan import plan_text
 from bottlerocket_ecs_updater.simulator.aws_basics.calls import Call
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
 from bottlerocket_ecs_updater.simulator.clock import VirtualClock
-from bottlerocket_ecs_updater.simulator.ecs import ContainerInstanceSpec, ServiceSpec, Strategy, TaskLaunch, Workload
+from bottlerocket_ecs_updater.simulator.ecs import (
+    ContainerInstanceSpec,
+    Controller,
+    Rollout,
+    ServiceSpec,
+    Strategy,
+    TaskLaunch,
+    Workload,
+)
 from bottlerocket_ecs_updater.simulator.host import HostSpec
 from bottlerocket_ecs_updater.simulator.scenarios import Fate
 from bottlerocket_ecs_updater.simulator.world.findings import UpdaterLimits
@@ -191,6 +199,16 @@ def test_a_service_that_moves_to_fargate_needs_no_room_here() -> None:
     world.cluster.services["web"].providers = ("FARGATE",)
     finished = rolled(world)
     assert updated(finished) == 2
+
+
+@pytest.mark.parametrize("controller", Controller)
+def test_a_service_with_any_deployment_controller_needs_room(controller: Controller) -> None:
+    """With an external one, ECS says only of the task sets what their tasks require, and where they run."""
+    service = ServiceSpec("web", desired=2, workload=HALF, rollout=Rollout(controller=controller))
+    full = world_of(2, service)
+    assert len(no_room(rolled(full))) == 2
+    assert nothing_was_drained(full)
+    assert updated(rolled(world_of(3, service))) == 3
 
 
 def test_services_that_run_elsewhere_keep_nobody() -> None:

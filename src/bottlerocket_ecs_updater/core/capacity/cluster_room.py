@@ -49,7 +49,10 @@ class ClusterRoom:
         self._fleet = fleet
         services = fleet.services.all if fleet.services is not None else ()
         self._by_name = {service.name: service for service in services}
-        self._arns = {f"{SERVICE_GROUP}{service.name}": service.arn for service in services if not service.daemon}
+        replicas = {f"{SERVICE_GROUP}{service.name}": service for service in services if not service.daemon}
+        self._arns = {group: service.arn for group, service in replicas.items() if _is_placed(service)}
+        self._unplaced = {group: service for group, service in replicas.items() if not _is_placed(service)}
+        """Services of which ECS did not say how it places their tasks."""
         self._leaving: list[Leaving] | None = None
         self._leaving_counts: Counter[ServiceArn] = Counter()
         self._capacity: Mapping[InstanceId, Capacity] | None = None
@@ -71,6 +74,16 @@ class ClusterRoom:
 
     def for_drain_of(self, instance: Instance) -> Fits | NoRoom | None:
         """Whether its tasks have room elsewhere; None if too little is known."""
+        answer = self._for_known_tasks_on(instance)
+        doubts = tuple(self._doubts_about(instance)) if isinstance(answer, Fits) else ()
+        return replace(answer, provisos=(*answer.provisos, *doubts)) if isinstance(answer, Fits) and doubts else answer
+
+    def _doubts_about(self, instance: Instance) -> Iterator[str]:
+        groups = dict.fromkeys(task.group for task in (instance.tasks.left if instance.tasks is not None else ()))
+        for service in (self._unplaced[group] for group in groups if group in self._unplaced):
+            yield f"whether tasks of {service.name} fit elsewhere is not checked: ECS does not say how it places them"
+
+    def _for_known_tasks_on(self, instance: Instance) -> Fits | NoRoom | None:
         fleet = self._fleet
         if fleet.definitions is None or instance.tasks is None:
             return None
@@ -286,7 +299,7 @@ class ClusterRoom:
     def _all_capacity(self) -> Mapping[InstanceId, Capacity] | None:
         if self._capacity is None:
             found = {id_: self._capacity_of(one) for id_, one in self._fleet.instances.items() if one.registration}
-            if None in found.values():
+            if any(left is None and _accepts(self._fleet.instances[id_]) for id_, left in found.items()):
                 return None
             self._capacity = {id_: capacity for id_, capacity in found.items() if capacity is not None}
         return self._capacity
@@ -347,7 +360,7 @@ class ClusterRoom:
             left.gpus,
             left.ports_taken,
             attributes=registration.attributes,
-            accepts=registration.status is Status.ACTIVE and registration.connected and not _is_leaving(instance),
+            accepts=_accepts(instance),
             hosts=frozenset(hosts) if known else None,
             launch=_launch_of(instance, registration, self._fleet),
             provider=registration.capacity_provider,
@@ -387,6 +400,17 @@ class ClusterRoom:
 def lacks_tasks(service: Service) -> bool:
     """Whether ECS has to start tasks of a service that have no place yet."""
     return not service.daemon and not service.failed and service.desired > service.running + service.pending
+
+
+def _accepts(instance: Instance) -> bool:
+    """Whether ECS places tasks on it that stay there."""
+    registration = instance.registration
+    ready = registration is not None and registration.status is Status.ACTIVE and registration.connected
+    return ready and not _is_leaving(instance)
+
+
+def _is_placed(service: Service) -> bool:
+    return service.moving is not None or bool(service.unknown)
 
 
 def _is_leaving(instance: Instance) -> bool:
