@@ -81,10 +81,8 @@ def learned_from(took: timedelta, learned: timedelta | None, poll: timedelta, *,
     if learned is None:
         return max(took - poll / FIRST_SHARE, timedelta(0))
     if in_time:
-        return max(
-            learned - poll / EARLIER_SHARE * 2 ** min(max(in_time - EARLIER_UNDOUBTED, 0), EARLIER_DOUBLED_MAX),
-            timedelta(0),
-        )
+        doubled = 1 << min(max(in_time - EARLIER_UNDOUBTED, 0), EARLIER_DOUBLED_MAX)
+        return max(learned - poll / EARLIER_SHARE * doubled, timedelta(0))
     return learned + min(max(took - quiet_time(learned, poll), timedelta(0)) / LATER_SHARE, poll / LATER_MAX_SHARE)
 
 
