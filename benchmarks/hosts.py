@@ -43,6 +43,8 @@ class Size:
     """Whether the update is staged on every host when the updater starts."""
     rough: bool = False
     """Whether it is a cluster of the second world: see `rough`."""
+    plain_reboots: bool = False
+    """Whether the reboot document is of an earlier version, which checks nothing."""
 
     @property
     def tasks(self) -> int:

@@ -25,7 +25,7 @@ from bottlerocket_ecs_updater.simulator.ecs import ServiceSpec, Strategy, Worklo
 from bottlerocket_ecs_updater.simulator.faults import Fault, FaultPlan, Placed
 from bottlerocket_ecs_updater.simulator.host import HostSpec, HostTiming
 from bottlerocket_ecs_updater.simulator.repository import Release, Repository
-from bottlerocket_ecs_updater.simulator.services.documents import REBOOT
+from bottlerocket_ecs_updater.simulator.services.documents import PLAIN_REBOOT_LINES, REBOOT, shell_document
 from bottlerocket_ecs_updater.simulator.world.findings import UpdaterLimits
 from bottlerocket_ecs_updater.simulator.world.world import World
 
@@ -89,6 +89,8 @@ def rough_cluster(size: Size, seed: int = 1, clock: Clock | None = None) -> Worl
         shutdown = timedelta(seconds=chances.uniform(10, 15))
         world.add_service(ServiceSpec(f"web-{number}", desired=size.instances, workload=Workload(shutdown=shutdown)))
     world.add_service(ServiceSpec("agent", strategy=Strategy.DAEMON, workload=SIDECAR))
+    if size.plain_reboots:
+        world.documents.add(REBOOT, shell_document("Reboot", PLAIN_REBOOT_LINES, 60))
     world.clock.sleep(timedelta(minutes=2))
     return world
 

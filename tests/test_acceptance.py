@@ -35,7 +35,7 @@ def test_there_are_fifteen_checks_each_with_its_limit() -> None:
     "words",
     [[], ["--region", "eu-central-1"], ["--region", "x", "--subnets", "y", "--image", "updater:1"], ["--clean"]],
 )
-def test_what_is_missing_is_told_before_anything_is_made(words: list[str]) -> None:
+def test_what_is_missing_is_reported_before_anything_is_made(words: list[str]) -> None:
     with pytest.raises(SystemExit) as left:
         main(words)
     assert left.value.code == 2
@@ -215,7 +215,7 @@ def test_denied_calls_of_a_stack_are_counted_by_action_and_others_are_not() -> N
     ]
 
 
-def test_hosts_begin_two_releases_back() -> None:
+def test_hosts_start_two_versions_back() -> None:
     names = ["1.9.0", "1.10.0", "1.10.0-0123abcd", "1.8.1", "1.10.1", "latest"]
     account = Account("us-east-1")
     account._made["ssm"] = Parameters([f"{IMAGES}/{name}/image_id" for name in names])

@@ -91,7 +91,7 @@ def test_a_denied_act_names_action_and_resource() -> None:
     assert (denied.value.action, denied.value.resource) == ("ecs:PutAttributes", arn(1))
 
 
-def test_what_was_done_before_a_denial_is_told_and_the_rest_is_to_be_asked_for_again() -> None:
+def test_what_was_done_before_a_denial_is_reported_and_the_rest_is_to_be_asked_for_again() -> None:
     bench = bench_with(instance(number) for number in range(12))
     bench.ecs.troubles["update_container_instances_state"] = [None, refusal("AccessDeniedException")]
     results = bench.cluster().set_status([arn(number) for number in range(12)], Status.DRAINING)

@@ -23,7 +23,7 @@ def described(bench: Bench) -> list[int]:
     return [len(request["tasks"]) for request in bench.ecs.asked("describe_tasks")]
 
 
-def test_all_tasks_of_the_cluster_are_told_by_instance() -> None:
+def test_all_tasks_of_the_cluster_are_reported_by_instance() -> None:
     bench = bench_with([task("a", 1), task("b", 1), task("c", 2)])
     tasks = bench.cluster().all_tasks()
     assert {where: names(some) for where, some in tasks.items()} == {arn(1): {"a", "b"}, arn(2): {"c"}}
@@ -75,7 +75,7 @@ def test_a_task_without_a_starter_belongs_to_no_service() -> None:
     assert not found.of_service
 
 
-def test_a_task_of_a_known_daemon_service_is_marked() -> None:
+def test_a_task_of_a_known_daemon_service_is_recognized() -> None:
     bench = bench_with([task("a", group="service:logs"), task("b"), DAEMON_SERVICE])
     cluster = bench.cluster()
     cluster.services()

@@ -66,7 +66,7 @@ def test_without_the_endpoint_the_environment_gives_the_family() -> None:
     assert identify({"TASK_DEFINITION_ARN": DEFINITION}) == Identity("updater-family", "", None)
 
 
-def test_outside_of_ecs_nobody_is_identified_and_the_reason_is_told() -> None:
+def test_outside_of_ecs_nobody_is_identified_and_the_reason_is_reported() -> None:
     told = identify({})
     assert isinstance(told, Unidentified)
     assert URI in told.why

@@ -213,7 +213,7 @@ def test_all_tasks_are_told_by_instance_with_daemons_marked(aws: Aws) -> None:
     assert all(one.of_service for some in tasks.values() for one in some)
 
 
-def test_a_standalone_task_is_told_apart(aws: Aws) -> None:
+def test_a_standalone_task_is_distinguished(aws: Aws) -> None:
     aws.world.run_standalone_task(id_of(0))
     assert sum(not one.of_service for one in aws.cluster().tasks_of([aws.arn(0)])[aws.arn(0)]) == 1
 
@@ -245,7 +245,7 @@ def test_all_instances_are_drained_and_returned_in_three_calls_of_ten_at_most(aw
     assert aws.calls["ecs:UpdateContainerInstancesState"] == 4
 
 
-def test_an_instance_that_is_gone_is_told_so_and_the_others_are_done(aws: Aws) -> None:
+def test_an_instance_that_is_gone_is_reported_so_and_the_others_are_done(aws: Aws) -> None:
     gone, there = aws.arn(0), aws.arn(1)
     aws.world.terminate_instance(id_of(0))
     aws.pass_time(minutes=10)
@@ -308,7 +308,7 @@ def test_every_host_answers_a_check(aws: Aws) -> None:
         assert report.state is UpdateState.AVAILABLE
 
 
-def test_the_end_of_an_apply_is_told_and_shows_in_the_next_check(aws: Aws) -> None:
+def test_the_end_of_an_apply_is_reported_and_shows_in_the_next_check(aws: Aws) -> None:
     hosts = aws.hosts()
     aws.check(hosts, 1)
     [command] = set(hosts.send(DocumentKind.APPLY, ids(1)).commands.values())
@@ -341,14 +341,14 @@ def test_an_apply_that_a_dead_run_left_behind_is_found(aws: Aws) -> None:
     assert aws.hosts().under_way(DocumentKind.CHECK, since) == {}
 
 
-def test_a_command_that_has_ended_is_not_under_way(aws: Aws) -> None:
+def test_a_command_that_has_ended_is_not_in_progress(aws: Aws) -> None:
     since = aws.world.clock.now()
     hosts = aws.hosts()
     aws.check(hosts, 2)
     assert hosts.under_way(DocumentKind.CHECK, since) == {}
 
 
-def test_a_command_that_is_called_back_is_not_under_way(aws: Aws) -> None:
+def test_a_command_that_is_cancelled_is_not_in_progress(aws: Aws) -> None:
     since = aws.world.clock.now()
     hosts = aws.hosts()
     aws.check(hosts, 1)
@@ -407,7 +407,7 @@ def test_an_act_whose_reply_was_lost_is_unclear_and_the_next_look_shows_its_effe
     assert registration.attributes[CLAIM] == "1"
 
 
-def test_a_command_whose_reply_was_lost_was_sent_once_and_is_found_under_way(losing: Aws) -> None:
+def test_a_command_whose_reply_was_lost_was_sent_once_and_is_found_in_progress(losing: Aws) -> None:
     since = losing.world.clock.now()
     sent = losing.hosts().send(DocumentKind.CHECK, ids(3))
     assert set(sent.unclear) == set(ids(3))

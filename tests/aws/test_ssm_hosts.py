@@ -14,8 +14,10 @@ from tests.aws.fakes import START, Bench, denial, refusal
 from bottlerocket_ecs_updater.aws.ssm_commands import LONGEST_COMMAND
 from bottlerocket_ecs_updater.aws.transport.api import ACT_ATTEMPTS
 from bottlerocket_ecs_updater.core.model.container_instance import PingStatus
-from bottlerocket_ecs_updater.core.model.ids import CommandId, InstanceId
+from bottlerocket_ecs_updater.core.model.ids import BootId, CommandId, InstanceId
+from bottlerocket_ecs_updater.core.model.reboots import BoundTo
 from bottlerocket_ecs_updater.core.model.run_command import CommandStatus, DocumentKind, PendingCommand
+from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.engine.ports import Answer
 from bottlerocket_ecs_updater.errors import Denied, NotFound, Unreachable
 
@@ -75,7 +77,7 @@ def test_a_command_says_who_sent_it_and_is_not_stopped_by_its_first_bad_host() -
     assert request["MaxErrors"] == "50"
 
 
-def test_hosts_that_were_sent_to_before_a_denial_are_told_and_the_rest_is_to_be_asked_for_again() -> None:
+def test_hosts_that_were_sent_to_before_a_denial_are_reported_and_the_rest_is_to_be_asked_for_again() -> None:
     bench = Bench()
     bench.ssm.troubles["send_command"] = [None, denial(DOCUMENT)]
     sent = bench.hosts().send(DocumentKind.REBOOT, ids(60))
@@ -83,7 +85,7 @@ def test_hosts_that_were_sent_to_before_a_denial_are_told_and_the_rest_is_to_be_
     assert set(sent.later) == set(ids(60)[50:])
 
 
-def test_hosts_that_may_have_been_sent_to_before_a_denial_are_told_too() -> None:
+def test_hosts_that_may_have_been_sent_to_before_a_denial_are_reported_too() -> None:
     bench = Bench()
     bench.ssm.troubles["send_command"] = [refusal("", "", 503), denial(DOCUMENT)]
     sent = bench.hosts().send(DocumentKind.REBOOT, ids(60))
@@ -163,7 +165,7 @@ def test_of_300_hosts_of_which_two_in_three_are_denied_without_a_name_each_is_as
     assert bench.ssm.count("send_command") <= 405
 
 
-def test_a_denial_is_told_by_the_instance_that_it_names_and_not_by_the_role_of_whoever_asks() -> None:
+def test_a_denial_is_about_the_instance_that_it_names_not_about_the_callers_role() -> None:
     sent = denying({ids(2)[1]}, telling=True).hosts().send(DocumentKind.CHECK, ids(2))
     assert set(sent.commands) == {ids(2)[0]}
     assert sent.denied[ids(2)[1]].startswith("ssm:SendCommand on arn:aws:ec2:eu-west-1:111122223333:instance/i-0")
@@ -252,21 +254,38 @@ def test_a_call_that_is_wrong_in_itself_is_not_cut_into_parts() -> None:
     assert bench.ssm.count("send_command") == 1
 
 
-def test_a_command_is_called_back_for_its_instances() -> None:
+BOUND = BoundTo((BootId("b" * 32), BootId("a" * 32)), Version.parse("1.21.0"))
+
+
+def test_a_reboot_is_bound_to_boots_and_a_version() -> None:
+    bench = Bench()
+    bench.hosts().send(DocumentKind.REBOOT, ids(2), bound_to=BOUND)
+    [asked] = bench.ssm.asked("send_command")
+    assert asked["Parameters"] == {"boots": [f"{'a' * 32}|{'b' * 32}"], "version": ["1.21.0"]}
+
+
+def test_a_reboot_document_without_parameters_is_sent_to_nobody() -> None:
+    bench = Bench()
+    bench.ssm.troubles["send_command"] = [refusal("InvalidParameters")]
+    sent = bench.hosts().send(DocumentKind.REBOOT, ids(50), bound_to=BOUND)
+    assert (set(sent.not_bound), sent.refused, bench.ssm.count("send_command")) == (set(ids(50)), {}, 1)
+
+
+def test_a_command_is_cancelled_for_its_instances() -> None:
     bench = Bench()
     bench.hosts().cancel(COMMAND, ids(1))
     assert bench.ssm.asked("cancel_command") == [{"CommandId": COMMAND, "InstanceIds": ids(1)}]
 
 
 @pytest.mark.parametrize("trouble", [refusal("InvalidCommandId"), refusal("", "", 500)])
-def test_a_command_that_cannot_be_called_back_is_let_be(trouble: BaseException) -> None:
+def test_a_command_that_cannot_be_cancelled_is_let_be(trouble: BaseException) -> None:
     bench = Bench()
     bench.ssm.troubles["cancel_command"] = [trouble]
     bench.hosts().cancel(COMMAND, ids(1))
     assert bench.ssm.count("cancel_command") == 1
 
 
-def test_a_command_that_may_not_be_called_back_is_denied() -> None:
+def test_a_command_that_may_not_be_cancelled_is_denied() -> None:
     bench = Bench()
     bench.ssm.troubles["cancel_command"] = [refusal("AccessDeniedException")]
     with pytest.raises(Denied, match="ssm:CancelCommand"):
@@ -381,7 +400,7 @@ def test_a_command_that_is_not_known_everywhere_yet_has_no_answers() -> None:
 # Reach
 
 
-def test_every_instance_that_is_asked_for_is_told_with_its_connection() -> None:
+def test_every_instance_that_is_asked_for_is_reported_with_its_connection() -> None:
     bench = Bench()
     pings = ["Online", "ConnectionLost", "Inactive", "SomethingNew"]
     bench.ssm.information = [{"InstanceId": f"i-{ping}", "PingStatus": ping} for ping in pings]
@@ -394,7 +413,7 @@ def test_every_instance_that_is_asked_for_is_told_with_its_connection() -> None:
     }
 
 
-def test_the_release_that_the_agent_names_is_told_for_bottlerocket_only() -> None:
+def test_the_version_that_the_agent_names_is_reported_for_bottlerocket_only() -> None:
     bench = Bench()
     bench.ssm.information = [
         {"InstanceId": "i-1", "PingStatus": "Online", "PlatformName": "Bottlerocket", "PlatformVersion": "1.20.0"},
@@ -459,13 +478,13 @@ def test_an_apply_of_a_run_before_this_one_is_found() -> None:
     assert found == {InstanceId("i-1"): PendingCommand(DocumentKind.APPLY, CommandId("a"), START)}
 
 
-def test_an_instance_that_was_only_just_sent_to_counts_as_under_way() -> None:
+def test_an_instance_that_was_only_just_sent_to_counts_as_in_progress() -> None:
     bench = Bench()
     bench.ssm.commands = [command("a", InstanceIds=["i-1"])]
     assert set(bench.hosts().under_way(DocumentKind.APPLY, START)) == {"i-1"}
 
 
-def test_commands_that_ended_are_of_another_document_or_older_are_not_under_way() -> None:
+def test_commands_that_ended_are_of_another_document_or_older_are_not_in_progress() -> None:
     bench = Bench()
     bench.ssm.commands = [
         command("a", InstanceIds=["i-1"], Status="Success"),
@@ -496,7 +515,7 @@ def test_commands_are_listed_no_further_back_than_one_may_be_under_way_by_the_cl
 
 
 @pytest.mark.parametrize("years", [-1, 6])
-def test_what_runs_before_a_run_begins_is_found_whatever_the_clock_of_aws_says(years: int) -> None:
+def test_what_runs_before_a_run_starts_is_found_whatever_the_clock_of_aws_says(years: int) -> None:
     bench = Bench()
     theirs = START + timedelta(days=365 * years)
     bench.ssm.commands = [command("a", InstanceIds=["i-1"], RequestedDateTime=theirs)]
@@ -547,7 +566,7 @@ def test_systems_manager_is_asked_for_one_document_and_no_longer_ago_than_needed
     ]
 
 
-def test_where_there_is_no_list_of_commands_nothing_is_known_to_be_under_way() -> None:
+def test_where_there_is_no_list_of_commands_nothing_is_known_to_be_in_progress() -> None:
     bench = Bench()
     bench.ssm.troubles["list_commands"] = [refusal("UnknownOperationException", status=501)]
     assert bench.hosts().under_way(DocumentKind.APPLY, START) == {}

@@ -111,7 +111,7 @@ def test_an_empty_cluster_that_nobody_can_place_is_an_error_that_says_what_to_gi
         found(bench, clients=Clients(bench.ecs, nobody))
 
 
-def test_a_name_that_ecs_does_not_know_is_told_with_the_region_that_was_asked() -> None:
+def test_a_name_that_ecs_does_not_know_is_reported_with_the_region_that_was_asked() -> None:
     bench = Bench()
     bench.ecs.troubles["list_container_instances"] = [refusal("ClusterNotFoundException")]
     with pytest.raises(NotFound, match=r"^in eu-west-1 \(see --region\), cluster web does not exist"):

@@ -82,7 +82,7 @@ def test_the_latest_run_is_not_one_that_left_because_another_held_the_lease(stor
     assert json.loads(named.stdout)["run"] == run
 
 
-def test_a_pause_in_a_store_that_no_run_uses_is_told_with_a_warning(store: FolderStore, tmp_path: Path) -> None:
+def test_a_pause_in_a_store_that_no_run_uses_is_reported_with_a_warning(store: FolderStore, tmp_path: Path) -> None:
     words = ("pause", "--cluster", ARN, "--state")
     slip = call(*words, str(tmp_path / "sate"))
     assert (slip.returncode, "are paused" in slip.stdout) == (0, True)
@@ -131,7 +131,7 @@ def test_what_cannot_be_opened_is_refused(tokens: tuple[str, ...], why: str, tmp
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_a_shell_is_told_of_commands_and_flags(shell: str) -> None:
+def test_a_shell_completes_commands_and_flags(shell: str) -> None:
     said = call("completion", shell).stdout
     assert "max-unavailable" in said
     assert "explain" in said

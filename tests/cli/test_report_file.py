@@ -45,7 +45,7 @@ def test_a_place_where_nothing_can_be_written_is_known_before_the_work(tmp_path:
 
 
 @pytest.mark.parametrize(("file", "said"), [("report.txt", "unknown report format"), ("gone/r.html", "no folder")])
-def test_a_simulation_whose_report_could_not_be_written_does_not_begin(tmp_path: Path, file: str, said: str) -> None:
+def test_a_simulation_whose_report_could_not_be_written_does_not_start(tmp_path: Path, file: str, said: str) -> None:
     done = subprocess.run([*SIMULATE, "--report", file], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(f"bottlerocket-ecs-updater: {file}: ")

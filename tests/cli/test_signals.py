@@ -97,7 +97,7 @@ def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("unhurried")
-def test_a_signal_asks_the_run_to_stop_and_ends_its_waits() -> None:
+def test_a_signal_stops_the_run_and_ends_its_waits() -> None:
     stop, interrupted = Stop(), threading.Event()
     with handle_signals(stop, interrupted):
         tell_to_stop()
@@ -181,7 +181,7 @@ with handle_signals(Stop(), threading.Event(), leave_within_seconds=0.5):
 """
 
 
-def test_a_process_that_hangs_where_python_hears_no_signal_is_ended_all_the_same() -> None:
+def test_a_process_that_hangs_where_python_hears_no_signal_is_ended_anyway() -> None:
     """A name lookup in the C library blocks like this."""
     with subprocess.Popen([sys.executable, "-c", DEAF], stdout=subprocess.PIPE) as deaf:
         assert deaf.stdout is not None

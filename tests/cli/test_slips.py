@@ -30,7 +30,7 @@ def test_a_flag_that_is_like_no_other_brings_no_suggestion(flag: str) -> None:
     ("flag", "meant"),
     [("--clustre", "--cluster"), ("--max-unavailible", "--max-unavailable"), ("--windows", "--window")],
 )
-def test_a_slip_brings_the_flag_that_was_meant(flag: str, meant: str) -> None:
+def test_a_typo_in_a_flag_suggests_the_right_one(flag: str, meant: str) -> None:
     assert refused("run", *COMPLETE, flag, "x") == f"unknown flag {flag}; did you mean {meant}?"
 
 

@@ -115,7 +115,7 @@ def test_an_image_that_nobody_sees_has_no_name(account: Door) -> None:
     assert [launch.boots for launch in launches(account, "gone")] == [LaunchImage("ami-00000000000000000", "")]
 
 
-def test_a_template_without_an_image_is_told_as_such(account: Door) -> None:
+def test_a_template_without_an_image_is_reported_as_such(account: Door) -> None:
     template(account, "bare", None)
     group(account, "bare", LaunchTemplate={"LaunchTemplateName": "bare", "Version": "$Latest"})
     assert [launch.boots for launch in launches(account, "bare")] == [LaunchUnknown("it names no image")]

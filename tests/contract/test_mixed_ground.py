@@ -36,14 +36,14 @@ READS: list[tuple[str, str, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("service", "method", "params"), READS)
-def test_both_doors_give_the_same_answer(
+def test_both_interfaces_give_the_same_answer(
     doors: tuple[Door, Door], service: str, method: str, params: dict[str, Any]
 ) -> None:
     wire, inside = doors
     assert wire.ask(service, method, **params) == inside.ask(service, method, **params)
 
 
-def test_what_a_provider_may_still_add_is_told_on_the_wire(doors: tuple[Door, Door]) -> None:
+def test_what_a_provider_may_still_add_is_reported_on_the_wire(doors: tuple[Door, Door]) -> None:
     wire, _ = doors
     told = wire.ask("ecs", "describe_capacity_providers", cluster="demo", capacityProviders=NAMES)
     by_name = {each["name"]: each for each in told["capacityProviders"]}

@@ -210,7 +210,7 @@ def test_another_account_is_the_one_of_all_arns() -> None:
     assert (arns[0].split(":")[4], who["Account"]) == ("999999999999", "999999999999")
 
 
-def test_a_persons_drain_over_the_wire_is_not_held_against_the_updater() -> None:
+def test_a_persons_drain_over_http_does_not_count_against_the_updater() -> None:
     scenario = row(2)
     world = scenario.build(VirtualClock())
     with Wire(world) as wire:

@@ -66,7 +66,7 @@ def test_one_that_is_held_for_it_takes_no_place_from_others() -> None:
     assert drained(decided(one(MISSED), one(SurveyedFacts(NOW, asked_at=NOW), "i-b"))) == [TWO]
 
 
-def test_the_run_does_not_wait_for_ever_for_what_aws_does_not_say() -> None:
+def test_the_run_does_not_wait_forever_for_what_aws_does_not_say() -> None:
     since = NOW - POLICY.answer_timeout
     still = decided(one(replace(MISSED, unasked_since=since + SECOND)))
     assert is_soon(still.look_at)
@@ -82,7 +82,7 @@ def test_a_run_that_goes_on_asks_again_now_and_then(ago: timedelta, *, asks: boo
     assert decided(one(around)).steps[ONE].wants_tasks is asks
 
 
-def test_a_definition_that_cannot_be_read_holds_and_is_not_asked_for_in_the_same_breath() -> None:
+def test_an_unreadable_definition_holds_and_is_not_requested_again_immediately() -> None:
     moving = DeploymentLimits(100, 200, "arn:definition", distinct=False)
     services = Services((service(moving=moving),), NOW)
     unread = decided(one(SurveyedFacts(NOW, asked_at=NOW)), services=services, definitions={})

@@ -116,14 +116,14 @@ def test_a_second_run_finds_nothing_to_do() -> None:
 # With faults
 
 
-def test_a_release_that_rolls_back_is_tried_on_two_instances_and_no_more() -> None:
+def test_a_version_that_rolls_back_is_tried_on_two_instances_and_no_more() -> None:
     place = world(6, rolls_back=True)
     done = run(place)
     rebooted = {command.instance for command in place.commands if isinstance(command, Reboot)}
     assert (len(rebooted), restored(place), done.halt is not None) == (2, True, True)
 
 
-def test_a_release_that_rolled_back_is_not_tried_again_by_the_next_run() -> None:
+def test_a_version_that_rolled_back_is_not_tried_again_by_the_next_run() -> None:
     place = world(6, rolls_back=True)
     run(place)
     before = sum(isinstance(command, Reboot) for command in place.commands)
@@ -132,7 +132,7 @@ def test_a_release_that_rolled_back_is_not_tried_again_by_the_next_run() -> None
     assert sum(isinstance(command, Reboot) for command in place.commands) == before
 
 
-def test_a_host_that_refuses_to_reboot_is_given_back_and_the_others_go_on() -> None:
+def test_a_host_that_refuses_to_reboot_is_returned_to_service_and_the_others_go_on() -> None:
     place = one_bad(refuses_reboot=True)
     outcome = run(place).outcomes[InstanceId("i-00")]
     assert isinstance(outcome, Failed)
@@ -151,7 +151,7 @@ def test_a_host_that_accepts_a_reboot_and_never_goes_down_is_quarantined() -> No
     assert sum(isinstance(c, Reboot) for c in place.commands) == 1
 
 
-def test_such_a_host_is_given_back_when_its_reboot_is_a_day_old() -> None:
+def test_such_a_host_is_returned_to_service_when_its_reboot_is_a_day_old() -> None:
     place = one_bad(ignores_reboot=True)
     run(place)
     place.now += 23 * HOUR
@@ -194,7 +194,7 @@ FEWER = settings(PURE, max_examples=25)
 
 @FEWER
 @given(st.lists(st.integers(0, 40), max_size=8), st.integers(1, 3))
-def test_what_a_killed_run_began_the_next_one_finishes(deaths: list[int], budget: int) -> None:
+def test_what_a_killed_run_started_the_next_one_finishes(deaths: list[int], budget: int) -> None:
     place = world(4)
     for _ in runs(place, policy(budget), deaths):
         assert place.most_out <= budget
@@ -229,7 +229,7 @@ def test_whatever_hosts_do_and_whenever_runs_die_nothing_is_stranded(deaths: lis
 
 @FEWER
 @given(st.integers(0, 60))
-def test_a_death_costs_no_host_a_second_reboot_unless_it_fell_on_the_reboot_itself(after: int) -> None:
+def test_a_crash_causes_a_second_reboot_only_if_it_happened_at_the_reboot(after: int) -> None:
     place = world(2)
     list(runs(place, policy(), [after]))
     boots = [host.boots for host in place.hosts.values()]

@@ -70,7 +70,9 @@ def out(fleet: Fleet) -> set[InstanceId]:
 
 @PURE
 @given(st.one_of(fleets(), crowds(), crowds()), policies)
-def test_no_more_are_begun_than_the_budget_allows_counting_everything_unavailable(fleet: Fleet, policy: Policy) -> None:
+def test_no_more_are_started_than_the_budget_allows_counting_everything_unavailable(
+    fleet: Fleet, policy: Policy
+) -> None:
     new = begun(fleet, policy)
     event(f"begun: {len(new)}")
     total = sum(is_ours_to_look_after(one) for one in fleet.instances.values())
@@ -79,7 +81,7 @@ def test_no_more_are_begun_than_the_budget_allows_counting_everything_unavailabl
 
 @PURE
 @given(st.one_of(fleets(), crowds(), crowds()), policies)
-def test_no_more_of_a_zone_are_begun_than_its_budget_allows(fleet: Fleet, policy: Policy) -> None:
+def test_no_more_of_a_zone_are_started_than_its_budget_allows(fleet: Fleet, policy: Policy) -> None:
     if policy.max_unavailable_per_zone is None:
         return
     ours = [one for one in fleet.instances.values() if is_ours_to_look_after(one)]
@@ -113,7 +115,7 @@ def test_an_instance_that_somebody_else_drained_gets_no_command(fleet: Fleet, po
 
 @PURE
 @given(fleets(), policies)
-def test_only_a_marked_draining_empty_instance_is_rebooted_and_only_by_a_fresh_look(
+def test_only_a_claimed_draining_empty_instance_is_rebooted_and_only_by_a_fresh_look(
     fleet: Fleet, policy: Policy
 ) -> None:
     for one, _ in commands(fleet, policy, Reboot):
@@ -133,7 +135,7 @@ def test_only_a_marked_draining_empty_instance_is_rebooted_and_only_by_a_fresh_l
 
 @PURE
 @given(fleets(), policies)
-def test_a_reboot_comes_after_its_mark_and_nothing_else(fleet: Fleet, policy: Policy) -> None:
+def test_a_reboot_comes_after_its_claim_and_nothing_else(fleet: Fleet, policy: Policy) -> None:
     for verdict in decide(fleet, policy).steps.values():
         kinds = [type(command) for command in verdict.commands]
         if Reboot in kinds:
@@ -142,7 +144,7 @@ def test_a_reboot_comes_after_its_mark_and_nothing_else(fleet: Fleet, policy: Po
 
 @PURE
 @given(fleets(), policies)
-def test_a_drain_is_preceded_by_its_mark_in_the_same_queue_or_by_our_claim(fleet: Fleet, policy: Policy) -> None:
+def test_a_drain_is_preceded_by_its_claim_in_the_same_queue_or_by_our_claim(fleet: Fleet, policy: Policy) -> None:
     for verdict in decide(fleet, policy).steps.values():
         kinds = [type(command) for command in verdict.commands]
         if Drain in kinds:
@@ -153,7 +155,7 @@ def test_a_drain_is_preceded_by_its_mark_in_the_same_queue_or_by_our_claim(fleet
 
 @PURE
 @given(fleets(), policies)
-def test_only_claimed_instances_are_returned_rebooted_quarantined_or_unmarked(fleet: Fleet, policy: Policy) -> None:
+def test_only_claimed_instances_are_returned_rebooted_quarantined_or_unclaimed(fleet: Fleet, policy: Policy) -> None:
     for kind in (Return, Reboot, Quarantine, Unmark):
         assert all(one.claim is not None for one, _ in commands(fleet, policy, kind))
 
@@ -191,7 +193,7 @@ def check_answer(fleet: Fleet, policy: Policy) -> Iterable[Outcome]:
 
 @PURE
 @given(fleets(), policies)
-def test_everything_that_is_told_reads_as_a_sentence(fleet: Fleet, policy: Policy) -> None:
+def test_everything_that_is_reported_reads_as_a_sentence(fleet: Fleet, policy: Policy) -> None:
     for outcome in check_answer(fleet, policy):
         why = outcome.why if isinstance(outcome, Quarantined) else outcome
         if isinstance(why, Hold | Failed):
@@ -209,7 +211,7 @@ def test_no_look_lies_in_the_past(fleet: Fleet, policy: Policy) -> None:
 
 @PURE
 @given(fleets(), policies)
-def test_a_decision_with_commands_or_flights_never_says_that_the_run_is_over(fleet: Fleet, policy: Policy) -> None:
+def test_a_decision_with_commands_or_pending_ones_never_ends_the_run(fleet: Fleet, policy: Policy) -> None:
     decision = decide(fleet, policy)
     if list(decision.commands) or any(one.pending is not None for one in fleet.instances.values()):
         assert decision.look_at is not None
@@ -217,7 +219,7 @@ def test_a_decision_with_commands_or_flights_never_says_that_the_run_is_over(fle
 
 @PURE
 @given(fleets(), policies)
-def test_no_check_and_no_apply_is_sent_to_a_host_that_has_one_under_way(fleet: Fleet, policy: Policy) -> None:
+def test_no_check_and_no_apply_is_sent_to_a_host_that_has_one_in_progress(fleet: Fleet, policy: Policy) -> None:
     for kind in (Check, Apply):
         assert all(one.pending is None for one, _ in commands(fleet, policy, kind))
 
@@ -253,7 +255,7 @@ def test_only_what_its_host_offers_is_applied_and_only_what_is_staged_is_claimed
 
 @PURE
 @given(fleets(), policies)
-def test_a_suspect_or_resting_release_is_neither_applied_nor_begun(fleet: Fleet, policy: Policy) -> None:
+def test_a_suspect_or_backing_off_version_is_neither_applied_nor_started(fleet: Fleet, policy: Policy) -> None:
     targets = [(one, c.target) for one, c in commands(fleet, policy, Apply) if isinstance(c, Apply)]
     targets += [
         (one, c.claim.target) for one, c in commands(fleet, policy, Mark) if isinstance(c, Mark) and one.claim is None
@@ -265,7 +267,7 @@ def test_a_suspect_or_resting_release_is_neither_applied_nor_begun(fleet: Fleet,
 
 @PURE
 @given(fleets(), policies)
-def test_nothing_begins_in_a_run_that_halted_or_was_told_to_stop(fleet: Fleet, policy: Policy) -> None:
+def test_nothing_starts_in_a_run_that_halted_or_was_stopped(fleet: Fleet, policy: Policy) -> None:
     decision = decide(fleet, policy)
     if decision.halt is not None or fleet.stopping:
         assert not begun(fleet, policy)
@@ -274,7 +276,7 @@ def test_nothing_begins_in_a_run_that_halted_or_was_told_to_stop(fleet: Fleet, p
 
 @PURE
 @given(fleets(), policies)
-def test_nothing_with_a_standalone_task_is_staged_or_begun(fleet: Fleet, policy: Policy) -> None:
+def test_nothing_with_a_standalone_task_is_staged_or_started(fleet: Fleet, policy: Policy) -> None:
     touched = [*begun(fleet, policy), *(one for one, _ in commands(fleet, policy, Apply))]
     assert not [one for one in touched if one.tasks is not None and one.tasks.standalone]
 
@@ -285,7 +287,7 @@ def _is_returned_as(one: Instance, outcome: Outcome) -> bool:
 
 @PURE
 @given(fleets(), policies)
-def test_an_instance_is_called_updated_only_on_a_proven_boot_of_its_target(fleet: Fleet, policy: Policy) -> None:
+def test_an_instance_is_called_updated_only_on_a_verified_boot_of_its_target(fleet: Fleet, policy: Policy) -> None:
     for one, command in [*commands(fleet, policy, Return), *commands(fleet, policy, Unmark)]:
         assert isinstance(command, Return | Unmark)
         if isinstance(command.outcome, Updated) and not _is_returned_as(one, command.outcome):
@@ -299,7 +301,7 @@ def test_an_instance_is_called_updated_only_on_a_proven_boot_of_its_target(fleet
 
 @PURE
 @given(fleets(), policies)
-def test_every_claim_that_is_marked_can_be_written(fleet: Fleet, policy: Policy) -> None:
+def test_every_claim_that_is_claimed_can_be_written(fleet: Fleet, policy: Policy) -> None:
     for _, command in commands(fleet, policy, Mark):
         assert isinstance(command, Mark)
         assert command.claim.encode()
@@ -332,7 +334,7 @@ def with_architecture(one: Instance) -> Instance:
 
 @PURE
 @given(st.one_of(crowds(), crowds(), fleets()), policies, published_states)
-def test_nothing_that_is_not_known_to_be_published_is_staged_begun_or_rebooted(
+def test_nothing_that_is_not_known_to_be_published_is_staged_started_or_rebooted(
     fleet: Fleet, policy: Policy, state: Published | PublishedUnread | None
 ) -> None:
     versions = replace(policy.rules.versions, published_only=True)

@@ -63,7 +63,7 @@ def test_of_three_rivals_one_acts_and_the_others_say_who_and_leave(tmp_path: Pat
         assert here.not_as_foretold() == []
 
 
-def test_a_run_that_is_told_to_stop_leaves_in_time_and_the_next_one_finishes_at_once(tmp_path: Path) -> None:
+def test_a_run_that_is_stopped_leaves_in_time_and_the_next_one_finishes_at_once(tmp_path: Path) -> None:
     with town(row(3), tmp_path) as here:
         process = here.start("--lease", "10m")
         here.wait_until(lambda: here.findings().most_out_at_once == 1)

@@ -71,7 +71,7 @@ def graded(said: str, grade: str) -> list[str]:
     return [f"{line}\n{after}" for line, after in zip(lines, [*lines[1:], ""], strict=True) if line.startswith(grade)]
 
 
-def test_where_all_is_well_it_says_so_and_changes_nothing(built: Town) -> None:
+def test_where_all_is_healthy_it_says_so_and_changes_nothing(built: Town) -> None:
     before = {id_: host.boot_id for id_, host in built.world.hosts.items()}
     code, said = examine(built)
     assert (code, graded(said, "FAIL")) == (0, []), said
@@ -94,7 +94,7 @@ def test_programs_are_told_the_same(built: Town) -> None:
     assert all(bool(finding["remedy"]) == (finding["grade"] != "OK") for finding in told["findings"])
 
 
-def test_a_document_with_other_steps_is_told(built: Town) -> None:
+def test_a_document_with_other_steps_is_reported(built: Town) -> None:
     content = shell_document("Stage", ("apiclient update apply --reboot",), 60)
     built.client("ssm").create_document(Name="older", DocumentType="Command", Content=content)
     code, said = examine(built, "--apply-document", "older")
@@ -104,7 +104,7 @@ def test_a_document_with_other_steps_is_told(built: Town) -> None:
     assert "Deploy the stack" in line
 
 
-def test_an_apply_document_that_cannot_replace_a_staged_update_is_told_but_will_do(built: Town) -> None:
+def test_an_apply_document_that_cannot_replace_a_staged_update_is_reported_but_will_do(built: Town) -> None:
     content = shell_document("Stage", ("apiclient update apply",), 60)
     built.client("ssm").create_document(Name="plain", DocumentType="Command", Content=content)
     code, said = examine(built, "--apply-document", "plain")
@@ -114,13 +114,13 @@ def test_an_apply_document_that_cannot_replace_a_staged_update_is_told_but_will_
     )
 
 
-def test_a_document_that_is_not_there_is_told(built: Town) -> None:
+def test_a_document_that_is_not_there_is_reported(built: Town) -> None:
     code, said = examine(built, "--reboot-document", "no-such-document")
     assert code == 1
     assert any("document no-such-document" in line for line in graded(said, "FAIL"))
 
 
-def test_a_cluster_that_is_not_there_is_told(built: Town) -> None:
+def test_a_cluster_that_is_not_there_is_reported(built: Town) -> None:
     code, said = examine(built, "--cluster", "elsewhere")
     assert code == 1
     assert any("there is no cluster elsewhere" in line for line in graded(said, "FAIL"))
@@ -137,7 +137,7 @@ def test_a_cluster_that_is_not_there_is_told(built: Town) -> None:
         "ssm:GetCommandInvocation",
     ],
 )
-def test_a_permission_that_is_missing_is_told_by_its_action(built: Town, action: str) -> None:
+def test_a_permission_that_is_missing_is_reported_by_its_action(built: Town, action: str) -> None:
     built.world.authorize = denying(action)
     code, said = examine(built)
     lines = [line for line in graded(said, "FAIL") if f"permission {action}" in line]
@@ -190,7 +190,7 @@ def test_a_denied_call_is_blamed_on_nothing_else(built: Town) -> None:
     assert any("the permissions of a run were not checked" in line for line in graded(said, "WARN")), said
 
 
-def test_a_document_that_may_not_be_sent_is_told(built: Town) -> None:
+def test_a_document_that_may_not_be_sent_is_reported(built: Town) -> None:
     def deny(call: Call) -> None:
         if call.operation == "SendCommand" and call.params["DocumentName"] == REBOOT:
             arn = f"arn:aws:ssm:us-east-1:123456789012:document/{REBOOT}"
@@ -205,7 +205,7 @@ def test_a_document_that_may_not_be_sent_is_told(built: Town) -> None:
 
 
 @pytest.mark.parametrize("header", ["If-None-Match", "If-Match"])
-def test_a_bucket_that_ignores_conditions_is_told_and_no_run_trusts_it(
+def test_a_bucket_that_ignores_conditions_is_reported_and_no_run_trusts_it(
     built: Town, header: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write = S3Response.put_object
@@ -225,7 +225,7 @@ def test_a_bucket_that_ignores_conditions_is_told_and_no_run_trusts_it(
     assert {host.boot_id for host in built.world.hosts.values()} == before
 
 
-def test_a_bucket_that_is_not_there_is_told(built: Town) -> None:
+def test_a_bucket_that_is_not_there_is_reported(built: Town) -> None:
     code, said = examine(built, state="s3://no-such-bucket/updater")
     assert code == 1
     assert any("no-such-bucket" in line for line in graded(said, "FAIL")), said
@@ -245,7 +245,9 @@ def test_without_credentials_it_says_to_sign_in_and_asks_nothing_else(built: Tow
 
 @pytest.mark.filterwarnings("ignore:Exception")
 @pytest.mark.parametrize("error", ["InvalidClientTokenId", "ExpiredToken", "SignatureDoesNotMatch"])
-def test_credentials_that_aws_does_not_take_are_told(built: Town, error: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_credentials_that_aws_does_not_take_are_reported(
+    built: Town, error: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(_: Any) -> None:
         raise STSClientError(error, "The security token included in the request is invalid")
 
@@ -268,7 +270,7 @@ def test_another_region_is_named(built: Town) -> None:
     assert any("they were not checked" in line or "were not checked" in line for line in graded(said, "WARN"))
 
 
-def test_a_topic_a_bus_and_a_task_definition_that_are_not_there_are_told(built: Town) -> None:
+def test_a_topic_a_bus_and_a_task_definition_that_are_not_there_are_reported(built: Town) -> None:
     topic = "arn:aws:sns:us-east-1:123456789012:nobody"
     code, said = examine(built, "--notify-topic", topic, "--event-bus", "nobody", "--task-definition", "nobody")
     assert code == 1
@@ -277,7 +279,7 @@ def test_a_topic_a_bus_and_a_task_definition_that_are_not_there_are_told(built: 
         assert any(f"  {check}" in line and "Correct its name" in line for line in failed), said
 
 
-def test_each_host_that_cannot_be_updated_is_told_and_the_others_are_checked(built: Town) -> None:
+def test_each_host_that_cannot_be_updated_is_reported_and_the_others_are_checked(built: Town) -> None:
     world = built.world
     well = [member.host.instance_id for member in built.scenario.members if member.story == "has an update available"]
     gone, mute = well
@@ -293,13 +295,13 @@ def test_each_host_that_cannot_be_updated_is_told_and_the_others_are_checked(bui
     assert (code, "A run would work, but not update 2 instances." in said) == (1, True)
 
 
-def test_with_a_bucket_that_is_not_there_the_hosts_are_checked_all_the_same(built: Town) -> None:
+def test_with_a_bucket_that_is_not_there_the_hosts_are_checked_anyway(built: Town) -> None:
     _, said = examine(built, state="s3://no-such-bucket/updater")
     assert len(graded(said, "FAIL")) == 1
     assert all(f"instance {id_}" in said for id_ in built.world.hosts)
 
 
-def test_an_old_image_and_a_group_that_takes_drained_hosts_are_told(built: Town) -> None:
+def test_an_old_image_and_a_group_that_takes_drained_hosts_are_reported(built: Town) -> None:
     world, hosts = built.world, list(built.world.hosts)
     world.launching.add_image("ami-old", "bottlerocket-aws-ecs-2-x86_64-v1.20.0-0123abcd")
     world.launching.add_template("hosts", "ami-old")
@@ -406,7 +408,7 @@ def test_of_an_image_in_another_registry_it_says_what_was_not_checked(built: Tow
     assert (code, f"imagetools inspect {image}" in line) == (0, True), said
 
 
-def test_an_image_for_another_architecture_and_a_log_group_that_is_not_there_are_told(built: Town) -> None:
+def test_an_image_for_another_architecture_and_a_log_group_that_is_not_there_are_reported(built: Town) -> None:
     platform = {"architecture": "amd64", "os": "linux"}
     attested = {"architecture": "unknown", "os": "unknown"}
     listed = [{"digest": f"sha256:{'1' * 64}", "platform": each} for each in (platform, attested)]

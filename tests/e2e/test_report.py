@@ -79,7 +79,7 @@ def test_a_topic_and_a_bus_deliver_to_a_queue(built: Town) -> None:
     assert (end["updated"], end["cluster"]) == (2, CLUSTER)
 
 
-def test_a_webhook_behind_a_secret_is_told_and_its_address_is_in_no_log(built: Town) -> None:
+def test_a_webhook_behind_a_secret_is_reported_and_its_address_is_in_no_log(built: Town) -> None:
     with _listener() as (address, bodies):
         held = json.dumps({"url": address})
         secret = built.client("secretsmanager").create_secret(Name="chat", SecretString=held)["ARN"]

@@ -42,7 +42,7 @@ def test_throttles_and_server_errors_delay_a_run_and_lose_nothing(tmp_path: Path
         assert_clean(here.findings())
 
 
-def test_a_drain_that_never_ends_is_given_back_and_the_others_are_updated(tmp_path: Path) -> None:
+def test_a_drain_that_never_ends_is_returned_to_service_and_the_others_are_updated(tmp_path: Path) -> None:
     scenario = row(3)
     stuck = ServiceSpec("stuck", 1, Workload(never_stops=True))
     with town(replace(scenario, services=(*scenario.services, stuck)), tmp_path) as here:

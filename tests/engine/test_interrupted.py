@@ -79,7 +79,7 @@ def test_one_that_leaves_all_in_service_exits_with_zero(of: Callable[[Event], bo
     assert exit_code_of_one_stopped_at(of) == 0
 
 
-def test_one_whose_mark_is_not_followed_by_a_drain_leaves_all_in_service() -> None:
+def test_one_whose_claim_is_not_followed_by_a_drain_leaves_all_in_service() -> None:
     """ECS accepts the claim, but accepts no drain for a while."""
     fault = f.ApiFails("ThrottlingException", 400, operation="UpdateContainerInstancesState")
     assert exit_code_of_one_stopped_at(lambda event: isinstance(event, Claimed), fault) == 0
@@ -104,7 +104,7 @@ def test_one_that_leaves_what_a_dead_run_had_drained_exits_with_three() -> None:
     assert world.findings().stranded == ()
 
 
-def test_a_run_that_is_stopped_after_a_failure_is_told_as_stopped_and_exits_with_three() -> None:
+def test_a_run_that_is_stopped_after_a_failure_is_reported_as_stopped_and_exits_with_three() -> None:
     updater = Updater(row(2, faults={0: (f.RollsBack(),)}))
     updater.tape = Listening(stop=updater.stop, at=lambda event: isinstance(event, InstanceFailed))
     finished = updater.run()

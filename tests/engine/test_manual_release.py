@@ -139,7 +139,7 @@ def quarantined(*, on_instance: bool = True, in_store: bool = True) -> Desk:
 
 
 @pytest.mark.parametrize(("on_instance", "in_store"), [(True, True), (True, False), (False, True)])
-def test_a_quarantined_instance_is_given_back_by_whichever_copy_of_its_claim(
+def test_a_quarantined_instance_is_returned_to_service_by_whichever_copy_of_its_claim(
     *, on_instance: bool, in_store: bool
 ) -> None:
     desk = quarantined(on_instance=on_instance, in_store=in_store)
@@ -180,7 +180,7 @@ def test_a_claim_that_cannot_be_read_is_named_with_what_to_do() -> None:
         desk.consider()
 
 
-def test_a_rest_is_cleared_and_the_instance_is_not_touched() -> None:
+def test_a_backoff_is_cleared_and_the_instance_is_not_touched() -> None:
     desk = Desk()
     desk.remember(backoff=backoff(desk))
     calls = desk.world.calls.by_action["ecs:UpdateContainerInstancesState"]
@@ -275,7 +275,7 @@ def test_an_old_registration_that_is_quarantined_releases_nothing_that_is_under_
         desk.consider()
 
 
-def test_what_an_old_registration_was_left_with_does_not_keep_a_new_one_from_its_release() -> None:
+def test_what_an_old_registration_was_left_with_does_not_keep_a_new_one_from_its_version() -> None:
     desk = Desk()
     desk.write(desk.claim(ClaimPhase.REBOOTING).encode())
     desk.register_anew()
@@ -295,7 +295,7 @@ def test_where_a_run_died_between_the_store_and_the_instance_the_store_is_ahead(
     assert desk.stands() == IN_SERVICE
 
 
-def test_an_instance_that_registered_anew_and_was_drained_by_somebody_else_stays_draining() -> None:
+def test_an_instance_that_registered_again_and_was_drained_by_somebody_else_stays_draining() -> None:
     desk = quarantined()
     desk.register_anew()
     desk.world.operator_drain(ONE)
@@ -492,7 +492,7 @@ def test_what_is_not_set_active_keeps_its_claim(status: Result | UpdaterError, s
 @pytest.mark.parametrize(
     "attribute", [Refused("no"), Later("slow down"), Unclear("500"), Denied("ecs:DeleteAttributes is denied")]
 )
-def test_a_claim_that_is_not_dropped_is_told_with_what_was_done_and_is_dropped_the_next_time(
+def test_a_claim_that_is_not_dropped_is_reported_with_what_was_done_and_is_dropped_the_next_time(
     attribute: Result | UpdaterError,
 ) -> None:
     desk = quarantined()
@@ -506,7 +506,7 @@ def test_a_claim_that_is_not_dropped_is_told_with_what_was_done_and_is_dropped_t
     assert desk.stands() == IN_SERVICE
 
 
-def test_what_the_store_does_not_take_is_told_with_what_was_done_and_is_taken_the_next_time() -> None:
+def test_what_the_store_does_not_take_is_reported_with_what_was_done_and_is_taken_the_next_time() -> None:
     desk = quarantined()
     planned, ledger = desk.consider(), desk.ledger()
 

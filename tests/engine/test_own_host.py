@@ -111,7 +111,7 @@ def test_a_call_that_is_refused_leaves_the_host_in_service_with_the_reason() -> 
     assert (world.findings().stranded, versions(world)) == ((), [OLD, NEW])
 
 
-def test_a_run_that_never_comes_is_not_waited_for_for_ever() -> None:
+def test_a_run_that_never_comes_is_not_waited_for_forever() -> None:
     world = row(2)
     never = Starts(world, where=1, after=timedelta(days=1))
     updater, _ = updater_on(world, 0, successors=never)
@@ -142,7 +142,9 @@ class StopsAtADrain(Tape):
             self._stop.request("it is enough")
 
 
-def test_what_an_earlier_run_drained_under_the_one_that_waited_for_it_is_given_back_and_updated_later() -> None:
+def test_what_an_earlier_run_drained_under_the_one_that_waited_for_it_is_returned_to_service_and_updated_later() -> (
+    None
+):
     world = row(2)
     world.run_standalone_task(instance_id(1))
     waiting, task = updater_on(world, 0)

@@ -15,7 +15,7 @@ HOUR = timedelta(hours=1)
 LISTED_AT_ONCE = 50
 
 
-def test_commands_of_dead_runs_are_looked_for_as_far_back_as_one_may_be_under_way() -> None:
+def test_commands_of_dead_runs_are_looked_for_as_far_back_as_one_may_be_in_progress() -> None:
     world = row(2)
     clients = InProcessClients(world, caller="earlier runs")
     for _ in range(4 * LISTED_AT_ONCE):

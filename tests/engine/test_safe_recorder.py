@@ -46,12 +46,12 @@ def test_a_run_whose_recorder_fails_finishes_its_updates(error: Exception) -> No
     assert (seen.stranded, seen.violations, set(seen.versions.values())) == ((), (), {NEW})
 
 
-def test_a_lease_that_is_lost_while_something_is_told_ends_the_run() -> None:
+def test_a_lease_that_is_lost_while_something_is_reported_ends_the_run() -> None:
     finished = Updater(row(2), tape=Breaking(error=LeaseLost("somebody has it"))).run()
     assert (finished.outcome, finished.why) == (RunOutcome.ERROR, "somebody has it")
 
 
-def test_a_run_whose_log_nobody_reads_any_more_finishes_what_it_began() -> None:
+def test_a_run_whose_log_nobody_reads_any_more_finishes_what_it_started() -> None:
     read, write = os.pipe()
     with os.fdopen(write, "w") as stream:
         log = log_to(stream, run="run-1", cluster="demo", form="json", level=Level.DEBUG)

@@ -16,7 +16,7 @@ from bottlerocket_ecs_updater.core.rules.tasks import TaskRules
 from bottlerocket_ecs_updater.simulator.ecs import ServiceSpec, Workload
 
 
-def test_a_task_that_was_told_to_stop_and_does_not_is_named_before_those_that_still_shall_run() -> None:
+def test_a_task_that_does_not_stop_is_named_before_those_that_should_run() -> None:
     world = row(1, services=0)
     world.add_service(ServiceSpec("stuck", 1, Workload(never_stops=True), minimum_healthy_percent=0))
     world.run_standalone_task(instance_id(0), Workload(), "batch")

@@ -19,7 +19,7 @@ from bottlerocket_ecs_updater.engine.store.ledger_store import KeptLedger
 from bottlerocket_ecs_updater.simulator.ecs import ServiceSpec
 
 
-def test_why_an_instance_was_given_back_is_said_once() -> None:
+def test_why_an_instance_was_returned_to_service_is_said_once() -> None:
     world = row(2, services=0)
     world.add_service(ServiceSpec("stays", desired=2, minimum_healthy_percent=100, maximum_percent=100))
     updater = Updater(world, Policy(rules=Rules(check_room=False)))

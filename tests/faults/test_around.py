@@ -39,7 +39,7 @@ def check_all_updated(town: Town, *, minutes: float = USUAL_MINUTES) -> None:
 
 
 @pytest.mark.parametrize("step", [Step.DRAIN, Step.REBOOT, Step.BOOT])
-def test_f31_an_instance_that_is_terminated_while_it_is_ours_is_let_go_and_the_others_go_on(step: Step) -> None:
+def test_f31_an_instance_that_is_terminated_while_it_is_ours_is_dropped_and_the_others_go_on(step: Step) -> None:
     town = befall(f.InstanceTerminated(step=step))
     assert town.fates == ["gone", "not mentioned"]
     assert town.exits == [0, 0]
@@ -47,10 +47,7 @@ def test_f31_an_instance_that_is_terminated_while_it_is_ours_is_let_go_and_the_o
     assert town.updated_the_others()
 
 
-@pytest.mark.parametrize(
-    ("step", "fate"),
-    [(Step.CHECK, "instance-terminated"), (Step.APPLY, "instance-terminated"), (Step.RETURN, "updated")],
-)
+@pytest.mark.parametrize(("step", "fate"), [(Step.CHECK, "gone"), (Step.APPLY, "gone"), (Step.RETURN, "updated")])
 def test_f31_an_instance_that_is_terminated_before_or_after_it_is_ours_keeps_no_other_from_its_turn(
     step: Step, fate: str
 ) -> None:
@@ -60,7 +57,7 @@ def test_f31_an_instance_that_is_terminated_before_or_after_it_is_ours_keeps_no_
     assert town.updated_the_others()
 
 
-def test_f32_a_host_that_registers_anew_after_the_reboot_is_verified_and_let_go() -> None:
+def test_f32_a_host_that_registers_again_after_the_reboot_is_verified_and_let_go() -> None:
     town = befall(f.NewContainerInstance())
     check_all_updated(town)
     registrations = town.played.world.cluster.instances.values()
@@ -103,7 +100,7 @@ def test_f33_an_instance_that_somebody_drains_after_its_return_is_updated_and_st
 
 
 @pytest.mark.parametrize("step", [Step.CHECK, Step.APPLY, Step.REBOOT, Step.BOOT, Step.RETURN])
-def test_f33_an_instance_that_somebody_returns_outside_its_drain_is_updated_all_the_same(step: Step) -> None:
+def test_f33_an_instance_that_somebody_returns_outside_its_drain_is_updated_anyway(step: Step) -> None:
     check_all_updated(befall(f.SomebodySets(SetStatus.ACTIVE, SECONDS, step)))
 
 
@@ -123,7 +120,7 @@ OURS = (Step.DRAIN, Step.REBOOT, Step.BOOT)
 
 @pytest.mark.parametrize("drains", [True, False], ids=["managed-draining", "hook"])
 @pytest.mark.parametrize("step", OURS)
-def test_f42_an_instance_that_its_group_takes_away_while_it_is_ours_is_let_go_and_never_set_active(
+def test_f42_an_instance_that_its_group_takes_away_while_it_is_ours_is_dropped_and_never_set_active(
     step: Step, drains: bool
 ) -> None:
     town = befall(f.GroupTakes(step=step, drains=drains), hosts=6, budget=2)
@@ -139,7 +136,8 @@ def test_f42_an_instance_that_its_group_takes_away_while_it_is_ours_is_let_go_an
 @pytest.mark.parametrize("step", [Step.CHECK, Step.APPLY])
 def test_f42_an_instance_that_its_group_takes_away_before_it_is_ours_is_left_to_it(step: Step) -> None:
     town = befall(f.GroupTakes(step=step), hosts=6, budget=2)
-    assert town.fates == ["leaving-group", "not mentioned"]
+    assert town.fates == ["gone", "not mentioned"]
+    assert "its Auto Scaling group hosts terminated it" in town.words()
     assert (town.boots, town.sent("reboot")) == (0, 0)
     assert town.updated_the_others()
 
@@ -158,14 +156,14 @@ def test_f42_an_instance_whose_hook_never_ends_stays_let_go_in_every_run() -> No
     assert town.updated_the_others()
 
 
-def test_f42_a_quarantined_instance_that_its_group_takes_away_is_let_go() -> None:
+def test_f42_a_quarantined_instance_that_its_group_takes_away_is_dropped() -> None:
     town = befall(f.BootHangs(times=None), f.GroupTakes(at=timedelta(hours=1), hook=timedelta(days=2)), hosts=6)
     assert town.fates[0] == "quarantined:not-back"
     assert town.fates[-1] == "leaving-group"
     assert CLAIM_ATTRIBUTE not in town.played.world.instance(town.sick).custom
 
 
-def test_f42_a_group_that_does_not_answer_keeps_no_host_out_of_service_for_ever() -> None:
+def test_f42_a_group_that_does_not_answer_keeps_no_host_out_of_service_forever() -> None:
     silent = f.ApiFails("ServiceUnavailable", 503, "DescribeAutoScalingInstances", at=timedelta(minutes=4))
     town = befall(world=(silent,))
     assert town.exits[0] == 0
@@ -250,7 +248,7 @@ def test_f38_a_run_to_which_nothing_answers_for_minutes_goes_on_where_it_was() -
     check_all_updated(town, minutes=USUAL_MINUTES + 6)
 
 
-def test_f38_a_run_that_cannot_renew_its_lease_for_long_stops_and_the_next_one_finishes_what_it_began() -> None:
+def test_f38_a_run_that_cannot_renew_its_lease_for_long_stops_and_the_next_one_finishes_what_it_started() -> None:
     town = befall(world=(f.ApiFails("ServerException", 500, at=timedelta(minutes=3), lasts=8 * OUTAGE),))
     assert town.exits == [1, 0, 0]
     assert town.fates[-1] == "up-to-date"
@@ -312,7 +310,7 @@ def test_w2_replies_that_are_lost_cost_no_second_boot(operation: str) -> None:
 
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("call", [4, 25, 40, 60, 90, 130])
-def test_w3_what_a_killed_updater_began_is_finished_by_the_next(call: int, after: bool) -> None:
+def test_w3_what_a_killed_updater_started_is_finished_by_the_next(call: int, after: bool) -> None:
     town = befall(world=(f.UpdaterDies(call, after),))
     assert town.exits[0] is None
     assert set(town.exits[1:]) == {0}
@@ -386,7 +384,7 @@ previous one.
 
 
 @pytest.mark.parametrize("named", [True, False])
-def test_w7_a_host_in_hand_is_given_back_where_no_reboot_may_have_been_sent(named: bool) -> None:
+def test_w7_a_host_in_progress_is_returned_to_service_where_no_reboot_may_have_been_sent(named: bool) -> None:
     town = befall(f.CommandsDenied("", named, *DENIED), world=(f.UpdaterDies(40),))
     assert town.fates == ["died", "send-denied", "updated", "up-to-date"]
     assert town.exits == [None, 0, 0, 0]
@@ -394,7 +392,7 @@ def test_w7_a_host_in_hand_is_given_back_where_no_reboot_may_have_been_sent(name
 
 
 @pytest.mark.parametrize("named", [True, False])
-def test_w7_a_host_that_nobody_may_ask_after_its_reboot_is_quarantined_and_the_release_is_not_blamed(
+def test_w7_a_host_that_nobody_may_ask_after_its_reboot_is_quarantined_and_the_version_is_not_blamed(
     named: bool,
 ) -> None:
     town = befall(f.CommandsDenied("", named, *DENIED), world=(f.UpdaterDies(54),))
@@ -403,7 +401,7 @@ def test_w7_a_host_that_nobody_may_ask_after_its_reboot_is_quarantined_and_the_r
     assert town.of_the_others(1) == {"halted"}
 
 
-def test_w7_it_is_returned_as_soon_as_it_may_be_asked_and_the_others_get_the_release() -> None:
+def test_w7_it_is_returned_as_soon_as_it_may_be_asked_and_the_others_get_the_version() -> None:
     town = befall(f.CommandsDenied("", True, *DENIED), world=(f.UpdaterDies(54),), budget=2)
     assert town.fates == ["died", "quarantined:not-back", "updated", "up-to-date"]
     assert town.updated_the_others(1)

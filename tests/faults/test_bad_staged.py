@@ -234,7 +234,7 @@ def test_an_apply_that_cannot_work_cancels_nothing(fault: Fault) -> None:
 
 @pytest.mark.parametrize("at", range(10, 200, 15))
 @pytest.mark.parametrize("replaces", ["", OLD, BAD])
-def test_an_apply_that_arrives_at_any_time_of_a_roll_costs_no_host_its_update(at: int, replaces: str) -> None:
+def test_an_apply_that_arrives_at_any_time_of_a_rollout_costs_no_host_its_update(at: int, replaces: str) -> None:
     """Before the drain, after it, between the last check and the reboot, and after the boot."""
     world = row(HOSTS, releases=(OLD, NEXT))
     for number in range(HOSTS):

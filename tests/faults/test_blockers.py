@@ -49,7 +49,9 @@ def reasons(finished: RunFinished) -> list[str]:
 
 @pytest.mark.parametrize("workload", [HOURS, STUCK])
 @pytest.mark.parametrize("budget", [1, 2])
-def test_after_a_drain_in_vain_no_further_host_with_the_same_tasks_is_drained(workload: Workload, budget: int) -> None:
+def test_after_a_drain_for_nothing_no_further_host_with_the_same_tasks_is_drained(
+    workload: Workload, budget: int
+) -> None:
     world = world_of(workload, budget)
     updater = Updater(world, at_most(budget))
     finished = updater.run()
@@ -103,7 +105,7 @@ def test_a_drain_that_moves_the_tasks_ends_it() -> None:
     assert finished.exit_code == 0
 
 
-def test_hosts_without_these_tasks_are_updated_all_the_same() -> None:
+def test_hosts_without_these_tasks_are_updated_anyway() -> None:
     world = row(HOSTS, services=1)
     first = min(world.hosts)
     world.add_service(ServiceSpec("encoder", desired=1, workload=STUCK, member_of=f"ec2InstanceId == {first}"))

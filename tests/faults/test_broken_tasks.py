@@ -136,7 +136,7 @@ def test_f45_an_impaired_container_instance_halts_the_run(after: int) -> None:
     assert world.findings().clean
 
 
-def test_f45_a_host_that_is_impaired_after_its_reboot_is_not_given_back() -> None:
+def test_f45_a_host_that_is_impaired_after_its_reboot_is_not_returned_to_service() -> None:
     world = world_of(HealthImpaired(after=timedelta()))
     finished = Updater(world).run()
     assert (finished.counts["quarantined"], on_new(world)) == (1, 1)

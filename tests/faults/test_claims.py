@@ -124,7 +124,7 @@ def drained(event: Event) -> bool:
 # Claims that are only in the store
 
 
-def test_a_mark_that_aws_refused_is_not_remembered() -> None:
+def test_a_claim_that_aws_refused_is_not_remembered() -> None:
     """Otherwise a later run would treat a person's drain as its own."""
     refused = f.ApiFails("ThrottlingException", 400, operation="PutAttributes", lasts=timedelta(minutes=30))
     cluster = single(plan=FaultPlan((Placed(refused),)))
@@ -315,7 +315,7 @@ def test_limits_count_from_the_claim_over_runs_that_die_early() -> None:
     assert cluster.runs < 20
 
 
-def test_quarantine_is_told_once_in_a_run() -> None:
+def test_quarantine_is_reported_once_in_a_run() -> None:
     cluster = single(faults={0: (f.BootHangs(times=None),)})
     tape = DyingTape()
     cluster.run(tape=tape)

@@ -23,7 +23,13 @@ from bottlerocket_ecs_updater.simulator.aws_basics.calls import Call
 from bottlerocket_ecs_updater.simulator.ecs.model import InstanceStatus
 from bottlerocket_ecs_updater.simulator.faults import RebootEnding, RebootEnds
 from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients
-from bottlerocket_ecs_updater.simulator.services.documents import APPLY, CHECK, REBOOT
+from bottlerocket_ecs_updater.simulator.services.documents import (
+    APPLY,
+    CHECK,
+    PLAIN_REBOOT_LINES,
+    REBOOT,
+    shell_document,
+)
 from bottlerocket_ecs_updater.simulator.world.api_faults import denied, denying
 from bottlerocket_ecs_updater.simulator.world.world import World
 
@@ -64,7 +70,7 @@ def assert_given_back(world: World, finished: RunFinished, named: str) -> None:
     assert claims(world) == 0
 
 
-def test_a_host_whose_reboot_is_denied_is_given_back_and_the_error_ends_the_run(tmp_path: Path) -> None:
+def test_a_host_whose_reboot_is_denied_is_returned_to_service_and_the_error_ends_the_run(tmp_path: Path) -> None:
     world = row(3)
     deny_reboots(world)
     told = story(world, tmp_path)
@@ -72,13 +78,13 @@ def test_a_host_whose_reboot_is_denied_is_given_back_and_the_error_ends_the_run(
     assert told.run().counts["updated"] == 3
 
 
-def test_a_host_for_which_there_is_no_reboot_document_is_given_back(tmp_path: Path) -> None:
+def test_a_host_for_which_there_is_no_reboot_document_is_returned_to_service(tmp_path: Path) -> None:
     world = row(3)
     lost = replace(story(world, tmp_path).updater(), documents={**DOCUMENTS, DocumentKind.REBOOT: "no-such-document"})
     assert_given_back(world, lost.run(), "no-such-document does not exist")
 
 
-def test_a_host_that_reboots_already_is_proven_and_returned_when_the_next_reboot_is_denied(tmp_path: Path) -> None:
+def test_a_host_that_reboots_already_is_verified_and_returned_when_the_next_reboot_is_denied(tmp_path: Path) -> None:
     world = row(2, budget=2)
     deny_reboots(world, after=1)
     finished = story(world, tmp_path, places=2).run()
@@ -105,7 +111,9 @@ def deny_the_second_drain(world: World) -> None:
     world.authorize = authorize
 
 
-def test_hosts_that_were_drained_before_it_was_denied_for_the_rest_of_a_batch_are_given_back(tmp_path: Path) -> None:
+def test_hosts_that_were_drained_before_it_was_denied_for_the_rest_of_a_batch_are_returned_to_service(
+    tmp_path: Path,
+) -> None:
     world = row(12, services=0, budget=12)
     deny_the_second_drain(world)
     finished = story(world, tmp_path, places=12).run()
@@ -113,7 +121,7 @@ def test_hosts_that_were_drained_before_it_was_denied_for_the_rest_of_a_batch_ar
 
 
 @pytest.mark.parametrize("action", ["ecs:DeleteAttributes", "ecs:PutAttributes"])
-def test_what_is_denied_before_anything_is_in_hand_ends_the_run_at_once(action: str, tmp_path: Path) -> None:
+def test_what_is_denied_before_anything_is_in_progress_ends_the_run_at_once(action: str, tmp_path: Path) -> None:
     world = row(3)
     world.authorize = denying(action)
     finished = story(world, tmp_path).run()
@@ -137,7 +145,7 @@ def leave_one_drained(told: Story, world: World) -> None:
 
 
 @pytest.mark.parametrize("key", [f"first-seen/{NEW}.json", f"first-seen/{OLD}.json"])
-def test_what_a_run_left_drained_is_finished_though_a_note_of_a_release_cannot_be_read(
+def test_what_a_run_left_drained_is_finished_though_a_note_of_a_version_cannot_be_read(
     key: str, tmp_path: Path
 ) -> None:
     world = row(3)
@@ -148,7 +156,7 @@ def test_what_a_run_left_drained_is_finished_though_a_note_of_a_release_cannot_b
     assert world.findings().stranded == ()
 
 
-def test_what_a_run_left_drained_is_given_back_though_the_ledger_cannot_be_read(tmp_path: Path) -> None:
+def test_what_a_run_left_drained_is_returned_to_service_though_the_ledger_cannot_be_read(tmp_path: Path) -> None:
     world = row(3)
     told = story(world, tmp_path)
     leave_one_drained(told, world)
@@ -161,7 +169,7 @@ def test_what_a_run_left_drained_is_given_back_though_the_ledger_cannot_be_read(
     assert told.run().counts["updated"] == 3
 
 
-def test_a_ledger_that_cannot_be_read_keeps_a_run_from_beginning_anything(tmp_path: Path) -> None:
+def test_a_run_with_an_unreadable_ledger_starts_no_update(tmp_path: Path) -> None:
     world = row(3)
     told = story(world, tmp_path)
     told.store.put(ledger_key("demo"), b'{"format": 99, "claims": {}, "backoffs": {}}', None)
@@ -328,9 +336,10 @@ def cancels(world: World) -> int:
     return world.calls.by_action["ssm:CancelCommand"]
 
 
-def test_a_command_that_may_not_be_called_back_is_told_once_and_ends_no_run(tmp_path: Path) -> None:
+def test_a_command_that_may_not_be_cancelled_is_reported_once_and_ends_no_run(tmp_path: Path) -> None:
     lasting = RebootEnds(RebootEnding.WORKER_TIMED_OUT, times=None)
     world = row(3, faults=dict.fromkeys(range(3), (lasting,)))
+    world.documents.add(REBOOT, shell_document("Reboot", PLAIN_REBOOT_LINES, 60))
     updater = story(world, tmp_path).updater()
     world.authorize = denying("ssm:CancelCommand")
     finished = updater.run()
@@ -339,8 +348,9 @@ def test_a_command_that_may_not_be_called_back_is_told_once_and_ends_no_run(tmp_
     assert (told.action, "ssm:CancelCommand" in told.why) == ("ssm:CancelCommand", True)
 
 
-def test_a_command_that_may_be_called_back_is_told_of_by_nobody(tmp_path: Path) -> None:
+def test_a_cancelled_command_is_not_reported(tmp_path: Path) -> None:
     world = row(2, faults={0: (RebootEnds(RebootEnding.WORKER_TIMED_OUT, times=None),)})
+    world.documents.add(REBOOT, shell_document("Reboot", PLAIN_REBOOT_LINES, 60))
     updater = story(world, tmp_path).updater()
     assert updater.run().counts["updated"] == 2
     assert cancels(world) > 0

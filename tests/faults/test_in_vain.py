@@ -57,7 +57,7 @@ def test_a_run_ends_with_an_error_and_the_next_one_updates_all(which: object, co
 
 
 @pytest.mark.parametrize("code", ANSWERS)
-def test_a_host_is_given_back_that_cannot_be_marked_for_its_reboot(code: str) -> None:
+def test_a_host_is_returned_to_service_that_cannot_be_claimed_for_its_reboot(code: str) -> None:
     world = row(2)
     refuse(world, marks_for_reboot, code)
     Updater(world).run()

@@ -76,7 +76,7 @@ def test_f45_one_that_flaps_after_its_boot_or_its_return_halts_the_run(after: in
     assert world.findings().stranded == ()
 
 
-def test_f45_one_that_flaps_faster_than_it_can_be_well_for_a_minute_is_not_given_back() -> None:
+def test_f45_one_that_flaps_faster_than_it_can_be_well_for_a_minute_is_not_returned_to_service() -> None:
     flaps = HealthImpaired(after=timedelta(), ends_after=seconds(40), every=seconds(55), version=NEW)
     world = world_of(flaps, hosts=3)
     finished = Updater(world).run()
@@ -214,7 +214,7 @@ def test_f47_an_old_ok_from_before_the_boot_proves_nothing() -> None:
     assert (finished.outcome, finished.counts["quarantined"]) == (RunOutcome.HALTED, 1)
 
 
-def test_f47_without_a_result_a_quarantined_host_comes_back_all_the_same() -> None:
+def test_f47_without_a_result_a_quarantined_host_comes_back_anyway() -> None:
     faults = (RebootIgnored(), HealthUnknown(Unknown.INSUFFICIENT_DATA, None, from_start=True))
     world, ledger = world_of(*faults), UnkeptLedger()
     policy = Policy(reboot_timeout=timedelta(minutes=5))

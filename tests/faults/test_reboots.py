@@ -36,11 +36,18 @@ def check_updated(town: Town, *, boots: int = 1, minutes: float = USUAL_MINUTES)
 def test_f16_however_the_command_ends_that_rebooted_it_a_host_is_updated_by_its_boot(
     ending: f.RebootEnding, boots: int
 ) -> None:
-    town = befall(f.RebootEnds(ending))
+    town = befall(f.RebootEnds(ending), plain_reboots=True)
     # A success that is reported after the boot may mean one more reboot, which an inhibitor may delay by five
     # minutes.
     check_updated(town, boots=boots, minutes=9 if ending is f.RebootEnding.RUN_AGAIN else USUAL_MINUTES)
     assert town.sent("reboot") == 1
+
+
+@pytest.mark.parametrize("ending", list(f.RebootEnding))
+def test_f16_a_command_that_is_bound_to_the_old_boot_does_nothing_on_the_new_one(ending: f.RebootEnding) -> None:
+    town = befall(f.RebootEnds(ending, times=None))
+    check_updated(town, minutes=USUAL_MINUTES)
+    assert (town.boots, town.sent("reboot")) == (1, 1)
 
 
 def test_f17_a_host_that_refuses_a_reboot_once_is_asked_again() -> None:
@@ -55,7 +62,7 @@ def test_f17_a_host_whose_reboot_is_delayed_is_waited_for_and_asked_only_once() 
     assert town.sent("reboot") == 1
 
 
-def test_f17_a_host_that_always_refuses_to_reboot_is_returned_and_rests_longer_each_time() -> None:
+def test_f17_a_host_that_always_refuses_to_reboot_is_returned_and_backs_off_longer_each_time() -> None:
     town = befall(f.RebootRefused(times=None))
     assert town.fates == ["reboot-refused"] * 3 + ["backing-off"]
     assert town.exits == [3, 3, 3, 0]

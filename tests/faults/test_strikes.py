@@ -172,7 +172,7 @@ def test_f41_a_version_that_somebody_stages_while_the_host_drains_is_not_booted(
     assert world.hosts[instance_id(0)].running in (OLD, NEW, "1.20.5")
 
 
-def test_f41_it_is_given_back_with_the_reason() -> None:
+def test_f41_it_is_returned_to_service_with_the_reason() -> None:
     by_hand = f.SomebodyStages("1.20.5", timedelta(seconds=2), f.Step.DRAIN)
     world = row(2, services=1, tasks=2, faults={0: (by_hand,)})
     finished = Updater(world, at_most(1)).run()

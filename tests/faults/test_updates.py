@@ -193,7 +193,7 @@ def test_f12_a_host_that_an_operator_reboots_into_what_was_staged_is_up_to_date(
     assert town.updated_the_others()
 
 
-def test_f12_an_update_that_an_operator_cancels_while_the_host_drains_is_given_back_unrebooted() -> None:
+def test_f12_an_update_that_an_operator_cancels_while_the_host_drains_is_returned_to_service_unrebooted() -> None:
     """The host is checked again when it is empty: the update that was staged before its drain may be gone."""
     town = befall(f.OutOfBand(f.Deed.CANCEL, at=timedelta(seconds=85)))
     assert town.fates == ["changed-while-draining", "updated", "up-to-date"]
@@ -212,7 +212,7 @@ def test_f12_a_host_that_an_operator_locks_before_it_is_staged_stays_on_its_rele
 
 
 @pytest.mark.parametrize("moment", [f.Moment.AFTER_CHECK, f.Moment.BEFORE_PREPARE])
-def test_f13_hosts_that_find_a_newer_release_than_was_chosen_run_it_and_say_so(moment: f.Moment) -> None:
+def test_f13_hosts_that_find_a_newer_version_than_was_chosen_run_it_and_say_so(moment: f.Moment) -> None:
     town = befall(f.ReleaseAppears(NEXT, moment))
     assert town.fates == ["wrong-version", "up-to-date"]
     assert town.exits == [3, 0]
@@ -221,7 +221,7 @@ def test_f13_hosts_that_find_a_newer_release_than_was_chosen_run_it_and_say_so(m
 
 
 @pytest.mark.parametrize("moment", [f.Moment.DURING_PREPARE, f.Moment.WHILE_READY])
-def test_f13_a_release_that_appears_too_late_for_this_run_is_taken_by_the_next(moment: f.Moment) -> None:
+def test_f13_a_version_that_appears_too_late_for_this_run_is_taken_by_the_next(moment: f.Moment) -> None:
     town = befall(f.ReleaseAppears(NEXT, moment))
     assert town.fates == ["updated", "updated", "up-to-date"]
     assert town.exits == [0, 0, 0]
@@ -230,7 +230,7 @@ def test_f13_a_release_that_appears_too_late_for_this_run_is_taken_by_the_next(m
 
 
 @pytest.mark.parametrize("moment", [f.Moment.AFTER_CHECK, f.Moment.BEFORE_PREPARE])
-def test_f13_a_release_that_is_withdrawn_before_it_is_written_disturbs_nobody(moment: f.Moment) -> None:
+def test_f13_a_version_that_is_withdrawn_before_it_is_written_disturbs_nobody(moment: f.Moment) -> None:
     town = befall(f.ReleaseRetracted(NEW, moment))
     assert set(town.exits) == {0}
     assert town.version == OLD
@@ -255,7 +255,7 @@ def test_f14_a_host_that_was_left_ready_needs_no_apply() -> None:
 
 
 @pytest.mark.parametrize("restarts", [False, True])
-def test_f15_a_host_whose_apply_is_killed_before_it_began_fails_and_is_updated_an_hour_later(
+def test_f15_a_host_whose_apply_is_killed_before_it_started_fails_and_is_updated_an_hour_later(
     restarts: bool,
 ) -> None:
     town = befall(f.ApplyKilled(f.Moment.BEFORE_PREPARE, container_restarts=restarts))
@@ -274,7 +274,7 @@ def test_f15_a_host_whose_apply_is_killed_half_way_is_updated_in_the_same_run(
 # Versions and output
 
 
-def test_f26_a_host_that_comes_back_on_a_third_release_serves_and_is_called_neither_updated_nor_rolled_back() -> None:
+def test_f26_a_host_that_comes_back_on_a_third_version_serves_and_is_called_neither_updated_nor_rolled_back() -> None:
     town = befall(f.ThirdVersion(NEXT), f.ReleaseAppears(NEXT, f.Moment.AFTER_PREPARE))
     assert town.fates == ["wrong-version", "up-to-date", "up-to-date"]
     assert town.exits == [3, 0, 0]
@@ -327,7 +327,7 @@ def test_f35_a_host_of_an_ended_variant_is_held_with_that_reason_after_one_check
     assert town.sent("check") == 1
 
 
-def test_f36_a_host_that_is_locked_to_its_release_is_up_to_date() -> None:
+def test_f36_a_host_that_is_locked_to_its_version_is_up_to_date() -> None:
     town = befall(f.VersionLocked(OLD))
     assert town.fates == ["up-to-date", "up-to-date"]
     assert town.exits == [0, 0]
@@ -335,11 +335,11 @@ def test_f36_a_host_that_is_locked_to_its_release_is_up_to_date() -> None:
     assert town.updated_the_others()
 
 
-def test_f36_a_host_that_is_locked_to_the_new_release_is_updated() -> None:
+def test_f36_a_host_that_is_locked_to_the_new_version_is_updated() -> None:
     assert was_updated_at_the_usual_cost(befall(f.VersionLocked(NEW)))
 
 
-def test_f37_a_host_whose_release_was_withdrawn_follows_its_repository_down_once() -> None:
+def test_f37_a_host_whose_version_was_withdrawn_follows_its_repository_down_once() -> None:
     releases = tuple(Release(version, VARIANT) for version in (NEW, OLD, OLDER))
     town = befall(f.DowngradeOffered(OLDER), releases=releases)
     assert town.fates == ["updated", "up-to-date"]

@@ -120,9 +120,11 @@ def befall(
     seed_of_sick: int | None = None,
     runs_max: int = 8,
     quiet: bool = True,
+    plain_reboots: bool = False,
 ) -> Town:
     """Apply these faults to the first host, and `world` to the whole world; run until nothing changes any more."""
-    town = _told(_story(faults, world, hosts, budget, releases, seed_of_sick, runs_max))
+    story = _story(faults, world, hosts, budget, releases, seed_of_sick, runs_max)
+    town = _told(replace(story, plain_reboots=plain_reboots))
     broken = broken_promises(town.played)
     if not quiet:
         broken = [text for text in broken if not text.startswith("every_run_ends")]

@@ -60,7 +60,7 @@ def test_a_run_that_only_finishes_starts_nothing_and_says_so() -> None:
 
 
 @pytest.mark.parametrize("calls", [60, 80, 95, 110])
-def test_a_run_that_only_finishes_finishes_what_a_dead_run_began(calls: int) -> None:
+def test_a_run_that_only_finishes_finishes_what_a_dead_run_started(calls: int) -> None:
     world, limit = row(6, budget=2), Limit(number=2)
     left_by_a_dead_run(world, Policy(max_unavailable=limit), calls)
     begun = claimed(world)

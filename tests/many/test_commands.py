@@ -119,7 +119,7 @@ def test_acts_that_cannot_be_read_are_not_overwritten(tmp_path: Path, capsys: py
     assert stored.data == b"{"
 
 
-def test_a_store_without_clusters_is_told_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_store_without_clusters_is_reported_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert typed(tmp_path, "fleet", "status") == 0
     assert capsys.readouterr().out == "No cluster has reported\n"
     typed(tmp_path, "block", "1.26.1", "--why", "it breaks")

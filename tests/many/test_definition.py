@@ -173,7 +173,7 @@ def test_so_many_may_fail_as_the_wave_tolerates_and_the_end_still_says_so() -> N
     assert ". Clusters run: 4. Failed: 1. [" in digest(states)
 
 
-def test_failures_of_all_waves_are_told_together() -> None:
+def test_failures_of_all_waves_are_reported_together() -> None:
     waves = [wave(1, "a", "b", stop_after=2), wave(2, "c", "d", stop_after=2)]
     with gone_through(waves, {"a": 3, "d": 4}) as (_, states, execution):
         assert ended(states, execution) == "FAILED"
@@ -250,7 +250,9 @@ def test_a_malformed_cause_fails_only_its_own_cluster(cause: str, monkeypatch: p
         (":", " "),
     ],
 )
-def test_a_task_that_stops_before_its_container_runs_is_told_with_what_ecs_says_first(reason: str, said: str) -> None:
+def test_a_task_that_stops_before_its_container_runs_is_reported_with_what_ecs_says_first(
+    reason: str, said: str
+) -> None:
     with gone_through([wave(1, "a")], {"a": None}, reason=reason) as (_, states, execution):
         assert ended(states, execution) == "FAILED"
     assert failures(states) == {"a": said}

@@ -59,7 +59,7 @@ def test_nothing_runs_out_of_the_page(browser: Any, tmp_path: Path, width: int, 
     assert page.locator(".one-cluster").count() == clusters
 
 
-def test_a_reader_that_hears_the_page_is_told_rows_and_columns(browser: Any, tmp_path: Path) -> None:
+def test_a_screen_reader_gets_rows_and_columns(browser: Any, tmp_path: Path) -> None:
     page = opened(browser, tmp_path, 3, 1200)
     assert page.get_by_role("table", name="Clusters").get_by_role("row").count() == 4
     assert page.get_by_role("columnheader").count() == 7

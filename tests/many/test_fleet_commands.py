@@ -71,7 +71,7 @@ def test_clusters_are_found_by_tag_some_are_left_out_and_a_new_one_is_found_by_t
         assert [(wave["number"], wave["clusters"]) for wave in waves] == [(1, ["staging-a"]), (2, second)]
 
 
-def test_a_plan_shows_the_waves_and_how_each_cluster_stands(
+def test_a_plan_shows_the_waves_and_the_state_of_each_cluster(
     worlds: dict[str, World], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store = FolderStore(tmp_path / "state")

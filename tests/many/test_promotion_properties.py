@@ -133,7 +133,7 @@ def test_a_version_is_never_promoted_before_every_cluster_was_healthy_on_it_long
 
 
 @given(st.lists(HISTORIES, min_size=1, max_size=3), st.integers(0, 300))
-def test_what_every_cluster_has_proven_is_admitted_minutes_later(histories: list[list[Look]], later: int) -> None:
+def test_what_every_cluster_has_verified_is_admitted_minutes_later(histories: list[list[Look]], later: int) -> None:
     now = START + max(looks[-1].hour for looks in histories) * HOUR + later * HOUR / 4
     shared = Shared(standings=tuple(standing(looks, number) for number, looks in enumerate(histories)))
     if all(proven(looks, NEW, now) and proven(looks, NEW, now + CLUSTER_CLOCKS_APART) for looks in histories):
@@ -290,7 +290,7 @@ def test_no_host_is_brought_to_a_blocked_version_whatever_else_is_said(
 
 
 @given(HOSTS, st.sampled_from(["garbled", "lost", "none"]))
-def test_no_host_is_brought_to_a_version_that_nobody_has_proven(reports: list[HostReport], what: str) -> None:
+def test_no_host_is_brought_to_a_version_that_nobody_has_verified(reports: list[HostReport], what: str) -> None:
     hosts = [instance(f"i-{number}", report) for number, report in enumerate(reports)]
     well = standing([Look(0, (NEWER,)), Look(200, (NEWER,))], 1)
     shared = {

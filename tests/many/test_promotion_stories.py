@@ -122,7 +122,7 @@ def test_a_cluster_that_is_silent_is_no_proof_where_it_is_the_only_one() -> None
 
 
 @pytest.mark.parametrize("data", [b"{", b"[]", b'{"format": 1}', b'{"format": 99}', b""])
-def test_a_standing_that_cannot_be_read_promotes_nothing_and_is_told_of(data: bytes) -> None:
+def test_a_standing_that_cannot_be_read_promotes_nothing_and_is_reported(data: bytes) -> None:
     clusters = two_stages()
     canary, shop = clusters.each["canary"], clusters.each["shop"]
     canary.run()
@@ -152,7 +152,7 @@ def test_a_standing_that_was_lost_promotes_nothing_until_a_person_forgets_its_cl
     assert updated(shop.run()) == 3
 
 
-def test_a_block_half_way_stops_the_roll_and_what_is_in_hand_is_given_back() -> None:
+def test_a_block_half_way_stops_the_rollout_and_what_is_in_progress_is_returned_to_service() -> None:
     clusters = Clusters()
     shop = clusters.add("shop", hosts=6)
 
@@ -253,7 +253,7 @@ def test_clocks_that_are_minutes_apart_let_no_version_in_before_its_time(ahead: 
     assert updated(shop.run()) == 3
 
 
-def test_stages_that_wait_for_each_other_are_refused_and_what_is_in_hand_is_finished() -> None:
+def test_stages_that_wait_for_each_other_are_refused_and_what_is_in_progress_is_finished() -> None:
     clusters = Clusters()
     first = clusters.add("canary", "staging", ["production for 1d"])
     second = clusters.add("shop", "production", ["staging for 1d"])
@@ -264,7 +264,7 @@ def test_stages_that_wait_for_each_other_are_refused_and_what_is_in_hand_is_fini
     assert second.versions == {OLD}
 
 
-def test_a_host_that_joins_later_on_an_older_version_delays_production_and_does_not_begin_the_wait_anew() -> None:
+def test_a_host_that_joins_later_on_an_older_version_delays_production_and_does_not_start_the_wait_again() -> None:
     clusters = two_stages()
     canary, shop = clusters.each["canary"], clusters.each["shop"]
     canary.run()

@@ -321,7 +321,7 @@ def test_the_role_of_many_clusters_may_what_that_of_one_may_and_finds_clusters_t
     }
 
 
-def test_a_run_in_a_stage_that_may_not_read_what_is_shared_says_so_and_begins_nothing() -> None:
+def test_a_run_in_a_stage_that_may_not_read_what_is_shared_says_so_and_starts_no_update() -> None:
     world = world_of()
     judged = judged_run(world, STACK, without="ReadWhatIsShared", policy=STAGED, shared=True)
     assert judged.updated == 0

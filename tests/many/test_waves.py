@@ -135,7 +135,7 @@ def test_a_failing_cluster_in_the_second_wave_and_a_block_half_way(state: Path) 
             assert verdict.stranded == ()
 
 
-def test_an_updater_that_is_killed_fails_its_wave_and_the_next_execution_finishes_what_it_began(state: Path) -> None:
+def test_an_updater_that_is_killed_fails_its_wave_and_the_next_execution_finishes_what_it_started(state: Path) -> None:
     clusters = {"canary-a": row(2), "staging-a": row(3), "staging-b": row(2), "prod-a": row(2)}
     settings = SETTINGS.replace("approve     = [3]", "").replace("staging for 30d", "staging for 1m")
     with simulated_fleet(clusters, ScaledClock(90), settings, state) as fleet:
@@ -247,7 +247,7 @@ def test_a_percentage_of_a_wave_is_of_that_wave() -> None:
     assert [wave.stop_after for wave in waves_of(found, rules)] == [2, 1]
 
 
-def test_the_settings_of_each_cluster_are_read_before_any_wave_begins(tmp_path: Path) -> None:
+def test_the_settings_of_each_cluster_are_read_before_any_wave_starts(tmp_path: Path) -> None:
     file = tmp_path / "fleet.toml"
     file.write_text(
         'state = "/tmp/x"\ncheck-document = "check"\napply-document = "apply"\nreboot-document = "reboot"\n'

@@ -19,25 +19,25 @@ from benchmarks.races import ONCE_ASKED, TWICE_ASKED, Race, beyond_need, beyond_
 from benchmarks.roll import Rolled, roll
 from benchmarks.stopwatch import NOTHING
 
-IN_ALL = {50: 525, 300: 1540}
+IN_ALL = {50: 580, 300: 1300}
 """ECS and SSM calls of a whole rollout, ten per cent at a time, polled every 5 s, with updates to stage first."""
 
 STORE = {50: 134, 300: 147}
 
 BY_OPERATION: Mapping[str, tuple[int, int]] = {
-    "ecs:DescribeContainerInstances": (107, 260),
-    "ecs:DescribeServices": (52, 77),
-    "ecs:DescribeTasks": (37, 121),
-    "ecs:DeleteAttributes": (19, 68),
-    "ecs:ListTasks": (80, 425),
-    "ecs:PutAttributes": (31, 100),
-    "ecs:UpdateContainerInstancesState": (34, 119),
-    "ssm:ListCommandInvocations": (71, 163),
-    "ssm:SendCommand": (64, 124),
+    "ecs:DescribeContainerInstances": (122, 175),
+    "ecs:DescribeServices": (67, 80),
+    "ecs:DescribeTasks": (46, 128),
+    "ecs:DeleteAttributes": (30, 63),
+    "ecs:ListTasks": (83, 412),
+    "ecs:PutAttributes": (31, 79),
+    "ecs:UpdateContainerInstancesState": (41, 98),
+    "ssm:ListCommandInvocations": (64, 110),
+    "ssm:SendCommand": (67, 93),
 }
 """At 50 instances, and at 300."""
 
-RARE = {50: 32, 300: 74}
+RARE = {50: 28, 300: 47}
 """No other operation is called as often."""
 
 SIZES = (50, 300)
@@ -50,7 +50,7 @@ def rolled(instances: int) -> Rolled:
 
 
 @pytest.mark.parametrize("instances", SIZES)
-def test_a_roll_needs_no_more_calls_than_it_did(instances: int) -> None:
+def test_a_rollout_needs_no_more_calls_than_it_did(instances: int) -> None:
     assert rolled(instances).traffic.of("ecs", "ssm") <= IN_ALL[instances]
 
 
@@ -105,22 +105,22 @@ def test_a_settle_time_of_nothing_costs_one_look() -> None:
     assert beyond_settle(raced(8, 1)) <= 1
 
 
-@pytest.mark.parametrize(("instances", "budget", "most"), [(8, 1, 28), (30, 3, 25)])
+@pytest.mark.parametrize(("instances", "budget", "most"), [(8, 1, 26.5), (30, 3, 22)])
 def test_the_second_world_needs_no_more_calls_than_it_did(instances: int, budget: int, most: float) -> None:
     assert raced(instances, budget).traffic.of("ecs", "ssm") / instances <= most
 
 
 EACH: Mapping[str, float] = {
     "ecs:DescribeContainerInstances": 8,
-    "ecs:DescribeTasks": 3.2,
+    "ecs:DescribeTasks": 2.6,
     "ecs:ListTasks": 2.3,
     "ecs:DescribeServices": 1.4,
     "ecs:GetTaskProtection": 1,
     "ecs:PutAttributes": 2,
     "ecs:UpdateContainerInstancesState": 2,
     "ecs:DeleteAttributes": 1,
-    "ssm:SendCommand": 3.8,
-    "ssm:ListCommandInvocations": 4.5,
+    "ssm:SendCommand": 2.5,
+    "ssm:ListCommandInvocations": 2.2,
 }
 """For each of eight hosts, one at a time, in the second world, including the first host, bad endings and throttles."""
 
@@ -136,7 +136,8 @@ def test_the_state_store_is_asked_at_its_own_pace(instances: int, budget: int, m
 
 
 def test_every_reboot_command_is_cancelled_at_most_once() -> None:
-    commands = Counter(raced(30, 3).traffic.cancelled)
+    plain = roll(Size(30, 3, prepared=True, rough=True, plain_reboots=True), settle=NOTHING, seed=2)
+    commands = Counter(plain.traffic.cancelled)
     assert commands
     assert set(commands.values()) == {1}
 

@@ -62,7 +62,7 @@ def test_one_closed_calendar_of_several_is_enough_to_hold(tmp_path: Path) -> Non
     assert "group-changes" in str(the_hold(story(world, tmp_path, OURS, SHARED)))
 
 
-def test_nothing_begins_that_would_not_end_before_the_calendar_closes(tmp_path: Path) -> None:
+def test_nothing_starts_that_would_not_end_before_the_calendar_closes(tmp_path: Path) -> None:
     world = row(3)
     world.calendars.set_calendar(OURS, "OPEN", world.clock.now() + timedelta(minutes=3))
     assert the_hold(story(world, tmp_path)).reason is Reason.CALENDAR_CUTOFF
@@ -97,7 +97,7 @@ def test_a_calendar_without_a_usable_answer_holds_and_says_why(tmp_path: Path, p
     assert words in str(why)
 
 
-def test_plan_and_explain_show_what_a_run_would_say_and_when_it_begins(tmp_path: Path) -> None:
+def test_plan_and_explain_show_what_a_run_would_say_and_when_it_starts(tmp_path: Path) -> None:
     world = row(2)
     opens = world.clock.now().replace(microsecond=0) + 5 * HOUR
     world.calendars.set_calendar(OURS, "CLOSED", opens)

@@ -100,14 +100,14 @@ def test_a_canary_that_comes_back_late_and_well_has_not_failed() -> None:
     assert (roll.ledger.suspects, dict(roll.ledger.backoffs)) == ({}, {})
 
 
-def test_a_release_is_not_suspect_for_hosts_that_were_only_late() -> None:
+def test_a_version_is_not_suspect_for_hosts_that_were_only_late() -> None:
     roll = Roll(row(4, services=1, tasks=1, faults={0: (LATE,), 1: (LATE,)}), Checkpoints(), max_failures=2)
     for _ in range(3):
         roll.run(later=12 * HOUR)
     assert roll.versions() == [NEW] * 4
 
 
-def test_a_run_that_proves_a_release_goes_on_with_it() -> None:
+def test_a_run_that_verifies_a_version_continues_with_it() -> None:
     world = row(5, budget=3, services=1, tasks=1, faults={0: (LATE,), 1: (LATE,)})
     roll = Roll(world, Checkpoints(), budget=3, max_failures=2)
     first = roll.run()
@@ -119,7 +119,7 @@ def test_a_run_that_proves_a_release_goes_on_with_it() -> None:
 
 
 @pytest.mark.parametrize("replaced", [False, True])
-def test_a_canary_that_is_terminated_within_its_wait_does_not_reset_the_roll(*, replaced: bool) -> None:
+def test_a_canary_that_is_terminated_within_its_wait_does_not_reset_the_rollout(*, replaced: bool) -> None:
     roll = Roll(row(4), steps("1,100%", HOUR))
     first = roll.run()
     assert updated(first) == 1
@@ -132,7 +132,7 @@ def test_a_canary_that_is_terminated_within_its_wait_does_not_reset_the_roll(*, 
     assert updated(roll.run(later=HOUR)) == (4 if replaced else 3)
 
 
-def test_an_instance_that_was_launched_on_the_release_is_a_canary_from_when_it_was_found() -> None:
+def test_an_instance_that_was_launched_on_the_version_is_a_canary_from_when_it_was_found() -> None:
     roll = Roll(row(3), steps("1,100%", HOUR))
     roll.world.add_instance(HostSpec(instance_id(9), version=NEW), ZONES[0])
     roll.world.clock.sleep(3 * HOUR)
@@ -164,7 +164,7 @@ def test_what_is_tried_again_counts_once_a_day(fault: Fault) -> None:
     assert roll.ledger.begun.keys() == {instance_id(number) for number in range(3)}
 
 
-def test_an_instance_that_refused_its_mark_was_not_begun() -> None:
+def test_an_instance_that_refused_its_claim_was_not_started() -> None:
     """The first instance already has ten attributes, and ECS allows no more."""
     world = row(3, services=1, tasks=1)
     first = Roll(row(3, services=1, tasks=1), Checkpoints(per_day=1)).run()

@@ -118,7 +118,7 @@ def test_a_deployment_that_the_circuit_breaker_ended_holds_its_hosts_and_no_task
 
 
 @pytest.mark.parametrize("lives", [30, 75, 150])
-def test_a_service_that_crashed_before_the_roll_halts_no_run(lives: int) -> None:
+def test_a_service_that_crashed_before_the_rollout_halts_no_run(lives: int) -> None:
     world = row(4)
     crashes = Workload(runs_for=timedelta(seconds=lives), exit_code=1)
     world.add_service(ServiceSpec("looper", desired=2, minimum_healthy_percent=0, workload=crashes))
@@ -128,7 +128,7 @@ def test_a_service_that_crashed_before_the_roll_halts_no_run(lives: int) -> None
     assert not updater.tape.of(RunHalted)
 
 
-def test_a_service_that_never_starts_since_before_the_roll_halts_no_run() -> None:
+def test_a_service_that_never_starts_since_before_the_rollout_halts_no_run() -> None:
     world = row(3)
     broken = Workload(fails_to_start="CannotPullContainerError: not found")
     world.add_service(ServiceSpec("broken", desired=3, workload=broken))

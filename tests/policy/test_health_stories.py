@@ -68,7 +68,7 @@ def test_an_alarm_that_is_over_within_the_settle_limit_is_waited_for(tmp_path: P
     assert Story(world, watching(ERRORS), tmp_path).run().counts["updated"] == 3
 
 
-def test_an_alarm_that_goes_off_after_an_update_halts_the_roll_and_is_named(tmp_path: Path) -> None:
+def test_an_alarm_that_goes_off_after_an_update_halts_the_rollout_and_is_named(tmp_path: Path) -> None:
     world = cluster(4, checkout_errors="OK")
     story = Story(world, watching(ERRORS), tmp_path)
     # By then the first instance is out of service.
@@ -106,7 +106,7 @@ def test_what_an_earlier_run_drained_is_finished_whatever_the_alarms_say(tmp_pat
     assert finished.counts["updated"] == 1
 
 
-def test_what_is_not_well_is_said_once_and_again_when_all_is_well(tmp_path: Path) -> None:
+def test_what_is_not_healthy_is_said_once_and_again_when_all_is_healthy(tmp_path: Path) -> None:
     world = cluster(checkout_errors="ALARM")
     world.clock.after(timedelta(minutes=5), lambda: world.cloudwatch.set_alarm(ERRORS, "OK"))
     updater = Story(world, watching(ERRORS), tmp_path).updater()

@@ -80,7 +80,7 @@ def test_a_document_that_ends_badly_keeps_the_host_in_service_and_says_what_it_s
     assert world.findings().most_out_at_once == 0
 
 
-def test_a_host_that_is_not_well_stays_out_of_service_until_it_is(tmp_path: Path) -> None:
+def test_a_host_that_is_not_healthy_stays_out_of_service_until_it_is(tmp_path: Path) -> None:
     world = cluster(vet=("false",))
     told = story(world, tmp_path)
     first = told.run()
@@ -93,7 +93,7 @@ def test_a_host_that_is_not_well_stays_out_of_service_until_it_is(tmp_path: Path
     assert any(isinstance(outcome, Updated) for outcome in second.outcomes.values())
 
 
-def test_a_host_that_needs_some_minutes_to_be_well_is_waited_for(tmp_path: Path) -> None:
+def test_a_host_that_needs_some_minutes_to_become_healthy_is_waited_for(tmp_path: Path) -> None:
     world = cluster(vet=("false",))
     mend = lambda: world.documents.add(VET, shell_document("Is the host well?", WELL, 60))  # noqa: E731 - said once
     world.clock.after(timedelta(minutes=6), mend)
@@ -109,7 +109,7 @@ def test_a_document_that_hangs_is_given_up_after_its_limit(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("kind", [DocumentKind.BEFORE_DRAIN, DocumentKind.AFTER_REBOOT])
-def test_a_document_that_does_not_exist_ends_the_run_before_anything_is_begun(
+def test_a_document_that_does_not_exist_ends_the_run_before_anything_is_started(
     tmp_path: Path, kind: DocumentKind
 ) -> None:
     world = cluster()
@@ -120,7 +120,7 @@ def test_a_document_that_does_not_exist_ends_the_run_before_anything_is_begun(
     assert world.findings().most_out_at_once == 0
 
 
-def test_a_permission_that_is_missing_for_the_look_at_the_documents_is_named_before_anything_is_begun(
+def test_a_permission_that_is_missing_for_the_look_at_the_documents_is_named_before_anything_is_started(
     tmp_path: Path,
 ) -> None:
     world = cluster()

@@ -23,7 +23,7 @@ def take_when_updated(world: World, id_: str, after: timedelta) -> None:
     world.clock.after(wait, again)
 
 
-def test_an_updated_instance_that_is_terminated_while_its_services_settle_is_told_of_once() -> None:
+def test_an_updated_instance_that_is_terminated_while_its_services_settle_is_reported_once() -> None:
     world = row(4, services=1)
     updater = Updater(world, at_most(1))
     taken = instance_id(0)
@@ -37,7 +37,7 @@ def test_an_updated_instance_that_is_terminated_while_its_services_settle_is_tol
     assert world.findings().violations == ()
 
 
-def test_where_none_is_taken_nothing_is_told() -> None:
+def test_where_none_is_taken_nothing_is_reported() -> None:
     world = row(4, services=1)
     updater = Updater(world, at_most(1))
     updater.run()

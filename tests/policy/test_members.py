@@ -106,7 +106,7 @@ def held(finished: RunFinished, id_: InstanceId = ODD) -> Hold:
         (opted_out, Reason.OPTED_OUT),
     ],
 )
-def test_one_that_is_no_part_of_the_fleet_bars_no_cluster(odd: Callable[[World], None], reason: Reason) -> None:
+def test_one_that_is_no_part_of_the_fleet_blocks_no_cluster(odd: Callable[[World], None], reason: Reason) -> None:
     world = row(4)
     odd(world)
     world.clock.sleep(timedelta(minutes=10))
@@ -144,7 +144,7 @@ def test_a_host_that_its_group_terminated_a_moment_ago_does_not_fill_the_budget(
     assert (updated(finished), held(finished).reason) == (4, Reason.INSTANCE_TERMINATED)
 
 
-def test_a_host_that_is_excluded_and_out_for_months_bars_no_cluster() -> None:
+def test_a_host_that_is_excluded_and_out_for_months_blocks_no_cluster() -> None:
     world = row(4)
     world.watch.budget = UpdaterLimits(1, not_counted=frozenset({FIRST}))
     world.operator_drain(FIRST)
@@ -180,7 +180,7 @@ def test_a_host_that_somebody_opts_out_while_it_drains_is_returned_without_a_reb
 
 
 @pytest.mark.parametrize("minutes", [3, 4, 6])
-def test_a_host_that_is_stopped_during_a_roll_stops_it_not(minutes: int) -> None:
+def test_a_host_that_is_stopped_during_a_rollout_does_not_stop_it(minutes: int) -> None:
     """EC2 is asked as soon as its agent has disconnected, and not only when the cluster is listed again."""
     world = row(5, faults={4: (InstanceStopped(at=timedelta(minutes=minutes)),)})
     finished = Updater(world, at_most(1)).run()
@@ -189,7 +189,9 @@ def test_a_host_that_is_stopped_during_a_roll_stops_it_not(minutes: int) -> None
 
 
 @pytest.mark.parametrize("seconds", [1, 5, 12])
-def test_a_host_that_is_stopped_while_it_drains_is_given_back_at_once_and_no_task_is_blamed(seconds: int) -> None:
+def test_a_host_that_is_stopped_while_it_drains_is_returned_to_service_at_once_and_no_task_is_blamed(
+    seconds: int,
+) -> None:
     stops = InstanceStopped(at=timedelta(seconds=seconds), step=Step.DRAIN, lasts=timedelta(hours=3))
     world, ledger = row(4, faults={0: (stops,)}), UnkeptLedger()
     finished = Updater(world, at_most(1), ledger=ledger).run()
@@ -253,7 +255,7 @@ def test_a_host_that_is_terminated_while_it_reboots_blocks_neither_this_run_nor_
     assert world.findings().clean
 
 
-def test_a_quarantined_host_that_somebody_terminates_is_let_go() -> None:
+def test_a_quarantined_host_that_somebody_terminates_is_dropped() -> None:
     world = row(4, faults={0: (BootHangs(times=None),)})
     assert Updater(world).run().exit_code == 4
     world.terminate_instance(FIRST)
@@ -298,7 +300,7 @@ def test_a_host_that_its_group_takes_out_of_its_warm_pool_is_updated_by_the_next
 # Groups that change during a rollout
 
 
-def test_a_group_that_scales_out_and_in_during_a_roll_is_followed() -> None:
+def test_a_group_that_scales_out_and_in_during_a_rollout_is_followed() -> None:
     world = row(6, budget=2)
     world.autoscaling.add_group("web", *(instance_id(number) for number in range(6)))
     newcomer = InstanceId(instance_id(20))
@@ -312,7 +314,7 @@ def test_a_group_that_scales_out_and_in_during_a_roll_is_followed() -> None:
     assert world.instance(instance_id(5)).status is InstanceStatus.INACTIVE
 
 
-def test_a_drain_of_a_group_that_came_during_the_run_is_told_as_that() -> None:
+def test_a_drain_of_a_group_that_came_during_the_run_is_reported_as_that() -> None:
     """A person who reads `drained-by-others` would set it ACTIVE."""
     world = row(6)
     world.clock.after(timedelta(minutes=1), lambda: world.take_away(instance_id(5), hook=timedelta(hours=2)))
@@ -321,13 +323,55 @@ def test_a_drain_of_a_group_that_came_during_the_run_is_told_as_that() -> None:
 
 
 @pytest.mark.parametrize("seconds", [0, 10, 30])
-def test_a_drain_of_a_group_that_ends_the_run_at_once_is_told_as_that(seconds: int) -> None:
+def test_a_drain_of_a_group_that_ends_the_run_at_once_is_reported_as_that(seconds: int) -> None:
     """The group was read a few seconds earlier. It is read again, because that was before the drain was seen."""
     fault = GroupTakes(at=timedelta(seconds=seconds), step=Step.CHECK, hook=timedelta(hours=3))
     finished = Updater(row(3, faults={1: (fault,)})).run()
     assert held(finished, InstanceId(instance_id(1))).reason is Reason.LEAVING_GROUP
     said = [str(one) for one in finished.outcomes.values() if getattr(one, "reason", None) is Reason.BUDGET]
     assert all("(its group terminates it)" in one for one in said)
+
+
+def test_a_run_waits_for_an_instance_whose_termination_frees_the_budget() -> None:
+    """Otherwise it would end within a minute, and the next run may be a day away."""
+    world = row(4)
+    world.autoscaling.add_group("web", *(instance_id(number) for number in range(4)))
+    world.clock.after(timedelta(seconds=20), lambda: world.take_away(instance_id(3), hook=timedelta(minutes=4)))
+    finished = Updater(world).run()
+    assert updated(finished) == 3
+    assert held(finished, InstanceId(instance_id(3))).reason is Reason.GONE
+    assert world.findings().violations == ()
+
+
+def test_a_run_does_not_wait_for_a_termination_that_a_hook_delays_for_hours() -> None:
+    world, began = row(4), timedelta(minutes=2)
+    start = world.clock.now()
+    world.autoscaling.add_group("web", *(instance_id(number) for number in range(4)))
+    world.clock.after(timedelta(seconds=20), lambda: world.take_away(instance_id(3), hook=timedelta(hours=20)))
+    finished = Updater(world).run()
+    assert updated(finished) == 0
+    assert held(finished, InstanceId(instance_id(3))).reason is Reason.LEAVING_GROUP
+    assert timedelta(minutes=10) < world.clock.now() - start < timedelta(minutes=11) + began
+    assert world.findings().violations == ()
+
+
+def test_what_fills_the_budget_is_told_of_an_instance_that_was_updated_before_its_group_took_it() -> None:
+    world = row(4)
+    world.autoscaling.add_group("web", *(instance_id(number) for number in range(4)))
+    taken: list[str] = []
+
+    def take_the_first_that_is_back() -> None:
+        back = next((id_ for id_, version in world.findings().versions.items() if version == NEW), "")
+        if back and world.instance(back).status is InstanceStatus.ACTIVE:
+            taken.append(back)
+            world.take_away(back, hook=timedelta(hours=20))
+        else:
+            world.clock.after(timedelta(seconds=1), take_the_first_that_is_back)
+
+    world.clock.after(timedelta(seconds=1), take_the_first_that_is_back)
+    finished = Updater(world).run()
+    said = [str(one) for one in finished.outcomes.values() if getattr(one, "reason", None) is Reason.BUDGET]
+    assert said == [f"the budget is full: 1 unavailable, limit 1: {taken[0]} (its group terminates it)"] * 3
 
 
 def test_a_group_that_takes_each_drained_host_is_left_alone_after_three() -> None:
@@ -344,14 +388,14 @@ def test_a_group_that_takes_each_drained_host_is_left_alone_after_three() -> Non
     assert finished.why.startswith("Auto Scaling group web took away 3 instances that this run had drained: ")
 
 
-def test_a_group_that_takes_some_of_many_drained_hosts_stops_no_roll() -> None:
+def test_a_group_that_takes_some_of_many_drained_hosts_stops_no_rollout() -> None:
     faults = {number: (GroupTakes(step=Step.DRAIN, hook=timedelta(seconds=20)),) for number in (4, 6, 8)}
     world = row(9, faults=faults, tasks=1)
     world.autoscaling.add_group("web", *(instance_id(number) for number in range(9)))
     assert updated(Updater(world).run()) == 6
 
 
-def test_an_instance_refresh_that_begins_during_a_roll_stops_it_and_strands_nobody() -> None:
+def test_an_instance_refresh_that_starts_during_a_rollout_stops_it_and_strands_nobody() -> None:
     world = row(4)
     world.autoscaling.add_group("web", *(instance_id(number) for number in range(4)))
     world.clock.after(timedelta(minutes=3), lambda: world.autoscaling.start_refresh("web"))

@@ -150,7 +150,7 @@ def test_a_host_whose_check_fails_is_asked_again_as_a_run_does_and_held_for_what
     assert "Failed to check for updates" in str(why)
 
 
-def test_a_plan_says_how_many_windows_it_needs_and_what_it_reckons_with(tmp_path: Path) -> None:
+def test_a_plan_says_how_many_windows_it_needs_and_what_it_is_based_on(tmp_path: Path) -> None:
     rules = Rules(schedule=Schedule(parse_windows("Sat 02:00 1h Europe/Berlin")))
     story, _ = story_in(row(8), tmp_path, rules)
     text = plan_text(story.plan(), "demo")
@@ -231,7 +231,7 @@ def put_in_group(world: World, name: str) -> None:
     world.autoscaling.add_group("web", *world.hosts, launch_template="hosts", version="$Latest")
 
 
-def test_a_group_whose_new_instances_start_old_is_told_of(tmp_path: Path) -> None:
+def test_a_group_whose_new_instances_start_old_is_reported(tmp_path: Path) -> None:
     world = row(3, version=NEW)
     put_in_group(world, f"bottlerocket-aws-ecs-2-x86_64-v{OLD}-0123abcd")
     story, calls = story_in(world, tmp_path)
@@ -275,7 +275,7 @@ def test_advice_that_may_not_be_had_is_one_line_and_no_error(tmp_path: Path, ope
     )
 
 
-def test_managed_termination_protection_is_warned_of_before_the_roll(tmp_path: Path) -> None:
+def test_managed_termination_protection_is_warned_of_before_the_rollout(tmp_path: Path) -> None:
     world = row(3)
     provider = world.scaling.add("web", *world.hosts)
     provider.termination_protection = True

@@ -160,7 +160,7 @@ def test_a_host_that_is_drained_when_its_version_is_withdrawn_is_returned_withou
     assert world.findings().stranded == ()
 
 
-def test_the_world_sees_an_updater_that_begins_what_is_not_published(tmp_path: Path) -> None:
+def test_the_world_sees_an_updater_that_starts_what_is_not_published(tmp_path: Path) -> None:
     world = row(2)
     world.watch.budget = replace(world.watch.budget, published_only=True)
     world.published.name(OLD)

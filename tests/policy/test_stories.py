@@ -46,7 +46,7 @@ from bottlerocket_ecs_updater.engine.store.folder_store import FolderStore
 from bottlerocket_ecs_updater.engine.store.ledger_store import KeptLedger
 from bottlerocket_ecs_updater.engine.store.pause_switch import Pause, clear_pause, set_pause
 from bottlerocket_ecs_updater.simulator.ecs import ServiceSpec, Workload
-from bottlerocket_ecs_updater.simulator.faults import RollsBack
+from bottlerocket_ecs_updater.simulator.faults import RebootDelayed, RollsBack
 from bottlerocket_ecs_updater.simulator.inprocess import Hook, InProcessClients
 from bottlerocket_ecs_updater.simulator.repository import Release
 from bottlerocket_ecs_updater.simulator.world.world import World
@@ -110,7 +110,7 @@ def updated(finished: RunFinished) -> int:
     return finished.counts["updated"]
 
 
-def test_over_a_holiday_in_a_zone_whose_clocks_change_nothing_is_begun_until_the_local_day_after(
+def test_over_a_holiday_in_a_zone_whose_clocks_change_nothing_is_started_until_the_local_day_after(
     tmp_path: Path,
 ) -> None:
     world = row(2)
@@ -126,7 +126,7 @@ def test_over_a_holiday_in_a_zone_whose_clocks_change_nothing_is_begun_until_the
     assert updated(story.run()) == 2
 
 
-def test_a_roll_that_does_not_fit_into_one_window_is_ended_in_the_next(tmp_path: Path) -> None:
+def test_a_rollout_that_does_not_fit_into_one_window_is_ended_in_the_next(tmp_path: Path) -> None:
     world = row(8)
     story = Story(world, Rules(schedule=Schedule(parse_windows("daily 09:00 15m UTC"))), tmp_path)
     first = story.run()
@@ -141,7 +141,7 @@ def test_a_roll_that_does_not_fit_into_one_window_is_ended_in_the_next(tmp_path:
     assert len(story.plan().current) == 8
 
 
-def test_a_release_that_turns_out_bad_after_two_canaries_costs_no_third_instance(tmp_path: Path) -> None:
+def test_a_version_that_turns_out_bad_after_two_canaries_costs_no_third_instance(tmp_path: Path) -> None:
     world = row(8, faults={number: (RollsBack(),) for number in range(8)})
     rules = Rules(checkpoints=Checkpoints(parse_checkpoints("2,50%,100%"), timedelta(hours=1)))
     story = Story(world, rules, tmp_path, Policy(max_failures=5, suspect_after=5))
@@ -150,7 +150,7 @@ def test_a_release_that_turns_out_bad_after_two_canaries_costs_no_third_instance
     assert Reason.CHECKPOINT_FAILED in {why.reason for _, why in story.plan().held}
 
 
-def test_when_1_26_0_turns_out_bad_the_canaries_keep_serving_and_the_next_release_goes_on(tmp_path: Path) -> None:
+def test_when_1_26_0_turns_out_bad_the_canaries_keep_serving_and_the_next_version_goes_on(tmp_path: Path) -> None:
     bad, good = "1.26.0", "1.26.1"
     faults = {number: (RollsBack(bad),) for number in range(6)}
     world = row(6, faults=faults, version="1.25.0", releases=("1.25.0", bad))
@@ -166,7 +166,7 @@ def test_when_1_26_0_turns_out_bad_the_canaries_keep_serving_and_the_next_releas
     assert set(world.findings().versions.values()) == {good}
 
 
-def test_one_line_of_the_policy_keeps_a_release_away_from_the_next_run_on(tmp_path: Path) -> None:
+def test_one_line_of_the_policy_keeps_a_version_away_from_the_next_run_on(tmp_path: Path) -> None:
     world = row(2, version="1.25.0", releases=("1.25.0", "1.26.0"))
     denied = Rules(versions=VersionRules(deny=(VersionRange.parse("1.26.0"),)))
     assert Story(world, denied, tmp_path).reasons() == {Reason.VERSION_DENIED}
@@ -216,7 +216,7 @@ def test_a_batch_that_needs_four_hours_is_waited_for(tmp_path: Path) -> None:
     assert task.arn not in {killed.task for killed in world.findings().tasks_killed}
 
 
-def test_a_batch_that_needs_longer_than_its_rule_waits_is_left_to_end_and_its_instance_given_back(
+def test_a_batch_that_needs_longer_than_its_rule_waits_is_left_to_end_and_its_instance_returned_to_service(
     tmp_path: Path,
 ) -> None:
     world = row(1, services=0)
@@ -247,7 +247,7 @@ def test_a_service_that_may_neither_shrink_nor_grow_is_not_drained(tmp_path: Pat
     assert {why.reason for _, why in story.plan().held} == {Reason.NO_ROOM}
 
 
-def test_a_pause_lets_nothing_new_begin_until_somebody_resumes(tmp_path: Path) -> None:
+def test_a_pause_lets_nothing_new_start_until_somebody_resumes(tmp_path: Path) -> None:
     story = Story(row(2), Rules(), tmp_path)
     set_pause(story.store, "demo", Pause(story.world.clock.now(), "ann", "a holiday"))
     finished = story.run()
@@ -259,7 +259,8 @@ def test_a_pause_lets_nothing_new_begin_until_somebody_resumes(tmp_path: Path) -
 
 
 def test_a_run_says_that_it_was_paused_by_whom_and_that_updates_go_on(tmp_path: Path) -> None:
-    story = Story(row(3), Rules(), tmp_path)
+    slow = RebootDelayed(timedelta(minutes=3))
+    story = Story(row(3, faults={0: (slow,)}), Rules(), tmp_path)
     paused = Pause(story.world.clock.now(), "ann", "a holiday")
     again = replace(paused, who="bob", why="a deployment")
 
@@ -306,7 +307,7 @@ def test_an_instance_in_standby_or_of_a_refreshing_group_is_left_to_its_group(tm
     assert updated(finished) == 1
 
 
-def test_why_a_host_was_not_updated_is_told_rule_by_rule(tmp_path: Path) -> None:
+def test_why_a_host_was_not_updated_is_reported_rule_by_rule(tmp_path: Path) -> None:
     story = Story(row(2), Rules(schedule=Schedule(parse_windows("Sat 02:00 4h Europe/Berlin"))), tmp_path)
     fleet = story.picture()
     told = explain_instance(

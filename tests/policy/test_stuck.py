@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 from tests.support.simulated import Updater, row
 
+from bottlerocket_ecs_updater.core.model.event import RunFinished
 from bottlerocket_ecs_updater.core.model.outcome import RunOutcome
 from bottlerocket_ecs_updater.core.model.passing import BY_ITSELF, CHOSEN, NEEDS_A_PERSON, NEVER_PASSES
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
@@ -17,6 +18,11 @@ from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.core.rules.selection import Selection, parse_selector
 from bottlerocket_ecs_updater.core.rules.tasks import TaskRules
 from bottlerocket_ecs_updater.engine.store.ledger_store import UnkeptLedger
+from bottlerocket_ecs_updater.report.analysis.ending import Ending
+from bottlerocket_ecs_updater.report.analysis.run_report import run_report
+from bottlerocket_ecs_updater.report.outputs.markdown import markdown
+from bottlerocket_ecs_updater.report.outputs.messages import finish_text
+from bottlerocket_ecs_updater.report.outputs.summary_text import summary_text
 from bottlerocket_ecs_updater.simulator.ecs import Rollout, ServiceSpec, Way, Workload
 from bottlerocket_ecs_updater.simulator.faults import FaultPlan, PartialFailures, Placed
 from bottlerocket_ecs_updater.simulator.world.world import World
@@ -89,7 +95,7 @@ def test_a_run_that_remembers_no_other_one_tells_by_the_age_of_the_deployment() 
     assert (finished.outcome, finished.exit_code) == (RunOutcome.STUCK, 3)
 
 
-def test_a_cluster_of_which_nobody_can_be_asked_is_said_at_once() -> None:
+def test_a_cluster_without_reachable_hosts_is_reported_at_once() -> None:
     world = row(3)
     for host in world.hosts.values():
         world.ssm.forget(host.instance_id)
@@ -170,3 +176,35 @@ def test_a_run_is_stuck_where_all_others_wait_for_the_ones_that_never_start() ->
         finished = Updater(world, Policy(rules=Rules(checkpoints=pace)), ledger=UnkeptLedger()).run()
         assert (finished.outcome, finished.exit_code) == (RunOutcome.STUCK, 3)
         assert "its tasks of fixed cannot move" in finished.why
+
+
+def test_what_waits_for_a_person_is_marked_beside_what_passes_by_itself() -> None:
+    """The run is not stuck: the standalone task may end. But two instances stay as they are until a person acts."""
+    world = row(3, services=0)
+    world.add_service(replace(UNMOVABLE, desired=2))
+    world.clock.sleep(timedelta(minutes=2))
+    free = next(id_ for id_ in world.hosts if "service:fixed" not in groups_on(world, id_))
+    world.run_standalone_task(free, replace(SMALL, runs_for=timedelta(days=10)))
+    updater = Updater(world, ledger=UnkeptLedger())
+    assert updater.run().exit_code == 0
+    account = run_report(updater.tape.events)
+    assert account.ending is Ending.NEEDS_A_PERSON
+    assert account.headline == "2 instances need a person (no-room); nothing was updated"
+    assert "3 held (2 need a person)" in summary_text(account.summary)
+    for text in (summary_text(account.summary), markdown(account), finish_text(account, "")):
+        assert "no-room, needs a person: " in text
+        assert "standalone-task: " in text
+
+
+def groups_on(world: World, id_: str) -> set[str]:
+    return {task.group for task in world.instance(id_).tasks.values()}
+
+
+def test_a_headline_ends_at_a_whole_word() -> None:
+    world = row(3)
+    world.add_service(ServiceSpec("a-service-with-a-long-name", desired=3, maximum_percent=100))
+    updater = Updater(world)
+    updater.run()
+    account = run_report(updater.tape.events)
+    assert account.headline.endswith(" …")
+    assert f"{updater.tape.of(RunFinished)[0].why} ".startswith(account.headline[1:-1].strip(), 1)

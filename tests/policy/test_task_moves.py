@@ -17,7 +17,7 @@ def tasks_to_move(world: World) -> int:
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_a_roll_of_fifty_at_ten_percent_moves_hardly_more_tasks_than_ran_on_them(seed: int) -> None:
+def test_a_rollout_of_fifty_at_ten_percent_moves_hardly_more_tasks_than_ran_on_them(seed: int) -> None:
     world = row(50, seed=seed, tasks=4, budget=5)
     before = tasks_to_move(world)
     finished = Updater(world, Policy(max_unavailable=Limit(percent=10), settle=timedelta(seconds=30))).run()

@@ -216,7 +216,7 @@ def test_services_that_run_elsewhere_keep_nobody() -> None:
     assert updated(rolled(world)) == 2
 
 
-def test_a_mixed_cluster_has_the_fates_that_were_foretold() -> None:
+def test_a_mixed_cluster_has_the_fates_that_were_predicted() -> None:
     scenario = mixed_cluster()
     world = scenario.build(VirtualClock(), budget=UpdaterLimits(2), validate_answers=True)
     world.clock.sleep(timedelta(minutes=2))
@@ -364,7 +364,7 @@ def test_on_a_host_with_a_trunk_nobody_counts_interfaces() -> None:
 
 
 @pytest.mark.parametrize("operation", ["DescribeInstanceTypes", "DescribeAutoScalingGroups"])
-def test_what_may_not_be_asked_is_left_out_and_the_roll_goes_on(operation: str) -> None:
+def test_what_may_not_be_asked_is_left_out_and_the_rollout_goes_on(operation: str) -> None:
     world = in_providers(row(3, services=0), hosts=2)
     own = Workload(cpu=64, memory=64, awsvpc=True)
     world.add_service(ServiceSpec("web", desired=3, workload=own, providers=("hosts",)))

@@ -39,7 +39,7 @@ class Jumping(EngineClock):
 
 @pytest.mark.parametrize("jump", [-HOUR, timedelta(minutes=-1), timedelta(seconds=20)])
 @pytest.mark.parametrize("after", [5, 20, 45, 80])
-def test_a_clock_that_is_set_costs_the_run_little_and_harms_nobody(jump: timedelta, after: int) -> None:
+def test_a_clock_change_costs_the_run_little_and_does_no_harm(jump: timedelta, after: int) -> None:
     world = row(3)
     began = world.clock.now()
     finished = Updater(world, clock=Jumping(world, jump, frozenset({after}))).run()
@@ -66,7 +66,7 @@ def test_time_goes_on_where_a_clock_was_set_back() -> None:
 
 
 @pytest.mark.parametrize("after", [5, 20, 45, 80])
-def test_a_clock_that_is_set_on_by_hours_ends_waits_early_and_harms_nobody(after: int) -> None:
+def test_a_clock_that_is_set_forward_by_hours_ends_waits_early_and_does_no_harm(after: int) -> None:
     world = row(3)
     Updater(world, clock=Jumping(world, 5 * HOUR, frozenset({after}))).run()
     Updater(world, name="run-2").run()

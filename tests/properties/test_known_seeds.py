@@ -27,7 +27,7 @@ from bottlerocket_ecs_updater.simulator.scenarios import NEW, row
 from bottlerocket_ecs_updater.simulator.ssm import SsmTiming
 
 
-def test_a_drain_is_not_taken_for_undone_by_what_was_seen_before_it() -> None:
+def test_a_drain_is_not_treated_as_undone_by_what_was_seen_before_it() -> None:
     """One drain never ends, and the others are long, so passes for the one use older facts about the others.
 
     Found by seed 6 of the quiet scenarios: an instance that had just been drained seemed to be returned by somebody
@@ -40,7 +40,7 @@ def test_a_drain_is_not_taken_for_undone_by_what_was_seen_before_it() -> None:
         assert played.verdict.stranded == ()
 
 
-def test_a_look_that_takes_longer_than_a_poll_does_not_keep_everything_from_beginning() -> None:
+def test_updates_start_even_if_a_look_takes_longer_than_a_poll() -> None:
     """Facts that are read one after the other are never fresh together if a look takes longer than the poll interval.
 
     Found by seeds 23, 30, 39, 45 and 57 of the scenarios with everything: the run looked for hours, and started
@@ -121,7 +121,9 @@ def test_calls_that_fail_in_step_with_the_looks_are_no_failure_of_the_hosts(
     assert set(played.verdict.versions.values()) == {NEW}
 
 
-def test_an_instance_that_was_not_described_at_first_is_not_checked_while_an_apply_of_a_dead_run_is_under_way() -> None:
+def test_an_instance_that_was_not_described_at_first_is_not_checked_while_an_apply_of_a_dead_run_is_in_progress() -> (
+    None
+):
     """Commands of earlier runs were searched only for instances that the first listing described.
 
     Found by seed 1001492 of the scenarios with operators.

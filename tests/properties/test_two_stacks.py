@@ -52,7 +52,7 @@ def harm(played: Played) -> list[str]:
 
 
 @pytest.mark.parametrize("share", range(SHARES))
-def test_whenever_the_second_stack_begins_it_does_no_harm(share: int) -> None:
+def test_whenever_the_second_stack_starts_it_does_no_harm(share: int) -> None:
     seconds = [each / 2 for each in range(0, 480, 7)][share::SHARES]
     assert {second: found for second in seconds if (found := harm(met(second, latency=0.05)))} == {}
 

@@ -94,7 +94,7 @@ def test_what_a_person_wrote_is_shown_and_never_obeyed() -> None:
     assert "<script>" not in text_at(store, index_key("web", "html"))
 
 
-def test_a_run_that_may_not_list_acts_has_its_page_all_the_same() -> None:
+def test_a_run_that_may_not_list_acts_has_its_page_anyway() -> None:
     class Closed(MemoryStore):
         def keys(self, prefix: str, after: str = "") -> list[str]:
             if "/acts/" in prefix:

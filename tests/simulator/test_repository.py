@@ -37,11 +37,11 @@ def test_everything_listed_is_available_newest_first_the_running_version_and_old
     assert offer == Offer(("1.20.0", "1.10.0", "1.9.0"), "1.20.0")
 
 
-def test_a_host_on_the_newest_release_is_offered_nothing() -> None:
+def test_a_host_on_the_newest_version_is_offered_nothing() -> None:
     assert shelf("1.19.0", "1.20.0").offer(viewer("1.20.0"), NOW).chosen is None
 
 
-def test_a_variant_without_releases_has_nothing_available() -> None:
+def test_a_variant_without_versions_has_nothing_available() -> None:
     other = Viewer("aws-ecs-1", "x86_64", "1.20.0")
     assert shelf("1.20.0", "1.21.0").offer(other, NOW) == Offer()
 
@@ -50,26 +50,26 @@ def test_another_architecture_sees_nothing_of_this_one() -> None:
     assert shelf("1.21.0").offer(Viewer(VARIANT, "aarch64", "1.20.0"), NOW) == Offer()
 
 
-def test_a_retracted_release_is_offered_back_to_the_one_before() -> None:
+def test_a_retracted_version_is_offered_back_to_the_one_before() -> None:
     repository = shelf("1.20.0", "1.21.0")
     repository.retract("1.21.0")
     assert repository.offer(viewer("1.21.0"), NOW) == Offer(("1.20.0",), "1.20.0")
 
 
-def test_a_lowered_ceiling_hides_releases_and_offers_a_downgrade() -> None:
+def test_a_lowered_maximum_version_hides_versions_and_offers_a_downgrade() -> None:
     repository = shelf("1.19.0", "1.20.0", "1.21.0")
     repository.set_max_version("1.20.0", VARIANT)
     assert repository.offer(viewer("1.21.0"), NOW) == Offer(("1.20.0", "1.19.0"), "1.20.0")
 
 
-def test_a_release_published_after_a_retraction_raises_the_ceiling_again() -> None:
+def test_a_version_published_after_a_retraction_raises_the_maximum_version_again() -> None:
     repository = shelf("1.20.0", "1.21.0")
     repository.retract("1.21.0")
     repository.publish(Release("1.21.1", VARIANT))
     assert repository.offer(viewer("1.20.0"), NOW).chosen == "1.21.1"
 
 
-def test_retracting_the_last_release_leaves_nothing() -> None:
+def test_retracting_the_last_version_leaves_nothing() -> None:
     repository = shelf("1.21.0")
     repository.retract("1.21.0")
     assert repository.offer(viewer("1.21.0"), NOW) == Offer()
@@ -103,7 +103,7 @@ def test_a_wave_reaches_a_seed_at_the_time_of_the_source(seed: int, at: timedelt
     assert update_ready(WAVES, seed, NOW + at) is ready
 
 
-def test_a_seed_counts_from_zero_and_not_from_its_waves_beginning() -> None:
+def test_a_seed_counts_from_zero_and_not_from_its_waves_start() -> None:
     # The span from seed 100 to 1024 takes 3 h; seed 101 would be reached after 12 s if the distance counted,
     # and is reached after 101 parts of 924 because the seed itself does.
     reached = NOW + 2 * HOUR + (3 * HOUR // 924) * 101
@@ -113,17 +113,17 @@ def test_a_seed_counts_from_zero_and_not_from_its_waves_beginning() -> None:
     )
 
 
-def test_a_release_without_waves_is_there_for_all() -> None:
+def test_a_version_without_waves_is_there_for_all() -> None:
     assert update_ready((), 2047, NOW)
 
 
-def test_a_wave_not_reached_hides_the_release_altogether() -> None:
+def test_a_wave_not_reached_hides_the_version_altogether() -> None:
     repository = shelf("1.20.0")
     repository.publish(Release("1.21.0", VARIANT, waves=default_waves(NOW)))
     assert repository.offer(viewer("1.20.0", seed=2047), NOW + DAY) == Offer(("1.20.0",), None)
 
 
-def test_ignore_waves_shows_the_release_at_once() -> None:
+def test_ignore_waves_shows_the_version_at_once() -> None:
     repository = shelf("1.20.0")
     repository.publish(Release("1.21.0", VARIANT, waves=default_waves(NOW)))
     assert repository.offer(viewer("1.20.0", seed=2047, ignore_waves=True), NOW).chosen == "1.21.0"
@@ -149,7 +149,7 @@ def test_what_is_chosen_is_listed_and_is_never_what_runs(
 
 
 @given(st.lists(VERSIONS, unique=True), VERSIONS, VERSIONS)
-def test_without_a_lock_a_lower_version_is_chosen_only_above_the_ceiling(
+def test_without_a_lock_a_lower_version_is_chosen_only_above_the_maximum_version(
     versions: list[str], running: str, ceiling: str
 ) -> None:
     repository = shelf(*versions)
@@ -160,7 +160,7 @@ def test_without_a_lock_a_lower_version_is_chosen_only_above_the_ceiling(
 
 
 @given(SEEDS, st.integers(0, 24 * 7), st.integers(0, 24 * 7))
-def test_a_release_that_a_wave_has_reached_stays_visible(seed: int, hour: int, later: int) -> None:
+def test_a_version_that_a_wave_has_reached_stays_visible(seed: int, hour: int, later: int) -> None:
     waves = default_waves(NOW)
     if update_ready(waves, seed, NOW + hour * HOUR):
         assert update_ready(waves, seed, NOW + (hour + later) * HOUR)

@@ -114,7 +114,7 @@ def test_a_task_that_cannot_be_started_says_what_its_execution_role_lacks(
     assert "ResourceInitializationError" in described["tasks"][0]["stoppedReason"]
 
 
-def test_a_task_that_stops_before_it_runs_is_told_of_by_the_queue_that_the_alarm_watches(
+def test_a_task_that_stops_before_it_runs_is_reported_by_the_queue_that_the_alarm_watches(
     ground: Ground, tmp_path: Path
 ) -> None:
     ground.create(_without("PullImage", tmp_path), UpdaterImage=ECR_IMAGE, **OFTEN)

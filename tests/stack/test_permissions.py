@@ -174,7 +174,7 @@ def test_a_run_with_alarms_and_documents_of_the_operators_needs_nothing_that_is_
         ("RunAfterReboot", "ssm:DescribeDocument"),
     ],
 )
-def test_without_one_of_their_statements_nothing_is_begun_and_the_action_is_named(
+def test_without_one_of_their_statements_nothing_is_started_and_the_action_is_named(
     world: World, sid: str, action: str
 ) -> None:
     run = watched_run(world, sid)
@@ -290,7 +290,7 @@ def test_another_prefix_is_not_listed(world: World, prefix: str) -> None:
     assert _answers(world, "s3", "ListObjectsV2", request) == [Decision.NOT_ALLOWED]
 
 
-def test_a_cluster_whose_name_begins_like_ours_is_another(world: World) -> None:
+def test_a_cluster_whose_name_starts_like_ours_is_another(world: World) -> None:
     request = {"cluster": "demo-2", "containerInstances": ["abc"], "status": "DRAINING"}
     assert _answers(world, "ecs", "UpdateContainerInstancesState", request) == [Decision.NOT_ALLOWED]
 
@@ -317,7 +317,7 @@ def test_of_a_cluster_of_which_one_group_is_not_named_the_others_are_updated() -
     assert refusal.ask.resource in str(held)
 
 
-def test_a_cluster_of_which_no_instance_has_the_tag_is_an_error(world: World) -> None:
+def test_a_cluster_without_tagged_instances_is_an_error(world: World) -> None:
     run = judged_run(world, deployed(InstanceTag="no"))
     assert (run.went_well, run.updated) == (False, 0)
     assert "ssm:SendCommand on arn:aws:ec2:us-east-1:123456789012:instance/i-" in run.why

@@ -333,6 +333,10 @@ def policies(choose: Chooser, instances: int) -> Policy:
 # Scenarios
 
 
+PLAIN_REBOOTS_EVERY = 3
+"""In one of so many stories the reboot document is of an earlier version."""
+
+
 def quiet_story(choose: Chooser) -> Story:
     """Nothing goes wrong."""
     there = members(choose, 1, 7)
@@ -344,7 +348,9 @@ def quiet_story(choose: Chooser) -> Story:
         releases=_releases(),
         seed=choose.number(0, 999),
     )
-    return Story(scenario, policies(choose, len(there)), latency=seconds(choose.one_of((0, 0.05, 0.5))))
+    latency = seconds(choose.one_of((0, 0.05, 0.5)))
+    plain = scenario.seed % PLAIN_REBOOTS_EVERY == 0
+    return Story(scenario, policies(choose, len(there)), latency=latency, plain_reboots=plain)
 
 
 def story_of_faults(choose: Chooser) -> Story:

@@ -60,6 +60,7 @@ from bottlerocket_ecs_updater.simulator.ecs.model import Desired, Last
 from bottlerocket_ecs_updater.simulator.faults import SecondUpdater
 from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients
 from bottlerocket_ecs_updater.simulator.scenarios import NEW, Scenario
+from bottlerocket_ecs_updater.simulator.services.documents import PLAIN_REBOOT_LINES, REBOOT, shell_document
 from bottlerocket_ecs_updater.simulator.world.api_faults import KilledError
 from bottlerocket_ecs_updater.simulator.world.findings import Findings, UpdaterLimits
 from bottlerocket_ecs_updater.simulator.world.world import World
@@ -159,6 +160,8 @@ class Story:
     runs_max: int = 20
     documents: Mapping[str, str] = field(default_factory=dict)
     """The operator's documents by name, with their results."""
+    plain_reboots: bool = False
+    """Whether the reboot document is of an earlier version, which checks nothing."""
     alarms: tuple[Ringing, ...] = ()
     on_instances: bool = False
     """Whether each updater runs on an instance of the cluster, and requests another run for that instance."""
@@ -384,6 +387,8 @@ class _Play:
         self._world.s3.create_bucket({"Bucket": BUCKET})
         for name, content in story.documents.items():
             self._world.documents.add(name, content)
+        if story.plain_reboots:
+            self._world.documents.add(REBOOT, shell_document("Reboot", PLAIN_REBOOT_LINES, 60))
         self._ring()
         for harm in story.harms:
             self._world.clock.after(harm.at, partial(self._harm, harm))

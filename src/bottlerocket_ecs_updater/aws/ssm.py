@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import islice
@@ -31,8 +32,9 @@ from bottlerocket_ecs_updater.aws.transport.operation import Operation
 from bottlerocket_ecs_updater.aws.transport.session import Pair
 from bottlerocket_ecs_updater.aws.transport.translate import NOT_ALLOWED, CallRefused, NeverSent
 from bottlerocket_ecs_updater.core.model.container_instance import ManagedNode
-from bottlerocket_ecs_updater.core.model.ids import CommandId, InstanceId
+from bottlerocket_ecs_updater.core.model.ids import BootId, CommandId, InstanceId
 from bottlerocket_ecs_updater.core.model.instance import Node
+from bottlerocket_ecs_updater.core.model.reboots import BoundTo
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind, PendingCommand
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.engine.ports import Answer, FoundCommand, Later, Refused, Sent, Unclear
@@ -68,6 +70,14 @@ MAX_CONCURRENCY = "50"
 
 REPLACE = "replace"
 """The apply document's parameter: the staged version to cancel first. It is given only if there is one."""
+
+BOOTS, VERSION = "boots", "version"
+"""The reboot document's parameters: the boots on which a host reboots, and the version into which."""
+
+NO_SUCH_PARAMETERS = "InvalidParameters"
+"""The error for parameters that the document does not declare."""
+
+Parameters = Mapping[str, Sequence[str]]
 
 COMMENT_MAX_CHARACTERS = 100
 
@@ -113,14 +123,21 @@ class SsmHosts:
             method = self._clients.looking.describe_document
             self._api.look(Operation.DESCRIBE_DOCUMENT, f"document {name}", method, Name=name)
 
-    def send(self, kind: DocumentKind, instances: Sequence[InstanceId], replaces: Version | None = None) -> Sent:
+    def send(
+        self,
+        kind: DocumentKind,
+        instances: Sequence[InstanceId],
+        replaces: Version | None = None,
+        bound_to: BoundTo | None = None,
+    ) -> Sent:
         """Send a document, 50 instances a call. Each call is made once.
 
         If AWS denies the command for some instances, the others still get it. Raises Denied if AWS denies the document,
         and NotFound if the document does not exist; in both cases nothing was sent. The operator's after-reboot
         document raises neither: the result of each host is then `Refused`.
         """
-        attempt_batch = keep_earlier_results(lambda group: self._send_group(kind, group, replaces), _denied_ones)
+        parameters = _parameters(replaces, bound_to)
+        attempt_batch = keep_earlier_results(lambda group: self._send_group(kind, group, parameters), _denied_ones)
         results = sift(list(dict.fromkeys(instances)), SEND_MAX, attempt_batch, _denied_ones)
         denials = {id_: result for id_, result in results.items() if isinstance(result, Denied)}
         if kind is DocumentKind.AFTER_REBOOT:
@@ -132,21 +149,24 @@ class SsmHosts:
             unclear={id_: result.why for id_, result in results.items() if isinstance(result, Unclear)},
             later={id_: result.why for id_, result in results.items() if isinstance(result, Later)},
             denied={id_: str(denial).removeprefix(NOT_ALLOWED) for id_, denial in denials.items()},
+            not_bound={id_: result.why for id_, result in results.items() if isinstance(result, _NotBound)},
             lives=self._lives,
         )
 
     def _send_group(
-        self, kind: DocumentKind, group: Sequence[InstanceId], replaces: Version | None
-    ) -> Mapping[InstanceId, CommandId | Refused | Later | Unclear]:
+        self, kind: DocumentKind, group: Sequence[InstanceId], parameters: Parameters
+    ) -> Mapping[InstanceId, _SendResult]:
         """Send to all of them, or raise Denied for all. A denial after a part was sent becomes `Later`."""
-        return narrow(group, keep_earlier_results(lambda batch: self._send(kind, batch, replaces)), _refused, _suspects)
+        return narrow(
+            group, keep_earlier_results(lambda batch: self._send(kind, batch, parameters)), _refused, _suspects
+        )
 
     def _send(
-        self, kind: DocumentKind, batch: Sequence[InstanceId], replaces: Version | None
-    ) -> Mapping[InstanceId, CommandId | Refused | Later | Unclear]:
+        self, kind: DocumentKind, batch: Sequence[InstanceId], parameters: Parameters
+    ) -> Mapping[InstanceId, _SendResult]:
         document, method = self._documents[kind], self._clients.acting.send_command
-        if replaces is not None:
-            method = partial(method, Parameters={REPLACE: [str(replaces)]})
+        if parameters:
+            method = partial(method, Parameters=parameters)
         try:
             reply = self._api.act(
                 Operation.SEND_COMMAND,
@@ -176,7 +196,7 @@ class SsmHosts:
             if refusal.code in _CULPRIT_CODES:
                 raise
             # The call is wrong, not an instance: smaller batches would fail the same way.
-            return dict.fromkeys(batch, Refused(str(refusal)))
+            return dict.fromkeys(batch, _refusal(refusal, parameters))
         shape = reply.get("Command", {})
         if "RequestedDateTime" in shape:
             self._ahead = moment(shape["RequestedDateTime"]) - self._api.now()
@@ -381,7 +401,7 @@ class SsmHosts:
             listed = self._invocations(command, details=True)
             answers = {InstanceId(one.get("InstanceId", "")): listed_answer(one) for one in listed}
             for id_ in answers.keys() | {InstanceId(id_) for id_ in shape.get("InstanceIds", ())}:
-                one = FoundCommand(command, sent_at, life_of(shape), answers.get(id_))
+                one = FoundCommand(command, sent_at, life_of(shape), answers.get(id_), _boots_of(shape))
                 found.setdefault(id_, []).append(one)
         return found
 
@@ -390,6 +410,34 @@ class SsmHosts:
 
     def _open_commands(self, kind: DocumentKind, since: datetime | None) -> Sequence[CommandTypeDef]:
         return [shape for shape in self._commands(kind, since) if shape.get("Status", "") not in _ENDED_COMMANDS]
+
+
+@dataclass(frozen=True, slots=True)
+class _NotBound:
+    """The document does not declare the parameters, so nothing was sent."""
+
+    why: str
+
+
+_SendResult = CommandId | Refused | Later | Unclear | _NotBound
+
+
+def _refusal(refusal: CallRefused, parameters: Parameters) -> Refused | _NotBound:
+    lacks_parameters = refusal.code == NO_SUCH_PARAMETERS and BOOTS in parameters
+    return _NotBound(str(refusal)) if lacks_parameters else Refused(str(refusal))
+
+
+def _parameters(replaces: Version | None, bound_to: BoundTo | None) -> Parameters:
+    """The parameters of the document; none if it is sent as it is."""
+    if bound_to is not None:
+        return {BOOTS: ["|".join(sorted({*bound_to.boots}))], VERSION: [str(bound_to.version)]}
+    return {REPLACE: [str(replaces)]} if replaces is not None else {}
+
+
+def _boots_of(shape: CommandTypeDef) -> frozenset[BootId]:
+    """The boots that a reboot command is bound to; none if it is bound to none."""
+    given = shape.get("Parameters", {}).get(BOOTS, ())
+    return frozenset(BootId(boot) for text in given for boot in text.split("|") if boot)
 
 
 def _may_target(shape: CommandTypeDef, instances: Collection[InstanceId]) -> bool:

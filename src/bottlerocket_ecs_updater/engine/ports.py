@@ -26,8 +26,9 @@ from bottlerocket_ecs_updater.core.model.container_instance import (
 )
 from bottlerocket_ecs_updater.core.model.event import Event
 from bottlerocket_ecs_updater.core.model.host_report import cause_line
-from bottlerocket_ecs_updater.core.model.ids import CommandId, ContainerInstanceArn, InstanceId, TaskArn
+from bottlerocket_ecs_updater.core.model.ids import BootId, CommandId, ContainerInstanceArn, InstanceId, TaskArn
 from bottlerocket_ecs_updater.core.model.instance import Machine, Node
+from bottlerocket_ecs_updater.core.model.reboots import BoundTo
 from bottlerocket_ecs_updater.core.model.resources import Definition, TypeLimits
 from bottlerocket_ecs_updater.core.model.run_command import CommandStatus, DocumentKind, PendingCommand
 from bottlerocket_ecs_updater.core.model.services import Service
@@ -86,7 +87,7 @@ Result = Done | Gone | Refused | Later | Unclear
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """The result of sending a document. Every instance is in exactly one of the first five mappings."""
+    """The result of sending a document. Every instance is in exactly one of the first six mappings."""
 
     commands: Mapping[InstanceId, CommandId]
     refused: Mapping[InstanceId, str]
@@ -97,6 +98,8 @@ class Sent:
     """Throttled: it was not sent."""
     denied: Mapping[InstanceId, str] = field(default_factory=dict)
     """AWS denies the command for these instances, perhaps not for others. The value is AWS's message."""
+    not_bound: Mapping[InstanceId, str] = field(default_factory=dict)
+    """The reboot document takes no parameters, so it was not sent to these. The value is AWS's message."""
     lives: Mapping[CommandId, timedelta] = field(default_factory=dict)
     """Time from sending to expiry of each command, if Systems Manager reports it."""
 
@@ -132,6 +135,8 @@ class FoundCommand:
     """Time from sending to expiry; None if not reported."""
     answer: Answer | None
     """None if the command was just sent and nothing is reported yet."""
+    boots: frozenset[BootId] = frozenset()
+    """The boots that a reboot command is bound to; none if it is bound to none."""
 
 
 class Cluster(Protocol):
@@ -202,10 +207,17 @@ class Hosts(Protocol):
     def prove_document(self, kind: DocumentKind) -> None:
         """Check that the document of that kind exists, if the settings name one. Raises NotFound and Denied."""
 
-    def send(self, kind: DocumentKind, instances: Sequence[InstanceId], replaces: Version | None = None) -> Sent:
+    def send(
+        self,
+        kind: DocumentKind,
+        instances: Sequence[InstanceId],
+        replaces: Version | None = None,
+        bound_to: BoundTo | None = None,
+    ) -> Sent:
         """Send one of the documents, 50 instances a call. Not retried, because a reply may be lost.
 
-        `replaces` is the staged version that an apply has to cancel first; None if there is none.
+        `replaces` is the staged version that an apply has to cancel first; None if there is none. `bound_to` is what
+        hosts check before a reboot; if the document cannot check that, it is sent to none.
 
         Raises Denied if AWS denies the document itself.
         """

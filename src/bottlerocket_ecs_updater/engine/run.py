@@ -74,7 +74,9 @@ class Run:
         self._version = version
         self._calls = calls
         fleet = Fleet(run, now, now, now, {}, own=ports.own, store=ports.store_name)
-        self._known = known = RunState(fleet, believed_max=policy.long_step, daemon_start=policy.daemon_start)
+        self._known = known = RunState(
+            fleet, believed_max=policy.long_step, daemon_start=policy.daemon_start, poll=policy.poll_interval
+        )
         self._looker = Looker(known, ports, policy)
         ports.ledger.ask_first(partial(lease_guard(ports.lease), True))
         self._executor = Executor(known, ports)

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from bottlerocket_ecs_updater.core.decision.affected import worst_of
+from bottlerocket_ecs_updater.core.decision.polling import learned_from, quiet_time
 from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, InstanceId, ServiceArn
@@ -72,6 +73,10 @@ class RunState:
     returned: tuple[Slot, ...] = ()
     """Slots of the instances that returned within `daemon_start`, as they were then, even if settled since."""
     daemon_start: timedelta = timedelta()
+    poll: timedelta = timedelta(seconds=5)
+    """The poll interval."""
+    early: set[InstanceId] = field(default_factory=set)
+    """Instances that a look found still draining or rebooting, though others were not after that time."""
     proven: Mapping[str, int] = field(default_factory=dict)
     """How this run's reboots were verified: see `RunFinished.reboots`."""
     believed_max: timedelta = timedelta(minutes=2)
@@ -188,8 +193,27 @@ class RunState:
         self.fleet = replace(self.fleet, slots=tuple(slot for slot in slots if keep(slot)))
         return freed
 
+    def note_drain_early(self, instance: Instance) -> None:
+        """A look found tasks left on it, though others were empty after that time."""
+        drain, learned = instance.progress.drain, self.fleet.durations.drain
+        self._note_early(instance, drain.at if drain is not None else None, learned)
+
+    def note_reboot_early(self, instance: Instance) -> None:
+        """A look found it disconnected, though others were back after that time."""
+        self._note_early(instance, instance.progress.reboot_sent_at, self.fleet.durations.reboot)
+
+    def _note_early(self, instance: Instance, began: datetime | None, learned: timedelta | None) -> None:
+        if began is not None and learned is not None and self.fleet.at >= began + quiet_time(learned, self.poll):
+            self.early.add(instance.id)
+
+    def _was_early(self, instance: Instance) -> bool:
+        """Whether a look was too early. What follows has not been looked at yet."""
+        early = instance.id in self.early
+        self.early.discard(instance.id)
+        return early
+
     def learn_drain(self, instance: Instance) -> None:
-        """Record how long the drain took, if it was the shortest so far.
+        """Learn from how long the drain took.
 
         The host may have been empty while it was checked, so half of that time does not count: the next look is earlier
         until it finds tasks.
@@ -199,16 +223,17 @@ class RunState:
             return
         checked = answer.at - answer.asked_at if answer is not None and answer.asked_at > drain.at else timedelta()
         took = self.fleet.at - drain.at - checked / 2
-        if self._teaches(took, self.fleet.durations.drain):
-            self.fleet = replace(self.fleet, durations=replace(self.fleet.durations, drain=took))
+        if took < self.believed_max:
+            usual = learned_from(took, self.fleet.durations.drain, self.poll, looked_early=self._was_early(instance))
+            self.fleet = replace(self.fleet, durations=replace(self.fleet.durations, drain=usual))
 
     def learn_reboot(self, instance: Instance) -> None:
-        """Record how long the reboot took, if it was the shortest so far."""
+        """Learn from how long the reboot took."""
         sent, proof = instance.progress.reboot_sent_at, instance.progress.proof
         if sent is not None and proof is not None:
             took = proof.asked_at - sent
-            if self._teaches(took, self.fleet.durations.reboot):
-                self.fleet = replace(self.fleet, durations=replace(self.fleet.durations, reboot=took))
-
-    def _teaches(self, took: timedelta, shortest: timedelta | None) -> bool:
-        return took < (shortest or self.believed_max)
+            if took < self.believed_max:
+                usual = learned_from(
+                    took, self.fleet.durations.reboot, self.poll, looked_early=self._was_early(instance)
+                )
+                self.fleet = replace(self.fleet, durations=replace(self.fleet.durations, reboot=usual))

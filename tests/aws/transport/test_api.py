@@ -62,7 +62,7 @@ def test_a_look_is_repeated_a_limited_number_of_times() -> None:
     assert method.called == LOOK_ATTEMPTS
 
 
-def test_a_look_without_an_answer_is_told_after_some_seconds_and_once() -> None:
+def test_a_look_without_an_answer_is_reported_after_some_seconds_and_once() -> None:
     way, told = Way(), list[Wait]()
 
     class Hanging(Scripted):

@@ -103,7 +103,7 @@ def test_a_denial_names_the_action_and_the_resource_that_aws_names() -> None:
     assert found.resource == "arn:aws:ec2:eu-west-1:111122223333:instance/i-1"
 
 
-def test_a_denial_in_which_aws_names_nothing_is_told_by_the_call() -> None:
+def test_a_denial_in_which_aws_names_nothing_is_reported_by_the_call() -> None:
     found = translation(refusal("AccessDenied", "Access Denied"), Operation.LIST_OBJECTS, "s3://bucket/prefix/")
     assert isinstance(found, Denied)
     assert (found.action, found.resource) == ("s3:ListBucket", "s3://bucket/prefix/")
@@ -170,5 +170,5 @@ def test_throttling_under_a_name_that_botocore_does_not_list_ends_no_run(error: 
 
 
 @pytest.mark.parametrize("code", ["ServiceQuotaExceededException", "AccessDeniedException", "InvalidInstanceId"])
-def test_a_refusal_that_no_waiting_ends_is_not_taken_for_throttling(code: str) -> None:
+def test_a_refusal_that_no_waiting_ends_is_not_treated_as_throttling(code: str) -> None:
     assert not isinstance(translation(refusal(code, "Rate exceeded")), Throttled)

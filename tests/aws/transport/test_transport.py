@@ -342,7 +342,7 @@ def test_a_truncated_reply_does_not_count_as_an_empty_list(
         cluster.list_all()
 
 
-def test_a_list_of_nothing_is_one(server: Server, cluster: EcsCluster) -> None:
+def test_an_empty_list_is_a_list(server: Server, cluster: EcsCluster) -> None:
     server.behaviour = replying(200, {"containerInstanceArns": []})
     assert cluster.list_all() == Listing((), {})
 
@@ -375,7 +375,7 @@ def test_requests_are_signed_with_the_credentials_of_the_container(
     assert server.headers[0]["X-Amz-Security-Token"] == "token"
 
 
-def test_without_any_credentials_nothing_is_sent_and_the_reason_is_told(
+def test_without_any_credentials_nothing_is_sent_and_the_reason_is_reported(
     server: Server, cluster: EcsCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")

@@ -143,7 +143,7 @@ def test_encryption_that_is_never_agreed_on_has_the_same_deadline() -> None:
         ask(Request(server.url.replace("http:", "https:")), Terms(LIMIT))
 
 
-def test_a_name_that_is_not_resolved_has_the_same_deadline_and_is_talked_to_no_more(
+def test_a_slow_name_lookup_has_the_same_deadline_and_nothing_is_sent_later(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     resolved = threading.Event()
@@ -224,7 +224,7 @@ def survey(before_call: Callable[[bool], None]) -> AwsSurvey:
     return AwsSurvey(nothing, nothing, nothing, Api(clock, CallPace(clock), Calls(), before_call), "web")  # type: ignore[arg-type]
 
 
-def test_slow_probes_take_one_probes_time_and_the_right_to_act_is_kept_before_each_batch(
+def test_slow_probes_take_one_probes_time_and_the_lease_is_kept_before_each_batch(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(probe, "TERMS", Terms(LIMIT, PROBE_REDIRECTS))
@@ -236,7 +236,7 @@ def test_slow_probes_take_one_probes_time_and_the_right_to_act_is_kept_before_ea
     assert kept == [False, False]
 
 
-def test_no_probe_is_asked_without_the_right_to_act() -> None:
+def test_no_probe_is_asked_without_the_lease() -> None:
     def lost(_: bool) -> None:
         raise LeaseLost("gone")
 
@@ -272,7 +272,7 @@ def test_a_webhook_is_sent_once_and_follows_no_redirect() -> None:
 
 @pytest.mark.usefixtures("patient")
 @pytest.mark.parametrize("status", ["204 No Content", "200 OK"])
-def test_a_webhook_that_takes_a_message_is_done_with_it(status: str) -> None:
+def test_a_webhook_that_accepts_a_message_gets_it_once(status: str) -> None:
     with serving(answers(status)) as server:
         Webhook(lambda: server.url).send(Word())
         assert server.requests[0].startswith(b"POST / HTTP/1.1")

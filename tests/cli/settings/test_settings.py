@@ -60,7 +60,7 @@ def test_the_command_line_of_the_go_updater_is_accepted() -> None:
 
 
 @pytest.mark.parametrize("first", ["-cluster", "--cluster", "-region=eu-west-1", "--check-document=a"])
-def test_a_command_line_that_begins_with_a_flag_of_the_go_updater_is_a_run(first: str) -> None:
+def test_a_command_line_that_starts_with_a_flag_of_the_go_updater_is_a_run(first: str) -> None:
     assert with_command([first, "web"]) == ["run", first, "web"]
 
 
@@ -223,7 +223,7 @@ def test_an_unknown_flag_is_rejected_with_the_nearest_known_one() -> None:
     assert refusal("--drain-timout", "5m") == "unknown flag --drain-timout; did you mean --drain-timeout?"
 
 
-def test_a_slip_in_a_required_flag_is_named_rather_than_what_is_missing() -> None:
+def test_a_typo_in_a_required_flag_is_reported_instead_of_a_missing_one() -> None:
     with pytest.raises(UsageError, match=r"unknown flag --clustr; did you mean --cluster\?"):
         load(["--clustr", "web", *DOCUMENTS], {})
 
@@ -368,11 +368,11 @@ def test_a_settings_file_cannot_name_another_one(text: str, tmp_path: Path) -> N
     assert "config" in refusal("--config", _file(tmp_path, text))
 
 
-def test_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+def test_a_file_may_start_with_a_byte_order_mark(tmp_path: Path) -> None:
     assert settings("--config", _file(tmp_path, '\ufeffdrain-timeout = "40m"')).limits.drain_timeout.seconds == 2400
 
 
-def test_a_file_that_is_not_utf_8_is_told_as_that(tmp_path: Path) -> None:
+def test_a_file_that_is_not_utf_8_is_reported_as_that(tmp_path: Path) -> None:
     file = tmp_path / "latin.toml"
     file.write_bytes(b'window = "t\xe4glich"')
     assert refusal("--config", str(file)) == f"config file {file}: it is not UTF-8 text, at byte 11"
@@ -385,5 +385,5 @@ def test_a_file_without_a_name_is_refused() -> None:
 
 
 @pytest.mark.parametrize("name", ["FORMAT", "LAST", "WHY", "WATCH", "YES", "SPEED"])
-def test_a_variable_for_another_command_stands_in_nobodys_way(name: str) -> None:
+def test_a_variable_for_another_command_is_ignored(name: str) -> None:
     parse(build_app({f"{PREFIX}{name}": "3"}), ["run", *COMPLETE])

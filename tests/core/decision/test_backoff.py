@@ -16,7 +16,7 @@ def after(attempts: int) -> Backoff:
     return rest
 
 
-def test_a_first_failure_rests_for_half_an_hour() -> None:
+def test_a_first_failure_backs_off_for_half_an_hour() -> None:
     assert after(1) == Backoff(NEW, 1, NOW + 30 * MINUTE, "apply-failed")
 
 
@@ -29,11 +29,11 @@ def test_no_rest_is_longer_than_the_longest() -> None:
     assert after(2000).until - NOW == LONGEST_BACKOFF
 
 
-def test_another_release_begins_anew() -> None:
+def test_another_version_starts_again() -> None:
     assert next_backoff(after(5), NEWER, "apply-failed", NOW).until - NOW == FIRST_BACKOFF
 
 
-def test_a_release_that_rolled_back_rests_until_a_person_says_so() -> None:
+def test_a_version_that_rolled_back_backs_off_until_a_person_says_so() -> None:
     rest = next_backoff(None, NEW, "rolled-back", NOW, rolled_back=True)
     assert rest.rolled_back
     assert rest.until > NOW + timedelta(days=365)

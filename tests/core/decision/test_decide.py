@@ -230,12 +230,12 @@ def seen(name: str, ago: int) -> Instance:
     ],
     ids=["the cluster", "the instance", "no services", "the services"],
 )
-def test_nothing_is_begun_on_the_strength_of_an_old_look(ago: int, stale: dict[str, Any], *, full: bool) -> None:
+def test_nothing_is_started_on_the_strength_of_an_old_look(ago: int, stale: dict[str, Any], *, full: bool) -> None:
     decision = decide(fleet(seen("i-a", ago), **stale), policy())
     assert (begun(decision), decision.wants_full_look, decision.look_at) == ([], full, NOW)
 
 
-def test_the_services_are_looked_at_before_anything_begins() -> None:
+def test_the_services_are_looked_at_before_anything_starts() -> None:
     decision = decide(fleet(instance(says=ready()), services=None), policy())
     assert decision.services_at == NOW
 
@@ -276,7 +276,7 @@ def test_hosts_whose_turn_does_not_come_in_this_run_are_not_asked_again() -> Non
     assert (of(decision, Check), decision.look_at) == ([], None)
 
 
-def test_a_host_with_tasks_of_a_service_that_ecs_does_not_describe_is_held_and_others_begin() -> None:
+def test_a_host_with_tasks_of_a_service_that_ecs_does_not_describe_is_held_and_others_start() -> None:
     carries, free = instance("i-a", ready(), tasks=(task("web"),)), instance("i-b", ready(), tasks=(task("api"),))
     services = Services((replace(service("web"), unknown="MISSING"), service("api")), NOW)
     decision = decide(fleet(carries, free, services=services), policy(2))
@@ -324,12 +324,12 @@ def test_a_run_past_its_deadline_starts_and_stages_nothing() -> None:
     assert blocked(BOTH, policy(deadline=5 * MINUTE)) == ([], {Reason.STOPPING})
 
 
-def test_a_run_before_its_deadline_begins() -> None:
+def test_a_run_before_its_deadline_starts() -> None:
     assert begun(decide(fleet(*BOTH), policy(deadline=5 * MINUTE + SECOND))) == ["i-b"]
 
 
 @pytest.mark.parametrize("why", [{"halt": Halt("…")}, {"stopping": "SIGTERM"}])
-def test_what_is_ours_is_finished_all_the_same(why: dict[str, Any]) -> None:
+def test_what_is_ours_is_finished_anyway(why: dict[str, Any]) -> None:
     decision = decide(fleet(claimed("i-a"), **why), policy())
     assert of(decision, Mark) == ["i-a"]
 
@@ -357,7 +357,7 @@ def test_a_failed_apply_is_recorded_and_backs_off() -> None:
     assert (note.backoff.version, note.backoff.attempts, note.backoff.rolled_back) == (NEW, 1, False)
 
 
-def test_a_host_that_says_nothing_more_after_its_apply_rests_too() -> None:
+def test_a_host_that_says_nothing_more_after_its_apply_backs_off_too() -> None:
     progress = RunProgress(applies=Applies(1), offered=NEW, checks_failed=CHECK_TRIES)
     silent = instance(says=problem(Problem.NO_ANSWER), asked=NOW - MINUTE, progress=progress)
     assert [type(command) for command in decide(fleet(silent), policy()).commands] == [Conclude, Note]
@@ -446,7 +446,7 @@ def test_a_run_does_not_end_while_an_agent_that_went_a_moment_ago_takes_the_last
 @pytest.mark.parametrize(
     "changes", [{"stopping": "SIGTERM"}, {"halt": Halt("enough")}, {"started_at": NOW - 24 * HOUR}], ids=str
 )
-def test_nobody_waits_for_an_agent_when_nothing_may_begin_anyway(changes: dict[str, Any]) -> None:
+def test_nobody_waits_for_an_agent_when_nothing_may_start_anyway(changes: dict[str, Any]) -> None:
     of_two = fleet(gone("i-a", 2 * POLL), instance("i-b", ready()), **changes)
     assert decide(of_two, policy(deadline=HOUR)).look_at is None
 

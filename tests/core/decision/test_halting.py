@@ -66,7 +66,7 @@ def in_quarantine(name: str, *, connected: bool = False) -> Instance:
 
 
 @pytest.mark.parametrize("outcome", [ROLLED_BACK, NOT_BACK, NEVER, REFUSED, Quarantined(NOT_BACK)])
-def test_failures_after_the_drain_began_halt_the_run(outcome: Outcome) -> None:
+def test_failures_after_the_drain_started_halt_the_run(outcome: Outcome) -> None:
     assert why(ended_as("i-a", outcome), ended_as("i-b", ROLLED_BACK))
 
 
@@ -98,7 +98,7 @@ def test_the_halt_names_who_failed_and_how() -> None:
     )
 
 
-def test_a_failure_of_what_a_dead_run_began_counts_too() -> None:
+def test_a_failure_of_what_a_dead_run_started_counts_too() -> None:
     assert why(ended_as("i-a", ROLLED_BACK, drained=False), ended_as("i-b", ROLLED_BACK, drained=False))
 
 
@@ -108,7 +108,7 @@ def test_a_failure_that_an_earlier_run_left_in_quarantine_is_not_one_of_this_run
     assert not why(claimed("i-b", claim, progress=progress), ended_as("i-a", ROLLED_BACK))
 
 
-def test_a_claim_that_was_quarantined_when_it_was_found_is_told_from_one_that_became_so() -> None:
+def test_a_claim_found_in_quarantine_is_distinguished_from_a_later_quarantine() -> None:
     before = a_claim(ClaimPhase.QUARANTINED, run=DEAD_RUN)
     found = see_registration(instance(), registration(attributes={CLAIM_ATTRIBUTE: before.encode()}), RUN)
     assert found.progress.found_in_quarantine
@@ -148,7 +148,7 @@ def test_a_quarantined_instance_is_asked_before_the_run_halts_for_it() -> None:
     assert decide(fleet(in_quarantine("i-a", connected=True)), policy()).halt is None
 
 
-def test_a_quarantined_instance_that_is_well_again_halts_no_run() -> None:
+def test_a_quarantined_instance_that_is_healthy_again_halts_no_run() -> None:
     claim = a_claim(ClaimPhase.QUARANTINED, run=DEAD_RUN, since=NOW - HOUR)
     progress = drained_by_us(claim, claimed_at=NOW - MINUTE, connected_looks=CONNECTED_LOOKS)
     well = claimed("i-a", claim, rebooted(), asked=NOW - SECOND, progress=progress)

@@ -114,7 +114,7 @@ def test_hosts_that_run_the_document_before_their_drain_take_places_in_the_budge
     assert most == budget
 
 
-def test_one_that_is_not_well_after_its_reboot_is_asked_again_until_its_limit_and_quarantined_then() -> None:
+def test_one_that_is_not_healthy_after_its_reboot_is_asked_again_until_its_limit_and_quarantined_then() -> None:
     place = bad(unwell=True)
     done = run(place, with_hooks())
     outcome = done.outcomes[FIRST]
@@ -124,7 +124,7 @@ def test_one_that_is_not_well_after_its_reboot_is_asked_again_until_its_limit_an
     assert 2 < len(asked) < 60
 
 
-def test_one_that_is_well_again_is_returned_by_the_next_run() -> None:
+def test_one_that_is_healthy_again_is_returned_by_the_next_run() -> None:
     place = bad(unwell=True)
     run(place, with_hooks())
     place.hosts[FIRST].unwell = False
@@ -141,7 +141,7 @@ def test_one_that_is_still_not_well_is_asked_once_by_the_next_run_and_stays_wher
     assert not restored(place)
 
 
-def test_two_that_are_not_well_halt_the_roll() -> None:
+def test_two_that_are_not_well_halt_the_rollout() -> None:
     place = world(6)
     place.hosts = {id_: replace(host, unwell=True) for id_, host in place.hosts.items()}
     done = run(place, with_hooks(2))
@@ -174,7 +174,7 @@ def test_a_host_that_runs_the_document_counts_as_unavailable() -> None:
     assert [id_ for id_, _ in count_budget(Pass(counted, with_hooks())).taken] == [one.id]
 
 
-def test_no_more_hosts_run_the_document_than_may_begin_today() -> None:
+def test_no_more_hosts_run_the_document_than_may_start_today() -> None:
     limits = replace(with_hooks(2), rules=Rules(checkpoints=Checkpoints(per_day=1)))
     first = instance("i-a", ready(), pending=pending(DocumentKind.BEFORE_DRAIN, NOW))
     decision = decide(fleet(first, instance("i-b", ready())), limits)
@@ -182,7 +182,7 @@ def test_no_more_hosts_run_the_document_than_may_begin_today() -> None:
     assert decision.holds[InstanceId("i-b")].reason is Reason.DAILY_LIMIT
 
 
-def test_the_failure_of_the_document_is_told_with_its_exit_code_and_last_line() -> None:
+def test_the_failure_of_the_document_is_reported_with_its_exit_code_and_last_line() -> None:
     place = bad(unwell=True)
     outcome = run(place, with_hooks()).outcomes[FIRST]
     assert isinstance(outcome, Quarantined)

@@ -8,7 +8,14 @@ from hypothesis import strategies as st
 from tests.core.builders import MINUTE, NOW, POLL, SECOND, is_soon
 from tests.core.strategies import PURE
 
-from bottlerocket_ecs_updater.core.decision.polling import apart, next_look, services_apart, shared_look
+from bottlerocket_ecs_updater.core.decision.polling import (
+    apart,
+    learned_from,
+    next_look,
+    quiet_time,
+    services_apart,
+    shared_look,
+)
 from bottlerocket_ecs_updater.core.model.time_text import duration_text, has_passed
 
 polls = st.timedeltas(timedelta(milliseconds=10), timedelta(minutes=5))
@@ -49,7 +56,7 @@ def test_the_first_look_at_a_new_wait_is_soon() -> None:
     assert is_soon(next_look(NOW, NOW, POLL, None))
 
 
-def test_a_wait_with_a_known_beginning_of_silence_is_left_alone_until_it_is_over() -> None:
+def test_a_wait_with_a_known_start_of_silence_is_left_alone_until_it_is_over() -> None:
     assert next_look(NOW, NOW, POLL, None, 20 * SECOND) == NOW + 20 * SECOND
 
 
@@ -72,7 +79,7 @@ def _spacing(began: datetime) -> timedelta:
 
 @pytest.mark.parametrize(
     ("together", "settle", "looks", "services"),
-    [(1, 60, 0, 0), (3, 60, 0.5, 0), (10, 0, 0.8, 0), (10, 60, 1, 1), (30, 60, 1.5, 1.5)],
+    [(1, 60, 0, 0), (3, 60, 0.5, 0), (10, 0, 0.6, 0), (10, 60, 1, 1), (30, 60, 1.5, 1.5)],
 )
 def test_looks_are_shared_by_the_number_of_hosts_that_are_out_of_service_together(
     together: int, settle: int, looks: float, services: float
@@ -88,3 +95,24 @@ def test_no_shared_look_is_early_and_none_waits_longer_than_two_polls(
 ) -> None:
     for spacing in (apart(poll, together, settle), services_apart(poll, together, settle)):
         assert timedelta(0) <= shared_look(NOW + after, NOW, spacing) - (NOW + after) <= 2 * poll
+
+
+def test_the_first_duration_is_believed_but_for_the_time_between_two_looks() -> None:
+    assert learned_from(MINUTE, None, POLL, looked_early=True) == MINUTE - POLL / 2
+
+
+@given(st.lists(st.floats(30, 60), min_size=40, max_size=40))
+def test_what_is_learned_stays_near_what_is_usual(seconds: list[float]) -> None:
+    """The first look is never far before the quickest, nor after the slowest, however many there were."""
+    learned = None
+    for each in seconds:
+        took = timedelta(seconds=each)
+        early = learned is not None and quiet_time(learned, POLL) < took
+        seen = took if learned is None or early else quiet_time(learned, POLL)
+        learned = learned_from(seen, learned, POLL, looked_early=early)
+    assert learned is not None
+    assert timedelta(seconds=30) - 2 * POLL <= learned <= timedelta(seconds=60) + 2 * POLL
+
+
+def test_one_that_takes_far_longer_changes_little() -> None:
+    assert learned_from(10 * MINUTE, MINUTE, POLL, looked_early=True) == MINUTE + POLL / 2

@@ -65,7 +65,7 @@ def test_a_claim_with_a_time_in_the_future_counts_as_a_live_runs() -> None:
     assert why("i-x", seen(theirs(since=NOW + POLICY.longest_phase))) is None
 
 
-def test_it_finishes_what_it_began_itself() -> None:
+def test_it_finishes_what_it_started_itself() -> None:
     mine = claimed("i-a", a_claim(store=OUR_STORE))
     assert list(decide(seen(theirs(), mine), POLICY).commands)
 
@@ -101,7 +101,7 @@ def shown(one: Instance, claim: Claim, times: int = 1) -> Instance:
     return one
 
 
-def test_a_mark_that_another_run_wrote_over_is_let_go_when_two_looks_agree() -> None:
+def test_a_claim_that_another_run_wrote_over_is_dropped_when_two_looks_agree() -> None:
     rival = a_claim(run=YOUNGER, store=THEIR_STORE)
     mine = a_claim(ClaimPhase.REBOOTING, store=OUR_STORE)
     progress = drained_by_us(mine)

@@ -72,7 +72,7 @@ def test_a_service_that_ecs_did_not_describe_is_not_steady_whatever_it_was_befor
     assert (unknown.steady_since, unknown.unsteady) == (None, ("web (ECS did not describe it: InternalError)",))
 
 
-def test_a_service_that_becomes_unsteady_begins_the_settle_time_anew() -> None:
+def test_a_service_that_becomes_unsteady_starts_the_settle_time_again() -> None:
     steady = observe(SLOT, seen(service()), {})
     fell = observe(steady, seen(service("web", 3, 2), later=20), {})
     again = observe(fell, seen(service(), later=30), {})
@@ -208,11 +208,11 @@ def test_a_slot_that_never_settled_is_waited_for_no_longer() -> None:
 # What drains explain
 
 
-def test_drains_under_way_explain_what_they_move() -> None:
+def test_drains_in_progress_explain_what_they_move() -> None:
     assert moving_tasks(fleet(moving("i-b"), moving("i-c"), instance("i-d"))) == {"web": 4}
 
 
-def test_a_drain_that_was_given_back_explains_nothing_any_more() -> None:
+def test_a_drain_that_was_returned_to_service_explains_nothing_any_more() -> None:
     assert moving_tasks(fleet(moving(sent_return=a_return(NOW)))) == {}
 
 

@@ -66,7 +66,7 @@ def test_a_claim_reads_in_the_console() -> None:
 
 
 @pytest.mark.parametrize("phase", ClaimPhase)
-def test_two_long_releases_and_a_uuid_fit_in_every_phase(phase: ClaimPhase) -> None:
+def test_two_long_versions_and_a_uuid_fit_in_every_phase(phase: ClaimPhase) -> None:
     run = RunId("01234567-89ab-cdef-0123-456789abcdef")
     claim = Claim(phase, run, Version(10, 100, 100), Version(10, 101, 100), BOOT, NOW, 9)
     assert len(claim.encode()) <= VALUE_MAX_CHARACTERS

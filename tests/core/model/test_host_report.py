@@ -361,7 +361,7 @@ def test_apiclients_advice_does_not_hide_the_cause() -> None:
     assert line.endswith("Update action not allowed according to update state")
 
 
-def test_a_cause_behind_apiclients_advice_is_told_in_full() -> None:
+def test_a_cause_behind_apiclients_advice_is_reported_in_full() -> None:
     cause = "prepare attempt failed with status 'Failed' (-1): Failed to store manifest and migrations: Error writing "
     cause += "target file to '/var/lib/bottlerocket-migrations/x': No space left on device (os error 28)"
     assert cause_line("", PREPARE_ADVICE + cause).endswith(cause)
@@ -369,7 +369,7 @@ def test_a_cause_behind_apiclients_advice_is_told_in_full() -> None:
 
 @PURE
 @given(st.text(max_size=900), st.text(max_size=900))
-def test_a_telling_line_is_one_short_line(stdout: str, stderr: str) -> None:
+def test_the_line_that_names_the_cause_is_one_short_line(stdout: str, stderr: str) -> None:
     line = cause_line(stdout, stderr)
     assert 0 < len(line) <= DETAIL_MAX_CHARACTERS
     assert line.splitlines() == [line]

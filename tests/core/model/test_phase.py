@@ -52,5 +52,5 @@ REBOOTING = a_claim(ClaimPhase.REBOOTING)
         (claimed(claim=a_claim(ClaimPhase.QUARANTINED)), Phase.QUARANTINED),
     ],
 )
-def test_a_phase_is_read_from_what_the_witnesses_say(one: Instance, phase: Phase) -> None:
+def test_a_phase_is_derived_from_all_sources(one: Instance, phase: Phase) -> None:
     assert phase_of(one) is phase

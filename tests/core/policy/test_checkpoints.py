@@ -60,7 +60,7 @@ def test_no_instance_a_day_is_refused_since_that_is_a_pause() -> None:
 # Checkpoints
 
 
-def test_without_checkpoints_a_roll_is_free() -> None:
+def test_without_checkpoints_a_rollout_is_free() -> None:
     assert allow(Checkpoints(), roll(), NOW) == FREE
     assert FREE.take().refusal() is None
 
@@ -70,7 +70,7 @@ def test_the_first_of_all_is_one_canary() -> None:
     assert allow(STEPS, roll(), NOW).refusal() is None
 
 
-def test_nobody_follows_while_the_canary_is_under_way() -> None:
+def test_nobody_follows_while_the_canary_is_in_progress() -> None:
     allowance = allow(STEPS, roll(under_way=1), NOW)
     assert allowance.room == 0
     assert str(allowance.refusal()) == (
@@ -79,7 +79,7 @@ def test_nobody_follows_while_the_canary_is_under_way() -> None:
     )
 
 
-def test_after_the_canary_the_roll_waits() -> None:
+def test_after_the_canary_the_rollout_waits() -> None:
     allowance = allow(STEPS, roll(done=1, ago=HOUR / 2), NOW)
     assert allowance.until == NOW + HOUR / 2
     assert str(allowance.refusal()) == (
@@ -91,7 +91,7 @@ def test_after_the_wait_a_tenth_may_go() -> None:
     assert allow(STEPS, roll(done=1, ago=HOUR), NOW).room == 3
 
 
-def test_after_the_last_checkpoint_the_roll_is_free() -> None:
+def test_after_the_last_checkpoint_the_rollout_is_free() -> None:
     two = Checkpoints(parse_checkpoints("1, 10%"), wait=HOUR)
     assert allow(two, roll(done=4), NOW) == FREE
 
@@ -101,13 +101,13 @@ def test_a_wait_counts_from_the_last_instance_of_its_checkpoint() -> None:
     assert allow(STEPS, Roll(BAD, 40, done), NOW).until == NOW + timedelta(minutes=1)
 
 
-def test_a_canary_that_fails_stops_the_roll() -> None:
+def test_a_canary_that_fails_stops_the_rollout() -> None:
     allowance = allow(STEPS, roll(failed=1), NOW)
     assert str(allowance.refusal()) == "1.26.0 failed on 1 of the first 1 instances"
     assert allowance.until is None
 
 
-def test_a_release_that_turns_out_bad_after_two_canaries_costs_two_instances() -> None:
+def test_a_version_that_turns_out_bad_after_two_canaries_costs_two_instances() -> None:
     two = Checkpoints(parse_checkpoints("2, 50%"), wait=HOUR)
     assert allow(two, roll(), NOW).room == 2
     assert allow(two, roll(failed=1, under_way=1), NOW).room == 0
@@ -115,7 +115,7 @@ def test_a_release_that_turns_out_bad_after_two_canaries_costs_two_instances() -
     assert reason(allow(two, roll(done=1, failed=1), NOW)) is Reason.CHECKPOINT_FAILED
 
 
-def test_one_bad_host_among_many_does_not_stop_the_roll() -> None:
+def test_one_bad_host_among_many_does_not_stop_the_rollout() -> None:
     assert allow(STEPS, roll(done=3, failed=1), NOW).room == 16
     assert allow(STEPS, roll(done=1, failed=1), NOW).room == 2
 
@@ -128,7 +128,7 @@ def test_checkpoints_that_mean_the_same_number_in_a_small_cluster_are_one() -> N
 # A day
 
 
-def test_at_most_so_many_begin_in_any_24_hours() -> None:
+def test_at_most_so_many_start_in_any_24_hours() -> None:
     limited = Checkpoints(per_day=2)
     begun = (NOW - 30 * HOUR, NOW - 20 * HOUR, NOW - 3 * HOUR)
     allowance = allow_today(limited, begun, NOW)
@@ -142,14 +142,14 @@ def test_what_is_taken_in_this_pass_counts_too() -> None:
     assert allowance.until == NOW + 23 * HOUR
 
 
-def test_who_is_held_for_others_that_are_next_in_line_is_told_so() -> None:
+def test_who_is_held_for_others_that_are_next_in_line_is_reported_so() -> None:
     taken = allow_today(Checkpoints(per_day=3), (NOW - HOUR,), NOW).take().take()
     assert str(taken.refusal()) == "the limit of 3 in 24 hours is reached: 1 started, 2 next in line"
     canary = allow(STEPS, roll(), NOW).take()
     assert str(canary.refusal()).endswith("0 done, 0 failed, 0 in progress, 1 next in line")
 
 
-def test_without_a_daily_limit_any_number_may_begin() -> None:
+def test_without_a_daily_limit_any_number_may_start() -> None:
     assert allow_today(Checkpoints(), (NOW,) * 1000, NOW) == FREE
 
 
@@ -186,7 +186,7 @@ def test_what_is_allowed_never_goes_beyond_a_checkpoint_that_is_not_passed(
 
 
 @given(step_lists, totals)
-def test_a_roll_in_which_nothing_fails_comes_to_its_end(steps: tuple[Checkpoint, ...], total: int) -> None:
+def test_a_rollout_in_which_nothing_fails_comes_to_its_end(steps: tuple[Checkpoint, ...], total: int) -> None:
     checkpoints, now, done = Checkpoints(steps, HOUR), NOW, list[datetime]()
     for _ in range(2 * len(steps) + 2):
         allowance = allow(checkpoints, Roll(BAD, total, tuple(done)), now)
@@ -199,7 +199,7 @@ def test_a_roll_in_which_nothing_fails_comes_to_its_end(steps: tuple[Checkpoint,
 
 
 @given(st.integers(1, 5), st.lists(st.integers(0, 72 * 60), max_size=60))
-def test_no_24_hours_see_more_begin_than_a_day_allows(limit: int, minutes: list[int]) -> None:
+def test_no_24_hours_see_more_start_than_a_day_allows(limit: int, minutes: list[int]) -> None:
     checkpoints, begun = Checkpoints(per_day=limit), list[datetime]()
     for minute in sorted(minutes):
         now = NOW + timedelta(minutes=minute)

@@ -17,7 +17,7 @@ from bottlerocket_ecs_updater.simulator.services.documents import shell_document
 
 
 @pytest.mark.parametrize("kind", [DocumentKind.CHECK, DocumentKind.APPLY, DocumentKind.REBOOT])
-def test_a_document_is_well_when_it_runs_what_this_version_expects(kind: DocumentKind) -> None:
+def test_a_document_is_ok_if_it_runs_what_this_version_expects(kind: DocumentKind) -> None:
     content = shell_document("Of ours", checkup.STEPS[kind], 60)
     assert checkup.judge_document(kind, "ours", content).grade is Grade.OK
 
@@ -36,6 +36,12 @@ def test_a_document_is_well_when_it_runs_what_this_version_expects(kind: Documen
 def test_any_other_document_is_a_failure(content: str) -> None:
     found = checkup.judge_document(DocumentKind.CHECK, "theirs", content)
     assert (found.grade, bool(found.remedy)) == (Grade.FAIL, True)
+
+
+def test_an_earlier_reboot_document_is_a_warning() -> None:
+    content = shell_document("Of an earlier version", checkup.PLAIN_REBOOT, 60)
+    found = checkup.judge_document(DocumentKind.REBOOT, "reboot", content)
+    assert (found.grade, "neither the boot nor the version" in found.said) == (Grade.WARN, True)
 
 
 def test_of_a_document_of_the_operators_only_that_it_is_there_matters() -> None:
@@ -68,7 +74,7 @@ def test_an_instance_is_judged_by_the_first_thing_that_is_wrong(
 @pytest.mark.parametrize(
     ("variant", "grade"), [("aws-ecs-2", Grade.OK), ("aws-ecs-1", Grade.WARN), ("aws-ecs-1-nvidia", Grade.WARN)]
 )
-def test_a_variant_that_gets_no_more_releases_is_told(variant: str, grade: Grade) -> None:
+def test_a_variant_that_gets_no_more_versions_is_reported(variant: str, grade: Grade) -> None:
     [found] = checkup.judge_instance(instance("i-a", idle(NEW), registered=registration("i-a", variant=variant)))
     assert found.grade is grade
 
@@ -112,7 +118,7 @@ def test_a_host_of_another_system_is_left_alone() -> None:
     assert (found.grade, "left alone" in found.said) == (Grade.OK, True)
 
 
-def test_a_cluster_without_instances_is_told() -> None:
+def test_a_cluster_without_instances_is_reported() -> None:
     [found] = checkup.judge_fleet(fleet())
     assert found.grade is Grade.WARN
 
@@ -125,7 +131,7 @@ def test_managed_termination_protection_is_told_of_the_providers_that_have_it() 
     assert grades == [Grade.OK, Grade.WARN]
 
 
-def test_an_image_that_is_named_by_a_tag_is_told() -> None:
+def test_an_image_that_is_named_by_a_tag_is_reported() -> None:
     [by_tag] = checkup.judge_image("registry/updater:1", "X86_64")
     [by_digest] = checkup.judge_image("registry/updater@sha256:1", "X86_64")
     assert (by_tag.grade, by_digest.grade) == (Grade.WARN, Grade.OK)

@@ -171,7 +171,7 @@ def test_attachments_for_ebs_volumes_are_counted_where_they_are_known() -> None:
     assert drained([own], {B: apart}, on(A, "web", "web")) == Fits()
 
 
-def test_a_note_says_where_network_interfaces_are_not_known() -> None:
+def test_a_note_says_if_network_interfaces_are_not_known() -> None:
     web = service(demand=replace(SMALL, interfaces=1))
     [doubt] = doubts_of(web, {B: ROOMY, C: replace(ROOMY, interfaces=2)})
     assert doubt.startswith("it is not known everywhere whether web has network interfaces left: ")
@@ -192,7 +192,7 @@ def test_a_task_goes_only_where_its_placement_constraint_lets_it() -> None:
     assert drained([web], {B: replace(ROOMY, attributes={"ring": "prod"})}) == Fits()
 
 
-def test_a_constraint_that_cannot_be_read_is_left_out() -> None:
+def test_an_unreadable_constraint_is_skipped() -> None:
     assert drained([service(member_of=("what is this",))], {B: ROOMY}) == Fits()
     text = doubts_of(service(member_of=("what is this",)), {B: ROOMY})
     assert text == (

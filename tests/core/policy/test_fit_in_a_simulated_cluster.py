@@ -57,7 +57,7 @@ def _rules(shown: dict[str, Any], work: Workload) -> ServiceRules:
     minimum=st.sampled_from([0, 50, 75, 100, 100]),
     maximum=st.sampled_from([100, 100, 125, 150, 200]),
 )
-def test_a_drain_ends_exactly_where_it_was_foretold_to_end(
+def test_a_drain_ends_exactly_where_it_was_predicted_to_end(
     instances: int, desired: int, cpu: int, ports: tuple[int, ...], minimum: int, maximum: int
 ) -> None:
     work = Workload(cpu=cpu, host_ports=ports)

@@ -62,38 +62,38 @@ def test_a_window_that_fits_ten_of_sixty_makes_six_windows() -> None:
     assert answer.ends == datetime(2026, 6, 6, 3, tzinfo=UTC)
 
 
-def test_a_freeze_puts_the_roll_off() -> None:
+def test_a_freeze_puts_the_rollout_off() -> None:
     frozen = Schedule(SATURDAYS.windows, parse_freezes("2026-05-02..2026-05-10 UTC"))
     answer = forecast(hosts(1), PACE, ForecastLimits(1), Rolls(frozen), NOW)
     assert answer.batches[0].begins == datetime(2026, 5, 16, 2, tzinfo=UTC)
 
 
-def test_a_batch_family_that_needs_longer_than_any_window_never_begins() -> None:
+def test_a_batch_family_that_needs_longer_than_any_window_never_starts() -> None:
     answer = forecast(hosts(2, waits=4 * HOUR), PACE, ForecastLimits(1), Rolls(SATURDAYS), NOW)
     assert answer.ends is None
     assert len(answer.left) == 2
 
 
-def test_instances_that_never_begin_do_not_keep_others_from_it() -> None:
+def test_instances_that_never_start_do_not_keep_others_from_it() -> None:
     slow = Pending(InstanceId("i-slow"), Zone("a"), NEW, 4 * HOUR, staged=True)
     answer = forecast([slow, *hosts(2)], PACE, ForecastLimits(1), Rolls(SATURDAYS), NOW)
     assert answer.left == (InstanceId("i-slow"),)
     assert len(answer.batches) == 2
 
 
-def test_canaries_go_first_and_the_roll_waits_for_them() -> None:
+def test_canaries_go_first_and_the_rollout_waits_for_them() -> None:
     steps = Checkpoints(parse_checkpoints("1, 50%"), wait=HOUR)
     answer = forecast(hosts(4), PACE, ForecastLimits(4), Rolls(checkpoints=steps), NOW)
     assert [len(batch.instances) for batch in answer.batches] == [1, 1, 2]
     assert answer.batches[1].begins == NOW + 5 * MINUTE + HOUR
 
 
-def test_a_daily_limit_spreads_the_roll_over_days() -> None:
+def test_a_daily_limit_spreads_the_rollout_over_days() -> None:
     answer = forecast(hosts(5), PACE, ForecastLimits(5), Rolls(checkpoints=Checkpoints(per_day=2)), NOW)
     assert [batch.begins for batch in answer.batches] == [NOW, NOW + DAY, NOW + 2 * DAY]
 
 
-def test_quarantined_instances_that_fill_the_budget_leave_nothing_to_begin() -> None:
+def test_quarantined_instances_that_fill_the_budget_leave_nothing_to_start() -> None:
     answer = forecast(hosts(2), PACE, ForecastLimits(1, taken=(Zone("a"),)), Rolls(), NOW)
     assert (answer.batches, len(answer.left)) == ((), 2)
 
@@ -103,7 +103,7 @@ def test_a_failed_canary_leaves_the_rest_where_they_are() -> None:
     assert len(forecast(hosts(4), PACE, ForecastLimits(1), steps, NOW).left) == 4
 
 
-def test_a_canary_that_is_under_way_is_waited_for() -> None:
+def test_a_canary_that_is_in_progress_is_waited_for() -> None:
     steps = Rolls(checkpoints=Checkpoints(parse_checkpoints("1"), wait=HOUR), rolls={NEW: Roll(NEW, 5, under_way=1)})
     answer = forecast(hosts(4), PACE, ForecastLimits(4), steps, NOW)
     assert answer.batches[0].begins == NOW + 5 * MINUTE + HOUR
@@ -206,7 +206,7 @@ def _follow(batches: tuple[Batch, ...]) -> None:
 
 @settings(deadline=None)
 @given(pendings, limit_sets, rolls_drawn)
-def test_no_24_hours_of_a_forecast_see_more_begin_than_a_day_allows(
+def test_no_24_hours_of_a_forecast_see_more_start_than_a_day_allows(
     pending: list[Pending], limits: ForecastLimits, rolls: Rolls
 ) -> None:
     limit = rolls.checkpoints.per_day

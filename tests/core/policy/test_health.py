@@ -30,25 +30,25 @@ def test_an_alarm_that_is_ok_holds_nothing() -> None:
 
 
 @pytest.mark.parametrize("state", ["ALARM", "INSUFFICIENT_DATA", "MAINTENANCE"])
-def test_every_other_state_is_not_well(state: str) -> None:
+def test_every_other_state_is_not_healthy(state: str) -> None:
     assert judge("errors", errors=state) == (f"alarm errors is {state}",)
 
 
-def test_an_alarm_that_does_not_exist_is_not_well() -> None:
+def test_an_alarm_that_does_not_exist_is_not_healthy() -> None:
     assert judge("errors") == ("there is no alarm errors",)
 
 
-def test_a_prefix_means_all_that_begin_with_it_and_no_other() -> None:
+def test_a_prefix_means_all_that_start_with_it_and_no_other() -> None:
     assert judge("web-*", web_a="OK", web_b="ALARM", api="ALARM") == ("alarm web-b is ALARM",)
     assert judge("web-*", api="OK") == ("there is no alarm web-*",)
 
 
-def test_an_alarm_that_two_rules_name_is_told_once() -> None:
+def test_an_alarm_that_two_rules_name_is_reported_once() -> None:
     assert judge_alarms([AlarmRule("a"), AlarmRule("a", prefix=True)], {"a": "ALARM"}) == ("alarm a is ALARM",)
 
 
 @given(st.lists(rules, min_size=1, max_size=4), states)
-def test_all_is_well_only_where_every_rule_finds_an_alarm_and_all_that_it_finds_are_ok(
+def test_all_is_healthy_only_where_every_rule_finds_an_alarm_and_all_that_it_finds_are_ok(
     given_rules: list[AlarmRule], found: dict[str, str]
 ) -> None:
     meant = [[state for name, state in found.items() if rule.matches(name)] for rule in given_rules]
@@ -76,7 +76,7 @@ def test_what_is_no_url_to_ask_is_refused(text: str) -> None:
         read_probe(text)
 
 
-def test_the_time_since_which_something_is_unwell_is_kept_until_all_is_well() -> None:
+def test_the_time_since_which_something_is_unwell_is_kept_until_all_is_healthy() -> None:
     first = see_health(None, ("a",), NOON)
     second = see_health(first, ("b",), NOON + MINUTE)
     assert second == Health(NOON + MINUTE, ("b",), NOON)

@@ -39,7 +39,7 @@ def image(version: object = OLD, arch: str = "x86_64") -> LaunchImage:
     return LaunchImage("ami-1", NAME.format(version=version, arch=arch))
 
 
-def test_an_older_image_than_the_hosts_run_is_told_with_what_would_mend_it() -> None:
+def test_an_older_image_than_the_hosts_run_is_reported_with_what_would_mend_it() -> None:
     [advice] = advise(starting(image()))
     assert isinstance(advice, StartsOld)
     assert str(advice) == (
@@ -97,7 +97,7 @@ def test_what_cannot_be_told_is_said_in_one_line(
     assert why in str(advice)
 
 
-def test_groups_that_could_not_be_asked_are_told_of_once() -> None:
+def test_groups_that_could_not_be_asked_are_reported_once() -> None:
     [advice] = advise(a_fleet(host(), launches=Launches({}, "not allowed: ec2:DescribeImages")))
     assert str(advice) == (
         "it is not known whether new instances of the Auto Scaling groups start with an old version: "

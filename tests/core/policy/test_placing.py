@@ -86,21 +86,21 @@ def test_for_the_first_to_begin_both_ways_say_the_same(cluster: list[tuple[int, 
 
 
 @given(clusters)
-def test_who_is_asked_about_and_does_not_begin_leaves_no_trace(cluster: list[tuple[int, list[ServiceArn]]]) -> None:
+def test_who_is_asked_about_and_does_not_start_leaves_no_trace(cluster: list[tuple[int, list[ServiceArn]]]) -> None:
     asked, unasked = a_pass(cluster), a_pass(cluster)
     for number in range(1, len(cluster)):
         asked.short(name(number))
     assert asked.short(name(0)) is unasked.short(name(0))
 
 
-def test_a_place_on_an_instance_that_begins_later_is_found_anew() -> None:
+def test_a_place_on_an_instance_that_starts_later_is_found_again() -> None:
     one = a_pass([(0, [WEB]), (256, [WEB]), (512, [])])
     for number in (0, 1):
         assert one.short(name(number))
         one.begin(name(number))
 
 
-def test_a_place_is_not_promised_twice() -> None:
+def test_a_place_is_not_used_twice() -> None:
     one = a_pass([(0, [WORKER]), (0, [WORKER]), (512, [])])
     assert one.short(name(0))
     one.begin(name(0))

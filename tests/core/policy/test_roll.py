@@ -71,7 +71,7 @@ def test_a_quarantined_instance_counts_as_failed_and_not_as_in_progress() -> Non
     assert counted(failed_on("i-a"), quarantined()) == (0, 1, 0, 1)
 
 
-def test_one_that_failed_and_is_tried_again_is_under_way() -> None:
+def test_one_that_failed_and_is_tried_again_is_in_progress() -> None:
     assert counted(failed_on("i-a"), claimed("i-a")) == (0, 0, 1, 1)
 
 
@@ -80,11 +80,11 @@ def test_one_that_failed_after_it_was_done_has_failed() -> None:
     assert counted(past, instance("i-a")) == (0, 1, 0, 1)
 
 
-def test_one_that_was_done_and_is_taken_again_is_under_way() -> None:
+def test_one_that_was_done_and_is_taken_again_is_in_progress() -> None:
     assert counted(History(updated={ONE: came()}), claimed("i-a")) == (0, 0, 1, 1)
 
 
-def test_a_release_that_a_person_declared_good_has_not_failed_on_those_that_are_still_out() -> None:
+def test_a_version_that_a_person_declared_good_has_not_failed_on_those_that_are_still_out() -> None:
     out = quarantined()
     assert out.claim is not None
     before, since = out.claim.since - MINUTE, out.claim.since + MINUTE
@@ -92,7 +92,7 @@ def test_a_release_that_a_person_declared_good_has_not_failed_on_those_that_are_
     assert counted(History(released={NEW: before}), out) == (0, 1, 0, 1)
 
 
-def test_claims_and_records_of_other_releases_do_not_count() -> None:
+def test_claims_and_records_of_other_versions_do_not_count() -> None:
     past = History(updated={ONE: PastUpdate(OLD, EARLIER)}, failed_on={NEWER: frozenset({TWO})})
     assert counted(past, instance("i-a"), claimed("i-b", a_claim(target=NEWER))) == (0, 0, 0, 2)
 
@@ -147,20 +147,20 @@ def test_of_those_that_are_not_selected_only_failures_count() -> None:
 # Instances that already run it
 
 
-def test_one_that_runs_the_release_without_an_update_is_done_from_when_it_was_found() -> None:
+def test_one_that_runs_the_version_without_an_update_is_done_from_when_it_was_found() -> None:
     launched = instance("i-a", idle(NEW))
     assert roll_of(NEW, Pass(fleet(launched), STEPS)).done == (NOW,)
     assert roll_of(NEW, Pass(fleet(launched, past=History(found_on={ONE: came()})), STEPS)).done == (EARLIER,)
 
 
 @pytest.mark.parametrize("change", [{"status": Status.DRAINING}, {"connected": False}])
-def test_one_that_runs_the_release_and_is_not_in_service_proves_nothing(change: dict[str, object]) -> None:
+def test_one_that_runs_the_version_and_is_not_in_service_proves_nothing(change: dict[str, object]) -> None:
     out = instance("i-a", idle(NEW), registered=registration("i-a", **change))
     assert counted(History(), out) == (0, 0, 0, 1)
     assert newly_found(fleet(out, instance("i-b", available())), STEPS) == {}
 
 
-def test_one_that_does_not_run_the_release_any_more_is_not_done() -> None:
+def test_one_that_does_not_run_the_version_any_more_is_not_done() -> None:
     past = History(updated={ONE: came()}, found_on={TWO: came()})
     assert counted(past, instance("i-a", available()), instance("i-b", ready())) == (0, 0, 0, 2)
 
@@ -180,26 +180,26 @@ def test_only_what_others_are_offered_is_written_down_and_only_once() -> None:
 # Started today
 
 
-def test_an_instance_that_is_marked_and_one_that_was_drained_are_begun_once_each() -> None:
+def test_an_instance_that_is_claimed_and_one_that_was_drained_are_started_once_each() -> None:
     claim = a_claim()
     past = History(begun_on={ONE: NOW - MINUTE / 2, TWO: EARLIER})
     drained, other = claimed("i-a", claim), claimed("i-c", claim)
     assert sorted(begun_lately(fleet(drained, other, past=past))) == [EARLIER, claim.since, NOW - MINUTE / 2]
 
 
-def test_one_that_is_begun_anew_counts_from_its_new_claim() -> None:
+def test_one_that_is_started_again_counts_from_its_new_claim() -> None:
     claim = a_claim()
     assert begun_lately(fleet(claimed("i-a", claim), past=History(begun_on={ONE: EARLIER}))) == (claim.since,)
 
 
 @pytest.mark.parametrize("phase", [ClaimPhase.REBOOTING, ClaimPhase.QUARANTINED])
-def test_one_that_is_past_its_drain_was_begun_when_it_was_drained(phase: ClaimPhase) -> None:
+def test_one_that_is_past_its_drain_was_started_when_it_was_drained(phase: ClaimPhase) -> None:
     assert begun_lately(fleet(claimed("i-a", a_claim(phase)))) == ()
 
 
-def test_what_was_begun_without_a_name_counts_too() -> None:
+def test_what_was_started_without_a_name_counts_too() -> None:
     assert begun_lately(fleet(past=History(begun=(EARLIER, NOW)))) == (EARLIER, NOW)
 
 
-def test_a_roll_that_nobody_began_is_empty() -> None:
+def test_a_rollout_that_nobody_started_is_empty() -> None:
     assert roll_of(NEW, Pass(fleet(instance("i-a", available())), STEPS)) == Roll(NEW, 1)

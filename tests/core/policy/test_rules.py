@@ -113,7 +113,7 @@ def test_1_26_0_fails_on_both_canaries_and_no_third_instance_takes_it() -> None:
 
 
 @pytest.mark.parametrize(("window", "expected"), [("Sat 02:00 4h UTC", Reason.CUTOFF), ("Sat 02:00 6h UTC", None)])
-def test_a_batch_family_that_needs_four_hours_begins_only_in_a_window_that_is_long_enough(
+def test_a_batch_family_that_needs_four_hours_starts_only_in_a_window_that_is_long_enough(
     window: str, expected: Reason | None
 ) -> None:
     rules = Rules(schedule=Schedule(parse_windows(window)), tasks=TaskRules(parse_task_rules("nightly-batch wait 4h")))

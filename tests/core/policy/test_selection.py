@@ -49,7 +49,7 @@ def without(*texts: str) -> Selection:
     return Selection(exclude=tuple(map(parse_selector, texts)))
 
 
-def test_without_rules_every_host_is_looked_after() -> None:
+def test_without_rules_every_host_is_updated() -> None:
     assert selected(Selection(), provider=None, membership=None) is None
 
 
@@ -63,7 +63,7 @@ def test_a_host_that_opted_out_in_its_user_data_is_left_alone(value: str) -> Non
 
 
 @pytest.mark.parametrize("value", ["false", "No", "0", " off "])
-def test_a_host_that_says_no_to_opting_out_is_looked_after(value: str) -> None:
+def test_a_host_that_says_no_to_opting_out_is_updated(value: str) -> None:
     assert selected(Selection(), _with(host(), OPT_OUT_ATTRIBUTE, value)) is None
 
 

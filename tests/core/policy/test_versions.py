@@ -94,7 +94,7 @@ def test_what_a_range_writes_it_reads_again(text: VersionRange) -> None:
 
 
 @given(clauses.filter(lambda text: text[0] in "<>"), versions)
-def test_a_bound_and_its_opposite_divide_all_releases(text: str, version: Version) -> None:
+def test_a_bound_and_its_opposite_divide_all_versions(text: str, version: Version) -> None:
     opposites = {">=": "<", "<": ">=", "<=": ">", ">": "<="}
     sign = text[:2] if text[1] == "=" else text[0]
     opposite = opposites[sign] + text.removeprefix(sign)
@@ -102,7 +102,7 @@ def test_a_bound_and_its_opposite_divide_all_releases(text: str, version: Versio
 
 
 @given(clauses.filter(lambda text: text.startswith(">")), versions, versions)
-def test_what_is_newer_than_a_release_above_a_bound_is_above_it_too(text: str, one: Version, other: Version) -> None:
+def test_what_is_newer_than_a_version_above_a_bound_is_above_it_too(text: str, one: Version, other: Version) -> None:
     older, newer = sorted((one, other))
     assert not VersionRange.parse(text).holds(older) or VersionRange.parse(text).holds(newer)
 
@@ -116,25 +116,25 @@ def test_a_star_is_the_range_from_that_number_up_to_the_next(major: int, minor: 
 # Rules
 
 
-def test_without_rules_every_release_is_admitted() -> None:
+def test_without_rules_every_version_is_admitted() -> None:
     assert asked("1.26.0", VersionRules()) is None
     assert asked("1.24.0", VersionRules()) is None
 
 
-def test_a_release_that_turned_out_bad_is_denied_by_one_rule() -> None:
+def test_a_version_that_turned_out_bad_is_denied_by_one_rule() -> None:
     held = asked("1.26.0", VersionRules(deny=parse_ranges("1.26.0")))
     assert str(held) == "the policy denies 1.26.0: 1.26.0"
     assert asked("1.26.1", VersionRules(deny=parse_ranges("1.26.0"))) is None
 
 
-def test_a_denied_release_is_not_admitted_even_if_pinned_and_allowed() -> None:
+def test_a_denied_version_is_not_admitted_even_if_pinned_and_allowed() -> None:
     both = VersionRange.parse("1.26.0")
     held = asked("1.26.0", VersionRules(pin=both, allow=(both,), deny=(both,)))
     assert held is not None
     assert held.reason is Reason.VERSION_DENIED
 
 
-def test_a_pin_holds_back_every_other_release() -> None:
+def test_a_pin_holds_back_every_other_version() -> None:
     rules = VersionRules(pin=VersionRange.parse("1.25.*"))
     assert asked("1.25.1", rules) is None
     held = asked("1.26.0", rules)
@@ -154,7 +154,7 @@ def test_a_downgrade_is_followed_or_held_as_the_operator_says() -> None:
     assert str(held) == "it is offered 1.24.0, which is older than 1.25.0, the version that it runs"
 
 
-def test_production_takes_a_release_only_after_a_week() -> None:
+def test_production_takes_a_version_only_after_a_week() -> None:
     rules = VersionRules(minimum_age=WEEK)
     held = asked("1.26.0", rules, seen=NOW - WEEK + timedelta(minutes=1))
     assert str(held) == "1.26.0 was first seen 2024-10-18 12:01 UTC; it is held until it is 7d old"
@@ -163,7 +163,7 @@ def test_production_takes_a_release_only_after_a_week() -> None:
     assert asked("1.26.0", rules, seen=NOW - WEEK) is None
 
 
-def test_a_release_that_nobody_noted_yet_waits_for_its_age() -> None:
+def test_a_version_that_nobody_noted_yet_waits_for_its_age() -> None:
     held = asked("1.26.0", VersionRules(minimum_age=WEEK))
     assert held is not None
     assert held.reason is Reason.VERSION_NEW

@@ -184,7 +184,7 @@ def test_windows_without_a_gap_never_close() -> None:
     assert open_at(one("daily 00:00 1d UTC"), (), at("2026-05-02T03:00Z")) == Open(None)
 
 
-def test_a_window_that_a_freeze_cuts_short_closes_when_the_freeze_begins() -> None:
+def test_a_window_that_a_freeze_cuts_short_closes_when_the_freeze_starts() -> None:
     window, freeze = one("Sat 22:00 4h UTC"), Freeze.parse("2026-05-03..2026-05-04 UTC")
     assert open_at(window, (freeze,), at("2026-05-02T22:30Z")) == Open(at("2026-05-03T00:00Z"))
 
@@ -201,7 +201,7 @@ def test_a_holiday_freeze_in_a_zone_with_a_clock_change_lasts_for_its_local_days
     assert freeze.ends - freeze.begins == timedelta(hours=73)
 
 
-def test_over_the_holidays_nothing_begins_and_the_hold_says_when_it_may_again() -> None:
+def test_over_the_holidays_nothing_starts_and_the_hold_says_when_it_may_again() -> None:
     schedule = Schedule(one("Sat,Sun 02:00 4h Europe/Berlin"), parse_freezes("2026-12-20..2027-01-03 Europe/Berlin"))
     held = may_begin(schedule, at("2026-12-26T03:00+01:00"))
     assert held is not None
@@ -211,7 +211,7 @@ def test_over_the_holidays_nothing_begins_and_the_hold_says_when_it_may_again() 
     )
 
 
-def test_a_freeze_whose_first_midnight_the_clocks_skip_begins_when_they_jump() -> None:
+def test_a_freeze_whose_first_midnight_the_clocks_skip_starts_when_they_jump() -> None:
     freeze = Freeze.parse("2022-03-27 Asia/Beirut")
     assert freeze.begins == at("2022-03-27T01:00+03:00")
 
@@ -231,7 +231,7 @@ def test_a_closed_window_is_a_hold_that_says_when_it_opens() -> None:
     assert str(held) == "no maintenance window is open; the next one opens at 2026-05-02 02:00 UTC"
 
 
-def test_what_cannot_end_within_the_window_does_not_begin() -> None:
+def test_what_cannot_end_within_the_window_does_not_start() -> None:
     schedule, needed = Schedule(one("Sat 02:00 4h UTC")), timedelta(minutes=20)
     assert may_begin(schedule, at("2026-05-02T05:40Z"), needed) is None
     held = may_begin(schedule, at("2026-05-02T05:41Z"), needed)

@@ -311,7 +311,7 @@ def proven_by(progress: RunProgress) -> datetime | None:
     return progress.proof.asked_at if progress.proof is not None else None
 
 
-def test_a_new_boot_is_proven_by_an_answer_that_was_asked_for_after_the_reboot() -> None:
+def test_a_new_boot_is_verified_by_an_answer_that_was_asked_for_after_the_reboot() -> None:
     assert proven_by(heard(SENT, rebooted())) == NOW + 30 * SECOND
 
 
@@ -320,7 +320,7 @@ def test_anything_else_proves_no_boot(answer: HostAnswer, at: int) -> None:
     assert heard(SENT, answer, at).proof is None
 
 
-def test_a_boot_is_proven_once() -> None:
+def test_a_boot_is_verified_once() -> None:
     first = see_check_answer(SENT, check_answer(rebooted(), NOW + 30 * SECOND))
     assert proven_by(heard(first, rebooted(), 90)) == NOW + 30 * SECOND
 
@@ -375,7 +375,7 @@ def test_a_held_lock_is_noted_when_it_was_first_met() -> None:
     assert see_check_answer(twice, check_answer(ready())).progress.first_busy_at is None
 
 
-def test_the_release_that_a_host_would_take_is_remembered_while_it_says_nothing() -> None:
+def test_the_version_that_a_host_would_take_is_remembered_while_it_says_nothing() -> None:
     silent = see_check_answer(
         see_check_answer(instance(), check_answer(available())), check_answer(problem(Problem.NO_ANSWER))
     )
@@ -386,7 +386,7 @@ def test_the_release_that_a_host_would_take_is_remembered_while_it_says_nothing(
 
 
 @pytest.mark.parametrize("kind", [DocumentKind.CHECK, DocumentKind.APPLY])
-def test_a_command_is_under_way_from_its_sending_to_its_end(kind: DocumentKind) -> None:
+def test_a_command_is_in_progress_from_its_sending_to_its_end(kind: DocumentKind) -> None:
     sent = see_sent(instance(), pending(kind))
     assert (sent.pending, see_ended(sent, ended(kind)).pending) == (pending(kind), None)
 
@@ -412,7 +412,7 @@ def test_the_end_of_a_reboot_is_kept() -> None:
     assert still.reboots[0].end == acceptance()
 
 
-def test_a_new_reboot_begins_the_wait_anew() -> None:
+def test_a_new_reboot_starts_the_wait_again() -> None:
     first = sent_reboot(NOW, refusal())
     before = replace(SENT, reboots=(first,), progress=replace(SENT.progress, away_at=NOW, proof=a_proof(NOW)))
     second = sent_reboot(NOW + MINUTE)
@@ -453,7 +453,7 @@ def test_a_host_that_may_not_be_checked_is_mute_whatever_else_it_is_sent(kind: D
 # Acts
 
 
-def test_a_first_mark_begins_a_new_trail() -> None:
+def test_a_first_claim_starts_a_new_record() -> None:
     one = instance(
         progress=RunProgress(
             applies=Applies(1), connected_looks=4, unmarked=True, drain=SentDrain(NOW), missing_looks=1
@@ -464,7 +464,7 @@ def test_a_first_mark_begins_a_new_trail() -> None:
     assert (after.claim, after.progress) == (a_claim(), kept)
 
 
-def test_a_mark_for_a_reboot_keeps_what_is_known_of_the_drain() -> None:
+def test_a_claim_for_a_reboot_keeps_what_is_known_of_the_drain() -> None:
     after = see_marked(claimed(), REBOOTING, NOW)
     assert after.progress.drain == claimed().progress.drain
     assert (after.claim, after.progress.reboot_sent_at) == (REBOOTING, None)

@@ -115,7 +115,7 @@ def held_by_a_dead_run(store: MemoryStore, time: Time, term: timedelta = SPAN) -
 # Acquiring the lease
 
 
-def test_a_wait_for_a_lease_that_another_run_holds_is_told_once_with_its_end(store: Cut, time: Time) -> None:
+def test_a_wait_for_a_lease_that_another_run_holds_is_reported_once_with_its_end(store: Cut, time: Time) -> None:
     held_by_a_dead_run(store, time)
     told: list[Wait] = []
     waits = Waits(told.append)
@@ -125,7 +125,7 @@ def test_a_wait_for_a_lease_that_another_run_holds_is_told_once_with_its_end(sto
     assert (wait.since, wait.until) == (START, START + SPAN)
 
 
-def test_a_store_that_does_not_answer_is_told_before_the_first_wait_for_it(store: Cut, time: Time) -> None:
+def test_a_store_that_does_not_answer_is_reported_before_the_first_wait_for_it(store: Cut, time: Time) -> None:
     store.down = True
     told: list[tuple[Wait, int]] = []
     waits = Waits(lambda wait: told.append((wait, len(time.naps))))
@@ -142,7 +142,7 @@ def test_a_lease_that_nobody_ever_had_is_taken_at_once(store: Cut, time: Time) -
     assert time.naps == []
 
 
-def test_a_lease_that_was_given_back_is_taken_at_once_with_the_next_epoch(store: Cut, time: Time) -> None:
+def test_a_released_lease_is_acquired_at_once_with_the_next_epoch(store: Cut, time: Time) -> None:
     first = lease(store, time)
     first.acquire()
     first.release()
@@ -375,7 +375,7 @@ def test_a_renewal_that_was_rejected_although_nobody_wrote_is_retried(
 
 
 @pytest.mark.parametrize("answer", [Throttled("409: another write is under way"), Conflict("412")])
-def test_a_lease_is_given_back_though_that_was_refused_once(store: Cut, time: Time, answer: Exception) -> None:
+def test_a_lease_is_released_although_the_first_attempt_was_rejected(store: Cut, time: Time, answer: Exception) -> None:
     held = lease(store, time)
     held.acquire()
     store.refuses = [answer]
@@ -429,7 +429,7 @@ def test_a_renewal_that_failed_is_tried_again_within_seconds(store: Cut, time: T
 
 
 @pytest.mark.parametrize(("term", "outage"), [(SPAN, 15), (DEFAULT, 30), (DEFAULT, 45)])
-def test_an_outage_of_a_quarter_of_the_term_costs_nothing_whenever_it_begins(
+def test_an_outage_of_a_quarter_of_the_term_costs_nothing_whenever_it_starts(
     time: Time, term: timedelta, outage: int
 ) -> None:
     seconds = int(term.total_seconds())
@@ -565,7 +565,7 @@ class Sluggish(Cut):
         return tag
 
 
-def test_a_renewal_counts_from_when_it_began_not_from_its_reply(time: Time) -> None:
+def test_a_renewal_counts_from_when_it_started_not_from_its_reply(time: Time) -> None:
     store = Sluggish(time)
     held = lease(store, time)
     held.acquire()
@@ -578,7 +578,7 @@ def test_a_renewal_counts_from_when_it_began_not_from_its_reply(time: Time) -> N
         held.check_before_act()
 
 
-def test_a_take_counts_from_when_it_began_not_from_its_reply(time: Time) -> None:
+def test_a_take_counts_from_when_it_started_not_from_its_reply(time: Time) -> None:
     store = Sluggish(time)
     store.reply_takes = SPAN / 2
     held = lease(store, time)
@@ -589,7 +589,7 @@ def test_a_take_counts_from_when_it_began_not_from_its_reply(time: Time) -> None
         held.check_before_act()
 
 
-def test_a_renewal_that_is_found_later_counts_from_when_it_began(store: Cut, time: Time) -> None:
+def test_a_renewal_that_is_found_later_counts_from_when_it_started(store: Cut, time: Time) -> None:
     held = lease(store, time)
     held.acquire()
     time.move(DUE)
@@ -603,7 +603,7 @@ def test_a_renewal_that_is_found_later_counts_from_when_it_began(store: Cut, tim
         held.check_before_act()
 
 
-def test_a_take_that_is_found_later_counts_from_when_it_began(store: Cut, time: Time) -> None:
+def test_a_take_that_is_found_later_counts_from_when_it_started(store: Cut, time: Time) -> None:
     class Napping(Time):
         def sleep(self, span: timedelta) -> bool:
             return super().sleep(SPAN / 2)
@@ -662,7 +662,7 @@ def test_giving_back_never_raises_and_never_waits(store: Cut, time: Time) -> Non
     assert time.naps == []
 
 
-def test_a_lease_whose_last_renewal_got_no_reply_is_given_back_all_the_same(store: Cut, time: Time) -> None:
+def test_a_lease_whose_last_renewal_got_no_reply_is_released_anyway(store: Cut, time: Time) -> None:
     held = lease(store, time)
     held.acquire()
     store.replies_lost = 1

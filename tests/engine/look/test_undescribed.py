@@ -54,7 +54,7 @@ def test_one_that_is_not_described_fills_a_budget_of_one(after: timedelta) -> No
     assert set(world.findings().versions.values()) == {OLD}
 
 
-def test_when_it_is_described_again_the_roll_goes_on() -> None:
+def test_when_it_is_described_again_the_rollout_goes_on() -> None:
     world = row(3, services=0)
     began = world.clock.now()
     finished, tape = played(world, after=timedelta(seconds=5), lasts=timedelta(seconds=22))

@@ -97,27 +97,27 @@ def claiming(id_: InstanceId) -> Change:
 # Its values
 
 
-def test_a_claim_is_remembered_until_it_is_let_go() -> None:
+def test_a_claim_is_remembered_until_it_is_dropped() -> None:
     ledger = with_claim(Ledger(), ONE, CLAIM, ARN)
     assert ledger.claims == {ONE: OpenClaim(CLAIM, ARN)}
     assert without_claim(ledger, ONE) == Ledger()
 
 
-def test_a_rest_is_remembered_until_it_is_cleared() -> None:
+def test_a_backoff_is_remembered_until_it_is_cleared() -> None:
     assert without_rest(with_backoff(Ledger(), ONE, REST), ONE) == Ledger()
 
 
-def test_a_rest_after_a_failed_apply_makes_no_release_suspect() -> None:
+def test_a_backoff_after_a_failed_apply_makes_no_version_suspect() -> None:
     assert with_backoff(Ledger(), ONE, REST).suspects == {}
 
 
-def test_a_release_that_rolled_back_counts_once_per_instance() -> None:
+def test_a_version_that_rolled_back_counts_once_per_instance() -> None:
     ledger = with_backoff(with_backoff(Ledger(), ONE, ROLLED_BACK), ONE, ROLLED_BACK)
     assert ledger.suspects == {NEW: 1}
     assert with_backoff(ledger, TWO, ROLLED_BACK).suspects == {NEW: 2}
 
 
-def test_clearing_a_rest_does_not_clear_the_release() -> None:
+def test_clearing_a_backoff_does_not_clear_the_version() -> None:
     assert without_rest(with_backoff(Ledger(), ONE, ROLLED_BACK), ONE).suspects == {NEW: 1}
 
 
@@ -154,7 +154,7 @@ def test_an_instance_that_a_list_lacked_for_a_moment_keeps_what_is_remembered() 
     assert without_gone(back, {TWO}, NOW + timedelta(days=8)).backoffs == ledger.backoffs
 
 
-def test_what_a_release_came_to_on_an_instance_that_is_gone_is_remembered_longer_than_any_wait() -> None:
+def test_what_a_version_came_to_on_an_instance_that_is_gone_is_remembered_longer_than_any_wait() -> None:
     ledger = with_found(with_update(Ledger(), ONE, NEW, NOW), TWO, NEW, NOW)
     missed = without_gone(ledger, set(), NOW)
     soon, late = NOW + GONE_FOR - timedelta(minutes=1), NOW + GONE_FOR
@@ -171,7 +171,7 @@ def test_a_verified_update_clears_only_the_earlier_failure_of_that_instance() ->
     assert with_update(proven, TWO, NEW, NOW).failed_on == {OLD: {ONE}}
 
 
-def test_an_update_to_another_release_leaves_what_failed_there() -> None:
+def test_an_update_to_another_version_leaves_what_failed_there() -> None:
     failed = with_backoff(Ledger(), ONE, ROLLED_BACK)
     assert with_update(failed, ONE, OLD, NOW).failed_on == {NEW: {ONE}}
     assert with_update(failed, ONE, OLD, NOW).backoffs == {ONE: ROLLED_BACK}
@@ -181,7 +181,7 @@ def test_one_that_fails_after_its_update_has_failed() -> None:
     assert with_failure(with_update(Ledger(), ONE, NEW, NOW), NEW, ONE).suspects == {NEW: 1}
 
 
-def test_the_releases_that_failed_are_remembered_in_bounds_the_newest_of_them() -> None:
+def test_the_versions_that_failed_are_remembered_in_bounds_the_newest_of_them() -> None:
     ledger = Ledger()
     for minor in range(FAILED_RELEASES_MAX + 5):
         ledger = with_failure(ledger, Version(1, minor, 0), ONE)
@@ -189,14 +189,14 @@ def test_the_releases_that_failed_are_remembered_in_bounds_the_newest_of_them() 
     assert min(ledger.failed_on) == Version(1, 5, 0)
 
 
-def test_an_instance_is_found_on_a_release_once() -> None:
+def test_an_instance_is_found_on_a_version_once() -> None:
     ledger = with_found(Ledger(), ONE, NEW, NOW)
     assert with_found(ledger, ONE, NEW, NOW + timedelta(days=1)) is ledger
     assert with_found(ledger, ONE, OLD, NOW).found_on[ONE].version == OLD
     assert with_update(ledger, ONE, NEW, NOW).found_on == {}
 
 
-def test_an_instance_is_begun_once_however_often_it_is_written() -> None:
+def test_an_instance_is_started_once_however_often_it_is_written() -> None:
     ledger = with_begun(with_begun(Ledger(), ONE, NOW), ONE, NOW + timedelta(hours=1))
     assert ledger.begun == {ONE: NOW + timedelta(hours=1)}
     assert with_begun(ledger, TWO, NOW + timedelta(days=1, hours=1)).begun.keys() == {TWO}
@@ -215,7 +215,7 @@ def test_a_time_from_a_fast_clock_counts_as_now() -> None:
     assert without_future(written_at(later), NOW) == written_at(NOW)
 
 
-def test_a_rest_that_only_a_person_ends_stays_one() -> None:
+def test_a_backoff_that_only_a_person_ends_stays_one() -> None:
     ledger = with_backoff(Ledger(), ONE, ROLLED_BACK)
     assert without_future(ledger, NOW) is ledger
 
@@ -249,7 +249,7 @@ def test_the_next_run_reads_what_this_one_made_safe() -> None:
     assert kept(store, "r2").value.claims == {ONE: OpenClaim(CLAIM, ARN)}
 
 
-def test_what_an_older_updater_wrote_of_instances_that_were_begun_is_read_without_their_names() -> None:
+def test_what_an_older_updater_wrote_of_instances_that_were_started_is_read_without_their_names() -> None:
     old = {"format": 1, "claims": {}, "rests": {}, "begun": ["2026-01-05T08:00:00Z"]}
     ledger, _ = read_ledger(json.dumps(old).encode(), KEY)
     assert ledger.past.begun == (NOW - timedelta(hours=1),)
@@ -298,7 +298,7 @@ def test_a_stale_writer_loses_its_lease_and_overwrites_nothing() -> None:
     assert set(kept(store).value.claims) == {ONE}
 
 
-def test_a_ledger_that_somebody_removed_is_not_written_anew() -> None:
+def test_a_ledger_that_somebody_removed_is_not_written_again() -> None:
     store = MemoryStore()
     ledger = kept(store)
     ledger.change(claiming(ONE))
@@ -513,7 +513,7 @@ def test_an_unreadable_ledger_is_never_overwritten() -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b"{}", b"null", b"\xff\xfe"])
-def test_what_is_no_ledger_at_all_is_never_taken_for_an_empty_one(data: bytes) -> None:
+def test_what_is_no_ledger_at_all_is_never_treated_as_an_empty_one(data: bytes) -> None:
     with pytest.raises(LedgerBroken, match=KEY):
         read_ledger(data, KEY)
 

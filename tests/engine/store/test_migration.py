@@ -171,7 +171,7 @@ def test_an_old_ledger_that_somebody_else_writes_meanwhile_ends_the_run(store: S
         ledger.flush()
 
 
-def test_nothing_is_moved_before_the_right_to_act_was_asked_for(store: Shaky) -> None:
+def test_nothing_is_moved_before_the_lease_was_asked_for(store: Shaky) -> None:
     def lapsed() -> None:
         raise LeaseLapsed("it could not be renewed in time")
 
@@ -370,7 +370,7 @@ def older_version_dies(world: World, store: MemoryStore) -> None:
     world.clock.sleep(timedelta(minutes=10))
 
 
-def test_what_an_older_version_began_is_finished_by_the_first_run_of_this_one() -> None:
+def test_what_an_older_version_started_is_finished_by_the_first_run_of_this_one() -> None:
     # Only the ledger has the claim: here attributes do not survive a boot.
     world, store = row(2, services=1, tasks=1, ecs_timing=EcsTiming(attributes_survive=False)), MemoryStore()
     older_version_dies(world, store)

@@ -95,7 +95,7 @@ def test_removing_what_is_not_there_is_no_error(store: Store) -> None:
     assert store.get(KEY) is None
 
 
-def test_keys_are_listed_in_order_by_the_beginning_of_their_names(store: Store) -> None:
+def test_keys_are_listed_in_order_by_the_start_of_their_names(store: Store) -> None:
     for key in ("runs/web/2/a", "runs/web/10/a", "runs/web-2/1/a", "clusters/web/lease.json"):
         store.put(key, b"", ABSENT)
     assert list(store.keys("runs/web/")) == ["runs/web/10/a", "runs/web/2/a"]
@@ -207,7 +207,7 @@ def _dying_at(call: int) -> Callable[[int], None]:
 
 
 @pytest.mark.parametrize("count", [b"", b"x", b"-1", b"1.5", b"\xff", b"9" * 5000, b"\xef\xbc\x91"])
-def test_a_count_that_cannot_be_read_stands_for_a_content_that_nobody_has_seen(tmp_path: Path, count: bytes) -> None:
+def test_an_unreadable_count_means_unknown_content(tmp_path: Path, count: bytes) -> None:
     store = FolderStore(tmp_path)
     tags = [store.put(KEY, data, None) for data in (b"one", b"two", b"one", b"two")]
     (tmp_path / ".counts" / KEY).write_bytes(count)
@@ -333,9 +333,7 @@ def test_a_writer_that_is_killed_leaves_whole_objects_and_no_lock(tmp_path: Path
         store.put("object", stored.data, stored.tag)
 
 
-def test_a_lock_that_nobody_gives_back_is_not_waited_for_without_end(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_wait_for_a_lock_that_is_never_released_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(folder, "TURN_SECONDS", 0.1)
     store = FolderStore(tmp_path)
     store.put(KEY, b"1", None)

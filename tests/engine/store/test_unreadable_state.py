@@ -48,7 +48,7 @@ def updater(world: World, store: MemoryStore, name: str = "run-1", **changes: ob
     return Updater(world, name=name, ledger=KeptLedger(store, "demo", RunId(name)), store=store, **changes)  # type: ignore[arg-type]
 
 
-def test_a_sighting_is_noted_though_every_second_write_is_refused() -> None:
+def test_a_first_sighting_is_recorded_although_every_second_write_is_rejected() -> None:
     class Halting(MemoryStore):
         puts = 0
 
@@ -81,7 +81,7 @@ def left_drained(world: World) -> MemoryStore:
 
 
 @pytest.mark.parametrize("name", GARBAGE)
-def test_a_pause_that_cannot_be_read_pauses_and_what_is_in_hand_is_finished(name: str) -> None:
+def test_a_pause_that_cannot_be_read_pauses_and_what_is_in_progress_is_finished(name: str) -> None:
     world = row(2)
     store = left_drained(world)
     store.put(pause_key("demo"), GARBAGE[name], None)
@@ -95,7 +95,7 @@ def test_a_pause_that_cannot_be_read_pauses_and_what_is_in_hand_is_finished(name
 
 
 @pytest.mark.parametrize("name", GARBAGE)
-def test_a_sighting_that_cannot_be_read_matters_to_nobody_who_asks_for_no_age(name: str) -> None:
+def test_an_unreadable_sighting_matters_only_with_a_minimum_age(name: str) -> None:
     world, store = row(2), MemoryStore()
     for version in (OLD, NEW):
         store.put(f"first-seen/{version}.json", GARBAGE[name], None)
@@ -105,7 +105,7 @@ def test_a_sighting_that_cannot_be_read_matters_to_nobody_who_asks_for_no_age(na
 
 
 @pytest.mark.parametrize("name", GARBAGE)
-def test_a_sighting_that_cannot_be_read_counts_from_when_this_cluster_saw_the_release(name: str) -> None:
+def test_a_sighting_that_cannot_be_read_counts_from_when_this_cluster_saw_the_version(name: str) -> None:
     world, store = row(2), MemoryStore()
     store.put(f"first-seen/{NEW}.json", GARBAGE[name], None)
     policy = Policy(rules=Rules(versions=VersionRules(minimum_age=timedelta(days=2))))

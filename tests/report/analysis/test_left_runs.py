@@ -21,7 +21,7 @@ LEFT = [
 ]
 
 
-def test_its_beginning_is_known_from_how_long_it_took() -> None:
+def test_its_start_is_known_from_how_long_it_took() -> None:
     account = run_report(LEFT)
     assert account.summary.began == END - timedelta(minutes=1)
     assert history_text([entry_of(account)]).splitlines()[1].startswith("2026-01-05 09:00  ")

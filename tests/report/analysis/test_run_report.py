@@ -246,7 +246,7 @@ def test_a_run_that_died_names_what_it_left_out_of_service() -> None:
     assert left.to_do == "Start a run if none is due soon: it finishes these updates first."
 
 
-def test_releases_are_counted_before_and_after() -> None:
+def test_versions_are_counted_before_and_after() -> None:
     moves = {str(move.version): (move.before, move.after) for move in run_report(events_of("clean")).moves}
     assert moves == {"1.52.0": (6, 0), "1.53.1": (0, 6)}
 
@@ -279,7 +279,7 @@ def test_whatever_happened_there_is_an_account_of_it(events: list[Event]) -> Non
     assert account.most_out_at_once >= 0
 
 
-def test_a_rest_that_only_a_person_ends_wants_that_person_and_another_does_not() -> None:
+def test_a_backoff_that_only_a_person_ends_wants_that_person_and_another_does_not() -> None:
     def resting(until: str) -> Hold:
         then = "`release` clears the rest"
         return hold(Reason.BACKING_OFF, until=until, attempts=1, version=NEW, why="rolled-back", then=then)

@@ -70,7 +70,7 @@ def life() -> list[Event]:
     ]
 
 
-def test_a_life_is_its_parts_in_their_order() -> None:
+def test_the_timeline_of_an_instance_is_its_parts_in_order() -> None:
     assert parts(lane_of(*life())) == [
         (Part.STAGING, 1),
         (Part.READY, 2),
@@ -86,7 +86,7 @@ def test_out_of_service_is_from_the_drain_to_the_return() -> None:
     assert (lane.out_of_service, lane.out_since, lane.out_from) == (after(12), None, START + after(3))
 
 
-def test_releases_and_moved_tasks_are_known_from_what_was_said() -> None:
+def test_versions_and_moved_tasks_are_known_from_what_was_said() -> None:
     lane = lane_of(*life())
     assert (lane.before, lane.after, lane.moved) == (OLD, NEW, 4)
 

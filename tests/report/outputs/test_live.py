@@ -80,7 +80,7 @@ def until(run: str, minutes: float) -> list[Event]:
     return [event for event in events if event.at - events[0].at <= timedelta(minutes=minutes)]
 
 
-def test_every_instance_in_hand_has_a_line_with_its_phase() -> None:
+def test_every_instance_in_progress_has_a_line_with_its_phase() -> None:
     counts, *hands = block(shown(until("clean", 1.5)))
     assert counts.startswith("demo: 6 instances, 0 updated, 4 to come, after ")
     assert [re.split(r"\s{2,}", hand.strip())[1] for hand in hands] == ["rebooting", "rebooting"]
@@ -128,7 +128,7 @@ def test_there_is_no_forecast_before_there_is_anything_to_judge_by() -> None:
     assert progress.ends_at(START) is None
 
 
-def test_hundreds_in_hand_leave_room_for_the_log() -> None:
+def test_hundreds_in_progress_leave_room_for_the_log() -> None:
     claims = [Claimed(START, name(n), OLD, NEW, downgrade=False) for n in range(200)]
     lines = block(shown([STARTED, *claims], Size(lines=30)))
     assert len(lines) == 11
@@ -172,7 +172,7 @@ def test_hostile_text_moves_no_cursor() -> None:
     assert shown(hostile_run())
 
 
-def test_a_slot_is_in_hand_until_its_cluster_has_settled() -> None:
+def test_a_slot_is_taken_until_its_cluster_has_settled() -> None:
     progress = Progress()
     for event in events_of("clean"):
         progress.note(event)

@@ -103,7 +103,7 @@ def test_holds_by_the_hundred_are_only_told_to_the_verbose() -> None:
     assert len(objects(logged(LARGE_RUN))) < 200
 
 
-def test_a_right_that_protects_from_nothing_is_a_warning() -> None:
+def test_a_lease_that_protects_from_nothing_is_a_warning() -> None:
     assert level_of(LeaseTaken(START, 0, "", "nothing protects")) is Level.WARNING
     assert level_of(LeaseTaken(START, 1, "")) is Level.INFO
 
@@ -252,7 +252,7 @@ def test_every_recorder_of_a_fan_hears_every_event_in_order() -> None:
     assert one.events == two.events == CLEAN_RUN
 
 
-def test_a_command_is_told_with_its_id() -> None:
+def test_a_command_is_reported_with_its_id() -> None:
     assert event_fields(CommandSent(START, ONE, DocumentKind.CHECK, "c-1")) == {
         "instance": ONE,
         "kind": "check",
@@ -280,7 +280,7 @@ def lines_of_width(columns: int) -> list[str]:
     return stream.getvalue().partition("\n\n")[0].splitlines()
 
 
-def test_on_a_terminal_a_long_sentence_goes_on_below_its_beginning() -> None:
+def test_on_a_terminal_a_long_sentence_goes_on_below_its_start() -> None:
     lines = lines_of_width(80)
     assert max(map(len, lines)) <= 80
     assert any(line.startswith(" " * 32) and line[32] != " " for line in lines)

@@ -116,7 +116,7 @@ def test_the_fields_of_events_that_happened_are_those_that_are_documented() -> N
             assert filled - always <= ROWS[line["event"]], line
 
 
-def test_a_line_is_of_the_run_that_tells_it_though_it_tells_of_another() -> None:
+def test_a_line_belongs_to_the_run_that_writes_it_even_if_it_is_about_another() -> None:
     found = [line for line in map(json.loads, lines()) if line["event"] == "claim.found"]
     assert {(line["run"], line["of_run"]) for line in found} == {(SECOND, FIRST)}
 
@@ -141,7 +141,7 @@ def test_the_last_runs_are_listed_newest_first_with_their_ends() -> None:
     assert found[-1]["duration_seconds"] == end.took.total_seconds()
 
 
-def test_what_was_updated_is_counted_by_run_and_release() -> None:
+def test_what_was_updated_is_counted_by_run_and_version() -> None:
     expected = Counter((run, str(event.source), str(event.target)) for run, event in told(e.InstanceUpdated))
     found = answer("What was updated in the last runs?")
     assert {(row["run"], row["source"], row["target"]): row["instances"] for row in found} == expected

@@ -81,11 +81,11 @@ def told(events: Iterable[Event]) -> list[Message]:
     return box.messages
 
 
-def test_a_run_that_updates_is_told_of_at_its_beginning_and_its_end() -> None:
+def test_a_run_that_updates_is_reported_at_its_start_and_its_end() -> None:
     assert [message.occasion for message in told(events_of("clean"))] == [Occasion.STARTED, Occasion.FINISHED]
 
 
-def test_a_run_with_trouble_is_told_once_of_each_kind() -> None:
+def test_a_run_with_trouble_is_reported_once_of_each_kind() -> None:
     occasions = [message.occasion for message in told(events_of("halted"))]
     assert sorted(occasions, key=list(Occasion).index) == list(Occasion)
     assert occasions[-1] is Occasion.FINISHED
@@ -95,7 +95,7 @@ def test_a_run_in_which_nothing_happened_tells_nobody() -> None:
     assert told([STARTED, finished({name(1): UpToDate(NEW)})]) == []
 
 
-def test_a_run_that_could_not_go_on_is_told_of_though_nothing_was_begun() -> None:
+def test_a_run_that_could_not_go_on_is_reported_though_nothing_was_started() -> None:
     (message,) = told([STARTED, finished({}, RunOutcome.ERROR, 1, "no permission for ecs:ListContainerInstances")])
     assert "no permission for ecs:ListContainerInstances" in message.text
     assert message.subject == "[demo] The run could not start: no permission for ecs:ListContainerInstances"
@@ -215,7 +215,7 @@ def test_what_waits_for_a_person_from_run_to_run_is_not_told_again_and_again() -
     assert told([STARTED, finished(outcomes)]) == []
 
 
-def test_a_withdrawn_version_is_told_of_by_the_run_that_saw_it_first() -> None:
+def test_a_withdrawn_version_is_reported_by_the_run_that_saw_it_first() -> None:
     outcomes: dict[InstanceId, Outcome] = {name(1): UpToDate(NEW)}
     seen, earlier = START + timedelta(minutes=1), START - timedelta(days=1)
     first, later = (VersionWithdrawn(seen, "aws-ecs-2/x86_64", NEW, OLD, at) for at in (seen, earlier))

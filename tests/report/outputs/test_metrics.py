@@ -151,7 +151,7 @@ def test_a_line_is_one_of_the_log_as_well() -> None:
 # The names
 
 
-def test_every_metric_of_the_table_is_told_in_some_run_and_no_other() -> None:
+def test_every_metric_of_the_table_is_reported_in_some_run_and_no_other() -> None:
     seen = set()
     progress = StandingPublished(START, "staging", None, None, timedelta(days=2), timedelta(hours=3), "")
     for run in ("clean", "broken", "halted"):
@@ -185,7 +185,7 @@ def test_a_halted_run_failed_and_was_no_success() -> None:
     assert values(lines, "LastSuccessTime") == []
 
 
-def test_the_last_success_is_told_in_seconds_since_1970() -> None:
+def test_the_last_success_is_reported_in_seconds_since_1970() -> None:
     end = events_of("clean")[-1].at
     assert values(told(events_of("clean")), "LastSuccessTime") == [end.timestamp()]
 
@@ -205,13 +205,13 @@ def test_each_instance_is_one_value_of_a_duration() -> None:
     assert all(60 < value < 300 for value in out)
 
 
-def test_throttles_are_told_at_the_end() -> None:
+def test_throttles_are_reported_at_the_end() -> None:
     *before, end = events_of("clean")
     assert isinstance(end, RunFinished)
     assert values(told([*before, replace(end, throttles=7)]), "ApiThrottles") == [7]
 
 
-def test_held_instances_are_told_apart_by_reason_within_a_bound() -> None:
+def test_held_instances_are_distinguished_by_reason_within_a_bound() -> None:
     outcomes: dict[InstanceId, Outcome] = {
         name(n): hold(reason, **dict.fromkeys(_facts(reason), "x")) for n, reason in enumerate(Reason)
     }
@@ -242,12 +242,12 @@ def test_a_run_that_is_stuck_says_for_how_long_though_nothing_happens() -> None:
     assert values(stuck(90), "SecondsSinceProgress")[-1] > 3600
 
 
-def test_gauges_are_told_once_a_minute() -> None:
+def test_gauges_are_reported_once_a_minute() -> None:
     assert len(stuck(10)) == 10
     assert timedelta(minutes=1) == GAUGES_EVERY
 
 
-def test_a_run_with_nothing_in_hand_has_no_gauges() -> None:
+def test_a_run_with_nothing_in_progress_has_no_gauges() -> None:
     stream = io.StringIO()
     metrics = Metrics(stream, run=RUN, cluster="demo")
     metrics.record(STARTED)

@@ -141,7 +141,7 @@ def test_events_are_written_when_they_are_old_though_no_other_follows() -> None:
     assert past(store) == (drained(),)
 
 
-def test_events_do_not_wait_for_ever() -> None:
+def test_events_do_not_wait_forever() -> None:
     store = Flaky()
     record = Record(store, "web", RUN)
     record.record(drained(0))

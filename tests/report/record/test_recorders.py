@@ -77,7 +77,7 @@ def test_a_log_that_fails_costs_the_others_nothing() -> None:
     assert others.events == [STOPPING, END]
 
 
-def test_that_a_recorder_fails_is_told_once_to_all_that_still_can_be() -> None:
+def test_that_a_recorder_fails_is_reported_once_to_all_that_still_can_be() -> None:
     heard, faults = Collected(), Faults()
     others = Tee([Broken(ValueError("no")), heard], faults.note)
     faults.listener = SummaryLast(Broken(BrokenPipeError("gone")), others, faults.note)

@@ -24,7 +24,7 @@ def explained(one: Instance) -> str:
 
 
 @pytest.mark.parametrize(("until", "word"), [(NOW + HOUR, "backing off"), (NOW - HOUR, "backed off")])
-def test_a_backoff_that_is_over_is_told_as_over(until: object, word: str) -> None:
+def test_a_backoff_that_is_over_is_reported_as_over(until: object, word: str) -> None:
     backoff = Backoff(NEW, 1, until, "apply-failed")  # type: ignore[arg-type]  # both are times
     text = explained(replace(instance("i-a"), backoff=backoff))
     assert f"  {word:<16} until " in text

@@ -36,7 +36,7 @@ def status(*hosts: Instance, **changes: object) -> ClusterStatus:
     return replace(plain, **changes)  # type: ignore[arg-type]  # the fields of a status, by name
 
 
-def test_each_zone_is_shown_with_the_releases_that_run_in_it() -> None:
+def test_each_zone_is_shown_with_the_versions_that_run_in_it() -> None:
     text = status_text(status(host("i-a"), host("i-b", NEW), host("i-c", None, "eu-west-1b")))
     assert "  eu-west-1a  2: 1 on 1.20.0, 1 on 1.21.0\n" in text
     assert "  eu-west-1b  1: 1 unknown\n" in text
@@ -54,7 +54,7 @@ def test_phases_are_those_that_can_be_told_without_asking_hosts() -> None:
     ]
 
 
-def test_a_pause_is_told_before_anything_else() -> None:
+def test_a_pause_is_reported_before_anything_else() -> None:
     paused = a_fleet(host("i-a"), paused="by ann: a holiday")
     lines = status_text(status(fleet=paused)).splitlines()
     assert lines[1] == "  PAUSED       by ann: a holiday: `resume` allows updates again"
@@ -101,12 +101,12 @@ def test_advice_that_could_not_be_had_is_one_line() -> None:
     assert status_text(status(fleet=unread)).count("not allowed: ec2:DescribeImages") == 1
 
 
-def test_without_runs_there_is_no_word_of_when_the_next_begins() -> None:
+def test_without_runs_there_is_no_word_of_when_the_next_starts() -> None:
     text = status_text(status(host("i-a")))
     assert "No run is recorded yet.\nNext run: unknown, because `status` does not know the schedule.\n" in text
 
 
-def test_runs_that_began_evenly_let_the_next_be_expected() -> None:
+def test_runs_that_started_evenly_let_the_next_be_expected() -> None:
     twice_a_day = [NOW - n * 12 * HOUR for n in (5, 4, 3, 2, 1)]
     expected = next_run(twice_a_day, NOW - MINUTE)
     assert expected == NextRun(NOW, 12 * HOUR)
@@ -155,7 +155,7 @@ def test_what_has_kept_runs_from_beginning_anything_is_shown_from_the_second_on(
         assert (f"  STUCK        {runs} runs in a row could start no update" in text) is shown
 
 
-def test_a_run_that_has_no_end_yet_is_told_with_the_time_of_its_last_event() -> None:
+def test_a_run_that_has_no_end_yet_is_reported_with_the_time_of_its_last_event() -> None:
     last = NewestRun(RunId("20260105-0900-3f9c"), None, NOW, None, "", {}, NOW)
     text = status_text(status(last=last))
     assert (

@@ -58,7 +58,7 @@ def test_what_is_no_expression_is_refused(b: Bench, expression: str) -> None:
         listed(b, expression)
 
 
-def test_a_walk_through_the_pages_meets_every_instance_once(b: Bench) -> None:
+def test_paging_lists_every_instance_once(b: Bench) -> None:
     pages = b.ecs.get_paginator("list_container_instances").paginate(cluster="demo", maxResults=2)
     assert [len(each["containerInstanceArns"]) for each in pages] == [2, 2, 1]
     assert pages.build_full_result()["containerInstanceArns"] == [b.arn(number) for number in range(5)]

@@ -74,7 +74,7 @@ def test_f19_grub_failing_rolls_back_by_itself() -> None:
     assert (host.host.running, host.host.boots, host.host.power) == (RUNNING, 2, Power.RUNNING)
 
 
-def test_f19_grub_failing_for_another_release_changes_nothing() -> None:
+def test_f19_grub_failing_for_another_version_changes_nothing() -> None:
     assert updated(GrubFails("9.9.9")).host.running == NEW
 
 
@@ -86,14 +86,14 @@ def test_f20_a_hanging_boot_rolls_back_when_somebody_reboots() -> None:
     assert (host.host.power, host.host.running) == (Power.RUNNING, RUNNING)
 
 
-def test_f21_a_release_with_a_dead_docker_stays_and_has_no_ecs_agent() -> None:
+def test_f21_a_version_with_a_dead_docker_stays_and_has_no_ecs_agent() -> None:
     host = updated(DockerDead())
     assert (host.host.running, host.host.ssm_agent_up, host.host.ecs_agent_up) == (NEW, True, False)
     host.reboot()
     assert (host.host.running, host.host.ecs_agent_up) == (NEW, False)
 
 
-def test_f21_a_dead_docker_is_the_releases_and_not_the_hosts() -> None:
+def test_f21_a_dead_docker_is_the_versions_and_not_the_hosts() -> None:
     host = bench(DockerDead(NEW))
     host.reboot()
     assert host.host.ecs_agent_up
@@ -127,7 +127,7 @@ def test_f24_an_ecs_agent_that_ended_for_good_does_not_come_back_with_any_boot()
     assert (host.host.ecs_agent_up, host.host.ssm_agent_up) == (False, True)
 
 
-def test_f25_a_release_that_rolls_back_does_so_each_time() -> None:
+def test_f25_a_version_that_rolls_back_does_so_each_time() -> None:
     host = updated(RollsBack())
     for _ in range(2):
         assert host.host.running == RUNNING
@@ -137,7 +137,7 @@ def test_f25_a_release_that_rolls_back_does_so_each_time() -> None:
 
 
 @pytest.mark.parametrize("kind", list(OutOfReach))
-def test_f28_a_host_that_ssm_cannot_reach_runs_all_the_same(kind: OutOfReach) -> None:
+def test_f28_a_host_that_ssm_cannot_reach_runs_anyway(kind: OutOfReach) -> None:
     host = bench(SsmUnreachable(kind))
     assert (host.host.power, host.host.ssm_agent_up, host.host.ecs_agent_up) == (Power.RUNNING, False, True)
     host.host.reboot("test")

@@ -212,27 +212,27 @@ def test_f12_an_operator_locks_the_version_between_check_and_apply() -> None:
     assert host.host.partitions.inactive.image == OLD
 
 
-def test_f13_a_release_that_appears_between_check_and_apply_is_what_is_written() -> None:
+def test_f13_a_version_that_appears_between_check_and_apply_is_what_is_written() -> None:
     host = bench(ReleaseAppears("1.22.0"))
     host.make("Ready")
     host.reboot()
     assert host.host.running == "1.22.0"
 
 
-def test_f13_a_release_that_is_retracted_between_check_and_apply_is_not_written() -> None:
+def test_f13_a_version_that_is_retracted_between_check_and_apply_is_not_written() -> None:
     host = bench(ReleaseRetracted(NEW))
     assert "has not been marked valid for upgrade" in failed_apply(host)
     assert host.host.partitions.inactive.image is None
 
 
-def test_f13_a_release_retracted_while_ready_leaves_the_host_ready_with_nothing_chosen() -> None:
+def test_f13_a_version_retracted_while_ready_leaves_the_host_ready_with_nothing_chosen() -> None:
     host = bench(ReleaseRetracted(NEW, Moment.WHILE_READY))
     host.make("Ready")
     status = host.check()
     assert (status["update_state"], status["chosen_update"]) == ("Ready", None)
 
 
-def test_f13_a_release_appears_at_its_time() -> None:
+def test_f13_a_version_appears_at_its_time() -> None:
     host = bench(ReleaseAppears("1.22.0", Moment.AT, at=MINUTE))
     assert host.check()["chosen_update"]["version"] == NEW
     host.pass_time(MINUTE)
@@ -248,7 +248,7 @@ def test_f13_a_release_appears_at_its_time() -> None:
         (Leftover.STAGED_INVALID, "Staged", RUNNING),
     ],
 )
-def test_f14_a_host_begins_with_what_an_earlier_update_left(leftover: Leftover, state: str, boots_into: str) -> None:
+def test_f14_a_host_starts_with_what_an_earlier_update_left(leftover: Leftover, state: str, boots_into: str) -> None:
     host = bench(StartsWith(leftover, NEW))
     assert host.state() == state
     assert host.check()["update_state"] == state
@@ -335,7 +335,7 @@ def test_f30_an_oddity_that_strikes_once_is_gone_at_the_next_check() -> None:
     assert host.check()["update_state"] == "Available"
 
 
-def test_f34_hosts_of_one_cluster_see_a_release_days_apart() -> None:
+def test_f34_hosts_of_one_cluster_see_a_version_days_apart() -> None:
     probe = bench()
     release = Release(NEW, VARIANT, waves=default_waves(probe.clock.now()))
     repository = Repository([Release(RUNNING, VARIANT), release])
@@ -347,7 +347,7 @@ def test_f34_hosts_of_one_cluster_see_a_release_days_apart() -> None:
     assert late.check()["update_state"] == "Available"
 
 
-def test_f35_a_variant_at_its_end_stays_idle_for_ever() -> None:
+def test_f35_a_variant_at_its_end_stays_idle_forever() -> None:
     host = bench(VariantEnded())
     assert host.host.variant == "aws-ecs-1"
     host.pass_time(timedelta(days=365))
@@ -364,7 +364,7 @@ def test_f36_a_host_locked_to_what_it_runs_is_idle() -> None:
     assert (status["update_state"], status["available_updates"][0]) == ("Idle", NEW)
 
 
-def test_f37_a_host_above_the_ceiling_is_offered_a_downgrade() -> None:
+def test_f37_a_host_above_the_maximum_version_is_offered_a_downgrade() -> None:
     status = bench(DowngradeOffered(OLD)).check()
     assert status["chosen_update"]["version"] == OLD
     assert status["available_updates"] == [OLD]

@@ -54,7 +54,7 @@ def test_an_apply_where_there_is_nothing_to_apply_is_refused_with_409(state: str
     assert last_line(host, "apiclient update apply") == (1, PREPARE_FAILED + refusal)
 
 
-def test_an_apply_on_a_very_old_release_names_the_socket_in_its_refusal() -> None:
+def test_an_apply_on_a_very_old_version_names_the_socket_in_its_refusal() -> None:
     code, line = last_line(bench(version="1.0.8"), "apiclient update apply")
     assert code == 1
     assert "when POSTing unix://2f72756e2f6170692e736f636b:0/actions/prepare-update: " in line
@@ -173,7 +173,7 @@ def test_a_client_that_waits_ten_minutes_says_so_a_hundred_and_nineteen_times() 
     assert host.run("apiclient update apply").stderr.count("Still waiting for updated status") == 119
 
 
-def test_a_check_in_the_gap_after_prepare_makes_the_apply_wait_in_vain_with_the_image_staged() -> None:
+def test_a_check_in_the_gap_after_prepare_makes_the_apply_wait_for_nothing_with_the_image_staged() -> None:
     host = bench(OutOfBand(Deed.CHECK, moment=Moment.AFTER_PREPARE))
     host.check()
     began = host.clock.now()
@@ -214,7 +214,7 @@ def test_an_apply_past_the_scripts_time_is_killed_with_what_it_had_printed() -> 
     assert result.stderr.count("Still waiting") == 11
 
 
-def test_a_reboot_says_goodbye_and_succeeds() -> None:
+def test_a_reboot_succeeds_before_the_host_goes_down() -> None:
     result = bench().run("apiclient reboot")
     assert (result.exit_code, result.stdout, result.stderr[9:]) == (0, "", "[INFO] Rebooting, goodbye...\n")
 

@@ -48,7 +48,7 @@ def test_containers_die_when_docker_stops_and_not_when_the_power_goes() -> None:
     assert host.until(lambda: bool(host.events("died"))) - began == SECOND
 
 
-def test_a_reboot_boots_once_into_the_release_that_is_ready() -> None:
+def test_a_reboot_boots_once_into_the_version_that_is_ready() -> None:
     host = bench()
     host.make("Ready")
     host.reboot()
@@ -56,7 +56,7 @@ def test_a_reboot_boots_once_into_the_release_that_is_ready() -> None:
 
 
 @pytest.mark.parametrize("state", ["none", "Idle", "Available", "Staged"])
-def test_a_reboot_without_an_activated_update_boots_the_same_release(state: str) -> None:
+def test_a_reboot_without_an_activated_update_boots_the_same_version(state: str) -> None:
     host = bench()
     host.make(state)
     host.reboot()
@@ -70,7 +70,7 @@ def test_a_staged_update_that_was_rebooted_away_is_available_again() -> None:
     assert host.check()["update_state"] == "Available"
 
 
-def test_the_platform_that_ssm_sees_follows_the_release() -> None:
+def test_the_platform_that_ssm_sees_follows_the_version() -> None:
     assert bench(version="1.6.2").host.platform == ("Amazon Linux", "2")
     assert bench(version="1.7.0").host.platform == ("Bottlerocket", "1.7.0")
 
@@ -84,7 +84,7 @@ def test_a_second_reboot_while_it_goes_down_changes_nothing() -> None:
     assert (host.host.boots, host.events("died")) == (2, ["first"])
 
 
-def test_a_reboot_while_it_boots_begins_the_boot_anew() -> None:
+def test_a_reboot_while_it_boots_starts_the_boot_again() -> None:
     host = bench()
     host.host.reboot("first")
     host.pass_time(20 * SECOND)
@@ -115,7 +115,7 @@ def test_agents_that_were_to_start_do_not_start_in_a_shutdown() -> None:
     assert (host.host.ssm_agent_up, host.host.ecs_agent_up) == (False, False)
 
 
-def test_a_power_cut_in_prepare_leaves_the_running_release_bootable() -> None:
+def test_a_power_cut_in_prepare_leaves_the_running_version_bootable() -> None:
     host = bench()
     host.check()
     host.start("apiclient update apply")
@@ -155,7 +155,7 @@ def test_a_rollback_once_is_no_obstacle_to_the_next_try() -> None:
     assert host.host.running == NEW
 
 
-def test_a_release_that_never_boots_rolls_back_each_time() -> None:
+def test_a_version_that_never_boots_rolls_back_each_time() -> None:
     host = bench(RollsBack(NEW))
     for _ in range(3):
         host.make("Ready")

@@ -116,7 +116,7 @@ def test_a_check_says_what_it_does_on_standard_error_with_the_time() -> None:
     assert bench().run("apiclient update check").stderr == "09:00:00 [INFO] Refreshing updates...\n"
 
 
-def test_an_old_release_colours_its_log_lines() -> None:
+def test_an_old_version_colours_its_log_lines() -> None:
     result = bench(ansi=True).run("apiclient update check")
     assert result.stderr == "09:00:00 \x1b[0m\x1b[34m[INFO] \x1b[0mRefreshing updates...\n"
 
@@ -182,7 +182,7 @@ def test_a_host_that_was_updated_has_forgotten_its_status_and_is_idle_on_the_new
     assert status["staging_partition"] is None
 
 
-def test_a_status_that_is_older_than_a_release_keeps_the_old_list_until_the_next_check() -> None:
+def test_a_status_that_is_older_than_a_version_keeps_the_old_list_until_the_next_check() -> None:
     host = bench(releases=("1.20.0",))
     host.check()
     host.repository.retract("1.20.0")

@@ -57,7 +57,7 @@ def test_something_boots_after_any_row_of_updates_cancels_and_failed_boots(deeds
 
 
 @given(st.lists(st.sampled_from(MARKED)))
-def test_a_bank_that_is_half_written_never_boots(deeds: list[str]) -> None:
+def test_a_half_written_partition_set_never_boots(deeds: list[str]) -> None:
     partitions = Partitions("1.0.0")
     for number, deed in enumerate(deeds):
         try:
@@ -114,7 +114,7 @@ FAULTS = st.lists(
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(st.tuples(LINES, WAITS), max_size=15), FAULTS, st.integers(0, 3), st.booleans())
-def test_a_host_always_comes_back_on_a_release_whatever_is_done_to_it(
+def test_a_host_always_comes_back_on_a_version_whatever_is_done_to_it(
     deeds: list[tuple[str, float]], faults: list[GrubFails], chance: int, release: bool
 ) -> None:
     host = bench(*faults, seed=chance)

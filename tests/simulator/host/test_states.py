@@ -114,7 +114,7 @@ def test_a_command_that_works_is_over_when_its_lock_is_free_again() -> None:
     assert host.host.request(UpdateCommand.REFRESH).code == 423
 
 
-def test_what_was_staged_is_told_as_it_was_chosen_even_when_another_release_was_written() -> None:
+def test_what_was_staged_is_reported_as_it_was_chosen_even_when_another_release_was_written() -> None:
     host = bench(ReleaseAppears("1.22.0", Moment.AFTER_CHECK))
     host.make("Ready")
     status = host.host.update_status

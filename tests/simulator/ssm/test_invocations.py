@@ -237,7 +237,7 @@ def test_cancelling_what_runs_kills_it() -> None:
     assert bench.end(command_id) == ("Cancelled", "Cancelled", 137)
 
 
-def test_cancelling_what_has_not_begun_ends_it_at_once() -> None:
+def test_cancelling_what_has_not_started_ends_it_at_once() -> None:
     bench = ssm_bench(LOST)
     command_id = bench.send("check")
     bench.pass_time(5)

@@ -26,7 +26,7 @@ def test_a_bottlerocket_host_is_online_with_its_name_and_version() -> None:
     )
 
 
-def test_a_host_older_than_1_7_0_is_taken_for_amazon_linux() -> None:
+def test_a_host_older_than_1_7_0_is_treated_as_amazon_linux() -> None:
     assert shown(ssm_bench(version="1.6.0"))["PlatformName"] == "Amazon Linux"
 
 
@@ -53,7 +53,7 @@ def test_a_host_that_is_back_has_pinged_at_the_start_of_its_agent() -> None:
     assert shown(bench)["LastPingDateTime"] - began == timedelta(seconds=8 + 35 + 10)
 
 
-def test_the_version_changes_when_the_agent_of_the_new_release_starts() -> None:
+def test_the_version_changes_when_the_agent_of_the_new_version_starts() -> None:
     bench = ssm_bench()
     bench.run("apiclient update check", "apiclient update apply", "apiclient reboot", wait=20)
     assert shown(bench)["PlatformVersion"] == "1.20.0"

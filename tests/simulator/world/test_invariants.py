@@ -323,7 +323,7 @@ def test_the_most_that_were_out_at_once_is_kept_by_zone_too() -> None:
     assert verdict.most_out_by_zone == {"us-east-1a": 2, "us-east-1b": 1}
 
 
-def test_a_verdict_can_be_written_as_json() -> None:
+def test_findings_can_be_written_as_json() -> None:
     b = bench(2, services=(replica(desired=2),))
     b.claim(0)
     b.send(REBOOT, 0)
@@ -351,7 +351,7 @@ def test_a_reboot_command_that_runs_again_after_the_boot_is_still_ours() -> None
     assert [(killed.task, killed.by_updater) for killed in verdict.tasks_killed] == [(task.arn, True)]
 
 
-def test_a_verdict_is_clean_or_it_is_not() -> None:
+def test_findings_are_clean_or_not() -> None:
     b = bench(2)
     assert b.world.findings().clean
     b.drain(0)

@@ -90,7 +90,7 @@ def test_every_third_call_is_throttled() -> None:
     assert codes == ["", "", "ThrottlingException", "", "", "ThrottlingException", ""]
 
 
-def test_a_server_error_strikes_one_operation_as_often_as_it_is_told() -> None:
+def test_a_server_error_strikes_one_operation_as_often_as_it_is_reported() -> None:
     b = bench(1, faults=world_faults(ApiFails("InternalServerError", 500, "ListTasks", every=1, times=1)))
     b.show(0)
     with pytest.raises(ClientError) as caught:
@@ -99,7 +99,7 @@ def test_a_server_error_strikes_one_operation_as_often_as_it_is_told() -> None:
     b.ecs.list_tasks(cluster="demo")
 
 
-def test_an_outage_begins_and_ends() -> None:
+def test_an_outage_starts_and_ends() -> None:
     outage = ApiFails("ServerException", 500, at=timedelta(seconds=10), lasts=timedelta(seconds=10))
     b = bench(1, faults=world_faults(outage))
     codes = []
@@ -259,7 +259,7 @@ def test_what_is_no_bottlerocket_has_neither_attribute_nor_systems_manager() -> 
 
 
 @pytest.mark.parametrize("scenario", [row(5), showcase_cluster(8), showcase_cluster(20, 3), thirteen_broken()])
-def test_a_scenario_begins_in_its_steady_state(scenario: Any) -> None:
+def test_a_scenario_starts_in_its_steady_state(scenario: Any) -> None:
     clock = VirtualClock()
     world: World = scenario.build(clock)
     before = {arn: task.last for arn, task in world.cluster.tasks.items()}
@@ -268,7 +268,7 @@ def test_a_scenario_begins_in_its_steady_state(scenario: Any) -> None:
     assert all(last is Last.RUNNING for last in before.values())
 
 
-def test_a_telling_cluster_tells_of_every_fate_but_quarantine() -> None:
+def test_the_demo_cluster_has_every_outcome_except_quarantine() -> None:
     assert set(showcase_cluster(8).fates.values()) == set(Fate) - {Fate.QUARANTINED}
 
 

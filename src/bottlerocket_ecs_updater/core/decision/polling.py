@@ -21,14 +21,17 @@ _NEAR_POLLS = 0.5
 _SEVERAL, _SEVERAL_POLLS = 3, 0.5
 """If this many instances may be out of service together, looks are shared and this many polls apart…"""
 
-_MANY, _MANY_UNSETTLED_POLLS, _MANY_POLLS, _MANY_SETTLE_POLLS = 5, 0.8, 1, 6
+_MANY, _MANY_UNSETTLED_POLLS, _MANY_POLLS, _MANY_SETTLE_POLLS = 5, 0.6, 1, 6
 """…if this many may be, a little further; and further still if the settle time is at least this many polls…"""
+
+_TOGETHER_POLLS, _TOGETHER_SETTLED_POLLS = 2, 4
+"""So many polls free slots wait for others that are about to be free, without a settle time and with one."""
 
 _CROWD, _CROWD_POLLS = 20, 1.5
 """…and in a crowd with such a settle time, this many polls."""
 
 LEARNED_SHARE = 0.9
-"""The part of the shortest duration seen so far that passes before the first look."""
+"""The part of the usual duration that passes before the first look."""
 
 
 def next_look(
@@ -53,8 +56,29 @@ def next_look(
 
 
 def quiet_time(learned: timedelta, poll: timedelta) -> timedelta:
-    """How long there is nothing to see of something that has always taken at least `learned`."""
+    """How long there is nothing to see of something that usually takes `learned`."""
     return max(learned * LEARNED_SHARE, learned - soon_interval(poll))
+
+
+FIRST_SHARE, EARLIER_SHARE = 2, 5
+"""By which shares of a poll first looks are earlier: than the first duration, and after one that was not too early."""
+
+LATER_SHARE, LATER_MAX_SHARE = 4, 2
+"""After a first look that was too early, the next is later by this share of the time that was left, and by this share
+of a poll at most: a host that takes far longer does not predict others."""
+
+
+def learned_from(took: timedelta, learned: timedelta | None, poll: timedelta, *, looked_early: bool) -> timedelta:
+    """How long something usually takes, after it once took `took`, and was expected to take as long as `learned`.
+
+    Only looks show whether it is over. If the first one was too early (`looked_early`), the first look at the next one
+    is a little later. If the first look found it over, that may have been so for some time, so the next is earlier.
+    """
+    if learned is None:
+        return max(took - poll / FIRST_SHARE, timedelta(0))
+    if looked_early:
+        return learned + min(max(took - quiet_time(learned, poll), timedelta(0)) / LATER_SHARE, poll / LATER_MAX_SHARE)
+    return max(learned - poll / EARLIER_SHARE, timedelta(0))
 
 
 def soon_interval(poll: timedelta) -> timedelta:
@@ -75,6 +99,15 @@ def apart(poll: timedelta, together: int, settle: timedelta) -> timedelta:
     if settle < _MANY_SETTLE_POLLS * poll:
         return poll * _MANY_UNSETTLED_POLLS
     return poll * (_CROWD_POLLS if together >= _CROWD else _MANY_POLLS)
+
+
+def begins_apart(poll: timedelta, together: int, settle: timedelta) -> timedelta:
+    """How long free slots may wait for others, so that updates start together; 0 if they do not wait.
+
+    With a settle time, an update takes longer, so a longer wait is the same share of it.
+    """
+    polls = _TOGETHER_SETTLED_POLLS if settle >= _MANY_SETTLE_POLLS * poll else _TOGETHER_POLLS
+    return poll * polls if together >= _SEVERAL else timedelta(0)
 
 
 def is_crowd(together: int) -> bool:
@@ -100,15 +133,15 @@ def shared_look(due: datetime, began: datetime, spacing: timedelta) -> datetime:
     return began - ((began - due) // spacing) * spacing
 
 
-def is_prompt(instance: Instance, *, crowd: bool = False) -> bool:
+def is_prompt(instance: Instance, *, empty_by: datetime | None = None, crowd: bool = False) -> bool:
     """Whether the next change is due within seconds: a command result, its last task, or the boot that it is back with.
 
-    In a crowd, the last tasks are looked at together with others: a few seconds more for each of many instances saves
-    calls.
+    Drains that began before `empty_by` are likely to be over; None if that is not known. In a crowd, the last tasks are
+    looked at together with others: a few seconds more for each of many instances saves calls.
     """
-    claim, progress, answer = instance.claim, instance.progress, instance.check_answer
+    claim, progress = instance.claim, instance.progress
     if claim is None or progress.sent_return is not None:
         return False
     drain = progress.drain if claim.phase is ClaimPhase.DRAINING else None
-    emptied = not crowd and drain is not None and answer is not None and answer.asked_at > drain.at
+    emptied = not crowd and drain is not None and empty_by is not None and drain.at <= empty_by
     return instance.pending is not None or progress.proof is not None or emptied

@@ -71,6 +71,8 @@ class Reboot:
     """Reboot the host. It is DRAINING, empty and claimed."""
 
     instance: InstanceId
+    bound: bool = True
+    """Whether the host itself checks that it still runs on the claimed boot and would boot into the claimed version."""
 
 
 @dataclass(frozen=True, slots=True)

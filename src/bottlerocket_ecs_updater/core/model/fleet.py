@@ -30,7 +30,7 @@ from bottlerocket_ecs_updater.core.model.version import Version
 
 @dataclass(frozen=True, slots=True)
 class Durations:
-    """The shortest drain and reboot seen in this run. Polling earlier than that only costs calls."""
+    """How long drains and reboots usually take, as this run has seen. Polling much earlier only costs calls."""
 
     drain: timedelta | None = None
     reboot: timedelta | None = None
@@ -72,6 +72,8 @@ class Fleet:
     """Who paused updates, and why; empty if they are not paused."""
     attributes_survive: bool = False
     """Whether an attribute was seen on an instance of this cluster after its reboot."""
+    plain_reboots: bool = False
+    """Whether the reboot document takes no parameters, so that the run checks each host right before its reboot."""
     rival_at: datetime | None = None
     """When the claim of a run with another state store last appeared or disappeared."""
     store: str = ""

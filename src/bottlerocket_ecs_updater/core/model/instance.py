@@ -88,6 +88,8 @@ class SurveyedFacts:
     """When its group last answered, or turned out not to be readable at all; None if neither happened yet."""
     group_missed_since: datetime | None = None
     """Since when no read of its group has been answered; None if the last one was."""
+    leaving_since: datetime | None = None
+    """Since when every answer of its group has said that it terminates the instance; None if the last one did not."""
     machine: Machine | None = None
     """None if EC2 was not asked about it or did not answer."""
     protected: Mapping[TaskArn, datetime] = field(default_factory=dict)

@@ -56,7 +56,7 @@ class Phase(Enum):
     REBOOTING = (
         "rebooting",
         "our claim, in phase rebooting",
-        "checks once more, then sends the reboot command",
+        "sends the reboot command; the host checks its boot and the version",
         "the host reports a new boot id; or the reboot limit passes, and the instance is quarantined",
     )
     VERIFYING = (

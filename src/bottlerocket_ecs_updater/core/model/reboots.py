@@ -10,17 +10,19 @@ happen any more:
     pending, undeliverable, timed out, reply lost   until it expires, and then as long as an inhibitor may delay it
     accepted, and the host did not reboot since     a day: the shutdown is pending, and what delays it is not known
     accepted by an agent that ran it a second time  as long as an inhibitor may delay it
+    bound to the boot that the claim names          none, once the host runs on another boot: the document refuses
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 
-from bottlerocket_ecs_updater.core.model.ids import CommandId
+from bottlerocket_ecs_updater.core.model.ids import BootId, CommandId
+from bottlerocket_ecs_updater.core.model.version import Version
 
 COMMAND_LIFE = timedelta(seconds=150)
 """The time from sending a reboot command to its expiry, if not known: 30 s to deliver it, 120 s to run it."""
@@ -33,6 +35,13 @@ COMMAND_PENDING_FOR = timedelta(days=1)
 
 FIRST_RUN = timedelta(seconds=20)
 """No host shuts down and boots faster. A command that ended this soon after it was sent did not run a second time."""
+
+BOUND_EXITS: Mapping[int, str] = {
+    71: "the host had already rebooted when the command ran",
+    72: "the host would no longer boot into the claimed version",
+    73: "the host's update repository no longer offers the claimed version",
+}
+"""The exit codes of our reboot document, and why the host did not reboot."""
 
 _REFUSED = re.compile(r"\bStatus \d{3} when POSTing /actions/reboot", re.IGNORECASE)
 _TOO_OLD = re.compile(r"usage: apiclient|unknown argument 'reboot'", re.IGNORECASE)
@@ -49,8 +58,19 @@ class Acceptance(Enum):
     UNKNOWN = "unknown"
 
 
-def judge_acceptance(*, succeeded: bool, failed: bool, exit_code: int, text: str) -> Acceptance:
-    """Judge from its result whether the host accepted a reboot command. Only apiclient's own refusal counts as one.
+@dataclass(frozen=True, slots=True)
+class BoundTo:
+    """What the hosts check themselves before they reboot, given to the reboot document as its parameters."""
+
+    boots: tuple[BootId, ...]
+    """A host reboots only if it still runs on one of these boots."""
+    version: Version
+    """A host reboots only into this version, and only while its update repository offers it."""
+
+
+def judge_acceptance(*, succeeded: bool, failed: bool, exit_code: int, text: str, bound: bool = False) -> Acceptance:
+    """Judge from its result whether the host accepted a reboot command. Only apiclient's own refusal counts as one,
+    and that of the document if the command is `bound` to a boot and a version.
 
     A command that was ended by a signal, or whose worker died, was most likely ended by the shutdown it requested.
     """
@@ -58,6 +78,8 @@ def judge_acceptance(*, succeeded: bool, failed: bool, exit_code: int, text: str
         return Acceptance.ACCEPTED
     if not failed:
         return Acceptance.UNKNOWN
+    if bound and exit_code in BOUND_EXITS:
+        return Acceptance.REFUSED
     if exit_code > _FIRST_SIGNAL or _UNDER_WAY.search(text):
         return Acceptance.ACCEPTED
     refused = (exit_code == 1 and _REFUSED.search(text)) or (exit_code == 2 and _TOO_OLD.search(text))
@@ -91,6 +113,8 @@ class SentReboot:
     end: RebootEnd | None = None
     """None until the result is known."""
     end_asked_at: datetime | None = None
+    bound: bool = False
+    """Whether it can take effect only on the boot that the claim names, and only into the claimed version."""
     cancelled: bool = False
     """Whether its cancellation was requested from Systems Manager."""
 
@@ -106,7 +130,7 @@ class SentReboot:
 
     @property
     def refused(self) -> bool:
-        """Whether apiclient refused it."""
+        """Whether apiclient or the reboot document refused it."""
         return self.end is not None and self.end.acceptance is Acceptance.REFUSED
 
     @property
@@ -121,7 +145,7 @@ class SentReboot:
     @property
     def may_have_run_again(self) -> bool:
         """Whether its success may come from a second run after the boot, so that another reboot may follow."""
-        return self.end is not None and self.end.succeeded and not self.end.first_run
+        return not self.bound and self.end is not None and self.end.succeeded and not self.end.first_run
 
 
 def quiet_from(reboots: Iterable[SentReboot]) -> datetime | None:
@@ -150,6 +174,11 @@ def quiet_after_boot(reboots: Iterable[SentReboot], proof_at: datetime) -> datet
     """
     again = (one.end.heard_at for one in reboots if one.end is not None and one.may_have_run_again)
     return max((heard_at + INHIBITED_FOR for heard_at in again if heard_at >= proof_at), default=None)
+
+
+def bound_to_old_boot(reboots: tuple[SentReboot, ...]) -> bool:
+    """Whether reboots were sent, and none of them can take effect on another boot than the one that the claim names."""
+    return bool(reboots) and all(one.bound for one in reboots)
 
 
 def surely_over(reboots: tuple[SentReboot, ...], proof_at: datetime) -> bool:

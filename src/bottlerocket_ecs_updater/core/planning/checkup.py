@@ -35,10 +35,29 @@ So a command that is delivered late or twice never cancels another version: apic
 PLAIN_APPLY = ("apiclient update apply",)
 """The steps of earlier documents, which cannot replace an update that is ready to boot."""
 
+REBOOT_STEPS = (
+    "test -n '{{boots}}' || exec apiclient reboot",
+    "cat /proc/sys/kernel/random/boot_id | tr -d '\\n-' | grep -qxE '{{boots}}' || exit 71",
+    "apiclient update check || true",
+    "apiclient raw -u /updates/status | tr -d ' \\n' | grep -q '\"update_state\":\"Ready\"' || exit 72",
+    "apiclient raw -u /updates/status | tr -d ' \\n' | "
+    'grep -q \'"staging_partition":{[^}]*"version":"{{version}}"\' || exit 72',
+    "apiclient raw -u /updates/status | tr -d ' \\n' | "
+    'grep -q \'"available_updates":\\[[^]]*"{{version}}"\' || exit 73',
+    "apiclient reboot",
+)
+"""The host reboots only on one of these boots, and only into this version (see `core/model/reboots.py`).
+
+So a command that the agent runs again after the reboot, or delivers late, does nothing.
+"""
+
+PLAIN_REBOOT = ("apiclient reboot",)
+"""The steps of earlier documents, which reboot a host on any boot into whatever is staged."""
+
 STEPS: Mapping[DocumentKind, tuple[str, ...]] = {
     DocumentKind.CHECK: ("cat /proc/sys/kernel/random/boot_id", "apiclient update check"),
     DocumentKind.APPLY: APPLY_STEPS,
-    DocumentKind.REBOOT: ("apiclient reboot",),
+    DocumentKind.REBOOT: REBOOT_STEPS,
 }
 """The steps that this version of the updater expects in each document, in order."""
 
@@ -88,6 +107,9 @@ def judge_document(kind: DocumentKind, name: str, content: str) -> Finding:
         return fail("document", name, "it is not a Command document with shell steps", REDEPLOY)
     if kind is DocumentKind.APPLY and steps == PLAIN_APPLY:
         why = "it cannot replace an update that is staged and must not be booted"
+        return warn("document", name, f"it runs {_quoted(steps)}: {why}", REDEPLOY)
+    if kind is DocumentKind.REBOOT and steps == PLAIN_REBOOT:
+        why = "it checks neither the boot nor the version, so each host is checked more often, by commands of their own"
         return warn("document", name, f"it runs {_quoted(steps)}: {why}", REDEPLOY)
     if steps != expected:
         return fail("document", name, f"it runs {_quoted(steps)} instead of {_quoted(expected)}", REDEPLOY)

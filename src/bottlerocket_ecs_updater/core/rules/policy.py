@@ -43,6 +43,9 @@ LISTING_TIME = timedelta(minutes=10)
 LISTED_AGAIN = timedelta(seconds=10)
 """Three listings in a row must miss an instance before it counts as gone; together they outlast stale reads of ECS."""
 
+LEAVING_AGAIN = timedelta(seconds=30)
+"""A termination takes minutes."""
+
 LOOKS_APART = timedelta(seconds=2.5)
 """Two looks closer than this may come from the same stale read, so that they count as one."""
 
@@ -229,6 +232,11 @@ class Policy:
     def listing_spacing(self) -> timedelta:
         """The time between two listings for an instance that is missing, or may be back under a new registration."""
         return self._time(LISTED_AGAIN, 2)
+
+    @property
+    def leaving_spacing(self) -> timedelta:
+        """The time between two looks for an instance that its Auto Scaling group terminates."""
+        return LEAVING_AGAIN
 
     @property
     def gone_after(self) -> timedelta:

@@ -91,8 +91,8 @@ def see_denied(instance: Instance, kind: DocumentKind, why: str) -> Instance:
     return replace(instance, send_denied=why, mute=instance.mute or kind is DocumentKind.CHECK)
 
 
-def see_sent(instance: Instance, pending: PendingCommand) -> Instance:
-    """A command was sent to it."""
+def see_sent(instance: Instance, pending: PendingCommand, *, bound: bool = False) -> Instance:
+    """A command was sent to it; `bound` says whether a reboot is bound to the claimed boot and version."""
     if pending.kind is DocumentKind.CHECK or not instance.mute:
         instance = replace(instance, send_denied="", mute=False)
     progress = instance.progress
@@ -111,7 +111,7 @@ def see_sent(instance: Instance, pending: PendingCommand) -> Instance:
             offered = target or progress.offered
             return replace(instance, pending=pending, progress=replace(progress, applies=applies, offered=offered))
         case DocumentKind.REBOOT:
-            return see_reboot_sent(instance, SentReboot(pending.command, pending.sent_at))
+            return see_reboot_sent(instance, SentReboot(pending.command, pending.sent_at, bound=bound))
 
 
 def see_reboot_sent(instance: Instance, reboot: SentReboot) -> Instance:
@@ -158,9 +158,9 @@ def see_cancelled(instance: Instance) -> Instance:
     return replace(instance, reboots=tuple(cancelled), applied=applied)
 
 
-def see_maybe_sent(instance: Instance, kind: DocumentKind, now: datetime) -> Instance:
+def see_maybe_sent(instance: Instance, kind: DocumentKind, now: datetime, *, bound: bool = False) -> Instance:
     """A command may be pending without a known id; it is looked up among the commands that were sent."""
-    return see_sent(instance, PendingCommand(kind, CommandId(""), now))
+    return see_sent(instance, PendingCommand(kind, CommandId(""), now), bound=bound)
 
 
 def see_replace_refused(instance: Instance, kind: DocumentKind, why: str, now: datetime) -> Instance:

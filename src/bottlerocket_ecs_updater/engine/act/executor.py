@@ -31,6 +31,7 @@ from bottlerocket_ecs_updater.core.model.command import (
 from bottlerocket_ecs_updater.core.model.container_instance import Status
 from bottlerocket_ecs_updater.core.model.event import SuccessorCalled
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
+from bottlerocket_ecs_updater.core.model.reboots import BoundTo
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.state.acts import see_successor_called
@@ -267,17 +268,30 @@ class Executor:
         return self._claim_writer.mark(batch)
 
     def _send_each(self, kind: DocumentKind, batch: Sequence[Command]) -> set[InstanceId]:
-        """Send a document; applies that replace the same staged version go together."""
+        """Send a document; applies that replace the same version, and reboots into the same, go together."""
         groups: dict[Version | None, list[InstanceId]] = {}
         for command in batch:
-            replaces = command.replaces if isinstance(command, Apply) else None
-            groups.setdefault(replaces, []).append(command.instance)
-        return {id_ for replaces, ids in groups.items() for id_ in self._send(kind, ids, replaces)}
+            groups.setdefault(self._version_for(command), []).append(command.instance)
+        return {id_ for version, ids in groups.items() for id_ in self._send(kind, ids, version)}
 
-    def _send(self, kind: DocumentKind, ids: Sequence[InstanceId], replaces: Version | None = None) -> set[InstanceId]:
+    def _version_for(self, command: Command) -> Version | None:
+        """The parameter of the command: the version that an apply replaces, or that a reboot is bound to."""
+        claim = self._known.instance(command.instance).claim
+        match command:
+            case Apply(replaces=replaces):
+                return replaces
+            case Reboot(bound=True) if claim is not None:
+                return claim.target
+            case _:
+                return None
+
+    def _send(self, kind: DocumentKind, ids: Sequence[InstanceId], version: Version | None) -> set[InstanceId]:
         if kind is DocumentKind.APPLY:
             self._claim_writer.prove(ids[0])
-        return self._host_commands.send(kind, ids, replaces)
+        if kind is not DocumentKind.REBOOT:
+            return self._host_commands.send(kind, ids, version)
+        boots = [claim.boot for id_ in ids if (claim := self._known.instance(id_).claim) is not None]
+        return self._host_commands.send(kind, ids, bound_to=BoundTo(tuple(boots), version) if version else None)
 
     # Another run
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from bottlerocket_ecs_updater.core.model.command import Cancel
 from bottlerocket_ecs_updater.core.model.event import ActDenied, CommandSent
 from bottlerocket_ecs_updater.core.model.ids import CommandId, InstanceId
-from bottlerocket_ecs_updater.core.model.reboots import COMMAND_LIFE, SentReboot
+from bottlerocket_ecs_updater.core.model.reboots import COMMAND_LIFE, BoundTo, SentReboot
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind, PendingCommand
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.state.run_commands import (
@@ -46,16 +47,25 @@ class HostCommands:
                 self._hosts.prove_document(kind)
             self._hooks_proven = True
 
-    def send(self, kind: DocumentKind, ids: Sequence[InstanceId], replaces: Version | None) -> set[InstanceId]:
+    def send(
+        self,
+        kind: DocumentKind,
+        ids: Sequence[InstanceId],
+        replaces: Version | None = None,
+        bound_to: BoundTo | None = None,
+    ) -> set[InstanceId]:
         """Send one document to these hosts. Returns those whose following commands must be skipped."""
         if kind is DocumentKind.BEFORE_DRAIN:
             self.prove_hooks()
-        now = self._clock.now()
-        sent = self._hosts.send(kind, ids, replaces)
+        now, bound = self._clock.now(), bound_to is not None
+        sent = self._hosts.send(kind, ids, replaces, bound_to)
+        if sent.not_bound:
+            # The next pass checks the hosts, and then reboots them by the document as it is.
+            self._known.fleet = replace(self._known.fleet, plain_reboots=True)
         for id_, command in sent.commands.items():
             instance = self._known.instance(id_)
             if kind is DocumentKind.REBOOT:
-                reboot = SentReboot(command, now, sent.lives.get(command, COMMAND_LIFE))
+                reboot = SentReboot(command, now, sent.lives.get(command, COMMAND_LIFE), bound=bound)
                 self._known.learn(see_reboot_sent(instance, reboot))
             else:
                 self._known.learn(see_sent(instance, PendingCommand(kind, command, now)))
@@ -63,12 +73,12 @@ class HostCommands:
         for id_, why in sent.unclear.items():
             self._outcomes.unclear(id_, kind.value, why)
             if kind is not DocumentKind.CHECK:
-                self._known.learn(see_maybe_sent(self._known.instance(id_), kind, now))
+                self._known.learn(see_maybe_sent(self._known.instance(id_), kind, now, bound=bound))
         for id_, why in sent.refused.items():
             refused = see_replace_refused if replaces is not None else see_refused
             self._known.learn(refused(self._known.instance(id_), kind, why, now))
         self._learn_denials(kind, sent)
-        return {*sent.later, *sent.unclear, *sent.refused, *sent.denied}
+        return {*sent.later, *sent.unclear, *sent.refused, *sent.denied, *sent.not_bound}
 
     def _learn_denials(self, kind: DocumentKind, sent: Sent) -> None:
         self._known.documents.note(kind, {*sent.commands, *sent.refused}, sent.denied)

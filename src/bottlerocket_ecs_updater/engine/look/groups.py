@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import islice
 
-from bottlerocket_ecs_updater.core.model.auto_scaling import InGroup, Membership
+from bottlerocket_ecs_updater.core.model.auto_scaling import InGroup, Membership, taken_away
 from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
 from bottlerocket_ecs_updater.core.model.container_instance import PingStatus, Status
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, RunId
@@ -124,6 +124,7 @@ class GroupLooks:
                 group=group,
                 group_at=now,
                 group_missed_since=None,
+                leaving_since=(before.leaving_since or now) if taken_away(membership) is not None else None,
             )
             self._known.learn_around(id_, after)
         return ()

@@ -153,6 +153,7 @@ class Looker:
             self._tasks.list_all()
         self._tasks.look_at_changed()
         self._groups.look_at_all()
+        self._groups.look_at_drained()
         ours = sum(1 for instance in known.instances.values() if instance.bottlerocket)
         services = len(known.fleet.services.all) if known.fleet.services else 0
         self._recorder.record(ClusterLooked(known.now, len(known.instances), ours, services))

@@ -9,6 +9,7 @@ from bottlerocket_ecs_updater.core.decision.polling import (
     apart,
     is_crowd,
     is_prompt,
+    quiet_time,
     services_apart,
     shared_look,
     soon_interval,
@@ -84,12 +85,21 @@ class NextLook:
         """
         policy, began = self._policy, self._known.fleet.started_at
         spacing, crowd = self._batch_interval, is_crowd(self._together_at_most)
-        prompt = self._schedule.earliest(lambda id_: is_prompt(self._known.instance(id_), crowd=crowd))
+        empty_by = self._empty_by()
+        prompt = self._schedule.earliest(
+            lambda id_: is_prompt(self._known.instance(id_), empty_by=empty_by, crowd=crowd)
+        )
         shared = shared_look(again, began, spacing)
         if prompt is None:
             return shared
         close = min(spacing, soon_interval(policy.poll_interval))
         return min(shared, max(again, shared_look(prompt - policy.poll_interval / GATHER_SHARE, began, close)))
+
+    def _empty_by(self) -> datetime | None:
+        """When a drain must have begun to be over by now, as others were; None if this run has seen none."""
+        fleet = self._known.fleet
+        learned = fleet.durations.drain
+        return fleet.at - quiet_time(learned, self._policy.poll_interval) if learned is not None else None
 
     @property
     def _batch_interval(self) -> timedelta:

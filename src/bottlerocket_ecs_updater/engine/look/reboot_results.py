@@ -10,6 +10,7 @@ from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
 from bottlerocket_ecs_updater.core.model.ids import CommandId, InstanceId
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.reboots import (
+    BOUND_EXITS,
     COMMAND_LIFE,
     COMMAND_PENDING_FOR,
     FIRST_RUN,
@@ -112,7 +113,8 @@ class RebootResults:
         for id_, since in wanted.items():
             instance = self._known.instance(id_)
             for one in [each for each in found.get(id_, ()) if each.sent_at >= since][-1:]:
-                sent = SentReboot(one.command, one.sent_at, one.life or COMMAND_LIFE, sent_by_us=False)
+                bound = instance.claim is not None and instance.claim.boot in one.boots
+                sent = SentReboot(one.command, one.sent_at, one.life or COMMAND_LIFE, sent_by_us=False, bound=bound)
                 instance = see_reboot_found(instance, sent)
                 end = _reboot_end(instance.reboots, one.command, one.answer, now)
                 instance = see_reboot_end(instance, one.command, now, end)
@@ -146,9 +148,10 @@ def _reboot_end(
             failed=answer.end is CommandStatus.FAILED,
             exit_code=answer.exit_code,
             text="\n".join((answer.stdout, answer.stderr, answer.detail)),
+            bound=sent.bound,
         ),
         heard_at,
         first_run=soon is not None and soon <= FIRST_RUN,
-        detail=answer.cause,
+        detail=BOUND_EXITS.get(answer.exit_code, answer.cause) if sent.bound else answer.cause,
         succeeded=answer.end is CommandStatus.SUCCESS,
     )

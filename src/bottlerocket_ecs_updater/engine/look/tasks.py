@@ -79,6 +79,8 @@ class TaskLooks:
             if instance.tasks is not None:
                 still = tuple(task for task in instance.tasks.left if task.arn in left)
                 self._known.learn(replace(instance, tasks=Tasks(still, self._known.now)))
+                if still:
+                    self._known.note_drain_early(instance)
         return {instance.id for instance in stopping}
 
     def before_reboot(self, due: Collection[InstanceId]) -> set[InstanceId]:

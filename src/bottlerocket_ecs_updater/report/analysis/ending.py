@@ -8,8 +8,6 @@ from enum import Enum
 from bottlerocket_ecs_updater.core.model.event import Event, LeaseRefused
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.outcome import OutcomeKind, RunOutcome
-from bottlerocket_ecs_updater.core.model.passing import needs_a_person
-from bottlerocket_ecs_updater.core.model.reasons import Hold
 from bottlerocket_ecs_updater.report.analysis.summary import Row, Summary
 from bottlerocket_ecs_updater.report.analysis.timeline import Lane, Timeline
 from bottlerocket_ecs_updater.report.analysis.withdrawals import withdrawals
@@ -79,7 +77,7 @@ def ending_of(summary: Summary, timeline: Timeline | None, events: Sequence[Even
 
 def needing_a_person(summary: Summary) -> Sequence[Row]:
     """The instances that are held until a person acts."""
-    return [row for row in summary.rows if isinstance(row.outcome, Hold) and needs_a_person(row.outcome)]
+    return [row for row in summary.rows if row.needs_a_person]
 
 
 def _stopped(summary: Summary, timeline: Timeline | None) -> Ending:

@@ -26,7 +26,8 @@ CODES_IN_HEADLINE_MAX = 3
 def _nothing_updated(summary: Summary, ours: int) -> str:
     """What held all instances, if it does not pass by itself."""
     if summary.outcome is RunOutcome.STUCK and summary.why:
-        return summary.why[:1].upper() + summary.why[1:WHY_IN_HEADLINE_MAX_CHARACTERS]
+        why = textwrap.shorten(summary.why, WHY_IN_HEADLINE_MAX_CHARACTERS, placeholder=" …")
+        return why[:1].upper() + why[1:]
     return f"Nothing was updated: {summary.counts[OutcomeKind.HELD]} of {counted(ours, 'instance')} held back"
 
 

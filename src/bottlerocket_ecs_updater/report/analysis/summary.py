@@ -36,11 +36,16 @@ from bottlerocket_ecs_updater.core.model.outcome import (
     UpToDate,
     kind_of,
 )
+from bottlerocket_ecs_updater.core.model.passing import needs_a_person
 from bottlerocket_ecs_updater.core.model.phase import IN_PROGRESS, Phase
 from bottlerocket_ecs_updater.core.model.reasons import Failed, Hold, Reason, hold
 from bottlerocket_ecs_updater.core.model.version import Version
 
 """The outcomes that the last line of a run counts, in order."""
+
+
+NEEDS_A_PERSON = ", needs a person"
+"""Follows the code of a hold that lasts until a person acts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +66,11 @@ class Row:
                 return failure.code
             case _:
                 return ""
+
+    @property
+    def needs_a_person(self) -> bool:
+        """Whether it is held until a person acts."""
+        return isinstance(self.outcome, Hold) and needs_a_person(self.outcome)
 
     @property
     def why(self) -> str:

@@ -10,8 +10,7 @@ from datetime import datetime
 from bottlerocket_ecs_updater.core.model.event import CommandSent, Event, RunHalted
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.outcome import OutcomeKind, RunOutcome
-from bottlerocket_ecs_updater.core.model.passing import needs_a_person
-from bottlerocket_ecs_updater.core.model.reasons import Failure, Hold
+from bottlerocket_ecs_updater.core.model.reasons import Failure
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.model.wording import counted
 from bottlerocket_ecs_updater.report.analysis.ending import Ending, open_lanes
@@ -25,7 +24,7 @@ from bottlerocket_ecs_updater.report.analysis.suggested_commands import (
     for_open,
     for_quarantine,
 )
-from bottlerocket_ecs_updater.report.analysis.summary import Row, Summary
+from bottlerocket_ecs_updater.report.analysis.summary import NEEDS_A_PERSON, Row, Summary
 from bottlerocket_ecs_updater.report.analysis.timeline import Lane, Timeline
 from bottlerocket_ecs_updater.report.analysis.withdrawals import withdrawals
 
@@ -65,7 +64,12 @@ class Group:
     @property
     def needs_a_person(self) -> bool:
         """Whether it lasts until a person acts."""
-        return any(isinstance(row.outcome, Hold) and needs_a_person(row.outcome) for row in self.rows)
+        return any(row.needs_a_person for row in self.rows)
+
+    @property
+    def label(self) -> str:
+        """Its code, and whether it lasts until a person acts."""
+        return f"{self.code}{NEEDS_A_PERSON}" if self.needs_a_person else self.code
 
 
 def troubles(

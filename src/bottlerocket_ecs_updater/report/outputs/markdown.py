@@ -106,7 +106,7 @@ def _by_version(account: RunReport) -> Iterator[str]:
 
 def _hold(group: Group) -> str:
     example = "" if group.alike else "for example: "
-    why = f"{group.code}: {example}{code(group.why)}; {_named([row.instance for row in group.rows])}"
+    why = f"{group.label}: {example}{code(group.why)}; {_named([row.instance for row in group.rows])}"
     typed = "".join(f"; {one.purpose}: {', '.join(map(code, one.lines))}" for one in group.commands)
     return f"{len(group.rows)} | {_cell(why)} | {_cell(escaped(group.to_do) + typed)}"
 

@@ -235,7 +235,7 @@ def finish_text(account: RunReport, report: str) -> str:
 
 
 def _held(group: Group) -> Iterator[str]:
-    yield _line(f"  {len(group.rows)}  {group.code}: {group.why}")
+    yield _line(f"  {len(group.rows)}  {group.label}: {group.why}")
     if group.needs_a_person:
         names = [sanitize(row.instance, 40) for row in group.rows]
         left = len(names) - NAMED_IN_MESSAGE

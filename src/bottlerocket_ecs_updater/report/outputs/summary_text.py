@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from bottlerocket_ecs_updater.core.model.outcome import COUNTED, OutcomeKind
 from bottlerocket_ecs_updater.core.model.time_text import measured_text
-from bottlerocket_ecs_updater.report.analysis.summary import Row, Summary
+from bottlerocket_ecs_updater.report.analysis.summary import NEEDS_A_PERSON, Row, Summary
 from bottlerocket_ecs_updater.report.words.colours import PLAIN, Paint
 from bottlerocket_ecs_updater.report.words.event_text import version_change
 from bottlerocket_ecs_updater.report.words.sanitize import sanitize
@@ -61,7 +61,7 @@ def headline(summary: Summary) -> str:
     counts = summary.counts
     ours = len(summary.rows) - counts[OutcomeKind.NOT_BOTTLEROCKET]
     numbers = [
-        f"{counts[became]} {became.words}"
+        f"{counts[became]} {became.words}{_needing(summary.rows) if became is OutcomeKind.HELD else ''}"
         for became in OutcomeKind
         if counts[became] and became is not OutcomeKind.UPDATED
     ]
@@ -72,6 +72,11 @@ def headline(summary: Summary) -> str:
         return f"no instances were checked{where} in {measured_text(summary.took)}{run}"
     first = f"{counts[OutcomeKind.UPDATED]} of {ours} instances updated{where} in {measured_text(summary.took)}{run}"
     return "; ".join([first, ", ".join(numbers)]) if numbers else first
+
+
+def _needing(rows: Sequence[Row]) -> str:
+    number = sum(row.needs_a_person for row in rows)
+    return f" ({number} {'needs' if number == 1 else 'need'} a person)" if number else ""
 
 
 def _groups(rows: Sequence[Row]) -> list[list[Row]]:
@@ -98,7 +103,8 @@ def _group(rows: Sequence[Row], paint: Paint, width: int) -> Iterator[str]:
         yield f"{_INDENT}on {first.versions[0]}"
     if first.why:
         example = "for example: " if len({row.why for row in rows}) > 1 else ""
-        yield from _wrapped(_INDENT, f"{first.code}: {example}{sanitize(first.why)}", len(_INDENT), width)
+        needs = NEEDS_A_PERSON if first.needs_a_person else ""
+        yield from _wrapped(_INDENT, f"{first.code}{needs}: {example}{sanitize(first.why)}", len(_INDENT), width)
     if first.remedy and first.became is not OutcomeKind.NOT_BOTTLEROCKET:
         yield from _wrapped(f"{_INDENT}{paint.faint('to do:')} ", sanitize(first.remedy), len(_INDENT) + 7, width)
     if not few:

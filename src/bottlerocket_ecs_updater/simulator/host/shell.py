@@ -2,7 +2,7 @@
 
 Commands are joined by newlines, `;`, `&&` and `||`. A failed line stops the script only with `set -e`; the script's
 status is the last one. There are no variables or loops, and only
-the filters `tr -d` and `grep -q`: anything else is a syntax error.
+the filters `tr -d`, `grep -q` and `grep -qxE`: anything else is a syntax error.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import shlex
 from datetime import timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, NoReturn
 
 from bottlerocket_ecs_updater.simulator.faults import Oddity, OddOutput
@@ -31,6 +31,7 @@ _NO_OUT, _NO_ERR = "\0out", "\0err"
 
 _PIPE = "|"
 
+_FILTERS = frozenset({("tr", "-d"), ("grep", "-q"), ("grep", "-qxE")})
 FILTER_WORDS = 3
 """The words of a filter: its name, its option and what it filters."""
 
@@ -148,7 +149,7 @@ class _Shell:
     def _piped(self, words: list[str]) -> Program:
         """Run a command, and its output through filters; the status is that of the last one."""
         first, *filters = _stages(words)
-        if any(each[:2] not in (["tr", "-d"], ["grep", "-q"]) or len(each) != FILTER_WORDS for each in filters):
+        if any(tuple(each[:2]) not in _FILTERS or len(each) != FILTER_WORDS for each in filters):
             self._syntax_error("unexpected `|'")
         shown, self._streams = self._streams, Streams([], self._streams.err)
         try:
@@ -156,12 +157,13 @@ class _Shell:
             text = "".join(self._streams.out)
         finally:
             self._streams = shown
-        for name, _, argument in filters:
+        for name, option, argument in filters:
             if name == "tr":
                 drop, status = argument.replace("\\n", "\n"), 0
                 text = "".join(letter for letter in text if letter not in drop)
             else:
-                status = int(not any(re.search(_basic(argument), line) for line in text.splitlines()))
+                found = partial(re.fullmatch, argument) if "x" in option else partial(re.search, _basic(argument))
+                status = int(not any(map(found, text.splitlines())))
                 text = ""
         self._streams.out.append(text)
         return status
@@ -172,6 +174,8 @@ class _Shell:
         match words:
             case ["apiclient" | "/usr/local/bin/apiclient", *arguments]:
                 return (yield from apiclient.run_apiclient(self._api, arguments, self._streams))
+            case ["exec", *command] if command:
+                raise _ExitError((yield from self._plain(command)))
             case ["sleep", seconds] if re.fullmatch(r"\d+(\.\d+)?", seconds):
                 yield timedelta(seconds=float(seconds))
                 return 0

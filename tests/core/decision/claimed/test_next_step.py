@@ -155,7 +155,7 @@ def test_stopping_tasks_are_listed_before_the_claim_for_the_reboot(tasks: Tasks)
     assert (verdict.commands, verdict.wants_tasks, verdict.look_at) == ((), True, NOW)
 
 
-def test_before_the_mark_it_is_described_once_more() -> None:
+def test_before_the_claim_it_is_described_once_more() -> None:
     one = claimed()
     assert one.registration is not None
     verdict = next_step(replace(one, registration=replace(one.registration, at=NOW - SECOND)))
@@ -171,7 +171,7 @@ def test_an_instance_that_is_not_empty_at_the_limit_is_returned_to_service() -> 
     assert why == "its drain timed out after 25m, so it was returned to service; tasks left: service:web, service:api"
 
 
-def test_a_drain_that_failed_rests() -> None:
+def test_a_drain_that_failed_backs_off() -> None:
     note = next_step(aged(25, tasks=(task(),))).commands[2]
     assert isinstance(note, Note)
     assert (note.backoff.version, note.backoff.attempts, note.backoff.rolled_back) == (NEW, 1, False)
@@ -183,7 +183,7 @@ def test_the_tasks_that_kept_a_drain_from_its_end_are_remembered() -> None:
     assert blockers.groups == ("service:api", "service:web")
 
 
-def test_the_limit_counts_from_the_claim_of_the_run_that_began_the_drain() -> None:
+def test_the_limit_counts_from_the_claim_of_the_run_that_started_the_drain() -> None:
     assert given_back(next_step(of_dead_run(25, tasks=(task(),)))).startswith("its drain timed out")
 
 
@@ -202,9 +202,21 @@ def test_an_instance_that_is_empty_at_the_limit_goes_on() -> None:
 
 def test_what_waited_for_hours_for_its_tasks_is_asked_again_before_it_is_rebooted() -> None:
     """Somebody may have staged another version in the meantime."""
-    long_ago = check_answer(ready(), NOW - POLICY.staged_report_max_age - SECOND)
+    long_ago = check_answer(ready(), NOW - POLICY.report_max_age - SECOND)
     assert kinds(next_step(claimed(check_answer=long_ago))) == [Check]
-    assert kinds(next_step(claimed(check_answer=check_answer(ready(), NOW - 10 * SECOND)))) == [Mark, Reboot]
+    some_time_ago = check_answer(ready(), NOW - POLICY.report_max_age + SECOND)
+    [_, reboot] = next_step(claimed(check_answer=some_time_ago)).commands
+    assert isinstance(reboot, Reboot)
+    assert reboot.bound
+
+
+def test_a_host_whose_document_checks_nothing_is_asked_right_before_it_is_rebooted() -> None:
+    some_time_ago = check_answer(ready(), NOW - POLICY.staged_report_max_age - SECOND)
+    assert kinds(next_step(claimed(check_answer=some_time_ago), plain_reboots=True)) == [Check]
+    just_now = claimed(check_answer=check_answer(ready(), NOW - 10 * SECOND))
+    [_, reboot] = next_step(just_now, plain_reboots=True).commands
+    assert isinstance(reboot, Reboot)
+    assert not reboot.bound
 
 
 def test_a_host_is_asked_while_its_last_tasks_stop() -> None:
@@ -212,12 +224,13 @@ def test_a_host_is_asked_while_its_last_tasks_stop() -> None:
     one = claimed(tasks=(task(last_status="STOPPING"),), asked=NOW - MINUTE)
     assert one.registration is not None
     stopping = replace(one, registration=replace(one.registration, running_tasks=0))
-    assert kinds(next_step(stopping)) == [Check]
-    assert kinds(next_step(replace(stopping, pending=pending(DocumentKind.CHECK)))) == []
-    assert kinds(next_step(one)) == []
+    assert kinds(next_step(stopping, plain_reboots=True)) == [Check]
+    assert kinds(next_step(replace(stopping, pending=pending(DocumentKind.CHECK)), plain_reboots=True)) == []
+    assert kinds(next_step(one, plain_reboots=True)) == []
+    assert kinds(next_step(stopping)) == []
 
 
-def test_a_version_that_was_denied_since_the_drain_began_is_given_back() -> None:
+def test_a_version_that_was_denied_since_the_drain_started_is_returned_to_service() -> None:
     denied = replace(POLICY, rules=Rules(versions=VersionRules(deny=parse_ranges(str(NEW)))))
     one = claimed(tasks=(task(),))
     assert one.claim is not None
@@ -243,12 +256,12 @@ def test_a_host_that_somebody_rebooted_while_draining_is_verified_like_after_our
     assert kinds(next_step(claimed(says=rebooted()))) == [Mark]
 
 
-def test_a_disconnected_agent_is_waited_for_since_its_tasks_are_old_news() -> None:
+def test_a_run_waits_for_a_disconnected_agent_because_its_tasks_are_outdated() -> None:
     verdict = next_step(claimed(connected=False))
     assert (verdict.commands, is_soon(verdict.look_at)) == ((), True)
 
 
-def test_a_host_whose_agent_stays_away_is_given_back_unrebooted() -> None:
+def test_a_host_whose_agent_stays_away_is_returned_to_service_unrebooted() -> None:
     why = given_back(next_step(aged(25, connected=False)))
     assert why == "it was returned to service before the reboot: its ECS agent is disconnected"
 
@@ -260,7 +273,7 @@ def test_the_host_of_a_dead_run_is_asked_before_anything_else_is_done() -> None:
     assert kinds(next_step(of_dead_run())) == [Check]
 
 
-def test_the_host_of_a_dead_run_is_asked_however_long_ago_its_drain_began() -> None:
+def test_the_host_of_a_dead_run_is_asked_however_long_ago_its_drain_started() -> None:
     assert kinds(next_step(of_dead_run(12 * 60))) == [Check]
 
 
@@ -275,7 +288,7 @@ def test_an_answer_from_before_the_claim_was_found_does_not_count() -> None:
     assert kinds(next_step(of_dead_run(known=NOW - MINUTE, asked=NOW - HOUR))) == [Check]
 
 
-def test_a_host_of_a_dead_run_that_answers_nothing_is_given_back_in_the_end() -> None:
+def test_a_host_of_a_dead_run_that_answers_nothing_is_returned_to_service_in_the_end() -> None:
     one = of_dead_run(
         12 * 60, known=NOW - POLICY.drain_timeout, says=problem(Problem.FAILED, "exit 1: no route"), asked=NOW - MINUTE
     )
@@ -283,12 +296,12 @@ def test_a_host_of_a_dead_run_that_answers_nothing_is_given_back_in_the_end() ->
     assert why == "it was returned to service before the reboot: its update check failed: exit 1: no route"
 
 
-def test_a_host_of_a_dead_run_that_was_never_drained_is_let_go_and_open_again() -> None:
+def test_a_host_of_a_dead_run_that_was_never_drained_is_dropped_and_open_again() -> None:
     one = of_dead_run(status=Status.ACTIVE, known=NOW - MINUTE)
     assert next_step(one).commands == (Unmark(one.id, None, took_slot=False),)
 
 
-def test_it_is_let_go_only_when_no_reader_can_lag_behind_its_drain() -> None:
+def test_it_is_dropped_only_when_no_reader_can_lag_behind_its_drain() -> None:
     verdict = next_step(of_dead_run(status=Status.ACTIVE))
     assert (verdict.commands, is_soon(verdict.look_at)) == ((), True)
 
@@ -314,7 +327,7 @@ def test_a_drain_that_was_not_sent_is_sent() -> None:
 @pytest.mark.parametrize(
     "changes", [{"halt": Halt("two failed")}, {"paused": "by somebody"}, {"stopping": "SIGTERM"}, {"blocked": "denied"}]
 )
-def test_a_drain_that_was_not_sent_waits_in_line_again_where_it_may_not_begin_now(changes: dict[str, Any]) -> None:
+def test_a_drain_that_was_not_sent_waits_in_line_again_where_it_may_not_start_now(changes: dict[str, Any]) -> None:
     verdict = decided(marked_only(), **changes)
     assert kinds(verdict) == [Unmark]
     assert verdict.hold is not None
@@ -326,7 +339,7 @@ def test_a_drain_that_was_not_sent_waits_again_if_its_slot_was_taken() -> None:
     assert kinds(decided(marked_only(), other)) == [Unmark]
 
 
-def test_an_instance_is_not_drained_before_a_look_shows_its_mark() -> None:
+def test_an_instance_is_not_drained_before_a_look_shows_its_claim() -> None:
     """The reply to the claim was lost: the claim may never have reached the instance."""
     unseen = replace(marked_only(1), claim_on_instance=False)
     assert kinds(decided(unseen)) == [Unmark]
@@ -365,7 +378,7 @@ def test_a_drain_that_no_look_shows_is_sent_again() -> None:
     assert kinds(next_step(unclear_drain(20))) == [Drain]
 
 
-def test_a_drain_that_never_comes_is_let_go_at_the_limit() -> None:
+def test_a_drain_that_never_comes_is_dropped_at_the_limit() -> None:
     assert let_go(decided(marked_only(25))) is Reason.UNCLEAR
     assert let_go(next_step(replace(unclear_drain(20), claim=a_claim(since=NOW - 25 * MINUTE)))) is Reason.UNCLEAR
 
@@ -377,7 +390,7 @@ def test_an_instance_that_somebody_else_drained_between_our_claim_and_our_drain_
     assert let_go(next_step(marked_only(status=Status.DRAINING))) is Reason.DRAINED_BY_OTHERS
 
 
-def test_an_instance_that_somebody_returned_while_we_drained_it_is_let_go() -> None:
+def test_an_instance_that_somebody_returned_while_we_drained_it_is_dropped() -> None:
     assert let_go(next_step(claimed(status=Status.ACTIVE))) is Reason.RETURNED_BY_OTHERS
 
 
@@ -405,7 +418,7 @@ def returning(seconds: int, *, confirmed: bool, status: Status = Status.DRAINING
     return claimed(claim=claim, says=rebooted(), status=status, progress=progress)
 
 
-def test_an_instance_that_is_seen_active_is_unmarked_and_keeps_its_slot() -> None:
+def test_an_instance_that_is_seen_active_is_unclaimed_and_keeps_its_slot() -> None:
     one = returning(5, confirmed=True, status=Status.ACTIVE)
     assert next_step(one).commands == (Unmark(one.id, UPDATED, took_slot=True),)
 
@@ -441,7 +454,7 @@ def test_one_look_that_misses_an_instance_proves_nothing(phase: ClaimPhase) -> N
     assert (verdict.commands, verdict.wants_listing) == ((), True)
 
 
-def test_an_instance_that_left_the_cluster_is_let_go() -> None:
+def test_an_instance_that_left_the_cluster_is_dropped() -> None:
     """P15, ActivateInstance/api fail inactive and W11: both INACTIVE and MISSING are tolerated."""
     assert let_go(next_step(missing(MISSING_LOOKS))) is Reason.GONE
 
@@ -472,7 +485,7 @@ def test_an_instance_that_is_listed_but_not_described_is_not_gone(phase: ClaimPh
     assert verdict.hold.reason is Reason.NOT_DESCRIBED
 
 
-def test_a_run_does_not_wait_for_ever_for_a_description() -> None:
+def test_a_run_does_not_wait_forever_for_a_description() -> None:
     one = replace(missing(0, minutes=3 * 60), undescribed="SERVER: try again")
     verdict = next_step(one, started_at=NOW - 30 * MINUTE)
     assert (verdict.commands, verdict.look_at) == ((), None)
@@ -517,7 +530,7 @@ def test_what_stays_in_between_keeps_its_claim_for_the_next_run(run: RunId) -> N
 
 
 @pytest.mark.parametrize("status", BETWEEN)
-def test_a_quarantined_host_that_is_well_is_not_returned_while_ecs_would_refuse_it(status: Status) -> None:
+def test_a_quarantined_host_that_is_healthy_is_not_returned_while_ecs_would_refuse_it(status: Status) -> None:
     claim = a_claim(ClaimPhase.QUARANTINED, run=DEAD_RUN)
     progress = replace(drained_by_us(claim), connected_looks=5)
     well = {one: claimed("i-a", claim, rebooted(), status=one, asked=NOW, progress=progress) for one in Status}

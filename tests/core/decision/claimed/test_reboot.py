@@ -119,7 +119,7 @@ def sent(minutes: float = 1, **changes: Any) -> Instance:
 # The last look before the reboot
 
 
-def test_a_marked_empty_draining_instance_is_rebooted() -> None:
+def test_a_claimed_empty_draining_instance_is_rebooted() -> None:
     assert kinds(next_step(rebooting())) == [Reboot]
 
 
@@ -159,7 +159,8 @@ def test_an_instance_is_not_rebooted_on_the_strength_of_old_tasks(tasks: Tasks |
 
 def test_a_host_is_checked_again_before_the_reboot_if_its_answer_is_not_recent() -> None:
     """Somebody may have staged another version since."""
-    assert kinds(next_step(rebooting(asked=NOW - MINUTE))) == [Check]
+    assert kinds(next_step(rebooting(asked=NOW - MINUTE), plain_reboots=True)) == [Check]
+    assert kinds(next_step(rebooting(asked=NOW - MINUTE))) == [Reboot]
 
 
 def test_an_answer_that_took_long_is_good_while_it_is_fresh() -> None:
@@ -169,7 +170,7 @@ def test_an_answer_that_took_long_is_good_while_it_is_fresh() -> None:
 
 
 @pytest.mark.parametrize("says", [staged(), available(), idle(), ready(NEWER)])
-def test_a_host_that_would_boot_into_something_else_by_now_is_given_back(says: HostAnswer) -> None:
+def test_a_host_that_would_boot_into_something_else_by_now_is_returned_to_service(says: HostAnswer) -> None:
     assert reason(next_step(rebooting(says=says))) is Reason.CHANGED_WHILE_DRAINING
 
 
@@ -186,7 +187,7 @@ def test_a_version_that_failed_on_others_since_is_not_booted() -> None:
     assert (kinds(verdict), reason(verdict)) == ([Return, Unmark], Reason.VERSION_SUSPECT)
 
 
-def test_an_instance_that_somebody_returned_before_its_reboot_is_let_go() -> None:
+def test_an_instance_that_somebody_returned_before_its_reboot_is_dropped() -> None:
     assert reason(next_step(rebooting(status=Status.ACTIVE))) is Reason.RETURNED_BY_OTHERS
 
 
@@ -198,7 +199,7 @@ def test_a_look_that_may_be_older_than_the_drain_does_not_show_a_return_by_someb
     assert reason(next_step(drained)) is Reason.RETURNED_BY_OTHERS
 
 
-def test_an_instance_whose_claim_somebody_removed_before_its_reboot_is_let_go() -> None:
+def test_an_instance_whose_claim_somebody_removed_before_its_reboot_is_dropped() -> None:
     assert reason(next_step(rebooting(progress={"claim_absent_looks": 2}))) is Reason.CLAIM_REMOVED
 
 
@@ -235,13 +236,20 @@ def test_a_reboot_that_was_just_sent_is_left_alone() -> None:
 
 
 def test_how_a_reboot_command_ended_is_asked_before_the_agent_can_run_it_again() -> None:
-    verdict = next_step(rebooting())
+    verdict = next_step(rebooting(), plain_reboots=True)
     assert (kinds(verdict), verdict.wants_reboot_end) == ([Reboot], True)
     assert verdict.look_at is not None
     assert verdict.look_at < NOW + FIRST_RUN
     assert next_step(sent(0.1, connected=False)).wants_reboot_end
     asked = sent_reboot(NOW - MINUTE, end_asked_at=NOW - 50 * SECOND)
     assert not next_step(sent(1, connected=False, reboots=(asked,))).wants_reboot_end
+
+
+def test_how_a_bound_reboot_ended_is_asked_only_of_a_host_that_stays_on_its_boot() -> None:
+    bound = sent_reboot(NOW - 2 * MINUTE, bound=True)
+    assert not next_step(rebooting()).wants_reboot_end
+    assert not next_step(sent(1, connected=False, reboots=(bound,))).wants_reboot_end
+    assert next_step(sent(2, says=ready(), asked=NOW - SECOND, reboots=(bound,))).wants_reboot_end
 
 
 def test_a_host_that_is_away_is_not_asked() -> None:
@@ -299,7 +307,7 @@ QUIET = COMMAND_LIFE + INHIBITED_FOR
 """After a reboot was sent and it is not known whether the host accepted it."""
 
 
-def test_a_reboot_that_was_refused_is_marked_once_more() -> None:
+def test_a_reboot_that_was_refused_is_claimed_once_more() -> None:
     (mark,) = next_step(old_boot(refused())).commands
     assert isinstance(mark, Mark)
     assert (mark.claim.phase, mark.claim.reboots) == (ClaimPhase.REBOOTING, 2)
@@ -335,7 +343,7 @@ def test_a_reboot_that_may_have_been_sent_is_not_repeated_while_it_may_be_listed
     assert Mark not in kinds(next_step(unheard(1)))
 
 
-def test_a_reboot_that_may_have_been_sent_and_is_not_listed_is_marked_once_more() -> None:
+def test_a_reboot_that_may_have_been_sent_and_is_not_listed_is_claimed_once_more() -> None:
     assert kinds(next_step(unheard(2))) == [Mark]
 
 
@@ -358,12 +366,12 @@ def test_a_host_that_went_down_late_is_asked_when_it_is_back_and_not_rebooted_ag
     assert kinds(next_step(old_boot(refused(), away=NOW - 10 * SECOND))) == [Check]
 
 
-def test_a_host_that_went_away_between_its_mark_and_its_reboot_is_asked_first() -> None:
+def test_a_host_that_went_away_between_its_claim_and_its_reboot_is_asked_first() -> None:
     """Somebody else may have rebooted it."""
     assert kinds(next_step(rebooting(away=NOW - 30 * SECOND))) == [Check]
 
 
-def test_a_host_that_refuses_every_time_is_given_back_and_named() -> None:
+def test_a_host_that_refuses_every_time_is_returned_to_service_and_named() -> None:
     why = failure(next_step(old_boot(refused(), reboots=REBOOT_TRIES)))
     assert (why.failure, str(why)) == (
         Failure.REBOOT_REFUSED,
@@ -371,7 +379,7 @@ def test_a_host_that_refuses_every_time_is_given_back_and_named() -> None:
     )
 
 
-def test_a_host_that_the_reboot_does_not_reach_is_given_back_and_not_called_unwilling() -> None:
+def test_a_host_that_the_reboot_does_not_reach_is_returned_to_service_and_not_called_unwilling() -> None:
     one = old_boot(unknown_end(NOW - 7 * MINUTE), minutes=8, reboots=REBOOT_TRIES)
     assert failure(next_step(one)).failure is Failure.NEVER_REBOOTED
 
@@ -383,7 +391,7 @@ def test_a_host_for_which_aws_never_said_that_it_took_a_reboot_is_not_to_blame()
     assert reason(next_step(one)) is Reason.CHANGED_WHILE_DRAINING
 
 
-def test_no_instance_is_given_back_while_a_reboot_may_still_strike() -> None:
+def test_no_instance_is_returned_to_service_while_a_reboot_may_still_happen() -> None:
     """At the limit, after the last try, and if AWS denies a call."""
     short = replace(POLICY, reboot_timeout=2 * MINUTE)
     open_ = old_boot(None, minutes=3)
@@ -395,7 +403,7 @@ def test_no_instance_is_given_back_while_a_reboot_may_still_strike() -> None:
         assert verdict.look_at is not None
 
 
-def test_it_is_given_back_as_soon_as_none_can_strike_any_more() -> None:
+def test_it_is_returned_to_service_as_soon_as_none_can_strike_any_more() -> None:
     over = old_boot(None, minutes=20, asked=NOW - SECOND)
     assert kinds(next_step(over)) == [Cancel, Return, Note, Unmark]
     blocked = old_boot(None, minutes=QUIET / MINUTE, asked=NOW)
@@ -424,7 +432,7 @@ def test_such_a_host_is_not_held_against_its_version() -> None:
     assert not note.backoff.rolled_back
 
 
-def test_a_host_that_cannot_be_asked_any_more_is_given_back_when_no_reboot_can_come() -> None:
+def test_a_host_that_cannot_be_asked_any_more_is_returned_to_service_when_no_reboot_can_come() -> None:
     changes = {"blocked": "not allowed: ssm:SendCommand", "hosts_mute": True}
     away = {"away_at": NOW - 6 * MINUTE, "connected_looks": CONNECTED_LOOKS}
     for minutes, expected in ((7, []), (8, [Return, Unmark])):
@@ -434,7 +442,7 @@ def test_a_host_that_cannot_be_asked_any_more_is_given_back_when_no_reboot_can_c
         assert kinds(next_step(one, **changes)) == expected
 
 
-def test_a_host_that_cannot_be_asked_and_was_never_seen_away_is_not_given_back_after_it_accepted() -> None:
+def test_a_host_that_cannot_be_asked_and_was_never_seen_away_is_not_returned_to_service_after_it_accepted() -> None:
     changes = {"blocked": "not allowed: ssm:SendCommand", "hosts_mute": True}
     when = NOW - 10 * MINUTE
     one = sent(10, reboots=(sent_reboot(when, acceptance(when)),))
@@ -447,7 +455,7 @@ def test_a_host_whose_update_was_cancelled_is_not_rebooted_again(says: HostAnswe
     assert reason(next_step(old_boot(refused(), says=says))) is Reason.CHANGED_WHILE_DRAINING
 
 
-def test_a_host_that_somebody_returned_before_its_second_reboot_is_let_go() -> None:
+def test_a_host_that_somebody_returned_before_its_second_reboot_is_dropped() -> None:
     assert reason(next_step(old_boot(refused(), status=Status.ACTIVE))) is Reason.RETURNED_BY_OTHERS
 
 
@@ -472,7 +480,7 @@ def back(
     )
 
 
-def test_a_proven_connected_host_on_its_target_is_returned_as_updated() -> None:
+def test_a_verified_connected_host_on_its_target_is_returned_as_updated() -> None:
     """VerifyUpdate/success; W2, changed: verified before it is returned."""
     assert next_step(back()).commands == (
         Return(back().id, UPDATED),
@@ -480,7 +488,7 @@ def test_a_proven_connected_host_on_its_target_is_returned_as_updated() -> None:
     )
 
 
-def test_a_host_that_another_release_is_available_to_by_now_is_updated_all_the_same() -> None:
+def test_a_host_that_another_version_is_available_to_by_now_is_updated_anyway() -> None:
     """P18 and VerifyUpdate/another version available."""
     assert returned(next_step(back(rebooted(chosen=NEWER)))) == UPDATED
 
@@ -510,12 +518,12 @@ def test_a_host_that_fell_back_to_its_old_version_is_returned_as_rolled_back() -
     assert str(returned(verdict)) == "it came back on 1.20.0: 1.21.0 did not boot, and the host rolled back"
 
 
-def test_a_release_that_rolled_back_is_not_tried_again_there() -> None:
+def test_a_version_that_rolled_back_is_not_tried_again_there() -> None:
     (note,) = (one for one in next_step(back(rebooted(OLD))).commands if isinstance(one, Note))
     assert (note.backoff.version, note.backoff.rolled_back, note.backoff.why) == (NEW, True, "rolled-back")
 
 
-def test_a_host_that_came_up_on_a_third_release_is_returned_and_not_called_updated() -> None:
+def test_a_host_that_came_up_on_a_third_version_is_returned_and_not_called_updated() -> None:
     why = failure(next_step(back(rebooted(NEWER))))
     assert (why.failure, str(why)) == (Failure.WRONG_VERSION, "it came back on 1.22.0, but 1.21.0 was staged")
 
@@ -533,7 +541,7 @@ def test_a_host_that_came_back_into_service_by_itself_is_verified_and_let_go() -
     assert next_step(one).commands == (Unmark(one.id, UPDATED, took_slot=True),)
 
 
-def test_a_host_that_came_back_without_its_claim_attribute_is_verified_all_the_same() -> None:
+def test_a_host_that_came_back_without_its_claim_attribute_is_verified_anyway() -> None:
     one = back(claim_on_instance=False, progress={"claim_absent_looks": 5})
     assert returned(next_step(one)) == UPDATED
 
@@ -568,11 +576,11 @@ def test_a_reboot_command_that_never_ended_is_cancelled_once(seconds: int) -> No
     assert waits(next_step(replace(one, reboots=(replace(one.reboots[0], cancelled=True),))))
 
 
-def test_the_same_boot_is_proven_twice_before_such_a_host_is_returned() -> None:
+def test_the_same_boot_is_verified_twice_before_such_a_host_is_returned() -> None:
     assert kinds(next_step(unended(31))) == [Check]
 
 
-def test_the_second_proof_is_half_a_minute_after_the_first_question_and_most_of_that_after_its_answer() -> None:
+def test_the_second_verification_is_half_a_minute_after_the_first_question_and_most_of_that_after_its_answer() -> None:
     assert Check not in kinds(next_step(unended(29)))
     slow = unended(40)
     for heard, expected in ((24, False), (25, True)):
@@ -581,7 +589,7 @@ def test_the_second_proof_is_half_a_minute_after_the_first_question_and_most_of_
         assert (Check in kinds(next_step(replace(slow, progress=progress)))) is expected
 
 
-def test_the_second_proof_takes_longer_where_less_is_known_of_what_was_sent() -> None:
+def test_the_second_verification_takes_longer_where_less_is_known_of_what_was_sent() -> None:
     taken_over = unended(50, claim=a_claim(ClaimPhase.REBOOTING, run=DEAD_RUN, since=NOW - 3 * MINUTE))
     nameless = unended(50, reboots=(sent_reboot(NOW - 3 * MINUTE, command=CommandId("")),))
     several = unended(50, claim=a_claim(ClaimPhase.REBOOTING, since=NOW - 3 * MINUTE, reboots=2))
@@ -589,15 +597,15 @@ def test_the_second_proof_takes_longer_where_less_is_known_of_what_was_sent() ->
         assert Check not in kinds(next_step(one))
 
 
-def test_the_second_proof_is_waited_for() -> None:
+def test_the_second_verification_is_waited_for() -> None:
     assert waits(next_step(unended(70, pending=pending(DocumentKind.CHECK))))
 
 
-def test_such_a_host_is_returned_after_its_second_proof() -> None:
+def test_such_a_host_is_returned_after_its_second_verification() -> None:
     assert returned(next_step(proven_again(unended(90)))) == UPDATED
 
 
-def test_how_its_commands_ended_is_asked_after_the_second_proof() -> None:
+def test_how_its_commands_ended_is_asked_after_the_second_verification() -> None:
     one = proven_again(unended(90))
     before = replace(one, reboots=(replace(one.reboots[0], end_asked_at=NOW - 20 * SECOND),))
     verdict = next_step(before)
@@ -605,7 +613,7 @@ def test_how_its_commands_ended_is_asked_after_the_second_proof() -> None:
 
 
 @pytest.mark.parametrize("number", [2, 3])
-def test_a_claim_with_more_than_one_reboot_gets_the_second_proof(number: int) -> None:
+def test_a_claim_with_more_than_one_reboot_gets_the_second_verification(number: int) -> None:
     """One of them may arrive late."""
     claim = a_claim(ClaimPhase.REBOOTING, since=NOW - 2 * MINUTE, reboots=number)
     assert Return not in kinds(next_step(back(claim=claim)))
@@ -614,7 +622,7 @@ def test_a_claim_with_more_than_one_reboot_gets_the_second_proof(number: int) ->
 
 
 @pytest.mark.parametrize("end", [unknown_end(NOW - MINUTE), None])
-def test_a_command_whose_end_says_nothing_of_the_host_gets_the_second_proof(end: RebootEnd | None) -> None:
+def test_a_command_whose_end_says_nothing_of_the_host_gets_the_second_verification(end: RebootEnd | None) -> None:
     assert Return not in kinds(next_step(back(reboots=(sent_reboot(NOW - 2 * MINUTE, end),))))
 
 
@@ -657,13 +665,13 @@ def test_a_host_whose_checks_are_denied_is_quarantined_at_the_limit_without_blam
     assert not note.backoff.rolled_back
 
 
-def test_a_reboot_that_is_denied_gives_the_host_back_and_lets_it_rest() -> None:
+def test_a_reboot_that_is_denied_returns_the_host_to_service_and_backs_off() -> None:
     denied = rebooting(send_denied="ssm:SendCommand on instance/i-a")
     verdict = next_step(denied)
     assert (kinds(verdict), reason(verdict)) == ([Return, Note, Unmark], Reason.SEND_DENIED)
 
 
-def test_a_reboot_that_could_be_sent_only_late_has_its_time_all_the_same() -> None:
+def test_a_reboot_that_could_be_sent_only_late_has_its_time_anyway() -> None:
     late = sent(20, connected=False)
     fresh = replace(late, progress=replace(late.progress, reboot_sent_at=NOW - MINUTE))
     assert waits(next_step(fresh))
@@ -679,13 +687,13 @@ def test_a_host_whose_agent_flaps_until_the_limit_is_quarantined_though_it_runs_
     assert str(command.why).endswith("it runs 1.21.0, but its ECS agent does not stay connected")
 
 
-def test_a_quarantined_instance_rests_from_the_release_until_a_person_says_so() -> None:
+def test_a_quarantined_instance_backs_off_from_the_release_until_a_person_says_so() -> None:
     note = next_step(sent(20, connected=False)).commands[1]
     assert isinstance(note, Note)
     assert note.backoff.rolled_back
 
 
-def test_a_question_that_is_under_way_at_the_limit_is_waited_for() -> None:
+def test_a_question_that_is_in_progress_at_the_limit_is_waited_for() -> None:
     assert waits(next_step(sent(20, away=NOW - MINUTE, pending=pending(DocumentKind.CHECK))))
 
 
@@ -758,7 +766,7 @@ def test_a_reboot_that_a_dead_run_may_have_sent_is_waited_for_while_it_may_be_li
     assert kinds(next_step(one)) == []
 
 
-def test_a_reboot_that_no_dead_run_can_have_sent_any_more_is_marked_as_ours() -> None:
+def test_a_reboot_that_no_dead_run_can_have_sent_any_more_is_claimed_as_ours() -> None:
     (mark,) = next_step(resumed(known=2, asked=NOW - 10 * SECOND)).commands
     assert isinstance(mark, Mark)
     assert (mark.claim.run, mark.claim.phase, mark.claim.reboots) == (RUN, ClaimPhase.REBOOTING, 2)
@@ -774,7 +782,7 @@ def test_the_host_of_a_dead_run_is_not_quarantined_unasked() -> None:
     assert kinds(next_step(resumed(12 * 60))) == [Check]
 
 
-def test_a_claim_that_is_dated_in_the_future_began_when_it_was_found() -> None:
+def test_a_claim_that_is_dated_in_the_future_started_when_it_was_found() -> None:
     late = resumed(-20 * 60, known=30, connected=False, progress={"phase_seen_at": NOW - 30 * MINUTE})
     assert Quarantine in kinds(next_step(late))
     early = resumed(-20 * 60, known=1, connected=False, progress={"phase_seen_at": NOW - MINUTE})
@@ -784,7 +792,7 @@ def test_a_claim_that_is_dated_in_the_future_began_when_it_was_found() -> None:
     assert look < NOW + MINUTE
 
 
-def test_the_host_of_a_dead_run_that_is_back_in_service_is_verified_before_it_is_let_go() -> None:
+def test_the_host_of_a_dead_run_that_is_back_in_service_is_verified_before_it_is_dropped() -> None:
     assert kinds(next_step(resumed(status=Status.ACTIVE))) == [Check]
     taken = of_dead_run(5, acceptance(NOW - 4 * MINUTE))
     verified = resumed(
@@ -814,7 +822,7 @@ def test_a_reboot_of_a_dead_run_that_its_host_accepted_is_not_asked_for_again() 
     assert str(quarantine_of(next_step(kept_waiting)).why).startswith("it accepted the reboot")
 
 
-def test_the_host_of_such_a_reboot_is_asked_again_once_it_has_ended_before_another_one_is_marked() -> None:
+def test_the_host_of_such_a_reboot_is_asked_again_once_it_has_ended_before_another_one_is_claimed() -> None:
     declined = of_dead_run(5, refusal(NOW - 5 * SECOND))
     assert kinds(next_step(resumed(says=ready(), asked=NOW - 40 * SECOND, reboots=(declined,)))) == [Check]
     assert kinds(next_step(resumed(says=ready(), asked=NOW - SECOND, reboots=(declined,)))) == [Mark]
@@ -832,7 +840,7 @@ def test_a_host_is_not_blamed_for_runs_that_died_before_they_sent_its_reboot() -
     assert kinds(next_step(found_marked(REBOOT_TRIES))) == [Mark]
 
 
-def test_reboots_are_bounded_across_runs_all_the_same() -> None:
+def test_reboots_are_bounded_across_runs_anyway() -> None:
     assert failure(next_step(found_marked(REBOOT_MARKS))).failure is Failure.REBOOT_REFUSED
 
 
@@ -897,11 +905,11 @@ def test_a_quarantined_instance_that_gives_no_report_is_asked_so_often_and_no_mo
     assert (verdict.commands, verdict.look_at) == ((), None)
 
 
-def test_a_quarantined_instance_that_is_well_again_is_returned() -> None:
+def test_a_quarantined_instance_that_is_healthy_again_is_returned() -> None:
     assert returned(next_step(in_quarantine(rebooted()))) == UPDATED
 
 
-def test_a_quarantined_instance_is_well_only_when_its_agent_stays_connected() -> None:
+def test_a_quarantined_instance_is_healthy_only_when_its_agent_stays_connected() -> None:
     assert waits(next_step(reported(in_quarantine(rebooted(), progress={"connected_looks": 1}))))
 
 
@@ -909,23 +917,23 @@ def test_a_quarantined_instance_that_fell_back_is_returned_as_rolled_back() -> N
     assert failure(next_step(in_quarantine(rebooted(OLD)))).failure is Failure.ROLLED_BACK
 
 
-def test_a_quarantined_instance_that_never_rebooted_is_given_back() -> None:
+def test_a_quarantined_instance_that_never_rebooted_is_returned_to_service() -> None:
     assert failure(next_step(in_quarantine(ready()))).failure is Failure.NEVER_REBOOTED
 
 
-def test_a_quarantined_instance_is_not_given_back_while_a_reboot_of_ours_may_still_strike() -> None:
+def test_a_quarantined_instance_is_not_returned_to_service_while_a_reboot_of_ours_may_still_happen() -> None:
     taken = of_dead_run(6 * 60, acceptance(NOW - 6 * HOUR))
     assert next_step(reported(in_quarantine(ready(), reboots=(taken,)))).commands == ()
     yesterday = of_dead_run(30 * 60, acceptance(NOW - 30 * HOUR))
     assert Return in kinds(next_step(reported(in_quarantine(ready(), reboots=(yesterday,)))))
 
 
-def test_a_quarantined_instance_that_is_back_gets_the_second_proof() -> None:
+def test_a_quarantined_instance_that_is_back_gets_the_second_verification() -> None:
     fresh = in_quarantine(rebooted(), progress={"proof": a_proof(NOW - 10 * SECOND)})
     assert Return not in kinds(next_step(reported(fresh)))
 
 
-def test_a_quarantined_instance_that_a_person_returned_is_let_go() -> None:
+def test_a_quarantined_instance_that_a_person_returned_is_dropped() -> None:
     assert reason(next_step(in_quarantine(status=Status.ACTIVE))) is Reason.RETURNED_BY_OTHERS
 
 

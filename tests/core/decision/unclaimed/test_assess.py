@@ -112,7 +112,7 @@ def test_the_predecessor_updated_available_and_ready_hosts_and_skipped_idle_and_
     assert kinds == [Stageable, Ready, Finished, Stageable, Stageable]
 
 
-def test_a_host_that_was_withdrawn_to_a_lower_release_follows_its_repository() -> None:
+def test_a_host_that_was_withdrawn_to_a_lower_version_follows_its_repository() -> None:
     lower = Version(1, 19, 5)
     assert candidate(instance(says=available(lower))) == Stageable(lower, again=False)
 
@@ -188,7 +188,8 @@ def test_an_instance_that_somebody_else_drained_is_left_to_them() -> None:
 
 @pytest.mark.parametrize("status", [status for status in Status if status not in (Status.ACTIVE, Status.DRAINING)])
 def test_an_instance_in_any_other_status_is_held(status: Status) -> None:
-    assert held(registered(status=status)) is Reason.NOT_ACTIVE
+    expected = Reason.GONE if status is Status.INACTIVE else Reason.NOT_ACTIVE
+    assert held(registered(status=status)) is expected
 
 
 def test_an_instance_whose_agent_is_disconnected_is_held() -> None:
@@ -396,11 +397,11 @@ def test_a_host_that_says_nothing_more_after_an_apply_failed() -> None:
     assert failure(gave_up(Problem.FAILED, applies=Applies(1))).failure is Failure.APPLY_FAILED
 
 
-def test_a_release_that_was_withdrawn_between_check_and_apply_is_a_hold() -> None:
+def test_a_version_that_was_withdrawn_between_check_and_apply_is_a_hold() -> None:
     assert held(applied(CommandStatus.FAILED, idle())) is Reason.WITHDRAWN
 
 
-def test_a_release_that_was_withdrawn_is_named() -> None:
+def test_a_version_that_was_withdrawn_is_named() -> None:
     found = candidate(instance(says=idle(), progress=RunProgress(applies=Applies(1), offered=NEW)))
     assert found == Held(hold(Reason.WITHDRAWN, version=NEW))
 
@@ -423,11 +424,11 @@ def resting(version: Version = NEW, *, minutes: int = 10, rolled_back: bool = Fa
 
 
 @pytest.mark.parametrize("says", [available(), staged(), ready()])
-def test_an_instance_rests_after_a_failure_whatever_its_state(says: HostAnswer) -> None:
+def test_an_instance_backs_off_after_a_failure_whatever_its_state(says: HostAnswer) -> None:
     assert held(instance(says=says, backoff=resting())) is Reason.BACKING_OFF
 
 
-def test_a_rest_says_until_when_and_why() -> None:
+def test_a_backoff_says_until_when_and_why() -> None:
     found = candidate(instance(says=available(), backoff=resting()))
     assert isinstance(found, Held)
     assert (
@@ -436,17 +437,17 @@ def test_a_rest_says_until_when_and_why() -> None:
     )
 
 
-def test_a_rest_for_ever_names_no_day() -> None:
+def test_a_backoff_forever_names_no_day() -> None:
     found = candidate(instance(says=available(), backoff=resting(rolled_back=True)))
     assert isinstance(found, Held)
     assert str(found.hold).startswith("it is backing off until a person clears it; failed attempts at")
 
 
-def test_a_rest_that_is_over_holds_nothing() -> None:
+def test_a_backoff_that_is_over_holds_nothing() -> None:
     assert isinstance(candidate(instance(says=ready(), backoff=resting(minutes=0))), Ready)
 
 
-def test_a_rest_is_for_one_release_only() -> None:
+def test_a_backoff_is_for_one_version_only() -> None:
     assert isinstance(candidate(instance(says=ready(NEWER), backoff=resting(NEW))), Ready)
 
 
@@ -457,7 +458,7 @@ def test_a_version_that_failed_on_two_instances_is_installed_on_no_other(count: 
     assert isinstance(found, Ready) is taken
 
 
-def test_tolerating_more_failures_in_a_run_does_not_make_a_release_less_suspect() -> None:
+def test_tolerating_more_failures_in_a_run_does_not_make_a_version_less_suspect() -> None:
     """`max-failures` and `suspect-after` are two separate settings."""
     one = instance(says=ready())
     assert isinstance(assess(one, Pass(fleet(one, suspects={NEW: 2}), replace(POLICY, max_failures=9))), Held)
@@ -465,11 +466,11 @@ def test_tolerating_more_failures_in_a_run_does_not_make_a_release_less_suspect(
     assert isinstance(assess(one, Pass(fleet(one, suspects={NEW: 1}), replace(POLICY, suspect_after=1))), Held)
 
 
-def test_a_suspect_release_is_named() -> None:
+def test_a_suspect_version_is_named() -> None:
     assert held(instance(says=available()), suspects={NEW: 2}) is Reason.VERSION_SUSPECT
 
 
-def test_another_release_is_not_suspect() -> None:
+def test_another_version_is_not_suspect() -> None:
     assert isinstance(candidate(instance(says=ready(NEWER)), suspects={NEW: 2}), Ready)
 
 
@@ -478,7 +479,7 @@ def test_another_release_is_not_suspect() -> None:
     [Version(1, 21, 0, build="a" * 40), Version(1, 21, 0, pre="a" * 40)],
     ids=["a long build", "a long pre-release"],
 )
-def test_a_release_that_does_not_fit_in_a_claim_is_not_begun(long: Version) -> None:
+def test_a_version_that_does_not_fit_in_a_claim_is_not_started(long: Version) -> None:
     report = ready(long, running=Version(1, 20, 0, pre="b" * 30))
     assert held(instance(says=report)) is Reason.UNCLAIMABLE
 
@@ -535,5 +536,5 @@ def test_what_became_of_an_instance_in_this_run_stays() -> None:
     assert candidate(one) == Finished(updated)
 
 
-def test_an_update_to_a_lower_release_is_a_downgrade() -> None:
+def test_an_update_to_a_lower_version_is_a_downgrade() -> None:
     assert (Updated(NEW, OLD).downgrade, Updated(OLD, NEW).downgrade) == (True, False)

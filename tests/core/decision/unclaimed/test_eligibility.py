@@ -47,7 +47,7 @@ states = st.tuples(
 
 
 @given(st.one_of(crowds(), crowds(), fleets()), rules, states)
-def test_what_bars_all_that_stand_ready_bars_each(
+def test_what_blocks_all_that_stand_ready_blocks_each(
     fleet: Fleet, asked: Rules, state: tuple[Health | None, bool, History, str]
 ) -> None:
     health, deploying, past, paused = state

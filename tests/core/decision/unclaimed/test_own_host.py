@@ -220,7 +220,7 @@ def test_to_the_other_run_it_is_a_host_like_any() -> None:
     assert commands(decide(fleet(host, there, own=successor), HAND_OVER)) == [Mark, Drain]
 
 
-def test_what_an_earlier_run_drained_under_this_one_is_given_back_at_once() -> None:
+def test_what_an_earlier_run_drained_under_this_one_is_returned_to_service_at_once() -> None:
     drained = claimed("i-own", a_claim(run=DEAD_RUN), tasks=(OURS, task()))
     [back, dropped] = decide(around(drained, current()), HAND_OVER).steps[drained.id].commands
     assert isinstance(back, Return)

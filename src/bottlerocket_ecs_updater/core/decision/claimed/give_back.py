@@ -102,7 +102,8 @@ def unwanted_now(claimed: ClaimedInstance, this_pass: Pass) -> Hold | None:
 def staged_report(instance: Instance, this_pass: Pass) -> HostReport | None:
     """The host's last report, if it is recent enough to reboot on: somebody may have staged another version.
 
-    A slow answer counts while it is fresh. While AWS keeps refusing the claim for the reboot, the age counts from the
+    Our reboot document checks that itself, so the report may be as old as for a drain. An earlier document does not. A
+    slow answer counts while it is fresh. While AWS keeps refusing the claim for the reboot, the age counts from the
     first refusal: another check would only hide the refusals and their limit.
     """
     policy = this_pass.policy
@@ -110,7 +111,7 @@ def staged_report(instance: Instance, this_pass: Pass) -> HostReport | None:
     if check_answer is None:
         return None
     now = instance.progress.stalled_since or this_pass.at
-    asked_after = now - policy.staged_report_max_age
+    asked_after = now - (policy.staged_report_max_age if this_pass.fleet.plain_reboots else policy.report_max_age)
     if instance.pending is None and check_answer.at >= asked_after:
         asked_after -= policy.answer_timeout
     claim, found_at = instance.claim, instance.progress.claimed_at

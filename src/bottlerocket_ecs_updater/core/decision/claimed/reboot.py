@@ -150,9 +150,16 @@ def _looked_at_now(claimed: ClaimedInstance, this_pass: Pass) -> bool:
 
 
 def send_reboot(instance: Instance, this_pass: Pass, *first: Mark) -> NextStep:
-    """Send the reboot after the commands in `first`, and read the command's result before it can run a second time."""
-    soon = this_pass.at + FIRST_RUN * END_ASKED_SHARE
-    return NextStep((*first, Reboot(instance.id)), look_at=soon, wants_answer_only=True, wants_reboot_end=True)
+    """Send the reboot after the commands in `first`.
+
+    If the document takes no parameters, read the command's result before it can run a second time.
+    """
+    fleet, policy, at = this_pass.fleet, this_pass.policy, this_pass.at
+    if fleet.plain_reboots:
+        soon, plain = at + FIRST_RUN * END_ASKED_SHARE, Reboot(instance.id, bound=False)
+        return NextStep((*first, plain), look_at=soon, wants_answer_only=True, wants_reboot_end=True)
+    look_at = next_look(at, at, policy.poll_interval, fleet.durations.reboot, policy.quiet_after_reboot)
+    return NextStep((*first, Reboot(instance.id)), look_at=look_at)
 
 
 def _why_unsent(claimed: ClaimedInstance, policy: Policy) -> Hold:
@@ -325,14 +332,14 @@ def _ask_when_connected(claimed: ClaimedInstance, this_pass: Pass) -> NextStep:
     if _came_back_unasked(instance):
         # The look after the answer also verifies its connection, so nothing else is read until then.
         asked = ask_host(instance, this_pass)
-        wants_end = any(one.open for one in instance.reboots)
+        wants_end = any(one.open and not one.bound for one in instance.reboots)
         return replace(asked, wants_answer_only=bool(asked.commands), wants_reboot_end=wants_end)
     return _ask_one_that_never_left(instance, sent_at, due, this_pass)
 
 
 def _end_unknown(instance: Instance) -> bool:
     """Whether a command's result was never read. Read early, it shows whether a success is from the first run."""
-    return any(one.open and one.end_asked_at is None for one in instance.reboots)
+    return any(one.open and one.end_asked_at is None and not one.bound for one in instance.reboots)
 
 
 def _came_back_unasked(instance: Instance) -> bool:

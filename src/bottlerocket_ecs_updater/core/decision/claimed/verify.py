@@ -25,6 +25,7 @@ from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.outcome import Outcome, Updated
 from bottlerocket_ecs_updater.core.model.reasons import Failed, Failure, Hold, Reason, failed, hold
 from bottlerocket_ecs_updater.core.model.reboots import (
+    bound_to_old_boot,
     quiet_after_boot,
     quiet_unproven,
     surely_over,
@@ -86,11 +87,14 @@ def return_when_proven(claimed: ClaimedInstance, report: HostReport, this_pass: 
 
 def _end_unasked(instance: Instance) -> bool:
     proof = instance.progress.proof
-    return any(one.not_asked_since(proof.asked_at if proof is not None else one.sent_at) for one in instance.reboots)
+    since = proof.asked_at if proof is not None else None
+    return any(one.not_asked_since(since or one.sent_at) for one in instance.reboots if not one.bound)
 
 
 def _second_reboot_possible(claimed: ClaimedInstance, this_pass: Pass) -> NextStep | None:
     """The next step to rule out a second reboot; None if it is ruled out.
+
+    Commands that are bound to the boot that the claim names do nothing on the new one. Without that:
 
     The agent may run an unfinished command again, and one of several commands may arrive late. So pending commands are
     cancelled, and the same boot is verified again some time after the first check (see `_second_proof_from`). Then the
@@ -99,7 +103,7 @@ def _second_reboot_possible(claimed: ClaimedInstance, this_pass: Pass) -> NextSt
     instance = claimed.instance
     policy = this_pass.policy
     proof, check_answer = instance.progress.proof, instance.check_answer
-    if proof is None or check_answer is None:
+    if proof is None or check_answer is None or bound_to_old_boot(instance.reboots):
         return None
     if claimed.claim.reboots <= 1 and surely_over(instance.reboots, proof.asked_at):
         return None

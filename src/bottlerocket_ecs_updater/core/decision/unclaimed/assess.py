@@ -25,6 +25,7 @@ from bottlerocket_ecs_updater.core.decision.unclaimed.before_drain_hook import b
 from bottlerocket_ecs_updater.core.decision.unclaimed.eligibility import answers_before_staging, tasks_hold
 from bottlerocket_ecs_updater.core.decision.unclaimed.own_host import own_host_hold
 from bottlerocket_ecs_updater.core.decision.unclaimed.rule_answers import RuleAnswer, first_hold
+from bottlerocket_ecs_updater.core.model.auto_scaling import InGroup, LifecycleState
 from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.model.container_instance import PingStatus, Registration, Status
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
@@ -144,12 +145,21 @@ def out_of_reach(instance: Instance) -> Hold | None:
         return hold(Reason.NOT_BOTTLEROCKET)
     if instance.claim_unreadable:
         return hold(Reason.CLAIM_UNREADABLE, why=instance.claim_unreadable)
+    if registration.status is Status.INACTIVE:
+        return hold(Reason.GONE, why=_why_gone(instance))
     return (
         set_aside(instance)
         or why_leaving(instance)
         or _not_in_service(registration)
         or _not_reachable(instance, registration)
     )
+
+
+def _why_gone(instance: Instance) -> str:
+    membership = instance.around.membership if instance.around is not None else None
+    if isinstance(membership, InGroup) and membership.state is LifecycleState.TERMINATING:
+        return f"its Auto Scaling group {membership.group} terminated it"
+    return LISTED_NO_MORE
 
 
 def excluded(instance: Instance, reach: Hold | None, policy: Policy) -> Hold | None:

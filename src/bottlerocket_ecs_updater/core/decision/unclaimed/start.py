@@ -17,9 +17,10 @@ from bottlerocket_ecs_updater.core.decision.tasks_on_host import is_own_host
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.decision.unclaimed.assess import CandidateState, Ready, answers_about
 from bottlerocket_ecs_updater.core.decision.unclaimed.before_drain_hook import prepared
-from bottlerocket_ecs_updater.core.decision.unclaimed.budget import count_budget
+from bottlerocket_ecs_updater.core.decision.unclaimed.budget import Budget, count_budget
 from bottlerocket_ecs_updater.core.decision.unclaimed.eligibility import RolloutLimits
 from bottlerocket_ecs_updater.core.decision.unclaimed.gates import StartGates, work_goes_on
+from bottlerocket_ecs_updater.core.decision.unclaimed.gathering import starts_together_at
 from bottlerocket_ecs_updater.core.decision.unclaimed.own_host import hand_over
 from bottlerocket_ecs_updater.core.decision.unclaimed.rule_answers import first_hold
 from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
@@ -87,17 +88,51 @@ def begin(
         gates.limits.leave(instance)
         gates.limits.take(ready[instance.id].target)
         picks.append(instance)
-    if picks and not _ask_again_if_old(picks, ready, this_pass, draft):
+    if picks and not _wait_together(picks, budget, this_pass, draft):
         _begin_picks(picks, ready, this_pass, draft)
     if roomless and not picks and not work_goes_on(fleet) and not _fleet_is_fresh(this_pass):
         # Before the run ends for lack of room, it looks once more.
         _look_for_room(roomless, fleet, draft)
-    if waiting and not picks and has_passed(fleet.full_at, policy.flap_time, this_pass.at):
+    if waiting and not picks:
+        _look_for_slot(waiting, budget, this_pass, draft)
+    if work_goes_on(fleet):
+        _renew_aging(waiting, budget.limit, gates.limits, this_pass, draft)
+
+
+def _look_for_slot(waiting: list[Instance], budget: Budget, this_pass: Pass, draft: DecisionDraft) -> None:
+    """The budget is full: look whether it still is, if what fills it may have passed, or will soon."""
+    fleet, policy = this_pass.fleet, this_pass.policy
+    if has_passed(fleet.full_at, policy.flap_time, this_pass.at):
         # Other people's drains may fill the budget, and may be done by now. A run with updates in progress looks again
         # anyway.
         draft.wants_full_look = not work_goes_on(fleet) or draft.wants_full_look
-    if work_goes_on(fleet):
-        _renew_aging(waiting, budget.limit, gates.limits, this_pass, draft)
+    if _will_free_a_slot(budget, this_pass):
+        _wait_for_slot(waiting, this_pass, draft)
+
+
+def _will_free_a_slot(budget: Budget, this_pass: Pass) -> bool:
+    """Whether the budget is full only because of instances that their groups started to terminate a short while ago.
+
+    That takes minutes, or up to two days with a lifecycle hook that waits. It frees their slots.
+    """
+    limit, now = this_pass.policy.settle_timeout, this_pass.at
+    since = (_leaving_since(id_, this_pass.fleet) for id_, _ in budget.taken)
+    leaving = sum(one is not None and not has_passed(one, limit, now) for one in since)
+    return leaving > 0 and len(budget.taken) - leaving < budget.limit
+
+
+def _leaving_since(id_: InstanceId, fleet: Fleet) -> datetime | None:
+    instance = fleet.instances.get(id_)
+    around = instance.around if instance is not None and instance.claim is None else None
+    return around.leaving_since if around is not None else None
+
+
+def _wait_for_slot(waiting: list[Instance], this_pass: Pass, draft: DecisionDraft) -> None:
+    """Look again soon. ECS lists a terminated instance no more, or shows it as INACTIVE."""
+    draft.wants_full_look = True
+    first = waiting[0].id
+    at = this_pass.at + this_pass.policy.leaving_spacing
+    draft.steps[first] = NextStep(hold=draft.steps[first].hold, look_at=at, wants_listing=True)
 
 
 def drain_marked(this_pass: Pass, gates: StartGates, draft: DecisionDraft) -> None:
@@ -272,10 +307,20 @@ def _ask_again_if_old(
     return True
 
 
+def _wait_together(picks: list[Instance], budget: Budget, this_pass: Pass, draft: DecisionDraft) -> bool:
+    """Whether the picks wait a moment for other slots, to start together."""
+    together = starts_together_at(len(picks), budget.limit, this_pass)
+    if together is not None:
+        draft.steps |= {pick.id: NextStep(look_at=together) for pick in picks}
+    return together is not None
+
+
 def _begin_picks(
     picks: list[Instance], ready: Mapping[InstanceId, Ready], this_pass: Pass, draft: DecisionDraft
 ) -> None:
     fleet = this_pass.fleet
+    if _ask_again_if_old(picks, ready, this_pass, draft):
+        return
     if not _looked_at(picks, this_pass, draft):
         return
     for pick in picks:
