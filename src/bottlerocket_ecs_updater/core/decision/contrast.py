@@ -134,13 +134,14 @@ class _Alike:
         return failed / (failed + stayed) <= here / (here + outlived) / 2 or self._contrast_later(now)
 
     def _contrast_later(self, now: datetime) -> bool:
-        """The same for tasks that were launched after the first failure, once others that were have lived long.
+        """The same for tasks launched since the first that failed here, once others launched since have lived long.
 
         A service whose tasks fail now and then on every host is not told apart otherwise: its tasks elsewhere failed
         too, and were launched again.
         """
         launches = self._launches_of_outlived(self.alive_elsewhere, self.ended_elsewhere, now)
-        stayed = [at for at in launches if at >= self.first]
+        first = min(end.launched_at for end in self.failed)
+        stayed = [at for at in launches if at >= first]
         if len(stayed) < FAILED_TASKS:
             return False
         since, long = min(stayed), self.long()
