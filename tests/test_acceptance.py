@@ -35,7 +35,7 @@ def test_there_are_fifteen_checks_each_with_its_limit() -> None:
     "words",
     [[], ["--region", "eu-central-1"], ["--region", "x", "--subnets", "y", "--image", "updater:1"], ["--clean"]],
 )
-def test_what_is_missing_is_reported_before_anything_is_made(words: list[str]) -> None:
+def test_missing_arguments_are_reported_before_anything_is_created(words: list[str]) -> None:
     with pytest.raises(SystemExit) as left:
         main(words)
     assert left.value.code == 2
@@ -117,7 +117,7 @@ def test_after_ctrl_c_nothing_is_left(site: SimulatedAccount, tmp_path: Path) ->
     assert left(site) == []
 
 
-def test_what_a_killed_run_leaves_is_found_and_deleted(site: SimulatedAccount, tmp_path: Path) -> None:
+def test_leftovers_of_a_killed_run_are_found_and_deleted(site: SimulatedAccount, tmp_path: Path) -> None:
     process = in_the_middle(site, tmp_path / "verified.md")
     process.kill()
     process.communicate()
@@ -128,7 +128,7 @@ def test_what_a_killed_run_leaves_is_found_and_deleted(site: SimulatedAccount, t
     assert "nothing was left" in clean(site).stdout
 
 
-def test_what_has_no_stack_any_more_is_found_too(site: SimulatedAccount) -> None:
+def test_leftovers_without_a_stack_are_found_too(site: SimulatedAccount) -> None:
     def ask(service: str, operation: str, **request: Any) -> None:
         site.operator(service, operation, request)
 

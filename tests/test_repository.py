@@ -57,7 +57,7 @@ def test_every_link_to_a_file_leads_somewhere(page: Path) -> None:
 
 
 @pytest.mark.parametrize("lock", LOCKS)
-def test_what_is_shipped_is_in_the_versions_that_are_tested(lock: str) -> None:
+def test_the_shipped_versions_are_the_tested_ones(lock: str) -> None:
     tested = _pins("dev")
     assert {name: pins for name, pins in _pins(lock).items() if pins != tested.get(name)} == {}
 

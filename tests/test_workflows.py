@@ -32,7 +32,7 @@ def test_every_action_is_pinned_by_its_commit_with_its_version_beside_it(path: P
     assert [each for each in used if not re.fullmatch(r"[\w.-]+/[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", each)] == []
 
 
-def test_one_action_is_everywhere_in_one_version() -> None:
+def test_every_action_has_one_version_in_all_workflows() -> None:
     used = {each for path in WORKFLOWS for each in re.findall(r"uses: ([^@]+)@(\w+)", path.read_text())}
     assert len({name for name, _ in used}) == len(used)
 

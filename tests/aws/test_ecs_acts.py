@@ -91,7 +91,7 @@ def test_a_denied_act_names_action_and_resource() -> None:
     assert (denied.value.action, denied.value.resource) == ("ecs:PutAttributes", arn(1))
 
 
-def test_what_was_done_before_a_denial_is_reported_and_the_rest_is_to_be_asked_for_again() -> None:
+def test_results_before_a_denial_are_reported_and_the_rest_is_retried() -> None:
     bench = bench_with(instance(number) for number in range(12))
     bench.ecs.troubles["update_container_instances_state"] = [None, refusal("AccessDeniedException")]
     results = bench.cluster().set_status([arn(number) for number in range(12)], Status.DRAINING)
@@ -144,7 +144,7 @@ def test_an_instance_that_is_no_target_any_more_is_gone() -> None:
 
 
 @given(culprits=st.sets(st.integers(0, 24)))
-def test_whichever_instances_a_call_is_refused_for_all_others_are_acted_on_exactly_once(culprits: set[int]) -> None:
+def test_every_instance_that_is_not_rejected_is_acted_on_exactly_once(culprits: set[int]) -> None:
     bench = bench_with(instance(number) for number in range(25))
     bench.ecs.poison = {arn(number) for number in culprits}
     results = bench.cluster().set_status([arn(number) for number in range(25)], Status.DRAINING)

@@ -136,7 +136,7 @@ def test_known_tasks_of_several_instances_are_asked_about_together() -> None:
     assert described(bench) == [100, 50]
 
 
-def test_of_known_tasks_those_that_stopped_or_are_gone_are_left_out_and_the_doubtful_ones_kept() -> None:
+def test_known_tasks_that_stopped_are_left_out_and_doubtful_ones_kept() -> None:
     bench = bench_with([task("left"), task("stopped", lastStatus="STOPPED"), task("doubtful")])
     arns = {name: TaskArn(task(name)["taskArn"]) for name in ("left", "stopped", "gone", "doubtful")}
     bench.ecs.failing = {arns["doubtful"]: "INTERNAL"}

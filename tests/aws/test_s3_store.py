@@ -72,7 +72,7 @@ def store(s3: FakeS3) -> Store:
     return S3Store(Pair.of(cast("Any", s3)), Bench().api, "bucket", "/updater/web/")
 
 
-def test_what_was_written_is_read_with_its_tag(store: Store) -> None:
+def test_a_written_object_is_read_with_its_tag(store: Store) -> None:
     tag = store.put("lease", b"mine", ABSENT)
     assert store.get("lease") == Stored(b"mine", tag)
 

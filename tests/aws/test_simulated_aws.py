@@ -172,7 +172,7 @@ def test_commands_of_others_keep_no_answer_from_being_heard(aws: Aws) -> None:
     assert aws.calls["ssm:ListCommandInvocations"] - asked <= 3
 
 
-def test_what_another_run_sent_is_asked_for_by_its_id(aws: Aws) -> None:
+def test_a_command_of_another_run_is_read_by_its_id(aws: Aws) -> None:
     before, hosts = aws.hosts(), aws.hosts()
     found = [before.send(DocumentKind.CHECK, [id_]).commands[id_] for id_ in ids(2)]
     aws.pass_time(seconds=30)
@@ -204,7 +204,7 @@ def test_a_cluster_that_does_not_exist_is_not_found(aws: Aws) -> None:
         aws.cluster("nowhere").list_all()
 
 
-def test_all_tasks_are_told_by_instance_with_daemons_marked(aws: Aws) -> None:
+def test_all_tasks_are_listed_by_instance_with_daemons_recognized(aws: Aws) -> None:
     cluster = aws.cluster()
     cluster.services()
     tasks = cluster.all_tasks()

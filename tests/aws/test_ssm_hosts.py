@@ -159,7 +159,7 @@ def test_denials_that_name_nobody_cost_at_most_two_calls_an_instance(culprits: s
     assert calls <= 7 + 30 * len(culprits)
 
 
-def test_of_300_hosts_of_which_two_in_three_are_denied_without_a_name_each_is_asked_for_little_more_than_once() -> None:
+def test_with_two_in_three_of_300_hosts_denied_without_a_name_each_is_tried_little_more_than_once() -> None:
     bench = denying({id_ for number, id_ in enumerate(ids(300)) if number % 3}, telling=False)
     assert len(bench.hosts().send(DocumentKind.CHECK, ids(300)).commands) == 100
     assert bench.ssm.count("send_command") <= 405
@@ -191,7 +191,7 @@ def test_the_operators_document_after_the_reboot_is_refused_for_the_host_that_is
     assert (set(sent.refused), set(sent.denied), len(sent.commands)) == ({ids(3)[1]}, set(), 2)
 
 
-def test_what_is_denied_of_another_action_is_no_instances_denial() -> None:
+def test_a_denial_of_another_action_is_not_about_an_instance() -> None:
     bench = Bench()
 
     def secure(_: bool) -> None:
@@ -295,7 +295,7 @@ def test_a_command_that_may_not_be_cancelled_is_denied() -> None:
 # Reading results
 
 
-def test_what_a_check_printed_comes_from_the_list_where_it_is_whole() -> None:
+def test_the_output_of_a_check_comes_from_the_list_if_it_is_complete_there() -> None:
     answers = hear(DocumentKind.CHECK, invocation("i-1", output=f"boot\n{STATUS}"))
     assert answers == {InstanceId("i-1"): Answer(CommandStatus.SUCCESS, 0, f"boot\n{STATUS}", "", "Success")}
 
@@ -424,7 +424,7 @@ def test_the_version_that_the_agent_names_is_reported_for_bottlerocket_only() ->
     assert [str(found[InstanceId(id_)].version) for id_ in ("i-1", "i-2", "i-3")] == ["1.20.0", "None", "None"]
 
 
-def test_of_a_large_account_only_our_own_instances_are_asked_for_fifty_a_call() -> None:
+def test_in_a_large_account_only_the_clusters_instances_are_read_fifty_a_call() -> None:
     bench = Bench()
     bench.ssm.information = [{"InstanceId": id_, "PingStatus": "Online"} for id_ in ids(20_000)]
     ours = ids(20_000)[-120:]
@@ -515,7 +515,7 @@ def test_commands_are_listed_no_further_back_than_one_may_be_under_way_by_the_cl
 
 
 @pytest.mark.parametrize("years", [-1, 6])
-def test_what_runs_before_a_run_starts_is_found_whatever_the_clock_of_aws_says(years: int) -> None:
+def test_commands_from_before_the_run_are_found_whatever_the_clock_of_aws_says(years: int) -> None:
     bench = Bench()
     theirs = START + timedelta(days=365 * years)
     bench.ssm.commands = [command("a", InstanceIds=["i-1"], RequestedDateTime=theirs)]
@@ -523,7 +523,7 @@ def test_what_runs_before_a_run_starts_is_found_whatever_the_clock_of_aws_says(y
     assert bench.ssm.asked("list_commands")[0]["Filters"] == [{"key": "DocumentName", "value": "apply-doc"}]
 
 
-def test_what_was_sent_since_a_time_is_asked_for_by_the_clock_of_aws_once_that_is_known() -> None:
+def test_commands_since_a_time_are_searched_by_the_clock_of_aws_once_it_is_known() -> None:
     bench = Bench()
     theirs = START - timedelta(days=365)
     bench.ssm.requested_at = theirs
@@ -566,7 +566,7 @@ def test_systems_manager_is_asked_for_one_document_and_no_longer_ago_than_needed
     ]
 
 
-def test_where_there_is_no_list_of_commands_nothing_is_known_to_be_in_progress() -> None:
+def test_without_list_commands_no_command_is_known_to_be_in_progress() -> None:
     bench = Bench()
     bench.ssm.troubles["list_commands"] = [refusal("UnknownOperationException", status=501)]
     assert bench.hosts().under_way(DocumentKind.APPLY, START) == {}

@@ -137,7 +137,7 @@ def test_every_later_call_that_hangs_is_cut_short_too_and_the_log_gets_its_last_
     assert time.monotonic() - began < SOON
 
 
-def test_who_repeats_the_signal_does_not_put_the_end_off() -> None:
+def test_repeated_signals_do_not_postpone_the_end() -> None:
     over = threading.Event()
 
     def repeat() -> None:
@@ -154,7 +154,7 @@ def test_who_repeats_the_signal_does_not_put_the_end_off() -> None:
     assert time.monotonic() - began < SOON
 
 
-def test_what_is_done_at_the_very_end_has_a_limit_of_its_own() -> None:
+def test_work_at_the_very_end_has_its_own_limit() -> None:
     with handle_signals(Stop(), threading.Event()), pytest.raises(Interrupted), time_limit(0.1):
         hang()
 

@@ -63,7 +63,7 @@ def test_a_table_in_the_file_is_told_as_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["{", "", "[1,", '{"a": }'])
-def test_what_is_no_json_is_said_in_our_words_with_its_place(text: str) -> None:
+def test_invalid_json_is_reported_with_its_place(text: str) -> None:
     with pytest.raises(Unreadable, match=r"^it is not JSON: error in line 1, column \d+$"):
         read_json(text)
 
@@ -84,7 +84,7 @@ def test_no_help_shows_a_default_that_is_empty(command: str, capsys: pytest.Capt
         (("python", "--foo", "x"), "--foo is not known"),
     ],
 )
-def test_what_the_build_of_the_image_cannot_take_is_said_before_it_builds(tokens: tuple[str, ...], said: str) -> None:
+def test_invalid_arguments_of_the_image_build_are_reported_before_it_starts(tokens: tuple[str, ...], said: str) -> None:
     done = subprocess.run(
         [Path(__file__).parents[2] / "image" / "build", *tokens], capture_output=True, text=True, check=False
     )

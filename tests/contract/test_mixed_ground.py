@@ -43,7 +43,7 @@ def test_both_interfaces_give_the_same_answer(
     assert wire.ask(service, method, **params) == inside.ask(service, method, **params)
 
 
-def test_what_a_provider_may_still_add_is_reported_on_the_wire(doors: tuple[Door, Door]) -> None:
+def test_the_capacity_that_a_provider_may_add_is_read_over_http(doors: tuple[Door, Door]) -> None:
     wire, _ = doors
     told = wire.ask("ecs", "describe_capacity_providers", cluster="demo", capacityProviders=NAMES)
     by_name = {each["name"]: each for each in told["capacityProviders"]}

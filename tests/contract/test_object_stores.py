@@ -26,7 +26,7 @@ def put(store: Door, key: str, **conditions: Any) -> Any:
     return store.ask("s3", "put_object", Bucket=store.bucket, Key=f"{ROOM}/{key}", Body=b"text", **conditions)
 
 
-def test_what_was_put_is_read_back_with_the_same_tag(store: Door) -> None:
+def test_a_written_object_is_read_back_with_the_same_tag(store: Door) -> None:
     tag = put(store, "read/a")["ETag"]
     answer = store.ask("s3", "get_object", Bucket=store.bucket, Key=f"{ROOM}/read/a")
     assert (answer["Body"], answer["ETag"]) == (b"text", tag)
@@ -56,7 +56,7 @@ def test_a_write_over_what_was_read_succeeds(store: Door) -> None:
     assert "ETag" in put(store, "match/a", IfMatch=tag)
 
 
-def test_what_was_deleted_is_gone(store: Door) -> None:
+def test_a_deleted_object_is_gone(store: Door) -> None:
     put(store, "delete/a")
     store.ask("s3", "delete_object", Bucket=store.bucket, Key=f"{ROOM}/delete/a")
     assert store.ask("s3", "get_object", Bucket=store.bucket, Key=f"{ROOM}/delete/a")[1] == "NoSuchKey"

@@ -85,7 +85,7 @@ def test_a_cluster_that_is_not_there_is_a_failure_when_it_is_described(door: Doo
         ("describe_services", {"services": ["no-such-service"]}, "services"),
     ],
 )
-def test_what_is_not_there_is_a_failure_and_no_error(
+def test_a_missing_resource_is_a_failure_and_not_an_error(
     door: Door, method: str, asked: dict[str, Any], found: str
 ) -> None:
     answer = door.ask("ecs", method, cluster=door.cluster, **asked)

@@ -119,7 +119,7 @@ def test_groups_and_alarms_are_described_alike(fresh_doors: tuple[Door, Door]) -
         assert over_wire == in_process
 
 
-def test_one_instance_is_updated_alike_step_by_step(fresh_doors: tuple[Door, Door]) -> None:
+def test_both_interfaces_update_one_instance_step_by_step_in_the_same_way(fresh_doors: tuple[Door, Door]) -> None:
     over_wire, in_process = (_update(door) for door in fresh_doors)
     for wired, direct in zip(over_wire, in_process, strict=True):
         assert wired == direct

@@ -106,7 +106,7 @@ def test_a_server_that_was_stopped_can_be_started_again() -> None:
         ("appconfig", "list_applications", {}),
     ],
 )
-def test_what_is_not_simulated_is_refused_at_once_with_an_aws_error(
+def test_an_operation_that_is_not_simulated_gets_an_aws_error_at_once(
     wired: Door, service: str, method: str, params: dict[str, Any]
 ) -> None:
     _, code, message, status = wired.ask(service, method, **params)
@@ -187,7 +187,7 @@ def test_a_lost_reply_is_a_connection_that_closes_after_the_effect() -> None:
     assert shown["containerInstances"][0]["status"] == "DRAINING"
 
 
-def test_what_moto_serves_fails_and_loses_replies_by_the_same_plan() -> None:
+def test_calls_that_moto_serves_get_the_same_faults() -> None:
     faults = (
         ApiFails("SlowDown", 503, "s3:CreateBucket", every=1, times=1),
         RepliesLost("s3:PutObject", every=1, times=1),

@@ -36,7 +36,7 @@ def drained(decision: Decision) -> list[InstanceId]:
     return [command.instance for command in decision.commands if isinstance(command, Drain)]
 
 
-def test_what_was_asked_just_now_is_enough() -> None:
+def test_a_recent_read_is_enough() -> None:
     assert drained(decided(one(SurveyedFacts(NOW, asked_at=NOW)))) == [ONE]
 
 
@@ -62,7 +62,7 @@ def test_a_missing_fact_holds_the_instance_and_is_read_again_at_the_next_poll() 
     assert decided(one(later)).steps[ONE].wants_tasks
 
 
-def test_one_that_is_held_for_it_takes_no_place_from_others() -> None:
+def test_an_instance_that_is_held_for_it_takes_no_slot_from_others() -> None:
     assert drained(decided(one(MISSED), one(SurveyedFacts(NOW, asked_at=NOW), "i-b"))) == [TWO]
 
 

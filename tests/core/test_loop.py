@@ -194,7 +194,7 @@ FEWER = settings(PURE, max_examples=25)
 
 @FEWER
 @given(st.lists(st.integers(0, 40), max_size=8), st.integers(1, 3))
-def test_what_a_killed_run_started_the_next_one_finishes(deaths: list[int], budget: int) -> None:
+def test_the_next_run_finishes_what_a_killed_run_started(deaths: list[int], budget: int) -> None:
     place = world(4)
     for _ in runs(place, policy(budget), deaths):
         assert place.most_out <= budget

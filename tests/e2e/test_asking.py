@@ -122,7 +122,7 @@ def test_why_a_host_was_not_updated_is_answered_in_one_command(built: Town) -> N
     assert "web, InService" in text
 
 
-def test_whom_nothing_holds_is_told_its_turn(built: Town) -> None:
+def test_an_instance_without_holds_shows_its_position(built: Town) -> None:
     planned = json.loads(ask(built, "plan", "--format", "json"))
     first = planned["updates"][0]
     assert first["source"] == OLD

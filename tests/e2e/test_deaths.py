@@ -52,7 +52,7 @@ def _killed_after(here: Town, process: Popen[str], calls: int) -> bool:
     return process.returncode == -signal.SIGKILL
 
 
-def test_of_three_rivals_one_acts_and_the_others_say_who_and_leave(tmp_path: Path) -> None:
+def test_one_of_three_rival_runs_acts_and_the_others_name_it_and_exit(tmp_path: Path) -> None:
     with town(row(3), tmp_path) as here:
         rivals = [here.start("--lease", "5m") for _ in range(3)]
         told = [heard(rival) for rival in rivals]

@@ -71,7 +71,7 @@ def graded(said: str, grade: str) -> list[str]:
     return [f"{line}\n{after}" for line, after in zip(lines, [*lines[1:], ""], strict=True) if line.startswith(grade)]
 
 
-def test_where_all_is_healthy_it_says_so_and_changes_nothing(built: Town) -> None:
+def test_doctor_says_that_all_is_well_and_changes_nothing(built: Town) -> None:
     before = {id_: host.boot_id for id_, host in built.world.hosts.items()}
     code, said = examine(built)
     assert (code, graded(said, "FAIL")) == (0, []), said
@@ -84,7 +84,7 @@ def test_where_all_is_healthy_it_says_so_and_changes_nothing(built: Town) -> Non
     assert "doctor" not in json.dumps(attributes)
 
 
-def test_programs_are_told_the_same(built: Town) -> None:
+def test_programs_get_the_same_events(built: Town) -> None:
     code, said = examine(built, "--format", "json")
     told = json.loads(said)
     assert (code, told["ok"], told["schema"]) == (0, True, 1)
@@ -168,7 +168,7 @@ def test_permissions_that_a_run_can_do_without_are_warnings_that_say_what_is_los
     assert "A run would work." in said
 
 
-def test_what_only_the_settings_use_is_asked_with_them(built: Town) -> None:
+def test_permissions_for_settings_are_tested_only_with_these_settings(built: Town) -> None:
     calendar = "arn:aws:ssm:us-east-1:123456789012:document/changes"
     actions = ("cloudwatch:DescribeAlarms", "ssm:GetCalendarState", "ssm:GetParameters")
     built.world.cloudwatch.set_alarm("errors", "OK")
@@ -257,7 +257,7 @@ def test_credentials_that_aws_does_not_take_are_reported(
     assert (code, "AWS does not accept the credentials" in line, "Sign in" in line) == (1, True, True), said
 
 
-def test_where_nothing_answers_it_says_to_check_the_route(built: Town) -> None:
+def test_without_any_answer_the_error_says_to_check_the_route(built: Town) -> None:
     code, said = examine(built, AWS_ENDPOINT_URL="http://127.0.0.1:9")
     [line] = graded(said, "FAIL")
     assert (code, "Check the route to AWS" in line) == (1, True), said
@@ -400,7 +400,7 @@ def test_the_architecture_of_an_image_for_one_is_read_from_its_configuration(
     assert any(expected in line for line in graded(said, graded_as)), said
 
 
-def test_of_an_image_in_another_registry_it_says_what_was_not_checked(built: Town) -> None:
+def test_an_image_in_another_registry_is_reported_as_not_checked(built: Town) -> None:
     image = f"registry.example/updater@sha256:{'1' * 64}"
     defined(built, image, "X86_64")
     code, said = examine(built, "--task-definition", "updater")

@@ -44,7 +44,7 @@ def leave_a_record(store: FolderStore) -> None:
     record.record(RunFinished(NOW, OLDER, RunOutcome.OK, 0, {}, timedelta(minutes=1), "", {}, {}))
 
 
-def test_what_an_older_version_kept_is_heeded_moved_and_still_read(tmp_path: Path) -> None:
+def test_state_of_an_older_version_is_respected_moved_and_still_readable(tmp_path: Path) -> None:
     store = FolderStore(tmp_path)
     set_pause(store, "demo", Pause(NOW, "me", "incident 4711"))
     leave_a_record(store)

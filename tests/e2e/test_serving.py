@@ -95,7 +95,7 @@ def test_at_its_end_the_world_says_what_it_saw(served: Served) -> None:
     assert arns
 
 
-def test_what_another_updater_breaks_is_reported_and_is_no_success(served: Served) -> None:
+def test_violations_by_another_updater_are_reported_and_end_in_failure(served: Served) -> None:
     ecs = served.client("ecs")
     arns = ecs.list_container_instances(cluster="demo")["containerInstanceArns"]
     ecs.update_container_instances_state(cluster="demo", containerInstances=arns[:3], status="DRAINING")

@@ -54,7 +54,7 @@ def test_a_drain_that_never_ends_is_returned_to_service_and_the_others_are_updat
         assert_clean(here.findings())
 
 
-def test_what_somebody_else_drained_is_left_alone_as_awscli_sees_it(tmp_path: Path) -> None:
+def test_an_instance_that_somebody_else_drained_is_left_alone_as_awscli_sees_it(tmp_path: Path) -> None:
     with town(row(4), tmp_path, budget=2) as here:
         first = _instances(here)[0]
         here.aws(

@@ -75,17 +75,17 @@ def test_a_run_that_leaves_an_instance_out_of_service_exits_with_three(of: Calla
 @pytest.mark.parametrize(
     "of", [lambda e: isinstance(e, HostChecked), lambda e: isinstance(e, Returned)], ids=["checked", "returned"]
 )
-def test_one_that_leaves_all_in_service_exits_with_zero(of: Callable[[Event], bool]) -> None:
+def test_a_run_that_leaves_all_instances_in_service_exits_with_zero(of: Callable[[Event], bool]) -> None:
     assert exit_code_of_one_stopped_at(of) == 0
 
 
-def test_one_whose_claim_is_not_followed_by_a_drain_leaves_all_in_service() -> None:
+def test_a_run_that_claims_but_does_not_drain_leaves_all_in_service() -> None:
     """ECS accepts the claim, but accepts no drain for a while."""
     fault = f.ApiFails("ThrottlingException", 400, operation="UpdateContainerInstancesState")
     assert exit_code_of_one_stopped_at(lambda event: isinstance(event, Claimed), fault) == 0
 
 
-def test_one_that_leaves_what_a_dead_run_had_drained_exits_with_three() -> None:
+def test_a_run_that_leaves_a_dead_runs_drained_instance_exits_with_three() -> None:
     world, store = row(2, services=1, tasks=1), MemoryStore()
 
     class Dying(Tape):

@@ -154,7 +154,7 @@ def test_a_quarantined_instance_is_returned_to_service_by_whichever_copy_of_its_
     assert desk.stands() == IN_SERVICE
 
 
-def test_one_that_somebody_returned_already_keeps_nothing_of_its_quarantine() -> None:
+def test_a_quarantined_instance_that_somebody_returned_loses_its_claim() -> None:
     desk = quarantined()
     desk.world.operator_activate(ONE)
     planned = desk.consider()
@@ -202,7 +202,7 @@ def test_an_instance_that_is_well_has_nothing_to_release() -> None:
     assert Desk().consider().steps() == []
 
 
-def test_what_is_remembered_of_an_instance_that_left_the_cluster_is_forgotten() -> None:
+def test_records_of_an_instance_that_left_the_cluster_are_dropped() -> None:
     desk = Desk()
     desk.remember(claim=desk.claim(ClaimPhase.QUARANTINED), id_=NOWHERE)
     planned = desk.consider(NOWHERE)
@@ -275,7 +275,7 @@ def test_an_old_registration_that_is_quarantined_releases_nothing_that_is_under_
         desk.consider()
 
 
-def test_what_an_old_registration_was_left_with_does_not_keep_a_new_one_from_its_version() -> None:
+def test_a_claim_on_an_old_registration_does_not_block_the_update_of_the_new_one() -> None:
     desk = Desk()
     desk.write(desk.claim(ClaimPhase.REBOOTING).encode())
     desk.register_anew()
@@ -288,7 +288,7 @@ def test_what_an_old_registration_was_left_with_does_not_keep_a_new_one_from_its
     assert not any(CLAIM_ATTRIBUTE in one.custom for one in desk.world.cluster.instances.values())
 
 
-def test_where_a_run_died_between_the_store_and_the_instance_the_store_is_ahead() -> None:
+def test_after_a_crash_between_store_and_instance_the_store_is_ahead() -> None:
     desk = quarantined()
     desk.write(desk.claim(ClaimPhase.REBOOTING).encode())
     desk.perform(desk.consider())
@@ -309,7 +309,7 @@ def test_an_instance_that_registered_again_and_was_drained_by_somebody_else_stay
     assert desk.stands() == {"status": InstanceStatus.DRAINING, "claimed": False, "remembered": []}
 
 
-def test_of_a_claim_that_only_the_store_has_a_person_is_told_to_look() -> None:
+def test_a_claim_that_is_only_in_the_store_needs_a_person() -> None:
     said = quarantined(on_instance=False).consider().steps()[0]
     assert "check that no one else drained it" in said
     assert "check that no one else" not in quarantined().consider().steps()[0]
@@ -478,7 +478,7 @@ class Grudging:
         (Denied("ecs:UpdateContainerInstancesState is denied"), "is denied"),
     ],
 )
-def test_what_is_not_set_active_keeps_its_claim(status: Result | UpdaterError, says: str) -> None:
+def test_an_instance_that_is_not_set_active_keeps_its_claim(status: Result | UpdaterError, says: str) -> None:
     desk = quarantined()
     planned = desk.consider()
     with pytest.raises(UpdaterError, match=says):
@@ -506,7 +506,7 @@ def test_a_claim_that_is_not_dropped_is_reported_with_what_was_done_and_is_dropp
     assert desk.stands() == IN_SERVICE
 
 
-def test_what_the_store_does_not_take_is_reported_with_what_was_done_and_is_taken_the_next_time() -> None:
+def test_a_rejected_write_of_release_is_reported_with_what_was_done_and_works_the_next_time() -> None:
     desk = quarantined()
     planned, ledger = desk.consider(), desk.ledger()
 
@@ -547,7 +547,7 @@ def test_an_instance_that_its_group_starts_to_take_away_meanwhile_is_not_set_act
     assert desk.world.instance(ONE).status is InstanceStatus.DRAINING
 
 
-def test_where_aws_denies_the_question_the_person_reads_it() -> None:
+def test_a_denied_group_read_is_shown_to_the_person() -> None:
     desk = quarantined()
     desk.world.authorize = denying("autoscaling:DescribeAutoScalingInstances")
     planned = desk.consider()

@@ -142,9 +142,7 @@ class StopsAtADrain(Tape):
             self._stop.request("it is enough")
 
 
-def test_what_an_earlier_run_drained_under_the_one_that_waited_for_it_is_returned_to_service_and_updated_later() -> (
-    None
-):
+def test_the_host_of_a_run_that_waited_for_the_lease_is_returned_and_updated_later() -> None:
     world = row(2)
     world.run_standalone_task(instance_id(1))
     waiting, task = updater_on(world, 0)

@@ -60,7 +60,7 @@ def test_a_service_that_stays_unknown_holds_its_hosts_and_ends_the_run() -> None
     assert finished.took < 5 * MINUTE
 
 
-def test_one_that_becomes_unknown_after_a_return_halts_the_run_at_the_limit_of_settling() -> None:
+def test_a_service_that_becomes_unknown_after_a_return_halts_the_run_at_the_settle_limit() -> None:
     world = row(3)
     _, finished = run(world, 2 * MINUTE, 300 * MINUTE)
     assert finished.exit_code == 4

@@ -121,7 +121,7 @@ def test_hosts_that_were_drained_before_it_was_denied_for_the_rest_of_a_batch_ar
 
 
 @pytest.mark.parametrize("action", ["ecs:DeleteAttributes", "ecs:PutAttributes"])
-def test_what_is_denied_before_anything_is_in_progress_ends_the_run_at_once(action: str, tmp_path: Path) -> None:
+def test_a_denial_before_any_update_is_in_progress_ends_the_run_at_once(action: str, tmp_path: Path) -> None:
     world = row(3)
     world.authorize = denying(action)
     finished = story(world, tmp_path).run()
@@ -145,9 +145,7 @@ def leave_one_drained(told: Story, world: World) -> None:
 
 
 @pytest.mark.parametrize("key", [f"first-seen/{NEW}.json", f"first-seen/{OLD}.json"])
-def test_what_a_run_left_drained_is_finished_though_a_note_of_a_version_cannot_be_read(
-    key: str, tmp_path: Path
-) -> None:
+def test_a_drained_instance_is_finished_although_a_first_seen_object_is_unreadable(key: str, tmp_path: Path) -> None:
     world = row(3)
     told = story(world, tmp_path)
     leave_one_drained(told, world)
@@ -156,7 +154,7 @@ def test_what_a_run_left_drained_is_finished_though_a_note_of_a_version_cannot_b
     assert world.findings().stranded == ()
 
 
-def test_what_a_run_left_drained_is_returned_to_service_though_the_ledger_cannot_be_read(tmp_path: Path) -> None:
+def test_a_drained_instance_is_returned_to_service_although_the_ledger_is_unreadable(tmp_path: Path) -> None:
     world = row(3)
     told = story(world, tmp_path)
     leave_one_drained(told, world)

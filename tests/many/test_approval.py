@@ -73,7 +73,7 @@ def test_a_run_that_only_finishes_finishes_what_a_dead_run_started(calls: int) -
     assert world.findings().violations == ()
 
 
-def test_what_another_rule_holds_is_not_asked_about() -> None:
+def test_a_version_that_another_rule_holds_needs_no_approval() -> None:
     waits = Rules(finish_only=True, stages=StageRules("production", (Requirement.parse("staging for 7d"),)))
     shop = Clusters().add("shop")
     assert reasons(shop.run(waits)) == {"not-promoted"}

@@ -37,7 +37,7 @@ def test_each_act_has_who_when_and_why_and_is_undone_by_its_opposite(verb: str, 
     assert [done.verb for done in after.history] == [verb, f"un{verb}"]
 
 
-def test_what_an_act_replaces_is_said_and_stays_in_its_history(
+def test_an_act_names_what_it_replaces_and_the_history_keeps_both(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     typed(tmp_path, "block", "1.26.1", "--why", "first")

@@ -165,7 +165,7 @@ def test_a_failed_cluster_stops_later_waves_but_not_runs_in_progress(code: int |
     assert failures(states) == {"a": f"exit code {code}" if code is not None else NO_RESULT}
 
 
-def test_so_many_may_fail_as_the_wave_tolerates_and_the_end_still_says_so() -> None:
+def test_failures_within_the_tolerance_of_a_wave_are_still_reported_at_the_end() -> None:
     waves = [wave(1, "a", "b", "c", stop_after=2), wave(2, "d")]
     with gone_through(waves, {"a": 3}) as (tasks, states, execution):
         assert ended(states, execution) == "FAILED"

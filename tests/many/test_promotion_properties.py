@@ -133,7 +133,9 @@ def test_a_version_is_never_promoted_before_every_cluster_was_healthy_on_it_long
 
 
 @given(st.lists(HISTORIES, min_size=1, max_size=3), st.integers(0, 300))
-def test_what_every_cluster_has_verified_is_admitted_minutes_later(histories: list[list[Look]], later: int) -> None:
+def test_a_version_on_which_every_cluster_is_healthy_is_promoted_minutes_later(
+    histories: list[list[Look]], later: int
+) -> None:
     now = START + max(looks[-1].hour for looks in histories) * HOUR + later * HOUR / 4
     shared = Shared(standings=tuple(standing(looks, number) for number, looks in enumerate(histories)))
     if all(proven(looks, NEW, now) and proven(looks, NEW, now + CLUSTER_CLOCKS_APART) for looks in histories):
@@ -248,7 +250,7 @@ def test_stages_in_a_circle_are_found_however_long_it_is() -> None:
 
 
 @pytest.mark.parametrize("promoted_by", [("production for 1d",), ("staging for 1d", "staging for 2d")])
-def test_what_can_never_be_is_refused(promoted_by: tuple[str, ...]) -> None:
+def test_invalid_stage_rules_are_rejected(promoted_by: tuple[str, ...]) -> None:
     with pytest.raises(ValueError, match=r"waits for itself|named twice"):
         StageRules("production", tuple(map(Requirement.parse, promoted_by)))
 

@@ -279,7 +279,7 @@ GRANTED = {
 
 
 @pytest.mark.parametrize("sid", GRANTED)
-def test_what_no_run_fails_for_is_still_granted_by_its_own_statement_alone(sid: str) -> None:
+def test_permissions_that_fail_no_run_still_come_from_their_own_statement_only(sid: str) -> None:
     stack = deployed(StopTasks="ENABLED") if sid == "StopTasks" else STACK
     for without, decision in (("", Decision.ALLOWED), (sid, Decision.NOT_ALLOWED)):
         assert Caller("somebody", (policy_of(stack, "TaskRole", without=without),)).may(GRANTED[sid]) is decision

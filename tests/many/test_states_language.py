@@ -38,7 +38,7 @@ def test_the_definition_is_sound(tagged: bool) -> None:
         ('"ResultPath": "$.unreadable"', '"ResultPath": "$..unreadable"', "Read: Catch loses its input"),
     ],
 )
-def test_what_is_wrong_with_a_definition_is_found(before: str, after: str, fault: str) -> None:
+def test_mistakes_in_a_definition_are_found(before: str, after: str, fault: str) -> None:
     text = json.dumps(waves_definition())
     assert before in text
     broken: dict[str, Any] = json.loads(text.replace(before, after))

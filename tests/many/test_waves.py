@@ -225,7 +225,7 @@ def test_a_slip_in_any_section_is_refused_and_named(text: str, names: list[str])
     "line",
     ["concurrency = 41", "concurrency = 0", 'stop-after = "0"', 'stop-after = "101%"', 'tag = "x"', 'bake = "soon"'],
 )
-def test_what_the_fleet_section_cannot_mean_is_refused(line: str) -> None:
+def test_an_invalid_fleet_section_is_rejected(line: str) -> None:
     with pytest.raises(UsageError, match=r"\[fleet\] in file"):
         fleet_rules(read_sections(f"[fleet]\n{line}\n", "file", KNOWN), "file")
 

@@ -11,7 +11,7 @@ from tests.mutants.table import read_table
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.what)
-def test_what_a_mutant_breaks_is_there(mutant: Mutant) -> None:
+def test_the_code_that_a_mutant_changes_exists(mutant: Mutant) -> None:
     source = (ROOT / SOURCE / mutant.file).read_text(encoding="utf-8")
     compile(mutated(source, mutant), mutant.file, "exec")
 

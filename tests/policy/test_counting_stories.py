@@ -86,7 +86,7 @@ def reasons(finished: RunFinished) -> set[Reason]:
 # One state for each instance
 
 
-def test_one_that_is_quarantined_takes_one_place_at_a_checkpoint() -> None:
+def test_a_quarantined_instance_counts_once_at_a_checkpoint() -> None:
     world = row(6, budget=2, services=1, tasks=1, faults={1: (f.BootHangs(times=None),)})
     finished = Roll(world, steps("3,100%"), budget=2).run()
     assert (updated(finished), finished.counts["quarantined"], finished.counts["held"]) == (5, 1, 0)
@@ -156,7 +156,7 @@ def test_an_instance_that_was_launched_on_the_version_is_a_canary_from_when_it_w
     ],
     ids=lambda fault: f"{fault.operation}-{type(fault).__name__}-{getattr(fault, 'code', 'lost')}",
 )
-def test_what_is_tried_again_counts_once_a_day(fault: Fault) -> None:
+def test_a_retried_update_counts_once_a_day(fault: Fault) -> None:
     world = row(3, services=1, tasks=1, plan=FaultPlan((Placed(fault),)))
     roll = Roll(world, Checkpoints(per_day=3))
     finished = roll.run()

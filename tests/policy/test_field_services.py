@@ -66,7 +66,7 @@ troubles = st.sampled_from(
 
 @settings(max_examples=12)
 @given(elsewhere, troubles, st.integers(0, 99))
-def test_what_has_no_task_on_our_hosts_holds_none_and_halts_no_run(
+def test_a_service_without_tasks_on_our_hosts_holds_none_and_halts_no_run(
     where: dict[str, object], trouble: dict[str, object], seed: int
 ) -> None:
     world = row(3, seed=seed)

@@ -90,7 +90,7 @@ def play(there: Scene, before_call: Hook = lambda _service, _operation, _params:
     ],
     ids=["protected", "standby", "refreshing", "alarm", "paused"],
 )
-def test_what_forbids_a_drain_is_seen_whenever_it_comes(
+def test_a_change_that_forbids_a_drain_is_seen_whenever_it_comes(
     happens: Callable[[Scene], None], reasons: set[Reason], seconds: float
 ) -> None:
     there = scene()
@@ -132,7 +132,7 @@ def test_nothing_is_drained_while_aws_does_not_say_what_is_asked_before_it(opera
     assert Reason.SURVEY_FAILED in {event.hold.reason for event in there.tape.of(InstanceHeld)}
 
 
-def test_what_aws_never_says_of_one_service_holds_its_hosts_and_ends() -> None:
+def test_a_service_that_ecs_never_describes_holds_its_hosts_and_the_run_ends() -> None:
     """One task definition cannot be read. The hosts with tasks of its service are held, and the run ends."""
     there = scene()
     there.world.add_service(ServiceSpec("odd", desired=1, workload=Workload(cpu=16, memory=32)))
@@ -146,7 +146,7 @@ def test_what_aws_never_says_of_one_service_holds_its_hosts_and_ends() -> None:
 
 
 @pytest.mark.parametrize("operation", ["GetTaskProtection", "DescribeAutoScalingInstances", "DescribeTaskDefinition"])
-def test_what_never_answers_at_all_may_not_be_there_and_its_rule_is_off(operation: str) -> None:
+def test_a_service_that_never_answers_turns_its_rule_off(operation: str) -> None:
     there = scene(f.ApiFails("InternalFailure", 500, operation=operation))
     finished = play(there)
     assert len(there.tape.of(RuleOff)) == 1

@@ -89,7 +89,7 @@ def test_alarms_that_may_not_be_read_hold_and_name_the_permission(tmp_path: Path
     assert "cloudwatch:DescribeAlarms" in str(why)
 
 
-def test_what_an_earlier_run_drained_is_finished_whatever_the_alarms_say(tmp_path: Path) -> None:
+def test_an_earlier_runs_update_is_finished_whatever_the_alarms_say(tmp_path: Path) -> None:
     world = cluster(checkout_errors="OK")
     story = Story(world, watching(ERRORS), tmp_path)
     killed = story.updater()
@@ -106,7 +106,7 @@ def test_what_an_earlier_run_drained_is_finished_whatever_the_alarms_say(tmp_pat
     assert finished.counts["updated"] == 1
 
 
-def test_what_is_not_healthy_is_said_once_and_again_when_all_is_healthy(tmp_path: Path) -> None:
+def test_an_unhealthy_state_is_reported_once_and_again_when_all_is_healthy(tmp_path: Path) -> None:
     world = cluster(checkout_errors="ALARM")
     world.clock.after(timedelta(minutes=5), lambda: world.cloudwatch.set_alarm(ERRORS, "OK"))
     updater = Story(world, watching(ERRORS), tmp_path).updater()

@@ -131,7 +131,7 @@ def test_a_permission_that_is_missing_for_the_look_at_the_documents_is_named_bef
     assert world.findings().most_out_at_once == 0
 
 
-def test_one_that_may_not_be_sent_after_the_reboot_quarantines_and_ends_no_run(tmp_path: Path) -> None:
+def test_a_document_that_is_denied_after_the_reboot_quarantines_the_host_and_ends_no_run(tmp_path: Path) -> None:
     world = cluster()
 
     def authorize(call: Any) -> None:

@@ -37,7 +37,7 @@ def test_an_updated_instance_that_is_terminated_while_its_services_settle_is_rep
     assert world.findings().violations == ()
 
 
-def test_where_none_is_taken_nothing_is_reported() -> None:
+def test_without_a_lost_instance_nothing_is_reported() -> None:
     world = row(4, services=1)
     updater = Updater(world, at_most(1))
     updater.run()

@@ -106,7 +106,7 @@ def held(finished: RunFinished, id_: InstanceId = ODD) -> Hold:
         (opted_out, Reason.OPTED_OUT),
     ],
 )
-def test_one_that_is_no_part_of_the_fleet_blocks_no_cluster(odd: Callable[[World], None], reason: Reason) -> None:
+def test_an_instance_outside_the_fleet_blocks_no_cluster(odd: Callable[[World], None], reason: Reason) -> None:
     world = row(4)
     odd(world)
     world.clock.sleep(timedelta(minutes=10))
@@ -231,7 +231,7 @@ def test_a_host_that_is_stopped_after_its_reboot_is_quarantined_and_stops_no_oth
     assert world.findings().clean
 
 
-def test_one_that_is_out_for_a_reason_that_nobody_knows_still_fills_the_budget() -> None:
+def test_an_instance_that_is_out_for_an_unknown_reason_still_fills_the_budget() -> None:
     world = row(4)
     add(world, BootHangs(times=None))
     world.hosts[ODD].reboot("a power cut")
@@ -422,7 +422,7 @@ def test_a_host_of_a_hybrid_activation_is_named_with_its_node_and_the_right_reme
     assert updated(finished) == 3
 
 
-def test_where_ec2_tells_no_address_the_nodes_that_it_may_be_are_named() -> None:
+def test_without_an_address_from_ec2_the_candidate_nodes_are_named() -> None:
     world = row(3)
     add(world, node_id=NODE)
     world.authorize = denying("ec2:DescribeInstances")

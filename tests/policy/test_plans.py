@@ -112,7 +112,7 @@ def test_in_an_invented_world_a_plan_names_every_instance_and_changes_nothing(se
 
 
 @pytest.mark.parametrize("calls_made", [40, 60, 80, 95, 110])
-def test_what_a_dead_run_left_is_planned_and_not_touched(calls_made: int, tmp_path: Path) -> None:
+def test_a_plan_shows_what_a_dead_run_left_and_does_not_touch_it(calls_made: int, tmp_path: Path) -> None:
     world = row(6, budget=2)
     policy = Policy(max_unavailable=Limit(number=2))
     left_by_a_dead_run(world, policy, calls_made)
@@ -195,7 +195,7 @@ def test_a_plan_says_for_how_many_days_held_hosts_are_behind(tmp_path: Path) -> 
     assert {each["days_behind"] for each in plan_json(plan, "demo")["held"]} == {3}
 
 
-def test_what_a_task_holds_anyway_is_not_promised_for_the_next_window(tmp_path: Path) -> None:
+def test_an_instance_that_a_task_holds_is_not_planned_for_the_next_window(tmp_path: Path) -> None:
     world = row(2)
     world.run_standalone_task(instance_id(0), Workload(), "nightly")
     rules = Rules(schedule=Schedule(parse_windows("Sat 02:00 4h Europe/Berlin")))

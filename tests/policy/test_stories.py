@@ -37,7 +37,7 @@ from bottlerocket_ecs_updater.core.rules.selection import Selection, parse_selec
 from bottlerocket_ecs_updater.core.rules.tasks import TaskRules
 from bottlerocket_ecs_updater.core.rules.versions import VersionRange, VersionRules
 from bottlerocket_ecs_updater.core.rules.windows import Schedule
-from bottlerocket_ecs_updater.engine.lease.store_lease import NoLease
+from bottlerocket_ecs_updater.engine.lease.task_lease import NoLease
 from bottlerocket_ecs_updater.engine.run_ports import Ports
 from bottlerocket_ecs_updater.engine.safe_recorder import DiscardEvents
 from bottlerocket_ecs_updater.engine.snapshot import take_snapshot
@@ -166,7 +166,7 @@ def test_when_1_26_0_turns_out_bad_the_canaries_keep_serving_and_the_next_versio
     assert set(world.findings().versions.values()) == {good}
 
 
-def test_one_line_of_the_policy_keeps_a_version_away_from_the_next_run_on(tmp_path: Path) -> None:
+def test_one_line_of_the_policy_stops_a_version_from_the_next_run_on(tmp_path: Path) -> None:
     world = row(2, version="1.25.0", releases=("1.25.0", "1.26.0"))
     denied = Rules(versions=VersionRules(deny=(VersionRange.parse("1.26.0"),)))
     assert Story(world, denied, tmp_path).reasons() == {Reason.VERSION_DENIED}
@@ -328,7 +328,7 @@ def test_a_plan_from_a_saved_fleet_is_the_plan_of_the_fleet(tmp_path: Path) -> N
     assert make_plan(again, story.policy) == make_plan(fleet, story.policy)
 
 
-def test_where_auto_scaling_is_not_offered_its_rule_is_left_out_with_one_word(tmp_path: Path) -> None:
+def test_without_auto_scaling_its_rule_is_ignored_and_reported_once(tmp_path: Path) -> None:
     story = Story(row(2), Rules(), tmp_path)
     updater = story.updater()
     updater.clients = InProcessClients(story.world, caller=updater.name, before_call=_no_auto_scaling)

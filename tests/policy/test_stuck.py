@@ -74,7 +74,7 @@ def test_a_deployment_that_ends_is_forgotten() -> None:
     assert not ledger.value.waiting
 
 
-def test_what_the_operator_turned_off_holds_nothing() -> None:
+def test_a_rule_that_is_turned_off_holds_nothing() -> None:
     policy = Policy(rules=Rules(tasks=TaskRules(hold_while_deploying=False)))
     assert ends(deploying(), policy, 1) == [(RunOutcome.OK, 0)]
 
@@ -102,7 +102,7 @@ def test_a_cluster_without_reachable_hosts_is_reported_at_once() -> None:
     assert ends(world, runs=1) == [(RunOutcome.STUCK, 3)]
 
 
-def test_what_is_chosen_is_no_failure_however_long_it_lasts() -> None:
+def test_a_chosen_hold_is_not_a_failure_however_long_it_lasts() -> None:
     rules = Rules(selection=Selection(exclude=(parse_selector("attribute:ecs.os-type == linux"),)))
     assert ends(row(3), Policy(rules=rules)) == [(RunOutcome.OK, 0)] * 3
 

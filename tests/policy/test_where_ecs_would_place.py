@@ -4,17 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any, cast
 
 import pytest
 from tests.support.scenarios import mixed_cluster
-from tests.support.simulated import DOCUMENTS, ZONES, EngineClock, Updater, instance_id, row, survey_of
+from tests.support.simulated import ZONES, Updater, instance_id, row, snapshot_of
 
-from bottlerocket_ecs_updater.aws.ecs import EcsCluster
-from bottlerocket_ecs_updater.aws.ssm import SsmHosts
-from bottlerocket_ecs_updater.aws.transport.api import Api
-from bottlerocket_ecs_updater.aws.transport.pace import CallPace, Calls
-from bottlerocket_ecs_updater.aws.transport.session import Pair
 from bottlerocket_ecs_updater.core.model.event import RunFinished
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.outcome import Updated
@@ -22,11 +16,6 @@ from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
 from bottlerocket_ecs_updater.core.planning.explain import explain_instance
 from bottlerocket_ecs_updater.core.planning.plan import make_plan
 from bottlerocket_ecs_updater.core.rules.policy import Policy
-from bottlerocket_ecs_updater.engine.lease.store_lease import NoLease
-from bottlerocket_ecs_updater.engine.run_ports import Ports
-from bottlerocket_ecs_updater.engine.safe_recorder import DiscardEvents
-from bottlerocket_ecs_updater.engine.snapshot import take_snapshot
-from bottlerocket_ecs_updater.engine.store.ledger_store import UnkeptLedger
 from bottlerocket_ecs_updater.report.analysis.run_report import run_report
 from bottlerocket_ecs_updater.report.outputs.markdown import markdown
 from bottlerocket_ecs_updater.report.views.explanation import explanation_text
@@ -34,9 +23,16 @@ from bottlerocket_ecs_updater.report.views.plan import plan_text
 from bottlerocket_ecs_updater.simulator.aws_basics.calls import Call
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
 from bottlerocket_ecs_updater.simulator.clock import VirtualClock
-from bottlerocket_ecs_updater.simulator.ecs import ContainerInstanceSpec, ServiceSpec, Strategy, TaskLaunch, Workload
+from bottlerocket_ecs_updater.simulator.ecs import (
+    ContainerInstanceSpec,
+    Controller,
+    Rollout,
+    ServiceSpec,
+    Strategy,
+    TaskLaunch,
+    Workload,
+)
 from bottlerocket_ecs_updater.simulator.host import HostSpec
-from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients
 from bottlerocket_ecs_updater.simulator.scenarios import Fate
 from bottlerocket_ecs_updater.simulator.world.findings import UpdaterLimits
 from bottlerocket_ecs_updater.simulator.world.world import World
@@ -92,7 +88,7 @@ def nothing_was_drained(world: World) -> bool:
         "attribute:ecs.os-type == linux and (runningTasksCount <= 10 or task:group == service:x)",
     ],
 )
-def test_what_ecs_itself_placed_can_be_moved(expression: str) -> None:
+def test_tasks_that_ecs_placed_can_be_moved(expression: str) -> None:
     world = world_of(4, ServiceSpec("web", desired=4, member_of=expression))
     assert updated(rolled(world)) == 4
 
@@ -205,6 +201,16 @@ def test_a_service_that_moves_to_fargate_needs_no_room_here() -> None:
     assert updated(finished) == 2
 
 
+@pytest.mark.parametrize("controller", Controller)
+def test_a_service_with_any_deployment_controller_needs_room(controller: Controller) -> None:
+    """With an external one, ECS says only of the task sets what their tasks require, and where they run."""
+    service = ServiceSpec("web", desired=2, workload=HALF, rollout=Rollout(controller=controller))
+    full = world_of(2, service)
+    assert len(no_room(rolled(full))) == 2
+    assert nothing_was_drained(full)
+    assert updated(rolled(world_of(3, service))) == 3
+
+
 def test_services_that_run_elsewhere_keep_nobody() -> None:
     world = world_of(2, ServiceSpec("api", desired=3, launch=TaskLaunch.FARGATE), ServiceSpec("web", desired=2))
     external(world)
@@ -239,14 +245,7 @@ def test_a_mixed_cluster_has_the_fates_that_were_predicted() -> None:
 
 def planned(world: World) -> tuple[str, str]:
     """The plan of this world, and the explanation of its first instance."""
-    clients = InProcessClients(world, caller="ann")
-    clock = EngineClock(world)
-    api = Api(clock, CallPace(clock), Calls())
-    ecs = EcsCluster(cast("Any", Pair.of(clients.ecs)), api, clock, "demo")
-    ssm = SsmHosts(cast("Any", Pair.of(clients.ssm)), api, DOCUMENTS, "test")
-    survey = survey_of(clients, api)
-    ports = Ports(ecs, ssm, clock, UnkeptLedger(), NoLease(), DiscardEvents(), survey=survey)
-    fleet = take_snapshot(ports, Policy())
+    fleet = snapshot_of(world)
     first = fleet.instances[InstanceId(instance_id(0))]
     return plan_text(make_plan(fleet, Policy()), "demo"), explanation_text(
         explain_instance(first, fleet, Policy()), fleet, "demo"
@@ -364,7 +363,7 @@ def test_on_a_host_with_a_trunk_nobody_counts_interfaces() -> None:
 
 
 @pytest.mark.parametrize("operation", ["DescribeInstanceTypes", "DescribeAutoScalingGroups"])
-def test_what_may_not_be_asked_is_left_out_and_the_rollout_goes_on(operation: str) -> None:
+def test_a_denied_read_is_skipped_and_named_in_the_plan(operation: str) -> None:
     world = in_providers(row(3, services=0), hosts=2)
     own = Workload(cpu=64, memory=64, awsvpc=True)
     world.add_service(ServiceSpec("web", desired=3, workload=own, providers=("hosts",)))
@@ -403,7 +402,7 @@ def in_two_providers(world: World, *, second: int) -> World:
     return world
 
 
-def test_one_full_provider_of_several_costs_no_drain() -> None:
+def test_one_full_provider_of_several_causes_no_failed_drain() -> None:
     """ECS chooses the provider of the next task by weight, and waits if that one is full."""
     world = in_two_providers(row(4, services=0), second=4)
     finished = rolled(world)

@@ -187,6 +187,6 @@ def test_room_that_a_capacity_provider_has_given_away_is_room_no_more() -> None:
 
 
 @pytest.mark.parametrize(("tell", "seed"), [(story_of_departures, 733940), (story_of_operators, 734128)])
-def test_what_an_updater_cannot_notice_yet_is_held_against_no_run(tell: Callable[[Dice], Story], seed: int) -> None:
+def test_a_change_that_no_updater_could_notice_yet_breaks_no_promise(tell: Callable[[Dice], Story], seed: int) -> None:
     """A stopped host that was started six seconds before a drain; a run that found only a drain that never started."""
     assert broken_promises(play(tell(Dice(seed)))) == []

@@ -318,7 +318,7 @@ def test_the_reader_itself_raises_nothing_else(data: bytes) -> None:
     assert "\n" not in said
 
 
-def test_what_the_program_writes_is_nested_far_less_than_is_allowed() -> None:
+def test_the_programs_own_json_is_nested_far_less_than_the_limit() -> None:
     nested = json.dumps(json.loads(GOOD["ledger"]))
     assert read_json(b"[" * 50 + nested.encode() + b"]" * 50)
 

@@ -79,7 +79,7 @@ def test_services_in_trouble_and_versions_that_break_tasks_break_no_promise(stor
 
 @settings(ALWAYS_THE_SAME, max_examples=40)
 @given(stories(story_of_the_platform))
-def test_what_ecs_and_auto_scaling_do_by_themselves_breaks_no_promise(story: Story) -> None:
+def test_actions_of_ecs_and_auto_scaling_break_no_promise(story: Story) -> None:
     assert broken_promises(play(story)) == []
 
 

@@ -71,7 +71,7 @@ def test_a_second_stack_that_finds_a_run_at_work_says_which_and_leaves() -> None
     assert harm(played) == []
 
 
-def test_what_a_dead_run_of_the_other_stack_left_is_finished_when_no_phase_may_last_so_long() -> None:
+def test_the_other_stacks_unfinished_update_is_finished_when_its_claim_is_older_than_any_phase() -> None:
     played = met(40 * 60, after_death_of=90)
     assert played.endings[0].exit_code is None
     assert harm(played) == []

@@ -84,7 +84,7 @@ def test_a_page_shows_who_did_what_around_its_run_and_no_more() -> None:
     assert [about in text_at(store, index_key("web", "html")) for about in ("i-old", "i-after")] == [True, True]
 
 
-def test_what_a_person_wrote_is_shown_and_never_obeyed() -> None:
+def test_text_from_a_person_is_shown_and_never_interpreted() -> None:
     store = MemoryStore()
     note_act(store, "web", act(why=HOSTILE, who=HOSTILE, about=HOSTILE, done=HOSTILE))
     refresh_index_page(store, "web")

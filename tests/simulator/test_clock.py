@@ -42,7 +42,7 @@ def test_an_event_sees_its_own_time_and_the_sleeper_the_time_at_the_end() -> Non
     assert (seen, clock.now()) == ([began + 2 * SECOND], began + 5 * SECOND)
 
 
-def test_what_an_event_sets_off_runs_in_the_same_sleep_when_it_falls_due_in_it() -> None:
+def test_a_timer_that_an_event_sets_runs_in_the_same_sleep_if_it_is_due() -> None:
     clock = VirtualClock()
     seen: list[datetime] = []
 

@@ -139,7 +139,7 @@ SEEDS = st.integers(0, WAVE_SEEDS - 1)
 
 
 @given(st.lists(VERSIONS, unique=True), VERSIONS, st.one_of(st.just("latest"), VERSIONS), VERSIONS, SEEDS)
-def test_what_is_chosen_is_listed_and_is_never_what_runs(
+def test_the_chosen_version_is_listed_and_never_the_running_one(
     versions: list[str], running: str, lock: str, ceiling: str, seed: int
 ) -> None:
     repository = shelf(*versions)

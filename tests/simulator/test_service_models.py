@@ -64,7 +64,7 @@ def value_of(shape: Shape, dice: Random, mistakes: float, deep: int = 0) -> Any:
 
 
 @given(st.sampled_from(ASKED), st.booleans(), st.integers(0, 2**32), st.sampled_from([0.0, 0.01, 0.1]))
-def test_what_a_check_takes_botocore_takes_and_what_is_valid_it_takes(
+def test_the_quick_check_and_botocore_accept_the_same_values(
     asked: tuple[str, str], answers: bool, seed: int, mistakes: float
 ) -> None:
     model = operation_model(*asked)

@@ -34,7 +34,7 @@ def said(statement: dict[str, Any], ask: IamRequest) -> Decision:
 # Statements
 
 
-def test_what_nothing_allows_is_not_allowed() -> None:
+def test_an_action_without_an_allow_is_denied() -> None:
     assert decide(IamRequest("ecs:ListTasks"), ()) is Decision.NOT_ALLOWED
 
 
@@ -80,7 +80,7 @@ def test_a_boundary_allows_nothing_by_itself() -> None:
     assert decide(IamRequest("ecs:ListTasks"), (), policy(allow())) is Decision.NOT_ALLOWED
 
 
-def test_what_is_beyond_the_boundary_is_refused_though_a_policy_allows_it() -> None:
+def test_an_action_outside_the_boundary_is_denied_although_a_policy_allows_it() -> None:
     assert decide(IamRequest("ecs:ListTasks"), (policy(allow()),), policy(allow("ssm:*"))) is Decision.BEYOND_BOUNDARY
 
 
@@ -173,7 +173,7 @@ def test_an_operator_that_is_not_known_is_an_error_and_no_pass() -> None:
 
 
 @pytest.mark.parametrize("statement", [{"Effect": "Perhaps", "Action": "*"}, {"Effect": "Allow"}, allow(Conditions={})])
-def test_what_is_no_statement_is_refused(statement: dict[str, Any]) -> None:
+def test_an_invalid_statement_is_rejected(statement: dict[str, Any]) -> None:
     with pytest.raises(UnreadablePolicy):
         policy(statement)
 
@@ -245,7 +245,7 @@ def test_a_text_matches_itself_when_a_variable_brings_it(text: str) -> None:
 
 
 @given(TEXT, TEXT)
-def test_what_a_variable_brings_matches_nothing_else(brought: str, other: str) -> None:
+def test_a_variables_value_matches_only_itself(brought: str, other: str) -> None:
     assert like(tokens("${k}", {"k": (brought,)}, variables=True), other) is (brought == other)
 
 

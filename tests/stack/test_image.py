@@ -214,7 +214,7 @@ def test_the_build_says_what_it_made(built: Built) -> None:
     assert f"{built.published.tag} is built by buildah" in built.published.log
 
 
-def test_what_is_published_is_in_the_registry_under_the_digest_of_the_line_that_installs_it(built: Built) -> None:
+def test_the_published_image_has_the_digest_of_the_printed_command(built: Built) -> None:
     published = built.published
     assert published.name.startswith(f"ops/bottlerocket-ecs-updater:{__version__}-")
     image = f"{published.host}/ops/bottlerocket-ecs-updater@{published.digest}"

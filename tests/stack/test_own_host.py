@@ -47,7 +47,7 @@ def see_every_host_updated(ground: Ground) -> None:
     assert _host_of(ground, start.task) == own != _host_of(ground, called.task)
 
 
-def test_where_nobody_can_be_called_the_host_stays_in_service_and_the_log_names_the_action(
+def test_if_no_other_run_can_be_requested_the_host_stays_in_service_and_the_log_names_the_action(
     ground: Ground, tmp_path: Path
 ) -> None:
     template = tmp_path / "another.yaml"
@@ -95,7 +95,7 @@ def test_the_second_run_is_kept_off_the_first_ones_host_and_calls_no_third() -> 
 
 
 @pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin"])
-def test_whoever_starts_a_run_may_use_the_role_and_leave_what_failed(zone: str) -> None:
+def test_the_cron_role_may_start_runs_and_keep_failed_starts(zone: str) -> None:
     stack = deployed(LaunchType="EC2", ScheduleTimezone=zone, ScheduleExpression="cron(0 3 ? * TUE *)")
     [statement] = properties(stack, "CronRole")["AssumeRolePolicyDocument"]["Statement"]
     assert set(statement["Principal"]["Service"]) == {"events.amazonaws.com", "scheduler.amazonaws.com"}

@@ -192,7 +192,7 @@ def test_without_one_of_their_statements_nothing_is_started_and_the_action_is_na
         ("TellPeople", IamRequest("sns:Publish", STACK.holdings["Notifications"].made.physical_id)),
     ],
 )
-def test_what_no_run_fails_for_is_still_granted_by_its_own_statement_alone(sid: str, ask: IamRequest) -> None:
+def test_permissions_that_fail_no_run_still_come_from_their_own_statement_only(sid: str, ask: IamRequest) -> None:
     with_it, without_it = policy_of(STACK, "TaskRole"), policy_of(STACK, "TaskRole", without=sid)
     assert Caller("somebody", (with_it,)).may(ask) is Decision.ALLOWED
     assert Caller("somebody", (without_it,)).may(ask) is Decision.NOT_ALLOWED
@@ -241,7 +241,9 @@ NEIGHBOURS: list[tuple[str, str, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("service", "operation", "request_"), NEIGHBOURS)
-def test_what_is_not_ours_is_denied(world: World, service: str, operation: str, request_: dict[str, Any]) -> None:
+def test_resources_that_are_not_ours_are_denied(
+    world: World, service: str, operation: str, request_: dict[str, Any]
+) -> None:
     assert Decision.NOT_ALLOWED in _answers(world, service, operation, request_)
 
 
@@ -303,7 +305,7 @@ def test_commands_go_to_the_named_groups_only(world: World) -> None:
     assert (inside, outside) == ([Decision.ALLOWED] * 2, [Decision.ALLOWED, Decision.NOT_ALLOWED])
 
 
-def test_of_a_cluster_of_which_one_group_is_not_named_the_others_are_updated() -> None:
+def test_a_cluster_with_one_unnamed_group_is_updated_in_part() -> None:
     mixed = row(3, services=1, tasks=1)
     run = judged_run(mixed, deployed(AutoScalingGroups="group-0,group-2"))
     assert (run.went_well, run.updated) == (True, 2)

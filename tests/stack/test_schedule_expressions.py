@@ -82,7 +82,7 @@ def test_a_time_that_the_clock_change_brings_twice_counts_once() -> None:
         ("cron(0 3 * * ? *)", "Europe/Nowhere"),
     ],
 )
-def test_what_eventbridge_refuses_is_refused(expression: str, zone: str) -> None:
+def test_a_schedule_that_eventbridge_rejects_is_rejected(expression: str, zone: str) -> None:
     with pytest.raises(BadExpression):
         read_expression(expression, zone)
 

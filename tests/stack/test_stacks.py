@@ -33,14 +33,14 @@ def test_a_task_definition_is_replaced_within_its_family_and_the_old_one_removed
     assert paper.cloud.of("DeregisterTaskDefinition") == [{"taskDefinition": before}]
 
 
-def test_what_a_condition_takes_away_is_removed() -> None:
+def test_a_resource_whose_condition_becomes_false_is_removed() -> None:
     paper = Paper()
     assert "ZonedSchedule" in paper.deploy(ScheduleTimezone="Europe/Berlin").holdings
     assert "ZonedSchedule" not in paper.deploy().holdings
     assert len(paper.cloud.of("DeleteSchedule")) == 1
 
 
-def test_what_is_retained_is_taken_off_the_stack_and_left_alone() -> None:
+def test_a_retained_resource_leaves_the_stack_and_stays() -> None:
     paper = Paper()
     paper.deploy()
     stack = paper.deploy(StateBucketName="shared")
@@ -58,7 +58,7 @@ def test_a_creation_that_fails_removes_what_it_had_made() -> None:
 
 
 @pytest.mark.parametrize(("policy", "deleted"), [("Retain", 0), ("RetainExceptOnCreate", 1)])
-def test_what_a_failed_creation_made_is_kept_by_retain_alone(policy: str, deleted: int) -> None:
+def test_a_failed_creation_keeps_only_resources_with_retain(policy: str, deleted: int) -> None:
     paper = Paper()
     paper.cloud.refuse = "PutRule"
     paper.deploy(TEXT.replace("DeletionPolicy: RetainExceptOnCreate", f"DeletionPolicy: {policy}"))
@@ -101,7 +101,7 @@ def test_roles_ask_for_a_capability() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "Resources: {}", "[", "- a"])
-def test_what_is_no_template_is_refused(text: str) -> None:
+def test_an_invalid_template_is_rejected(text: str) -> None:
     with pytest.raises(AwsError, match="Template"):
         Template.read(text)
 

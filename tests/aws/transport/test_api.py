@@ -132,7 +132,7 @@ def test_the_hook_is_told_before_every_request_whether_it_acts() -> None:
     assert way.told == [False, False, True]
 
 
-def test_what_the_hook_raises_keeps_the_request_from_being_sent() -> None:
+def test_an_error_of_the_hook_stops_the_request() -> None:
     way = Way()
 
     def lost(_: bool) -> None:
@@ -147,7 +147,7 @@ def test_what_the_hook_raises_keeps_the_request_from_being_sent() -> None:
 
 
 @pytest.mark.parametrize("trouble", [Unreachable("the store is silent"), Throttled("SlowDown")])
-def test_where_the_hook_gets_no_answer_the_request_was_never_sent(trouble: UpdaterError) -> None:
+def test_if_the_hook_gets_no_answer_the_request_is_never_sent(trouble: UpdaterError) -> None:
     way, method = Way(), Scripted()
 
     def secure(_: bool) -> None:

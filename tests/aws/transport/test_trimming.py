@@ -86,7 +86,7 @@ def test_a_trimmed_service_is_read_the_same(
     assert (seen.moving.launch, seen.moving.providers) == (launch, providers)
 
 
-def test_what_tells_of_its_launch_its_deployments_and_its_restarts_is_not_trimmed() -> None:
+def test_the_launch_type_deployments_and_events_of_a_service_are_not_trimmed() -> None:
     started = "(service s) has started 2 tasks: (task 1) (task 2)."
     full = {
         "serviceArn": "arn:aws:ecs:eu-west-1:111122223333:service/web/s",
@@ -117,7 +117,7 @@ def test_no_reply_makes_trimming_fail(body: bytes) -> None:
 
 
 @pytest.mark.parametrize("operation", KEPT)
-def test_what_is_kept_exists_in_the_services_model(operation: str) -> None:
+def test_the_kept_members_exist_in_the_services_model(operation: str) -> None:
     items, kept = KEPT[operation]
     members = MODEL.operation_model(operation).output_shape.members[items].member.members
     assert kept <= set(members)

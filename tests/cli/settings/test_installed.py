@@ -107,7 +107,7 @@ def test_a_run_never_reads_it() -> None:
     assert shelf.asked == []
 
 
-def test_what_is_wrong_in_a_parameter_is_said_with_its_name() -> None:
+def test_an_invalid_parameter_is_named() -> None:
     with pytest.raises(UsageError, match="parameter p1"):
         take(Shelf(WRITTEN, "surprise = 1"), "plan", "--cluster", "web")
 

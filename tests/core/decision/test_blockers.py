@@ -57,7 +57,7 @@ def test_a_host_where_other_tasks_are_still_stopping_is_drained() -> None:
     assert drained(decided(fleet(stopping(task("api", "STOPPING")), past=past))) == [TWO]
 
 
-def test_of_the_hosts_where_such_tasks_are_still_stopping_one_is_tried() -> None:
+def test_one_host_with_such_stopping_tasks_is_tried() -> None:
     past = blocked_by("service:odd", FIRST_WAIT + HOUR)
     first = stopping(task("odd", "STOPPING"))
     decision = decided(fleet(first, replace(first, id=ONE), past=past))

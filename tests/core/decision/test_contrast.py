@@ -37,7 +37,7 @@ def runs(where: ContainerInstanceArn, since: timedelta, *, by: str = "1") -> Liv
 TWICE = (failed(NEW, 200), failed(NEW, 150))
 
 
-def test_what_fails_on_the_version_and_runs_elsewhere_is_the_versions_fault() -> None:
+def test_tasks_that_fail_on_the_version_and_run_elsewhere_count_against_the_version() -> None:
     assert blamed_on_version(TRIAL, TasksAlike(TWICE, [runs(OLD, timedelta(days=3))]), NOW)
 
 
@@ -92,7 +92,7 @@ def test_tasks_that_fail_on_hosts_that_were_launched_with_the_version_do_not_spe
         ),
     ],
 )
-def test_what_may_have_another_cause_is_not_blamed_on_the_version(tasks: TasksAlike) -> None:
+def test_failures_with_another_possible_cause_do_not_count_against_the_version(tasks: TasksAlike) -> None:
     assert not blamed_on_version(TRIAL, tasks, NOW)
 
 
@@ -137,7 +137,7 @@ def test_a_task_that_starts_nowhere_or_slowly_everywhere_is_not() -> None:
     assert waiting(waits(NEW, 9.9), runs(OLD, timedelta(days=1)))
 
 
-def test_what_fails_everywhere_every_few_minutes_is_not_blamed_on_the_version() -> None:
+def test_a_service_that_fails_everywhere_every_few_minutes_does_not_count_against_the_version() -> None:
     """A crash loop with ten minutes between failures: nothing failed elsewhere in the two minutes before, and all
     running tasks are young.
     """
@@ -157,7 +157,7 @@ def test_services_that_all_failed_alike_on_earlier_hosts_have_more_in_common_tha
     assert not blamed_on_version(trial, TasksAlike([*ends, *before]), NOW)
 
 
-def test_what_was_in_trouble_before_the_version_came_is_not_blamed_on_it_an_hour_later() -> None:
+def test_a_service_that_failed_before_the_version_does_not_count_against_it_an_hour_later() -> None:
     ends = [failed(NEW, ago, 180, group=group) for group in ("web", "api") for ago in (60, 300)]
     back = dict.fromkeys((NEW,), NOW - timedelta(minutes=90))
     trial = Trial(back, frozenset({"service:web", "service:api"}))

@@ -93,7 +93,7 @@ def test_a_host_that_is_up_to_date_is_recorded_without_a_command() -> None:
     assert list(decision.commands) == [Conclude(InstanceId("i-a"), UpToDate(OLD))]
 
 
-def test_one_bad_instance_costs_the_others_nothing() -> None:
+def test_one_bad_instance_does_not_affect_the_others() -> None:
     """R5, R7, W9: whatever state one instance is in, the others are checked."""
     bad = [
         instance("i-x", registration=None, undescribed="MISSING"),
@@ -194,7 +194,7 @@ def test_those_that_find_no_slot_are_held_by_the_budget() -> None:
     assert list(reasons(decision).values()) == [Reason.BUDGET] * 2
 
 
-def test_what_others_took_of_the_budget_is_not_given_out_again() -> None:
+def test_slots_that_others_take_are_not_used_again() -> None:
     theirs = instance("i-x", registered=registration("i-x", status=Status.DRAINING))
     cut_off = instance("i-y", registered=registration("i-y", connected=False))
     assert len(begun(decide(fleet(theirs, cut_off, *many(4, ready())), policy(3)))) == 1
@@ -286,7 +286,7 @@ def test_a_host_with_tasks_of_a_service_that_ecs_does_not_describe_is_held_and_o
     assert str(held) == "it runs tasks of web, which ECS lists but does not describe: MISSING"
 
 
-def test_where_nothing_else_is_to_be_done_it_is_looked_at_once_more_and_left_to_the_next_run() -> None:
+def test_with_nothing_else_to_do_it_is_read_once_more_and_left_to_the_next_run() -> None:
     carries = instance("i-a", ready(), tasks=(task("web"),))
     old = Services((replace(service("web"), unknown="MISSING"),), NOW - MINUTE)
     assert decide(fleet(carries, services=old), policy()).services_at == NOW
@@ -329,7 +329,7 @@ def test_a_run_before_its_deadline_starts() -> None:
 
 
 @pytest.mark.parametrize("why", [{"halt": Halt("…")}, {"stopping": "SIGTERM"}])
-def test_what_is_ours_is_finished_anyway(why: dict[str, Any]) -> None:
+def test_our_own_claims_are_finished_anyway(why: dict[str, Any]) -> None:
     decision = decide(fleet(claimed("i-a"), **why), policy())
     assert of(decision, Mark) == ["i-a"]
 
@@ -363,7 +363,7 @@ def test_a_host_that_says_nothing_more_after_its_apply_backs_off_too() -> None:
     assert [type(command) for command in decide(fleet(silent), policy()).commands] == [Conclude, Note]
 
 
-def test_what_was_concluded_is_not_concluded_again() -> None:
+def test_a_recorded_outcome_is_not_recorded_again() -> None:
     one = instance(says=available(), progress=RunProgress(outcome=UpToDate(OLD)))
     decision = decide(fleet(one), policy())
     assert (list(decision.commands), decision.look_at) == ([], None)

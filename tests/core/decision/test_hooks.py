@@ -114,7 +114,7 @@ def test_hosts_that_run_the_document_before_their_drain_take_places_in_the_budge
     assert most == budget
 
 
-def test_one_that_is_not_healthy_after_its_reboot_is_asked_again_until_its_limit_and_quarantined_then() -> None:
+def test_a_host_that_is_not_healthy_after_its_reboot_is_rechecked_until_its_limit_and_then_quarantined() -> None:
     place = bad(unwell=True)
     done = run(place, with_hooks())
     outcome = done.outcomes[FIRST]
@@ -124,7 +124,7 @@ def test_one_that_is_not_healthy_after_its_reboot_is_asked_again_until_its_limit
     assert 2 < len(asked) < 60
 
 
-def test_one_that_is_healthy_again_is_returned_by_the_next_run() -> None:
+def test_a_quarantined_host_that_is_healthy_again_is_returned_by_the_next_run() -> None:
     place = bad(unwell=True)
     run(place, with_hooks())
     place.hosts[FIRST].unwell = False
@@ -132,7 +132,7 @@ def test_one_that_is_healthy_again_is_returned_by_the_next_run() -> None:
     assert restored(place)
 
 
-def test_one_that_is_still_not_well_is_asked_once_by_the_next_run_and_stays_where_it_is() -> None:
+def test_a_host_that_is_still_not_healthy_is_checked_once_by_the_next_run_and_stays_out_of_service() -> None:
     place = bad(unwell=True)
     run(place, with_hooks())
     before = len(place.commands)
@@ -160,7 +160,7 @@ def test_whenever_runs_die_every_host_ends_updated_and_in_service(deaths: list[i
     assert last.halt is None
 
 
-def test_what_was_prepared_long_ago_is_prepared_again() -> None:
+def test_a_before_drain_result_from_long_ago_is_renewed() -> None:
     one = instance(before_drain_result=ended(DocumentKind.BEFORE_DRAIN, CommandStatus.SUCCESS, NOW))
     limits = with_hooks()
     assert prepared(one, Pass(fleet(one, at=NOW + MINUTE), limits))

@@ -89,7 +89,7 @@ def test_a_service_that_lacks_one_more_than_before_is_not() -> None:
     assert observe(before, seen(service("web", 5, 2)), {}).unsteady == ("web",)
 
 
-def test_what_another_drain_moves_explains_a_deficit() -> None:
+def test_tasks_that_another_drain_moves_explain_a_deficit() -> None:
     assert observe(SLOT, seen(service("web", 5, 3)), {"web": 2}).steady_since == NOW
 
 

@@ -121,7 +121,7 @@ GOOD = a_claim().encode()
         GOOD.replace(BOOT, "no-boot-id"),
     ],
 )
-def test_what_encode_would_not_have_written_is_no_claim(text: str) -> None:
+def test_text_that_encode_would_not_write_is_not_a_claim(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         Claim.decode(text)
 

@@ -141,7 +141,7 @@ def test_a_staged_host_whose_release_was_withdrawn_has_no_target() -> None:
 
 
 @pytest.mark.parametrize("offered", [[], ["1.14.0", "1.13.5"]])
-def test_what_the_repository_lists_does_not_matter_only_what_it_chose(offered: list[str]) -> None:
+def test_only_the_repositorys_chosen_version_matters(offered: list[str]) -> None:
     report = report_of(with_status(update_state="Idle", chosen_update=None, available_updates=offered))
     assert report.target is None
 
@@ -352,7 +352,7 @@ def test_a_silent_host_said_nothing() -> None:
     assert cause_line("", APPLIED_STDERR) == "no output"
 
 
-def test_the_mark_of_a_cut_is_no_telling_line() -> None:
+def test_the_truncation_mark_does_not_count_as_the_cause() -> None:
     assert cause_line("", "the cause\n" + APPLIED_STDERR + "\n--output truncated--") == "the cause"
 
 

@@ -54,11 +54,11 @@ def test_a_place_as_text_is_different_for_each_account_region_and_name() -> None
         (SHORT.replace("eu-west-1", "us-east-1"), True),
     ],
 )
-def test_what_is_elsewhere_differs_in_account_region_or_a_name_that_is_known(arn: str, *, found: bool) -> None:
+def test_another_location_differs_in_account_region_or_known_name(arn: str, *, found: bool) -> None:
     assert (elsewhere([LONG, arn], [HERE]) is not None) is found
 
 
-def test_where_nothing_is_known_nothing_is_elsewhere() -> None:
+def test_without_known_locations_nothing_is_elsewhere() -> None:
     assert elsewhere([LONG], []) is None
 
 

@@ -19,7 +19,7 @@ def test_spaces_around_a_version_do_not_matter() -> None:
 @pytest.mark.parametrize(
     "text", ["", "1.20", "1.20.5.1", "latest", "01.2.3", "1.2.3 4", "1.-2.3", "1.2.3-", "9" * 5000]
 )
-def test_what_is_no_semantic_version_is_refused(text: str) -> None:
+def test_text_that_is_not_a_semantic_version_is_rejected(text: str) -> None:
     with pytest.raises(ValueError, match="not a version"):
         Version.parse(text)
 

@@ -41,7 +41,7 @@ def test_checkpoints_are_written_as_they_are_read(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "101%", "0%", "half", "1.5", "10 percent"])
-def test_what_is_no_part_of_a_cluster_is_refused(text: str) -> None:
+def test_invalid_checkpoints_are_rejected(text: str) -> None:
     with pytest.raises(ValueError, match="checkpoint"):
         parse_checkpoints(text)
 
@@ -136,13 +136,13 @@ def test_at_most_so_many_start_in_any_24_hours() -> None:
     assert str(allowance.refusal()) == "the limit of 2 in 24 hours is reached: 2 started, 0 next in line"
 
 
-def test_what_is_taken_in_this_pass_counts_too() -> None:
+def test_starts_of_this_pass_count_too() -> None:
     allowance = allow_today(Checkpoints(per_day=2), (NOW - HOUR,), NOW).take()
     assert allowance.refusal() is not None
     assert allowance.until == NOW + 23 * HOUR
 
 
-def test_who_is_held_for_others_that_are_next_in_line_is_reported_so() -> None:
+def test_an_instance_that_waits_for_others_says_so() -> None:
     taken = allow_today(Checkpoints(per_day=3), (NOW - HOUR,), NOW).take().take()
     assert str(taken.refusal()) == "the limit of 3 in 24 hours is reached: 1 started, 2 next in line"
     canary = allow(STEPS, roll(), NOW).take()
@@ -164,12 +164,12 @@ ages = st.lists(st.integers(0, 300).map(lambda minutes: NOW - timedelta(minutes=
 
 
 @given(step_lists)
-def test_what_checkpoints_write_they_read_again(steps: tuple[Checkpoint, ...]) -> None:
+def test_checkpoints_read_what_they_write(steps: tuple[Checkpoint, ...]) -> None:
     assert parse_checkpoints(", ".join(map(str, steps))) == steps
 
 
 @given(step_lists, st.integers(1, 60), ages, st.integers(0, 5), st.integers(0, 5))
-def test_what_is_allowed_never_goes_beyond_a_checkpoint_that_is_not_passed(
+def test_the_allowance_never_exceeds_a_checkpoint_that_is_not_passed(
     steps: tuple[Checkpoint, ...], total: int, done: tuple[datetime, ...], failed: int, under_way: int
 ) -> None:
     state = Roll(BAD, total, done, failed, under_way)

@@ -44,7 +44,7 @@ def test_an_earlier_reboot_document_is_a_warning() -> None:
     assert (found.grade, "neither the boot nor the version" in found.said) == (Grade.WARN, True)
 
 
-def test_of_a_document_of_the_operators_only_that_it_is_there_matters() -> None:
+def test_the_operators_own_document_only_has_to_exist() -> None:
     assert checkup.judge_document(DocumentKind.BEFORE_DRAIN, "theirs", "{}").grade is Grade.OK
 
 

@@ -98,7 +98,7 @@ def test_an_expression_is_false_of_what_it_does_not_mean(text: str) -> None:
     assert not true_of(text)
 
 
-def test_what_an_instance_does_not_have_is_unlike_everything() -> None:
+def test_a_missing_attribute_differs_from_every_value() -> None:
     assert true_of("attribute:other != prod and attribute:other not_in [prod] and attribute:other !~ prod")
 
 
@@ -159,7 +159,7 @@ hosts = st.dictionaries(names, values)
 
 
 @given(expressions)
-def test_what_an_expression_writes_it_reads_again(expression: Expression) -> None:
+def test_an_expression_reads_what_it_writes(expression: Expression) -> None:
     assert parse_expression(str(expression)) == expression
 
 

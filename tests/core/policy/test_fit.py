@@ -68,7 +68,7 @@ def test_a_service_with_maximum_100_and_minimum_healthy_100_cannot_leave_any_ins
 
 
 @pytest.mark.parametrize("rules", [{"maximum_percent": 125}, {"maximum_percent": 100, "minimum_healthy_percent": 75}])
-def test_what_the_advice_names_is_enough(rules: Mapping[str, Any]) -> None:
+def test_the_permissions_that_the_advice_names_are_enough(rules: Mapping[str, Any]) -> None:
     assert drained([replace(service(desired=4, maximum_percent=100), **rules)], {B: ROOMY}) == Fits()
 
 
@@ -127,7 +127,7 @@ def test_an_empty_instance_can_be_drained_alone() -> None:
         (Capacity(cpu=0, memory=0), "lacks 256 CPU units and 512 MiB of memory"),
     ],
 )
-def test_what_is_missing_on_the_nearest_instance_is_named(left: Capacity, missing: str) -> None:
+def test_a_lack_of_room_names_what_the_nearest_instance_lacks(left: Capacity, missing: str) -> None:
     answer = refused(drained([service()], {A: ROOMY, B: left}, on(A, "web")))
     assert answer.missing == f"checked 1 other instance; {B}, the nearest, {missing}"
     assert "add an instance that web may run on" in answer.advice
@@ -223,7 +223,7 @@ BUSY = replace(ROOMY, groups=frozenset({"service:agent", "service:db"}), running
         ("agentVersion < 1.9.0", False),
     ],
 )
-def test_what_is_known_of_the_other_instances_is_what_a_constraint_is_judged_by(text: str, *, fits: bool) -> None:
+def test_constraints_are_evaluated_with_the_known_facts_of_other_instances(text: str, *, fits: bool) -> None:
     answer = drained([service(member_of=(text,))], {B: BUSY})
     assert isinstance(answer, Fits) is fits
     if isinstance(answer, NoRoom):
@@ -240,7 +240,7 @@ def test_what_is_known_of_the_other_instances_is_what_a_constraint_is_judged_by(
         ("attribute:com.amazonaws.ecs.capability.task-eni exists", "the capabilities of its agents are not known"),
     ],
 )
-def test_what_is_not_known_leaves_its_constraint_out_and_is_named(text: str, missing: str) -> None:
+def test_a_constraint_on_an_unknown_fact_is_skipped_and_the_fact_named(text: str, missing: str) -> None:
     web = service(member_of=(text,))
     assert isinstance(drained([web], {B: ROOMY}), Fits)
     [doubt] = doubts_of(web, {B: ROOMY, C: ROOMY})
@@ -251,7 +251,7 @@ def test_what_is_not_known_leaves_its_constraint_out_and_is_named(text: str, mis
     assert refused(drained([check_answer], {B: FULL})).missing.endswith(f"; {doubt}")
 
 
-def test_what_is_known_still_says_no_beside_what_is_not() -> None:
+def test_a_known_mismatch_counts_even_beside_unknown_facts() -> None:
     text = "attribute:ring == prod and task:group == service:db"
     refused(drained([service(member_of=(text,))], {B: replace(ROOMY, attributes={"ring": "test"})}))
     assert isinstance(drained([service(member_of=(text,))], {B: replace(ROOMY, attributes={"ring": "prod"})}), Fits)
@@ -355,7 +355,7 @@ def test_distinct_tasks_do_not_share_an_instance() -> None:
     refused(drained([web], {C: free}, on(A, "web", "web")))
 
 
-def test_where_nobody_looked_at_what_runs_there_a_distinct_task_may_go_and_that_is_said() -> None:
+def test_an_instance_with_unknown_tasks_may_take_a_distinct_task_and_a_note_says_so() -> None:
     web = service(distinct=True)
     assert drained([web], {B: ROOMY}) == Fits()
     [doubt] = doubts_of(web, {B: ROOMY})
@@ -367,7 +367,7 @@ def test_instances_that_take_no_tasks_are_no_room() -> None:
     assert answer.missing == "no other instance takes tasks"
 
 
-def test_what_another_drain_needs_is_set_aside_first() -> None:
+def test_room_for_other_drains_is_reserved_first() -> None:
     one_left = Capacity(cpu=256, memory=512)
     web, db = service("web"), service("db")
     assert drained([web], {B: ROOMY, C: one_left}, on(A, "web")) == Fits()
@@ -541,7 +541,7 @@ def test_it_never_says_that_tasks_fit_where_no_order_of_starts_and_stops_lets_th
 
 @settings(max_examples=200, deadline=None)
 @given(worlds())
-def test_where_a_service_alone_has_room_without_end_only_its_own_limits_hold_it(world: World) -> None:
+def test_a_service_with_unlimited_room_is_held_only_by_its_own_limits(world: World) -> None:
     _, services, tasks = world
     endless = {id_: Capacity(10**6, 10**6, 10**6, attributes={"ring": "prod"}) for id_ in (B, C, D)}
     free = {key: replace(each, distinct=False, demand=SMALL) for key, each in services.items()}

@@ -112,7 +112,7 @@ def test_a_canary_that_is_in_progress_is_waited_for() -> None:
 # Durations
 
 
-def test_what_was_never_recorded_is_as_stated() -> None:
+def test_durations_without_records_are_the_defaults() -> None:
     assert pace_from(RecordedDurations(), STATED.settle) == STATED
 
 
@@ -122,7 +122,7 @@ def test_a_share_of_the_recorded_durations_is_covered(share: float, drain: int) 
     assert pace_from(recorded, MINUTE, share=share).drain == drain * MINUTE
 
 
-def test_what_must_end_within_a_window_is_the_time_out_of_service() -> None:
+def test_only_the_time_out_of_service_must_end_within_a_window() -> None:
     assert needed(PACE, 4 * HOUR) == 4 * HOUR + 5 * MINUTE
 
 

@@ -57,7 +57,7 @@ def test_all_is_healthy_only_where_every_rule_finds_an_alarm_and_all_that_it_fin
 
 
 @pytest.mark.parametrize("text", ["", "*", "a*b", "a;b", "line\nbreak", "x" * 257])
-def test_what_is_no_name_of_an_alarm_is_refused(text: str) -> None:
+def test_an_invalid_alarm_name_is_rejected(text: str) -> None:
     with pytest.raises(ValueError, match="not the name of an alarm"):
         AlarmRule.parse(text)
 
@@ -71,7 +71,7 @@ def test_a_rule_is_read_as_it_is_written(name: str, prefix: bool) -> None:
 @pytest.mark.parametrize(
     "text", ["", "ftp://host", "file:///etc/passwd", "http://", "https://two words", "example.com"]
 )
-def test_what_is_no_url_to_ask_is_refused(text: str) -> None:
+def test_an_invalid_probe_url_is_rejected(text: str) -> None:
     with pytest.raises(ValueError, match="not a URL"):
         read_probe(text)
 

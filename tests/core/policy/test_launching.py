@@ -59,7 +59,7 @@ def test_the_newest_of_its_hosts_counts() -> None:
 
 
 @pytest.mark.parametrize("boots", [image(NEW), image("2.0.0"), LaunchParameter(PARAMETER.format(which="latest"))])
-def test_what_starts_as_new_as_its_hosts_or_newer_needs_no_advice(boots: LaunchImage | LaunchParameter) -> None:
+def test_a_group_that_starts_current_instances_needs_no_advice(boots: LaunchImage | LaunchParameter) -> None:
     assert advise(starting(boots)) == ()
 
 

@@ -23,7 +23,7 @@ def test_an_instance_that_its_group_leaves_in_peace_is_ours_to_update(state: str
 
 
 @given(st.text() | st.builds("{}:{}".format, st.sampled_from([state.value for state in LifecycleState]), st.text()))
-def test_whatever_a_group_says_of_an_instance_only_two_states_leave_it_to_us(text: str) -> None:
+def test_only_two_lifecycle_states_leave_an_instance_to_the_updater(text: str) -> None:
     ours = text.partition(":")[0] in ("InService", "Detached")
     assert (leave_to_group(in_state(text)) is None) == ours
     assert leave_to_group(in_state(text, refreshing=True)) is not None or text.startswith("Detached")
@@ -65,7 +65,7 @@ def test_an_instance_of_a_warm_pool_is_named_as_that(state: str) -> None:
 
 
 @pytest.mark.parametrize("state", ["InService", "Standby", "EnteringStandby", "Detaching", "Pending:Wait", "Novel"])
-def test_what_stays_in_the_cluster_is_not_taken_away(state: str) -> None:
+def test_an_instance_that_stays_in_the_cluster_is_not_let_go(state: str) -> None:
     assert taken_away(in_state(state)) is None
 
 

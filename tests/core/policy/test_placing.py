@@ -69,7 +69,9 @@ def a_pass(cluster: list[tuple[int, list[ServiceArn]]]) -> Pass:
 
 
 @given(clusters)
-def test_what_the_short_way_promises_has_room_in_the_cluster(cluster: list[tuple[int, list[ServiceArn]]]) -> None:
+def test_a_positive_answer_of_the_incremental_search_has_room_in_the_cluster(
+    cluster: list[tuple[int, list[ServiceArn]]],
+) -> None:
     one = a_pass(cluster)
     for number in range(len(cluster)):
         if one.short(name(number)):
@@ -86,7 +88,7 @@ def test_for_the_first_to_begin_both_ways_say_the_same(cluster: list[tuple[int, 
 
 
 @given(clusters)
-def test_who_is_asked_about_and_does_not_start_leaves_no_trace(cluster: list[tuple[int, list[ServiceArn]]]) -> None:
+def test_a_considered_instance_that_does_not_start_leaves_no_trace(cluster: list[tuple[int, list[ServiceArn]]]) -> None:
     asked, unasked = a_pass(cluster), a_pass(cluster)
     for number in range(1, len(cluster)):
         asked.short(name(number))

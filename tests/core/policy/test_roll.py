@@ -71,16 +71,16 @@ def test_a_quarantined_instance_counts_as_failed_and_not_as_in_progress() -> Non
     assert counted(failed_on("i-a"), quarantined()) == (0, 1, 0, 1)
 
 
-def test_one_that_failed_and_is_tried_again_is_in_progress() -> None:
+def test_a_failed_instance_that_is_retried_counts_as_in_progress() -> None:
     assert counted(failed_on("i-a"), claimed("i-a")) == (0, 0, 1, 1)
 
 
-def test_one_that_failed_after_it_was_done_has_failed() -> None:
+def test_an_instance_that_failed_after_it_was_done_counts_as_failed() -> None:
     past = replace(failed_on("i-a"), updated={ONE: came()})
     assert counted(past, instance("i-a")) == (0, 1, 0, 1)
 
 
-def test_one_that_was_done_and_is_taken_again_is_in_progress() -> None:
+def test_a_done_instance_that_is_updated_again_counts_as_in_progress() -> None:
     assert counted(History(updated={ONE: came()}), claimed("i-a")) == (0, 0, 1, 1)
 
 
@@ -133,11 +133,11 @@ def test_a_terminated_canary_still_counts_as_done(there: tuple[Instance, ...]) -
     assert counted(past, instance("i-b", available()), *there) == (1, 0, 0, 2)
 
 
-def test_one_that_failed_and_is_terminated_has_failed() -> None:
+def test_a_terminated_instance_that_failed_counts_as_failed() -> None:
     assert counted(failed_on("i-a"), instance("i-b", available())) == (0, 1, 0, 2)
 
 
-def test_of_those_that_are_not_selected_only_failures_count() -> None:
+def test_only_failures_count_for_instances_that_are_not_selected() -> None:
     rules = replace(STEPS.rules, selection=Selection(exclude=(parse_selector("attribute:odd exists"),)))
     past = replace(failed_on("i-c"), updated={ONE: came()})
     odd = {name: instance(name, registered=registration(name, attributes={"odd": "1"})) for name in ("i-a", "i-c")}
@@ -147,25 +147,25 @@ def test_of_those_that_are_not_selected_only_failures_count() -> None:
 # Instances that already run it
 
 
-def test_one_that_runs_the_version_without_an_update_is_done_from_when_it_was_found() -> None:
+def test_an_instance_on_the_version_without_an_update_is_done_from_when_it_was_found() -> None:
     launched = instance("i-a", idle(NEW))
     assert roll_of(NEW, Pass(fleet(launched), STEPS)).done == (NOW,)
     assert roll_of(NEW, Pass(fleet(launched, past=History(found_on={ONE: came()})), STEPS)).done == (EARLIER,)
 
 
 @pytest.mark.parametrize("change", [{"status": Status.DRAINING}, {"connected": False}])
-def test_one_that_runs_the_version_and_is_not_in_service_proves_nothing(change: dict[str, object]) -> None:
+def test_an_instance_on_the_version_that_is_not_in_service_does_not_count_as_done(change: dict[str, object]) -> None:
     out = instance("i-a", idle(NEW), registered=registration("i-a", **change))
     assert counted(History(), out) == (0, 0, 0, 1)
     assert newly_found(fleet(out, instance("i-b", available())), STEPS) == {}
 
 
-def test_one_that_does_not_run_the_version_any_more_is_not_done() -> None:
+def test_an_instance_that_no_longer_runs_the_version_is_not_done() -> None:
     past = History(updated={ONE: came()}, found_on={TWO: came()})
     assert counted(past, instance("i-a", available()), instance("i-b", ready())) == (0, 0, 0, 2)
 
 
-def test_who_did_not_answer_yet_is_what_was_written_down_of_it() -> None:
+def test_an_instance_that_did_not_answer_has_its_recorded_outcome() -> None:
     assert counted(History(updated={ONE: came()}), instance("i-a")) == (1, 0, 0, 1)
 
 
@@ -187,17 +187,17 @@ def test_an_instance_that_is_claimed_and_one_that_was_drained_are_started_once_e
     assert sorted(begun_lately(fleet(drained, other, past=past))) == [EARLIER, claim.since, NOW - MINUTE / 2]
 
 
-def test_one_that_is_started_again_counts_from_its_new_claim() -> None:
+def test_an_update_that_is_started_again_counts_from_its_new_claim() -> None:
     claim = a_claim()
     assert begun_lately(fleet(claimed("i-a", claim), past=History(begun_on={ONE: EARLIER}))) == (claim.since,)
 
 
 @pytest.mark.parametrize("phase", [ClaimPhase.REBOOTING, ClaimPhase.QUARANTINED])
-def test_one_that_is_past_its_drain_was_started_when_it_was_drained(phase: ClaimPhase) -> None:
+def test_an_update_past_its_drain_counts_from_the_drain(phase: ClaimPhase) -> None:
     assert begun_lately(fleet(claimed("i-a", a_claim(phase)))) == ()
 
 
-def test_what_was_started_without_a_name_counts_too() -> None:
+def test_starts_without_an_instance_id_count_too() -> None:
     assert begun_lately(fleet(past=History(begun=(EARLIER, NOW)))) == (EARLIER, NOW)
 
 

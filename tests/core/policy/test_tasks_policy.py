@@ -207,7 +207,7 @@ works = st.lists(
 
 
 @given(rule_sets)
-def test_what_rules_write_they_read_again(drawn: TaskRules) -> None:
+def test_task_rules_read_what_they_write(drawn: TaskRules) -> None:
     assert parse_task_rules("; ".join(map(str, drawn.rules))) == drawn.rules
 
 

@@ -89,7 +89,7 @@ ranges = st.lists(clauses, min_size=1, max_size=3).map(lambda parts: VersionRang
 
 
 @given(ranges)
-def test_what_a_range_writes_it_reads_again(text: VersionRange) -> None:
+def test_a_version_range_reads_what_it_writes(text: VersionRange) -> None:
     assert VersionRange.parse(str(text)) == text
 
 
@@ -102,7 +102,7 @@ def test_a_bound_and_its_opposite_divide_all_versions(text: str, version: Versio
 
 
 @given(clauses.filter(lambda text: text.startswith(">")), versions, versions)
-def test_what_is_newer_than_a_version_above_a_bound_is_above_it_too(text: str, one: Version, other: Version) -> None:
+def test_a_newer_version_than_one_above_a_bound_is_above_it_too(text: str, one: Version, other: Version) -> None:
     older, newer = sorted((one, other))
     assert not VersionRange.parse(text).holds(older) or VersionRange.parse(text).holds(newer)
 
@@ -181,7 +181,7 @@ sightings = st.dictionaries(versions, st.timedeltas(-WEEK, 2 * WEEK).map(lambda 
 
 
 @given(versions, versions, rules_drawn, sightings)
-def test_what_is_admitted_keeps_every_rule(
+def test_an_admitted_version_satisfies_every_rule(
     target: Version, running: Version, rules: VersionRules, seen: dict[Version, datetime]
 ) -> None:
     if admit(target, running, rules, seen, NOW) is not None:
@@ -194,7 +194,7 @@ def test_what_is_admitted_keeps_every_rule(
 
 
 @given(versions, versions, rules_drawn, sightings)
-def test_what_is_held_only_for_its_age_is_admitted_when_the_hold_says(
+def test_a_version_that_is_held_for_its_age_is_admitted_when_the_hold_says(
     target: Version, running: Version, rules: VersionRules, seen: dict[Version, datetime]
 ) -> None:
     held = admit(target, running, rules, seen, NOW)

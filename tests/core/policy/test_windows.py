@@ -76,12 +76,12 @@ windows = st.builds(
 
 
 @given(windows)
-def test_what_a_window_writes_it_reads_again(window: Window) -> None:
+def test_a_window_reads_what_it_writes(window: Window) -> None:
     assert Window.parse(str(window)) == window
 
 
 @given(st.dates(date(2000, 1, 1), date(2100, 1, 1)), st.integers(0, 400), st.sampled_from(sorted(ZONES_AND_CHANGES)))
-def test_what_a_freeze_writes_it_reads_again(first: date, days: int, zone: str) -> None:
+def test_a_freeze_reads_what_it_writes(first: date, days: int, zone: str) -> None:
     freeze = Freeze(first, first + timedelta(days=days), ZoneInfo(zone))
     assert Freeze.parse(str(freeze)) == freeze
 
@@ -231,7 +231,7 @@ def test_a_closed_window_is_a_hold_that_says_when_it_opens() -> None:
     assert str(held) == "no maintenance window is open; the next one opens at 2026-05-02 02:00 UTC"
 
 
-def test_what_cannot_end_within_the_window_does_not_start() -> None:
+def test_an_update_that_cannot_end_within_the_window_does_not_start() -> None:
     schedule, needed = Schedule(one("Sat 02:00 4h UTC")), timedelta(minutes=20)
     assert may_begin(schedule, at("2026-05-02T05:40Z"), needed) is None
     held = may_begin(schedule, at("2026-05-02T05:41Z"), needed)
@@ -240,7 +240,7 @@ def test_what_cannot_end_within_the_window_does_not_start() -> None:
     assert str(held) == "its update is expected to take 20m, and the maintenance window closes at 2026-05-02 06:00 UTC"
 
 
-def test_what_takes_longer_than_any_window_never_fits() -> None:
+def test_an_update_longer_than_any_window_never_fits() -> None:
     assert not fits(at("2026-05-02T02:00Z"), timedelta(hours=5), one("Sat 02:00 4h UTC"))
 
 
@@ -344,7 +344,7 @@ def test_it_is_open_exactly_when_a_walk_from_minute_to_minute_finds_it_open(
 
 @given(calendars(), st.integers(0, 600))
 @settings(max_examples=60, deadline=None)
-def test_what_fits_ends_no_later_than_the_windows_close(
+def test_an_update_that_fits_ends_before_the_windows_close(
     calendar: tuple[tuple[Window, ...], tuple[Freeze, ...], datetime], minutes: int
 ) -> None:
     windows, freezes, now = calendar

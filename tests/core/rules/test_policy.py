@@ -31,7 +31,7 @@ def test_no_wait_is_shorter_where_looks_are_further_apart(poll: timedelta) -> No
     assert [name for name, span in times(USUAL).items() if apart[name] < span] == []
 
 
-def test_what_a_host_said_is_believed_for_no_longer_where_looks_are_further_apart() -> None:
+def test_longer_poll_intervals_do_not_extend_the_age_of_a_report() -> None:
     apart = replace(USUAL, poll_interval=5 * MINUTE)
     assert (apart.report_max_age, apart.report_aging) == (USUAL.report_max_age, USUAL.report_aging)
     assert apart.report_aging < apart.report_max_age

@@ -67,6 +67,6 @@ def test_a_claim_waits_only_if_attributes_survive(before: Ledger, change: Callab
     ],
 )
 @pytest.mark.parametrize("survive", [True, False])
-def test_what_the_next_run_finds_out_by_itself_may_wait(change: Callable[[Ledger], Ledger], survive: bool) -> None:
+def test_facts_that_the_next_run_can_find_may_be_saved_later(change: Callable[[Ledger], Ledger], survive: bool) -> None:
     before = on_version(Ledger())
     assert not cannot_wait(before, change(before), attributes_survive=survive)

@@ -147,12 +147,12 @@ def test_a_claim_that_only_the_store_remembers_is_enough() -> None:
     ],
 )
 @pytest.mark.parametrize("store_first", [True, False])
-def test_of_two_copies_the_one_that_went_further_prevails(further: Claim, *, store_first: bool) -> None:
+def test_the_copy_of_a_claim_that_is_further_along_counts(further: Claim, *, store_first: bool) -> None:
     known, written = (further, DEAD) if store_first else (DEAD, further)
     assert seen_with(replace(UNKNOWN, claim=known), written).claim == further
 
 
-def test_what_this_run_wrote_last_prevails_over_a_reader_that_lags() -> None:
+def test_this_runs_last_write_wins_over_a_stale_read() -> None:
     mine = replace(UNKNOWN, claim=a_claim())
     assert seen_with(mine, replace(DEAD, phase=ClaimPhase.REBOOTING)).claim == a_claim()
 

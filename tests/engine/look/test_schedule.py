@@ -54,7 +54,7 @@ def test_nobody_is_looked_at_before_the_look_is_due() -> None:
     assert agenda(decision(one=NOW, other=NOW + SECOND)).due(NOW) == {ONE}
 
 
-def test_one_of_which_nothing_more_is_expected_is_looked_at_with_others_only() -> None:
+def test_an_instance_without_further_steps_is_described_only_with_others() -> None:
     promised = agenda(decision(one=NOW + POLL, other=None))
     assert (promised.due(NOW), promised.due(NOW + POLL)) == (set(), {ONE, OTHER})
 

@@ -45,7 +45,7 @@ def played(world: World, *, after: timedelta, lasts: timedelta) -> tuple[RunFini
 
 
 @pytest.mark.parametrize("after", [timedelta(0), timedelta(seconds=5)], ids=["never described", "described at first"])
-def test_one_that_is_not_described_fills_a_budget_of_one(after: timedelta) -> None:
+def test_an_undescribed_instance_fills_a_budget_of_one(after: timedelta) -> None:
     world = row(3)
     finished, tape = played(world, after=after, lasts=timedelta(days=1))
     held = {why.reason.code for why in finished.outcomes.values() if isinstance(why, Hold)}

@@ -16,7 +16,7 @@ from bottlerocket_ecs_updater.engine.store.folder_store import FolderStore
 from bottlerocket_ecs_updater.engine.store.ledger_store import KeptLedger
 
 
-def test_what_is_remembered_of_an_instance_that_left_the_cluster_is_forgotten_a_week_later(tmp_path: Path) -> None:
+def test_records_of_an_instance_that_left_the_cluster_are_dropped_a_week_later(tmp_path: Path) -> None:
     world = row(1)
     gone, there = InstanceId("i-gone"), InstanceId(instance_id(0))
     ledger = KeptLedger(FolderStore(tmp_path), "demo", RunId("run-0"))

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.memory_store import MemoryStore
+from tests.support.memory_store import LossyStore, MemoryStore
 
 from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.model.ids import BootId, ContainerInstanceArn, InstanceId, RunId
@@ -61,27 +61,19 @@ ROLLED_BACK = Backoff(NEW, 1, NOW + timedelta(days=3650), "rolled-back", rolled_
 KEY = ledger_key("web")
 
 
-class Counting(MemoryStore):
-    """A store that counts writes, and can lose requests or replies."""
+class Counting(LossyStore):
+    """A store that can refuse writes too."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.writes = 0
-        self.lose: list[str] = []
         self.refuses: list[Exception] = []
         """What the next writes are answered with, without any effect."""
 
     def put(self, key: str, data: bytes, expect: str | None) -> str:
-        self.writes += 1
         if self.refuses:
+            self.writes += 1
             raise self.refuses.pop(0)
-        lost = self.lose.pop(0) if self.lose else ""
-        if lost == "request":
-            raise Unreachable("the request was lost")
-        tag = super().put(key, data, expect)
-        if lost == "reply":
-            raise Unreachable("the reply was lost")
-        return tag
+        return super().put(key, data, expect)
 
 
 def kept(store: MemoryStore, run: str = "r1") -> KeptLedger:
@@ -154,7 +146,7 @@ def test_an_instance_that_a_list_lacked_for_a_moment_keeps_what_is_remembered() 
     assert without_gone(back, {TWO}, NOW + timedelta(days=8)).backoffs == ledger.backoffs
 
 
-def test_what_a_version_came_to_on_an_instance_that_is_gone_is_remembered_longer_than_any_wait() -> None:
+def test_the_result_of_an_update_is_kept_for_gone_instances_longer_than_any_wait() -> None:
     ledger = with_found(with_update(Ledger(), ONE, NEW, NOW), TWO, NEW, NOW)
     missed = without_gone(ledger, set(), NOW)
     soon, late = NOW + GONE_FOR - timedelta(minutes=1), NOW + GONE_FOR
@@ -177,7 +169,7 @@ def test_an_update_to_another_version_leaves_what_failed_there() -> None:
     assert with_update(failed, ONE, OLD, NOW).backoffs == {ONE: ROLLED_BACK}
 
 
-def test_one_that_fails_after_its_update_has_failed() -> None:
+def test_an_instance_that_fails_after_its_update_counts_as_failed() -> None:
     assert with_failure(with_update(Ledger(), ONE, NEW, NOW), NEW, ONE).suspects == {NEW: 1}
 
 
@@ -249,7 +241,7 @@ def test_the_next_run_reads_what_this_one_made_safe() -> None:
     assert kept(store, "r2").value.claims == {ONE: OpenClaim(CLAIM, ARN)}
 
 
-def test_what_an_older_updater_wrote_of_instances_that_were_started_is_read_without_their_names() -> None:
+def test_an_older_updaters_record_of_starts_is_read_without_instance_ids() -> None:
     old = {"format": 1, "claims": {}, "rests": {}, "begun": ["2026-01-05T08:00:00Z"]}
     ledger, _ = read_ledger(json.dumps(old).encode(), KEY)
     assert ledger.past.begun == (NOW - timedelta(hours=1),)
@@ -444,7 +436,7 @@ def test_a_claim_is_written_in_the_words_of_the_attribute() -> None:
     assert written["claims"][ONE] == {"arn": ARN, "claim": CLAIM.encode(), "health_before": None}
 
 
-def test_what_a_newer_updater_wrote_beside_is_kept() -> None:
+def test_keys_of_a_newer_updater_are_kept() -> None:
     store = MemoryStore()
     store.put(KEY, write_ledger(FULL, {"promotions": {"a": 1}}), ABSENT)
     ledger = kept(store)
@@ -513,7 +505,7 @@ def test_an_unreadable_ledger_is_never_overwritten() -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b"{}", b"null", b"\xff\xfe"])
-def test_what_is_no_ledger_at_all_is_never_treated_as_an_empty_one(data: bytes) -> None:
+def test_an_object_that_is_not_a_ledger_never_counts_as_an_empty_one(data: bytes) -> None:
     with pytest.raises(LedgerBroken, match=KEY):
         read_ledger(data, KEY)
 

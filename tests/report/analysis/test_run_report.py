@@ -153,7 +153,7 @@ def test_the_halt_comes_first_with_its_time_and_reason() -> None:
     assert "halted" in first.what
 
 
-def test_what_is_out_of_service_comes_before_what_merely_failed() -> None:
+def test_instances_out_of_service_come_before_failed_ones() -> None:
     troubles = run_report(events_of("broken")).troubles
     out = [trouble.out_of_service for trouble in troubles]
     assert out == sorted(out, reverse=True)
@@ -216,14 +216,14 @@ def test_an_instance_id_that_would_be_more_than_a_word_stays_one() -> None:
     assert [shlex.split(line).count("i-; rm -rf /") for line in lines] == [1, 1]
 
 
-def test_of_many_instances_three_commands_are_spelled_out_and_the_rest_is_counted() -> None:
+def test_three_commands_of_many_are_shown_and_the_rest_is_counted() -> None:
     account = run_report(run_of({name(number): Quarantined(NOT_BACK) for number in range(12)}))
     release = account.troubles[0].commands[-1]
     assert len(release.lines) == 3
     assert "the other 9" in release.purpose
 
 
-def test_of_a_run_that_died_every_instance_says_where_it_was_last_seen() -> None:
+def test_a_run_that_died_reports_the_last_phase_of_every_instance() -> None:
     rows = run_report(died("clean")).summary.rows
     assert sorted(row.why for row in rows) == [
         *["the run ended before its turn came; it was ready"] * 4,
@@ -231,7 +231,7 @@ def test_of_a_run_that_died_every_instance_says_where_it_was_last_seen() -> None
     ]
 
 
-def test_of_a_run_that_died_after_it_had_looked_what_is_up_to_date_is_so() -> None:
+def test_a_run_that_died_after_its_looks_reports_up_to_date_instances() -> None:
     events = list(events_of("clean"))[:-1]
     assert run_report(events).summary.counts[OutcomeKind.UPDATED] == 6
     checked = HostChecked(START, name(1), HostReport(BootId("boot"), UpdateState.IDLE, NEW, None, None))

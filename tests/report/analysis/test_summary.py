@@ -86,7 +86,7 @@ def test_a_run_that_died_is_summed_up_from_what_it_said_last() -> None:
     assert {row.instance for row in summary.rows} == set(HALTED) - {name(7)}
 
 
-def test_what_was_said_last_of_an_instance_counts() -> None:
+def test_the_last_recorded_outcome_of_an_instance_counts() -> None:
     why = failed(Failure.APPLY_FAILED, detail="no route")
     events: list[Event] = [
         *told({name(1): hold(Reason.STANDALONE_TASK, task="a")}),
@@ -142,5 +142,5 @@ def test_on_a_narrow_terminal_only_a_word_that_is_too_long_passes_the_edge(width
         assert [line for line in lines if len(line) > width and len(line.split()) > 1] == []
 
 
-def test_what_is_no_bottlerocket_host_asks_nothing_of_anybody() -> None:
+def test_a_host_that_is_not_bottlerocket_has_no_remedy_in_the_summary() -> None:
     assert "to do: nothing" not in summary_text(summarize(HALTED_RUN))

@@ -119,7 +119,7 @@ def test_a_quarantined_instance_stays_out_of_service_to_the_end() -> None:
     assert (lane.out_since, lane.out_of_service) == (START + after(3), after(47))
 
 
-def test_what_an_earlier_run_left_is_out_of_service_since_then_and_counted_in_this_run_only() -> None:
+def test_an_instance_from_an_earlier_run_is_out_of_service_since_then_but_counts_in_this_run() -> None:
     earlier = START - timedelta(hours=9)
     events = [
         ClaimFound(START, ONE, "quarantined", RUN, earlier),

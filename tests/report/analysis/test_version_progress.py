@@ -51,7 +51,7 @@ def test_a_run_that_updates_all_says_how_long_that_took_since_the_version_was_fi
     assert days_behind(CLEAN_RUN) == {}
 
 
-def test_what_is_left_is_counted_and_dated_and_a_downgrade_is_no_update() -> None:
+def test_remaining_instances_are_counted_and_a_downgrade_is_not_an_update() -> None:
     [one] = version_progress(HALTED_RUN)
     assert (one.version, len(one.took), one.left) == (NEW, 1, 1)
     assert days_behind(HALTED_RUN) == {name(6): 2}

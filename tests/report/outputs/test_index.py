@@ -174,7 +174,7 @@ def live(store: MemoryStore, day: int, hour: int = 9, *, dies: bool = False) -> 
 
 
 @pytest.mark.parametrize("most", [5, 1000])
-def test_what_a_run_does_at_its_end_does_not_grow_with_the_years(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+def test_the_work_at_the_end_of_a_run_does_not_grow_over_years(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
     monkeypatch.setattr(index, "REPORTS_LISTED_MAX", most)
     store = Counting()
     costs = []
@@ -241,7 +241,7 @@ def test_a_run_whose_clock_was_ahead_hides_nobody_that_comes_after_it() -> None:
     assert dead in {entry.run for entry in read_index(stored.data).entries}
 
 
-def test_where_the_index_was_lost_runs_are_looked_for_as_far_back_as_a_month_and_history_goes_further() -> None:
+def test_after_the_index_is_lost_runs_of_a_month_are_found_and_history_finds_more() -> None:
     store = Counting()
     for day in range(0, 100, 10):
         live(store, day)

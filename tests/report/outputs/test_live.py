@@ -189,7 +189,7 @@ def test_on_a_narrow_terminal_the_likely_end_has_a_line_of_its_own() -> None:
     assert max(map(len, narrow)) < 80
 
 
-def test_what_an_earlier_run_had_taken_does_not_make_the_end_seem_far() -> None:
+def test_updates_of_an_earlier_run_do_not_distort_the_predicted_end() -> None:
     progress = Progress()
     old = ClaimFound(START, name(1), "rebooting", RunId("20260101-0900-0000"), START - timedelta(days=4))
     first: list[Event] = [STARTED, old, Settled(START + timedelta(minutes=3), name(1), timedelta(minutes=1))]

@@ -218,7 +218,7 @@ def test_whatever_was_said_a_text_log_has_one_printable_line_for_each_event(even
     assert all(line.isprintable() for line in lines)
 
 
-def test_what_a_host_said_cannot_colour_the_terminal_or_forge_a_line() -> None:
+def test_output_of_a_host_cannot_colour_the_terminal_or_forge_a_line() -> None:
     evil = HostChecked(START, ONE, HostProblem(Problem.FAILED, "\x1b]0;owned\x07\x1b[2J\n09:00:00Z  all is well"))
     text = logged([evil], "text", Level.DEBUG)
     assert text.count("\n") == 1
@@ -295,7 +295,7 @@ def test_a_word_that_is_too_long_stays_whole_to_be_copied() -> None:
     assert arn in stream.getvalue()
 
 
-def test_what_is_no_terminal_gets_a_line_for_an_event_however_long() -> None:
+def test_outside_a_terminal_every_event_is_one_line_however_long() -> None:
     text = logged(HALTED_RUN, form="text")
     held = [line for line in text.splitlines() if "QUARANTINED" in line]
     assert held[0].endswith("or replace it")
@@ -313,14 +313,14 @@ def held_alike(count: int, stream: io.StringIO, level: Level = Level.INFO) -> li
     return stream.getvalue().splitlines()
 
 
-def test_what_is_said_of_hundreds_is_said_of_a_few_and_counted() -> None:
+def test_hundreds_of_equal_lines_are_shown_for_a_few_and_counted() -> None:
     lines = held_alike(300, Terminal())
     assert ["opted out" in line for line in lines] == [True] * 5 + [False] * 2
     assert lines[5].strip() == "… and the same of 295 more"
     assert "batch/42" in lines[6]
 
 
-def test_what_is_said_of_a_few_is_not_counted() -> None:
+def test_a_few_equal_lines_are_not_counted() -> None:
     assert len(held_alike(5, Terminal())) == 6
 
 

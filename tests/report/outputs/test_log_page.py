@@ -141,14 +141,14 @@ def test_the_last_runs_are_listed_newest_first_with_their_ends() -> None:
     assert found[-1]["duration_seconds"] == end.took.total_seconds()
 
 
-def test_what_was_updated_is_counted_by_run_and_version() -> None:
+def test_the_query_counts_updates_by_run_and_version() -> None:
     expected = Counter((run, str(event.source), str(event.target)) for run, event in told(e.InstanceUpdated))
     found = answer("What was updated in the last runs?")
     assert {(row["run"], row["source"], row["target"]): row["instances"] for row in found} == expected
     assert expected
 
 
-def test_what_failed_comes_with_the_words_of_the_host() -> None:
+def test_a_failure_includes_the_hosts_own_message() -> None:
     found = answer("What failed, and what did the host say?")
     expected = told(e.InstanceFailed) + told(e.InstanceQuarantined)
     assert len(found) == len(expected)
@@ -160,7 +160,7 @@ def test_what_failed_comes_with_the_words_of_the_host() -> None:
     assert any("No space left on device" in (row["facts.detail"] or "") for row in found)
 
 
-def test_what_is_broken_is_what_was_quarantined_and_not_returned_since_it_was() -> None:
+def test_the_query_for_broken_instances_finds_quarantined_ones_that_were_not_returned() -> None:
     found = answer("What is broken now, and since when?")
     quarantined = {event.instance: event.at for _, event in told(e.InstanceQuarantined, FIRST)}
     (returned,) = quarantined.keys() & {event.instance for _, event in told(e.Returned, SECOND)}
@@ -203,7 +203,7 @@ def test_each_instance_was_out_of_service_for_as_long_as_its_return_says() -> No
     assert longest == sorted(longest, reverse=True)
 
 
-def test_weeks_are_told_apart() -> None:
+def test_weeks_are_separate() -> None:
     spans = [event.out_of_service for _, event in told(e.Returned) if event.out_of_service is not None]
     found = answer("How long are instances out of service, week by week?")
     assert sum(row["instances"] for row in found) == len(told(e.Returned))
@@ -228,7 +228,7 @@ def test_throttles_and_calls_are_those_of_each_run() -> None:
         assert found[run]["calls.ssm:SendCommand"] == event.calls["ssm:SendCommand"] > 0
 
 
-def test_what_aws_did_not_answer_is_listed() -> None:
+def test_calls_that_aws_did_not_answer_are_listed() -> None:
     at = datetime.fromisoformat("2026-01-05T09:00:00+00:00")
     stream = io.StringIO()
     log = JsonLog(stream, run=FIRST, cluster="demo")
@@ -282,7 +282,7 @@ def test_the_example_of_an_instance_id_has_the_form_of_one() -> None:
         "fields run run",
     ],
 )
-def test_what_the_language_does_not_have_is_refused(query: str) -> None:
+def test_syntax_that_the_language_lacks_is_rejected(query: str) -> None:
     with pytest.raises(Refused):
         ask(query, lines())
 

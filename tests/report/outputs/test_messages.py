@@ -178,7 +178,7 @@ def test_a_topic_that_fails_costs_a_complaint_and_nothing_else() -> None:
     assert any("could not be sent to the event bus: the bus is gone" in complaint for complaint in complaints)
 
 
-def test_one_way_that_fails_does_not_keep_the_others_from_being_told() -> None:
+def test_one_output_that_fails_does_not_stop_the_others() -> None:
     well = Mailbox()
     messenger = Messenger([Mailbox(fails=True), well], [], run=RUN, cluster="demo", report="", warn=lambda _: None)
     for event in CLEAN_RUN:
@@ -210,7 +210,7 @@ def test_whatever_happened_messages_can_be_written(events: list[Event]) -> None:
     assert len(occasions) == len(set(occasions))
 
 
-def test_what_waits_for_a_person_from_run_to_run_is_not_told_again_and_again() -> None:
+def test_holds_that_wait_for_a_person_send_no_repeated_messages() -> None:
     outcomes: dict[InstanceId, Outcome] = {name(1): hold(Reason.AGENT_DISCONNECTED), name(2): UpToDate(NEW)}
     assert told([STARTED, finished(outcomes)]) == []
 

@@ -138,7 +138,7 @@ def test_a_run_over_midnight_says_the_day_of_every_time() -> None:
     assert "05 Jan" not in page_of(events_of("clean"))
 
 
-def test_what_is_ours_in_a_remedy_is_code_and_an_id_is_not_broken_in_two() -> None:
+def test_commands_in_a_remedy_are_code_and_ids_are_not_wrapped() -> None:
     html = page_of(events_of("halted"))
     assert "<code>release 1.53.1</code>" in html
     assert '<span class="one">i-' in html
@@ -148,7 +148,7 @@ def test_a_run_that_succeeded_is_marked_as_good() -> None:
     assert '<span class="pill good">success</span>' in page_of(CLEAN_RUN)
 
 
-def test_what_is_broken_comes_before_everything_else() -> None:
+def test_the_page_begins_with_what_is_broken() -> None:
     html = page_of(events_of("halted"))
     places = [html.index(heading) for heading in ("<h1>", "What is broken", 'class="tiles"', "Timeline</h2>")]
     assert places == sorted(places)
@@ -166,7 +166,7 @@ def test_every_instance_is_in_the_table_with_its_outcome_in_words() -> None:
         assert f">{row.code}</td>" in line
 
 
-def test_what_hosts_said_is_on_the_page() -> None:
+def test_the_output_of_hosts_is_on_the_page() -> None:
     assert "No space left on device (os error 28)" in Page(page_of(events_of("broken"))).text
 
 
@@ -194,7 +194,7 @@ def test_nothing_is_drawn_outside_of_the_drawing_or_over_another_lane(run: str) 
     assert drawing.right < DRAWING_WIDTH
 
 
-def test_of_hundreds_those_that_failed_keep_a_name_and_the_others_become_thin() -> None:
+def test_among_hundreds_of_lanes_failed_instances_keep_their_names() -> None:
     """Ten of them fail at the end."""
     *before, end = events_of("large")
     assert isinstance(end, RunFinished)

@@ -54,7 +54,7 @@ def test_no_back_ticks_are_left_on_a_page() -> None:
         assert "`" not in render_report(run_report(events), "html").partition("<body>")[2]
 
 
-def test_what_failed_brings_the_command_that_shows_what_its_host_said() -> None:
+def test_a_failure_includes_the_command_that_shows_the_hosts_output() -> None:
     lines = [line for t in run_report(events_of("broken")).troubles for c in t.commands for line in c.lines]
     assert any(line.startswith("aws ssm get-command-invocation --command-id ") for line in lines)
 

@@ -77,7 +77,7 @@ def test_a_log_that_fails_costs_the_others_nothing() -> None:
     assert others.events == [STOPPING, END]
 
 
-def test_that_a_recorder_fails_is_reported_once_to_all_that_still_can_be() -> None:
+def test_a_failing_recorder_is_reported_once_to_all_others() -> None:
     heard, faults = Collected(), Faults()
     others = Tee([Broken(ValueError("no")), heard], faults.note)
     faults.listener = SummaryLast(Broken(BrokenPipeError("gone")), others, faults.note)
@@ -92,7 +92,7 @@ def test_that_a_recorder_fails_is_reported_once_to_all_that_still_can_be() -> No
 
 
 @pytest.mark.parametrize("error", [Interrupted("told to stop"), LeaseLost("somebody has it")])
-def test_what_ends_the_run_passes_when_all_have_heard(error: BaseException) -> None:
+def test_an_error_that_ends_the_run_is_raised_after_all_recorders_got_the_event(error: BaseException) -> None:
     heard = Collected()
     with pytest.raises(type(error)):
         SummaryLast(heard, Tee([Broken(error), heard])).record(END)
@@ -100,7 +100,7 @@ def test_what_ends_the_run_passes_when_all_have_heard(error: BaseException) -> N
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_whoever_fails_is_named_in_words(name: str) -> None:
+def test_a_failing_output_is_named_in_words(name: str) -> None:
     modules = (
         "outputs.archive",
         "outputs.fleet_page",

@@ -123,14 +123,14 @@ def test_without_a_rhythm_nothing_is_expected(hours: list[int]) -> None:
     assert next_run([NOW - timedelta(hours=each) for each in hours], NOW) is None
 
 
-def test_what_tasks_said_against_a_version_is_shown_with_their_words() -> None:
+def test_the_evidence_of_tasks_is_shown_with_their_stop_reasons() -> None:
     broken = BrokenVersion((InstanceId("i-a"),), ("service:web",), "CannotStartContainerError: no driver", NOW)
     text = status_text(status(host("i-a"), ledger=Ledger(broken={NEW: broken})))
     assert "  SUSPECT      1.21.0 breaks tasks, on i-a: service:web: CannotStartContainerError: no driver: " in text
     assert status_json(status(host("i-a"), ledger=Ledger(broken={NEW: broken})))["broken"]["1.21.0"]["hosts"] == ["i-a"]
 
 
-def test_what_kept_drains_from_their_end_is_shown_with_when_one_is_tried_again() -> None:
+def test_status_shows_blockers_and_when_a_drain_is_tried_again() -> None:
     ledger = Ledger(blockers={"service:encoder": Blocker(2, InstanceId("i-a"), NOW, NOW)})
     text = status_text(status(host("i-a"), ledger=ledger))
     assert "  BLOCKED      tasks of service:encoder blocked drains of 2 runs in a row, since " in text
@@ -148,7 +148,7 @@ def test_a_version_that_aws_withdrew_is_shown() -> None:
     assert "WITHDRAWN" not in status_text(status(host("i-a"), ledger=published))
 
 
-def test_what_has_kept_runs_from_beginning_anything_is_shown_from_the_second_on() -> None:
+def test_a_reason_that_stopped_runs_is_shown_from_the_second_run_on() -> None:
     for runs, shown in ((1, False), (2, True)):
         ledger = Ledger(waiting={"service-deploying": LastingHold(runs, NOW)})
         text = status_text(status(host("i-a"), ledger=ledger))

@@ -28,7 +28,7 @@ def test_a_task_keeps_away_from_a_group_by_its_constraint() -> None:
     assert placed(b, placementConstraints=AWAY, placementStrategy=RANDOM) == ["1"]
 
 
-def test_where_the_group_is_everywhere_it_is_not_placed_and_the_reason_is_said() -> None:
+def test_a_task_that_avoids_a_group_on_all_hosts_is_not_placed_and_the_reason_is_given() -> None:
     b = bench(1)
     b.world.run_standalone_task(instance_id(0), family="updater")
     assert placed(b, placementConstraints=AWAY) == ["MemberOf placement constraint unsatisfied."]
@@ -66,6 +66,6 @@ def test_groups_are_asked_about_in_every_form(expression: str, places: list[str]
     assert placed(b, placementConstraints=[{"type": "memberOf", "expression": expression}]) == places
 
 
-def test_what_is_no_constraint_is_refused() -> None:
+def test_an_invalid_constraint_is_rejected() -> None:
     with pytest.raises(ClientError, match="not valid"):
         placed(bench(1), placementConstraints=[{"type": "memberOf", "expression": "task:group > 3"}])

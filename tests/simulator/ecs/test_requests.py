@@ -53,7 +53,7 @@ def test_the_query_language_finds(b: Bench, expression: str, numbers: list[int] 
 
 
 @pytest.mark.parametrize("expression", ["(", "attribute:a ==", "nothing == 1", "attribute:a == b c", "a & b"])
-def test_what_is_no_expression_is_refused(b: Bench, expression: str) -> None:
+def test_an_invalid_expression_is_rejected(b: Bench, expression: str) -> None:
     with pytest.raises(ClientError, match="InvalidParameterException"):
         listed(b, expression)
 
@@ -87,7 +87,7 @@ def test_a_cluster_may_be_named_by_its_arn(b: Bench) -> None:
     assert b.ecs.list_container_instances(cluster=arn)["containerInstanceArns"]
 
 
-def test_what_is_missing_is_a_failure_with_its_arn(b: Bench) -> None:
+def test_a_missing_resource_is_a_failure_with_its_arn(b: Bench) -> None:
     answer = b.ecs.describe_container_instances(cluster="demo", containerInstances=[b.arn(0), "f" * 32])
     failed = [(each["arn"].rsplit("/", 1)[1], each["reason"]) for each in answer["failures"]]
     assert (len(answer["containerInstances"]), failed) == (1, [("f" * 32, "MISSING")])

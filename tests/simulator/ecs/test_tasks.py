@@ -164,7 +164,7 @@ def test_a_standalone_task_cannot_be_protected() -> None:
 
 
 @pytest.mark.parametrize("count", [0, 11])
-def test_one_to_ten_tasks_are_run_at_once(count: int) -> None:
+def test_run_task_starts_one_to_ten_tasks(count: int) -> None:
     b = bench(1)
     b.world.ecs.registry.define("job", Workload())
     with pytest.raises(b.ecs.exceptions.InvalidParameterException):

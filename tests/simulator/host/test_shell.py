@@ -46,7 +46,7 @@ def test_a_script_runs_as_sh_runs_it(lines: list[str], status: int, output: str)
         pytest.param("cat x 2>/dev/null; cat y", "", "cat: y: No such file or directory\n", id="one command only"),
     ],
 )
-def test_what_a_command_throws_away_is_gone_and_nothing_else(line: str, output: str, errors: str) -> None:
+def test_only_the_output_that_a_command_redirects_is_lost(line: str, output: str, errors: str) -> None:
     result = bench().run(line)
     assert (result.stdout, result.stderr) == (output, errors)
 
@@ -77,7 +77,7 @@ def test_an_unknown_command_is_127() -> None:
 
 
 @pytest.mark.parametrize("line", ["echo 'open", "cat x | wc", "(true)", "true &", "echo x > /tmp/y"])
-def test_what_the_shell_does_not_do_is_a_syntax_error(line: str) -> None:
+def test_unsupported_shell_syntax_is_a_syntax_error(line: str) -> None:
     result = bench().run(line, "echo on")
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr.startswith("sh: syntax error")

@@ -132,7 +132,7 @@ def test_a_version_lock_set_before_prepare_stages_nothing_at_all() -> None:
     assert host.host.partitions.inactive.image is None
 
 
-def test_what_was_not_written_cannot_be_activated() -> None:
+def test_an_image_that_was_not_written_cannot_be_activated() -> None:
     host = bench()
     host.make("Available")
     host.host.version_lock = RUNNING

@@ -175,7 +175,7 @@ def test_a_lost_instance_leaves_its_command_pending_then_delayed_then_undelivera
     assert (answer["StandardOutputContent"], answer["StandardErrorContent"]) == ("", "")
 
 
-def test_what_could_not_be_delivered_stays_undeliverable_when_the_instance_is_back() -> None:
+def test_an_undeliverable_command_stays_undeliverable_when_the_instance_is_back() -> None:
     bench = ssm_bench(SsmUnreachable(OutOfReach.CONNECTION_LOST, lasts=timedelta(minutes=30)))
     command_id = bench.send("check", TimeoutSeconds=600)
     bench.pass_time(2000)

@@ -93,7 +93,7 @@ def test_a_check_some_time_after_the_boot_does_not() -> None:
     assert bench.end(command_id)[0] == "Success"
 
 
-def test_what_is_reported_undeliverable_may_have_run() -> None:
+def test_a_command_that_is_reported_undeliverable_may_have_run() -> None:
     bench = ssm_bench(ReportedUndeliverable())
     answer = bench.run("apiclient reboot", wait=120)
     assert (answer["StatusDetails"], answer["ResponseCode"], bench.hosts[0].boots) == ("Undeliverable", -1, 2)

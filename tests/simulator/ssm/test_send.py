@@ -30,7 +30,7 @@ def test_a_command_is_pending_with_its_own_id_and_an_expiry_of_delivery_and_exec
     assert (command["TargetCount"], command["CompletedCount"]) == (2, 0)
 
 
-def test_one_unknown_instance_refuses_the_whole_call_and_nothing_is_sent() -> None:
+def test_one_unknown_instance_fails_the_whole_call_and_nothing_is_sent() -> None:
     bench = ssm_bench(hosts=2)
     refused = refusal(bench, InstanceIds=[*bench.ids, "i-ffffffffffffffff0"])
     bench.pass_time(60)

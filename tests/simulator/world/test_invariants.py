@@ -75,7 +75,7 @@ def test_one_drain_more_than_the_budget_of_a_zone_is_seen() -> None:
     assert broken(b) == [1]
 
 
-def test_what_somebody_else_has_drained_counts_once_it_can_have_been_seen() -> None:
+def test_a_drain_by_somebody_else_counts_once_the_updater_could_have_seen_it() -> None:
     b = bench(3, budget=UpdaterLimits(max_unavailable=1))
     b.world.operator_drain(instance_id(0))
     b.wait(60)
@@ -83,7 +83,7 @@ def test_what_somebody_else_has_drained_counts_once_it_can_have_been_seen() -> N
     assert broken(b) == [1]
 
 
-def test_what_somebody_else_drains_at_the_same_moment_is_not_held_against_us() -> None:
+def test_a_drain_by_somebody_else_at_the_same_moment_does_not_count_against_the_updater() -> None:
     b = bench(3, budget=UpdaterLimits(max_unavailable=1))
     b.world.operator_drain(instance_id(0))
     b.drain(1)
@@ -138,7 +138,7 @@ def test_another_ones_drain_is_not_to_be_touched(status: str) -> None:
     assert broken(b) == [4]
 
 
-def test_what_somebody_else_drained_is_not_stranded_by_us() -> None:
+def test_an_instance_that_somebody_else_drained_does_not_count_as_stranded() -> None:
     b = bench(1)
     b.world.operator_drain(instance_id(0))
     b.wait(3600)
@@ -170,7 +170,7 @@ def test_two_that_act_in_turns_are_seen() -> None:
     assert broken(b) == [7]
 
 
-def test_one_that_takes_over_for_good_is_no_rival() -> None:
+def test_a_run_that_takes_over_a_claim_is_not_a_rival() -> None:
     b = bench(2)
     b.drain(0)
     other: Any = InProcessClients(b.world, caller="next run").client("ecs")
@@ -279,7 +279,7 @@ def test_a_write_to_a_service_is_seen() -> None:
 
 
 @pytest.mark.parametrize("document", [CHECK, APPLY])
-def test_what_is_sent_while_our_apply_may_run_is_seen(document: str) -> None:
+def test_a_command_that_is_sent_while_an_apply_may_run_is_seen(document: str) -> None:
     b = bench(1)
     b.send(CHECK, 0)
     b.wait(10)

@@ -249,7 +249,7 @@ def test_another_seed_gives_another_world() -> None:
     assert _history(3) != _history(4)
 
 
-def test_what_is_no_bottlerocket_has_neither_attribute_nor_systems_manager() -> None:
+def test_another_linux_has_neither_the_attribute_nor_systems_manager() -> None:
     world = showcase_cluster().build(VirtualClock())
     foreign = next(each for each in showcase_cluster().members if each.fate is Fate.FOREIGN)
     clients = InProcessClients(world)

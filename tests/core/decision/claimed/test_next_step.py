@@ -133,7 +133,7 @@ def test_an_instance_that_this_look_shows_empty_is_claimed_for_its_reboot_and_th
     assert (mark.claim.phase, mark.claim.reboots, mark.claim.since) == (ClaimPhase.REBOOTING, 1, NOW)
 
 
-def test_what_was_learned_of_drains_spaces_the_looks() -> None:
+def test_learned_drain_times_determine_the_spacing_of_looks() -> None:
     verdict = next_step(claimed(tasks=(task(),)), durations=Durations(drain=10 * MINUTE))
     assert verdict.look_at is not None
     assert verdict.look_at > NOW + 5 * MINUTE
@@ -200,7 +200,7 @@ def test_an_instance_that_is_empty_at_the_limit_goes_on() -> None:
 # Before the reboot: is the claimed version still staged?
 
 
-def test_what_waited_for_hours_for_its_tasks_is_asked_again_before_it_is_rebooted() -> None:
+def test_a_host_that_waited_hours_for_its_tasks_is_checked_again_before_its_reboot() -> None:
     """Somebody may have staged another version in the meantime."""
     long_ago = check_answer(ready(), NOW - POLICY.report_max_age - SECOND)
     assert kinds(next_step(claimed(check_answer=long_ago))) == [Check]
@@ -449,7 +449,7 @@ def missing(looks: int, phase: ClaimPhase = ClaimPhase.DRAINING, minutes: float 
 
 
 @pytest.mark.parametrize("phase", ClaimPhase)
-def test_one_look_that_misses_an_instance_proves_nothing(phase: ClaimPhase) -> None:
+def test_one_look_that_misses_an_instance_is_not_enough(phase: ClaimPhase) -> None:
     verdict = next_step(missing(MISSING_LOOKS - 1, phase))
     assert (verdict.commands, verdict.wants_listing) == ((), True)
 
@@ -509,7 +509,7 @@ BETWEEN = (Status.REGISTERING, Status.DEREGISTERING, Status.REGISTRATION_FAILED,
 @pytest.mark.parametrize("status", BETWEEN)
 @pytest.mark.parametrize("phase", [ClaimPhase.DRAINING, ClaimPhase.REBOOTING])
 @pytest.mark.parametrize("run", [RUN, DEAD_RUN])
-def test_what_ecs_neither_drains_nor_returns_is_looked_at_again_for_a_while(
+def test_an_instance_in_a_transitional_status_is_read_again_for_a_while(
     status: Status, phase: ClaimPhase, run: RunId
 ) -> None:
     one = claimed("i-a", a_claim(phase, run=run), rebooted(), status=status)
@@ -521,7 +521,7 @@ def test_what_ecs_neither_drains_nor_returns_is_looked_at_again_for_a_while(
 
 
 @pytest.mark.parametrize("run", [RUN, DEAD_RUN])
-def test_what_stays_in_between_keeps_its_claim_for_the_next_run(run: RunId) -> None:
+def test_an_instance_in_a_transitional_status_keeps_its_claim_for_the_next_run(run: RunId) -> None:
     claim = a_claim(run=run, since=NOW - HOUR)
     progress = replace(drained_by_us(claim), claimed_at=NOW - HOUR)
     verdict = next_step(claimed("i-a", claim, status=Status.REGISTRATION_FAILED, progress=progress))

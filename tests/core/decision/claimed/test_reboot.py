@@ -221,7 +221,9 @@ OVERDUE = a_claim(ClaimPhase.REBOOTING, since=NOW - POLICY.reboot_timeout)
     ],
     ids=["tasks", "agent", "not sent"],
 )
-def test_an_instance_that_never_could_be_rebooted_is_given_back_and_told_why(changes: dict[str, Any], why: str) -> None:
+def test_an_instance_that_could_never_be_rebooted_is_returned_with_the_reason(
+    changes: dict[str, Any], why: str
+) -> None:
     assert str(returned(next_step(rebooting(OVERDUE, **changes)))) == why
 
 
@@ -410,7 +412,7 @@ def test_it_is_returned_to_service_as_soon_as_none_can_strike_any_more() -> None
     assert kinds(next_step(blocked, blocked="not allowed")) == [Cancel, Return, Unmark]
 
 
-def test_what_an_open_reboot_can_still_do_is_waited_for_and_it_is_cancelled() -> None:
+def test_a_pending_reboot_is_cancelled_and_its_effect_awaited() -> None:
     short = replace(POLICY, reboot_timeout=2 * MINUTE)
     one = old_boot(None, minutes=3)
     assert one.claim is not None
@@ -426,7 +428,7 @@ def test_a_host_that_accepted_a_reboot_but_did_not_go_down_is_quarantined_at_the
     assert str(command.why).startswith("it accepted the reboot but did not go down within 20m")
 
 
-def test_such_a_host_is_not_held_against_its_version() -> None:
+def test_a_host_whose_reboot_stalled_does_not_count_against_its_version() -> None:
     note = next_step(old_boot(acceptance(NOW - 19 * MINUTE), minutes=20)).commands[1]
     assert isinstance(note, Note)
     assert not note.backoff.rolled_back

@@ -530,7 +530,7 @@ def test_an_up_to_date_host_with_a_standalone_task_is_up_to_date() -> None:
 # Outcomes do not change
 
 
-def test_what_became_of_an_instance_in_this_run_stays() -> None:
+def test_the_outcome_of_an_instance_does_not_change_in_a_run() -> None:
     updated = Updated(OLD, NEW)
     one = instance(says=available(NEWER), progress=RunProgress(outcome=updated))
     assert candidate(one) == Finished(updated)

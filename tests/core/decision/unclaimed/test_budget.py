@@ -118,7 +118,7 @@ def test_every_status_but_active_takes_no_tasks_and_counts(status: Status) -> No
 
 
 @pytest.mark.parametrize("status", OUT)
-def test_one_of_a_status_of_its_own_fills_a_share_of_the_cluster_too(status: Status) -> None:
+def test_an_instance_with_an_unknown_status_counts_in_percentages_too(status: Status) -> None:
     half = Policy(max_unavailable=Limit(percent=50))
     two = [other("i-a", status=status), other("i-b", status=status)]
     assert reason(half, *two, other("i-c"), other("i-d")) is Reason.BUDGET
@@ -140,7 +140,7 @@ def test_an_instance_that_is_not_there_is_not_unknown(why: str) -> None:
     assert reason(policy(), gone, other("i-b")) is None
 
 
-def test_one_that_was_gone_when_it_was_last_described_takes_no_place() -> None:
+def test_an_instance_that_was_gone_at_its_last_description_takes_no_slot() -> None:
     gone = replace(other("i-a", status=Status.INACTIVE, connected=False), undescribed="MISSING")
     assert reason(policy(), gone, other("i-b")) is None
 
@@ -199,7 +199,7 @@ def test_an_instance_in_an_unknown_zone_counts_in_every_zone() -> None:
 
 
 @given(st.lists(st.tuples(st.sampled_from([A, B, Zone("")]), st.booleans()), max_size=6))
-def test_of_an_unknown_zone_none_may_be_drained_that_its_true_zone_could_not_spare(
+def test_an_instance_in_an_unknown_zone_respects_the_budget_of_every_zone(
     others: list[tuple[Zone, bool]],
 ) -> None:
     there = [other(f"i-{n}", zone=zone, connected=up) for n, (zone, up) in enumerate(others)]

@@ -22,15 +22,15 @@ def names(*hosts: Instance) -> list[str]:
     return [one.id for one in in_order(hosts)]
 
 
-def test_who_never_failed_goes_before_who_failed() -> None:
+def test_instances_that_never_failed_go_first() -> None:
     assert names(host("i-a", failures=2), host("i-b", failures=1), host("i-c")) == ["i-c", "i-b", "i-a"]
 
 
-def test_who_is_furthest_behind_goes_first() -> None:
+def test_the_instance_furthest_behind_goes_first() -> None:
     assert names(host("i-a", Version(1, 10, 0)), host("i-b", Version(1, 9, 0))) == ["i-b", "i-a"]
 
 
-def test_who_has_the_fewest_tasks_to_move_goes_first() -> None:
+def test_the_instance_with_the_fewest_tasks_to_move_goes_first() -> None:
     assert names(host("i-a", tasks=3), host("i-b", tasks=1)) == ["i-b", "i-a"]
 
 
@@ -44,7 +44,7 @@ def test_whose_tasks_find_a_place_on_instances_that_are_done_goes_first() -> Non
     assert [one.id for one in in_order(hosts, lambda one: 1 if one.id == "i-a" else 0)] == ["i-b", "i-a"]
 
 
-def test_who_failed_before_waits_even_where_its_tasks_would_find_a_place() -> None:
+def test_an_instance_that_failed_before_waits_even_if_its_tasks_have_room() -> None:
     hosts = [host("i-a", failures=1), host("i-b")]
     assert [one.id for one in in_order(hosts, lambda one: 1 if one.id == "i-b" else 0)] == ["i-b", "i-a"]
 

@@ -155,7 +155,7 @@ def test_while_the_services_settle_it_waits() -> None:
     assert held(decide(around(own_host(), current(), slots=(slot,)), roomy)).reason is Reason.OWN_HOST_LAST
 
 
-def test_what_would_keep_any_other_from_being_drained_keeps_it_from_being_handed_over() -> None:
+def test_any_hold_of_a_drain_also_stops_a_hand_over() -> None:
     paused = decide(around(own_host(), current(), paused="by somebody"), HAND_OVER)
     stopping = decide(around(own_host(), current(), stopping="SIGTERM"), HAND_OVER)
     full = decide(around(own_host(), current(), instance("i-d", registered=_drained())), HAND_OVER)
@@ -220,7 +220,7 @@ def test_to_the_other_run_it_is_a_host_like_any() -> None:
     assert commands(decide(fleet(host, there, own=successor), HAND_OVER)) == [Mark, Drain]
 
 
-def test_what_an_earlier_run_drained_under_this_one_is_returned_to_service_at_once() -> None:
+def test_this_runs_own_host_that_an_earlier_run_drained_is_returned_at_once() -> None:
     drained = claimed("i-own", a_claim(run=DEAD_RUN), tasks=(OURS, task()))
     [back, dropped] = decide(around(drained, current()), HAND_OVER).steps[drained.id].commands
     assert isinstance(back, Return)
