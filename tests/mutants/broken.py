@@ -516,7 +516,7 @@ MUTANTS = (
     ),
     broken(
         "a drain is based on an old survey",
-        "core/decision/unclaimed/start.py",
+        "core/decision/unclaimed/fresh_facts.py",
         "        or unsurveyed(pick, fleet, policy.poll_interval)\n",
         "",
         f"{CORE}/test_fresh_facts.py",
@@ -751,7 +751,7 @@ MUTANTS = (
     ),
     broken(
         "an instance whose claim got no reply is drained although others took its slot",
-        "core/decision/unclaimed/start.py",
+        "core/decision/unclaimed/marked.py",
         "        refusal = budget.overfull(instance.zone) or _undrainable(instance, this_pass, gates)\n",
         "        refusal = _undrainable(instance, this_pass, gates)\n",
         f"{CORE}/decision/claimed/test_next_step.py",
