@@ -31,7 +31,8 @@ from bottlerocket_ecs_updater.core.model.location import Location
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.rules.policy import Limit, Policy
 from bottlerocket_ecs_updater.engine import run as engine_run
-from bottlerocket_ecs_updater.engine.lease.store_lease import StoreLease, Taken, lease_key
+from bottlerocket_ecs_updater.engine.lease.run_lease import Taken
+from bottlerocket_ecs_updater.engine.lease.store_lease import StoreLease, lease_key
 from bottlerocket_ecs_updater.engine.run import Run
 from bottlerocket_ecs_updater.engine.run_ports import Ports
 from bottlerocket_ecs_updater.engine.store.ledger_store import KeptLedger

@@ -17,7 +17,8 @@ from itertools import chain, cycle, repeat
 from tests.support.memory_store import MemoryStore
 
 from bottlerocket_ecs_updater.core.model.ids import RunId
-from bottlerocket_ecs_updater.engine.lease.store_lease import StoreLease, Taken
+from bottlerocket_ecs_updater.engine.lease.run_lease import Taken
+from bottlerocket_ecs_updater.engine.lease.store_lease import StoreLease
 from bottlerocket_ecs_updater.engine.ports import Conflict, Stored
 from bottlerocket_ecs_updater.errors import LeaseLapsed, LeaseLost, Unreachable
 

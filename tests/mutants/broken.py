@@ -332,8 +332,8 @@ MUTANTS = (
     ),
     broken(
         "a run does not check its lease before it acts",
-        "engine/lease/right.py",
-        "        right.keep()\n        if acting:\n            right.check_before_act()\n",
+        "engine/lease/run_lease.py",
+        "        lease.keep()\n        if acting:\n            lease.check_before_act()\n",
         "        return\n",
         "tests/properties/test_suspended.py",
     ),
@@ -664,8 +664,8 @@ MUTANTS = (
     broken(
         "a run that is not allowed to write claims starts updates anyway",
         "engine/act/claim_writer.py",
-        "        self._proven = isinstance(written, Done) and isinstance(dropped, Done)\n",
-        "        self._proven = True\n",
+        "        self._permitted = isinstance(written, Done) and isinstance(dropped, Done)\n",
+        "        self._permitted = True\n",
         "tests/engine/act/test_claim_writer.py",
     ),
     broken(

@@ -18,7 +18,8 @@ from bottlerocket_ecs_updater.core.model.ids import OwnTask, RunId
 from bottlerocket_ecs_updater.core.model.location import Location
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.rules.policy import Limit, Policy
-from bottlerocket_ecs_updater.engine.lease.store_lease import NoLease, Right
+from bottlerocket_ecs_updater.engine.lease.run_lease import RunLease
+from bottlerocket_ecs_updater.engine.lease.task_lease import NoLease
 from bottlerocket_ecs_updater.engine.ports import Store, Successors
 from bottlerocket_ecs_updater.engine.run import Run
 from bottlerocket_ecs_updater.engine.run_ports import Ports
@@ -138,7 +139,7 @@ class Updater:
     policy: Policy = field(default_factory=Policy)
     name: str = "run-1"
     ledger: LedgerKeeping = field(default_factory=UnkeptLedger)
-    lease: Right = field(default_factory=NoLease)
+    lease: RunLease = field(default_factory=NoLease)
     tape: Tape = field(default_factory=Tape)
     calls: Calls = field(default_factory=Calls)
     stop: Stop = field(default_factory=Stop)

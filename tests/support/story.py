@@ -38,16 +38,9 @@ from bottlerocket_ecs_updater.core.model.outcome import RunOutcome
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.rules.policy import OwnHost, Policy
-from bottlerocket_ecs_updater.engine.lease.store_lease import (
-    HeldBy,
-    NoLease,
-    Right,
-    RunningTask,
-    StoreLease,
-    TaskLease,
-    lease_guard,
-    lease_key,
-)
+from bottlerocket_ecs_updater.engine.lease.run_lease import HeldBy, RunLease, lease_guard
+from bottlerocket_ecs_updater.engine.lease.store_lease import StoreLease, lease_key
+from bottlerocket_ecs_updater.engine.lease.task_lease import NoLease, RunningTask, TaskLease
 from bottlerocket_ecs_updater.engine.stop import Stop
 from bottlerocket_ecs_updater.engine.store.ledger_store import KeptLedger, UnkeptLedger, ledger_key
 from bottlerocket_ecs_updater.engine.store.pause_switch import pause_key
@@ -555,7 +548,7 @@ class _Play:
         right.release()
         return finished, finished.exit_code
 
-    def _right(self, updater: Updater, clients: InProcessClients, clock: _Clock, task: TaskArn | None) -> Right:
+    def _right(self, updater: Updater, clients: InProcessClients, clock: _Clock, task: TaskArn | None) -> RunLease:
         api = Api(clock, CallPace(clock), Calls())
         run = RunId(updater.name)
         if self._story.right == "store":

@@ -116,7 +116,7 @@ class SsmHosts:
 
     # Sending
 
-    def prove_document(self, kind: DocumentKind) -> None:
+    def check_document_exists(self, kind: DocumentKind) -> None:
         """Check that the document exists. Raises NotFound, and Denied if AWS denies the call."""
         name = self._documents.get(kind)
         if name is not None:

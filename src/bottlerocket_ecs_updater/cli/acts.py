@@ -64,4 +64,4 @@ def record(wired: Wired, verb: str, about: str, why: str, done: str, who: str = 
         note_act(wired.store, wired.state, act)
         refresh_index_page(wired.store, wired.state)
     except UpdaterError as error:
-        print(f"warning: this could not be added to the audit trail: {error}", file=sys.stderr)  # noqa: T201 - to a person
+        print(f"warning: this could not be added to the audit trail: {error}", file=sys.stderr)

@@ -192,7 +192,7 @@ def _written_out(code: Exit) -> Exit:
 def _say(text: str) -> None:
     """Print the error as one line. Names and values in it may be untrusted, so it is sanitized."""
     with suppress(OSError, ValueError):
-        print(f"{PROGRAM}: {' '.join(text.split())}", file=sys.stderr)  # noqa: T201 - what people read
+        print(f"{PROGRAM}: {' '.join(text.split())}", file=sys.stderr)
 
 
 def _open_streams() -> None:

@@ -53,7 +53,7 @@ def handle_signals(
             seen["interrupts"] += 1
             if seen["interrupts"] > 1:
                 os._exit(EXIT_ON_SECOND_INTERRUPT)
-        stop.request(_told(signal.Signals(number)))
+        stop.request(_signal_text(signal.Signals(number)))
         interrupted.set()
         seen["signals"] += 1
         if seen["signals"] == 1:
@@ -74,7 +74,7 @@ def handle_signals(
                 signal.signal(number, handler)
 
 
-def _told(received: signal.Signals) -> str:
+def _signal_text(received: signal.Signals) -> str:
     """Which signal it was, and what is known about the sender."""
     if received is signal.SIGINT and sys.stdin is not None and sys.stdin.isatty():
         return f"{received.name} was received: Ctrl-C at the terminal of {local_user()}"

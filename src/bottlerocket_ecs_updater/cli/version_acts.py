@@ -99,9 +99,9 @@ def act(
             "restored or removed"
         ) from error
     if after == before[0]:
-        print("Nothing to undo; nothing was changed.")  # noqa: T201 - the answer itself
+        print("Nothing to undo; nothing was changed.")
         return 0
-    print(said(made))  # noqa: T201 - the answer itself
+    print(said(made))
     if replaced := there(before[0]):
-        print(f"This replaces an earlier action: {replaced}.")  # noqa: T201 - the same
+        print(f"This replaces an earlier action: {replaced}.")
     return 0

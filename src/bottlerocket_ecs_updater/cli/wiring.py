@@ -29,15 +29,10 @@ from bottlerocket_ecs_updater.core.model.ids import OwnTask, RunId
 from bottlerocket_ecs_updater.core.model.location import Location, name_of
 from bottlerocket_ecs_updater.engine.clock import SystemClock
 from bottlerocket_ecs_updater.engine.lease.both_leases import BothLeases
-from bottlerocket_ecs_updater.engine.lease.lone_task import SingleTask
-from bottlerocket_ecs_updater.engine.lease.store_lease import (
-    NoLease,
-    Right,
-    RunningTask,
-    StoreLease,
-    TaskLease,
-    lease_key,
-)
+from bottlerocket_ecs_updater.engine.lease.run_lease import RunLease
+from bottlerocket_ecs_updater.engine.lease.single_task import SingleTask
+from bottlerocket_ecs_updater.engine.lease.store_lease import StoreLease, lease_key
+from bottlerocket_ecs_updater.engine.lease.task_lease import NoLease, RunningTask, TaskLease
 from bottlerocket_ecs_updater.engine.ports import Recorder, Store, Successors
 from bottlerocket_ecs_updater.engine.run_ports import Ports
 from bottlerocket_ecs_updater.engine.store.folder_store import FolderStore
@@ -69,7 +64,7 @@ class Wired:
     launches: AwsLaunches
     store: Store | None
     ledger: LedgerKeeping
-    right: Right
+    lease: RunLease
     clients: Clients
     own: OwnTask | None
     """The ECS task of this process; None outside ECS."""
@@ -94,7 +89,7 @@ class Wired:
             self.hosts,
             self.clock,
             self.ledger,
-            self.right,
+            self.lease,
             recorder,
             store=self.store,
             survey=self.survey,
@@ -151,7 +146,7 @@ def wire(
         AwsLaunches.of(clients, api),
         store,
         _ledger(store, place, run, moving=not settings.target.no_earlier_state),
-        _right(settings, who, family, clock, store, run, place, waits),
+        _lease(settings, who, family, clock, store, run, place, waits),
         clients,
         OwnTask(who.task, who.family) if isinstance(who, Identity) and who.task is not None else None,
         family,
@@ -172,7 +167,7 @@ def _say_wait(wait: Wait) -> None:
     until = f", until {wait.until:%H:%M:%S}Z at most" if wait.until is not None else ""
     line = sanitize(f"waiting for {wait.what} (since {wait.since:%H:%M:%S}Z{until})")
     with suppress(OSError, ValueError):
-        print(line, file=sys.stderr, flush=True)  # noqa: T201 - what people read
+        print(line, file=sys.stderr, flush=True)
 
 
 def new_run_id(now: datetime) -> RunId:
@@ -259,7 +254,7 @@ def _family(
     return lambda: running_tasks_of_family(clients.ecs, api, where, family)
 
 
-def _right(
+def _lease(
     settings: RunSettings,
     who: Identity | Unidentified,
     family: Callable[[], Sequence[FamilyTask]],
@@ -268,7 +263,7 @@ def _right(
     run: RunId,
     place: Location | None,
     waits: Waits,
-) -> Right:
+) -> RunLease:
     """The lease in the store; without a store, the oldest-task rule; outside ECS, only a warning."""
     term = settings.limits.lease
     if store is not None and place is not None:

@@ -37,7 +37,7 @@ class Obstacles:
         if denied is not None:
             if not known.in_progress:
                 raise denied
-            known.bar(denied)
+            known.block_denied(denied)
         self._block_stalled()
         # If AWS denies reboots or checks for all hosts so far, drain no more hosts.
         for kind in (DocumentKind.REBOOT, DocumentKind.CHECK):

@@ -204,7 +204,7 @@ class Hosts(Protocol):
     def reach(self, instances: Sequence[InstanceId]) -> Mapping[InstanceId, ManagedNode]:
         """Ping status and version of these instances; those that Systems Manager does not know are left out."""
 
-    def prove_document(self, kind: DocumentKind) -> None:
+    def check_document_exists(self, kind: DocumentKind) -> None:
         """Check that the document of that kind exists, if the settings name one. Raises NotFound and Denied."""
 
     def send(
@@ -320,7 +320,7 @@ class Clock(Protocol):
 
 
 class Lease(Protocol):
-    """The lease on the cluster, while a run lasts."""
+    """The lease on the cluster, while a run holds it."""
 
     def keep(self) -> timedelta | None:
         """Renew the lease if due. Returns when to call again; None for any time.
@@ -329,10 +329,13 @@ class Lease(Protocol):
         """
 
     def check_before_act(self) -> None:
-        """Raise LeaseLapsed or LeaseLost unless it is certain that no other run can hold the lease."""
+        """Raise LeaseLapsed or LeaseLost unless it is certain that no other run can hold the lease yet."""
 
     def regain(self) -> None:
-        """Renew a lapsed lease. Raises LeaseLapsed if that fails for now, and LeaseLost if another run took it."""
+        """Renew a lapsed lease. Raises LeaseLapsed if that fails for now, and LeaseLost if another run took it.
+
+        Everything known before is stale: the run must look at everything again before it acts.
+        """
 
 
 class Counted(Protocol):

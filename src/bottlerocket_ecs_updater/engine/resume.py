@@ -20,12 +20,12 @@ class ForeignState(UpdaterError):
     """The settings are wrong: the state in the store belongs to another cluster."""
 
 
-def remember(known: RunState, ledger: LedgerKeeping) -> None:
+def load_earlier_runs(known: RunState, ledger: LedgerKeeping) -> None:
     """Load what earlier runs left: open claims, backoffs, suspect versions."""
     state = without_future(ledger.load(), known.fleet.at)
     known.backoffs = state.backoffs
     known.fleet = replace(known.fleet, attributes_survive=state.attributes_survive)
-    known.recall(state)
+    known.learn_ledger(state)
     for id_, record in state.claims.items():
         instance = known.instance(id_)
         progress = replace(instance.progress, health_before=record.health_before)

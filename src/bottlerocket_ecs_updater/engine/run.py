@@ -17,7 +17,7 @@ from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.core.state.ledger import with_suspect_after, without_gone
 from bottlerocket_ecs_updater.engine.act.executor import Executor
 from bottlerocket_ecs_updater.engine.change_record import ChangeRecord
-from bottlerocket_ecs_updater.engine.lease.right import lease_guard
+from bottlerocket_ecs_updater.engine.lease.run_lease import lease_guard
 from bottlerocket_ecs_updater.engine.look.evidence import Evidence
 from bottlerocket_ecs_updater.engine.look.looker import Looker
 from bottlerocket_ecs_updater.engine.look.next_look import NextLook
@@ -26,7 +26,7 @@ from bottlerocket_ecs_updater.engine.look.wants import Wants
 from bottlerocket_ecs_updater.engine.obstacles import Obstacles
 from bottlerocket_ecs_updater.engine.outages import OutageWaits
 from bottlerocket_ecs_updater.engine.ports import Counted
-from bottlerocket_ecs_updater.engine.resume import after_first_look, remember
+from bottlerocket_ecs_updater.engine.resume import after_first_look, load_earlier_runs
 from bottlerocket_ecs_updater.engine.run_ports import Ports
 from bottlerocket_ecs_updater.engine.run_result import RunEnd, RunResult
 from bottlerocket_ecs_updater.engine.run_state import RunState
@@ -93,10 +93,10 @@ class Run:
         """Run to the end, and return the result. Expected errors are in the result, not raised."""
         self._record(RunStarted(self._known.fleet.started_at, self._run, self._cluster_name, self._version))
         end = self._run_to_end()
-        if not end.in_haste:
+        if not end.interrupted:
             self._flush_once_more()
         finished = self._result.finished(self._ports.clock.now(), end, self._calls)
-        if not (end.in_haste or end.lost):
+        if not (end.interrupted or end.lost):
             self._publish(finished)
         with suppress(Interrupted, LeaseLost):
             # The recorder that raised this already knows, and the run is over.
@@ -106,22 +106,22 @@ class Run:
     def _run_to_end(self) -> RunEnd:
         """Take all passes. Expected errors are in the result."""
         try:
-            self._remember()
+            self._load_earlier_runs()
             self._passes()
             self._result.note_waiting(self._ports.ledger)
             self._outages.retry(self._ports.ledger.flush)
             self._stopping()
         except Interrupted as problem:
             why = f"{self._stop.why}; {problem}" if self._stop.why else str(problem)
-            return RunEnd(why, error=True, in_haste=True)
+            return RunEnd(why, error=True, interrupted=True)
         except (UpdaterError, LeaseLost) as problem:
             return RunEnd(str(problem), error=True, lost=isinstance(problem, LeaseLost))
         denial = self._obstacles.denial()
         return RunEnd(denial, error=bool(denial))
 
-    def _remember(self) -> None:
+    def _load_earlier_runs(self) -> None:
         try:
-            self._outages.retry(partial(remember, self._known, self._ports.ledger))
+            self._outages.retry(partial(load_earlier_runs, self._known, self._ports.ledger))
             self._ports.ledger.change(partial(with_suspect_after, after=self._policy.suspect_after))
         except LedgerBroken as problem:
             # Claims are also on the instances, so return claimed instances to service. Start no updates.
@@ -175,14 +175,14 @@ class Run:
                 # The outage may have been long, so look at services again.
                 wants = replace(wants, services=True)
                 continue
-            if not self._executor.unsafe:
+            if not self._executor.ledger_unsaved:
                 self._outages.answered()
             self._changes.record_phases()
             if decision.look_at is None and not acted:
                 return
             again = self._next_look.at(decision, wants)
             self._idle_passes = 0 if acted or again > self._known.fleet.at else self._idle_passes + 1
-            if self._executor.faltered or self._idle_passes >= IDLE_PASSES_MAX:
+            if self._executor.must_retry or self._idle_passes >= IDLE_PASSES_MAX:
                 # Do not retry at once what AWS just refused or throttled, or what a few looks in a row did not find.
                 again = max(again, self._known.fleet.at + self._policy.poll_interval)
             self._executor.save(again)

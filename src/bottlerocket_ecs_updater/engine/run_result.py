@@ -31,7 +31,7 @@ class RunEnd:
 
     why: str = ""
     error: bool = False
-    in_haste: bool = False
+    interrupted: bool = False
     """A second signal: nothing more is saved or published."""
     lost: bool = False
     """Another run took the lease."""
@@ -77,7 +77,7 @@ class RunResult:
     def _run_outcome(self, outcomes: Iterable[Outcome], end: RunEnd) -> tuple[RunOutcome, int]:
         """How the run ended, and its exit code."""
         if end.error:
-            return (RunOutcome.INTERRUPTED if end.in_haste else RunOutcome.ERROR), 1
+            return (RunOutcome.INTERRUPTED if end.interrupted else RunOutcome.ERROR), 1
         if self._known.fleet.halt is not None:
             return RunOutcome.HALTED, 4
         fleet = self._known.fleet

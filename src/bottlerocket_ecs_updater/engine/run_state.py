@@ -131,7 +131,7 @@ class RunState:
         claims = (instance.claim for instance in self.instances.values())
         return any(claim is not None and claim.phase is not ClaimPhase.QUARANTINED for claim in claims)
 
-    def bar(self, problem: UpdaterError, *, mute: bool = False) -> None:
+    def block_denied(self, problem: UpdaterError, *, mute: bool = False) -> None:
         """Start no more updates, because AWS denies a needed call. Claimed instances are finished without it."""
         self.block(str(problem))
         self.fleet = replace(self.fleet, hosts_mute=self.fleet.hosts_mute or mute)
@@ -140,7 +140,7 @@ class RunState:
         """Start no more updates, unless `why` is empty. The first reason counts."""
         self.fleet = replace(self.fleet, blocked=self.fleet.blocked or why)
 
-    def recall(self, ledger: Ledger) -> None:
+    def learn_ledger(self, ledger: Ledger) -> None:
         """Know what the ledger has about earlier updates, including those of this run."""
         self.fleet = replace(self.fleet, past=ledger.past, suspects=ledger.suspects)
 

@@ -26,7 +26,7 @@ from bottlerocket_ecs_updater.engine.act.executor import Executor
 from bottlerocket_ecs_updater.engine.look.looker import Looker
 from bottlerocket_ecs_updater.engine.look.wants import Wants
 from bottlerocket_ecs_updater.engine.ports import LaunchReader
-from bottlerocket_ecs_updater.engine.resume import after_first_look, remember
+from bottlerocket_ecs_updater.engine.resume import after_first_look, load_earlier_runs
 from bottlerocket_ecs_updater.engine.run_ports import Ports
 from bottlerocket_ecs_updater.engine.run_state import RunState
 from bottlerocket_ecs_updater.engine.store.first_seen import FirstSeen
@@ -50,7 +50,7 @@ def take_snapshot(ports: Ports, policy: Policy, *, launches: LaunchReader | None
     known = RunState(Fleet(PLAN_RUN, now, now, now, {}, own=ports.own, store=ports.store_name))
     looking = Looker(known, ports, policy)
     executor = Executor(known, replace(ports, ledger=UnkeptLedger()))
-    remember(known, ports.ledger)
+    load_earlier_runs(known, ports.ledger)
     looking.look(Wants(full=True, listing=True, services=True))
     after_first_look(known, looking, ports.ledger)
     limit = policy.answer_timeout * CHECK_TRIES

@@ -17,16 +17,9 @@ from bottlerocket_ecs_updater.aws.transport.session import CALL_LIMIT
 from bottlerocket_ecs_updater.cli.settings.settings import Limits
 from bottlerocket_ecs_updater.core.model.ids import RunId, TaskArn
 from bottlerocket_ecs_updater.engine.lease.lease_note import LONGEST_TERM
-from bottlerocket_ecs_updater.engine.lease.store_lease import (
-    RENEW_AFTER_SHARE,
-    HeldBy,
-    NoLease,
-    RunningTask,
-    StoreLease,
-    Taken,
-    TaskLease,
-    lease_key,
-)
+from bottlerocket_ecs_updater.engine.lease.run_lease import HeldBy, Taken
+from bottlerocket_ecs_updater.engine.lease.store_lease import RENEW_AFTER_SHARE, StoreLease, lease_key
+from bottlerocket_ecs_updater.engine.lease.task_lease import NoLease, RunningTask, TaskLease
 from bottlerocket_ecs_updater.engine.ports import ABSENT, Conflict, Stored
 from bottlerocket_ecs_updater.engine.waits import Wait, Waits
 from bottlerocket_ecs_updater.errors import LeaseLapsed, LeaseLost, Throttled, Unreachable

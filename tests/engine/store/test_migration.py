@@ -22,7 +22,8 @@ from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.state.ledger import Ledger, OpenClaim, with_backoff, with_claim, without_claim
 from bottlerocket_ecs_updater.engine.lease.both_leases import BothLeases
-from bottlerocket_ecs_updater.engine.lease.store_lease import HeldBy, StoreLease, Taken, lease_key
+from bottlerocket_ecs_updater.engine.lease.run_lease import HeldBy, Taken
+from bottlerocket_ecs_updater.engine.lease.store_lease import StoreLease, lease_key
 from bottlerocket_ecs_updater.engine.store.ledger_store import KeptLedger, LedgerBroken, ledger_key, read_ledger
 from bottlerocket_ecs_updater.engine.store.migration import MovingLedger, end_pause, has_left, move_pause, pause_of
 from bottlerocket_ecs_updater.engine.store.pause_switch import Pause, look_for_pause, set_pause

@@ -235,7 +235,7 @@ def test_a_folder_below_a_file_is_refused_with_that_file(tmp_path: Path) -> None
     file = tmp_path / "file"
     file.write_text("")
     store = FolderStore(file / "state")
-    for act in (lambda: store.get("pause.json"), lambda: store.put("pause.json", b"{}", None), store.prove):
+    for act in (lambda: store.get("pause.json"), lambda: store.put("pause.json", b"{}", None), store.check_writable):
         with pytest.raises(UsageError, match=rf": {file} is not a folder; choose another --state$"):
             act()
 
@@ -263,7 +263,7 @@ def test_a_folder_where_a_file_is_in_the_way_is_refused_with_its_path(tmp_path: 
 def test_a_place_where_no_folder_can_be_is_refused_before_anything_waits_for_it(tmp_path: Path, place: str) -> None:
     (tmp_path / "a-file").write_text("a file")
     with pytest.raises(UsageError, match="choose another --state"):
-        FolderStore(tmp_path / place).prove()
+        FolderStore(tmp_path / place).check_writable()
 
 
 def test_a_full_disk_is_no_reason_to_give_another_place(tmp_path: Path) -> None:
@@ -334,7 +334,7 @@ def test_a_writer_that_is_killed_leaves_whole_objects_and_no_lock(tmp_path: Path
 
 
 def test_a_wait_for_a_lock_that_is_never_released_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(folder, "TURN_SECONDS", 0.1)
+    monkeypatch.setattr(folder, "LOCK_SECONDS", 0.1)
     store = FolderStore(tmp_path)
     store.put(KEY, b"1", None)
     with (tmp_path / ".lock").open("a") as held:

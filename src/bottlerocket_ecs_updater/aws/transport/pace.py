@@ -39,25 +39,25 @@ class CallPace:
 
     def __init__(self, clock: Clock, rates: Mapping[ThrottleBucket, Rate] = RATES) -> None:
         self._clock = clock
-        self._turns = {bucket: _Turns(rate) for bucket, rate in rates.items()}
+        self._buckets = {bucket: _Bucket(rate) for bucket, rate in rates.items()}
 
     def wait(self, bucket: ThrottleBucket) -> None:
         """Return when a call may be made, or immediately if a signal interrupts the wait."""
-        turns = self._turns.get(bucket)
-        if turns is None:
+        slots = self._buckets.get(bucket)
+        if slots is None:
             return
-        delay = turns.take(self._clock.now())
+        delay = slots.take(self._clock.now())
         if delay > timedelta(0):
             self._clock.sleep(delay)
 
     def slow_down(self, bucket: ThrottleBucket) -> None:
         """AWS throttled a call: its bucket is empty, so the updater uses no burst either."""
-        turns = self._turns.get(bucket)
-        if turns is not None:
-            turns.empty(self._clock.now())
+        slots = self._buckets.get(bucket)
+        if slots is not None:
+            slots.empty(self._clock.now())
 
 
-class _Turns:
+class _Bucket:
     """A token bucket, stored as the time when it will be full again (generic cell rate algorithm)."""
 
     def __init__(self, rate: Rate) -> None:
@@ -69,9 +69,9 @@ class _Turns:
     def take(self, now: datetime) -> timedelta:
         """Reserve the next slot, and return how long to wait for it."""
         full_at = self._known_at(now)
-        turn = max(now, full_at - self._tolerance)
+        slot = max(now, full_at - self._tolerance)
         self._full_at = max(full_at, now) + self._spacing
-        return turn - now
+        return slot - now
 
     def empty(self, now: datetime) -> None:
         self._full_at = max(self._known_at(now), now + self._tolerance + self._spacing)

@@ -137,7 +137,7 @@ def _trimmed_item(item: Mapping[str, Any], kept: frozenset[str]) -> dict[str, An
     if "events" in less:
         # Most services have a hundred events that only say "steady state".
         less["events"] = [
-            _trimmed_event(one) for one in less["events"] if any(t in one["message"] for t in TELLING_EVENTS)
+            _trimmed_event(one) for one in less["events"] if any(t in one["message"] for t in EVENTS_READ)
         ]
     return less
 
@@ -160,7 +160,7 @@ CAPABILITIES = f"{CAPABILITY}*"
 """The attribute that holds the names of all capabilities, separated by spaces."""
 
 
-TELLING_EVENTS = ("has started ", "has stopped ", " is unhealthy ", " failed container health ")
+EVENTS_READ = ("has started ", "has stopped ", " is unhealthy ", " failed container health ")
 """The text of events that are read."""
 
 

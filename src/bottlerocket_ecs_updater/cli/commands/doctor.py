@@ -97,7 +97,7 @@ def doctor(*, settings: DoctorSettings) -> int:
         text = json.dumps(checkup_json(findings, run.target.cluster), indent=1) + "\n"
     else:
         text = checkup_text(findings, Paint(colour=colour_of(os.environ) is None and sys.stdout.isatty()))
-    print(text, end="")  # noqa: T201 - what was found
+    print(text, end="")
     return int(any(finding.grade is Grade.FAIL for finding in findings))
 
 

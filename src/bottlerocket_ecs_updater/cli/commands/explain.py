@@ -38,5 +38,5 @@ def explain(
         text = json.dumps(explanation_json(explanation, fleet, wired.cluster_name), indent=1) + "\n"
     else:
         text = explanation_text(explanation, fleet, wired.cluster_name)
-    print(text, end="")  # noqa: T201 - the explanation itself
+    print(text, end="")
     return 0

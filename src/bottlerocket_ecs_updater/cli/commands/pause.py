@@ -40,10 +40,10 @@ def pause(*, settings: PauseSettings) -> int:
     said = f"Updates of {wired.cluster_name} are paused {made}"
     if before:
         said += f"\nThis replaces an earlier pause, {before}. `resume` ends both."
-    print(said)  # noqa: T201 - the answer itself
+    print(said)
     if not _used(store, wired):
         where, who = f"{settings.target.state} holds no lease of {wired.cluster_name}", "no run has used it yet"
-        print(f"warning: {where}: {who}; check --state", file=sys.stderr)  # noqa: T201 - to a person
+        print(f"warning: {where}: {who}; check --state", file=sys.stderr)
     return 0
 
 

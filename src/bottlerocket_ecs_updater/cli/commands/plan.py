@@ -74,7 +74,7 @@ def plan(*, settings: PlanSettings = NO_PLAN_SETTINGS) -> int:
         text = json.dumps(plan_json(planned, cluster), indent=1) + "\n"
     else:
         text = plan_text(planned, cluster)
-    print(text, end="")  # noqa: T201 - the plan itself
+    print(text, end="")
     return 0
 
 

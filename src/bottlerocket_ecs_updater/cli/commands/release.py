@@ -11,13 +11,14 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from bottlerocket_ecs_updater.cli.acts import Why, record
+from bottlerocket_ecs_updater.cli.printing import print_line
 from bottlerocket_ecs_updater.cli.settings import parameters as kinds
 from bottlerocket_ecs_updater.cli.settings.settings import ConfigFile, Target
 from bottlerocket_ecs_updater.cli.wiring import Wired, wire_read_only
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.engine.lease.lease_note import LONGEST_TERM
-from bottlerocket_ecs_updater.engine.lease.store_lease import HeldBy
+from bottlerocket_ecs_updater.engine.lease.run_lease import HeldBy
 from bottlerocket_ecs_updater.engine.manual_release import ManualRelease, consider_instance, consider_version, perform
 from bottlerocket_ecs_updater.errors import UpdaterError, UsageError
 
@@ -51,13 +52,13 @@ def release(
     planned = _consider(what, wired)
     steps = planned.steps()
     if not steps:
-        _say(f"{what} is not quarantined, backing off or suspect: there is nothing to release.")
+        print_line(f"{what} is not quarantined, backing off or suspect: there is nothing to release.")
         return 0
-    _say("This would:")
+    print_line("This would:")
     for step in steps:
-        _say(f"  {step}")
+        print_line(f"  {step}")
     if not settings.yes and not _agreed():
-        _say("Nothing was changed.")
+        print_line("Nothing was changed.")
         return 0
     return _perform(planned, wired, what, settings.why)
 
@@ -84,19 +85,15 @@ def _agreed() -> bool:
 
 
 def _perform(planned: ManualRelease, wired: Wired, what: str, why: str) -> int:
-    answer = wired.right.acquire()
+    answer = wired.lease.acquire()
     if isinstance(answer, HeldBy):
         raise UpdaterError(f"run {answer.holder} holds the lease of this cluster; try again when it has ended")
     try:
-        wired.api.before_call = lambda acting: wired.right.check_before_act() if acting else None
-        wired.ledger.ask_first(wired.right.check_before_act)
+        wired.api.before_call = lambda acting: wired.lease.check_before_act() if acting else None
+        wired.ledger.ask_first(wired.lease.check_before_act)
         perform(planned, wired.cluster, wired.ledger, wired.clock, wired.survey)
     finally:
-        wired.right.release()
+        wired.lease.release()
     record(wired, "release", what, why, "; ".join(planned.steps()))
-    _say("Done.")
+    print_line("Done.")
     return 0
-
-
-def _say(line: str) -> None:
-    print(line, flush=True)  # noqa: T201 - a command that talks with a person

@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from bottlerocket_ecs_updater.cli.outputs import reach_of
+from bottlerocket_ecs_updater.cli.printing import print_line
 from bottlerocket_ecs_updater.cli.settings import parameters as kinds
 from bottlerocket_ecs_updater.cli.settings.settings import ConfigFile, Target
 from bottlerocket_ecs_updater.cli.wiring import wire_read_only
@@ -87,10 +88,10 @@ def report(
         _put(render_report(account, form), settings.to)
     else:
         for fault in write_reports(wired.store, state, name, account):
-            _say(fault)
+            print_line(fault)
         folder = report_key(state, name, "").rpartition("/")[0]
         written = ", ".join(f"report.{one}" for one in FORMS)
-        _say(f"{sanitize(account.headline)}\nWritten to {folder} in the state store: {written}")
+        print_line(f"{sanitize(account.headline)}\nWritten to {folder} in the state store: {written}")
     return 0
 
 
@@ -106,7 +107,7 @@ def _open(store: Store, states: Sequence[str], run: str, reach: Reach) -> int:
         page.parent.mkdir(exist_ok=True)
         write_file(page, render_report(account, "html", index="../index.html"))
     opened = webbrowser.open(page.as_uri())
-    _say(f"{'Opened' if opened else 'No browser found; open'} {page}")
+    print_line(f"{'Opened' if opened else 'No browser found; open'} {page}")
     return 0
 
 
@@ -181,7 +182,3 @@ def write_file(path: Path, text: str) -> None:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror or error}") from error
-
-
-def _say(text: str) -> None:
-    print(text, flush=True)  # noqa: T201 - what a person asked for

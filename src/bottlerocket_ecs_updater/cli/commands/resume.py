@@ -34,5 +34,5 @@ def resume(*, settings: ResumeSettings) -> int:
     if was:
         record(wired, "resume", "", settings.why, f"resumed the updates, which were paused {was}")
     said = f"Updates of {wired.cluster_name} are resumed; they were paused {was}" if was else "Updates were not paused."
-    print(said)  # noqa: T201 - the answer itself
+    print(said)
     return 0

@@ -18,7 +18,7 @@ from bottlerocket_ecs_updater.cli.wiring import Wired, wire
 from bottlerocket_ecs_updater.core.model.event import LeaseRefused, LeaseTaken, LookPostponed, RunFinished, WaitBegan
 from bottlerocket_ecs_updater.core.model.outcome import RunOutcome, count_kinds
 from bottlerocket_ecs_updater.core.model.time_text import has_passed
-from bottlerocket_ecs_updater.engine.lease.store_lease import HeldBy, Taken, lease_guard
+from bottlerocket_ecs_updater.engine.lease.run_lease import HeldBy, Taken, lease_guard
 from bottlerocket_ecs_updater.engine.ports import Recorder
 from bottlerocket_ecs_updater.engine.run import Run
 from bottlerocket_ecs_updater.engine.stop import Stop
@@ -47,12 +47,12 @@ def run(settings: RunSettings) -> int:
         wired = _wired(settings, interrupted)
         outputs = open_outputs(settings, wired, sys.stderr)
         try:
-            return _with_right(settings, wired, outputs, stop)
+            return _with_lease(settings, wired, outputs, stop)
         finally:
             outputs.close()
             # Release the lease so that the next run can start at once, but do not wait long for it.
             with suppress(Interrupted), time_limit(RELEASE_GRACE_SECONDS):
-                wired.right.release()
+                wired.lease.release()
 
 
 def _wired(settings: RunSettings, interrupted: threading.Event) -> Wired:
@@ -70,7 +70,7 @@ def _wired(settings: RunSettings, interrupted: threading.Event) -> Wired:
     waits = Waits(lambda one: opened().recorder.record(WaitBegan(bare.clock.now(), one.what, one.since, one.until)))
     while True:
         try:
-            return _proven(wire(settings, os.environ, interrupted, waits=waits))
+            return _checked(wire(settings, os.environ, interrupted, waits=waits))
         except (UpdaterError, Interrupted) as error:
             # Report it like every other outage, and like every other run that could not start.
             outputs = opened()
@@ -86,20 +86,20 @@ def _wired(settings: RunSettings, interrupted: threading.Event) -> Wired:
             raise
 
 
-def _proven(wired: Wired) -> Wired:
+def _checked(wired: Wired) -> Wired:
     """Check that the folder can be a state store. Raises UsageError or Denied immediately if it cannot."""
     if isinstance(wired.store, FolderStore):
-        wired.store.prove()
+        wired.store.check_writable()
     return wired
 
 
-def _with_right(settings: RunSettings, wired: Wired, outputs: Outputs, stop: Stop) -> int:
+def _with_lease(settings: RunSettings, wired: Wired, outputs: Outputs, stop: Stop) -> int:
     """Acquire the lease and run; if another run holds it, exit."""
     recorder, clock = outputs.recorder, wired.clock
     wired.waits.listener = lambda one: recorder.record(WaitBegan(clock.now(), one.what, one.since, one.until))
     began = clock.now()
     try:
-        answer = _ask_for_right(settings, wired, recorder)
+        answer = _ask_for_lease(settings, wired, recorder)
     except (UpdaterError, Interrupted) as error:
         outcome = RunOutcome.INTERRUPTED if isinstance(error, Interrupted) else RunOutcome.ERROR
         recorder.record(_never_began(wired, began, outcome, 1, str(error)))
@@ -115,7 +115,7 @@ def _with_right(settings: RunSettings, wired: Wired, outputs: Outputs, stop: Sto
         case Taken(epoch=epoch, from_whom=from_whom, warning=warning):
             recorder.record(LeaseTaken(now, epoch, from_whom, warning))
 
-    ask = lease_guard(wired.right)
+    ask = lease_guard(wired.lease)
 
     def before_call(acting: bool) -> None:  # noqa: FBT001 - the hook's form
         outputs.tick()
@@ -137,19 +137,19 @@ def _with_right(settings: RunSettings, wired: Wired, outputs: Outputs, stop: Sto
     return finished.exit_code
 
 
-def _ask_for_right(settings: RunSettings, wired: Wired, recorder: Recorder) -> Taken | HeldBy:
+def _ask_for_lease(settings: RunSettings, wired: Wired, recorder: Recorder) -> Taken | HeldBy:
     """Acquire the lease and migrate the state of older versions. Waits while the store is unavailable."""
     began, wait = wired.clock.now(), settings.policy.longest_outage_wait
     while True:
         try:
             _trust_the_store(settings, wired)
-            answer = wired.right.acquire()
+            answer = wired.lease.acquire()
             moves = not settings.target.no_earlier_state
             if moves and isinstance(answer, Taken) and wired.store is not None and wired.place is not None:
                 move_pause(wired.store, wired.place)
         except (Throttled, Unreachable) as problem:
             # A try that failed half-way leaves nothing behind: the next one starts from the beginning.
-            wired.right.release()
+            wired.lease.release()
             now = wired.clock.now()
             if has_passed(began, settings.limits.drain_timeout, now):
                 raise

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from bottlerocket_ecs_updater.cli.commands.report import check_place, form_of
+from bottlerocket_ecs_updater.cli.printing import print_line
 from bottlerocket_ecs_updater.cli.settings import parameters as kinds
 from bottlerocket_ecs_updater.cli.settings.parsing import PREFIX
 from bottlerocket_ecs_updater.core.rules.policy import Limit
@@ -188,17 +189,17 @@ def _environment(wire: Wire) -> dict[str, str]:
 def _introduce(scenario: Scenario, settings: SimulateSettings, wire: Wire) -> None:
     # `--serve` prints a shell script, so everything before it must be a comment.
     mark = "# " if settings.serve else ""
-    _say(f"{mark}A simulated cluster: {scenario.story}.")
+    print_line(f"{mark}A simulated cluster: {scenario.story}.")
     for member in scenario.members:
-        _say(f"{mark}  {member.host.instance_id}  zone {member.zone}  {member.host.version:<8}  {member.story}")
-    _say(f"{mark}Served on {wire.endpoint}, at {settings.speed:g} times the speed of real time.")
+        print_line(f"{mark}  {member.host.instance_id}  zone {member.zone}  {member.host.version:<8}  {member.story}")
+    print_line(f"{mark}Served on {wire.endpoint}, at {settings.speed:g} times the speed of real time.")
 
 
 def _run(settings: SimulateSettings, wire: Wire, scenario: Scenario, origin: str) -> int:
     """Start the run as a process with the same output streams, and forward signals to it."""
     region = wire.environment()["AWS_REGION"]
     command = [sys.executable, "-m", "bottlerocket_ecs_updater", "run", *_arguments(settings, scenario, region, origin)]
-    _say("\nThe run (times are simulated):\n")
+    print_line("\nThe run (times are simulated):\n")
     began = time.monotonic()
     process = subprocess.Popen([*command, "--log-format", "text"], env=_environment(wire))  # noqa: S603 - our own
     try:
@@ -206,7 +207,7 @@ def _run(settings: SimulateSettings, wire: Wire, scenario: Scenario, origin: str
     except KeyboardInterrupt:
         process.send_signal(signal.SIGINT)
         code = process.wait(timeout=SIMULATION_LEAVES_WITHIN_SECONDS)
-    _say(f"\nThe run ended with exit code {code} after {time.monotonic() - began:.0f} s of real time.")
+    print_line(f"\nThe run ended with exit code {code} after {time.monotonic() - began:.0f} s of real time.")
     return code
 
 
@@ -217,7 +218,7 @@ def _report(path: Path, wire: Wire, cluster: str) -> bool:
     command = [sys.executable, "-m", "bottlerocket_ecs_updater", "report", "latest", *where]
     done = subprocess.run(command, env=_environment(wire), check=False)  # noqa: S603 - our own
     if done.returncode == 0:
-        _say(f"Its report is in {path}.")
+        print_line(f"Its report is in {path}.")
     return done.returncode == 0
 
 
@@ -225,19 +226,19 @@ def _conclude(scenario: Scenario, world: World) -> bool:
     """Print what the simulator saw. Returns whether everything went as expected."""
     seen = world.findings()
     wrong = _unexpected_outcomes(scenario, seen)
-    _say("\nWhat the simulator saw:")
+    print_line("\nWhat the simulator saw:")
     for line in _what_was_seen(scenario, seen):
-        _say(f"  {line}")
-    _say(f"  unexpected outcomes          {'; '.join(wrong) or 'none'}")
+        print_line(f"  {line}")
+    print_line(f"  unexpected outcomes          {'; '.join(wrong) or 'none'}")
     return not wrong and _is_clean(seen)
 
 
 def _conclude_served(scenario: Scenario, world: World) -> bool:
     """The same for a served world, as comments. No outcome is unexpected, because its clients may do anything."""
     seen = world.findings()
-    _say("#\n# What the simulator saw:")
+    print_line("#\n# What the simulator saw:")
     for line in _what_was_seen(scenario, seen):
-        _say(f"#   {line}")
+        print_line(f"#   {line}")
     return _is_clean(seen)
 
 
@@ -282,7 +283,7 @@ def _serve(wire: Wire, scenario: Scenario, settings: SimulateSettings, origin: s
     """
     region = wire.environment()["AWS_REGION"]
     for line in serving(wire.environment(), _values(settings, scenario, region, origin)):
-        _say(line)
+        print_line(line)
     sys.stdout.flush()
     with suppress(KeyboardInterrupt):
         signal.sigwait({signal.SIGINT, signal.SIGTERM})
@@ -302,7 +303,3 @@ def serving(aws: Mapping[str, str], values: Mapping[str, str]) -> Iterator[str]:
     yield "#   bottlerocket-ecs-updater plan      (also run, status, explain, pause, history, report …)"
     yield "#"
     yield "# Press Ctrl-C to stop the simulator."
-
-
-def _say(line: str) -> None:
-    print(line, flush=True)  # noqa: T201 - what this command is for

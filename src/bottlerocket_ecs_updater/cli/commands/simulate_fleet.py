@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 import threading
 import time
@@ -10,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bottlerocket_ecs_updater.cli.printing import print_line
 from bottlerocket_ecs_updater.report.outputs.fleet_page import PAGE_KEY
 
 if TYPE_CHECKING:
@@ -52,8 +52,8 @@ def simulate_fleet(speed: float, seed: int) -> int:
     from bottlerocket_ecs_updater.simulator.waves.fleet import simulated_fleet  # noqa: PLC0415
 
     state = Path(tempfile.mkdtemp(prefix="simulated-fleet-"))
-    _say(f"Six simulated clusters in three stages, at {speed:g} times the speed of real time. Their settings:\n")
-    _say(SETTINGS)
+    print_line(f"Six simulated clusters in three stages, at {speed:g} times the speed of real time. Their settings:\n")
+    print_line(SETTINGS)
     scenarios = {name: _scenario(hosts, seed + number) for number, (name, hosts) in enumerate(CLUSTERS.items())}
     with simulated_fleet(scenarios, ScaledClock(speed), SETTINGS, state) as fleet:
         execution = fleet.start()
@@ -75,7 +75,7 @@ def _watch(fleet: SimulatedFleet, execution: str) -> None:
     while fleet.states.status(execution) == "RUNNING" and time.monotonic() < ends:
         line = _progress(fleet)
         if line != said:
-            _say(f"{fleet.clock.now():%H:%M:%S}  {line}")
+            print_line(f"{fleet.clock.now():%H:%M:%S}  {line}")
             said = line
         wake.wait(LOOK_EVERY_SECONDS)
 
@@ -99,22 +99,17 @@ def _state(fleet: SimulatedFleet, cluster: str) -> str:
 
 
 def _conclude(fleet: SimulatedFleet, execution: str, state: Path) -> int:
-    _say(f"{fleet.clock.now():%H:%M:%S}  {_progress(fleet)}\n")
+    print_line(f"{fleet.clock.now():%H:%M:%S}  {_progress(fleet)}\n")
     status = fleet.states.status(execution)
-    _say(f"The state machine ended: {status}. Its message:\n")
-    _say(f"  {fleet.states.messages.sent[-1]['Message']}\n" if fleet.states.messages.sent else "  none\n")
+    print_line(f"The state machine ended: {status}. Its message:\n")
+    print_line(f"  {fleet.states.messages.sent[-1]['Message']}\n" if fleet.states.messages.sent else "  none\n")
     broken = 0
     for name, world in fleet.worlds.items():
         seen = world.findings()
         broken += len(seen.violations) + len(seen.stranded)
         for violation in seen.violations:
-            _say(f"  {name}: {violation.invariant}: {violation.subject}")
-    _say(f"Broken invariants and stranded instances: {broken or 'none'}")
-    _say(f"All clusters on one page: {state / PAGE_KEY}")
-    _say(f"The same as text: bottlerocket-ecs-updater fleet status --state {state}")
+            print_line(f"  {name}: {violation.invariant}: {violation.subject}")
+    print_line(f"Broken invariants and stranded instances: {broken or 'none'}")
+    print_line(f"All clusters on one page: {state / PAGE_KEY}")
+    print_line(f"The same as text: bottlerocket-ecs-updater fleet status --state {state}")
     return 0 if status == "SUCCEEDED" and not broken else 1
-
-
-def _say(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()

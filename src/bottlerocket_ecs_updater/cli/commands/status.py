@@ -54,7 +54,7 @@ def status(*, settings: StatusSettings) -> int:
         now = _status(wired)
         text = status_text(now) if settings.form == "text" else json.dumps(status_json(now), indent=1) + "\n"
         clear = CLEAR_SCREEN if settings.watch and sys.stdout.isatty() else ""
-        print(clear + text, end="", flush=True)  # noqa: T201 - the status itself
+        print(clear + text, end="", flush=True)
         if not settings.watch or not wired.clock.sleep(WATCH_EVERY):
             return 0
 

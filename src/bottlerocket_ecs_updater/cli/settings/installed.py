@@ -62,7 +62,7 @@ def read_installed(cluster: str, region: str | None) -> Iterator[tuple[str, str]
             yield read(named)
     except Denied as error:
         with suppress(OSError, ValueError):
-            print(f"the settings of the stack were not read: {error}", file=sys.stderr)  # noqa: T201 - for people
+            print(f"the settings of the stack were not read: {error}", file=sys.stderr)
 
 
 def region_in(cluster: str) -> str | None:

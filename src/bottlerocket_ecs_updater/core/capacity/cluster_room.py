@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
-from bottlerocket_ecs_updater.core.capacity.crowding import Standing
+from bottlerocket_ecs_updater.core.capacity.crowding import StayingTasks
 from bottlerocket_ecs_updater.core.capacity.host_room import Capacity, ServiceRules, asks_for_tasks, doubts_of
 from bottlerocket_ecs_updater.core.capacity.incremental import IncrementalPlacement
 from bottlerocket_ecs_updater.core.capacity.will_it_fit import (
@@ -62,7 +62,7 @@ class ClusterRoom:
         self._refusals: dict[str, NoRoom] = {}
         """The result for each service that has no room anywhere, by service name."""
         self._coming: Sequence[Coming] | None = None
-        self._standing: Standing | None = None
+        self._staying: StayingTasks | None = None
         self._able: dict[ServiceArn, tuple[list[InstanceId], Iterator[InstanceId]]] = {}
         """The instances found so far with room for a task of a service, and those that were not tried yet."""
         self._placing: IncrementalPlacement | None = None
@@ -99,7 +99,7 @@ class ClusterRoom:
                 return crowded
             self._placed = instance.id
             return Fits(provisos=tuple(doubt for arn in dict.fromkeys(here) for doubt in rules[arn].doubts))
-        answer = will_drain(instance.id, capacity, rules, tasks, self._all_coming(), self._standing_tasks())
+        answer = will_drain(instance.id, capacity, rules, tasks, self._all_coming(), self._staying_tasks())
         if isinstance(answer, NoRoom) and answer.service in nowhere:
             self._refusals[answer.service] = answer
         return answer
@@ -116,7 +116,7 @@ class ClusterRoom:
         if self._is_spacious(rules, leaving, emptied):
             return None
         open_ = {id_: left for id_, left in sorted(capacity.items()) if left.accepts and id_ not in emptied}
-        return crowded_out(instance, open_, rules, tasks, self._all_coming(), self._standing_tasks())
+        return crowded_out(instance, open_, rules, tasks, self._all_coming(), self._staying_tasks())
 
     def _is_spacious(
         self, rules: Mapping[ServiceArn, ServiceRules], leaving: Mapping[ServiceArn, int], emptied: Set[InstanceId]
@@ -143,15 +143,15 @@ class ClusterRoom:
                 break
         return short <= 0
 
-    def _standing_tasks(self) -> Standing:
+    def _staying_tasks(self) -> StayingTasks:
         """How many tasks of each service are on each instance."""
-        if self._standing is None:
+        if self._staying is None:
             found: dict[ServiceArn, Counter[InstanceId]] = {}
             for instance in self._fleet.instances.values():
                 for task in self._tasks_on(instance):
                     found.setdefault(task.service, Counter())[instance.id] += 1
-            self._standing = found
-        return self._standing
+            self._staying = found
+        return self._staying
 
     def _full_provider(
         self,

@@ -30,7 +30,7 @@ from bottlerocket_ecs_updater.core.model.ids import InstanceId, ServiceArn
 from bottlerocket_ecs_updater.core.model.resources import PlacementStrategy, StrategyKind, TaskRequirements
 
 Rooms = Sequence[tuple[InstanceId, Capacity]]
-Standing = Mapping[ServiceArn, Mapping[InstanceId, int]]
+StayingTasks = Mapping[ServiceArn, Mapping[InstanceId, int]]
 """How many tasks of each service are on each instance."""
 
 EFFORT_MAX = 4_000
@@ -53,10 +53,12 @@ class ToPlace:
     count: int
 
 
-def rooms_if_last(last: ToPlace, rivals: Sequence[ToPlace], rooms: Rooms, standing: Standing) -> list[HostRoom] | None:
+def rooms_if_last(
+    last: ToPlace, rivals: Sequence[ToPlace], rooms: Rooms, staying: StayingTasks
+) -> list[HostRoom] | None:
     """What is left on the instances if ECS places all `rivals` first, and `last` then has no room; None if it has room.
 
-    `rooms` are all instances that take tasks, and those that may still be added. `standing` are the tasks that stay.
+    `rooms` are all instances that take tasks, and those that may still be added. `staying` are the tasks that stay.
     """
     rivals = [rival for rival in rivals if rival.count and rival.service.demand is not None]
     tasks = last.count + sum(rival.count for rival in rivals)
@@ -65,7 +67,7 @@ def rooms_if_last(last: ToPlace, rivals: Sequence[ToPlace], rooms: Rooms, standi
     if tasks * len(rooms) > EFFORT_MAX:
         return None
     left = [HostRoom(id_, capacity) for id_, capacity in rooms]
-    counts = {rival.service.arn: Counter(standing.get(rival.service.arn, {})) for rival in rivals}
+    counts = {rival.service.arn: Counter(staying.get(rival.service.arn, {})) for rival in rivals}
     _place_first(rivals, last.service, left, counts)
     return left if _place_anywhere(last, left) else None
 

@@ -27,7 +27,7 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from bottlerocket_ecs_updater.core.capacity.crowding import Standing, ToPlace, rooms_if_last
+from bottlerocket_ecs_updater.core.capacity.crowding import StayingTasks, ToPlace, rooms_if_last
 from bottlerocket_ecs_updater.core.capacity.host_room import Capacity, HostRoom, ServiceRules, asks_for_tasks
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, ServiceArn
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
@@ -82,12 +82,12 @@ def will_drain(
     services: Mapping[ServiceArn, ServiceRules],
     tasks: Sequence[Leaving],
     coming: Sequence[Coming] = (),
-    standing: Standing | None = None,
+    staying: StayingTasks | None = None,
 ) -> Fits | NoRoom:
     """Whether a drain of the instance can finish, together with the drains in progress.
 
     `capacity` is of all instances, `tasks` all that must leave: those on the instance and on others that drain.
-    `coming` are the instances that capacity providers may still add. `standing` are the tasks on each instance.
+    `coming` are the instances that capacity providers may still add. `staying` are the tasks on each instance.
     """
     here = Counter(task.service for task in tasks if task.instance == instance)
     leaving = Counter(task.service for task in tasks)
@@ -104,7 +104,7 @@ def will_drain(
         rooms, ours, unplaced = _try_to_place(needs, here, open_, coming, spread=True)
     if unplaced is not None:
         return _no_room(unplaced, rooms)
-    crowded = crowded_out(instance, open_, services, tasks, coming, standing)
+    crowded = crowded_out(instance, open_, services, tasks, coming, staying)
     if crowded is not None:
         return crowded
     added = [proviso for need in ours for proviso in _comings(need.service, rooms, coming)]
@@ -187,11 +187,11 @@ def crowded_out(
     services: Mapping[ServiceArn, ServiceRules],
     tasks: Sequence[Leaving],
     coming: Sequence[Coming] = (),
-    standing: Standing | None = None,
+    staying: StayingTasks | None = None,
 ) -> NoRoom | None:
     """The refusal if tasks of other services may take the room that one must have; None if all have room in any order.
 
-    `capacity` is of the instances that take tasks. `standing` are the tasks that stay; None if not known.
+    `capacity` is of the instances that take tasks. `staying` are the tasks that stay; None if not known.
     """
     here = Counter(task.service for task in tasks if task.instance == instance)
     leaving = Counter(task.service for task in tasks)
@@ -206,7 +206,7 @@ def crowded_out(
         if not need.count or need.service.grows or not (need.service.arn in here or _any_here(others, here)):
             continue
         rivals = [ToPlace(one.service, one.wanted) for one in others]
-        left = rooms_if_last(ToPlace(need.service, need.count), rivals, rooms, standing or {})
+        left = rooms_if_last(ToPlace(need.service, need.count), rivals, rooms, staying or {})
         if left is not None:
             return _crowded(need, others, here, left)
     return None

@@ -24,7 +24,7 @@ from bottlerocket_ecs_updater.core.rules.expression import Expression, judge
 from bottlerocket_ecs_updater.core.rules.tasks import TaskRules
 
 
-def taking_part(
+def services_on_hosts(
     services: Iterable[Service], instances: Iterable[Instance], definitions: Mapping[str, Definition] | None = None
 ) -> tuple[Service, ...]:
     """The services that may have a task on one of our hosts; more of them if the hosts are not known.

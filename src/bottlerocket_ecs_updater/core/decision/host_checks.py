@@ -24,7 +24,7 @@ def ask_host(instance: Instance, this_pass: Pass) -> NextStep:
     """Send a check, or wait for the pending command, or wait until a failed check may be repeated."""
     policy = this_pass.policy
     if instance.pending is not None:
-        return NextStep(look_at=next_hearing(instance.pending, this_pass))
+        return NextStep(look_at=next_poll(instance.pending, this_pass))
     if instance.check_answer is not None and instance.check_answer.report is None:
         due = instance.check_answer.at + policy.retry_spacing * min(instance.progress.checks_failed, 4)
         if this_pass.at < due:
@@ -33,12 +33,12 @@ def ask_host(instance: Instance, this_pass: Pass) -> NextStep:
     return NextStep((Check(instance.id),), look_at=this_pass.at + soon_interval(policy.poll_interval))
 
 
-def next_hearing(pending: PendingCommand, this_pass: Pass) -> datetime:
+def next_poll(pending: PendingCommand, this_pass: Pass) -> datetime:
     """When to read the result again: soon at first, then less often the longer it takes."""
-    return this_pass.at + hearing_spacing(this_pass.at - pending.sent_at, this_pass.policy.poll_interval)
+    return this_pass.at + poll_spacing(this_pass.at - pending.sent_at, this_pass.policy.poll_interval)
 
 
-def hearing_spacing(waited: timedelta, poll: timedelta) -> timedelta:
+def poll_spacing(waited: timedelta, poll: timedelta) -> timedelta:
     """How long after a result was last read it is read again, if the command had been sent `waited` before that."""
     return min(max(soon_interval(poll), waited / HEARD_AGAIN_SHARE), HEARD_AGAIN_MAX_POLLS * poll)
 

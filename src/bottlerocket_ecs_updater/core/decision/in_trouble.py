@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 from bottlerocket_ecs_updater.core.model.container_instance import TaskEnd
 
-TELLING_TASKS = 3
+UNUSUAL_FAILURES = 3
 """Fewer tasks that fail in an unusual way may be a coincidence: this happens to these services now and then."""
 
 SOONER = 3
@@ -37,7 +37,7 @@ def unusual(here: Sequence[TaskEnd], elsewhere: Sequence[TaskEnd], since: dateti
         return ()
     found = [end for end in here if _is_unusual(end, before)]
     recent = [end for end in elsewhere if end.stopped_at >= since and _is_unusual(end, before)]
-    return found if len(found) >= TELLING_TASKS and len(found) > 2 * len(recent) else ()
+    return found if len(found) >= UNUSUAL_FAILURES and len(found) > 2 * len(recent) else ()
 
 
 def is_usual(end: TaskEnd, elsewhere: Sequence[TaskEnd]) -> bool:

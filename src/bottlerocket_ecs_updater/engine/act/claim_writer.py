@@ -49,7 +49,7 @@ class ClaimWriter:
         self._recorder = context.recorder
         self._outcomes = context.outcomes
         self._cluster = cluster
-        self._proven = False
+        self._permitted = False
 
     def mark(self, batch: Sequence[Mark]) -> set[InstanceId]:
         """Write claims to the store, then to the instance. Either copy is enough to return the instance to service.
@@ -209,7 +209,7 @@ class ClaimWriter:
             partial(with_update, instance=id_, version=version, at=self._known.fleet.at, impaired_before=impaired)
         )
         self._ledger.change(partial(with_troubled, version=version, services=self._known.baseline.restless))
-        self._known.recall(self._ledger.value)
+        self._known.learn_ledger(self._ledger.value)
         if instance.backoff is not None and instance.backoff.version == version:
             self._known.learn(replace(instance, backoff=None))
         if progress.reboot_sent_at is not None and progress.proof is not None:
@@ -257,17 +257,17 @@ class ClaimWriter:
             self._outcomes.settle(command.instance, Quarantined(command.why))
         return later
 
-    def prove(self, id_: InstanceId) -> None:
+    def check_permission(self, id_: InstanceId) -> None:
         """Write and delete a test attribute before the first update. Raises Denied without the permission.
 
         Without claims, no later run could finish what a killed run started, so no update starts without the permission.
         """
         arn = self._known.arn_of(id_)
-        if arn is None or self._proven:
+        if arn is None or self._permitted:
             return
         written = self._cluster.put_attribute(PROBE, {arn: self._known.fleet.run}).get(arn)
         dropped = self._cluster.delete_attribute(PROBE, [arn]).get(arn)
-        self._proven = isinstance(written, Done) and isinstance(dropped, Done)
+        self._permitted = isinstance(written, Done) and isinstance(dropped, Done)
 
 
 def _without_old_machine(around: SurveyedFacts | None) -> SurveyedFacts | None:

@@ -84,7 +84,7 @@ SENT_FOR: Mapping[type[Command], DocumentKind] = {
 }
 
 
-SURE = (Conclude, Note, NoteBlockers, Cancel, StopTasks)
+NEVER_STALLED = (Conclude, Note, NoteBlockers, Cancel, StopTasks)
 """Commands that are only recorded, or tried once. They do not show whether AWS accepts acts on an instance."""
 
 LEDGER_WAITS = timedelta(minutes=2)
@@ -109,13 +109,13 @@ class Executor:
         self._claim_writer = ClaimWriter(context, ports.cluster)
         self._host_commands = HostCommands(context, ports.hosts)
         self._status_acts = StatusActs(context, ports.cluster)
-        self.faltered = False
+        self.must_retry = False
         """Whether any command of the last `perform` has to be retried."""
         self.denied: UpdaterError | None = None
         """The first Denied or NotFound in the last `perform`."""
         self._unsaved_since: datetime | None = None
         """When the oldest unsaved change of the ledger was seen; None if all are saved."""
-        self.unsafe = False
+        self.ledger_unsaved = False
         """Whether the ledger could not be saved."""
         self.stalled: set[InstanceId] = set()
         """Instances with a command in the last `perform` that AWS did not accept, or may not have accepted."""
@@ -128,15 +128,15 @@ class Executor:
         """
         waiting = [list(queue) for queue in queues if queue]
         acted = bool(waiting)
-        self.faltered = False
+        self.must_retry = False
         self.denied = None
         self.stalled = set()
         while waiting:
             kind = next(t for t in ORDER if any(isinstance(queue[0], t) for queue in waiting))
             batch = [queue[0] for queue in waiting if isinstance(queue[0], kind)]
             failed = self._try_batch(batch)
-            self.faltered = self.faltered or bool(failed)
-            if kind not in SURE:
+            self.must_retry = self.must_retry or bool(failed)
+            if kind not in NEVER_STALLED:
                 self._note_stalled(batch, failed)
             for queue in waiting:
                 if isinstance(queue[0], kind):
@@ -155,19 +155,19 @@ class Executor:
         written at once (see `cannot_wait`). The rest waits for `LEDGER_WAITS`, so that one write serves many instances.
         """
         saved, value = self._ledger.saved, self._ledger.value
-        if value is saved and not self.unsafe:
+        if value is saved and not self.ledger_unsaved:
             self._unsaved_since = None
             return
         self._unsaved_since = self._unsaved_since or self._clock.now()
         at_once = cannot_wait(saved, value, attributes_survive=self._known.fleet.attributes_survive)
-        if self.unsafe or at_once or by >= self._unsaved_since + LEDGER_WAITS:
+        if self.ledger_unsaved or at_once or by >= self._unsaved_since + LEDGER_WAITS:
             self._save()
 
     def _save(self) -> None:
-        self.unsafe = True
+        self.ledger_unsaved = True
         with suppress(Throttled, Unreachable, LeaseLapsed):
             self._ledger.flush()
-            self.unsafe, self._unsaved_since = False, None
+            self.ledger_unsaved, self._unsaved_since = False, None
 
     def _without_unseen(self, queue: list[Command]) -> list[Command]:
         """Leave out what needs another look first, because something in between took long or has no reply.
@@ -219,7 +219,7 @@ class Executor:
             case Conclude():
                 return self._conclude([c for c in batch if isinstance(c, Conclude)])
             case Note() | NoteBlockers():
-                return self._remember([c for c in batch if isinstance(c, Note | NoteBlockers)])
+                return self._record_notes([c for c in batch if isinstance(c, Note | NoteBlockers)])
             case Cancel():
                 return self._host_commands.cancel([c for c in batch if isinstance(c, Cancel)])
             case Return():
@@ -247,7 +247,7 @@ class Executor:
             self.outcomes.settle(command.instance, command.outcome)
         return set()
 
-    def _remember(self, batch: Sequence[Note | NoteBlockers]) -> set[InstanceId]:
+    def _record_notes(self, batch: Sequence[Note | NoteBlockers]) -> set[InstanceId]:
         for command in batch:
             match command:
                 case Note(instance=id_, backoff=backoff):
@@ -256,7 +256,7 @@ class Executor:
                 case NoteBlockers(instance=id_, groups=groups):
                     now, began = self._clock.now(), self._known.fleet.started_at
                     self._ledger.change(partial(with_blocked, groups=groups, instance=id_, at=now, run_began=began))
-        self._known.recall(self._ledger.value)
+        self._known.learn_ledger(self._ledger.value)
         # Before the claim is dropped in the same pass: a run that dies in between would forget why the update failed,
         # and the next run would reboot the instance for it again.
         self._save()
@@ -264,7 +264,7 @@ class Executor:
 
     def _mark(self, batch: Sequence[Mark]) -> set[InstanceId]:
         if any(self._known.instance(command.instance).claim is None for command in batch):
-            self._host_commands.prove_hooks()
+            self._host_commands.check_hooks_exist()
         return self._claim_writer.mark(batch)
 
     def _send_each(self, kind: DocumentKind, batch: Sequence[Command]) -> set[InstanceId]:
@@ -287,7 +287,7 @@ class Executor:
 
     def _send(self, kind: DocumentKind, ids: Sequence[InstanceId], version: Version | None) -> set[InstanceId]:
         if kind is DocumentKind.APPLY:
-            self._claim_writer.prove(ids[0])
+            self._claim_writer.check_permission(ids[0])
         if kind is not DocumentKind.REBOOT:
             return self._host_commands.send(kind, ids, version)
         boots = [claim.boot for id_ in ids if (claim := self._known.instance(id_).claim) is not None]

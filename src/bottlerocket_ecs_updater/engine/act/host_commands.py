@@ -37,15 +37,15 @@ class HostCommands:
         self._recorder = context.recorder
         self._outcomes = context.outcomes
         self._hosts = hosts
-        self._hooks_proven = False
+        self._hooks_exist = False
         self._cancel_denied = False
 
-    def prove_hooks(self) -> None:
+    def check_hooks_exist(self) -> None:
         """Check that the operator's documents exist before the first host is out of service and needs one."""
-        if not self._hooks_proven:
+        if not self._hooks_exist:
             for kind in HOOKS:
-                self._hosts.prove_document(kind)
-            self._hooks_proven = True
+                self._hosts.check_document_exists(kind)
+            self._hooks_exist = True
 
     def send(
         self,
@@ -56,7 +56,7 @@ class HostCommands:
     ) -> set[InstanceId]:
         """Send one document to these hosts. Returns those whose following commands must be skipped."""
         if kind is DocumentKind.BEFORE_DRAIN:
-            self.prove_hooks()
+            self.check_hooks_exist()
         now, bound = self._clock.now(), bound_to is not None
         sent = self._hosts.send(kind, ids, replaces, bound_to)
         if sent.not_bound:

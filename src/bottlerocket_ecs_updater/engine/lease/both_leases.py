@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from bottlerocket_ecs_updater.core.model.location import Location
-from bottlerocket_ecs_updater.engine.lease.right import HeldBy, Right, Taken
+from bottlerocket_ecs_updater.engine.lease.run_lease import HeldBy, RunLease, Taken
 from bottlerocket_ecs_updater.engine.lease.store_lease import lease_key
 from bottlerocket_ecs_updater.engine.ports import Store
 from bottlerocket_ecs_updater.engine.store.migration import has_left
@@ -15,12 +15,12 @@ from bottlerocket_ecs_updater.errors import LeaseLapsed
 class BothLeases:
     """The lease of a run that moves the state: its cluster's own lease, and the older one by cluster name alone."""
 
-    def __init__(self, new: Right, old: Right, store: Store, place: Location) -> None:
+    def __init__(self, new: RunLease, old: RunLease, store: Store, place: Location) -> None:
         self._new = new
         self._old = old
         self._store = store
         self._place = place
-        self._held: tuple[Right, ...] = (new,)
+        self._held: tuple[RunLease, ...] = (new,)
 
     def acquire(self) -> Taken | HeldBy:
         """Acquire both. If another run (perhaps an older updater) holds the old one, release the new one."""

@@ -37,13 +37,11 @@ from datetime import datetime, timedelta
 from bottlerocket_ecs_updater.core.model.ids import RunId
 from bottlerocket_ecs_updater.core.model.time_text import time_text
 from bottlerocket_ecs_updater.engine.lease.lease_note import LONGEST_TERM, LeaseNote, read_lease
-from bottlerocket_ecs_updater.engine.lease.right import HeldBy, Right, Taken, lease_guard
-from bottlerocket_ecs_updater.engine.lease.task_lease import Monotonic, NoLease, RunningTask, TaskLease
+from bottlerocket_ecs_updater.engine.lease.run_lease import HeldBy, Taken
+from bottlerocket_ecs_updater.engine.lease.task_lease import Monotonic
 from bottlerocket_ecs_updater.engine.ports import ABSENT, Clock, Conflict, Store
 from bottlerocket_ecs_updater.engine.waits import Waits
 from bottlerocket_ecs_updater.errors import LeaseLapsed, LeaseLost, Throttled, Unreachable, UpdaterError
-
-__all__ = ["HeldBy", "NoLease", "Right", "RunningTask", "StoreLease", "Taken", "TaskLease", "lease_guard", "lease_key"]
 
 RENEW_AFTER_SHARE = 2 / 5
 """Share of the term after which the holder renews: after 72 s of 3 minutes.

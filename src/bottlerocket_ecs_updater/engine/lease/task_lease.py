@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from bottlerocket_ecs_updater.core.model.ids import TaskArn
-from bottlerocket_ecs_updater.engine.lease.right import HeldBy, Taken
+from bottlerocket_ecs_updater.engine.lease.run_lease import HeldBy, Taken
 from bottlerocket_ecs_updater.engine.ports import Clock
 from bottlerocket_ecs_updater.engine.waits import Waits
 from bottlerocket_ecs_updater.errors import LeaseLost, Throttled, Unreachable

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 
-from bottlerocket_ecs_updater.core.decision.host_checks import hearing_spacing
+from bottlerocket_ecs_updater.core.decision.host_checks import poll_spacing
 from bottlerocket_ecs_updater.core.model.event import HostChecked, Rebooted
 from bottlerocket_ecs_updater.core.model.host_report import HostProblem, Problem, lock_held, read_check
 from bottlerocket_ecs_updater.core.model.ids import CommandId, InstanceId
@@ -26,10 +26,10 @@ from bottlerocket_ecs_updater.engine.look.denials import LookContext
 from bottlerocket_ecs_updater.engine.look.reboot_results import ALONG_FOR, RebootResults
 from bottlerocket_ecs_updater.engine.ports import Answer, Hosts
 
-HEARD_AGAIN_POLLS = 0.4
+POLLED_AGAIN_SHARE = 0.4
 """A command's result is read no more often than this: shared looks are half a poll apart, or slightly less."""
 
-FEW_COMMANDS, FEW_HEARD_AGAIN_POLLS = 5, 0.25
+FEW_COMMANDS, FEW_POLLED_AGAIN_SHARE = 5, 0.25
 """The results of so few commands are read twice as often, because that takes few calls.
 
 A look that was promised when a command was sent comes half a poll later at the earliest, so it is never too early,
@@ -55,7 +55,7 @@ class CommandResults:
         self._hosts = hosts
         self._answers = answers
         self._reboots = reboots
-        self._heard: dict[CommandId, datetime] = {}
+        self._polled_at: dict[CommandId, datetime] = {}
         """When each pending command was last polled."""
 
     def adopt_applies(self) -> None:
@@ -80,7 +80,7 @@ class CommandResults:
             if pending is not None:
                 waiting.setdefault((pending.command, pending.kind), []).append(instance.id)
         open_commands = {command for command, _ in waiting}
-        self._heard = {command: at for command, at in self._heard.items() if command in open_commands}
+        self._polled_at = {command: at for command, at in self._polled_at.items() if command in open_commands}
         few = len(waiting) <= FEW_COMMANDS
         asked = {one: ids for one, ids in waiting.items() if self._may_answer(one[0], ids, few=few)}
         late = {one: ids for one, ids in waiting.items() if one not in asked and self._sent_lately(ids)}
@@ -92,7 +92,7 @@ class CommandResults:
             if not command:
                 self._calls.ask(ANSWERS, partial(self._adopt, kind, ids), mute=True)
         for (command, _), ids in (asked | {one: ids for one, ids in late.items() if one[0] in answers}).items():
-            self._heard[command] = self._known.now
+            self._polled_at[command] = self._known.now
             for id_ in ids:
                 self._note_answer(id_, answers.get(command, {}).get(id_))
         self._reboots.note(ends, others, answers)
@@ -117,7 +117,7 @@ class CommandResults:
     def _sent_lately(self, ids: Collection[InstanceId]) -> bool:
         now = self._known.now
         sent = [pending.sent_at for id_ in ids if (pending := self._known.instance(id_).pending) is not None]
-        least = self._policy.poll_interval * FEW_HEARD_AGAIN_POLLS
+        least = self._policy.poll_interval * FEW_POLLED_AGAIN_SHARE
         return any(has_passed(at, least, now) and not has_passed(at, ALONG_FOR, now) for at in sent)
 
     def _may_answer(self, command: CommandId, ids: Collection[InstanceId], *, few: bool) -> bool:
@@ -129,13 +129,13 @@ class CommandResults:
             return True
         pending_commands = (self._known.instance(id_).pending for id_ in ids)
         sent = max((pending.sent_at for pending in pending_commands if pending is not None), default=None)
-        last = self._heard.get(command, sent)
+        last = self._polled_at.get(command, sent)
         if last is None or sent is None:
             return True
         poll = self._policy.poll_interval
-        least = poll * (FEW_HEARD_AGAIN_POLLS if few else HEARD_AGAIN_POLLS)
+        least = poll * (FEW_POLLED_AGAIN_SHARE if few else POLLED_AGAIN_SHARE)
         # A look that was promised for it is never too early.
-        apart = hearing_spacing(last - sent, poll) - poll / EARLIER_SHARE if last > sent else least
+        apart = poll_spacing(last - sent, poll) - poll / EARLIER_SHARE if last > sent else least
         # If the clock was set back, ignore the last time.
         return not timedelta(0) <= self._known.now - last < max(least, apart)
 
@@ -155,11 +155,11 @@ class CommandResults:
             return
         if answer is not None and answer.end is not None:
             self._ended(instance, pending, answer.end, answer)
-        elif has_passed(pending.sent_at, self._listens_for(pending, instance), self._known.now):
+        elif has_passed(pending.sent_at, self._waits_for(pending, instance), self._known.now):
             silence = Answer(None, -1, "", "", "it gave no result")
             self._ended(instance, pending, CommandStatus.ABANDONED, silence)
 
-    def _listens_for(self, pending: PendingCommand, instance: Instance) -> timedelta:
+    def _waits_for(self, pending: PendingCommand, instance: Instance) -> timedelta:
         if pending.kind is DocumentKind.APPLY and pending.command:
             return self._policy.apply_timeout
         if pending.kind in (DocumentKind.BEFORE_DRAIN, DocumentKind.AFTER_REBOOT) and pending.command:

@@ -34,7 +34,7 @@ class DeniableCalls:
             return question()
         except (Denied, NotFound) as problem:
             self._denied[what] = problem
-            self._known.bar(problem, mute=mute)
+            self._known.block_denied(problem, mute=mute)
             return None
 
 

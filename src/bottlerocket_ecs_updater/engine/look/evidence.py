@@ -68,7 +68,7 @@ class Evidence:
     def look(self) -> None:
         """Record each version that breaks tasks, or whose hosts ECS reports as IMPAIRED. Raises what looks raise."""
         known = self._known
-        known.recall(self._ledger.value)
+        known.learn_ledger(self._ledger.value)
         fleet = known.fleet
         self._note_trouble_before()
         trial = {id_: one for id_, one in on_trial(fleet).items() if one[0] not in fleet.past.broken}
@@ -203,4 +203,4 @@ class Evidence:
 
     def _note(self, version: Version, found: BrokenVersion) -> None:
         self._ledger.change(partial(with_broken, version=version, found=found))
-        self._known.recall(self._ledger.value)
+        self._known.learn_ledger(self._ledger.value)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
 
-from bottlerocket_ecs_updater.core.decision.affected import taking_part, unread_of
+from bottlerocket_ecs_updater.core.decision.affected import services_on_hosts, unread_of
 from bottlerocket_ecs_updater.core.decision.instance_health import impaired_by_update
 from bottlerocket_ecs_updater.core.decision.settling import flapping, moving_tasks, observe, settled, starting_daemons
 from bottlerocket_ecs_updater.core.model.event import Settled
@@ -43,7 +43,7 @@ class ServiceLooks:
             # Without services no slot can settle, and no update starts: do not wait for slots.
             known.fleet = replace(known.fleet, slots=())
             return
-        found = taking_part(listed, known.instances.values(), known.fleet.definitions)
+        found = services_on_hosts(listed, known.instances.values(), known.fleet.definitions)
         deploying = {one.arn: before.get(one.arn, now) for one in found if one.deploying}
         services = Services(found, now, deploying)
         known.fleet = replace(known.fleet, services=services)

@@ -98,7 +98,7 @@ class StoreLooks:
         except UpdaterError as problem:
             if not self._known.in_progress:
                 raise
-            self._known.bar(problem)
+            self._known.block_denied(problem)
 
     def _look_for_pause(self) -> None:
         self._record_pause(look_for_pause(self._store, self._state))
@@ -136,7 +136,7 @@ class StoreLooks:
                 ledger.change(partial(with_published, parameter=name, found=state))
         for id_, version in newly_found(known.fleet, self._policy).items():
             ledger.change(partial(with_found, instance=id_, version=version, at=known.fleet.at))
-        known.recall(ledger.value)
+        known.learn_ledger(ledger.value)
         self._conditions.report_withdrawn(known.fleet.past.published)
 
     def _record_pause(self, paused: str) -> None:

@@ -27,10 +27,10 @@ COUNT_MAX_DIGITS = 40
 NEVER_COUNTED = 10**30
 """More than any real count. If a count cannot be read, counting continues above this number."""
 
-TURN_SECONDS = 5
+LOCK_SECONDS = 5
 """Limit for the wait for the lock. A writer normally holds it for milliseconds; one that holds it longer hangs."""
 
-TURN_TRIED_EVERY = 0.02
+LOCK_TRIED_EVERY = 0.02
 
 _NEW = ".new"
 """The file being written. Only the lock holder uses it, so one name is enough."""
@@ -62,7 +62,7 @@ class FolderStore:
     def __init__(self, path: Path) -> None:
         self._root = path
 
-    def prove(self) -> None:
+    def check_writable(self) -> None:
         """Check that the folder can be created and written. Raises Denied and UsageError if not."""
         with _faults("write", self._root):
             try:
@@ -149,20 +149,20 @@ class FolderStore:
         # Each open file holds its own lock, so threads of one process exclude each other too.
         # Closing the file releases the lock, also when the process dies.
         with (self._root / _LOCK).open("a") as file:
-            _take_turn(file)
+            _take_lock(file)
             yield
 
 
-def _take_turn(file: IO[str]) -> None:
+def _take_lock(file: IO[str]) -> None:
     """Wait a few seconds for the lock: a process that is suspended while it holds the lock never releases it."""
-    ends = time.monotonic() + TURN_SECONDS
+    ends = time.monotonic() + LOCK_SECONDS
     while True:
         try:
             return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             if time.monotonic() >= ends:
-                raise OSError(f"another process has held its lock for {TURN_SECONDS} s") from error
-            time.sleep(TURN_TRIED_EVERY)  # noqa: TID251 - a file lock does not use simulated time
+                raise OSError(f"another process has held its lock for {LOCK_SECONDS} s") from error
+            time.sleep(LOCK_TRIED_EVERY)  # noqa: TID251 - a file lock does not use simulated time
 
 
 @contextmanager

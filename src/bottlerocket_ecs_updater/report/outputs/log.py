@@ -27,7 +27,7 @@ from bottlerocket_ecs_updater.report.words.severity import Level, level_of
 NAMED_IN_LAST_LINE = 50
 """How many instances that need a person are in the last JSON line. CloudWatch Logs limits the size of an event."""
 
-TOLD_IN_LAST_LINE_MAX_CHARACTERS = 300
+LAST_LINE_REASON_MAX_CHARACTERS = 300
 """Characters of the reason and the remedy of each. The same facts go to EventBridge, which takes 256 KB."""
 
 _INSTANCE_WIDTH = 19
@@ -122,8 +122,8 @@ def _row(row: Row) -> Field:
         "instance": sanitize(row.instance),
         "became": row.became.value,
         "failure": row.code,
-        "why": sanitize(row.why, TOLD_IN_LAST_LINE_MAX_CHARACTERS),
-        "to_do": sanitize(row.remedy, TOLD_IN_LAST_LINE_MAX_CHARACTERS),
+        "why": sanitize(row.why, LAST_LINE_REASON_MAX_CHARACTERS),
+        "to_do": sanitize(row.remedy, LAST_LINE_REASON_MAX_CHARACTERS),
     }
 
 
@@ -158,10 +158,10 @@ class TextLog:
             text = summary_text(summary, self._paint, self._width() or WIDTH_MAX)
             self._stream.write(f"{text}{last_line(summary)}\n")
         elif level >= self._level:
-            self._tell(event, level)
+            self._show(event, level)
         self._stream.flush()
 
-    def _tell(self, event: Event, level: Level) -> None:
+    def _show(self, event: Event, level: Level) -> None:
         said = sanitize(event_text(event))
         if said != self._said or not self._folds(event):
             self._count_the_rest()

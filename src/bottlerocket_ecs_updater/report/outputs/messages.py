@@ -51,7 +51,7 @@ TEXT_MAX_CHARACTERS = 30_000
 NOTICES_MAX = 10
 """How many events are sent together: the limit of EventBridge for one call."""
 
-TOLD_IN_FULL = (
+LISTED_IN_FULL = (
     RunStarted,
     Claimed,
     InstanceUpdated,
@@ -130,24 +130,24 @@ class Messenger:
         self._warn = warn
         self._reach = reach or Reach(cluster)
         self._past: list[Event] = []
-        self._told: set[Occasion] = set()
+        self._sent: set[Occasion] = set()
         self._notices: list[Notice] = []
 
     def record(self, event: Event) -> None:
         self._past.append(event)
         try:
-            self._tell_people(event)
-            self._tell_programs(event)
+            self._notify_people(event)
+            self._send_notices(event)
         except UpdaterError as error:
             self._warn(f"not all messages were sent: {error}")
 
-    def _tell_people(self, event: Event) -> None:
+    def _notify_people(self, event: Event) -> None:
         occasion = _OCCASIONS.get(type(event))
-        if occasion is None or occasion in self._told or not self._people:
+        if occasion is None or occasion in self._sent or not self._people:
             return
-        if occasion is Occasion.FINISHED and not self._worth_telling():
+        if occasion is Occasion.FINISHED and not self._is_worth_a_message():
             return
-        self._told.add(occasion)
+        self._sent.add(occasion)
         message = self._message(occasion, event)
         for way in self._people:
             try:
@@ -155,19 +155,19 @@ class Messenger:
             except UpdaterError as error:
                 self._warn(f"no message about the {occasion.value} could be sent: {error}")
 
-    def _tell_programs(self, event: Event) -> None:
-        if self._programs and isinstance(event, TOLD_IN_FULL):
+    def _send_notices(self, event: Event) -> None:
+        if self._programs and isinstance(event, LISTED_IN_FULL):
             self._notices.append(self._notice(event))
             if len(self._notices) >= NOTICES_MAX or not isinstance(event, Claimed | InstanceUpdated):
                 self._hand_over()
 
-    def _worth_telling(self) -> bool:
+    def _is_worth_a_message(self) -> bool:
         """Whether anything happened: an update started, something failed, or a version was withdrawn.
 
         Holds that wait for a person are no news: they last from run to run, and nobody reads the same message daily.
         """
         account = run_report(self._past, cluster=self._cluster, reach=self._reach)
-        if self._told or (account.ending.bad and account.ending is not Ending.NEEDS_A_PERSON):
+        if self._sent or (account.ending.bad and account.ending is not Ending.NEEDS_A_PERSON):
             return True
         began = account.summary.began
         return began is not None and any(one.since >= began for one in withdrawals(self._past))

@@ -99,36 +99,36 @@ class Metrics:
         self._run = run
         self._cluster = cluster
         self._past: list[Event] = []
-        self._standing = Progress()
-        self._told_at: datetime | None = None
+        self._progress = Progress()
+        self._gauges_at: datetime | None = None
 
     def record(self, event: Event) -> None:
         self._past.append(event)
-        self._standing.note(event)
+        self._progress.note(event)
         if isinstance(event, StandingPublished):
             self._write(event.at, _of_standing(event))
         elif isinstance(event, RunFinished):
-            self._tell_end(event.at)
+            self._write_end(event.at)
         else:
             self.tick(event.at)
 
     def tick(self, now: datetime) -> None:
         """Write the gauges if they are due. They show a run that is stuck, because it has no events."""
-        due = self._told_at is None or now - self._told_at >= GAUGES_EVERY
-        if due and self._standing.working and not self._standing.finished:
-            self._told_at = now
+        due = self._gauges_at is None or now - self._gauges_at >= GAUGES_EVERY
+        if due and self._progress.working and not self._progress.finished:
+            self._gauges_at = now
             self._write(now, self._gauges(now))
 
     def _gauges(self, now: datetime) -> dict[str, float | list[float]]:
-        progress = self._standing.progress_at or now
+        progress = self._progress.progress_at or now
         return {
-            "InstancesInProgress": len(self._standing.working),
+            "InstancesInProgress": len(self._progress.working),
             "SecondsSinceProgress": (now - progress).total_seconds(),
             "LastProgressTime": progress.timestamp(),
-            **{_PHASES[phase]: count for phase, count in self._standing.by_phase.items()},
+            **{_PHASES[phase]: count for phase, count in self._progress.by_phase.items()},
         }
 
-    def _tell_end(self, now: datetime) -> None:
+    def _write_end(self, now: datetime) -> None:
         summary = summarize(self._past)
         if summary.outcome is RunOutcome.LEFT:
             return
@@ -136,20 +136,20 @@ class Metrics:
         timeline = timeline_of(self._past)
         if timeline is not None:
             self._write_all(now, _spans(timeline))
-        self._tell_lag(now)
-        versions = Counter(str(version) for version in self._standing.versions.values())
+        self._write_lag(now)
+        versions = Counter(str(version) for version in self._progress.versions.values())
         for version, count in _largest(versions):
             self._write(now, {"InstancesOnVersion": count}, VERSION, version)
         reasons = Counter(row.code for row in summary.rows if row.became is OutcomeKind.HELD)
         for reason, count in _largest(reasons):
             self._write(now, {"InstancesHeldByReason": count}, REASON, reason)
 
-    def _tell_lag(self, now: datetime) -> None:
+    def _write_lag(self, now: datetime) -> None:
         """How far each instance is behind, and how long updates took since their version was first seen."""
         if not first_seen_in(self._past):
             return
         late = days_behind(self._past)
-        self._write_all(now, {"InstanceDaysBehind": [float(late.get(id_, 0)) for id_ in self._standing.versions]})
+        self._write_all(now, {"InstanceDaysBehind": [float(late.get(id_, 0)) for id_ in self._progress.versions]})
         for one in version_progress(self._past)[:KINDS_MAX]:
             took = {"TimeToUpdateInstance": [each.total_seconds() for each in one.took]}
             self._write_all(now, took, VERSION, str(one.version))
@@ -157,7 +157,7 @@ class Metrics:
     def _end(self, now: datetime, summary: Summary) -> Values:
         counts = summary.counts
         well = summary.outcome is RunOutcome.OK
-        phases = dict(self._standing.by_phase) | {Phase.QUARANTINED: counts[OutcomeKind.QUARANTINED]}
+        phases = dict(self._progress.by_phase) | {Phase.QUARANTINED: counts[OutcomeKind.QUARANTINED]}
         return {
             "RunsSucceeded": int(well),
             "RunsFailed": int(bool(summary.exit_code)),

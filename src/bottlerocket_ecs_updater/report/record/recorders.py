@@ -41,13 +41,13 @@ class Faults:
     def __init__(self) -> None:
         self.listener: Recorder = Collected()
         """Set to the recorder of everything, once there is one: the others then say which one failed."""
-        self._told: set[int] = set()
+        self._reported: set[int] = set()
 
     def note(self, recorder: Recorder, event: Event, error: Exception) -> None:
         """Report that a recorder failed."""
-        if id(recorder) in self._told:
+        if id(recorder) in self._reported:
             return
-        self._told.add(id(recorder))
+        self._reported.add(id(recorder))
         name = type(recorder).__name__
         self.listener.record(OutputFailed(event.at, NAMES.get(name, name), f"{type(error).__name__}: {error}"))
 
@@ -67,7 +67,7 @@ class Tee:
         self._fault = fault
 
     def record(self, event: Event) -> None:
-        _tell(self._recorders, event, self._fault)
+        _pass_on(self._recorders, event, self._fault)
 
 
 class SummaryLast:
@@ -80,10 +80,10 @@ class SummaryLast:
 
     def record(self, event: Event) -> None:
         order = (self._speaker, self._others)
-        _tell(reversed(order) if isinstance(event, RunFinished) else order, event, self._fault)
+        _pass_on(reversed(order) if isinstance(event, RunFinished) else order, event, self._fault)
 
 
-def _tell(recorders: Iterable[Recorder], event: Event, fault: Noted) -> None:
+def _pass_on(recorders: Iterable[Recorder], event: Event, fault: Noted) -> None:
     """Pass an event to all recorders, even if some fail. What ends the run is raised afterwards."""
     leave: Interrupted | LeaseLost | None = None
     for recorder in recorders:

@@ -153,7 +153,7 @@ def _known(explanation: Explanation, fleet: Fleet) -> Iterator[LabelledFact]:
             left = registration.remaining
             yield "room left", f"{left.cpu} CPU units, {left.memory} MiB{f', {left.gpus} GPU(s)' if left.gpus else ''}"
     yield "Systems Manager", instance.reach.value
-    yield from _told(instance, explanation.target, fleet)
+    yield from _last_check(instance, explanation.target, fleet)
     yield from _history(instance, fleet)
     for task in instance.tasks.left if instance.tasks is not None else ():
         kind = "daemon" if task.daemon else "service" if task.of_service else "standalone"
@@ -186,7 +186,7 @@ def _connected(connected: bool) -> str:  # noqa: FBT001 - one fact
     return "connected" if connected else "disconnected"
 
 
-def _told(instance: Instance, target: Version | None, fleet: Fleet) -> Iterator[LabelledFact]:
+def _last_check(instance: Instance, target: Version | None, fleet: Fleet) -> Iterator[LabelledFact]:
     check = instance.check_answer
     if check is None:
         return

@@ -108,7 +108,7 @@ def _lines(status: ClusterStatus) -> Iterator[str]:
     yield from _table("Versions", Counter(_version(instance) for instance in ours))
     yield from _behind_lines(ours, status)
     yield from _table("Phases", Counter(_phase(instance, status) for instance in ours))
-    yield from _table("In ECS", Counter(_standing(instance) for instance in ours))
+    yield from _table("In ECS", Counter(_ecs_status(instance) for instance in ours))
     yield from _zones(ours)
     yield from _open_claims(fleet)
     yield from _backoffs(status)
@@ -229,7 +229,7 @@ def _version(instance: Instance) -> str:
     return str(instance.shown_version)
 
 
-def _standing(instance: Instance) -> str:
+def _ecs_status(instance: Instance) -> str:
     registration = instance.registration
     if registration is None:
         return f"not described ({instance.undescribed})" if instance.undescribed else "gone"

@@ -125,11 +125,11 @@ class Agent:
             invocation.end(State.UNDELIVERABLE, now)
             return
         code = 0 if result.cut is RebootEnding.SUCCESS else result.exit_code
-        state, stderr = _verdict(invocation, result, code)
+        state, stderr = _result_of(invocation, result, code)
         invocation.end(state, finished, code, result.stdout, stderr)
 
 
-def _verdict(invocation: Invocation, result: ScriptResult, code: int) -> tuple[State, str]:
+def _result_of(invocation: Invocation, result: ScriptResult, code: int) -> tuple[State, str]:
     """The state that the agent reports, and stderr with what it adds."""
     if invocation.state is State.CANCELLING:
         return State.CANCELLED, result.stderr

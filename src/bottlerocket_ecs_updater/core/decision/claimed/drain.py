@@ -9,7 +9,7 @@ from bottlerocket_ecs_updater.core.decision.claimed.give_back import (
     AGENT_AWAY,
     changed,
     give_back,
-    give_back_barred,
+    give_back_blocked,
     give_back_changed,
     give_back_not_empty,
     hand_back,
@@ -67,7 +67,7 @@ def draining(claimed: ClaimedInstance, this_pass: Pass) -> NextStep:
         return _let_go(instance, hold(Reason.CLAIM_REMOVED, status=registration.status.value))
     blocked = why_blocked(instance, fleet)
     if blocked is not None:
-        return give_back_barred(claimed, blocked, this_pass)
+        return give_back_blocked(claimed, blocked, this_pass)
     if is_own_host(instance, fleet):
         # Another run drained it while this one, on it, waited for the lease. With this run on it, it never becomes
         # empty.

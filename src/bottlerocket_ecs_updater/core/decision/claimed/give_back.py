@@ -66,7 +66,7 @@ def backs_off_when_blocked(claim: Claim, why: Hold) -> bool:
     return why.reason is Reason.SEND_DENIED and claim.phase is ClaimPhase.REBOOTING
 
 
-def give_back_barred(claimed: ClaimedInstance, why: Hold, this_pass: Pass) -> NextStep:
+def give_back_blocked(claimed: ClaimedInstance, why: Hold, this_pass: Pass) -> NextStep:
     """Return at once an instance whose update AWS denies."""
     return give_back(claimed, why, this_pass, backs_off=backs_off_when_blocked(claimed.claim, why))
 

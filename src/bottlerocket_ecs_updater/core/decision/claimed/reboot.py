@@ -17,7 +17,7 @@ from bottlerocket_ecs_updater.core.decision.claimed.give_back import (
     cancel_open,
     changed,
     give_back,
-    give_back_barred,
+    give_back_blocked,
     not_empty_hold,
     staged_report,
     unwanted_now,
@@ -32,7 +32,7 @@ from bottlerocket_ecs_updater.core.decision.claimed.verify import (
     stalled,
     verify,
 )
-from bottlerocket_ecs_updater.core.decision.host_checks import ask_host, is_mute, next_hearing
+from bottlerocket_ecs_updater.core.decision.host_checks import ask_host, is_mute, next_poll
 from bottlerocket_ecs_updater.core.decision.polling import next_look, quiet_time
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
@@ -300,7 +300,7 @@ def _mute(claimed: ClaimedInstance, this_pass: Pass) -> NextStep:
             return quarantine(claimed, not_back(claimed, this_pass), this_pass)
         return NextStep(cancel_open(instance), look_at=min(quiet, this_pass.at + policy.answer_timeout))
     if claimed.registration.connected:
-        return give_back_barred(claimed, blocked, this_pass)
+        return give_back_blocked(claimed, blocked, this_pass)
     if this_pass.at < limit_of_reboot(claimed, this_pass):
         return NextStep(look_at=this_pass.at + policy.listing_spacing)
     return quarantine(claimed, not_back(claimed, this_pass), this_pass)
@@ -317,7 +317,7 @@ def _ask_when_connected(claimed: ClaimedInstance, this_pass: Pass) -> NextStep:
     sent_at = progress.reboot_sent_at or progress.claimed_at or this_pass.at
     wants_end = _end_unknown(instance)
     if instance.pending is not None:
-        return NextStep(look_at=next_hearing(instance.pending, this_pass), wants_reboot_end=wants_end)
+        return NextStep(look_at=next_poll(instance.pending, this_pass), wants_reboot_end=wants_end)
     due = next_look(
         sent_at,
         this_pass.at,

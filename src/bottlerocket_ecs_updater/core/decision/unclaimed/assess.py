@@ -105,7 +105,7 @@ END_OF_LIFE_VARIANTS = ("aws-ecs-1",)
 """Variants that get no new versions, with all their flavours (`aws-ecs-1-nvidia`). Source: Bottlerocket 1.43."""
 
 
-DARK_LOOKS = 6
+UNDESCRIBED_LOOKS = 6
 """A run no longer waits for an instance after this many looks in a row that did not describe it."""
 
 
@@ -182,7 +182,7 @@ def some_may_be_back(this_pass: Pass) -> bool:
     describe now.
     """
     fleet = this_pass.fleet
-    if any(one.unknown and one.progress.dark_looks <= DARK_LOOKS for one in fleet.instances.values()):
+    if any(one.unknown and one.progress.dark_looks <= UNDESCRIBED_LOOKS for one in fleet.instances.values()):
         return True
     gone = (one.progress.disconnected_since for one in fleet.instances.values() if _only_disconnected(one))
     return any(since is not None and not has_passed(since, this_pass.policy.flap_time, this_pass.at) for since in gone)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from bottlerocket_ecs_updater.engine.lease.right import HeldBy, Taken
+from bottlerocket_ecs_updater.engine.lease.run_lease import HeldBy, Taken
 from bottlerocket_ecs_updater.engine.lease.task_lease import RunningTask
 
 
