@@ -21,7 +21,7 @@ export PYTHONDONTWRITEBYTECODE :=
 # uv compiles no bytecode. Importing these modules once does it, for runs and simulations.
 WARM := bottlerocket_ecs_updater.cli.commands.run, bottlerocket_ecs_updater.cli.commands.simulate, bottlerocket_ecs_updater.simulator.wire
 
-.PHONY: help setup simulate test quick lint format unit explore docs docs-site wheel dist image publish acceptance acceptance-clean contract bench soak mutants lock clean
+.PHONY: help setup simulate test quick lint types style format unit explore docs docs-site wheel dist image publish acceptance acceptance-clean contract bench soak mutants lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -29,7 +29,9 @@ help: ## List the targets
 simulate: $(VENV)/simulate.stamp ## Run against a simulated cluster; ARGS="--help" lists the options
 	@$(BIN)/bottlerocket-ecs-updater simulate $(ARGS)
 
-test: lint unit wheel ## Everything that CI runs
+test: lint ## Everything that CI runs
+	# The wheel is made in the pauses of the tests.
+	@$(MAKE) --no-print-directory --jobs=2 unit wheel
 
 # All tests of the core, and one quick file of every other kind: less than a minute on two idle cores.
 QUICK := tests/core tests/engine/look tests/engine/lease/test_lease.py tests/faults/test_updates.py \
@@ -44,9 +46,14 @@ quick: $(VENV)/dev.stamp ## Style, import direction, and the quickest tests of e
 	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal $(QUICK) $(ARGS)
 
 lint: $(VENV)/dev.stamp ## Style, types, import direction, templates, workflows, words
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target types style
+
+types: $(VENV)/dev.stamp # Takes as long as all of the style, on a core of its own.
+	$(BIN)/mypy
+
+style: $(VENV)/dev.stamp
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/ruff format --check $(SOURCES)
-	$(BIN)/mypy
 	$(BIN)/lint-imports
 	if compgen -G 'stacks/*.yaml' >/dev/null; then $(BIN)/cfn-lint stacks/*.yaml acceptance/*.yaml; fi
 	# Then lint the state machine, which the linter checks only for an ARN in the partition aws.

@@ -90,13 +90,17 @@ class FleetGround(Ground):
 
 
 @contextmanager
-def fleet_ground(hosts: int = 2) -> Iterator[FleetGround]:
-    """An account with one cluster, whose hosts are a version behind."""
+def fleet_ground(hosts: int = 2, *, limits_speed: float | None = None) -> Iterator[FleetGround]:
+    """An account with one cluster, whose hosts are a version behind.
+
+    Processes start in real time, so the limits of the state machine may have a speed of their own. At the speed of the
+    clock, the 15 minutes for the list of clusters are 7.5 seconds, less than a busy machine may need.
+    """
     clock = PatientClock(SPEED)
     releases = [Release(version, "aws-ecs-2") for version in ("1.20.0", "1.21.0")]
     world = World(clock, repository=Repository(releases))
     for number in range(hosts):
         world.add_instance(HostSpec(f"i-{number:017x}", version="1.20.0"), f"us-east-1{'abc'[number % 3]}")
     world.add_service(ServiceSpec("web", desired=hosts))
-    with SimulatedAccount(world, clock, entrypoint) as site:
+    with SimulatedAccount(world, clock, entrypoint, limits_speed=limits_speed) as site:
         yield FleetGround(site, clock)

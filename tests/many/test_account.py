@@ -12,7 +12,14 @@ from tests.stack.conftest import LEASE, PATIENCE
 
 @pytest.fixture
 def ground() -> Iterator[FleetGround]:
-    with fleet_ground() as site:
+    with fleet_ground(limits_speed=5) as site:
+        yield site
+
+
+@pytest.fixture
+def hurried() -> Iterator[FleetGround]:
+    """An account in which a task that never answers has eleven seconds instead of three minutes."""
+    with fleet_ground(limits_speed=80) as site:
         yield site
 
 
@@ -57,8 +64,9 @@ def test_the_line_of_the_page_installs_a_stack_whose_schedule_updates_a_cluster(
     ],
 )
 def test_an_execution_without_a_permission_fails_and_tells_that_the_clusters_were_not_found(
-    ground: FleetGround, sid: str, action: str
+    hurried: FleetGround, sid: str, action: str
 ) -> None:
+    ground = hurried
     assert ground.make(without(sid)) == "CREATE_COMPLETE"
     inbox = ground.subscribe()
     assert ground.run_waves() == "FAILED"

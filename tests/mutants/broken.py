@@ -326,8 +326,8 @@ MUTANTS = (
     broken(
         "quarantined instances that fill the budget do not halt the run",
         "core/decision/halting.py",
-        "    if not quarantined or len(quarantined) < limit:\n",
-        "    if not quarantined or len(quarantined) <= limit:\n",
+        "    if len(quarantined) < limit:\n",
+        "    if len(quarantined) <= limit:\n",
         f"{CORE}/decision/test_halting.py",
     ),
     broken(

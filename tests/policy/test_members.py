@@ -162,6 +162,23 @@ def test_a_host_that_is_excluded_is_reported_as_excluded_even_if_it_cannot_be_re
     assert held(Updater(world, Policy(rules=rules)).run(), FIRST).reason is Reason.EXCLUDED
 
 
+@pytest.mark.parametrize("seconds", [2, 8, 15])
+def test_a_host_that_somebody_opts_out_while_it_drains_is_returned_without_a_reboot(seconds: int) -> None:
+    world = row(3)
+
+    def opt_out(call: Call) -> None:
+        first = world.instance(FIRST)
+        if call.params.get("status") == "DRAINING" and call.params["containerInstances"] == [first.arn]:
+            change = partial(first.custom.update, {"bottlerocket-ecs-updater.opt-out": "true"})
+            world.clock.after(timedelta(seconds=seconds), change)
+
+    world.authorize = opt_out
+    finished = Updater(world, at_most(1)).run()
+    assert (updated(finished), held(finished, FIRST).reason) == (2, Reason.OPTED_OUT)
+    assert world.findings().clean
+    assert world.instance(FIRST).accepts_tasks
+
+
 @pytest.mark.parametrize("minutes", [3, 4, 6])
 def test_a_host_that_is_stopped_during_a_rollout_does_not_stop_it(minutes: int) -> None:
     """EC2 is asked as soon as its agent has disconnected, and not only when the cluster is listed again."""

@@ -4,26 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any, cast
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from tests.support.simulated import DOCUMENTS, ZONES, EngineClock, instance_id, survey_of
+from tests.support.simulated import ZONES, instance_id, snapshot_of
 
-from bottlerocket_ecs_updater.aws.ecs import EcsCluster
-from bottlerocket_ecs_updater.aws.ssm import SsmHosts
-from bottlerocket_ecs_updater.aws.transport.api import Api
-from bottlerocket_ecs_updater.aws.transport.pace import CallPace, Calls
-from bottlerocket_ecs_updater.aws.transport.session import Pair
 from bottlerocket_ecs_updater.core.capacity.cluster_room import ClusterRoom
 from bottlerocket_ecs_updater.core.capacity.will_it_fit import Fits, NoRoom
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
-from bottlerocket_ecs_updater.core.rules.policy import Policy
-from bottlerocket_ecs_updater.engine.lease.task_lease import NoLease
-from bottlerocket_ecs_updater.engine.run_ports import Ports
-from bottlerocket_ecs_updater.engine.safe_recorder import DiscardEvents
-from bottlerocket_ecs_updater.engine.snapshot import take_snapshot
-from bottlerocket_ecs_updater.engine.store.ledger_store import UnkeptLedger
 from bottlerocket_ecs_updater.simulator.clock import VirtualClock
 from bottlerocket_ecs_updater.simulator.ecs import (
     ContainerInstanceSpec,
@@ -36,7 +24,6 @@ from bottlerocket_ecs_updater.simulator.ecs import (
     Workload,
 )
 from bottlerocket_ecs_updater.simulator.host import HostSpec
-from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients
 from bottlerocket_ecs_updater.simulator.world.world import World
 
 EXPRESSIONS = (
@@ -165,14 +152,7 @@ PLACES = st.builds(
 
 def foretold(world: World) -> Fits | NoRoom | None:
     """The updater's result for the first host, from what AWS reports about the cluster alone."""
-    clients = InProcessClients(world, caller="ann")
-    clock = EngineClock(world)
-    api = Api(clock, CallPace(clock), Calls())
-    ecs = EcsCluster(cast("Any", Pair.of(clients.ecs)), api, clock, "demo")
-    ssm = SsmHosts(cast("Any", Pair.of(clients.ssm)), api, DOCUMENTS, "test")
-    survey = survey_of(clients, api)
-    ports = Ports(ecs, ssm, clock, UnkeptLedger(), NoLease(), DiscardEvents(), survey=survey)
-    fleet = take_snapshot(ports, Policy())
+    fleet = snapshot_of(world)
     return ClusterRoom(fleet).for_drain_of(fleet.instances[InstanceId(instance_id(0))])
 
 

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterable
 
 from bottlerocket_ecs_updater.engine.ports import ABSENT, Conflict, Stored
+from bottlerocket_ecs_updater.errors import Unreachable
 
 
 class MemoryStore:
@@ -41,3 +42,23 @@ class MemoryStore:
         stored = self._objects.get(key)
         if expect is not None and expect != (stored.tag if stored is not None else ABSENT):
             raise Conflict(key)
+
+
+class LossyStore(MemoryStore):
+    """A store that counts writes, and can lose their requests and their replies."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writes = 0
+        self.lose: list[str] = []
+        """What is lost of the next writes: "request", "reply", or nothing."""
+
+    def put(self, key: str, data: bytes, expect: str | None) -> str:
+        self.writes += 1
+        lost = self.lose.pop(0) if self.lose else ""
+        if lost == "request":
+            raise Unreachable("the request was lost")
+        tag = super().put(key, data, expect)
+        if lost == "reply":
+            raise Unreachable("the reply was lost")
+        return tag

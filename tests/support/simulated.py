@@ -14,6 +14,7 @@ from bottlerocket_ecs_updater.aws.transport.api import Api
 from bottlerocket_ecs_updater.aws.transport.pace import CallPace, Calls
 from bottlerocket_ecs_updater.aws.transport.session import Pair
 from bottlerocket_ecs_updater.core.model.event import Event, RunFinished
+from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.ids import OwnTask, RunId
 from bottlerocket_ecs_updater.core.model.location import Location
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
@@ -23,6 +24,8 @@ from bottlerocket_ecs_updater.engine.lease.task_lease import NoLease
 from bottlerocket_ecs_updater.engine.ports import Store, Successors
 from bottlerocket_ecs_updater.engine.run import Run
 from bottlerocket_ecs_updater.engine.run_ports import Ports
+from bottlerocket_ecs_updater.engine.safe_recorder import DiscardEvents
+from bottlerocket_ecs_updater.engine.snapshot import take_snapshot
 from bottlerocket_ecs_updater.engine.stop import Stop
 from bottlerocket_ecs_updater.engine.store.ledger_store import LedgerKeeping, UnkeptLedger
 from bottlerocket_ecs_updater.simulator.clock import VirtualClock
@@ -195,3 +198,15 @@ class Updater:
 def at_most(number: int) -> Policy:
     """The default policy with another budget."""
     return Policy(max_unavailable=Limit(number=number))
+
+
+def snapshot_of(world: World, policy: Policy | None = None) -> Fleet:
+    """The fleet of a world, as somebody who only looks sees it."""
+    clients = InProcessClients(world, caller="ann")
+    clock = EngineClock(world)
+    api = Api(clock, CallPace(clock), Calls())
+    ecs = EcsCluster(cast("Any", Pair.of(clients.ecs)), api, clock, "demo")
+    ssm = SsmHosts(cast("Any", Pair.of(clients.ssm)), api, DOCUMENTS, "test")
+    survey = survey_of(clients, api)
+    ports = Ports(ecs, ssm, clock, UnkeptLedger(), NoLease(), DiscardEvents(), survey=survey)
+    return take_snapshot(ports, policy or Policy())

@@ -184,9 +184,13 @@ def _strings(shape: ResourceOutputTypeDef | None) -> Sequence[str]:
 
 
 def _moving(shape: ServiceTypeDef) -> DeploymentLimits | None:
-    """The service's deployment limits. ECS always reports them, unless the service uses another controller."""
+    """The service's deployment limits, and how it places tasks; None if ECS did not report them.
+
+    With an external deployment controller, only its task sets have a task definition and a launch type.
+    """
     limits = shape.get("deploymentConfiguration") or {}
-    definition = shape.get("taskDefinition", "")
+    placed: Mapping[str, Any] = shape if shape.get("taskDefinition") else _primary_task_set(shape)
+    definition = placed.get("taskDefinition", "")
     if not definition or "minimumHealthyPercent" not in limits or "maximumPercent" not in limits:
         return None
     constraints = shape.get("placementConstraints") or ()
@@ -196,10 +200,14 @@ def _moving(shape: ServiceTypeDef) -> DeploymentLimits | None:
         definition,
         any(one.get("type") == "distinctInstance" for one in constraints),
         tuple(one.get("expression", "") for one in constraints if one.get("type") == "memberOf"),
-        _LAUNCHES.get(shape.get("launchType") or LaunchType.EC2.value, LaunchType.OTHER),
-        _placing(shape.get("capacityProviderStrategy") or ()),
+        _LAUNCHES.get(placed.get("launchType") or LaunchType.EC2.value, LaunchType.OTHER),
+        _placing(placed.get("capacityProviderStrategy") or ()),
         tuple(_strategies(shape.get("placementStrategy") or ())),
     )
+
+
+def _primary_task_set(shape: ServiceTypeDef) -> Mapping[str, Any]:
+    return next((one for one in shape.get("taskSets") or () if one.get("status") == "PRIMARY"), {})
 
 
 def _strategies(strategies: Iterable[PlacementStrategyTypeDef]) -> Iterator[PlacementStrategy]:

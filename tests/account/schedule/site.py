@@ -34,7 +34,13 @@ class SimulatedAccount:
     """
 
     def __init__(
-        self, world: World, clock: ScaledClock, entrypoint: Entrypoint, environment: Mapping[str, str] | None = None
+        self,
+        world: World,
+        clock: ScaledClock,
+        entrypoint: Entrypoint,
+        environment: Mapping[str, str] | None = None,
+        *,
+        limits_speed: float | None = None,
     ) -> None:
         self.world = world
         self._clock = clock
@@ -50,7 +56,7 @@ class SimulatedAccount:
         self._tasks = TaskEndpoint()
         self.roles = Roles(endpoint, world.names, self.callers, self.gate, self.operator)
         self.stacks = CloudFormation(world.names, StatesCloud(self.operator, self.roles), clock.now)
-        self.states = States(self.roles, clock.speed)
+        self.states = States(self.roles, clock.speed, limits_speed)
         self.schedules = Schedules(clock, self.roles)
         told = {**_where(self._wire), **_world_time(clock), **(environment or {})}
         self.containers = Containers(world, self.roles, self._tasks, entrypoint, told)

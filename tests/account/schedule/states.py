@@ -27,15 +27,16 @@ MADE_WITH = frozenset({"CreateStateMachine", "UpdateStateMachine"})
 class States:
     """The clients of executions. It patches moto for the whole process while it runs."""
 
-    def __init__(self, roles: Roles, speed: float) -> None:
+    def __init__(self, roles: Roles, speed: float, limits_speed: float | None = None) -> None:
         self._roles = roles
         self._speed = speed
+        self._limits_speed = limits_speed
         self._stack = ExitStack()
         self._client = lru_cache(maxsize=None)(self._make_client)
 
     def start(self) -> None:
         """Start to run state machines."""
-        self._stack.enter_context(interpreting(self._client, self._speed))
+        self._stack.enter_context(interpreting(self._client, self._speed, self._limits_speed))
 
     def stop(self) -> None:
         """Stop running them."""

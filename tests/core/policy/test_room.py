@@ -6,7 +6,8 @@ from tests.core.builders import NEW, NOW, idle, instance, ready, registration, t
 from tests.core.builders import fleet as a_fleet
 
 from bottlerocket_ecs_updater.core.capacity.cluster_room import ClusterRoom
-from bottlerocket_ecs_updater.core.capacity.will_it_fit import NoRoom
+from bottlerocket_ecs_updater.core.capacity.will_it_fit import Fits, NoRoom
+from bottlerocket_ecs_updater.core.model.container_instance import Status
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.host_report import HostReport
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, ServiceArn
@@ -65,3 +66,33 @@ def test_in_a_full_cluster_every_instance_shows_what_another_one_lacks() -> None
         assert isinstance(said, NoRoom)
         assert "412 MiB of memory" in said.missing
         assert f"{one.id}, the nearest" not in said.missing
+
+
+def test_a_service_of_which_ecs_says_too_little_is_left_out_and_named_and_the_others_are_checked() -> None:
+    """Before, nothing on such an instance was checked, and nobody was told."""
+    unsaid = Service(ServiceArn("arn:blue"), "blue", 1, 1)
+
+    def said(memory: int) -> Fits | NoRoom | None:
+        left = RemainingResources(cpu=1024, memory=memory)
+        here = registration("i-a", remaining=left)
+        both = instance("i-a", ready(), registered=here, tasks=(task("web"), task("blue")))
+        other = instance("i-b", ready(), registered=registration("i-b", remaining=left), tasks=(task("web"),))
+        services, definitions = Services((WEB, unsaid), NOW), {"web:1": Definition(TaskRequirements(256, 512))}
+        known = a_fleet(both, other, services=services, definitions=definitions)
+        return ClusterRoom(known).for_drain_of(known.instances[InstanceId("i-a")])
+
+    doubt = "whether tasks of blue fit elsewhere is not checked: ECS does not say how it places them"
+    assert said(512) == Fits(provisos=(doubt,))
+    none = said(511)
+    assert isinstance(none, NoRoom)
+    assert none.service == "web"
+
+
+def test_an_instance_that_takes_no_tasks_needs_no_known_resources() -> None:
+    """ECS may leave them out, for example while the instance registers."""
+    outdated, other = host("i-a", ready(), 4096), host("i-b", ready(), 512)
+    odd = instance("i-c", registered=registration("i-c", status=Status.REGISTERING, remaining=None))
+    known = fleet(outdated, other, odd)
+    assert isinstance(ClusterRoom(known).for_drain_of(outdated), Fits)
+    unknown = fleet(outdated, other, instance("i-c", registered=registration("i-c", remaining=None)))
+    assert ClusterRoom(unknown).for_drain_of(outdated) is None

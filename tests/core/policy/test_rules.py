@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.core.builders import registration
 from tests.support.rules import parse_checkpoints, parse_freezes, parse_ranges, parse_task_rules, parse_windows
 
 from bottlerocket_ecs_updater.core.capacity.host_room import Capacity, ServiceRules
@@ -18,8 +19,8 @@ from bottlerocket_ecs_updater.core.decision.unclaimed.rule_answers import (
     first_hold,
 )
 from bottlerocket_ecs_updater.core.model.auto_scaling import InGroup, LifecycleState, NoGroup
-from bottlerocket_ecs_updater.core.model.container_instance import Registration, Status, Task, TaskStatus
-from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, InstanceId, ServiceArn, TaskArn, Zone
+from bottlerocket_ecs_updater.core.model.container_instance import Task, TaskStatus
+from bottlerocket_ecs_updater.core.model.ids import InstanceId, ServiceArn, TaskArn
 from bottlerocket_ecs_updater.core.model.reasons import Reason, hold
 from bottlerocket_ecs_updater.core.model.resources import TaskRequirements
 from bottlerocket_ecs_updater.core.model.version import Version
@@ -33,19 +34,7 @@ from bottlerocket_ecs_updater.core.rules.windows import Schedule
 
 NOW = datetime(2024, 10, 15, 12, tzinfo=UTC)
 OLD, BAD, GOOD = (Version.parse(text) for text in ("1.25.0", "1.26.0", "1.26.1"))
-HOST = Registration(
-    arn=ContainerInstanceArn("arn:aws:ecs:eu-central-1:111122223333:container-instance/c/0"),
-    id=InstanceId("i-0123456789abcdef0"),
-    status=Status.ACTIVE,
-    connected=True,
-    zone=Zone("eu-central-1a"),
-    variant="aws-ecs-2",
-    running_tasks=1,
-    pending_tasks=0,
-    attributes={"ring": "prod"},
-    registered_at=NOW,
-    at=NOW,
-)
+HOST = registration("i-0123456789abcdef0", running_tasks=1, attributes={"ring": "prod"})
 WEB = ServiceArn("arn:aws:ecs:eu-central-1:111122223333:service/c/web")
 BATCH = TaskOnHost(
     Task(TaskArn("arn:task/batch"), TaskStatus.RUNNING, "scheduler", "family:nightly-batch"), "nightly-batch"

@@ -4,10 +4,11 @@ from datetime import UTC, datetime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.core.builders import registration as registered
 
 from bottlerocket_ecs_updater.core.model.auto_scaling import InGroup, LifecycleState, Membership, NoGroup
-from bottlerocket_ecs_updater.core.model.container_instance import Registration, Status
-from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, InstanceId, Zone
+from bottlerocket_ecs_updater.core.model.container_instance import Registration
+from bottlerocket_ecs_updater.core.model.ids import Zone
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
 from bottlerocket_ecs_updater.core.rules.selection import OPT_OUT_ATTRIBUTE, Selection, Selector, parse_selector, select
 
@@ -17,19 +18,7 @@ WEB = InGroup("web-asg-1X2Y", LifecycleState.IN_SERVICE)
 
 def host(**attributes: str) -> Registration:
     named = {name.replace("__", "-"): value for name, value in attributes.items()}
-    return Registration(
-        arn=ContainerInstanceArn("arn:aws:ecs:eu-central-1:111122223333:container-instance/c/0"),
-        id=InstanceId("i-0123456789abcdef0"),
-        status=Status.ACTIVE,
-        connected=True,
-        zone=Zone("eu-central-1a"),
-        variant="aws-ecs-2",
-        running_tasks=3,
-        pending_tasks=0,
-        attributes=named,
-        registered_at=AT,
-        at=AT,
-    )
+    return registered("i-0123456789abcdef0", zone=Zone("eu-central-1a"), running_tasks=3, attributes=named)
 
 
 def selected(

@@ -101,6 +101,14 @@ def lease(store: MemoryStore, time: Time, who: str = "a", term: timedelta = SPAN
     return StoreLease(store, KEY, who, RunId(f"run-{who}"), term, time, lambda: time.monotonic)
 
 
+@pytest.fixture
+def held(store: Cut, time: Time) -> StoreLease:
+    """A lease that was acquired just now."""
+    held = lease(store, time)
+    assert held.acquire() == Taken(1)
+    return held
+
+
 def held_by_a_dead_run(store: MemoryStore, time: Time, term: timedelta = SPAN) -> None:
     assert lease(store, time, "dead", term).acquire() == Taken(1)
 
@@ -251,9 +259,7 @@ class MemoryStoreView(MemoryStore):
 # Renewing the lease
 
 
-def test_a_fresh_lease_is_not_renewed_at_every_pass(store: Cut, time: Time) -> None:
-    held = lease(store, time)
-    held.acquire()
+def test_a_fresh_lease_is_not_renewed_at_every_pass(store: Cut, time: Time, held: StoreLease) -> None:
     for _ in range(int(DUE.total_seconds()) - 1):
         time.move(timedelta(seconds=1))
         held.keep()
@@ -263,18 +269,16 @@ def test_a_fresh_lease_is_not_renewed_at_every_pass(store: Cut, time: Time) -> N
     assert store.writes == 2
 
 
-def test_a_lease_that_is_kept_lasts_for_hours(store: Cut, time: Time) -> None:
-    held = lease(store, time)
-    held.acquire()
+def test_a_lease_that_is_kept_lasts_for_hours(store: Cut, time: Time, held: StoreLease) -> None:
     for _ in range(500):
         time.move(SPAN / 4)
         held.keep()
     held.check_before_act()
 
 
-def test_a_run_that_is_cut_off_stops_a_quarter_before_the_term_is_over(store: Cut, time: Time) -> None:
-    held = lease(store, time)
-    held.acquire()
+def test_a_run_that_is_cut_off_stops_a_quarter_before_the_term_is_over(
+    store: Cut, time: Time, held: StoreLease
+) -> None:
     store.down = True
     time.move(SPAN * 3 / 4 - timedelta(seconds=1))
     held.keep()
@@ -284,9 +288,7 @@ def test_a_run_that_is_cut_off_stops_a_quarter_before_the_term_is_over(store: Cu
         held.keep()
 
 
-def test_a_renewal_whose_reply_was_lost_is_recognized_as_our_own(store: Cut, time: Time) -> None:
-    held = lease(store, time)
-    held.acquire()
+def test_a_renewal_whose_reply_was_lost_is_recognized_as_our_own(store: Cut, time: Time, held: StoreLease) -> None:
     store.replies_lost = 2
     for _ in range(8):
         time.move(SPAN / 4)
@@ -295,17 +297,15 @@ def test_a_renewal_whose_reply_was_lost_is_recognized_as_our_own(store: Cut, tim
 
 
 @pytest.mark.parametrize("check", [StoreLease.keep, StoreLease.check_before_act])
-def test_a_run_that_was_suspended_finds_that_another_has_its_lease(store: Cut, time: Time, check: object) -> None:
-    held = lease(store, time)
-    held.acquire()
+def test_a_run_that_was_suspended_finds_that_another_has_its_lease(
+    store: Cut, time: Time, check: object, held: StoreLease
+) -> None:
     lease(store, time, "b").acquire()
     with pytest.raises(LeaseLost, match="b holds it"):
         check(held)  # type: ignore[operator]
 
 
-def test_a_lost_lease_stays_lost(store: Cut, time: Time) -> None:
-    held = lease(store, time)
-    held.acquire()
+def test_a_lost_lease_stays_lost(store: Cut, time: Time, held: StoreLease) -> None:
     other = lease(store, time, "b")
     other.acquire()
     with pytest.raises(LeaseLost):
@@ -315,35 +315,29 @@ def test_a_lost_lease_stays_lost(store: Cut, time: Time) -> None:
         held.check_before_act()
 
 
-def test_a_suspension_that_only_the_wall_clock_saw_is_noticed(store: Cut, time: Time) -> None:
-    held = lease(store, time)
-    held.acquire()
+def test_a_suspension_that_only_the_wall_clock_saw_is_noticed(store: Cut, time: Time, held: StoreLease) -> None:
     store.down = True
     time.wall += timedelta(hours=1)
     with pytest.raises(LeaseLost):
         held.check_before_act()
 
 
-def test_time_that_only_the_monotonic_clock_saw_is_noticed(store: Cut, time: Time) -> None:
-    held = lease(store, time)
-    held.acquire()
+def test_time_that_only_the_monotonic_clock_saw_is_noticed(store: Cut, time: Time, held: StoreLease) -> None:
     store.down = True
     time.monotonic += 3600
     with pytest.raises(LeaseLost):
         held.check_before_act()
 
 
-def test_a_run_that_slept_while_nobody_took_its_lease_goes_on_with_a_new_renewal(store: Cut, time: Time) -> None:
-    held = lease(store, time)
-    held.acquire()
+def test_a_run_that_slept_while_nobody_took_its_lease_goes_on_with_a_new_renewal(
+    store: Cut, time: Time, held: StoreLease
+) -> None:
     time.move(timedelta(hours=1))
     held.check_before_act()
     assert store.writes == 2
 
 
-def test_facts_from_before_a_long_sleep_are_read_again(store: Cut, time: Time) -> None:
-    held = lease(store, time)
-    held.acquire()
+def test_facts_from_before_a_long_sleep_are_read_again(store: Cut, time: Time, held: StoreLease) -> None:
     time.move(timedelta(hours=1))
     with pytest.raises(LeaseLapsed):
         held.keep()
@@ -356,10 +350,8 @@ def test_facts_from_before_a_long_sleep_are_read_again(store: Cut, time: Time) -
 
 @pytest.mark.parametrize("answer", [Throttled("409: another write is under way"), Conflict("412"), Unreachable("503")])
 def test_a_renewal_that_was_rejected_although_nobody_wrote_is_retried(
-    store: Cut, time: Time, answer: Exception
+    store: Cut, time: Time, answer: Exception, held: StoreLease
 ) -> None:
-    held = lease(store, time)
-    held.acquire()
     store.refuses = [answer, answer]
     for _ in range(40):
         time.move(timedelta(seconds=2))
@@ -368,9 +360,9 @@ def test_a_renewal_that_was_rejected_although_nobody_wrote_is_retried(
 
 
 @pytest.mark.parametrize("answer", [Throttled("409: another write is under way"), Conflict("412")])
-def test_a_lease_is_released_although_the_first_attempt_was_rejected(store: Cut, time: Time, answer: Exception) -> None:
-    held = lease(store, time)
-    held.acquire()
+def test_a_lease_is_released_although_the_first_attempt_was_rejected(
+    store: Cut, time: Time, answer: Exception, held: StoreLease
+) -> None:
     store.refuses = [answer]
     held.release()
     assert lease(store, time, "b").acquire() == Taken(epoch=2)
@@ -408,9 +400,7 @@ def test_a_renewal_that_landed_late_after_its_repeat_was_refused_is_known_for_ou
 # While the store accepts no renewal
 
 
-def test_a_renewal_that_failed_is_tried_again_within_seconds(store: Cut, time: Time) -> None:
-    held = lease(store, time)
-    held.acquire()
+def test_a_renewal_that_failed_is_tried_again_within_seconds(store: Cut, time: Time, held: StoreLease) -> None:
     store.down = True
     time.move(DUE)
     again = held.keep()
@@ -450,9 +440,7 @@ def test_a_renewal_that_hangs_until_its_deadline_costs_nothing(time: Time) -> No
     assert renewals > 5
 
 
-def test_a_store_that_does_not_answer_is_not_asked_at_every_call(store: Cut, time: Time) -> None:
-    held = lease(store, time)
-    held.acquire()
+def test_a_store_that_does_not_answer_is_not_asked_at_every_call(store: Cut, time: Time, held: StoreLease) -> None:
     time.move(DUE)
     store.down, store.tries = True, 0
     for _ in range(100):
@@ -461,9 +449,7 @@ def test_a_store_that_does_not_answer_is_not_asked_at_every_call(store: Cut, tim
     assert store.tries <= 4
 
 
-def test_a_lease_that_lapsed_is_regained_where_nobody_took_it(store: Cut, time: Time) -> None:
-    held = lease(store, time)
-    held.acquire()
+def test_a_lease_that_lapsed_is_regained_where_nobody_took_it(store: Cut, time: Time, held: StoreLease) -> None:
     store.down = True
     time.move(timedelta(minutes=3))
     for _ in range(3):
@@ -476,9 +462,9 @@ def test_a_lease_that_lapsed_is_regained_where_nobody_took_it(store: Cut, time: 
     held.check_before_act()
 
 
-def test_nothing_may_be_done_before_it_is_regained_though_a_renewal_went_well(store: Cut, time: Time) -> None:
-    held = lease(store, time)
-    held.acquire()
+def test_nothing_may_be_done_before_it_is_regained_though_a_renewal_went_well(
+    store: Cut, time: Time, held: StoreLease
+) -> None:
     store.down = True
     time.move(SPAN)
     with pytest.raises(LeaseLapsed):
@@ -492,9 +478,7 @@ def test_nothing_may_be_done_before_it_is_regained_though_a_renewal_went_well(st
     held.keep()
 
 
-def test_a_lease_that_lapsed_is_lost_where_a_rival_took_it(store: Cut, time: Time) -> None:
-    held = lease(store, time)
-    held.acquire()
+def test_a_lease_that_lapsed_is_lost_where_a_rival_took_it(store: Cut, time: Time, held: StoreLease) -> None:
     store.down = True
     time.move(SPAN)
     with pytest.raises(LeaseLapsed):
@@ -509,9 +493,7 @@ def test_a_lease_that_lapsed_is_lost_where_a_rival_took_it(store: Cut, time: Tim
         held.regain()
 
 
-def test_a_rival_that_watches_sees_that_it_was_regained_and_leaves(store: Cut, time: Time) -> None:
-    held = lease(store, time)
-    held.acquire()
+def test_a_rival_that_watches_sees_that_it_was_regained_and_leaves(store: Cut, time: Time, held: StoreLease) -> None:
     time.move(SPAN)
 
     class Watching(Time):
@@ -582,9 +564,7 @@ def test_a_take_counts_from_when_it_started_not_from_its_reply(time: Time) -> No
         held.check_before_act()
 
 
-def test_a_renewal_that_is_found_later_counts_from_when_it_started(store: Cut, time: Time) -> None:
-    held = lease(store, time)
-    held.acquire()
+def test_a_renewal_that_is_found_later_counts_from_when_it_started(store: Cut, time: Time, held: StoreLease) -> None:
     time.move(DUE)
     store.replies_lost = 1
     held.keep()
@@ -611,9 +591,7 @@ def test_a_take_that_is_found_later_counts_from_when_it_started(store: Cut, time
         held.check_before_act()
 
 
-def test_a_lease_that_somebody_removed_is_lost(store: Cut, time: Time) -> None:
-    held = lease(store, time)
-    held.acquire()
+def test_a_lease_that_somebody_removed_is_lost(store: Cut, time: Time, held: StoreLease) -> None:
     store.delete(KEY, None)
     time.move(SPAN / 2)
     with pytest.raises(LeaseLost, match="its object was deleted"):
@@ -628,17 +606,13 @@ def test_nobody_acts_who_never_had_the_lease(store: Cut, time: Time) -> None:
 # Releasing the lease
 
 
-def test_after_giving_it_back_nothing_may_be_done(store: Cut, time: Time) -> None:
-    held = lease(store, time)
-    held.acquire()
+def test_after_giving_it_back_nothing_may_be_done(store: Cut, time: Time, held: StoreLease) -> None:
     held.release()
     with pytest.raises(LeaseLost):
         held.check_before_act()
 
 
-def test_giving_back_what_another_has_leaves_it_to_that_one(store: Cut, time: Time) -> None:
-    held = lease(store, time)
-    held.acquire()
+def test_giving_back_what_another_has_leaves_it_to_that_one(store: Cut, time: Time, held: StoreLease) -> None:
     other = lease(store, time, "b")
     other.acquire()
     held.release()
@@ -647,17 +621,13 @@ def test_giving_back_what_another_has_leaves_it_to_that_one(store: Cut, time: Ti
     other.check_before_act()
 
 
-def test_giving_back_never_raises_and_never_waits(store: Cut, time: Time) -> None:
-    held = lease(store, time)
-    held.acquire()
+def test_giving_back_never_raises_and_never_waits(store: Cut, time: Time, held: StoreLease) -> None:
     store.down = True
     held.release()
     assert time.naps == []
 
 
-def test_a_lease_whose_last_renewal_got_no_reply_is_released_anyway(store: Cut, time: Time) -> None:
-    held = lease(store, time)
-    held.acquire()
+def test_a_lease_whose_last_renewal_got_no_reply_is_released_anyway(store: Cut, time: Time, held: StoreLease) -> None:
     store.replies_lost = 1
     time.move(SPAN / 2)
     held.keep()

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.memory_store import MemoryStore
+from tests.support.memory_store import LossyStore, MemoryStore
 
 from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.model.ids import BootId, ContainerInstanceArn, InstanceId, RunId
@@ -61,27 +61,19 @@ ROLLED_BACK = Backoff(NEW, 1, NOW + timedelta(days=3650), "rolled-back", rolled_
 KEY = ledger_key("web")
 
 
-class Counting(MemoryStore):
-    """A store that counts writes, and can lose requests or replies."""
+class Counting(LossyStore):
+    """A store that can refuse writes too."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.writes = 0
-        self.lose: list[str] = []
         self.refuses: list[Exception] = []
         """What the next writes are answered with, without any effect."""
 
     def put(self, key: str, data: bytes, expect: str | None) -> str:
-        self.writes += 1
         if self.refuses:
+            self.writes += 1
             raise self.refuses.pop(0)
-        lost = self.lose.pop(0) if self.lose else ""
-        if lost == "request":
-            raise Unreachable("the request was lost")
-        tag = super().put(key, data, expect)
-        if lost == "reply":
-            raise Unreachable("the reply was lost")
-        return tag
+        return super().put(key, data, expect)
 
 
 def kept(store: MemoryStore, run: str = "r1") -> KeptLedger:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.memory_store import MemoryStore
+from tests.support.memory_store import LossyStore, MemoryStore
 from tests.support.simulated import NEW as NEWER
 from tests.support.simulated import EngineClock, Tape, Updater, row
 
@@ -51,26 +51,9 @@ def both(ledger: Ledger) -> Ledger:
     return with_backoff(with_claim(ledger, THEIRS, CLAIM, arn(EAST)), OURS, REST)
 
 
-class Shaky(MemoryStore):
-    """A store that loses the given requests and replies of writes."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.lose: list[str] = []
-
-    def put(self, key: str, data: bytes, expect: str | None) -> str:
-        lost = self.lose.pop(0) if self.lose else ""
-        if lost == "request":
-            raise Unreachable("the request was lost")
-        tag = super().put(key, data, expect)
-        if lost == "reply":
-            raise Unreachable("the reply was lost")
-        return tag
-
-
 @pytest.fixture
-def store() -> Shaky:
-    made = Shaky()
+def store() -> LossyStore:
+    made = LossyStore()
     old = KeptLedger(made, "web", RunId("r0"))
     old.load()
     old.change(both)
@@ -104,25 +87,25 @@ def data_of(store: MemoryStore, key: str) -> bytes:
 # The ledger
 
 
-def test_a_run_takes_over_its_own_claims_and_everything_else_in_the_old_ledger(store: Shaky) -> None:
+def test_a_run_takes_over_its_own_claims_and_everything_else_in_the_old_ledger(store: LossyStore) -> None:
     assert moved(store).claims == {OURS: OpenClaim(CLAIM, arn(WEST))}
     assert kept(store) == moved(store, run="r2")
     assert kept(store).backoffs == {OURS: REST}
 
 
-def test_the_other_cluster_with_the_same_name_finds_its_own_claims(store: Shaky) -> None:
+def test_the_other_cluster_with_the_same_name_finds_its_own_claims(store: LossyStore) -> None:
     moved(store)
     assert moved(store, EAST).claims == {THEIRS: OpenClaim(CLAIM, arn(EAST))}
     assert json.loads(data_of(store, OLD_KEY))["claims"] == {}
 
 
-def test_an_older_version_cannot_read_what_was_moved_and_so_acts_on_nothing(store: Shaky) -> None:
+def test_an_older_version_cannot_read_what_was_moved_and_so_acts_on_nothing(store: LossyStore) -> None:
     moved(store)
     with pytest.raises(LedgerBroken, match="format 2"):
         KeptLedger(store, "web", RunId("r9")).load()
 
 
-def test_a_claim_that_was_dropped_does_not_come_back(store: Shaky) -> None:
+def test_a_claim_that_was_dropped_does_not_come_back(store: LossyStore) -> None:
     ledger = moving(store)
     ledger.load()
     ledger.flush()
@@ -132,7 +115,7 @@ def test_a_claim_that_was_dropped_does_not_come_back(store: Shaky) -> None:
     assert moved(store, run="r2").claims == {}
 
 
-def test_once_it_has_left_nobody_asks_the_old_place(store: Shaky) -> None:
+def test_once_it_has_left_nobody_asks_the_old_place(store: LossyStore) -> None:
     moved(store)
     moved(store, run="r2")
     assert has_left(store, WEST)
@@ -147,14 +130,14 @@ def test_a_cluster_that_was_never_kept_under_its_name_says_so_at_once() -> None:
     assert list(store.keys("")) == [ledger_key(str(WEST))]
 
 
-def test_looking_moves_nothing(store: Shaky) -> None:
+def test_looking_moves_nothing(store: LossyStore) -> None:
     before = data_of(store, OLD_KEY)
     assert moving(store).load().claims.keys() == {OURS}
     assert list(store.keys("")) == [OLD_KEY]
     assert data_of(store, OLD_KEY) == before
 
 
-def test_an_old_ledger_that_cannot_be_read_is_named_and_nothing_is_written(store: Shaky) -> None:
+def test_an_old_ledger_that_cannot_be_read_is_named_and_nothing_is_written(store: LossyStore) -> None:
     store.put(OLD_KEY, b"[" * 100_000, None)
     ledger = moving(store)
     with pytest.raises(LedgerBroken, match=OLD_KEY):
@@ -164,7 +147,7 @@ def test_an_old_ledger_that_cannot_be_read_is_named_and_nothing_is_written(store
     assert list(store.keys("")) == [OLD_KEY]
 
 
-def test_an_old_ledger_that_somebody_else_writes_meanwhile_ends_the_run(store: Shaky) -> None:
+def test_an_old_ledger_that_somebody_else_writes_meanwhile_ends_the_run(store: LossyStore) -> None:
     ledger = moving(store)
     ledger.load()
     store.put(OLD_KEY, data_of(store, OLD_KEY) + b"\n", None)
@@ -172,7 +155,7 @@ def test_an_old_ledger_that_somebody_else_writes_meanwhile_ends_the_run(store: S
         ledger.flush()
 
 
-def test_nothing_is_moved_before_the_lease_was_asked_for(store: Shaky) -> None:
+def test_nothing_is_moved_before_the_lease_was_asked_for(store: LossyStore) -> None:
     def lapsed() -> None:
         raise LeaseLapsed("it could not be renewed in time")
 
@@ -191,7 +174,7 @@ def test_nothing_is_moved_before_the_lease_was_asked_for(store: Shaky) -> None:
 def test_wherever_runs_die_while_they_move_it_nothing_is_lost_and_nothing_comes_back(
     lost: list[list[str]], *, drops: bool
 ) -> None:
-    store = Shaky()
+    store = LossyStore()
     old = KeptLedger(store, "web", RunId("r0"))
     old.load()
     old.change(both)

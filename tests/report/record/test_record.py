@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.memory_store import MemoryStore
+from tests.support.memory_store import LossyStore, MemoryStore
 
 from bottlerocket_ecs_updater.core.model import reasons
 from bottlerocket_ecs_updater.core.model.event import (
@@ -37,25 +37,6 @@ from bottlerocket_ecs_updater.report.record.record import (
 RUN = RunId("20260105-0900-3f9c")
 START = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 FINISHED = RunFinished(START, RUN, RunOutcome.OK, 0, {}, timedelta(), "", {}, {})
-
-
-class Flaky(MemoryStore):
-    """A store that counts writes, and loses the given requests and replies."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.writes = 0
-        self.lose: list[str] = []
-
-    def put(self, key: str, data: bytes, expect: str | None) -> str:
-        self.writes += 1
-        lost = self.lose.pop(0) if self.lose else ""
-        if lost == "request":
-            raise Unreachable("the request was lost")
-        tag = super().put(key, data, expect)
-        if lost == "reply":
-            raise Unreachable("the reply was lost")
-        return tag
 
 
 def drained(seconds: float = 0, number: int = 1) -> Drained:
@@ -102,7 +83,7 @@ def test_the_end_of_a_run_is_written_at_once() -> None:
 
 @pytest.mark.parametrize("event", [failed, quarantined])
 def test_a_failure_is_stored_before_the_next_act(event: Callable[[int], Event]) -> None:
-    store = Flaky()
+    store = LossyStore()
     record = Record(store, "web", RUN)
     for number in range(10):
         record.record(event(number))
@@ -112,7 +93,7 @@ def test_a_failure_is_stored_before_the_next_act(event: Callable[[int], Event]) 
 
 
 def test_nothing_is_written_for_what_does_not_matter_yet() -> None:
-    store = Flaky()
+    store = LossyStore()
     record = Record(store, "web", RUN)
     record.record(drained())
     record.secure()
@@ -120,7 +101,7 @@ def test_nothing_is_written_for_what_does_not_matter_yet() -> None:
 
 
 def test_a_claim_waits_for_its_batch_because_it_is_on_the_instance() -> None:
-    store = Flaky()
+    store = LossyStore()
     record = Record(store, "web", RUN)
     record.record(claimed())
     record.secure()
@@ -130,7 +111,7 @@ def test_a_claim_waits_for_its_batch_because_it_is_on_the_instance() -> None:
 
 
 def test_events_are_written_when_they_are_old_though_no_other_follows() -> None:
-    store = Flaky()
+    store = LossyStore()
     record = Record(store, "web", RUN)
     record.record(drained())
     record.tick(START + BATCH_MAX_AGE - timedelta(seconds=1))
@@ -142,7 +123,7 @@ def test_events_are_written_when_they_are_old_though_no_other_follows() -> None:
 
 
 def test_events_do_not_wait_forever() -> None:
-    store = Flaky()
+    store = LossyStore()
     record = Record(store, "web", RUN)
     record.record(drained(0))
     record.record(drained(BATCH_MAX_AGE.total_seconds() - 1))
@@ -152,7 +133,7 @@ def test_events_do_not_wait_forever() -> None:
 
 
 def test_an_hour_of_an_event_a_second_costs_about_sixty_writes() -> None:
-    store = Flaky()
+    store = LossyStore()
     record = Record(store, "web", RUN)
     for second in range(3600):
         record.record(drained(second))
@@ -160,7 +141,7 @@ def test_an_hour_of_an_event_a_second_costs_about_sixty_writes() -> None:
 
 
 def test_an_act_waits_while_the_store_does_not_answer() -> None:
-    store = Flaky()
+    store = LossyStore()
     record = Record(store, "web", RUN)
     record.record(failed())
     store.lose = ["request"]
@@ -178,7 +159,7 @@ def test_an_act_waits_while_the_store_does_not_answer() -> None:
 def test_whatever_replies_are_lost_no_event_is_lost_or_written_twice(
     lost: list[str], spacing: int, secured: list[bool]
 ) -> None:
-    store = Flaky()
+    store = LossyStore()
     record = Record(store, "web", RUN)
     store.lose = lost
     events: list[Event] = []

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
 
 import pytest
@@ -43,14 +45,18 @@ def act(partitions: Partitions, deed: str, version: str) -> None:
             raise AssertionError(deed)
 
 
-@given(st.lists(st.sampled_from(MARKED)))
-def test_something_boots_after_any_row_of_updates_cancels_and_failed_boots(deeds: list[str]) -> None:
+def after_each(deeds: list[str]) -> Iterator[Partitions]:
+    """A host's partitions after each act that was possible."""
     partitions = Partitions("1.0.0")
     for number, deed in enumerate(deeds):
-        try:
+        with suppress(PartitionError):
             act(partitions, deed, f"1.{number}.0")
-        except PartitionError:
-            continue
+            yield partitions
+
+
+@given(st.lists(st.sampled_from(MARKED)))
+def test_something_boots_after_any_row_of_updates_cancels_and_failed_boots(deeds: list[str]) -> None:
+    for partitions in after_each(deeds):
         following = partitions.next_to_boot()
         assert following is not None
         assert following.image is not None
@@ -58,12 +64,7 @@ def test_something_boots_after_any_row_of_updates_cancels_and_failed_boots(deeds
 
 @given(st.lists(st.sampled_from(MARKED)))
 def test_a_half_written_partition_set_never_boots(deeds: list[str]) -> None:
-    partitions = Partitions("1.0.0")
-    for number, deed in enumerate(deeds):
-        try:
-            act(partitions, deed, f"1.{number}.0")
-        except PartitionError:
-            continue
+    for partitions in after_each(deeds):
         empty = partitions.fallback
         assert empty is None or empty.image is not None or not empty.will_boot
 

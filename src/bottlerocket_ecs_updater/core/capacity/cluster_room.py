@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from bottlerocket_ecs_updater.core.capacity.crowding import StayingTasks
-from bottlerocket_ecs_updater.core.capacity.host_room import Capacity, ServiceRules, asks_for_tasks, doubts_of
+from bottlerocket_ecs_updater.core.capacity.fleet_capacity import (
+    accepts_tasks,
+    capacity_of,
+    coming_instances,
+    limited_to,
+    rules_of,
+    with_doubts,
+)
+from bottlerocket_ecs_updater.core.capacity.host_room import Capacity, ServiceRules, asks_for_tasks
 from bottlerocket_ecs_updater.core.capacity.incremental import IncrementalPlacement
 from bottlerocket_ecs_updater.core.capacity.will_it_fit import (
     Coming,
@@ -21,22 +29,12 @@ from bottlerocket_ecs_updater.core.capacity.will_it_fit import (
     will_drain,
     will_place,
 )
-from bottlerocket_ecs_updater.core.model.auto_scaling import taken_away
-from bottlerocket_ecs_updater.core.model.capacity_provider import LaunchType, cannot_grow, doubt_of_growth, is_managed
-from bottlerocket_ecs_updater.core.model.container_instance import SERVICE_GROUP, Registration, Status, Task
+from bottlerocket_ecs_updater.core.model.container_instance import SERVICE_GROUP, Status
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.host_report import UpdateState
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, ServiceArn
 from bottlerocket_ecs_updater.core.model.instance import Instance
-from bottlerocket_ecs_updater.core.model.resources import VolumeLimit
 from bottlerocket_ecs_updater.core.model.services import Service
-
-TYPE_ATTRIBUTE = "ecs.instance-type"
-TRUNK_ATTRIBUTE = "ecs.awsvpc-trunk-id"
-"""The attribute of an instance with trunking, which has many more network interfaces for tasks.
-
-Source: "Increase Amazon ECS network interfaces".
-"""
 
 REFUGES_LOOKED_AT = 50
 """How many updated instances are tried, starting with the most free memory. Few tasks fit only on others."""
@@ -49,7 +47,10 @@ class ClusterRoom:
         self._fleet = fleet
         services = fleet.services.all if fleet.services is not None else ()
         self._by_name = {service.name: service for service in services}
-        self._arns = {f"{SERVICE_GROUP}{service.name}": service.arn for service in services if not service.daemon}
+        replicas = {f"{SERVICE_GROUP}{service.name}": service for service in services if not service.daemon}
+        self._arns = {group: service.arn for group, service in replicas.items() if _is_placed(service)}
+        self._unplaced = {group: service for group, service in replicas.items() if not _is_placed(service)}
+        """Services of which ECS did not say how it places their tasks."""
         self._leaving: list[Leaving] | None = None
         self._leaving_counts: Counter[ServiceArn] = Counter()
         self._capacity: Mapping[InstanceId, Capacity] | None = None
@@ -71,6 +72,16 @@ class ClusterRoom:
 
     def for_drain_of(self, instance: Instance) -> Fits | NoRoom | None:
         """Whether its tasks have room elsewhere; None if too little is known."""
+        answer = self._for_known_tasks_on(instance)
+        doubts = tuple(self._doubts_about(instance)) if isinstance(answer, Fits) else ()
+        return replace(answer, provisos=(*answer.provisos, *doubts)) if isinstance(answer, Fits) and doubts else answer
+
+    def _doubts_about(self, instance: Instance) -> Iterator[str]:
+        groups = dict.fromkeys(task.group for task in (instance.tasks.left if instance.tasks is not None else ()))
+        for service in (self._unplaced[group] for group in groups if group in self._unplaced):
+            yield f"whether tasks of {service.name} fit elsewhere is not checked: ECS does not say how it places them"
+
+    def _for_known_tasks_on(self, instance: Instance) -> Fits | NoRoom | None:
         fleet = self._fleet
         if fleet.definitions is None or instance.tasks is None:
             return None
@@ -169,7 +180,7 @@ class ClusterRoom:
             moving = must_place(service, leaving[arn]) if len(service.providers) > 1 else 0
             share = -(-moving // len(service.providers)) if moving else 0
             for provider in service.providers if share else ():
-                alone = _limited_to(service, provider, share, self._fleet)
+                alone = limited_to(service, provider, share, self._fleet)
                 moved = [Leaving(instance, arn)] * share
                 answer = will_drain(instance, self._all_capacity() or {}, {arn: alone}, moved, self._all_coming())
                 if isinstance(answer, NoRoom):
@@ -212,7 +223,7 @@ class ClusterRoom:
         """Whether a task of that service fits on an instance that is not drained again in this rollout."""
         if group not in self._settles:
             service = self._by_name.get(group.removeprefix(SERVICE_GROUP))
-            rules = _rules_of(service, self._fleet) if service is not None else None
+            rules = rules_of(service, self._fleet) if service is not None else None
             known = rules is not None and rules.demand is not None
             self._settles[group] = not known or any(takes(id_, left, rules) for id_, left in self._done() if rules)
         return self._settles[group]
@@ -255,8 +266,7 @@ class ClusterRoom:
         if not self._rules:
             capacity = self._all_capacity() or {}
             self._rules = {
-                service.arn: _with_doubts(_rules_of(service, self._fleet), capacity)
-                for service in self._by_name.values()
+                service.arn: with_doubts(rules_of(service, self._fleet), capacity) for service in self._by_name.values()
             }
         found: dict[ServiceArn, ServiceRules] = {}
         for arn in arns:
@@ -286,102 +296,18 @@ class ClusterRoom:
     def _all_capacity(self) -> Mapping[InstanceId, Capacity] | None:
         if self._capacity is None:
             found = {id_: self._capacity_of(one) for id_, one in self._fleet.instances.items() if one.registration}
-            if None in found.values():
+            if any(left is None and accepts_tasks(self._fleet.instances[id_]) for id_, left in found.items()):
                 return None
             self._capacity = {id_: capacity for id_, capacity in found.items() if capacity is not None}
         return self._capacity
 
-    def _all_coming(self) -> Sequence[Coming]:
-        """The instances that capacity providers may still add, each like the largest one of the provider."""
-        if self._coming is None:
-            known = (self._fleet.providers or {}).values()
-            growing = {one.name: one for one in known if one.more and one.scales}
-            largest: dict[str, tuple[int, int, Instance]] = {}
-            for instance in self._fleet.instances.values() if growing else ():
-                registration = instance.registration
-                if registration is not None and registration.registered and registration.capacity_provider in growing:
-                    size = registration.registered.memory, registration.registered.cpu
-                    before = largest.get(registration.capacity_provider)
-                    if before is None or size > before[:2]:
-                        largest[registration.capacity_provider] = (*size, instance)
-            found = ((growing[name], self._like(instance)) for name, (*_, instance) in sorted(largest.items()))
-            self._coming = [Coming(one.name, one.more or 0, one.most or 0, like) for one, like in found]
-        return self._coming
-
-    def _like(self, instance: Instance) -> Capacity:
-        """The capacity of a new instance like this one, less what daemon services need."""
-        registration = instance.registration
-        assert registration is not None
-        assert registration.registered is not None
-        tasks = instance.tasks.left if instance.tasks is not None else ()
-        daemons = frozenset(task.group for task in tasks if task.daemon)
-        left = registration.registered
-        return Capacity(
-            left.cpu,
-            left.memory,
-            left.gpus,
-            left.ports_taken,
-            attributes=registration.attributes,
-            hosts=frozenset(),
-            interfaces=self._interfaces_left(registration, ()),
-            volumes=self._volumes_left(registration, ()),
-            volumes_shared=self._volumes_shared(registration),
-            provider=registration.capacity_provider,
-            capabilities=registration.capabilities,
-            groups=daemons,
-            running=len(daemons),
-            expected=True,
-        )
-
     def _capacity_of(self, instance: Instance) -> Capacity | None:
-        registration = instance.registration
-        if registration is None or registration.remaining is None:
-            return None
-        left = registration.remaining
-        tasks = instance.tasks.left if instance.tasks is not None else ()
-        known = instance.tasks is not None and not tasks_changed(instance)
-        hosts = {arn for task in tasks if task.of_service and (arn := self._arns.get(task.group)) is not None}
-        return Capacity(
-            left.cpu,
-            left.memory,
-            left.gpus,
-            left.ports_taken,
-            attributes=registration.attributes,
-            accepts=registration.status is Status.ACTIVE and registration.connected and not _is_leaving(instance),
-            hosts=frozenset(hosts) if known else None,
-            launch=_launch_of(instance, registration, self._fleet),
-            provider=registration.capacity_provider,
-            capabilities=registration.capabilities,
-            groups=frozenset(task.group for task in tasks) if known else None,
-            running=registration.running_tasks,
-            agent_version=registration.agent_version,
-            registered_at=registration.registered_at,
-            interfaces=self._interfaces_left(registration, tasks) if known else None,
-            volumes=self._volumes_left(registration, tasks) if known else None,
-            volumes_shared=self._volumes_shared(registration),
-        )
+        return capacity_of(instance, self._fleet, self._arns)
 
-    def _volume_limit(self, registration: Registration) -> VolumeLimit | None:
-        return (self._fleet.volumes or {}).get(registration.attributes.get(TYPE_ATTRIBUTE, ""))
-
-    def _volumes_shared(self, registration: Registration) -> bool:
-        limit = self._volume_limit(registration)
-        return limit is not None and limit.shared and TRUNK_ATTRIBUTE not in registration.attributes
-
-    def _volumes_left(self, registration: Registration, tasks: Sequence[Task]) -> int | None:
-        """How many EBS volumes can still be attached to it for tasks; None if EC2 does not give a limit of its type."""
-        limit = self._volume_limit(registration)
-        if limit is None:
-            return None
-        shared = sum(task.own_interface for task in tasks) if self._volumes_shared(registration) else 0
-        return max(0, limit.most - sum(task.own_volume for task in tasks) - shared)
-
-    def _interfaces_left(self, registration: Registration, tasks: Sequence[Task]) -> int | None:
-        """Its network interfaces for tasks; None if its type is not known, or if trunking gives it more."""
-        most = (self._fleet.interfaces or {}).get(registration.attributes.get(TYPE_ATTRIBUTE, ""))
-        if most is None or TRUNK_ATTRIBUTE in registration.attributes:
-            return None
-        return max(0, most - 1 - sum(task.own_interface for task in tasks))
+    def _all_coming(self) -> Sequence[Coming]:
+        if self._coming is None:
+            self._coming = coming_instances(self._fleet)
+        return self._coming
 
 
 def lacks_tasks(service: Service) -> bool:
@@ -389,18 +315,8 @@ def lacks_tasks(service: Service) -> bool:
     return not service.daemon and not service.failed and service.desired > service.running + service.pending
 
 
-def _is_leaving(instance: Instance) -> bool:
-    """Whether its group terminates it, or keeps it in its warm pool. ECS may place tasks there, which do not last."""
-    return instance.around is not None and taken_away(instance.around.membership) is not None
-
-
-def tasks_changed(instance: Instance) -> bool:
-    """Whether ECS counts more or fewer tasks on it than were listed, so that its tasks are not known."""
-    registration, tasks = instance.registration, instance.tasks
-    if registration is None or tasks is None:
-        return False
-    running, pending = registration.running_tasks, registration.pending_tasks
-    return len(tasks.left) not in (running, running + pending)
+def _is_placed(service: Service) -> bool:
+    return service.moving is not None or bool(service.unknown)
 
 
 def _drains(instance: Instance) -> bool:
@@ -411,86 +327,3 @@ def _drains(instance: Instance) -> bool:
 def _is_done(instance: Instance) -> bool:
     report = instance.check_answer.report if instance.check_answer is not None else None
     return instance.claim is None and report is not None and report.state is UpdateState.IDLE
-
-
-def _launch_of(instance: Instance, registration: Registration, fleet: Fleet) -> LaunchType:
-    """The launch type of an instance: its agent shows ECS Anywhere, its provider or EC2 shows Managed Instances."""
-    if registration.external:
-        return LaunchType.EXTERNAL
-    machine = instance.around.machine if instance.around is not None else None
-    managed = is_managed(registration.capacity_provider, fleet.providers)
-    managed = managed or (machine is not None and machine.managed_by_ecs)
-    return LaunchType.MANAGED_INSTANCES if managed else LaunchType.EC2
-
-
-def _with_doubts(rules: ServiceRules | None, capacity: Mapping[InstanceId, Capacity]) -> ServiceRules | None:
-    doubts = doubts_of(rules, capacity) if rules is not None else ()
-    return replace(rules, doubts=(*rules.doubts, *doubts)) if rules is not None and doubts else rules
-
-
-def _rules_of(service: Service, fleet: Fleet) -> ServiceRules | None:
-    moving = service.moving
-    if moving is None or fleet.definitions is None:
-        return None
-    definition = fleet.definitions.get(moving.definition)
-    if definition is None:
-        return None
-    # Of its launch types, only these have room that no instance here provides.
-    elsewhere = moving.launch in (LaunchType.FARGATE, LaunchType.MANAGED_INSTANCES, LaunchType.OTHER)
-    growth = _growth_of(moving.providers, fleet) if moving.providers else _Growth(elsewhere)
-    return ServiceRules(
-        arn=service.arn,
-        name=service.name,
-        desired=service.desired,
-        running=service.running,
-        pending=service.pending,
-        starts=not service.failed,
-        minimum_healthy_percent=moving.minimum_healthy_percent,
-        maximum_percent=moving.maximum_percent,
-        daemon=service.daemon,
-        distinct=moving.distinct,
-        member_of=(*moving.member_of, *definition.member_of),
-        demand=definition.demand,
-        launch=moving.launch,
-        providers=moving.providers,
-        grows=growth.without_end,
-        why_not=growth.why_not,
-        doubts=growth.doubts,
-        strategies=moving.strategies,
-    )
-
-
-def _limited_to(service: ServiceRules, provider: str, share: int, fleet: Fleet) -> ServiceRules:
-    """The same service as if it had only this provider, and only its share of the tasks that must move."""
-    growth = _growth_of((provider,), fleet)
-    return replace(
-        service,
-        desired=share,
-        running=share,
-        pending=0,
-        minimum_healthy_percent=100,
-        maximum_percent=200,
-        providers=(provider,),
-        grows=growth.without_end,
-        why_not=growth.why_not,
-        doubts=growth.doubts,
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class _Growth:
-    """Which instances may be added for a service."""
-
-    without_end: bool = False
-    why_not: str = ""
-    doubts: tuple[str, ...] = ()
-
-
-def _growth_of(providers: Sequence[str], fleet: Fleet) -> _Growth:
-    known = fleet.providers or {}
-    have = {one.registration.capacity_provider for one in fleet.instances.values() if one.registration is not None}
-    unknown = tuple(doubt for name in providers if (doubt := doubt_of_growth(name, known, have)))
-    unbounded = any(name in known and known[name].unbounded for name in providers)
-    reasons = [cannot_grow(name, known) for name in providers]
-    why_not = "; ".join(filter(None, reasons)) if all(reasons) else ""
-    return _Growth(unbounded or bool(unknown), why_not, () if unbounded else unknown)

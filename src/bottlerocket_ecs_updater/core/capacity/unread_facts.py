@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from bottlerocket_ecs_updater.core.capacity.cluster_room import TYPE_ATTRIBUTE, ClusterRoom, lacks_tasks
+from bottlerocket_ecs_updater.core.capacity.cluster_room import ClusterRoom, lacks_tasks
+from bottlerocket_ecs_updater.core.capacity.fleet_capacity import TYPE_ATTRIBUTE
 from bottlerocket_ecs_updater.core.model.container_instance import Status
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.instance import Instance

@@ -113,7 +113,8 @@ def decide(fleet: Fleet, policy: Policy) -> Decision:
     for id_, candidate in candidates.items():
         first = _first_step(fleet.instances[id_], candidate, this_pass)
         draft.steps[id_] = _cancel_late_apply(fleet.instances[id_], first)
-    this_pass = Pass(with_timed_out(fleet, draft.steps), policy)
+    blocked_now = with_timed_out(fleet, draft.steps)
+    this_pass = this_pass if blocked_now is fleet else Pass(blocked_now, policy)
     gates = start_gates(why_no_starts(this_pass, halt, only_claimed), candidates, this_pass)
     stage(this_pass, candidates, gates, draft)
     drain_marked(this_pass, gates, draft)

@@ -22,6 +22,7 @@ from bottlerocket_ecs_updater.core.decision.contrast import (
     span_of,
     started_apart,
 )
+from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.model.claim import Claim
 from bottlerocket_ecs_updater.core.model.container_instance import EXITED, LiveTask, TaskEnd
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
@@ -72,19 +73,28 @@ def on_trial(fleet: Fleet) -> Mapping[InstanceId, tuple[Version, datetime]]:
     return found
 
 
-def evidence_is_old(claim: Claim, fleet: Fleet, fresh: timedelta = EVIDENCE_FRESH) -> bool:
+def evidence_is_old(claim: Claim, this_pass: Pass, fresh: timedelta = EVIDENCE_FRESH) -> bool:
     """Whether services must be described before another host is rebooted into a version that is on trial.
 
     Its tasks have probably moved to hosts on trial, and the updater has not read since how they run there.
     """
+    fleet = this_pass.fleet
     services = fleet.services
     if services is not None and not has_passed(services.at, fresh, fleet.at):
         return False
-    came = [at for version, at in on_trial(fleet).values() if version == claim.target]
-    if not came:
+    came = this_pass.once(_trials_since).get(claim.target)
+    if came is None:
         return False
-    carried = has_passed(min(came), CARRIED_FOR, fleet.at)
+    carried = has_passed(came, CARRIED_FOR, fleet.at)
     return services is None or not carried or has_passed(services.at, EVIDENCE_FRESH_LATER, fleet.at)
+
+
+def _trials_since(this_pass: Pass) -> Mapping[Version, datetime]:
+    """Since when each version is on trial: when its first host came to it."""
+    since: dict[Version, datetime] = {}
+    for version, at in on_trial(this_pass.fleet).values():
+        since[version] = min(at, since.get(version, at))
+    return since
 
 
 def suspicious(fleet: Fleet, starts_before: Mapping[ServiceArn, int]) -> tuple[Service, ...]:

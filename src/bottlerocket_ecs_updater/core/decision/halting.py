@@ -92,8 +92,10 @@ def _quarantine_full(this_pass: Pass, may_recover: Collection[InstanceId]) -> Ha
     fleet, policy = this_pass.fleet, this_pass.policy
     counted = (id_ for id_ in in_quarantine(fleet) if outside(fleet.instances[id_], policy) is None)
     quarantined = [id_ for id_ in counted if id_ not in may_recover]
-    limit = this_pass.policy.max_unavailable.of(sum(1 for _ in members(this_pass)))
-    if not quarantined or len(quarantined) < limit:
+    if not quarantined:
+        return None
+    limit = policy.max_unavailable.of(len(members(this_pass)))
+    if len(quarantined) < limit:
         return None
     names = ", ".join(sorted(quarantined))
     return Halt(f"quarantined instances fill the budget of {limit}: {names}; repair, replace or `release` them")

@@ -18,6 +18,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
 from bottlerocket_ecs_updater.core.decision.evidence import on_trial
+from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.model.container_instance import HealthStatus, Status
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
@@ -108,8 +109,13 @@ def _impaired_after_return(instance: Instance, fleet: Fleet) -> bool:
     return after and not _was_impaired(instance, fleet)
 
 
-def impaired_on_trial(fleet: Fleet) -> Sequence[Instance]:
+def impaired_on_trial(this_pass: Pass) -> Sequence[Instance]:
     """The hosts on trial that ECS reports as IMPAIRED now and that were not before their drain."""
+    return this_pass.once(_impaired_on_trial)
+
+
+def _impaired_on_trial(this_pass: Pass) -> Sequence[Instance]:
+    fleet = this_pass.fleet
     hosts = (fleet.instances[id_] for id_ in on_trial(fleet))
     return [one for one in hosts if one.progress.impaired_since is not None and not _was_impaired(one, fleet)]
 

@@ -8,8 +8,6 @@ quarantined and stopped in EC2.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.model.auto_scaling import taken_away
 from bottlerocket_ecs_updater.core.model.capacity_provider import is_managed
@@ -85,13 +83,21 @@ def is_there(instance: Instance) -> bool:
     return instance.claim is not None or instance.registered
 
 
-def members(this_pass: Pass) -> Iterable[Instance]:
+def members(this_pass: Pass) -> tuple[Instance, ...]:
     """The Bottlerocket instances that count in the total of the budget."""
-    fleet = this_pass.fleet
-    for instance in fleet.instances.values():
-        there = instance.bottlerocket and is_there(instance) and not _is_managed(instance, fleet)
-        if there and outside(instance, this_pass.policy) is None:
-            yield instance
+    return this_pass.once(_members)
+
+
+def _members(this_pass: Pass) -> tuple[Instance, ...]:
+    fleet, policy = this_pass.fleet, this_pass.policy
+    return tuple(
+        instance
+        for instance in fleet.instances.values()
+        if instance.bottlerocket
+        and is_there(instance)
+        and not _is_managed(instance, fleet)
+        and outside(instance, policy) is None
+    )
 
 
 def _is_managed(instance: Instance, fleet: Fleet) -> bool:

@@ -62,7 +62,7 @@ RollAdvice = TakesDrained | NeverMoves
 
 def advise_on_roll(this_pass: Pass) -> tuple[RollAdvice, ...]:
     """Advice before a rollout; none if it can reach every host."""
-    ours = list(members(this_pass))
+    ours = members(this_pass)
     return (*_protections(ours, this_pass.fleet), *_rigid(ours, this_pass.fleet))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
-from bottlerocket_ecs_updater.core.capacity.cluster_room import tasks_changed
+from bottlerocket_ecs_updater.core.capacity.fleet_capacity import tasks_changed
 from bottlerocket_ecs_updater.core.capacity.unread_facts import constraints_ask_for_tasks
 from bottlerocket_ecs_updater.core.decision.claimed.drain import is_checked_first, others_were_empty
 from bottlerocket_ecs_updater.core.decision.claimed.give_back import staged_report

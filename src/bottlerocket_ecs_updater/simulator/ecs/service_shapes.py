@@ -26,8 +26,7 @@ def service_shape(service: Service) -> Shape:
         "desiredCount": desired,
         "runningCount": service.running,
         "pendingCount": service.pending,
-        **_launched_by(service),
-        "taskDefinition": service.deployments[0].definition.arn,
+        **_placed_by(service),
         "deploymentConfiguration": _deployment_configuration(service),
         **_deployments(service),
         "events": [{"id": event_id, "createdAt": at, "message": message} for event_id, at, message in service.events],
@@ -42,6 +41,13 @@ def service_shape(service: Service) -> Shape:
         "enableExecuteCommand": False,
     }
     return shape
+
+
+def _placed_by(service: Service) -> Shape:
+    """What its tasks are started from. With an external controller, only the task sets say that."""
+    if service.rollout.controller is Controller.EXTERNAL:
+        return {}
+    return {**_launched_by(service), "taskDefinition": service.deployments[0].definition.arn}
 
 
 def _launched_by(service: Service) -> Shape:

@@ -181,8 +181,11 @@ def interpreter(account: str, region: str, tasks: TaskRunner, speed: float) -> I
 
 
 @contextmanager
-def interpreting(connect: Connect, speed: float) -> Iterator[None]:
-    """Let moto run state machines within the context, with these clients. It patches moto for the whole process."""
+def interpreting(connect: Connect, speed: float, limits_speed: float | None = None) -> Iterator[None]:
+    """Let moto run state machines within the context, with these clients. It patches moto for the whole process.
+
+    Time limits of states run at a speed of their own where one is given: tasks that are processes start in real time.
+    """
 
     def client_for(*, service: str, state_credentials: Any, **_: Any) -> Any:
         client = connect(service, state_credentials.role_arn)
@@ -195,7 +198,7 @@ def interpreting(connect: Connect, speed: float) -> Iterator[None]:
         threading.Event().wait(seconds / speed)
 
     def limit(self: Any, env: Any) -> None:
-        env.stack.append(self._eval_seconds(env=env) / speed)
+        env.stack.append(self._eval_seconds(env=env) / (limits_speed or speed))
 
     changes: list[tuple[Any, str, Any]] = [
         (services.StateTaskService, "_normalise_parameters", _parameters),

@@ -109,7 +109,9 @@ def _not_empty(claimed: ClaimedInstance, this_pass: Pass) -> NextStep:
         return ahead
     # If a drain takes long, the version may be the cause: its tasks may fail to start on updated hosts.
     long = has_passed(began, LONG_DRAIN, this_pass.at)
-    return NextStep(look_at=look_at, wants_services=long and evidence_is_old(claimed.claim, fleet, SERVICES_SPACING))
+    return NextStep(
+        look_at=look_at, wants_services=long and evidence_is_old(claimed.claim, this_pass, SERVICES_SPACING)
+    )
 
 
 def _check_ahead(claimed: ClaimedInstance, this_pass: Pass) -> NextStep | None:
@@ -243,7 +245,7 @@ def _emptied(claimed: ClaimedInstance, this_pass: Pass) -> NextStep:
     difference = changed(report, claim)
     if difference is not None:
         return give_back_changed(claimed, difference, this_pass)
-    if evidence_is_old(claim, this_pass.fleet):
+    if evidence_is_old(claim, this_pass):
         return NextStep(look_at=this_pass.at, wants_services=True)
     if not is_seen_empty(claimed, this_pass):
         wants_group = group_due_soon(instance, REBOOTS_AFTER_ANSWER, this_pass.fleet)

@@ -99,8 +99,12 @@ def count_budget(this_pass: Pass) -> Budget:
     An instance that ECS lists but does not describe counts too: it may be a Bottlerocket host that is out of service.
     Instances that do not count are listed in `core/decision/outside.py`.
     """
+    return this_pass.once(_count_budget)
+
+
+def _count_budget(this_pass: Pass) -> Budget:
     fleet, policy = this_pass.fleet, this_pass.policy
-    ours = list(members(this_pass))
+    ours = members(this_pass)
     settling = {slot.instance: slot.zone for slot in fleet.slots}
     unknown = [one for one in fleet.instances.values() if one.unknown and one.registration is None and not one.claim]
     down = {instance.id: instance.zone for instance in [*ours, *unknown] if unavailable(instance)}

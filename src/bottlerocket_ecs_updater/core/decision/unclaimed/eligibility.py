@@ -111,7 +111,7 @@ class RolloutLimits:
         """Why no instance at all may be drained now: the cluster is not healthy. None if one may."""
         fleet, rules = self._pass.fleet, self._pass.policy.rules
         unwell = hold_for_health(fleet.health) if rules.health and fleet.health is not None else None
-        impaired = impaired_on_trial(fleet)
+        impaired = impaired_on_trial(self._pass)
         return unwell or (hold(Reason.SETTLING, instance=impaired[0].id) if impaired else None)
 
     def unmovable(self, instance: Instance) -> Hold | None:

@@ -244,7 +244,7 @@ def _look_for_room(roomless: list[Instance], fleet: Fleet, draft: DecisionDraft)
 def _ruled_out(instance: Instance, why: Hold, this_pass: Pass, draft: DecisionDraft) -> NextStep:
     """Hold it by a rule. The run waits for holds that may pass soon, and leaves all others to a later run."""
     policy = this_pass.policy
-    since = _passing_since(instance, why, this_pass.fleet)
+    since = _passing_since(instance, why, this_pass)
     if since is None or has_passed(since, policy.settle_timeout, this_pass.at):
         return NextStep(hold=why)
     draft.services_at = this_pass.at + UNSTEADY_POLLS * policy.poll_interval
@@ -252,15 +252,16 @@ def _ruled_out(instance: Instance, why: Hold, this_pass: Pass, draft: DecisionDr
     return NextStep(hold=why, look_at=draft.services_at)
 
 
-def _passing_since(instance: Instance, why: Hold, fleet: Fleet) -> datetime | None:
+def _passing_since(instance: Instance, why: Hold, this_pass: Pass) -> datetime | None:
     """Since when a deployment or a health problem has held the next drain; None for every other reason."""
+    fleet = this_pass.fleet
     match why.reason:
         case Reason.SERVICE_DEPLOYING:
             return seen_deploying_since(instance, fleet)
         case Reason.UNWELL:
             return fleet.health.since if fleet.health is not None else None
         case Reason.SETTLING:
-            return min(one.progress.impaired_since or fleet.at for one in impaired_on_trial(fleet))
+            return min(one.progress.impaired_since or fleet.at for one in impaired_on_trial(this_pass))
         case _:
             return None
 

@@ -1,0 +1,227 @@
+"""Reads from a fleet what the check for room needs: the capacity of each instance, and how ECS places each service."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from bottlerocket_ecs_updater.core.capacity.host_room import Capacity, ServiceRules, doubts_of
+from bottlerocket_ecs_updater.core.capacity.will_it_fit import Coming
+from bottlerocket_ecs_updater.core.model.auto_scaling import taken_away
+from bottlerocket_ecs_updater.core.model.capacity_provider import LaunchType, cannot_grow, doubt_of_growth, is_managed
+from bottlerocket_ecs_updater.core.model.container_instance import Registration, Status, Task
+from bottlerocket_ecs_updater.core.model.fleet import Fleet
+from bottlerocket_ecs_updater.core.model.ids import InstanceId, ServiceArn
+from bottlerocket_ecs_updater.core.model.instance import Instance
+from bottlerocket_ecs_updater.core.model.resources import VolumeLimit
+from bottlerocket_ecs_updater.core.model.services import Service
+
+TYPE_ATTRIBUTE = "ecs.instance-type"
+TRUNK_ATTRIBUTE = "ecs.awsvpc-trunk-id"
+"""The attribute of an instance with trunking, which has many more network interfaces for tasks.
+
+Source: "Increase Amazon ECS network interfaces".
+"""
+
+
+def coming_instances(fleet: Fleet) -> Sequence[Coming]:
+    """The instances that capacity providers may still add, each like the largest one of the provider."""
+    growing = {one.name: one for one in (fleet.providers or {}).values() if one.more and one.scales}
+    largest: dict[str, tuple[int, int, Instance]] = {}
+    for instance in fleet.instances.values() if growing else ():
+        registration = instance.registration
+        if registration is not None and registration.registered and registration.capacity_provider in growing:
+            size = registration.registered.memory, registration.registered.cpu
+            before = largest.get(registration.capacity_provider)
+            if before is None or size > before[:2]:
+                largest[registration.capacity_provider] = (*size, instance)
+    found = ((growing[name], _capacity_like(instance, fleet)) for name, (*_, instance) in sorted(largest.items()))
+    return [Coming(one.name, one.more or 0, one.most or 0, like) for one, like in found]
+
+
+def _capacity_like(instance: Instance, fleet: Fleet) -> Capacity:
+    """The capacity of a new instance like this one, less what daemon services need."""
+    registration = instance.registration
+    assert registration is not None
+    assert registration.registered is not None
+    tasks = instance.tasks.left if instance.tasks is not None else ()
+    daemons = frozenset(task.group for task in tasks if task.daemon)
+    left = registration.registered
+    return Capacity(
+        left.cpu,
+        left.memory,
+        left.gpus,
+        left.ports_taken,
+        attributes=registration.attributes,
+        hosts=frozenset(),
+        interfaces=_interfaces_left(registration, (), fleet),
+        volumes=_volumes_left(registration, (), fleet),
+        volumes_shared=_volumes_shared(registration, fleet),
+        provider=registration.capacity_provider,
+        capabilities=registration.capabilities,
+        groups=daemons,
+        running=len(daemons),
+        expected=True,
+    )
+
+
+def capacity_of(instance: Instance, fleet: Fleet, services: Mapping[str, ServiceArn]) -> Capacity | None:
+    """What an instance has left; None if ECS does not say. `services` has each service by its task group."""
+    registration = instance.registration
+    if registration is None or registration.remaining is None:
+        return None
+    left = registration.remaining
+    tasks = instance.tasks.left if instance.tasks is not None else ()
+    known = instance.tasks is not None and not tasks_changed(instance)
+    hosts = {arn for task in tasks if task.of_service and (arn := services.get(task.group)) is not None}
+    return Capacity(
+        left.cpu,
+        left.memory,
+        left.gpus,
+        left.ports_taken,
+        attributes=registration.attributes,
+        accepts=accepts_tasks(instance),
+        hosts=frozenset(hosts) if known else None,
+        launch=_launch_of(instance, registration, fleet),
+        provider=registration.capacity_provider,
+        capabilities=registration.capabilities,
+        groups=frozenset(task.group for task in tasks) if known else None,
+        running=registration.running_tasks,
+        agent_version=registration.agent_version,
+        registered_at=registration.registered_at,
+        interfaces=_interfaces_left(registration, tasks, fleet) if known else None,
+        volumes=_volumes_left(registration, tasks, fleet) if known else None,
+        volumes_shared=_volumes_shared(registration, fleet),
+    )
+
+
+def _volume_limit(registration: Registration, fleet: Fleet) -> VolumeLimit | None:
+    return (fleet.volumes or {}).get(registration.attributes.get(TYPE_ATTRIBUTE, ""))
+
+
+def _volumes_shared(registration: Registration, fleet: Fleet) -> bool:
+    limit = _volume_limit(registration, fleet)
+    return limit is not None and limit.shared and TRUNK_ATTRIBUTE not in registration.attributes
+
+
+def _volumes_left(registration: Registration, tasks: Sequence[Task], fleet: Fleet) -> int | None:
+    """How many EBS volumes can still be attached to it for tasks; None if EC2 does not give a limit of its type."""
+    limit = _volume_limit(registration, fleet)
+    if limit is None:
+        return None
+    shared = sum(task.own_interface for task in tasks) if _volumes_shared(registration, fleet) else 0
+    return max(0, limit.most - sum(task.own_volume for task in tasks) - shared)
+
+
+def _interfaces_left(registration: Registration, tasks: Sequence[Task], fleet: Fleet) -> int | None:
+    """Its network interfaces for tasks; None if its type is not known, or if trunking gives it more."""
+    most = (fleet.interfaces or {}).get(registration.attributes.get(TYPE_ATTRIBUTE, ""))
+    if most is None or TRUNK_ATTRIBUTE in registration.attributes:
+        return None
+    return max(0, most - 1 - sum(task.own_interface for task in tasks))
+
+
+def accepts_tasks(instance: Instance) -> bool:
+    """Whether ECS places tasks on it that stay there."""
+    registration = instance.registration
+    ready = registration is not None and registration.status is Status.ACTIVE and registration.connected
+    return ready and not _is_leaving(instance)
+
+
+def _is_leaving(instance: Instance) -> bool:
+    """Whether its group terminates it, or keeps it in its warm pool. ECS may place tasks there, which do not last."""
+    return instance.around is not None and taken_away(instance.around.membership) is not None
+
+
+def tasks_changed(instance: Instance) -> bool:
+    """Whether ECS counts more or fewer tasks on it than were listed, so that its tasks are not known."""
+    registration, tasks = instance.registration, instance.tasks
+    if registration is None or tasks is None:
+        return False
+    running, pending = registration.running_tasks, registration.pending_tasks
+    return len(tasks.left) not in (running, running + pending)
+
+
+def _launch_of(instance: Instance, registration: Registration, fleet: Fleet) -> LaunchType:
+    """The launch type of an instance: its agent shows ECS Anywhere, its provider or EC2 shows Managed Instances."""
+    if registration.external:
+        return LaunchType.EXTERNAL
+    machine = instance.around.machine if instance.around is not None else None
+    managed = is_managed(registration.capacity_provider, fleet.providers)
+    managed = managed or (machine is not None and machine.managed_by_ecs)
+    return LaunchType.MANAGED_INSTANCES if managed else LaunchType.EC2
+
+
+def with_doubts(rules: ServiceRules | None, capacity: Mapping[InstanceId, Capacity]) -> ServiceRules | None:
+    """The same rules, with what cannot be checked on these instances."""
+    doubts = doubts_of(rules, capacity) if rules is not None else ()
+    return replace(rules, doubts=(*rules.doubts, *doubts)) if rules is not None and doubts else rules
+
+
+def rules_of(service: Service, fleet: Fleet) -> ServiceRules | None:
+    """How ECS places the tasks of a service; None if its deployment limits or its task definition are not known."""
+    moving = service.moving
+    if moving is None or fleet.definitions is None:
+        return None
+    definition = fleet.definitions.get(moving.definition)
+    if definition is None:
+        return None
+    # Of its launch types, only these have room that no instance here provides.
+    elsewhere = moving.launch in (LaunchType.FARGATE, LaunchType.MANAGED_INSTANCES, LaunchType.OTHER)
+    growth = _growth_of(moving.providers, fleet) if moving.providers else _Growth(elsewhere)
+    return ServiceRules(
+        arn=service.arn,
+        name=service.name,
+        desired=service.desired,
+        running=service.running,
+        pending=service.pending,
+        starts=not service.failed,
+        minimum_healthy_percent=moving.minimum_healthy_percent,
+        maximum_percent=moving.maximum_percent,
+        daemon=service.daemon,
+        distinct=moving.distinct,
+        member_of=(*moving.member_of, *definition.member_of),
+        demand=definition.demand,
+        launch=moving.launch,
+        providers=moving.providers,
+        grows=growth.without_end,
+        why_not=growth.why_not,
+        doubts=growth.doubts,
+        strategies=moving.strategies,
+    )
+
+
+def limited_to(service: ServiceRules, provider: str, share: int, fleet: Fleet) -> ServiceRules:
+    """The same service as if it had only this provider, and only its share of the tasks that must move."""
+    growth = _growth_of((provider,), fleet)
+    return replace(
+        service,
+        desired=share,
+        running=share,
+        pending=0,
+        minimum_healthy_percent=100,
+        maximum_percent=200,
+        providers=(provider,),
+        grows=growth.without_end,
+        why_not=growth.why_not,
+        doubts=growth.doubts,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Growth:
+    """Which instances may be added for a service."""
+
+    without_end: bool = False
+    why_not: str = ""
+    doubts: tuple[str, ...] = ()
+
+
+def _growth_of(providers: Sequence[str], fleet: Fleet) -> _Growth:
+    known = fleet.providers or {}
+    have = {one.registration.capacity_provider for one in fleet.instances.values() if one.registration is not None}
+    unknown = tuple(doubt for name in providers if (doubt := doubt_of_growth(name, known, have)))
+    unbounded = any(name in known and known[name].unbounded for name in providers)
+    reasons = [cannot_grow(name, known) for name in providers]
+    why_not = "; ".join(filter(None, reasons)) if all(reasons) else ""
+    return _Growth(unbounded or bool(unknown), why_not, () if unbounded else unknown)
