@@ -121,9 +121,9 @@ def _failed(why: str, *values: str) -> Json:
 
 
 def _reading() -> Json:
-    """Reads a failed task from Cause, in a Parallel, so that what is no JSON after all fails its own cluster only."""
+    """Reads a failed task from Cause, in a Parallel, so that text that is not JSON fails only its own cluster."""
     parse = {"task.$": "States.StringToJson($.error.Cause)"}
-    # A task has a StoppedReason of its own only; as a search it is no error where there is none.
+    # Only the task has a StoppedReason. A search for it is no error if it is missing.
     look = {
         "codes.$": f"$.task.Containers[?(@.Name == '{CONTAINER}')].ExitCode",
         "reasons.$": "$.task..StoppedReason",
