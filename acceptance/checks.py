@@ -280,7 +280,7 @@ def blocked(ground: Ground, notes: Notes) -> None:
         document = account.resource(STACK, name)
         shell = {"commands": [BLOCK.format(seconds=seconds)]}
         ssm.send_command(DocumentName="AWS-RunShellScript", InstanceIds=[host], Parameters=shell)
-        time.sleep(10)  # noqa: TID251 - this is no part of the program
+        time.sleep(10)  # noqa: TID251 - not the program itself
         reply = ssm.send_command(DocumentName=document, InstanceIds=[host], TimeoutSeconds=30)
         sent, request = reply["Command"], reply["ResponseMetadata"]["RequestId"]
 
