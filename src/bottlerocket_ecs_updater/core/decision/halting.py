@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from bottlerocket_ecs_updater.core.decision.admission import said_against
-from bottlerocket_ecs_updater.core.decision.outside import members, outside
+from bottlerocket_ecs_updater.core.decision.not_counted import members, outside
 from bottlerocket_ecs_updater.core.decision.settling import never_settled
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
