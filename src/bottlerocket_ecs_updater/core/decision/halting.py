@@ -51,7 +51,7 @@ def _breaks_tasks(fleet: Fleet) -> Halt | None:
     if not found:
         return None
     version, broken = max(found, key=lambda item: item[1].at)
-    return Halt(f"tasks fail on {version}, on {', '.join(broken.hosts)}: {said_against(broken)}")
+    return Halt(f"{version} does not work on {', '.join(broken.hosts)}: {said_against(broken)}")
 
 
 def _too_many_failures(this_pass: Pass) -> Halt | None:
