@@ -516,7 +516,7 @@ MUTANTS = (
     ),
     broken(
         "a drain is based on an old survey",
-        "core/decision/unclaimed/start.py",
+        "core/decision/unclaimed/fresh_facts.py",
         "        or unsurveyed(pick, fleet, policy.poll_interval)\n",
         "",
         f"{CORE}/test_fresh_facts.py",
@@ -628,7 +628,7 @@ MUTANTS = (
     ),
     broken(
         "a reply that is not JSON counts as an empty list",
-        "aws/transport/whole.py",
+        "aws/transport/response_check.py",
         "        if ok:\n            raise",
         "        if ok and not body:\n            raise",
         "tests/aws/transport/test_transport.py",
@@ -751,7 +751,7 @@ MUTANTS = (
     ),
     broken(
         "an instance whose claim got no reply is drained although others took its slot",
-        "core/decision/unclaimed/start.py",
+        "core/decision/unclaimed/marked.py",
         "        refusal = budget.overfull(instance.zone) or _undrainable(instance, this_pass, gates)\n",
         "        refusal = _undrainable(instance, this_pass, gates)\n",
         f"{CORE}/decision/claimed/test_next_step.py",
@@ -976,7 +976,7 @@ MUTANTS = (
     ),
     broken(
         "a quarantined instance that is stopped fills the budget",
-        "core/decision/outside.py",
+        "core/decision/not_counted.py",
         "        aside = set_aside(instance) if instance.claim.phase is ClaimPhase.QUARANTINED else None\n",
         "        aside = None\n",
         "tests/policy/test_members.py",
