@@ -1,13 +1,13 @@
-# The updater's image. `make image` assembles what is copied here, so that nothing is run and nothing is downloaded
-# while the image is built: any engine builds it, for any architecture, on any base that has the Python that its wheels
-# were chosen for (image/build --python). image/build starts it once, where it is for the machine that builds it.
+# The updater's image. `make image` prepares the files that this file copies, so the build runs nothing and downloads
+# nothing. Any engine can build it, for any architecture, on any base with the Python version that the wheels were chosen
+# for (image/build --python). If the image is for the building machine's architecture, image/build starts it once.
 #
-# The base is Debian 13 with Python 3.13, without a shell and a package manager. It is named by its digest. Dependabot raises
-# that here, and only here: it does not read arguments. image/build --base puts another base in its place.
+# The base is Debian 13 with Python 3.13, without a shell or a package manager. Dependabot updates the digest only in this
+# line, because it does not read arguments. image/build --base replaces the base.
 FROM gcr.io/distroless/python3-debian13:nonroot@sha256:0e52dfee02b1aba142e77b004f6ea11210b79456b51f10d70e9bd631cbc21d98
 
-# amd64 or arm64, as the engine calls what it builds for; wheels with compiled code differ. No default: it would count more
-# than what BuildKit builds for.
+# amd64 or arm64, the name that the engine gives its target: wheels with compiled code differ. There is no default, because
+# it would override the target of BuildKit.
 ARG TARGETARCH
 ARG VERSION=unknown
 ARG REVISION=unknown
@@ -22,7 +22,7 @@ COPY build/image/${TARGETARCH}/app /opt/bottlerocket-ecs-updater
 COPY build/image/${TARGETARCH}/licenses /usr/share/licenses/bottlerocket-ecs-updater
 COPY build/image/${TARGETARCH}/sbom.cdx.json /usr/share/sbom/bottlerocket-ecs-updater.cdx.json
 
-# The root file system may be read-only: bytecode is compiled already, and no file is ever written.
+# The root file system may be read-only: bytecode is already compiled, and Python writes none.
 ENV PYTHONPATH=/opt/bottlerocket-ecs-updater \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1

@@ -1,4 +1,4 @@
-# Every target sets up what it needs in this folder, and finds it ready the next time.
+# Each target installs what it needs in this folder, and finds it there the next time.
 #   make simulate   an update run over a simulated cluster, live
 #   make test       all that CI runs: lint, tests, and the wheel that would be shipped
 
@@ -13,12 +13,12 @@ BIN := $(VENV)/bin
 SOURCES := $(wildcard src tests benchmarks acceptance)
 
 ARGS ?=
-# Many tests wait, for processes and for worlds in real time: more workers than cores keep the cores busy meanwhile.
+# Many tests wait for processes, or for simulated worlds in real time. More workers than cores keep the cores busy.
 WORKERS ?= 4
-# Without bytecode every start of Python, and tests start hundreds, compiles what it imports.
+# Without bytecode, Python compiles its imports at every start, and the tests start it hundreds of times.
 export PYTHONDONTWRITEBYTECODE :=
 
-# uv leaves no bytecode behind: imported once, what a run and a simulation need is there.
+# uv compiles no bytecode. Importing these modules once does it, for runs and simulations.
 WARM := bottlerocket_ecs_updater.cli.commands.run, bottlerocket_ecs_updater.cli.commands.simulate, bottlerocket_ecs_updater.simulator.wire
 
 .PHONY: help setup simulate test quick lint types style format unit explore docs docs-site wheel dist image publish acceptance acceptance-clean contract bench soak mutants lock clean
@@ -33,7 +33,7 @@ test: lint ## Everything that CI runs
 	# The wheel is made in the pauses of the tests.
 	@$(MAKE) --no-print-directory --jobs=2 unit wheel
 
-# The core whole, and of every other kind of test one file that is quick: less than a minute on two cores of their own.
+# All tests of the core, and one quick file of every other kind: less than a minute on two idle cores.
 QUICK := tests/core tests/engine/look tests/engine/lease/test_lease.py tests/faults/test_updates.py \
     tests/policy/test_stories.py tests/report/outputs/test_log.py tests/cli/test_pages.py tests/performance \
     tests/mutants/test_mutants.py tests/test_repository.py
@@ -56,7 +56,7 @@ style: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/lint-imports
 	if compgen -G 'stacks/*.yaml' >/dev/null; then $(BIN)/cfn-lint stacks/*.yaml acceptance/*.yaml; fi
-	# The state machine too, which the linter knows in the partition aws only.
+	# Then lint the state machine, which the linter checks only for an ARN in the partition aws.
 	sed -e 's/{ignore_checks: \[E3601\]}/{}/' -e 's/arn:$${Partition}:states/arn:aws:states/' stacks/fleet.yaml | $(BIN)/cfn-lint
 	.ci/states $(BIN)/python $(VENV)/node
 	$(BIN)/zizmor --offline --quiet .github
@@ -93,14 +93,14 @@ image: $(VENV)/dev.stamp ## Build the image; ARGS="--arch arm64 --tag NAME" as i
 publish: $(VENV)/dev.stamp ## Build and push the image to REGISTRY=, and print the command that deploys it; ARGS="--arch arm64"
 	@image/publish $(BIN)/python "$(REGISTRY)" $(ARGS)
 
-# What it costs and does: docs/develop/acceptance.md.
+# docs/develop/acceptance.md says what it does and costs.
 acceptance: $(VENV)/dev.stamp ## Verify in your own account: REGION= SUBNETS= IMAGE=…@sha256:…; ARGS="--simulated" costs nothing
 	@$(BIN)/python -m acceptance $(if $(REGION),--region $(REGION)) $(if $(SUBNETS),--subnets $(SUBNETS)) $(if $(IMAGE),--image $(IMAGE)) $(ARGS)
 
 acceptance-clean: $(VENV)/dev.stamp ## Delete what an acceptance run left in REGION=
 	@$(BIN)/python -m acceptance --clean --region "$(REGION)"
 
-# What it asks: docs/develop/contract.md. The credentials are those of the environment.
+# docs/develop/contract.md says what it calls. It uses the credentials of the environment.
 contract: $(VENV)/dev.stamp ## Run the simulator's contract tests against AWS, or ENDPOINT=URL; CLUSTER= BUCKET= REGION=
 	@CONTRACT_ENDPOINT=$(or $(ENDPOINT),aws) CONTRACT_CLUSTER=$(or $(CLUSTER),demo) CONTRACT_REGION=$(REGION) \
 	    CONTRACT_BUCKET=$(or $(BUCKET),the-state-store) $(BIN)/python -m pytest -q -p no:cacheprovider \
@@ -120,10 +120,10 @@ lock: ## Resolve the locked versions again, all at once
 
 setup: $(VENV)/dev.stamp ## Install what a developer needs, in .venv
 
-clean: ## Remove what the targets made
+clean: ## Delete what the targets created
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-# The package itself is installed without looking anything up: the lock is the only list of what is needed.
+# pip installs the package itself without an index: the lock is the only list of dependencies.
 $(VENV)/%.stamp: requirements/%.lock pyproject.toml
 	PYTHON=$(PYTHON) .ci/install $(VENV) $*
 	$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --no-index --editable .

@@ -73,7 +73,7 @@ def install(app: Path, arch: str, python: str, scratch: Path) -> None:
 
 def pip(*arguments: str) -> None:
     """Run pip, quietly; its errors are shown."""
-    # Its output goes to standard error: standard output is for the version.
+    # Send its output to standard error: standard output is for the version.
     command = [sys.executable, "-m", "pip", *arguments, "--quiet", "--disable-pip-version-check"]
     subprocess.run(command, check=True, stdout=sys.stderr)  # noqa: S603 - our own words
 

@@ -63,7 +63,7 @@ def rewritten(text: str, page: Path) -> str:
             shutil.copyfile(meant, SOURCE / there)
         return f"{before}{Path(os.path.relpath(there, here.parent)).as_posix()}{hash_}{anchor}{after}"
 
-    # Leave code as it is: links in it are not links.
+    # Leave code unchanged: what looks like a link there is not one.
     parts = re.split(r"(```.*?```|`[^`\n]+`(?!\]))", text, flags=re.DOTALL)
     return "".join(part if part.startswith("`") else LINK.sub(link, part) for part in parts)
 

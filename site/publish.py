@@ -24,7 +24,7 @@ def main(folder: Path) -> None:
     shutil.rmtree(folder / version, ignore_errors=True)
     shutil.copytree(build.SITE / version, folder / version)
     build.open_door(folder, version)
-    # Pages must not run Jekyll over it.
+    # GitHub Pages must not process the site with Jekyll.
     (folder / ".nojekyll").touch()
     sys.stdout.write(f"{folder / version}\n")
 

@@ -85,6 +85,20 @@ def test_f44_the_next_run_knows_it_and_a_person_ends_it() -> None:
     assert not ledger.value.failed_on
 
 
+@pytest.mark.parametrize("minutes", [5, 10, 20])
+def test_f44_a_service_that_fails_everywhere_and_at_once_on_the_version_halts_the_run(minutes: int) -> None:
+    crashes = Workload(cpu=64, memory=64, runs_for=timedelta(minutes=minutes), exit_code=1)
+    world = row(
+        HOSTS, plan=FaultPlan((Placed(TasksBreak(Breaking.EXITS, timedelta(seconds=5), group="service:loop")),))
+    )
+    world.add_service(ServiceSpec("loop", HOSTS, crashes))
+    world.clock.sleep(timedelta(minutes=15))
+    finished = Updater(world, at_most(1)).run()
+    assert finished.outcome is RunOutcome.HALTED
+    assert "service:loop" in finished.why
+    assert world.findings().clean
+
+
 def test_f44_the_hosts_of_a_broken_version_go_first_to_the_one_that_mends_it() -> None:
     """Otherwise the tasks of the first host that is drained have no place where they run, and its drain times out."""
     world, ledger = world_of(TasksBreak(version=NEW)), UnkeptLedger()

@@ -92,17 +92,19 @@ def test_f45_one_moment_after_its_return_holds_the_next_drain_and_no_more() -> N
 
 def test_f45_hosts_that_are_impaired_for_a_moment_one_after_the_other_halt_the_run() -> None:
     """Each is IMPAIRED for less than a minute, and only after it returned: together they speak against the version."""
-    moment = HealthImpaired(after=seconds(90), ends_after=seconds(40), every=seconds(240), version=NEW)
+    moment = HealthImpaired(after=seconds(90), ends_after=seconds(40), version=NEW)
     world = row(6, plan=FaultPlan((Placed(moment),)))
     finished = Updater(world).run()
-    assert (finished.outcome, finished.counts["updated"]) == (RunOutcome.HALTED, 3)
+    assert finished.outcome is RunOutcome.HALTED
+    assert finished.counts["updated"] <= 4
+    assert "IMPAIRED" in finished.why
     assert all(instance_id(number) in finished.why for number in range(3))
     assert world.findings().clean
 
 
 def test_f45_nor_do_they_if_a_host_with_the_old_version_is_impaired_for_a_moment_too() -> None:
-    moment = HealthImpaired(after=seconds(90), ends_after=seconds(40), every=seconds(240), version=NEW)
-    old = HealthImpaired(after=seconds(200), ends_after=seconds(60), every=seconds(240), version=OLD)
+    moment = HealthImpaired(after=seconds(90), ends_after=seconds(40), version=NEW)
+    old = HealthImpaired(after=seconds(0), ends_after=seconds(60), every=seconds(120), version=OLD)
     world = row(5, plan=FaultPlan((Placed(moment),)), faults={4: (old,)})
     assert Updater(world).run().outcome is RunOutcome.OK
 

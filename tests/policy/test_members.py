@@ -19,7 +19,7 @@ from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.core.rules.selection import Selection, parse_selector
 from bottlerocket_ecs_updater.engine.store.ledger_store import UnkeptLedger
 from bottlerocket_ecs_updater.simulator.aws_basics.calls import Call
-from bottlerocket_ecs_updater.simulator.ecs import EcsTiming
+from bottlerocket_ecs_updater.simulator.ecs import EcsTiming, ServiceSpec, Workload
 from bottlerocket_ecs_updater.simulator.ecs.model import InstanceStatus
 from bottlerocket_ecs_updater.simulator.faults import (
     BootHangs,
@@ -160,6 +160,23 @@ def test_a_host_that_is_excluded_is_reported_as_excluded_even_if_it_cannot_be_re
     world.ecs.agents.went_down(world.instance(FIRST))
     rules = Rules(selection=Selection(exclude=(parse_selector(FIRST),)))
     assert held(Updater(world, Policy(rules=rules)).run(), FIRST).reason is Reason.EXCLUDED
+
+
+@pytest.mark.parametrize("seconds", [2, 8, 15])
+def test_a_host_that_somebody_opts_out_while_it_drains_is_returned_without_a_reboot(seconds: int) -> None:
+    world = row(3)
+
+    def opt_out(call: Call) -> None:
+        first = world.instance(FIRST)
+        if call.params.get("status") == "DRAINING" and call.params["containerInstances"] == [first.arn]:
+            change = partial(first.custom.update, {"bottlerocket-ecs-updater.opt-out": "true"})
+            world.clock.after(timedelta(seconds=seconds), change)
+
+    world.authorize = opt_out
+    finished = Updater(world, at_most(1)).run()
+    assert (updated(finished), held(finished, FIRST).reason) == (2, Reason.OPTED_OUT)
+    assert world.findings().clean
+    assert world.instance(FIRST).accepts_tasks
 
 
 @pytest.mark.parametrize("minutes", [3, 4, 6])
@@ -355,6 +372,41 @@ def test_what_fills_the_budget_is_told_of_an_instance_that_was_updated_before_it
     finished = Updater(world).run()
     said = [str(one) for one in finished.outcomes.values() if getattr(one, "reason", None) is Reason.BUDGET]
     assert said == [f"the budget is full: 1 unavailable, limit 1: {taken[0]} (its group terminates it)"] * 3
+
+
+def test_a_managed_instance_that_systems_manager_knows_is_left_to_aws() -> None:
+    """Its capacity provider tells what it is. Nobody asks EC2 about a host that can be reached."""
+    world = row(4, services=1)
+    world.scaling.add_managed_instances("managed", instance_id(0), instance_id(1))
+    finished = Updater(world).run()
+    for number in (0, 1):
+        assert held(finished, InstanceId(instance_id(number))).reason is Reason.MANAGED_INSTANCE
+        assert not world.findings().seconds_out[instance_id(number)]
+    assert updated(finished) == 2
+
+
+def test_a_host_that_goes_to_its_warm_pool_during_a_run_needs_no_person() -> None:
+    """Its agent disconnects, like that of a host in trouble: its group is read before anybody is called."""
+    world = row(4)
+    world.autoscaling.add_group("web", *(instance_id(number) for number in range(4)))
+    world.clock.after(timedelta(seconds=75), lambda: world.put_into_warm_pool("web", instance_id(0)))
+    finished = Updater(world).run()
+    assert held(finished, InstanceId(instance_id(0))).reason is Reason.WARM_POOL
+    assert updated(finished) == 3
+
+
+def test_a_host_that_comes_from_its_warm_pool_during_a_run_is_room_and_is_updated() -> None:
+    """The provider's maximum leaves room for it: instances in a warm pool do not count towards that."""
+    world = row(3, services=0)
+    world.scaling.add("web", *(instance_id(number) for number in range(3)), most=3)
+    world.put_into_warm_pool("web", instance_id(2))
+    world.clock.sleep(timedelta(minutes=2))
+    half = Workload(cpu=1024, memory=1024)
+    world.add_service(ServiceSpec("api", desired=2, workload=half, providers=("web",)))
+    world.clock.sleep(timedelta(minutes=2))
+    finished = Updater(world).run()
+    assert (updated(finished), len(world.hosts)) == (3, 3)
+    assert world.findings().violations == ()
 
 
 def test_a_group_that_takes_each_drained_host_is_left_alone_after_three() -> None:

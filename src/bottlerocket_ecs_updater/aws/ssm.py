@@ -3,31 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from bottlerocket_ecs_updater.aws.ecs_shapes import moment
-from bottlerocket_ecs_updater.aws.ssm_commands import (
-    NOT_OFFERED_CODES,
-    commands_of,
-    requested_at,
-)
-from bottlerocket_ecs_updater.aws.ssm_lists import COMMANDS_PER_CALL, CommandList, CommandLists
+from bottlerocket_ecs_updater.aws.ssm_commands import commands_of, requested_at
 from bottlerocket_ecs_updater.aws.ssm_nodes import SsmNodes
-from bottlerocket_ecs_updater.aws.ssm_shapes import (
-    end_of,
-    fetched_answer,
-    joined_answer,
-    life_of,
-    listed_answer,
-    needs_fetching,
-)
+from bottlerocket_ecs_updater.aws.ssm_results import NONE_ALONG, OF_DOCUMENT, CommandResultReader
+from bottlerocket_ecs_updater.aws.ssm_shapes import end_of, life_of, listed_answer
 from bottlerocket_ecs_updater.aws.transport.api import Api
-from bottlerocket_ecs_updater.aws.transport.batches import chunks, keep_earlier_results, narrow, pages, sift
+from bottlerocket_ecs_updater.aws.transport.batches import chunks, keep_earlier_results, narrow, sift
 from bottlerocket_ecs_updater.aws.transport.operation import Operation
 from bottlerocket_ecs_updater.aws.transport.session import Pair
 from bottlerocket_ecs_updater.aws.transport.translate import NOT_ALLOWED, CallRefused, NeverSent
@@ -43,11 +31,7 @@ from bottlerocket_ecs_updater.errors import Denied, LeaseLapsed, NotFound, Throt
 if TYPE_CHECKING:
     from types_boto3_ssm import SSMClient
     from types_boto3_ssm.type_defs import (
-        CommandFilterTypeDef,
-        CommandInvocationTypeDef,
         CommandTypeDef,
-        GetCommandInvocationRequestTypeDef,
-        ListCommandInvocationsRequestTypeDef,
     )
 
 SEND_MAX = 50
@@ -81,13 +65,9 @@ Parameters = Mapping[str, Sequence[str]]
 
 COMMENT_MAX_CHARACTERS = 100
 
-NONE_ALONG: Mapping[CommandId, DocumentKind] = {}
-
 _ENDED_COMMANDS = frozenset({"Success", "Cancelled", "Failed", "TimedOut"})
-_NO_FILTER = NOT_OFFERED_CODES | {"InvalidFilterKey", "ValidationException"}
 _CULPRIT_CODES = frozenset({"InvalidInstanceId", "UnsupportedPlatformType", "InvalidTarget"})
 _INSTANCE_ID = re.compile(r"\bm?i-[0-9a-zA-Z]+")
-_OF_DOCUMENT = re.compile(r"(^|:)document/")
 
 
 class SsmHosts:
@@ -99,10 +79,9 @@ class SsmHosts:
         self._documents = documents
         self._comment = comment[:COMMENT_MAX_CHARACTERS]
         self._nodes = SsmNodes(clients, api)
-        self._fetched: dict[CommandId, dict[InstanceId, Answer]] = {}
         self._lives: dict[CommandId, timedelta] = {}
         """Time from sending to expiry, for each reboot command."""
-        self._lists = CommandLists()
+        self._results = CommandResultReader(clients, api, documents)
         self._ahead = timedelta(0)
         """How far the clock of Systems Manager was ahead of ours when a command was last sent."""
 
@@ -204,7 +183,7 @@ class SsmHosts:
         if not command:
             return dict.fromkeys(batch, Unclear("Systems Manager's reply contains no command id"))
         if "RequestedDateTime" in shape:
-            self._lists.note_sent(CommandId(command), kind, moment(shape["RequestedDateTime"]), len(batch))
+            self._results.lists.note_sent(CommandId(command), kind, moment(shape["RequestedDateTime"]), len(batch))
         life = life_of(shape)
         if kind is DocumentKind.REBOOT and life is not None:
             self._lives[CommandId(command)] = life
@@ -223,144 +202,20 @@ class SsmHosts:
     # Results
 
     def answers(self, command: CommandId, kind: DocumentKind) -> Mapping[InstanceId, Answer]:
-        """Results of a command, by instance. Output is fetched per instance only if it matters and may be truncated."""
-        return self._read(command, kind, self._invocations(command, details=True))
+        """Results of a command, by instance."""
+        return self._results.of(command, kind)
 
     def answers_to(
         self, commands: Mapping[CommandId, DocumentKind], along: Mapping[CommandId, DocumentKind] = NONE_ALONG
     ) -> Mapping[CommandId, Mapping[InstanceId, Answer]]:
-        """Results of several commands. Those that this run sent are listed together.
-
-        Those in `along` are left out if the same pages do not show them.
-        """
-        found: dict[CommandId, Mapping[InstanceId, Answer]] = {}
-        for one in self._lists.plan(commands, along, self._api.now()):
-            shapes = self._listed_together(one)
-            found |= {command: self._read(command, one.commands[command], shown) for command, shown in shapes.items()}
-        unlisted = {command: kind for command, kind in commands.items() if command not in found}
-        return found | {command: self.answers(command, kind) for command, kind in unlisted.items()}
+        """Results of several commands, and of those in `along` if the same pages show them."""
+        return self._results.of_several(commands, along)
 
     def answers_on(
         self, instance: InstanceId, commands: Mapping[CommandId, DocumentKind]
     ) -> Mapping[CommandId, Mapping[InstanceId, Answer]]:
-        """Results of several commands on one instance. Those that the first page does not show are read by their id."""
-        after = self._lists.sent_after(commands.keys())
-        request: ListCommandInvocationsRequestTypeDef = {"InstanceId": instance, "Details": True, "MaxResults": 50}
-        if after is not None:
-            request["Filters"] = [_invoked_after(after)]
-        shapes, _ = next(self._invocation_pages(request, instance), ((), False))
-        found: dict[CommandId, Mapping[InstanceId, Answer]] = {}
-        for command, kind in commands.items():
-            shown = [shape for shape in shapes if shape.get("CommandId") == command]
-            found[command] = self._read(command, kind, shown) if shown else self.answers(command, kind)
-        return found
-
-    def _read(
-        self, command: CommandId, kind: DocumentKind, shapes: Iterable[CommandInvocationTypeDef]
-    ) -> Mapping[InstanceId, Answer]:
-        found: dict[InstanceId, Answer] = {}
-        for shape in shapes:
-            id_ = InstanceId(shape.get("InstanceId", ""))
-            answer = self._in_full(command, kind, id_, shape)
-            if answer is not None:
-                found[id_] = answer
-        if all(answer.end is not None for answer in found.values()):
-            # The command has ended on every instance, so this is the last call for it.
-            self._fetched.pop(command, None)
-        return found
-
-    def _listed_together(self, wanted: CommandList) -> Mapping[CommandId, Sequence[CommandInvocationTypeDef]]:
-        """The invocations of these commands. Commands that the list does not show in full are left out.
-
-        Others may send commands at the same time, and their invocations fill pages; a command that is left out is asked
-        for by its id. Commands of one document are listed by its name, but never by its ARN, which the filter may not
-        accept.
-        """
-        documents = {self._documents[kind] for kind in wanted.commands.values()}
-        named: list[CommandFilterTypeDef] = [
-            {"key": "DocumentName", "value": document}
-            for document in documents
-            if len(documents) == 1 and not _OF_DOCUMENT.search(document)
-        ]
-        request: ListCommandInvocationsRequestTypeDef = {
-            "Details": True,
-            "MaxResults": COMMANDS_PER_CALL,
-            "Filters": [*named, _invoked_after(wanted.after)],
-        }
-        listed: dict[CommandId, list[CommandInvocationTypeDef]] = {command: [] for command in wanted.commands}
-        shown: dict[CommandId, Sequence[CommandInvocationTypeDef]] = {}
-        more = False
-        for page in islice(self._invocation_pages(request, "*"), wanted.pages):
-            shapes, more = page
-            for shape in shapes:
-                listed.get(CommandId(shape.get("CommandId", "")), []).append(shape)
-            shown = {command: found for command, found in listed.items() if self._all_shown(command, found)}
-            if len(shown) == len(listed):
-                return shown
-        if more:
-            # A list that ends without a command says nothing about others: the command was just sent.
-            self._lists.note_crowded(self._api.now())
-        return shown
-
-    def _all_shown(self, command: CommandId, shapes: Sequence[CommandInvocationTypeDef]) -> bool:
-        return self._lists.shows_all(command, len({shape.get("InstanceId", "") for shape in shapes}))
-
-    def _in_full(
-        self, command: CommandId, kind: DocumentKind, id_: InstanceId, shape: CommandInvocationTypeDef
-    ) -> Answer | None:
-        listed = listed_answer(shape)
-        plugins = shape.get("CommandPlugins", ())
-        if not needs_fetching(listed, kind):
-            return listed
-        kept = self._fetched.setdefault(command, {})
-        if id_ not in kept:
-            # A document with several steps has an output for each. Each is fetched by the step's name.
-            steps = [plugin.get("Name", "") for plugin in plugins] if len(plugins) > 1 else [""]
-            parts = [self._fetch(command, id_, step, listed) for step in steps]
-            whole = [part for part in parts if part is not None]
-            if len(whole) < len(parts):
-                return None
-            kept[id_] = joined_answer(whole)
-        return kept[id_]
-
-    def _fetch(self, command: CommandId, id_: InstanceId, step: str, listed: Answer) -> Answer | None:
-        """One step's output; None if Systems Manager does not have it yet."""
-        request: GetCommandInvocationRequestTypeDef = {"CommandId": command, "InstanceId": id_}
-        if step:
-            request["PluginName"] = step
-        method = self._clients.looking.get_command_invocation
-        try:
-            reply = self._api.look(Operation.GET_COMMAND_INVOCATION, command, method, **request)
-        except CallRefused as refusal:
-            if refusal.code == "InvocationDoesNotExist":
-                return None
-            return listed
-        return fetched_answer(reply, listed)
-
-    def _invocations(self, command: CommandId, *, details: bool) -> Iterator[CommandInvocationTypeDef]:
-        request: ListCommandInvocationsRequestTypeDef = {"CommandId": command, "Details": details, "MaxResults": 50}
-        for shapes, _ in self._invocation_pages(request, command):
-            yield from shapes
-
-    def _invocation_pages(
-        self, request: ListCommandInvocationsRequestTypeDef, what: str
-    ) -> Iterator[tuple[Sequence[CommandInvocationTypeDef], bool]]:
-        """The pages of a list, each with whether there are more."""
-
-        def ask(token: str | None) -> tuple[Sequence[CommandInvocationTypeDef], str | None]:
-            asked: ListCommandInvocationsRequestTypeDef = {**request, "NextToken": token} if token else request
-            method = self._clients.looking.list_command_invocations
-            try:
-                reply = self._api.look(Operation.LIST_COMMAND_INVOCATIONS, what, method, **asked)
-            except CallRefused as refusal:
-                if refusal.code == "InvalidCommandId" or (not request.get("CommandId") and refusal.code in _NO_FILTER):
-                    # It was just sent, and Systems Manager is eventually consistent; or the filters are not offered.
-                    return (), None
-                raise
-            return reply.get("CommandInvocations", ()), reply.get("NextToken")
-
-        for shapes, token in pages(ask, lambda page: page[1]):
-            yield shapes, bool(token)
+        """Results of several commands on one instance."""
+        return self._results.on_instance(instance, commands)
 
     # Commands that others, or an earlier run, sent
 
@@ -377,7 +232,7 @@ class SsmHosts:
             pending = PendingCommand(kind, CommandId(shape.get("CommandId", "")), sent_at)
             ends = {
                 InstanceId(one.get("InstanceId", "")): end_of(one.get("Status", ""), one.get("StatusDetails", ""))
-                for one in self._invocations(pending.command, details=False)
+                for one in self._results.invocations(pending.command, details=False)
             }
             # If an instance is not listed yet, the command was just sent to it.
             targets = ends.keys() | {InstanceId(id_) for id_ in shape.get("InstanceIds", ())}
@@ -398,7 +253,7 @@ class SsmHosts:
             sent_at = min(requested_at(shape) - self._ahead, self._api.now())
             if sent_at < since:
                 continue
-            listed = self._invocations(command, details=True)
+            listed = self._results.invocations(command, details=True)
             answers = {InstanceId(one.get("InstanceId", "")): listed_answer(one) for one in listed}
             for id_ in answers.keys() | {InstanceId(id_) for id_ in shape.get("InstanceIds", ())}:
                 one = FoundCommand(command, sent_at, life_of(shape), answers.get(id_), _boots_of(shape))
@@ -446,12 +301,6 @@ def _may_target(shape: CommandTypeDef, instances: Collection[InstanceId]) -> boo
     return not named or any(id_ in instances for id_ in named)
 
 
-def _invoked_after(first: datetime) -> CommandFilterTypeDef:
-    """Nothing older than the first command is listed, by Systems Manager's own clock, in whole seconds."""
-    after = first.astimezone(UTC) - timedelta(seconds=1)
-    return {"key": "InvokedAfter", "value": f"{after:%Y-%m-%dT%H:%M:%SZ}"}
-
-
 def _refused(_: InstanceId, refusal: CallRefused) -> Refused:
     return Refused(str(refusal))
 
@@ -462,7 +311,7 @@ def _denied_ones(denial: Denied) -> Collection[str] | None:
         return None
     if not denial.named:
         return ()
-    return None if _OF_DOCUMENT.search(denial.resource) else set(_INSTANCE_ID.findall(denial.resource))
+    return None if OF_DOCUMENT.search(denial.resource) else set(_INSTANCE_ID.findall(denial.resource))
 
 
 def _suspects(refusal: CallRefused) -> Collection[str]:

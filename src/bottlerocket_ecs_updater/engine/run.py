@@ -34,6 +34,7 @@ from bottlerocket_ecs_updater.engine.safe_recorder import SafeRecorder
 from bottlerocket_ecs_updater.engine.stop import Stop
 from bottlerocket_ecs_updater.engine.store.ledger_store import LedgerBroken
 from bottlerocket_ecs_updater.engine.store.shared_state import publish
+from bottlerocket_ecs_updater.engine.usual_duration import UsualDuration
 from bottlerocket_ecs_updater.errors import Interrupted, LeaseLapsed, LeaseLost, Throttled, Unreachable, UpdaterError
 
 IDLE_PASSES_MAX = 5
@@ -74,9 +75,8 @@ class Run:
         self._version = version
         self._calls = calls
         fleet = Fleet(run, now, now, now, {}, own=ports.own, store=ports.store_name)
-        self._known = known = RunState(
-            fleet, believed_max=policy.long_step, daemon_start=policy.daemon_start, poll=policy.poll_interval
-        )
+        learned = partial(UsualDuration, policy.poll_interval, policy.long_step)
+        self._known = known = RunState(fleet, daemon_start=policy.daemon_start, drains=learned(), reboots=learned())
         self._looker = Looker(known, ports, policy)
         ports.ledger.ask_first(partial(lease_guard(ports.lease), True))
         self._executor = Executor(known, ports)

@@ -12,9 +12,8 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from bottlerocket_ecs_updater.core.decision.affected import worst_of
-from bottlerocket_ecs_updater.core.decision.polling import learned_from, quiet_time
 from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
-from bottlerocket_ecs_updater.core.model.fleet import Fleet
+from bottlerocket_ecs_updater.core.model.fleet import Durations, Fleet
 from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, InstanceId, ServiceArn
 from bottlerocket_ecs_updater.core.model.instance import Instance, SurveyedFacts
 from bottlerocket_ecs_updater.core.model.outcome import Backoff
@@ -23,6 +22,7 @@ from bottlerocket_ecs_updater.core.model.services import Service, Slot
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.state.ledger import Ledger
 from bottlerocket_ecs_updater.engine.document_denials import DocumentDenials
+from bottlerocket_ecs_updater.engine.usual_duration import UsualDuration
 from bottlerocket_ecs_updater.errors import UpdaterError
 
 V = TypeVar("V")
@@ -73,14 +73,10 @@ class RunState:
     returned: tuple[Slot, ...] = ()
     """Slots of the instances that returned within `daemon_start`, as they were then, even if settled since."""
     daemon_start: timedelta = timedelta()
-    poll: timedelta = timedelta(seconds=5)
-    """The poll interval."""
-    early: set[InstanceId] = field(default_factory=set)
-    """Instances that a look found still draining or rebooting, though others were not after that time."""
+    drains: UsualDuration = field(default_factory=lambda: UsualDuration(timedelta(seconds=5), timedelta(minutes=2)))
+    reboots: UsualDuration = field(default_factory=lambda: UsualDuration(timedelta(seconds=5), timedelta(minutes=2)))
     proven: Mapping[str, int] = field(default_factory=dict)
     """How this run's reboots were verified: see `RunFinished.reboots`."""
-    believed_max: timedelta = timedelta(minutes=2)
-    """Longer durations are not learned: something delayed them, so they do not predict other instances."""
     listed_whole: bool = False
     """Whether the last listing described every instance."""
     documents: DocumentDenials = field(default_factory=DocumentDenials)
@@ -194,46 +190,35 @@ class RunState:
         return freed
 
     def note_drain_early(self, instance: Instance) -> None:
-        """A look found tasks left on it, though others were empty after that time."""
-        drain, learned = instance.progress.drain, self.fleet.durations.drain
-        self._note_early(instance, drain.at if drain is not None else None, learned)
+        """A look found tasks left on it."""
+        drain = instance.progress.drain
+        if drain is not None:
+            self.drains.note_under_way(instance.id, drain.at, self.fleet.at)
 
     def note_reboot_early(self, instance: Instance) -> None:
-        """A look found it disconnected, though others were back after that time."""
-        self._note_early(instance, instance.progress.reboot_sent_at, self.fleet.durations.reboot)
-
-    def _note_early(self, instance: Instance, began: datetime | None, learned: timedelta | None) -> None:
-        if began is not None and learned is not None and self.fleet.at >= began + quiet_time(learned, self.poll):
-            self.early.add(instance.id)
-
-    def _was_early(self, instance: Instance) -> bool:
-        """Whether a look was too early. What follows has not been looked at yet."""
-        early = instance.id in self.early
-        self.early.discard(instance.id)
-        return early
+        """A look found it disconnected."""
+        sent = instance.progress.reboot_sent_at
+        if sent is not None:
+            self.reboots.note_under_way(instance.id, sent, self.fleet.at)
 
     def learn_drain(self, instance: Instance) -> None:
         """Learn from how long the drain took.
 
-        The host may have been empty while it was checked, so half of that time does not count: the next look is earlier
-        until it finds tasks.
+        The host may have been empty while it was checked, so half of that time does not count.
         """
         drain, answer = instance.progress.drain, instance.check_answer
         if drain is None:
             return
         checked = answer.at - answer.asked_at if answer is not None and answer.asked_at > drain.at else timedelta()
-        took = self.fleet.at - drain.at - checked / 2
-        if took < self.believed_max:
-            usual = learned_from(took, self.fleet.durations.drain, self.poll, looked_early=self._was_early(instance))
-            self.fleet = replace(self.fleet, durations=replace(self.fleet.durations, drain=usual))
+        self.drains.note_over(instance.id, self.fleet.at - drain.at - checked / 2, self.fleet.at)
+        self._learned()
 
     def learn_reboot(self, instance: Instance) -> None:
         """Learn from how long the reboot took."""
         sent, proof = instance.progress.reboot_sent_at, instance.progress.proof
         if sent is not None and proof is not None:
-            took = proof.asked_at - sent
-            if took < self.believed_max:
-                usual = learned_from(
-                    took, self.fleet.durations.reboot, self.poll, looked_early=self._was_early(instance)
-                )
-                self.fleet = replace(self.fleet, durations=replace(self.fleet.durations, reboot=usual))
+            self.reboots.note_over(instance.id, proof.asked_at - sent, self.fleet.at)
+            self._learned()
+
+    def _learned(self) -> None:
+        self.fleet = replace(self.fleet, durations=Durations(self.drains.usual, self.reboots.usual))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -42,6 +43,40 @@ def test_tasks_that_fail_on_the_version_and_run_elsewhere_count_against_the_vers
 
 def test_a_service_of_one_task_that_ran_for_days_before_it_moved_tells_enough() -> None:
     assert blamed_on_version(TRIAL, TasksAlike([*TWICE, moved(OLD)]), NOW)
+
+
+RESTARTED = (failed(OLD, 205, 600), failed(OLD, 200, 600))
+"""On the old version tasks live for ten minutes and fail, too; two did when the first failed on the new one."""
+
+
+def test_what_fails_everywhere_but_much_sooner_on_the_version_is_the_versions_fault() -> None:
+    """The tasks that were launched again elsewhere live, while those on the version still fail."""
+    later = (failed(NEW, 100), failed(NEW, 50))
+    again = [runs(OLD, timedelta(seconds=150)), runs(OLD, timedelta(seconds=140))]
+    assert blamed_on_version(TRIAL, TasksAlike([*TWICE, *RESTARTED, *later], again), NOW)
+
+
+def test_an_outage_that_ends_is_not_blamed_on_the_version() -> None:
+    """What was launched on the version since tasks live elsewhere lives, too."""
+    again = [runs(OLD, timedelta(seconds=120)), runs(OLD, timedelta(seconds=120)), runs(NEW, timedelta(seconds=110))]
+    assert not blamed_on_version(TRIAL, TasksAlike([*TWICE, *RESTARTED], again), NOW)
+
+
+def test_tasks_that_live_on_hosts_that_were_launched_with_the_version_speak_for_it() -> None:
+    launched = ContainerInstanceArn("launched")
+    lives = [runs(launched, timedelta(days=1)) for _ in range(4)]
+    elsewhere = [runs(OLD, timedelta(days=3)), runs(OLD, timedelta(days=3))]
+    ended = [*TWICE, failed(OLD, 190)]
+    assert blamed_on_version(TRIAL, TasksAlike(ended, elsewhere), NOW)
+    known = replace(TRIAL, others=frozenset({launched}))
+    assert not blamed_on_version(known, TasksAlike(ended, [*elsewhere, *lives]), NOW)
+
+
+def test_tasks_that_fail_on_hosts_that_were_launched_with_the_version_do_not_speak_for_it() -> None:
+    launched = ContainerInstanceArn("launched")
+    tasks = TasksAlike([*TWICE, failed(launched, 190), failed(launched, 180)], [runs(OLD, timedelta(days=3))])
+    assert not blamed_on_version(TRIAL, tasks, NOW)
+    assert blamed_on_version(replace(TRIAL, others=frozenset({launched})), tasks, NOW)
 
 
 @pytest.mark.parametrize(

@@ -98,21 +98,30 @@ def test_no_shared_look_is_early_and_none_waits_longer_than_two_polls(
 
 
 def test_the_first_duration_is_believed_but_for_the_time_between_two_looks() -> None:
-    assert learned_from(MINUTE, None, POLL, looked_early=True) == MINUTE - POLL / 2
+    assert learned_from(MINUTE, None, POLL, in_time=0) == MINUTE - POLL / 2
 
 
 @given(st.lists(st.floats(30, 60), min_size=40, max_size=40))
 def test_what_is_learned_stays_near_what_is_usual(seconds: list[float]) -> None:
     """The first look is never far before the quickest, nor after the slowest, however many there were."""
-    learned = None
+    learned, in_time = None, 0
     for each in seconds:
         took = timedelta(seconds=each)
         early = learned is not None and quiet_time(learned, POLL) < took
         seen = took if learned is None or early else quiet_time(learned, POLL)
-        learned = learned_from(seen, learned, POLL, looked_early=early)
+        in_time = 0 if early else in_time + 1
+        learned = learned_from(seen, learned, POLL, in_time=in_time)
     assert learned is not None
-    assert timedelta(seconds=30) - 2 * POLL <= learned <= timedelta(seconds=60) + 2 * POLL
+    assert timedelta(seconds=30) - 3 * POLL <= learned <= timedelta(seconds=60) + POLL
 
 
 def test_one_that_takes_far_longer_changes_little() -> None:
-    assert learned_from(10 * MINUTE, MINUTE, POLL, looked_early=True) == MINUTE + POLL / 2
+    assert learned_from(10 * MINUTE, MINUTE, POLL, in_time=0) == MINUTE + POLL / 2
+
+
+def test_a_first_host_that_took_long_does_not_make_others_wait_for_long() -> None:
+    learned, looked = 2 * MINUTE, 0
+    while quiet_time(learned, POLL) > MINUTE / 2:
+        looked += 1
+        learned = learned_from(quiet_time(learned, POLL), learned, POLL, in_time=looked)
+    assert looked < 15

@@ -12,12 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from statistics import median_low
 
 from bottlerocket_ecs_updater.core.decision.in_trouble import is_usual, unusual
 from bottlerocket_ecs_updater.core.model.container_instance import LiveTask, TaskEnd
 from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn
+
+LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 FAILED_TASKS = 2
 """One task that fails may be a coincidence."""
@@ -60,6 +62,12 @@ class Trial:
     """The groups that lost tasks by themselves before the first drain."""
     troubled: frozenset[str] = frozenset()
     """The groups that lost tasks by themselves before the first instance was updated to the version."""
+    others: frozenset[ContainerInstanceArn] = frozenset()
+    """Other hosts that run the version, for example because they were launched with it.
+
+    Tasks that run there speak for the version. Those that fail there do not count, because such hosts may differ from
+    those on trial in more than their version.
+    """
 
     def has(self, task: TaskEnd | LiveTask) -> bool:
         """Whether the task was started on one of these hosts, on the version."""
@@ -103,11 +111,17 @@ class _Alike:
         """How long a task must live to count as not having failed like those here."""
         return max(SHORTEST, OUTLIVES * self.usual())
 
-    def outlived_here(self, now: datetime) -> int:
-        """How many tasks on the version did not fail like the others."""
-        alive = (now - one.launched_at for one in self.alive_here if one.started_at is not None)
+    def outlived_here(self, now: datetime, since: datetime = LONG_AGO) -> int:
+        """How many tasks on the version did not fail like the others, of those that were launched since a time."""
+        return sum(at >= since for at in self._launches_of_outlived(self.alive_here, self.ended_here, now))
+
+    def _launches_of_outlived(
+        self, alive: Iterable[LiveTask], ended: Iterable[TaskEnd], now: datetime
+    ) -> Sequence[datetime]:
+        """When the tasks were launched that lived longer than those that failed on the version usually do."""
         long = self.long()
-        return sum(life > long for life in (*alive, *(end.lasted for end in self.ended_here)))
+        still = (one.launched_at for one in alive if one.started_at is not None and now - one.launched_at > long)
+        return [*still, *(end.launched_at for end in ended if end.lasted > long)]
 
     def contrast(self, now: datetime) -> bool | None:
         """Whether those on the version fail and others do not; None if no others ran at the same time."""
@@ -117,7 +131,24 @@ class _Alike:
         if not failed + stayed:
             return None
         here, outlived = len(self.failed), self.outlived_here(now)
-        return failed / (failed + stayed) <= here / (here + outlived) / 2
+        return failed / (failed + stayed) <= here / (here + outlived) / 2 or self._contrast_later(now)
+
+    def _contrast_later(self, now: datetime) -> bool:
+        """The same for tasks launched since the first that failed here, once others launched since have lived long.
+
+        A service whose tasks fail now and then on every host is not told apart otherwise: its tasks elsewhere failed
+        too, and were launched again.
+        """
+        launches = self._launches_of_outlived(self.alive_elsewhere, self.ended_elsewhere, now)
+        first = min(end.launched_at for end in self.failed)
+        stayed = [at for at in launches if at >= first]
+        if len(stayed) < FAILED_TASKS:
+            return False
+        since, long = min(stayed), self.long()
+        failed = sum(end.failed and end.launched_at >= since and end.lasted <= long for end in self.ended_elsewhere)
+        here = sum(end.launched_at >= since and end.lasted <= long for end in self.failed)
+        outlived = self.outlived_here(now, since)
+        return here >= FAILED_TASKS and failed / (failed + len(stayed)) <= here / (here + outlived) / 2
 
     def consistent(self, now: datetime) -> bool:
         """Whether all on the version ended after about the same time."""
@@ -184,10 +215,12 @@ def _by_deployment(trial: Trial, tasks: TasksAlike) -> Mapping[tuple[str, str], 
     def of(task: TaskEnd | LiveTask) -> _Alike:
         return found.setdefault((task.group, task.deployment), _Alike())
 
-    for end in tasks.ended:
-        (of(end).ended_here if trial.has(end) else of(end).ended_elsewhere).append(end)
+    for end in (one for one in tasks.ended if not (one.failed and one.where in trial.others)):
+        here = trial.has(end) or end.where in trial.others
+        (of(end).ended_here if here else of(end).ended_elsewhere).append(end)
     for one in tasks.alive:
-        (of(one).alive_here if trial.has(one) else of(one).alive_elsewhere).append(one)
+        here = trial.has(one) or one.where in trial.others
+        (of(one).alive_here if here else of(one).alive_elsewhere).append(one)
     return found
 
 

@@ -18,6 +18,7 @@ from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.core.rules.selection import select
 
+BY_ECS = "ECS Managed Instances"
 LISTED_NO_MORE = "ECS no longer lists it"
 
 _LEFT_OUT = frozenset({Reason.OPTED_OUT, Reason.EXCLUDED, Reason.NOT_INCLUDED})
@@ -51,7 +52,7 @@ def _set_aside(machine: Machine | None, *, connected: bool) -> Hold | None:
     if machine is None:
         return None
     if machine.managed_by:
-        known = "ECS Managed Instances" if machine.managed_by_ecs else machine.managed_by
+        known = BY_ECS if machine.managed_by_ecs else machine.managed_by
         return hold(Reason.MANAGED_INSTANCE, service=known)
     # Nothing undoes a termination. ECS shows the agent as connected for a while, and deregisters it later.
     if machine.ended:
@@ -95,13 +96,13 @@ def _members(this_pass: Pass) -> tuple[Instance, ...]:
         for instance in fleet.instances.values()
         if instance.bottlerocket
         and is_there(instance)
-        and not _is_managed(instance, fleet)
+        and managed_by_provider(instance, fleet) is None
         and outside(instance, policy) is None
     )
 
 
-def _is_managed(instance: Instance, fleet: Fleet) -> bool:
-    """Whether its capacity provider shows that it is a Managed Instance, if EC2 was not asked about it."""
+def managed_by_provider(instance: Instance, fleet: Fleet) -> Hold | None:
+    """The hold of a Managed Instance by its capacity provider, if EC2 was not asked about it; None for any other."""
     registration = instance.registration
     known = registration is not None and is_managed(registration.capacity_provider, fleet.providers)
-    return known and instance.claim is None
+    return hold(Reason.MANAGED_INSTANCE, service=BY_ECS) if known and instance.claim is None else None

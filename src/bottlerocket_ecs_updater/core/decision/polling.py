@@ -24,8 +24,8 @@ _SEVERAL, _SEVERAL_POLLS = 3, 0.5
 _MANY, _MANY_UNSETTLED_POLLS, _MANY_POLLS, _MANY_SETTLE_POLLS = 5, 0.6, 1, 6
 """…if this many may be, a little further; and further still if the settle time is at least this many polls…"""
 
-_TOGETHER_POLLS, _TOGETHER_SETTLED_POLLS = 2, 4
-"""So many polls free slots wait for others that are about to be free, without a settle time and with one."""
+_TOGETHER_POLLS, _TOGETHER_LONG_POLLS = 2, 4
+"""So many polls free slots wait for others that are about to be free; the second with few slots, or a settle time."""
 
 _CROWD, _CROWD_POLLS = 20, 1.5
 """…and in a crowd with such a settle time, this many polls."""
@@ -60,6 +60,9 @@ def quiet_time(learned: timedelta, poll: timedelta) -> timedelta:
     return max(learned * LEARNED_SHARE, learned - soon_interval(poll))
 
 
+EARLIER_UNDOUBTED, EARLIER_DOUBLED_MAX = 3, 4
+"""After more looks in a row than this that were in time, the next is earlier by twice as much, this often at most."""
+
 FIRST_SHARE, EARLIER_SHARE = 2, 5
 """By which shares of a poll first looks are earlier: than the first duration, and after one that was not too early."""
 
@@ -68,17 +71,19 @@ LATER_SHARE, LATER_MAX_SHARE = 4, 2
 of a poll at most: a host that takes far longer does not predict others."""
 
 
-def learned_from(took: timedelta, learned: timedelta | None, poll: timedelta, *, looked_early: bool) -> timedelta:
+def learned_from(took: timedelta, learned: timedelta | None, poll: timedelta, *, in_time: int) -> timedelta:
     """How long something usually takes, after it once took `took`, and was expected to take as long as `learned`.
 
-    Only looks show whether it is over. If the first one was too early (`looked_early`), the first look at the next one
-    is a little later. If the first look found it over, that may have been so for some time, so the next is earlier.
+    Only looks show whether it is over. If the first one was too early (`in_time` is 0), the first look at the next one
+    is a little later. If the last `in_time` first looks found it over, that may have been so for some time: the next is
+    earlier, and after several in a row by more and more.
     """
     if learned is None:
         return max(took - poll / FIRST_SHARE, timedelta(0))
-    if looked_early:
-        return learned + min(max(took - quiet_time(learned, poll), timedelta(0)) / LATER_SHARE, poll / LATER_MAX_SHARE)
-    return max(learned - poll / EARLIER_SHARE, timedelta(0))
+    if in_time:
+        doubled = 1 << min(max(in_time - EARLIER_UNDOUBTED, 0), EARLIER_DOUBLED_MAX)
+        return max(learned - poll / EARLIER_SHARE * doubled, timedelta(0))
+    return learned + min(max(took - quiet_time(learned, poll), timedelta(0)) / LATER_SHARE, poll / LATER_MAX_SHARE)
 
 
 def soon_interval(poll: timedelta) -> timedelta:
@@ -104,9 +109,11 @@ def apart(poll: timedelta, together: int, settle: timedelta) -> timedelta:
 def begins_apart(poll: timedelta, together: int, settle: timedelta) -> timedelta:
     """How long free slots may wait for others, so that updates start together; 0 if they do not wait.
 
-    With a settle time, an update takes longer, so a longer wait is the same share of it.
+    With a settle time, an update takes longer, so a longer wait is the same share of it. With few slots, a short wait
+    meets no other one.
     """
-    polls = _TOGETHER_SETTLED_POLLS if settle >= _MANY_SETTLE_POLLS * poll else _TOGETHER_POLLS
+    long = together < _MANY or settle >= _MANY_SETTLE_POLLS * poll
+    polls = _TOGETHER_LONG_POLLS if long else _TOGETHER_POLLS
     return poll * polls if together >= _SEVERAL else timedelta(0)
 
 

@@ -164,7 +164,8 @@ class Evidence:
         groups = frozenset(task.group for each in tasks if each is not None for task in each.left)
         in_trouble = frozenset(f"{SERVICE_GROUP}{name}" for name in self._known.baseline.restless)
         troubled = frozenset(f"{SERVICE_GROUP}{name}" for name in fleet.past.troubled.get(version, ()))
-        return Trial({arn: trial[id_][1] for arn, id_ in names.items()}, groups, in_trouble, troubled)
+        since = {arn: trial[id_][1] for arn, id_ in names.items()}
+        return Trial(since, groups, in_trouble, troubled, _others_on(version, since, fleet))
 
     def _reboots_soon(self, trial: OnTrial, fleet: Fleet) -> bool:
         """Whether another host is on its way to a version on trial: the evidence against it is read again."""
@@ -204,3 +205,16 @@ class Evidence:
     def _note(self, version: Version, found: BrokenVersion) -> None:
         self._ledger.change(partial(with_broken, version=version, found=found))
         self._known.learn_ledger(self._ledger.value)
+
+
+def _others_on(
+    version: Version, trial: Collection[ContainerInstanceArn], fleet: Fleet
+) -> frozenset[ContainerInstanceArn]:
+    """The hosts that run the version and are not on trial for it."""
+    running = (
+        one.registration.arn
+        for one in fleet.instances.values()
+        if one.registration is not None and one.check_answer is not None
+        if one.check_answer.report is not None and one.check_answer.report.running == version
+    )
+    return frozenset(running) - frozenset(trial)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import islice
 
-from bottlerocket_ecs_updater.core.model.auto_scaling import InGroup, Membership, taken_away
+from bottlerocket_ecs_updater.core.model.auto_scaling import InGroup, LifecycleState, Membership, taken_away
 from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
 from bottlerocket_ecs_updater.core.model.container_instance import PingStatus, Status
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, RunId
@@ -18,7 +18,7 @@ from bottlerocket_ecs_updater.engine.look.rule_calls import GROUPS, MACHINES, Mi
 from bottlerocket_ecs_updater.engine.ports import Survey
 
 DRAINED_EVERY = timedelta(minutes=1)
-"""How often the Auto Scaling group is read of instances that someone else drained."""
+"""How often the Auto Scaling group is read of instances that someone else drained, or that may leave its warm pool."""
 
 AWAY_FOR = timedelta(minutes=3)
 """After this time a rebooting host is usually back; for one that is not, EC2 shows whether it still exists."""
@@ -36,8 +36,8 @@ class GroupLooks:
         self._rules = rules
         self._machines_asked: dict[InstanceId, datetime] = {}
         """When EC2 was last asked about each instance."""
-        self._drained_seen: dict[InstanceId, datetime] = {}
-        """When each instance that someone else drained was first seen DRAINING."""
+        self._moving_since: dict[InstanceId, datetime] = {}
+        """When the group of each unclaimed instance was first seen to be able to explain the instance's state."""
 
     def look_at_all(self) -> None:
         """Read the Auto Scaling state of Bottlerocket instances, with every listing of the cluster.
@@ -82,13 +82,13 @@ class GroupLooks:
         if wanted:
             self.look_at(self._claimed(), refreshes=False)
 
-    def look_at_drained(self) -> None:
-        """Read whether the Auto Scaling group drained the instances that were drained since the last listing."""
+    def look_at_moving(self) -> None:
+        """Read the groups of instances that these may have drained, stopped or put into service meanwhile."""
         now = self._known.now
-        drained = [one for one in self._known.instances.values() if _drained_by_others(one)]
-        first_seen = {one.id: self._drained_seen.get(one.id, now) for one in drained}
-        self._drained_seen = first_seen
-        due = [one.id for one in drained if _group_due(one, first_seen[one.id], now)]
+        moving = [one for one in self._known.instances.values() if _may_be_moved(one)]
+        first_seen = {one.id: self._moving_since.get(one.id, now) for one in moving}
+        self._moving_since = first_seen
+        due = [one.id for one in moving if _group_due(one, first_seen[one.id], now)]
         self.look_at(due)
 
     def sharing_a_call(self, candidates: Sequence[InstanceId]) -> Sequence[InstanceId]:
@@ -137,16 +137,30 @@ def _still_refreshing(found: Membership | None, before: Membership | None) -> Me
     return found
 
 
-def _drained_by_others(instance: Instance) -> bool:
+def _may_be_moved(instance: Instance) -> bool:
+    """Whether its group explains why an unclaimed instance is DRAINING, or why its agent came or went."""
     registration = instance.registration
-    drained = registration is not None and registration.status is Status.DRAINING and instance.claim is None
-    return drained and instance.bottlerocket
+    if registration is None or instance.claim is not None or not instance.bottlerocket:
+        return False
+    return registration.status is Status.DRAINING or not registration.connected or _is_warm(instance)
 
 
-def _group_due(instance: Instance, drained_seen: datetime, now: datetime) -> bool:
-    """Whether its group has not answered since it was seen DRAINING, or not for a while."""
+def _is_warm(instance: Instance) -> bool:
+    membership = instance.around.membership if instance.around is not None else None
+    return isinstance(membership, InGroup) and membership.state is LifecycleState.WARMED
+
+
+def _group_due(instance: Instance, moving_since: datetime, now: datetime) -> bool:
+    """Whether its group has not answered since then, or may have moved it again.
+
+    An instance whose agent only disconnected is read once: a group stops it as the last step.
+    """
     answered_at = instance.around.group_at if instance.around is not None else None
-    return answered_at is None or answered_at < drained_seen or has_passed(answered_at, DRAINED_EVERY, now)
+    if answered_at is None or answered_at < moving_since:
+        return True
+    registration = instance.registration
+    up = registration is not None and (registration.connected or registration.status is Status.DRAINING)
+    return up and has_passed(answered_at, DRAINED_EVERY, now)
 
 
 def _after(before: Machine | None, found: Machine | None) -> Machine | None:

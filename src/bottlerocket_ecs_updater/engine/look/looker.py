@@ -112,7 +112,7 @@ class Looker:
     def _describe_all(self) -> None:
         self._registrations.describe(self._registrations.arns())
         self._known.fleet = replace(self._known.fleet, full_at=self._known.now)
-        self._groups.look_at_drained()
+        self._groups.look_at_moving()
 
     def _describe_with_others(self, arns: Sequence[ContainerInstanceArn]) -> None:
         """Describe these, and in the same call as many others: all of them in a cluster of one call."""
@@ -153,7 +153,7 @@ class Looker:
             self._tasks.list_all()
         self._tasks.look_at_changed()
         self._groups.look_at_all()
-        self._groups.look_at_drained()
+        self._groups.look_at_moving()
         ours = sum(1 for instance in known.instances.values() if instance.bottlerocket)
         services = len(known.fleet.services.all) if known.fleet.services else 0
         self._recorder.record(ClusterLooked(known.now, len(known.instances), ours, services))

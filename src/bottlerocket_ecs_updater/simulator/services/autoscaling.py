@@ -129,6 +129,10 @@ class AutoScaling:
         """Whether its group is terminating it, or keeps it in its warm pool."""
         return instance_id in self._taken_since
 
+    def is_warm(self, instance_id: str) -> bool:
+        """Whether its group keeps it in its warm pool."""
+        return self._lifecycle.get(instance_id, "").startswith("Warmed")
+
     def taken_since(self, instance_id: str) -> datetime | None:
         """Since when its group is terminating it, or keeps it in its warm pool; None if neither."""
         return self._taken_since.get(instance_id)

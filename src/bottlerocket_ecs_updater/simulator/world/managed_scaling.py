@@ -1,6 +1,7 @@
 """Managed scaling: capacity providers launch instances for tasks without room, up to their group's maximum.
 
-Only scale-out is simulated: a waiting task causes a launch a few minutes later. Nothing scales in.
+Only scale-out is simulated: a waiting task causes a launch a few minutes later, from the group's warm pool first.
+Nothing scales in.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from bottlerocket_ecs_updater.simulator.ecs import CapacityProvider
 from bottlerocket_ecs_updater.simulator.host import HostSpec, Power
+from bottlerocket_ecs_updater.simulator.services.autoscaling import IN_SERVICE
 
 if TYPE_CHECKING:
     from bottlerocket_ecs_updater.simulator.ecs import Cluster
@@ -73,12 +75,19 @@ class ManagedScaling:
             self._world.clock.after(SCALE_OUT, lambda: self._start(group))
 
     def _size(self, group: _Group) -> int:
-        hosts = (self._world.hosts[name] for name in self._world.autoscaling.members_of(group.name))
-        return sum(host.power is not Power.TERMINATED for host in hosts)
+        """How many instances count towards its maximum: not those in its warm pool."""
+        world = self._world
+        members = (name for name in world.autoscaling.members_of(group.name) if not world.autoscaling.is_warm(name))
+        return sum(world.hosts[name].power is not Power.TERMINATED for name in members)
 
     def _start(self, group: _Group) -> None:
         world = self._world
         self._on_their_way[group.name] -= 1
+        warm = next(filter(world.autoscaling.is_warm, world.autoscaling.members_of(group.name)), None)
+        if warm is not None:
+            world.autoscaling.set_lifecycle(warm, IN_SERVICE)
+            world.hosts[warm].start()
+            return
         self._started += 1
         like, zones = world.instance(group.like).spec, sorted({one.zone for one in world.cluster.instances.values()})
         host = world.hosts[group.like].spec

@@ -31,7 +31,7 @@ def rebooting(sent: timedelta) -> Instance:
 
 
 def waits_until(
-    *instances: Instance, slots: int = 1, limit: int = 3, policy: Policy = PROMPT, settling: int = 0
+    *instances: Instance, slots: int = 1, limit: int = 5, policy: Policy = PROMPT, settling: int = 0
 ) -> object:
     taken = tuple(Slot(one.id, one.zone, NOW - settling * SECOND, {}, NOW - settling * SECOND) for one in instances[:1])
     known = fleet(*instances, durations=USUAL, slots=taken if settling else ())

@@ -8,6 +8,7 @@ from datetime import timedelta
 from bottlerocket_ecs_updater.core.decision.admission import not_admitted
 from bottlerocket_ecs_updater.core.decision.backoff import next_backoff
 from bottlerocket_ecs_updater.core.decision.blockers import blocking_groups
+from bottlerocket_ecs_updater.core.decision.outside import left_out
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.model.claimed_instance import ClaimedInstance
@@ -89,9 +90,13 @@ def not_empty_hold(instance: Instance, limit: timedelta) -> Hold:
 
 
 def unwanted_now(claimed: ClaimedInstance, this_pass: Pass) -> Hold | None:
-    """Why its target version is no longer admitted, for example denied or failed elsewhere; None if it still is."""
-    claim = claimed.claim
-    return not_admitted(claimed.instance, claim.target, claim.source, this_pass)
+    """Why it must not be rebooted into its target any more; None if it may.
+
+    The version may have been denied or may have failed elsewhere, or somebody opted the instance out since the drain.
+    """
+    claim, instance = claimed.claim, claimed.instance
+    unwanted = not_admitted(instance, claim.target, claim.source, this_pass)
+    return unwanted or left_out(instance, this_pass.policy)
 
 
 def staged_report(instance: Instance, this_pass: Pass) -> HostReport | None:
