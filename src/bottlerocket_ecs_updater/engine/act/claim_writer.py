@@ -31,7 +31,7 @@ from bottlerocket_ecs_updater.core.state.ledger import (
     without_claim,
 )
 from bottlerocket_ecs_updater.core.state.observe import health_before
-from bottlerocket_ecs_updater.engine.act.act_context import ActContext
+from bottlerocket_ecs_updater.engine.act.context import ActContext
 from bottlerocket_ecs_updater.engine.ports import Cluster, Done, Gone, Later, Refused, Result, Unclear
 from bottlerocket_ecs_updater.errors import Denied, LeaseLost, UpdaterError
 
@@ -92,7 +92,7 @@ class ClaimWriter:
     def _note_progress(self, instance: Instance, phase: ClaimPhase) -> None:
         """Record what later passes and runs need: that the update started, and how long its parts took.
 
-        It is recorded with the first attempt to write a claim, so it needs no write of its own.
+        It is recorded with the first attempt to write a claim, so it needs no separate write.
         """
         self._note_begun(instance)
         progress, applied, claim = instance.progress, instance.applied, instance.claim

@@ -22,14 +22,15 @@ from bottlerocket_ecs_updater.core.model.run_command import CommandStatus, Docum
 from bottlerocket_ecs_updater.core.model.time_text import has_passed
 from bottlerocket_ecs_updater.core.state.run_commands import see_reboot_end, see_reboot_found
 from bottlerocket_ecs_updater.engine.look.command_answers import Answers
-from bottlerocket_ecs_updater.engine.look.denials import LookContext
+from bottlerocket_ecs_updater.engine.look.context import LookContext
 from bottlerocket_ecs_updater.engine.ports import Answer, Hosts
 
 RUN_CLOCKS_APART = timedelta(seconds=60)
 """How far the clocks of two runs may differ. No host is updated twice within this time."""
 
 ENDS_AFTER = timedelta(seconds=5)
-"""A reboot command ends no sooner on most hosts, so its result is not read before, even without a further call."""
+"""On most hosts a reboot command takes at least this long, so its result is not read earlier, even if that needs no
+extra call."""
 
 
 ALONG_FOR = timedelta(seconds=45)

@@ -14,7 +14,7 @@ from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, Instan
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.outcome import Updated
 from bottlerocket_ecs_updater.core.state.observe import see_missing, see_registration, see_undescribed
-from bottlerocket_ecs_updater.engine.look.denials import LookContext
+from bottlerocket_ecs_updater.engine.look.context import LookContext
 from bottlerocket_ecs_updater.engine.ports import Cluster, Listing
 
 

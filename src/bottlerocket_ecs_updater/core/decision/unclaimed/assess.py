@@ -13,7 +13,7 @@ from typing import assert_never
 
 from bottlerocket_ecs_updater.core.decision.admission import failed_before, not_bootable, target_of
 from bottlerocket_ecs_updater.core.decision.host_checks import ask_host
-from bottlerocket_ecs_updater.core.decision.outside import (
+from bottlerocket_ecs_updater.core.decision.not_counted import (
     LISTED_NO_MORE,
     left_out,
     managed_by_provider,
@@ -298,7 +298,7 @@ def answers_about(instance: Instance, report: HostReport, target: Version, this_
         *answers_before_staging(instance, report, target, this_pass),
         RuleAnswer("own-host", own_host_hold(instance, this_pass)),
         RuleAnswer("tasks", tasks_hold(instance, this_pass)),
-        # Last: where this is the hold, nothing else speaks against the update now.
+        # This check is last: if it is the hold, no other rule prevents the update now.
         RuleAnswer("finish-only", hold(Reason.FINISH_ONLY) if this_pass.policy.rules.finish_only else None),
     )
 

@@ -16,7 +16,7 @@ from bottlerocket_ecs_updater.core.decision.admission import not_published, rule
 from bottlerocket_ecs_updater.core.decision.affected import deploying_on, hold_for_deployments
 from bottlerocket_ecs_updater.core.decision.blockers import blocked, groups_on
 from bottlerocket_ecs_updater.core.decision.instance_health import impaired_on_trial
-from bottlerocket_ecs_updater.core.decision.outside import is_there, not_selected, set_aside
+from bottlerocket_ecs_updater.core.decision.not_counted import is_there, not_selected, set_aside
 from bottlerocket_ecs_updater.core.decision.tasks_on_host import tasks_on
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.decision.unclaimed.group_takes import groups_that_take, last_known_group
@@ -115,7 +115,7 @@ class RolloutLimits:
         return unwell or (hold(Reason.SETTLING, instance=impaired[0].id) if impaired else None)
 
     def unmovable(self, instance: Instance) -> Hold | None:
-        """Why an instance must not be drained now: a deployment, or what earlier drains came to; None if not."""
+        """Why an instance must not be drained now: a deployment, or the results of earlier drains; None if it may."""
         return self._deploying(instance) or self._earlier_drains(instance)
 
     def _earlier_drains(self, instance: Instance) -> Hold | None:
