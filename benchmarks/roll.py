@@ -37,9 +37,9 @@ from bottlerocket_ecs_updater.engine.lease.store_lease import StoreLease, lease_
 from bottlerocket_ecs_updater.engine.ports import Recorder
 from bottlerocket_ecs_updater.engine.run import Run
 from bottlerocket_ecs_updater.engine.run_ports import Ports
+from bottlerocket_ecs_updater.engine.store.conditional_writes import check_conditional_writes
 from bottlerocket_ecs_updater.engine.store.ledger_store import KeptLedger
 from bottlerocket_ecs_updater.engine.store.migration import MovingLedger, move_pause
-from bottlerocket_ecs_updater.engine.store.trial import try_conditions
 from bottlerocket_ecs_updater.report.outputs.archive import Archive
 from bottlerocket_ecs_updater.report.outputs.fleet_page import FleetPage
 from bottlerocket_ecs_updater.report.record.record import Record
@@ -253,7 +253,7 @@ def _run(
 
 def _held_lease(store: S3Store, clock: VirtualTime) -> RunLease:
     """The lease as `run` takes it: it tests the bucket first, and looks for the state of earlier versions."""
-    try_conditions(store, STATE_OF, clock.now())
+    check_conditional_writes(store, STATE_OF, clock.now())
     new, old = (
         StoreLease(store, lease_key(key), "benchmark", RUN, LEASE, clock, clock.monotonic)
         for key in (STATE_OF, PLACE.name)
