@@ -30,7 +30,7 @@ simulate: $(VENV)/simulate.stamp ## Run against a simulated cluster; ARGS="--hel
 	@$(BIN)/bottlerocket-ecs-updater simulate $(ARGS)
 
 test: lint ## Everything that CI runs
-	# The wheel is made in the pauses of the tests.
+	# Build the wheel while tests wait.
 	@$(MAKE) --no-print-directory --jobs=2 unit wheel
 
 # All tests of the core, and one quick file of every other kind: less than a minute on two idle cores.
@@ -48,7 +48,7 @@ quick: $(VENV)/dev.stamp ## Style, import direction, and the quickest tests of e
 lint: $(VENV)/dev.stamp ## Style, types, import direction, templates, workflows, words
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target types style
 
-types: $(VENV)/dev.stamp # Takes as long as all of the style, on a core of its own.
+types: $(VENV)/dev.stamp # Takes as long as `style`, on another core.
 	$(BIN)/mypy
 
 style: $(VENV)/dev.stamp

@@ -128,12 +128,12 @@ class Account:
                 raise Wrong(f"the time limit of the check passed while it waited for {what}")
             if time.monotonic() > end:
                 raise Wrong(f"{what} did not happen within {at_most}")
-            time.sleep(0.3 if self.speed > 1 else 5)  # noqa: TID251 - this is no part of the program
+            time.sleep(0.3 if self.speed > 1 else 5)  # noqa: TID251 - not the program itself
         return found
 
     def pass_time(self, time_: timedelta) -> None:
         """Wait for that long, by the world's clock."""
-        time.sleep(time_ / self.speed / timedelta(seconds=1))  # noqa: TID251 - this is no part of the program
+        time.sleep(time_ / self.speed / timedelta(seconds=1))  # noqa: TID251 - not the program itself
 
     def key(self) -> str:
         """The ARN of a KMS key with our tag: that of an earlier check, or a new one."""

@@ -36,7 +36,7 @@ def deploy(ground: Ground, template: str = TEMPLATE, **more: str) -> str:
     """Deploy the updater's stack. Raises Wrong if that fails."""
     status = ground.account.deploy(STACK, template, **parameters(ground, **more))
     if status not in DEPLOYED:
-        raise Wrong(f"the stack came to {status}")
+        raise Wrong(f"the status of the stack is {status}")
     return status
 
 
@@ -77,7 +77,7 @@ def variants(ground: Ground, notes: Notes) -> None:
     broken = TEMPLATE.replace("TreatMissingData: missing", "TreatMissing: missing")
     status = account.deploy(STACK, broken, **parameters(ground, LogRetentionInDays="3"))
     if status in DEPLOYED:
-        raise Wrong(f"the broken template came to {status}")
+        raise Wrong(f"with the broken template, the status of the stack is {status}")
     notes.fact(f"a creation that fails comes to {status}")
     account.delete_stack(STACK)
     variants_: tuple[dict[str, str], ...] = (
@@ -280,7 +280,7 @@ def blocked(ground: Ground, notes: Notes) -> None:
         document = account.resource(STACK, name)
         shell = {"commands": [BLOCK.format(seconds=seconds)]}
         ssm.send_command(DocumentName="AWS-RunShellScript", InstanceIds=[host], Parameters=shell)
-        time.sleep(10)  # noqa: TID251 - this is no part of the program
+        time.sleep(10)  # noqa: TID251 - not the program itself
         reply = ssm.send_command(DocumentName=document, InstanceIds=[host], TimeoutSeconds=30)
         sent, request = reply["Command"], reply["ResponseMetadata"]["RequestId"]
 

@@ -138,7 +138,7 @@ class RealGround:
             LogGroupName=LOAD_GROUP,
         )
         if not status.endswith("CREATE_COMPLETE") and not status.endswith("UPDATE_COMPLETE"):
-            raise Wrong(f"the cluster's stack came to {status}")
+            raise Wrong(f"the status of the cluster's stack is {status}")
         self._in_service()
 
     def fresh(self) -> None:

@@ -1,12 +1,12 @@
-"""The host model: how long a simulated host takes for what no updater can hasten.
+"""The host model: how long a simulated host takes for steps that no updater can speed up.
 
     reboot      shutdown 6-10 s, boot 30-40 s, agents connected 10-14 s after it: about 54 s in all
-    drain       web tasks: the replacement starts first (4-9 s, healthy 10 s later), then the load balancer lets go
+    drain       web tasks: the replacement starts first (4-9 s, healthy 10 s later), then the load balancer drains
                 for 30 s, then SIGTERM, 5 s; worker tasks end 20 s after SIGTERM: about 65 s in all
     return      the daemon task starts in 4-9 s, and the service scheduler needs a second before
-    download    20-40 s, while tasks run; a prepared host has it behind it
+    download    20-40 s, while tasks run; a prepared host has already finished it
 
-Every host draws its own durations from a seed, so that none is in step with another.
+Every host draws its own durations from a seed, so that no two hosts keep the same pace.
 """
 
 from __future__ import annotations

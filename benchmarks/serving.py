@@ -43,7 +43,7 @@ class Served:
 
 @contextmanager
 def served(size: Size, speed: float) -> Iterator[Served]:
-    """Serve a cluster of that size within the context, at that speed."""
+    """Serve a cluster of this size within the context, at this speed."""
     words = [str(size.instances), str(size.budget), str(speed), str(int(size.prepared))]
     process = subprocess.Popen(
         (sys.executable, "-m", __spec__.name, *words), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

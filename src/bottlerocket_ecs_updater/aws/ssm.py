@@ -10,17 +10,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from bottlerocket_ecs_updater.aws.ecs_shapes import moment
-from bottlerocket_ecs_updater.aws.ssm_commands import (
-    commands_of,
-    requested_at,
-)
+from bottlerocket_ecs_updater.aws.ssm_commands import commands_of, requested_at
 from bottlerocket_ecs_updater.aws.ssm_nodes import SsmNodes
 from bottlerocket_ecs_updater.aws.ssm_results import NONE_ALONG, OF_DOCUMENT, CommandResultReader
-from bottlerocket_ecs_updater.aws.ssm_shapes import (
-    end_of,
-    life_of,
-    listed_answer,
-)
+from bottlerocket_ecs_updater.aws.ssm_shapes import end_of, life_of, listed_answer
 from bottlerocket_ecs_updater.aws.transport.api import Api
 from bottlerocket_ecs_updater.aws.transport.batches import chunks, keep_earlier_results, narrow, sift
 from bottlerocket_ecs_updater.aws.transport.operation import Operation

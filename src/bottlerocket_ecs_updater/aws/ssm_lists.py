@@ -85,9 +85,7 @@ class CommandLists:
         return [one for one in lists if one is not None]
 
     def _list_of(self, group: Commands, wanted: int) -> CommandList | None:
-        """One list of these commands, of which `wanted` must be read; None if it would take as many calls as reading
-        those by id.
-        """
+        """One list with all of these commands; None if reading the `wanted` ones by id takes no more calls."""
         after = min(self._sent[command].at for command in group)
         pages = max(1, wanted - 1)
         own = sum(one.instances for one in self._sent_since(after, set(group.values())))

@@ -84,7 +84,7 @@ _LEAVING = ("Terminat", "Detach", "Warmed")
 
 
 _NEEDED_TO_GROW = frozenset({"AlarmNotification", "Launch"})
-"""The processes by which a group follows a scaling policy and launches an instance."""
+"""The processes that a group needs to follow a scaling policy and launch an instance."""
 
 
 def capacity_provider(

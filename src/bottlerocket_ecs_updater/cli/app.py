@@ -207,7 +207,7 @@ def _open_streams() -> None:
 
 
 def _leave_streams() -> None:
-    """Flush the streams. If nobody reads them any more, keep the interpreter from reporting that."""
+    """Flush the streams. If their reader has gone, keep the interpreter from reporting it."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

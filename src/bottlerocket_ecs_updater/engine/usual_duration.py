@@ -27,7 +27,7 @@ class UsualDuration:
     """How many looks in a row that found any over were not too early."""
     _learned_at: datetime | None = None
     _early: set[InstanceId] = field(default_factory=set)
-    """Instances that a look found still under way, although others were usually over by then."""
+    """Instances that a look found in progress, although others were usually over by then."""
 
     def note_under_way(self, instance: InstanceId, began: datetime, now: datetime) -> None:
         """A look at `now` found that it is not over."""

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import timedelta
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError
+from botocore.loaders import Loader, create_loader
 from botocore.session import Session
 
 from bottlerocket_ecs_updater.aws.transport.deadline import Deadlines
@@ -43,6 +44,12 @@ ACT_LEASE_SHARE = 4
 
 CONNECT_SHARE = 0.3
 READ_SHARE = 0.6
+
+
+@cache
+def _loader(data_path: str | None) -> Loader:
+    """Reads the descriptions of services and endpoints once for all clients of the process: several MB of JSON."""
+    return create_loader(data_path)
 
 
 class Pair(Generic[ClientT]):
@@ -121,7 +128,9 @@ class Clients:
 
     @cached_property
     def _session(self) -> Session:
-        return Session()
+        session = Session()
+        session.register_component("data_loader", _loader(session.get_config_variable("data_path")))
+        return session
 
     def _pair(self, service: str) -> Pair[Any]:
         share = self._lease / ACT_LEASE_SHARE

@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from socket import SHUT_RDWR, socket
-from urllib.error import HTTPError
+from urllib.error import HTTPError, URLError
 from urllib.parse import urljoin, urlsplit
 from urllib.request import (
     HTTPHandler,
@@ -121,7 +121,9 @@ class _Exchange:
         try:
             self._answer = self._converse()
         except (OSError, HTTPException, ValueError) as error:
-            self._answer = error
+            # A connection that is not made in time ends at the deadline too, sometimes before `answer` does.
+            late = isinstance(error, URLError) and isinstance(error.reason, TimeoutError)
+            self._answer = self._answer if late else error
 
     def _converse(self) -> Reply:
         opener, request = _opener(self, direct=self._terms.direct), self._request

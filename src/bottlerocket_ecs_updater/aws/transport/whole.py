@@ -35,7 +35,7 @@ def _look(operation_model: Any, response_dict: dict[str, Any], **_: object) -> N
         refuse_broken(response_dict["body"], ok=status < OK_BELOW, expected=expected)
     elif status < OK_BELOW and not _by_aws(operation_model.name, protocol, response_dict):
         body = response_dict["body"]
-        start = _start(body) if isinstance(body, bytes) else "a body of its own"
+        start = _start(body) if isinstance(body, bytes) else "a body of another kind"
         raise ResponseParserError(f"{start} is not a reply to {operation_model.name}")
 
 

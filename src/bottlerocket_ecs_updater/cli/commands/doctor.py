@@ -202,7 +202,7 @@ def _permissions(
             # It is sent to the hosts, which shows more.
             continue
         for finding in _permission(asked.sending(name), f"ssm:SendCommand ({name})"):
-            # If groups or a tag are named, nobody may send to an instance that does not exist.
+            # If the stack names groups or a tag, IAM denies commands to an instance that does not exist.
             if finding.grade is Grade.OK or ":instance/" not in finding.said:
                 yield finding
 

@@ -64,7 +64,7 @@ def simulate_fleet(speed: float, seed: int) -> int:
 def _scenario(hosts: int, seed: int) -> Scenario:
     from bottlerocket_ecs_updater.simulator.scenarios import row  # noqa: PLC0415 - an extra, and slow to import
 
-    # All clusters are in one account. Otherwise each seed would have an account of its own.
+    # All clusters are in one account. Otherwise each seed would have a different account.
     return replace(row(hosts, seed=seed), names=row(hosts).names)
 
 

@@ -50,7 +50,7 @@ class ClusterRoom:
         replicas = {f"{SERVICE_GROUP}{service.name}": service for service in services if not service.daemon}
         self._arns = {group: service.arn for group, service in replicas.items() if _is_placed(service)}
         self._unplaced = {group: service for group, service in replicas.items() if not _is_placed(service)}
-        """Services of which ECS did not say how it places their tasks."""
+        """Services for which ECS did not say how it places their tasks."""
         self._leaving: list[Leaving] | None = None
         self._leaving_counts: Counter[ServiceArn] = Counter()
         self._capacity: Mapping[InstanceId, Capacity] | None = None
@@ -277,7 +277,7 @@ class ClusterRoom:
         return found
 
     def _short_of_tasks(self) -> Mapping[ServiceArn, ServiceRules]:
-        """The services that lack tasks now, wherever their tasks are, and that ECS may place somewhere now.
+        """The services that lack tasks now, on any instance, and whose tasks ECS may place now.
 
         A service that fits nowhere takes no room from others.
         """

@@ -56,7 +56,7 @@ class ToPlace:
 def rooms_if_last(
     last: ToPlace, rivals: Sequence[ToPlace], rooms: Rooms, staying: StayingTasks
 ) -> list[HostRoom] | None:
-    """What is left on the instances if ECS places all `rivals` first, and `last` then has no room; None if it has room.
+    """The free room if ECS places all `rivals` first, and `last` then does not fit; None if it fits.
 
     `rooms` are all instances that take tasks, and those that may still be added. `staying` are the tasks that stay.
     """
@@ -73,7 +73,7 @@ def rooms_if_last(
 
 
 def order_is_irrelevant(last: ToPlace, rivals: Sequence[ToPlace], rooms: Rooms) -> bool:
-    """Whether `last` has room in whatever order, and wherever, the others are placed."""
+    """Whether `last` has room in any order, and on any instances, that ECS may choose for the others."""
     return _has_room_beside_all(last, rivals, rooms) or _has_more_than_all_can_take(last, rivals, rooms)
 
 
@@ -244,7 +244,7 @@ def _harm(room: HostRoom, service: ServiceRules, last: ServiceRules) -> tuple[in
 
 
 def _place_anywhere(last: ToPlace, rooms: Iterable[HostRoom]) -> int:
-    """Place its tasks wherever there is room; how many are left."""
+    """Place its tasks on any instance with room. Returns how many tasks are left."""
     left = last.count
     for room in rooms:
         left -= _slots(room, last.service, left)

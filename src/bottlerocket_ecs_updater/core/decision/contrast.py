@@ -136,8 +136,8 @@ class _Alike:
     def _contrast_later(self, now: datetime) -> bool:
         """The same for tasks launched since the first that failed here, once others launched since have lived long.
 
-        A service whose tasks fail now and then on every host is not told apart otherwise: its tasks elsewhere failed
-        too, and were launched again.
+        Only this detects the version for a service whose tasks fail now and then on every host: its tasks elsewhere
+        failed too, and were launched again.
         """
         launches = self._launches_of_outlived(self.alive_elsewhere, self.ended_elsewhere, now)
         first = min(end.launched_at for end in self.failed)

@@ -30,19 +30,16 @@ from bottlerocket_ecs_updater.core.decision.unclaimed.assess import (
     assess,
     some_may_be_back,
 )
+from bottlerocket_ecs_updater.core.decision.unclaimed.fresh_facts import services_for_start
 from bottlerocket_ecs_updater.core.decision.unclaimed.gates import (
     start_gates,
     why_no_starts,
     why_only_claimed,
     without_starts,
 )
+from bottlerocket_ecs_updater.core.decision.unclaimed.marked import drain_marked
 from bottlerocket_ecs_updater.core.decision.unclaimed.stage import stage
-from bottlerocket_ecs_updater.core.decision.unclaimed.start import (
-    begin,
-    drain_marked,
-    leave_own_host,
-    services_for_begin,
-)
+from bottlerocket_ecs_updater.core.decision.unclaimed.start import leave_own_host, start_updates
 from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
 from bottlerocket_ecs_updater.core.model.command import (
     Apply,
@@ -118,7 +115,7 @@ def decide(fleet: Fleet, policy: Policy) -> Decision:
     gates = start_gates(why_no_starts(this_pass, halt, only_claimed), candidates, this_pass)
     stage(this_pass, candidates, gates, draft)
     drain_marked(this_pass, gates, draft)
-    begin(this_pass, candidates, gates, draft)
+    start_updates(this_pass, candidates, gates, draft)
     leave_own_host(this_pass, candidates, gates, draft)
     _check_together(this_pass, draft)
     return _close(this_pass, halt, gates.whole, draft)
@@ -211,4 +208,4 @@ def _close(this_pass: Pass, halt: Halt | None, whole: Hold | None, draft: Decisi
 def _services_with(draft: DecisionDraft, otherwise: datetime | None, this_pass: Pass) -> datetime | None:
     if draft.wants_services or any(step.wants_services for step in draft.steps.values()):
         return this_pass.at
-    return services_for_begin(this_pass) if draft.wants_full_look else otherwise
+    return services_for_start(this_pass) if draft.wants_full_look else otherwise

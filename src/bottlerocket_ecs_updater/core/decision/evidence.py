@@ -90,7 +90,7 @@ def evidence_is_old(claim: Claim, this_pass: Pass, fresh: timedelta = EVIDENCE_F
 
 
 def _trials_since(this_pass: Pass) -> Mapping[Version, datetime]:
-    """Since when each version is on trial: when its first host came to it."""
+    """Since when each version is on trial: since its first host was updated to it."""
     since: dict[Version, datetime] = {}
     for version, at in on_trial(this_pass.fleet).values():
         since[version] = min(at, since.get(version, at))

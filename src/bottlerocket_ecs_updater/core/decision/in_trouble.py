@@ -29,8 +29,8 @@ _VARIES = re.compile(r"[0-9a-f]{8,}|\d+")
 def unusual(here: Sequence[TaskEnd], elsewhere: Sequence[TaskEnd], since: datetime) -> Sequence[TaskEnd]:
     """The failures on the version that are unlike those elsewhere; empty if they are too few, or happen elsewhere too.
 
-    `elsewhere` are the failures of the same deployment on other hosts, of which those after `since` are as recent as
-    those on the version.
+    `elsewhere` are the failures of the same deployment on other hosts. Failures there after `since` are as recent as
+    the ones on the version.
     """
     before = [end for end in elsewhere if end.stopped_at < since]
     if len(before) < USUAL:

@@ -56,27 +56,29 @@ def next_look(
 
 
 def quiet_time(learned: timedelta, poll: timedelta) -> timedelta:
-    """How long there is nothing to see of something that usually takes `learned`."""
+    """How long not to look at something that usually takes `learned`."""
     return max(learned * LEARNED_SHARE, learned - soon_interval(poll))
 
 
 EARLIER_UNDOUBTED, EARLIER_DOUBLED_MAX = 3, 4
-"""After more looks in a row than this that were in time, the next is earlier by twice as much, this often at most."""
+"""Up to so many first looks in time in a row, the next is earlier by one step. Each further one doubles the step, up to
+so many times."""
 
 FIRST_SHARE, EARLIER_SHARE = 2, 5
-"""By which shares of a poll first looks are earlier: than the first duration, and after one that was not too early."""
+"""The next first look is earlier by poll / FIRST_SHARE after one duration, and by poll / EARLIER_SHARE after a look in
+time."""
 
 LATER_SHARE, LATER_MAX_SHARE = 4, 2
-"""After a first look that was too early, the next is later by this share of the time that was left, and by this share
-of a poll at most: a host that takes far longer does not predict others."""
+"""After a first look that was too early, the next is later by a LATER_SHARE of the remaining time, and at most by
+poll / LATER_MAX_SHARE: a host that takes far longer does not predict others."""
 
 
 def learned_from(took: timedelta, learned: timedelta | None, poll: timedelta, *, in_time: int) -> timedelta:
-    """How long something usually takes, after it once took `took`, and was expected to take as long as `learned`.
+    """How long something usually takes, after it took `took` and was expected to take `learned`.
 
-    Only looks show whether it is over. If the first one was too early (`in_time` is 0), the first look at the next one
-    is a little later. If the last `in_time` first looks found it over, that may have been so for some time: the next is
-    earlier, and after several in a row by more and more.
+    Only a look shows whether it is over. If the first look was too early (`in_time` is 0), the next first look is a
+    little later. If the last `in_time` first looks found it over, it may have been over for some time: the next first
+    look is earlier, and after several in a row by more and more.
     """
     if learned is None:
         return max(took - poll / FIRST_SHARE, timedelta(0))
@@ -87,12 +89,12 @@ def learned_from(took: timedelta, learned: timedelta | None, poll: timedelta, *,
 
 
 def soon_interval(poll: timedelta) -> timedelta:
-    """How far apart looks are while a change is due at any moment and a slot waits for it."""
+    """The time between looks while a change is due at any moment and a slot waits for it."""
     return poll * _NEAR_POLLS
 
 
 def apart(poll: timedelta, together: int, settle: timedelta) -> timedelta:
-    """How far apart shared looks are if `together` instances may be out of service at once; 0 for no sharing.
+    """The time between shared looks if `together` instances may be out of service at once; 0 if looks are not shared.
 
     With one or two, each look is taken when it is due. With more, a short wait lets one look serve several instances
     and saves calls; with many, and a settle time that is long compared with the wait, it may be longer.

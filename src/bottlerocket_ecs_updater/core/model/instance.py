@@ -60,7 +60,7 @@ class Machine:
 
     @property
     def certainly_terminated(self) -> bool:
-        """The same, but it takes more than one look at which EC2 did not know it, because EC2's answers may lag."""
+        """The same, but EC2 must have missed it in more than one look, because EC2's answers may lag."""
         return self.terminated and (bool(self.state) or self.unknown_looks > 1)
 
 

@@ -1,7 +1,7 @@
 """Waves: in which order the clusters of an account and Region run, how many at once, and when to stop.
 
     [fleet]
-    clusters    = ["*"]            # name patterns, of which one must match
+    clusters    = ["*"]            # name patterns; one of them must match
     leave-out   = ["legacy-*"]
     tag         = "updater=on"     # only clusters with this tag
     concurrency = 10
@@ -32,8 +32,8 @@ CONCURRENCY_MAX = 40
 """Source: "Map state processing modes": an inline Map runs up to 40 iterations at once."""
 
 CLUSTERS_MAX = 700
-"""An execution has at most 25,000 events: 12 for a cluster where all is well, and 35 for one whose task is started at
-the fifth try and then fails."""
+"""An execution has at most 25,000 events: 12 for a cluster without problems, and 35 for one whose task starts at the
+fifth try and then fails."""
 
 STATE_MAX_BYTES = 256 * 1024
 """Source: "Step Functions service quotas": the input or output of a state."""

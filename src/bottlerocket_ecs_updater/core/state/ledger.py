@@ -235,7 +235,7 @@ def with_broken(ledger: Ledger, version: Version, found: BrokenVersion) -> Ledge
 
 
 def with_troubled(ledger: Ledger, version: Version, services: Collection[str]) -> Ledger:
-    """Record which services were in trouble before the first instance came to a version. Later ones are not added."""
+    """Record which services were in trouble before the first instance ran a version. Later ones are not added."""
     if version in ledger.troubled:
         return ledger
     names = frozenset(sorted(services)[:TROUBLED_MAX])

@@ -115,7 +115,7 @@ def _prevailing(known: Claim | None, on_instance: Claim | None, run: RunId) -> C
 
 
 def _overwriting(progress: RunProgress, ours: Claim | None, on_instance: Claim | None, run: RunId) -> RunProgress:
-    """Count the looks that find a rival run's claim in place of ours."""
+    """Count the looks that find a rival run's claim instead of ours."""
     if ours is None or ours.run != run or on_instance is None or on_instance.run in (run, progress.taken_from):
         return replace(progress, overwritten_looks=0) if progress.overwritten_looks else progress
     return replace(progress, overwritten_looks=progress.overwritten_looks + 1, overwritten_by=on_instance.run)

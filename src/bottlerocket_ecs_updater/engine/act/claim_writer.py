@@ -92,7 +92,7 @@ class ClaimWriter:
     def _note_progress(self, instance: Instance, phase: ClaimPhase) -> None:
         """Record what later passes and runs need: that the update started, and how long its parts took.
 
-        It is recorded with the first attempt to write a claim, so it needs no write of its own.
+        It is recorded with the first attempt to write a claim, so it needs no separate write.
         """
         self._note_begun(instance)
         progress, applied, claim = instance.progress, instance.applied, instance.claim

@@ -29,7 +29,8 @@ RUN_CLOCKS_APART = timedelta(seconds=60)
 """How far the clocks of two runs may differ. No host is updated twice within this time."""
 
 ENDS_AFTER = timedelta(seconds=5)
-"""A reboot command ends no sooner on most hosts, so its result is not read before, even without a further call."""
+"""On most hosts a reboot command takes at least this long, so its result is not read earlier, even if that needs no
+extra call."""
 
 
 ALONG_FOR = timedelta(seconds=45)

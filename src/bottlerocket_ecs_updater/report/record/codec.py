@@ -3,9 +3,9 @@
     {"format": 1, "event": "instance.updated", "at": "2026-01-05T09:24:11Z", "instance": "i-…", "source": "1.20.0", …}
 
 Times are RFC 3339 in UTC, spans are seconds, versions are text, reasons and failures are their code with their facts.
-If a value is one of several kinds, a word next to it says which: `answer` for what a host said, `became` for what an
-instance came to. Keys that are not known are passed over, so that a newer updater may add some; a change that an older
-one would misread raises FORMAT.
+If a value can be of several kinds, a key next to it names the kind: `answer` for the answer of a host, `became` for
+the outcome of an instance. Unknown keys are ignored, so that a newer updater may add some. A change that an older
+updater would misread raises FORMAT.
 """
 
 from __future__ import annotations

@@ -139,7 +139,7 @@ def _least(shape: Shape, *, lengths: bool) -> int:
 
 def _structure_check(shape: StructureShape, *, lengths: bool) -> ShapeCheck:
     required = frozenset(shape.metadata.get("required", ()))
-    # Built when they are first met: shapes may hold themselves.
+    # Build each check at its first use, because shapes may contain themselves.
     checks: dict[str, ShapeCheck] = {}
 
     def check(value: object) -> bool:

@@ -2,8 +2,8 @@
 
 attribute:bottlerocket.variant == aws-ecs-2 and not (agentConnected == false or runningTasksCount > 3)
 
-core.rules.expression reads the same language. This module shares nothing with it on purpose: the simulated ECS judges
-what core forecasts, and nobody would notice a mistake that both made.
+core.rules.expression reads the same language. This module shares no code with it on purpose: the simulated ECS checks
+core's forecasts, and tests would not notice a mistake that both made.
 """
 
 from __future__ import annotations

@@ -19,13 +19,13 @@ from __future__ import annotations
 from bottlerocket_ecs_updater.simulator.waves.one_cluster import RETRY_START, Json, for_one_cluster, updater_task
 
 FIND_SECONDS = 900
-"""A task on Fargate starts within two minutes, and thousands of clusters are found in less than one."""
+"""A task on Fargate starts within two minutes, and lists thousands of clusters in less than one."""
 
 DECLINED = "Declined"
 """The error with which a person declines a wave."""
 
 AGAIN = [{"ErrorEquals": ["States.ALL"]}]
-"""Up to three more tries, a second later and then twice as late each; for calls that are safe to repeat."""
+"""Up to three retries, after one, two and four seconds; for calls that are safe to repeat."""
 
 
 def waves_definition(*, tagged: bool = False) -> Json:
@@ -47,7 +47,7 @@ def _network(*, tagged: bool) -> Json:
         "Type": "Task",
         "Resource": "arn:${Partition}:states:::aws-sdk:ec2:describeSubnets",
         "Parameters": {"Filters": [{"Name": "tag:${SubnetTagKey}", "Values": ["${SubnetTag}"]}]},
-        # No more than a task takes.
+        # A task accepts at most 16.
         "ResultSelector": {"subnets.$": "$.Subnets[0:16].SubnetId"},
         "Retry": AGAIN,
         "Catch": [{"ErrorEquals": ["States.ALL"], "ResultPath": "$.error", "Next": "NotListed"}],
@@ -89,7 +89,7 @@ def _find() -> Json:
                 "failed": [],
                 "done": 0,
                 "ended": False,
-                # With its cause: an action that is denied, or a setting that is wrong.
+                # Include the cause, for example a denied action or a wrong setting.
                 "why.$": "States.Format('The clusters could not be listed: {} See the log of the task, or ECS. ', "
                 "States.JsonToString($.error))",
             },
@@ -122,7 +122,7 @@ def _waves() -> Json:
         },
         "NextWave": {
             "Type": "Pass",
-            # Each name is carried once, by its wave: a state takes 256 KiB.
+            # Each name is in the state only once, in its wave: a state has at most 256 KiB.
             "Parameters": {**kept, "waves.$": "$.waves[1:]", "wave.$": "$.waves[0]", "i.$": "States.MathAdd($.i, 1)"},
             "Next": "NeedsApproval",
         },
@@ -145,7 +145,7 @@ def _waves() -> Json:
             "TimeoutSecondsPath": "$.wave.approve_within",
             "ResultPath": "$.approved",
             "Catch": [
-                # What a person declines, or leaves unanswered, is not a failure.
+                # A declined or unanswered request is not a failure.
                 {"ErrorEquals": ["States.Timeout", DECLINED], "ResultPath": "$.error", "Next": "NotApproved"},
                 {"ErrorEquals": ["States.ALL"], "ResultPath": "$.error", "Next": "NotSent"},
             ],
@@ -212,7 +212,7 @@ def _decide() -> Json:
                 "i.$": "$.i",
                 "done.$": "States.MathAdd($.done, $.result.done)",
                 "here.$": "States.ArrayLength($.result.failed)",
-                # Those of earlier waves, and those of this one.
+                # The failed clusters of earlier waves and of this one.
                 "failed.$": "$..failed[*]",
             },
             "Next": "Decide",

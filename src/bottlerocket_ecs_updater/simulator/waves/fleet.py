@@ -47,7 +47,7 @@ class Processes:
     """Runs the updater's tasks as processes, each against the world of its cluster."""
 
     environments: Mapping[str, Mapping[str, str]]
-    """The environment of a process, by its cluster; "" for a task without one."""
+    """The environment of a process, by cluster; "" for a task without a cluster."""
     each: dict[str, TaskProcess] = field(default_factory=dict)
     sidecars: Mapping[str, int] = field(default_factory=dict)
     """Clusters whose task has a second container, and that container's exit code."""
@@ -110,7 +110,7 @@ class Processes:
         with task.process as process:
             for line in process.stdout or ():
                 task.lines.append(line.rstrip("\n"))
-        # A container that a signal ended has 128 and its number.
+        # If a signal ended a container, its exit code is 128 plus the signal's number.
         code = task.process.returncode
         task.exit_code = code if code >= 0 else 128 - code
 
@@ -125,14 +125,14 @@ class SimulatedFleet:
     processes: Processes
     states: Interpreter
     answered: set[str] = field(default_factory=set)
-    """The tokens of questions that were answered."""
+    """The tokens of requests that were answered."""
 
     def start(self) -> str:
         """Start an execution over the clusters. Returns its ARN."""
         return self.states.start(json.loads(filled(json.dumps(waves_definition()), self.state)))
 
     def follow(self, execution: str, *, approve: bool) -> None:
-        """Wait for the end of an execution, and answer each question."""
+        """Wait for the end of an execution, and answer each request for approval."""
         while self.states.status(execution) == "RUNNING":
             for message in list(self.states.messages.sent):
                 _, asked, rest = str(message["Message"]).partition("--task-token ")

@@ -109,7 +109,7 @@ class _Ecs:
 
 @dataclass(frozen=True)
 class _Starting:
-    """An ECS client whose RunTask raises NotStartedError, where a plain client answers with failures."""
+    """An ECS client whose RunTask raises NotStartedError, while a plain client returns failures."""
 
     client: Any
 
@@ -134,7 +134,7 @@ class Interpreter:
     def start(self, definition: Mapping[str, Any]) -> str:
         """Start an execution. Returns its ARN."""
         backend = stepfunctions_parser_backends[self.account][self.region]
-        # The names of executions and machines must not repeat in the process.
+        # Names of executions and state machines must be unique in the process.
         machine = backend.create_state_machine(
             f"fleet-{uuid4()}", json.dumps(definition), ROLE.format(account=self.account), tags=[]
         )
@@ -184,7 +184,7 @@ def interpreter(account: str, region: str, tasks: TaskRunner, speed: float) -> I
 def interpreting(connect: Connect, speed: float, limits_speed: float | None = None) -> Iterator[None]:
     """Let moto run state machines within the context, with these clients. It patches moto for the whole process.
 
-    Time limits of states run at a speed of their own where one is given: tasks that are processes start in real time.
+    Time limits of states can have a different speed, because tasks that are processes start in real time.
     """
 
     def client_for(*, service: str, state_credentials: Any, **_: Any) -> Any:
@@ -223,7 +223,7 @@ def interpreting(connect: Connect, speed: float, limits_speed: float | None = No
     before = [(thing, name, getattr(thing, name)) for thing, name, _ in changes]
     executes = default_user_config["stepfunctions"]["execute_state_machine"]
     default_user_config["stepfunctions"]["execute_state_machine"] = True
-    # It logs paths that are not there as errors, also where a Choice asks whether they are.
+    # It logs missing paths as errors, even if a Choice only tests whether they exist.
     log = logging.getLogger("moto.stepfunctions")
     level = log.level
     log.setLevel(logging.CRITICAL)
@@ -270,7 +270,7 @@ def _response(
 
 
 def _none_for_no_match(path: str, data: Any) -> Any:
-    """In Step Functions, a path with several possible matches returns a list, also of one match and of none."""
+    """In Step Functions, a path with several possible matches returns a list, even for one match or none."""
     try:
         found = extract_json(path, data)
     except NoSuchJsonPathError:
@@ -281,7 +281,7 @@ def _none_for_no_match(path: str, data: Any) -> Any:
 
 
 def _send_task_failure(self: Any) -> EmptyResult:
-    """With its cause, which moto drops."""
+    """The operation of moto, with the cause, which moto drops."""
     token, error, cause = (self._get_param(name) for name in ("taskToken", "error", "cause"))
     self.stepfunction_backend.send_task_failure(token, error=error, cause=cause)
     return EmptyResult()

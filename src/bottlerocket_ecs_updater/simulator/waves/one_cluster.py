@@ -1,4 +1,4 @@
-"""The states that run the updater for one cluster of a wave, and find out how that ended.
+"""The states that run the updater for one cluster of a wave, and read how the task ended.
 
 Each cluster catches its own failure, so nothing depends on how a Map stops: an error that a Map's item does not catch
 stops the tasks of its other items. The exit code of the updater's own container decides whether it failed, because for
@@ -16,7 +16,7 @@ Json = dict[str, Any]
 CONTAINER = "updater"
 
 START_ERRORS = ["AmazonECS.Unknown", "ECS.AmazonECSException", "ECS.ServerException", "ECS.ThrottlingException"]
-"""Errors of RunTask that pass: no capacity, too many requests. The lease keeps a task that did start alone."""
+"""Errors of RunTask that pass: no capacity, too many requests. If a task started anyway, the lease keeps out others."""
 
 RETRIES_MAX = 4
 """Each try adds three events to the history, which has a limit."""
@@ -26,13 +26,13 @@ RETRY_START = [
         "ErrorEquals": START_ERRORS,
         "IntervalSeconds": 15,
         "MaxAttempts": RETRIES_MAX,
-        # So that tasks that were throttled together are not started together again.
+        # Tasks that were throttled together must not start together again.
         "JitterStrategy": "FULL",
     }
 ]
 
 TASK_IN_CAUSE = '{*"Containers":*[*{*}'
-"""Cause of a task that ended: the task, as JSON. It has other forms where Step Functions itself has a word to say."""
+"""Cause of a task that ended: the task, as JSON. It has other forms if Step Functions itself reports an error."""
 
 
 def updater_task(resource: str, command: list[str] | str, environment: Json, **more: Any) -> Json:
@@ -73,7 +73,7 @@ def for_one_cluster() -> Json:
         for error, then in (("States.TaskFailed", "Cause"), ("States.Timeout", "TooLong"), ("States.ALL", "NoResult"))
     ]
     cluster = {"BOTTLEROCKET_ECS_UPDATER_CLUSTER.$": "$.cluster"}
-    # What ECS says is cut at its first colon, such as "CannotPullContainerError: pull image …": it may be long.
+    # ECS's reason may be long, so keep the text before the first colon, as in "CannotPullContainerError: pull image …".
     said = "States.ArrayGetItem(States.StringSplit(States.Format('{}: ', $.read[0].reasons[0]), ':'), 0)"
     return {
         "ProcessorConfig": {"Mode": "INLINE"},
@@ -106,7 +106,7 @@ def for_one_cluster() -> Json:
             },
             "Ok": {"Type": "Pass", "Parameters": {"ok": True}, "End": True},
             "Failed": _failed("exit code {}", "$.read[0].codes[0]"),
-            # Such as an image that could not be pulled.
+            # For example, ECS could not pull the image.
             "Stopped": _failed("{}", said),
             "TooLong": _failed("it did not end within a day"),
             "NoResult": _failed("it gave no result ({})", "$.error.Error"),
@@ -121,9 +121,9 @@ def _failed(why: str, *values: str) -> Json:
 
 
 def _reading() -> Json:
-    """Reads a failed task from Cause, in a Parallel, so that what is no JSON after all fails its own cluster only."""
+    """Reads a failed task from Cause, in a Parallel, so that text that is not JSON fails only its own cluster."""
     parse = {"task.$": "States.StringToJson($.error.Cause)"}
-    # A task has a StoppedReason of its own only; as a search it is no error where there is none.
+    # Only the task has a StoppedReason. A search for it is no error if it is missing.
     look = {
         "codes.$": f"$.task.Containers[?(@.Name == '{CONTAINER}')].ExitCode",
         "reasons.$": "$.task..StoppedReason",

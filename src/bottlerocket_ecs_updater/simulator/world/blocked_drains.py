@@ -13,7 +13,7 @@ class BlockedDrains:
 
     def __init__(self) -> None:
         self._blocked: dict[str, dict[str, str]] = {}
-        """By caller: which task groups blocked the drain of which instance."""
+        """By caller and task group: the instance on which its tasks blocked a drain."""
 
     def note(self, instance: ContainerInstance, caller: str) -> None:
         """Record the tasks that are left on an instance whose drain a caller gives up."""

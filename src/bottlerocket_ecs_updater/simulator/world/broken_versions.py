@@ -85,9 +85,9 @@ class BrokenVersions:
             self._world.clock.after(PENDING_NOTICEABLE, partial(self._note_pending, task, host))
 
     def _note_failure(self, task: Task, broken: TasksBreak, version: str) -> None:
-        """Count a failed task, unless it fails much the same on every version.
+        """Count a failed task, unless it fails in much the same way on every version.
 
-        A task that fails on every version, but otherwise, counts for less: it takes more of them to tell.
+        A task that fails on every version, but in another way, counts less: it takes more of them to blame a version.
         """
         if not _fails_anyway(task.workload):
             self._failed_on.setdefault(version, []).append(self._now())

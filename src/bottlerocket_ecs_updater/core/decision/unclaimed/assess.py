@@ -298,7 +298,7 @@ def answers_about(instance: Instance, report: HostReport, target: Version, this_
         *answers_before_staging(instance, report, target, this_pass),
         RuleAnswer("own-host", own_host_hold(instance, this_pass)),
         RuleAnswer("tasks", tasks_hold(instance, this_pass)),
-        # Last: where this is the hold, nothing else speaks against the update now.
+        # This check is last: if it is the hold, no other rule prevents the update now.
         RuleAnswer("finish-only", hold(Reason.FINISH_ONLY) if this_pass.policy.rules.finish_only else None),
     )
 

@@ -115,7 +115,7 @@ class RolloutLimits:
         return unwell or (hold(Reason.SETTLING, instance=impaired[0].id) if impaired else None)
 
     def unmovable(self, instance: Instance) -> Hold | None:
-        """Why an instance must not be drained now: a deployment, or what earlier drains came to; None if not."""
+        """Why an instance must not be drained now: a deployment, or the results of earlier drains; None if it may."""
         return self._deploying(instance) or self._earlier_drains(instance)
 
     def _earlier_drains(self, instance: Instance) -> Hold | None:

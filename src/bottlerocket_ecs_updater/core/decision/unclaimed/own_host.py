@@ -3,8 +3,8 @@
 A run cannot update this host: before a reboot every task on it must stop, and one of them is the run. So the run
 updates all other hosts first, and stages the update on its own host. With `hand-over` it then starts a second run on
 another host, which finds the update staged and finishes it. A run never drains its own host: if the second run did not
-start, for example for lack of room, nobody would return the host, and in a cluster of one instance no task could ever
-be placed again.
+start, for example for lack of room, no run would return the host, and in a cluster of one instance ECS could never
+place a task again.
 
 Other tasks of the updater's family do not hold an instance either: only this run may act, so the others end soon.
 """

@@ -6,42 +6,32 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from bottlerocket_ecs_updater.core.capacity.unread_facts import held_for_survey, missed, unsurveyed
+from bottlerocket_ecs_updater.core.capacity.unread_facts import held_for_survey
 from bottlerocket_ecs_updater.core.decision.affected import seen_deploying_since
-from bottlerocket_ecs_updater.core.decision.blockers import stopping_unread
 from bottlerocket_ecs_updater.core.decision.draft import DecisionDraft, due
 from bottlerocket_ecs_updater.core.decision.instance_health import impaired_on_trial
 from bottlerocket_ecs_updater.core.decision.polling import next_look
 from bottlerocket_ecs_updater.core.decision.settling import UNSTEADY_POLLS
 from bottlerocket_ecs_updater.core.decision.tasks_on_host import is_own_host
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
-from bottlerocket_ecs_updater.core.decision.unclaimed.assess import CandidateState, Ready, answers_about
+from bottlerocket_ecs_updater.core.decision.unclaimed.assess import CandidateState, Ready
 from bottlerocket_ecs_updater.core.decision.unclaimed.before_drain_hook import prepared
 from bottlerocket_ecs_updater.core.decision.unclaimed.budget import Budget, count_budget
 from bottlerocket_ecs_updater.core.decision.unclaimed.eligibility import RolloutLimits
+from bottlerocket_ecs_updater.core.decision.unclaimed.fresh_facts import facts_are_fresh, fleet_is_fresh
 from bottlerocket_ecs_updater.core.decision.unclaimed.gates import StartGates, work_goes_on
 from bottlerocket_ecs_updater.core.decision.unclaimed.gathering import starts_together_at
 from bottlerocket_ecs_updater.core.decision.unclaimed.own_host import hand_over
-from bottlerocket_ecs_updater.core.decision.unclaimed.rule_answers import first_hold
 from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
-from bottlerocket_ecs_updater.core.model.command import (
-    CallSuccessor,
-    Check,
-    Drain,
-    Mark,
-    NextStep,
-    RunBeforeDrain,
-    Unmark,
-)
-from bottlerocket_ecs_updater.core.model.container_instance import Status
+from bottlerocket_ecs_updater.core.model.command import CallSuccessor, Check, Drain, Mark, NextStep, RunBeforeDrain
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, Zone
 from bottlerocket_ecs_updater.core.model.instance import Instance
-from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
+from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
 from bottlerocket_ecs_updater.core.model.time_text import has_passed
 
 
-def begin(
+def start_updates(
     this_pass: Pass, states: Mapping[InstanceId, CandidateState], gates: StartGates, draft: DecisionDraft
 ) -> None:
     """Give free slots to ready instances, in order, based on fresh looks only."""
@@ -89,8 +79,8 @@ def begin(
         gates.limits.take(ready[instance.id].target)
         picks.append(instance)
     if picks and not _wait_together(picks, budget, this_pass, draft):
-        _begin_picks(picks, ready, this_pass, draft)
-    if roomless and not picks and not work_goes_on(fleet) and not _fleet_is_fresh(this_pass):
+        _start_picks(picks, ready, this_pass, draft)
+    if roomless and not picks and not work_goes_on(fleet) and not fleet_is_fresh(this_pass):
         # Before the run ends for lack of room, it looks once more.
         _look_for_room(roomless, fleet, draft)
     if waiting and not picks:
@@ -135,69 +125,6 @@ def _wait_for_slot(waiting: list[Instance], this_pass: Pass, draft: DecisionDraf
     draft.steps[first] = NextStep(hold=draft.steps[first].hold, look_at=at, wants_listing=True)
 
 
-def drain_marked(this_pass: Pass, gates: StartGates, draft: DecisionDraft) -> None:
-    """Drain instances that this run claimed but has not drained, if they may still be drained.
-
-    The reply to the claim may have been lost, and other updates may have started since. An instance that may no longer
-    be drained loses its claim and waits for its turn again.
-    """
-    fleet = this_pass.fleet
-    budget = count_budget(this_pass)
-    for instance in fleet.instances.values():
-        if not _marked_undrained(instance, fleet) or instance.progress.overwritten_looks:
-            continue
-        if has_passed(instance.phase_began, this_pass.policy.drain_timeout, this_pass.at):
-            why = hold(Reason.UNCLEAR, what="DRAINING", why="ECS never showed it")
-            draft.steps[instance.id] = NextStep((Unmark(instance.id, why, took_slot=False),), hold=why)
-            continue
-        if not instance.claim_on_instance and not _mark_is_late(instance, this_pass):
-            draft.steps[instance.id] = NextStep(look_at=this_pass.next_poll)
-            continue
-        refusal = budget.overfull(instance.zone) or _undrainable(instance, this_pass, gates)
-        if refusal is not None:
-            drop = Unmark(instance.id, None, took_slot=False)
-            draft.steps[instance.id] = NextStep((drop,), hold=refusal, look_at=this_pass.next_poll)
-        elif _looked_at([instance], this_pass, draft):
-            draft.steps[instance.id] = NextStep((Drain(instance.id),), look_at=this_pass.next_poll)
-
-
-def _marked_undrained(instance: Instance, fleet: Fleet) -> bool:
-    claim, registration = instance.claim, instance.registration
-    return (
-        claim is not None
-        and claim.run == fleet.run
-        and claim.phase is ClaimPhase.DRAINING
-        and instance.progress.drain is None
-        and instance.progress.sent_return is None
-        and not instance.claim_unreadable
-        and not instance.undescribed
-        and registration is not None
-        and registration.status is Status.ACTIVE
-    )
-
-
-def _mark_is_late(instance: Instance, this_pass: Pass) -> bool:
-    """Whether looks would show the claim by now if it had reached the instance."""
-    seen_at = instance.registration.at if instance.registration is not None else this_pass.at
-    return has_passed(instance.phase_began, this_pass.policy.reader_lag, seen_at)
-
-
-def _undrainable(instance: Instance, this_pass: Pass, gates: StartGates) -> Hold | None:
-    """Why a claimed instance may not be drained now; None if it may. It already counts for checkpoints and limits."""
-    if not instance.claim_on_instance:
-        return hold(Reason.UNCLEAR, what="the claim", why="ECS does not show it")
-    report = instance.check_answer.report if instance.check_answer is not None else None
-    if report is None or report.target is None:
-        return hold(Reason.NO_ANSWER, detail="its last answer is out of date")
-    return (
-        gates.whole
-        or first_hold(answers_about(instance, report, report.target, this_pass))
-        or gates.limits.unready()
-        or gates.limits.unmovable(instance)
-        or gates.limits.no_room(instance)
-    )
-
-
 def leave_own_host(
     this_pass: Pass, states: Mapping[InstanceId, CandidateState], gates: StartGates, draft: DecisionDraft
 ) -> None:
@@ -230,7 +157,7 @@ def leave_own_host(
                 # a poll, the two would otherwise never be fresh together, and the run would never end.
                 step = replace(step, wants_tasks=True, look_at=this_pass.at)
             # Request no run before a fresh look shows that nothing holds the instance.
-            if not calls or _looked_at([instance], this_pass, draft):
+            if not calls or facts_are_fresh([instance], this_pass, draft):
                 draft.steps[instance.id] = step
 
 
@@ -316,13 +243,13 @@ def _wait_together(picks: list[Instance], budget: Budget, this_pass: Pass, draft
     return together is not None
 
 
-def _begin_picks(
+def _start_picks(
     picks: list[Instance], ready: Mapping[InstanceId, Ready], this_pass: Pass, draft: DecisionDraft
 ) -> None:
     fleet = this_pass.fleet
     if _ask_again_if_old(picks, ready, this_pass, draft):
         return
-    if not _looked_at(picks, this_pass, draft):
+    if not facts_are_fresh(picks, this_pass, draft):
         return
     for pick in picks:
         if not prepared(pick, this_pass):
@@ -334,55 +261,6 @@ def _begin_picks(
         # Once the time of a drain is known, there is nothing to see before the host is checked again.
         learned = fleet.durations.drain is not None
         draft.steps[pick.id] = NextStep((mark, Drain(pick.id)), look_at=look_at, wants_answer_only=learned)
-
-
-def _looked_at(picks: list[Instance], this_pass: Pass, draft: DecisionDraft) -> bool:
-    """Whether everything that a drain of these instances depends on was just read; if not, request it.
-
-    This includes every container instance with its claim; the services, alarms and probes; and for each pick its tasks
-    (also stopping ones if blockers are known), their protection and its Auto Scaling group. The pause is read with
-    every full look. These are not read again: revisions of task definitions, which never change; the tasks of other
-    instances, which only make the estimate of room better or worse; and the host's report and its connection to Systems
-    Manager if younger than `report_max_age`. The last two are read again before the reboot, and an instance that does
-    not answer then is returned.
-    """
-    fleet, policy = this_pass.fleet, this_pass.policy
-    if not _fleet_is_fresh(this_pass):
-        # If looks take longer than a poll, or are a poll apart, facts read one after the other would never be fresh
-        # together, and no update would ever start. Then everything is read in one look.
-        draft.wants_full_look = True
-        services = fleet.services
-        aging = services is None or has_passed(services.at, this_pass.policy.poll_interval / 2, this_pass.at)
-        draft.wants_services = draft.wants_services or aging
-        for pick in picks:
-            draft.steps[pick.id] = NextStep(hold=missed(pick), wants_tasks=True, look_at=this_pass.at)
-        return False
-    unseen = [
-        pick
-        for pick in picks
-        if pick.tasks is None
-        or has_passed(pick.tasks.at, policy.poll_interval, this_pass.at)
-        or stopping_unread(pick, fleet, policy.poll_interval)
-        or unsurveyed(pick, fleet, policy.poll_interval)
-    ]
-    if unseen:
-        # Read everything else again too: if looks take longer than a poll, it would be out of date by then.
-        again = has_passed(fleet.full_at, policy.poll_interval / 2, this_pass.at)
-        draft.wants_full_look = draft.wants_full_look or again
-        draft.wants_services = draft.wants_services or again
-        unseen_ids = {pick.id for pick in unseen}
-        for pick in picks:
-            wants = pick.id in unseen_ids
-            draft.steps[pick.id] = NextStep(hold=missed(pick), wants_tasks=wants, look_at=this_pass.at)
-    return not unseen
-
-
-def _fleet_is_fresh(this_pass: Pass) -> bool:
-    """Whether all instances and the services were read within the last poll interval."""
-    fleet, poll = this_pass.fleet, this_pass.policy.poll_interval
-    if fleet.services is None or has_passed(fleet.services.at, poll, this_pass.at):
-        return False
-    return not has_passed(fleet.full_at, poll, this_pass.at)
 
 
 def claim_of(candidate: Ready, fleet: Fleet) -> Claim:
@@ -397,10 +275,3 @@ def claim_of(candidate: Ready, fleet: Fleet) -> Claim:
         fleet.at.replace(microsecond=0),
         store=fleet.store,
     )
-
-
-def services_for_begin(this_pass: Pass) -> datetime | None:
-    """When the services must be read before an update may start: now; None if that was just done."""
-    services = this_pass.fleet.services
-    fresh = services is not None and not has_passed(services.at, this_pass.policy.poll_interval, this_pass.at)
-    return None if fresh else this_pass.at

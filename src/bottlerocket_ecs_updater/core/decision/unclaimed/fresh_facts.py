@@ -1,0 +1,69 @@
+"""Whether the facts that a drain depends on were just read. If not, they are requested, and the drain waits."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from bottlerocket_ecs_updater.core.capacity.unread_facts import missed, unsurveyed
+from bottlerocket_ecs_updater.core.decision.blockers import stopping_unread
+from bottlerocket_ecs_updater.core.decision.draft import DecisionDraft
+from bottlerocket_ecs_updater.core.decision.this_pass import Pass
+from bottlerocket_ecs_updater.core.model.command import NextStep
+from bottlerocket_ecs_updater.core.model.instance import Instance
+from bottlerocket_ecs_updater.core.model.time_text import has_passed
+
+
+def facts_are_fresh(picks: list[Instance], this_pass: Pass, draft: DecisionDraft) -> bool:
+    """Whether everything that a drain of these instances depends on was just read; if not, request it.
+
+    This includes every container instance with its claim; the services, alarms and probes; and for each pick its tasks
+    (also stopping ones if blockers are known), their protection and its Auto Scaling group. The pause is read with
+    every full look. These are not read again: revisions of task definitions, which never change; the tasks of other
+    instances, which only make the estimate of room better or worse; and the host's report and its connection to Systems
+    Manager if younger than `report_max_age`. The last two are read again before the reboot, and an instance that does
+    not answer then is returned.
+    """
+    fleet, policy = this_pass.fleet, this_pass.policy
+    if not fleet_is_fresh(this_pass):
+        # If looks take longer than a poll, or are a poll apart, facts read one after the other would never be fresh
+        # together, and no update would ever start. Then everything is read in one look.
+        draft.wants_full_look = True
+        services = fleet.services
+        aging = services is None or has_passed(services.at, this_pass.policy.poll_interval / 2, this_pass.at)
+        draft.wants_services = draft.wants_services or aging
+        for pick in picks:
+            draft.steps[pick.id] = NextStep(hold=missed(pick), wants_tasks=True, look_at=this_pass.at)
+        return False
+    unseen = [
+        pick
+        for pick in picks
+        if pick.tasks is None
+        or has_passed(pick.tasks.at, policy.poll_interval, this_pass.at)
+        or stopping_unread(pick, fleet, policy.poll_interval)
+        or unsurveyed(pick, fleet, policy.poll_interval)
+    ]
+    if unseen:
+        # Read everything else again too: if looks take longer than a poll, it would be out of date by then.
+        again = has_passed(fleet.full_at, policy.poll_interval / 2, this_pass.at)
+        draft.wants_full_look = draft.wants_full_look or again
+        draft.wants_services = draft.wants_services or again
+        unseen_ids = {pick.id for pick in unseen}
+        for pick in picks:
+            wants = pick.id in unseen_ids
+            draft.steps[pick.id] = NextStep(hold=missed(pick), wants_tasks=wants, look_at=this_pass.at)
+    return not unseen
+
+
+def fleet_is_fresh(this_pass: Pass) -> bool:
+    """Whether all instances and the services were read within the last poll interval."""
+    fleet, poll = this_pass.fleet, this_pass.policy.poll_interval
+    if fleet.services is None or has_passed(fleet.services.at, poll, this_pass.at):
+        return False
+    return not has_passed(fleet.full_at, poll, this_pass.at)
+
+
+def services_for_start(this_pass: Pass) -> datetime | None:
+    """When the services must be read before an update may start: now; None if that was just done."""
+    services = this_pass.fleet.services
+    fresh = services is not None and not has_passed(services.at, this_pass.policy.poll_interval, this_pass.at)
+    return None if fresh else this_pass.at
