@@ -93,8 +93,9 @@ few slots or a settle time. Hosts that start together stay together, unless one 
 delayed, or an agent that flaps. With 30 hosts it depends on these how long hosts stay together, so the calls differ
 from world to world, between 10 and 17 for each host. A longer wait would cost more time than the target allows. With
 five to 19 slots and a settle time, looks are 5 s apart. With 20 or more, they are 7.5 s apart, which saves calls and
-costs each host and slot a few seconds. Without a settle time, looks for five or more slots are 3 s apart. Looks for
-three or four, and for results that are due, are 2.5 s apart.
+costs each host and slot a few seconds. Without a settle time, with three or four slots, and for results that are due,
+looks are 2.5 s apart. With 300 hosts, 30 at a time, one look at hosts that are ready together takes some seconds, and
+lists the tasks of each of them.
 
 S3 calls renew the lease, and read or write the pause switch, the blocked and promoted versions, the ledger and the
 record, each at its own interval. They matter most if hosts are updated one at a time, because each host takes more than
