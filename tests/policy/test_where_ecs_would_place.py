@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 from tests.support.scenarios import mixed_cluster
-from tests.support.simulated import ZONES, Updater, instance_id, row, snapshot_of
+from tests.support.simulated import ZONES, Updater, at_most, instance_id, row, snapshot_of
 
 from bottlerocket_ecs_updater.core.model.event import RunFinished
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
@@ -28,6 +28,7 @@ from bottlerocket_ecs_updater.simulator.ecs import (
     Controller,
     Rollout,
     ServiceSpec,
+    Spreading,
     Strategy,
     TaskLaunch,
     Workload,
@@ -417,3 +418,23 @@ def test_two_providers_with_room_each_take_their_share() -> None:
     world.call("ecs", "UpdateService", {"cluster": "demo", "service": "web", "desiredCount": 2}, "operator")
     world.clock.sleep(timedelta(minutes=5))
     assert updated(rolled(world)) == 4
+
+
+def test_tasks_that_moved_during_the_run_count_for_constraints_that_depend_on_them() -> None:
+    """Every host of the provider has a task of a service that allows one for each. Others' tasks come and go there.
+
+    The tasks of these hosts were listed at the start. When their number had changed, the constraint was skipped, and
+    three hosts were drained until the limit.
+    """
+    world = row(7, services=0, budget=3)
+    ids = [instance_id(number) for number in range(7)]
+    world.scaling.add("any", *ids[:2], scaling=False)
+    world.scaling.add("one-each", *ids[2:])
+    small = Workload(cpu=200, memory=64, deregistration_delay=timedelta(seconds=30))
+    world.add_service(ServiceSpec("web", desired=9, workload=small, load_balanced=True, spreading=Spreading.RANDOM))
+    world.add_service(ServiceSpec("one", desired=5, providers=("one-each",), distinct_instances=True))
+    world.clock.sleep(timedelta(minutes=5))
+    finished = Updater(world, at_most(3)).run()
+    assert world.findings().violations == ()
+    assert len(no_room(finished)) == 5
+    assert updated(finished) == 2

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from bottlerocket_ecs_updater import __version__
+from bottlerocket_ecs_updater.aws.cluster_location import find_place
 from bottlerocket_ecs_updater.aws.ecs import EcsCluster
 from bottlerocket_ecs_updater.aws.identity import FamilyTask, Identity, Unidentified, identify, running_tasks_of_family
 from bottlerocket_ecs_updater.aws.launches import AwsLaunches
@@ -22,7 +23,6 @@ from bottlerocket_ecs_updater.aws.survey import AwsSurvey
 from bottlerocket_ecs_updater.aws.transport.api import Api
 from bottlerocket_ecs_updater.aws.transport.pace import CallPace, Calls
 from bottlerocket_ecs_updater.aws.transport.session import Clients
-from bottlerocket_ecs_updater.aws.whereabouts import find_place
 from bottlerocket_ecs_updater.cli.settings.parameters import Folder, StoreBucket
 from bottlerocket_ecs_updater.cli.settings.settings import Documents, Limits, RunSettings, Target
 from bottlerocket_ecs_updater.core.model.ids import OwnTask, RunId

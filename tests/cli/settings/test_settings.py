@@ -184,7 +184,7 @@ def test_the_state_is_in_a_bucket_or_in_a_folder(text: str, place: StoreBucket |
 def test_a_limit_of_a_reboot_that_no_slow_reboot_could_keep_is_refused_with_the_reason() -> None:
     assert settings("--reboot-timeout", "7m30s").limits.reboot_timeout == timedelta(seconds=450)
     said = refusal("--reboot-timeout", "7m29s")
-    assert "that is too short: a command is delivered for minutes, and the host may hold up its shutdown" in said
+    assert "that is too short: a command can be delivered minutes later, and the host may then delay" in said
     assert "from 7m30s to 30d, such as 25m or 1h30m" in said
 
 

@@ -37,7 +37,7 @@ from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.planning import checkup
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.engine.clock import SystemClock
-from bottlerocket_ecs_updater.engine.store.trial import Unconditional, try_conditions
+from bottlerocket_ecs_updater.engine.store.conditional_writes import Unconditional, check_conditional_writes
 from bottlerocket_ecs_updater.errors import (
     Denied,
     Interrupted,
@@ -292,7 +292,7 @@ def _store(run: RunSettings, wired: Wired) -> Iterator[Finding]:
         yield warn("store", "none", "runs have no lease, no history and no record", remedy)
         return
     try:
-        try_conditions(wired.store, wired.state, wired.clock.now())
+        check_conditional_writes(wired.store, wired.state, wired.clock.now())
     except Unconditional as error:
         yield fail("store", str(state), str(error), "Keep the state in Amazon S3, or in a folder of one machine")
         return

@@ -186,9 +186,9 @@ class Reason(Enum):
     )
     VERSION_BREAKS_TASKS = _Words(
         "version-breaks-tasks",
-        "tasks fail on {version}, so no other instance is updated to it; on {hosts}: {what}",
-        "check these tasks; run `release {version}` once you know that it is good, or wait for another version, which "
-        "also replaces this one on hosts where it is staged",
+        "{version} does not work on {hosts}, so no other instance is updated to it: {what}",
+        "check these hosts and tasks; run `release {version}` once you know that it is good, or wait for another "
+        "version, which also replaces this one on hosts where it is staged",
     )
     BUDGET = _Words(
         "budget",

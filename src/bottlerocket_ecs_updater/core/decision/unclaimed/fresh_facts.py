@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
-from bottlerocket_ecs_updater.core.capacity.unread_facts import missed, unsurveyed
+from bottlerocket_ecs_updater.core.capacity.fleet_capacity import accepts_tasks, tasks_changed
+from bottlerocket_ecs_updater.core.capacity.unread_facts import constraints_ask_for_tasks, missed, unsurveyed
 from bottlerocket_ecs_updater.core.decision.blockers import stopping_unread
 from bottlerocket_ecs_updater.core.decision.draft import DecisionDraft
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
@@ -18,10 +20,10 @@ def facts_are_fresh(picks: list[Instance], this_pass: Pass, draft: DecisionDraft
 
     This includes every container instance with its claim; the services, alarms and probes; and for each pick its tasks
     (also stopping ones if blockers are known), their protection and its Auto Scaling group. The pause is read with
-    every full look. These are not read again: revisions of task definitions, which never change; the tasks of other
-    instances, which only make the estimate of room better or worse; and the host's report and its connection to Systems
-    Manager if younger than `report_max_age`. The last two are read again before the reboot, and an instance that does
-    not answer then is returned.
+    every full look. The tasks of other instances are read again if they changed and a placement constraint depends on
+    them. These are not read again: revisions of task definitions, which never change; and the host's report and its
+    connection to Systems Manager if younger than `report_max_age`. The last two are read again before the reboot, and
+    an instance that does not answer then is returned.
     """
     fleet, policy = this_pass.fleet, this_pass.policy
     if not fleet_is_fresh(this_pass):
@@ -42,7 +44,8 @@ def facts_are_fresh(picks: list[Instance], this_pass: Pass, draft: DecisionDraft
         or stopping_unread(pick, fleet, policy.poll_interval)
         or unsurveyed(pick, fleet, policy.poll_interval)
     ]
-    if unseen:
+    others = _with_unknown_tasks(picks, this_pass)
+    if unseen or others:
         # Read everything else again too: if looks take longer than a poll, it would be out of date by then.
         again = has_passed(fleet.full_at, policy.poll_interval / 2, this_pass.at)
         draft.wants_full_look = draft.wants_full_look or again
@@ -51,7 +54,26 @@ def facts_are_fresh(picks: list[Instance], this_pass: Pass, draft: DecisionDraft
         for pick in picks:
             wants = pick.id in unseen_ids
             draft.steps[pick.id] = NextStep(hold=missed(pick), wants_tasks=wants, look_at=this_pass.at)
-    return not unseen
+        for one in others:
+            step = draft.steps.get(one.id, NextStep())
+            draft.steps[one.id] = replace(step, wants_tasks=True, look_at=this_pass.at)
+    return not unseen and not others
+
+
+def _with_unknown_tasks(picks: list[Instance], this_pass: Pass) -> list[Instance]:
+    """Other instances whose tasks changed since they were listed, if the room on them depends on these.
+
+    The check for room skips a constraint that depends on unknown tasks, so everything would seem to fit there.
+    """
+    fleet, poll = this_pass.fleet, this_pass.policy.poll_interval
+    if fleet.definitions is None or not constraints_ask_for_tasks(fleet):
+        return []
+    return [
+        one
+        for one in fleet.instances.values()
+        if one.claim is None and one not in picks and accepts_tasks(one) and tasks_changed(one)
+        if one.tasks is None or has_passed(one.tasks.at, poll, this_pass.at)
+    ]
 
 
 def fleet_is_fresh(this_pass: Pass) -> bool:

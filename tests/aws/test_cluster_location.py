@@ -9,8 +9,8 @@ from typing import Any, cast
 import pytest
 from tests.aws.fakes import Bench, FakeEcs, Shape, instance, refusal
 
+from bottlerocket_ecs_updater.aws.cluster_location import find_place
 from bottlerocket_ecs_updater.aws.transport.session import Pair
-from bottlerocket_ecs_updater.aws.whereabouts import find_place
 from bottlerocket_ecs_updater.core.model.location import Location
 from bottlerocket_ecs_updater.errors import Denied, NotFound, Unreachable, UsageError
 
