@@ -18,7 +18,7 @@ from bottlerocket_ecs_updater.core.model.reasons import Reason
 from bottlerocket_ecs_updater.core.model.resources import DeploymentLimits
 from bottlerocket_ecs_updater.core.model.run_progress import RunProgress
 from bottlerocket_ecs_updater.core.model.services import Services
-from bottlerocket_ecs_updater.core.rules.policy import OwnHost
+from bottlerocket_ecs_updater.core.rules.policy import Limit, OwnHost
 
 ONE, TWO = InstanceId("i-a"), InstanceId("i-b")
 MISSED = SurveyedFacts(NOW, asked_at=NOW, unasked="the protection of its tasks: slow down", unasked_since=NOW)
@@ -50,6 +50,29 @@ def test_facts_that_were_not_just_read_are_read_first(around: SurveyedFacts | No
     assert drained(decision) == []
     assert decision.steps[ONE].wants_tasks
     assert decision.look_at == NOW
+
+
+def many(count: int, unread: int) -> list[Instance]:
+    """Ready instances, the first few of which were not surveyed lately."""
+    ages = [NOW - POLL - SECOND] * unread + [NOW] * (count - unread)
+    return [one(SurveyedFacts(NOW, asked_at=at), f"i-{number:03}") for number, at in enumerate(ages)]
+
+
+@pytest.mark.parametrize(("slots", "starts"), [(3, 0), (19, 0), (20, 18), (30, 28)])
+def test_only_in_a_crowd_do_instances_start_without_those_whose_facts_are_missing(slots: int, starts: int) -> None:
+    policy = replace(POLICY, max_unavailable=Limit(number=slots))
+    decision = decide(fleet(*many(slots, 2), surveyed=True), policy)
+    assert len(drained(decision)) == starts
+    assert {id_ for id_, step in decision.steps.items() if step.wants_tasks} == {"i-000", "i-001"}
+
+
+@pytest.mark.parametrize(("slots", "reads"), [(3, False), (20, True)])
+def test_in_a_crowd_services_are_read_with_the_instances_however_new_they_are(slots: int, reads: bool) -> None:
+    policy = replace(POLICY, max_unavailable=Limit(number=slots))
+    old = fleet(*many(slots, 0), surveyed=True, full_at=NOW - POLL - SECOND)
+    decision = decide(old, policy)
+    assert decision.wants_full_look
+    assert (decision.services_at == NOW) is reads
 
 
 def test_a_missing_fact_holds_the_instance_and_is_read_again_at_the_next_poll() -> None:

@@ -13,7 +13,7 @@ from tests.support.simulated import NEW, OLD, ZONES, Updater, at_most, instance_
 from bottlerocket_ecs_updater.core.model.event import RunFinished
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.outcome import Quarantined, RunOutcome, Updated
-from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
+from bottlerocket_ecs_updater.core.model.reasons import Failed, Hold, Reason
 from bottlerocket_ecs_updater.core.rules.policy import Limit, Policy
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.core.rules.selection import Selection, parse_selector
@@ -217,6 +217,23 @@ def test_tasks_are_not_blamed_for_a_drain_that_fails_because_the_agent_is_gone()
     assert held(finished, FIRST).reason is Reason.CHANGED_WHILE_DRAINING
     assert "its ECS agent is disconnected" in str(held(finished, FIRST))
     assert not ledger.value.blockers
+
+
+@pytest.mark.parametrize("seconds", range(20, 60, 8))
+def test_a_version_is_not_blamed_for_a_boot_that_somebody_cut_off(seconds: int) -> None:
+    """The host rolls back, because the boot of the new version never ended."""
+    stops = InstanceStopped(at=timedelta(seconds=seconds), step=Step.REBOOT, lasts=timedelta(hours=2))
+    world, ledger = row(4, faults={0: (stops,)}), UnkeptLedger()
+    Updater(world, at_most(1), ledger=ledger).run()
+    world.clock.sleep(timedelta(hours=3))
+    again = Updater(world, at_most(1), "run-2", ledger=ledger).run()
+    assert again.exit_code == 0
+    assert not isinstance(again.outcomes[FIRST], Failed)
+    assert not ledger.value.suspects
+    world.clock.sleep(timedelta(days=2))
+    assert Updater(world, at_most(1), "run-3", ledger=ledger).run().exit_code == 0
+    assert set(world.findings().versions.values()) == {NEW}
+    assert world.findings().clean
 
 
 def test_a_host_that_is_stopped_after_its_reboot_is_quarantined_and_stops_no_other_update() -> None:

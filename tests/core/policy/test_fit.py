@@ -419,7 +419,7 @@ def test_no_room_is_a_hold_with_the_missing_room_and_a_remedy() -> None:
     assert held is not None
     assert held.reason is Reason.NO_ROOM
     assert str(held).startswith("its tasks of web cannot move: its desired count is 1, 1 must stay healthy")
-    assert held.remedy == "set maximumPercent of web to 200 or more, or minimumHealthyPercent to 0 or less"
+    assert held.remedy == "set maximumPercent of web to 200 or more, or minimumHealthyPercent to 0"
     assert room_hold(Fits()) is None
 
 
