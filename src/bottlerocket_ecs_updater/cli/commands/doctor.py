@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Literal
+from typing import Annotated
 
 from cyclopts import Parameter
 
@@ -28,6 +28,7 @@ from bottlerocket_ecs_updater.cli.settings.settings import (
     Limits,
     Messages,
     Output,
+    OutputFormat,
     RunSettings,
     Target,
 )
@@ -75,7 +76,7 @@ class DoctorSettings:
             "DEFINITION",
         ),
     ] = None
-    form: Annotated[Literal["text", "json"], kinds.choice("Output format.", "text", "json", name="--format")] = "text"
+    form: OutputFormat = "text"
 
     def of_run(self) -> RunSettings:
         """The settings of the run. Raises SettingsConflict if they contradict each other."""

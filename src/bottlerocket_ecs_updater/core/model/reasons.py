@@ -241,6 +241,11 @@ class Reason(Enum):
         "it was returned to service before the reboot: {why}",
         "wait for the next run, which checks it again",
     )
+    STOPPED_DURING_REBOOT = _Words(
+        "stopped-during-reboot",
+        "it was stopped in EC2 during its reboot, and booted {running} again",
+        "wait for a later run, which updates it again",
+    )
     NO_ROOM_FOR_CLAIM = _Words(
         "no-room-for-claim",
         "the updater's claim does not fit on it: {why}",

@@ -98,7 +98,7 @@ class RegistrationLooks:
         known.arns |= {registration.arn: registration.id for registration in listing.registrations}
         for registration in one_per_instance(listing.registrations):
             before = known.instance(registration.id)
-            seen = replace(registration, at=self._known.now)
+            seen = registration if registration.at == known.now else replace(registration, at=known.now)
             apart, doubts_apart = self._policy.flap_spacing, self._policy.looks_apart
             after = see_registration(before, seen, known.fleet.run, apart, doubts_apart, known.fleet.store)
             known.learn(after)
