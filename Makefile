@@ -21,7 +21,7 @@ export PYTHONDONTWRITEBYTECODE :=
 # uv compiles no bytecode. Importing these modules once does it, for runs and simulations.
 WARM := bottlerocket_ecs_updater.cli.commands.run, bottlerocket_ecs_updater.cli.commands.simulate, bottlerocket_ecs_updater.simulator.wire
 
-.PHONY: help setup simulate test quick lint types style format unit explore docs docs-site wheel dist image publish acceptance acceptance-clean contract bench soak mutants lock clean
+.PHONY: help setup simulate test quick lint types style compiled format unit explore docs docs-site wheel dist image publish acceptance acceptance-clean contract bench soak mutants lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -29,7 +29,8 @@ help: ## List the targets
 simulate: $(VENV)/simulate.stamp ## Run against a simulated cluster; ARGS="--help" lists the options
 	@$(BIN)/bottlerocket-ecs-updater simulate $(ARGS)
 
-test: lint ## Everything that CI runs
+test: $(VENV)/dev.stamp ## Everything that CI runs
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target types style compiled
 	# Build the wheel while tests wait.
 	@$(MAKE) --no-print-directory --jobs=2 unit wheel
 
@@ -50,6 +51,10 @@ lint: $(VENV)/dev.stamp ## Style, types, import direction, templates, workflows,
 
 types: $(VENV)/dev.stamp # Takes as long as `style`, on another core.
 	$(BIN)/mypy
+
+# The workers start at the same time, so each would compile all tests and what they import. `unit` reports errors.
+compiled: $(VENV)/dev.stamp
+	@$(BIN)/python -m pytest --collect-only -q >/dev/null || true
 
 style: $(VENV)/dev.stamp
 	$(BIN)/ruff check $(SOURCES)

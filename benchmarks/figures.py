@@ -97,7 +97,7 @@ def _races(found: Measured) -> Iterator[Figure]:
             "… ECS and SSM calls per instance", "", race.calls, calls, "including throttled and repeated calls"
         )
         store = middle_of(rolls, lambda one: calls_per_instance(one, "s3"))
-        yield Figure("… S3 calls per instance", "", race.store_calls, store, "lease, ledger, record and pause switch")
+        yield Figure("… S3 calls per instance", "", race.store_calls, store, "of the whole run, with its reports")
 
 
 def _time(found: Measured) -> Iterator[Figure]:
@@ -171,7 +171,7 @@ def _calls(found: Measured) -> Iterator[Figure]:
     for count, rolled in found.by_size.items():
         if count in CALLS_ASKED:
             other = calls_per_instance(rolled, "s3")
-            yield Figure(f"S3 calls per instance, {count:,}", "", None, other, "lease, ledger and record")
+            yield Figure(f"S3 calls per instance, {count:,}", "", None, other, "of the whole run, with its reports")
     for bucket, sustained in SUSTAINED.items():
         most = max(peaks(rolled)[bucket] for rolled in found.by_size.values())
         how = f"half of {sustained}/s, any second of any of these rollouts"

@@ -31,11 +31,17 @@ from bottlerocket_ecs_updater.core.model.location import Location
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.rules.policy import Limit, Policy
 from bottlerocket_ecs_updater.engine import run as engine_run
-from bottlerocket_ecs_updater.engine.lease.run_lease import Taken
+from bottlerocket_ecs_updater.engine.lease.both_leases import BothLeases
+from bottlerocket_ecs_updater.engine.lease.run_lease import RunLease, Taken
 from bottlerocket_ecs_updater.engine.lease.store_lease import StoreLease, lease_key
+from bottlerocket_ecs_updater.engine.ports import Recorder
 from bottlerocket_ecs_updater.engine.run import Run
 from bottlerocket_ecs_updater.engine.run_ports import Ports
+from bottlerocket_ecs_updater.engine.store.conditional_writes import check_conditional_writes
 from bottlerocket_ecs_updater.engine.store.ledger_store import KeptLedger
+from bottlerocket_ecs_updater.engine.store.migration import MovingLedger, move_pause
+from bottlerocket_ecs_updater.report.outputs.archive import Archive
+from bottlerocket_ecs_updater.report.outputs.fleet_page import FleetPage
 from bottlerocket_ecs_updater.report.record.record import Record
 from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients
 from bottlerocket_ecs_updater.simulator.services.documents import APPLY, CHECK, REBOOT
@@ -55,6 +61,8 @@ LEASE = timedelta(minutes=3)
 """The default of `run`."""
 PLACE = Location("123456789014", "us-east-1", "demo")
 """With a location, people's acts on versions are read, as in `run`."""
+STATE_OF = str(PLACE)
+"""The name under which the state of the cluster is stored."""
 
 AFTERWARDS = timedelta(minutes=1)
 """Time for what the last host started to end, such as the start of its daemon tasks."""
@@ -215,9 +223,8 @@ def _run(
     calls, pace = Calls(), CallPace(clock)
     api, own = Api(clock, pace, calls), Api(clock, pace, calls)
     store = S3Store(cast("Any", Pair.of(clients.s3)), own, STATE)
-    lease = StoreLease(store, lease_key(world.cluster.name), "benchmark", RUN, LEASE, clock, clock.monotonic)
-    assert isinstance(lease.acquire(), Taken)
-    tape = _Tape(Record(store, world.cluster.name, RUN))
+    lease = _held_lease(store, clock)
+    tape = _Tape(store)
 
     def before_call(acting: bool) -> None:  # noqa: FBT001 - the hook's form
         lease.keep()
@@ -234,25 +241,46 @@ def _run(
         Pair.of(client) for client in (clients.ecs, clients.autoscaling, clients.cloudwatch, clients.ec2)
     ]
     survey = AwsSurvey(asked[0], asked[1], asked[2], api, name, asked[3])
-    ledger = KeptLedger(store, name, RUN)
-    talked_to = Ports(ecs, ssm, clock, ledger, lease, tape, store, survey, place=PLACE)
+    ledger = MovingLedger(KeptLedger(store, STATE_OF, RUN), store, PLACE)
+    talked_to = Ports(ecs, ssm, clock, ledger, lease, tape, store, survey, state=STATE_OF, place=PLACE)
     with _DecisionsTimed(effort):
         finished = Run(RUN, name, talked_to, policy, wake=LEASE / 4, version="benchmark", calls=calls).execute()
+    lease.release()
     assert finished.exit_code == 0, (finished.outcome, finished.why)
     assert finished.counts["updated"] == len(world.hosts), finished.counts
     return tape.events
 
 
-class _Tape:
-    """Keeps the record and its events."""
+def _held_lease(store: S3Store, clock: VirtualTime) -> RunLease:
+    """The lease as `run` takes it: it tests the bucket first, and looks for the state of earlier versions."""
+    check_conditional_writes(store, STATE_OF, clock.now())
+    new, old = (
+        StoreLease(store, lease_key(key), "benchmark", RUN, LEASE, clock, clock.monotonic)
+        for key in (STATE_OF, PLACE.name)
+    )
+    lease = BothLeases(new, old, store, PLACE)
+    assert isinstance(lease.acquire(), Taken)
+    move_pause(store, PLACE)
+    return lease
 
-    def __init__(self, record: Record) -> None:
-        self.record_ = record
+
+class _Tape:
+    """Keeps the events, and writes the record, the reports and the page of all clusters, as `run` does."""
+
+    def __init__(self, store: S3Store) -> None:
+        self.record_ = Record(store, STATE_OF, RUN)
         self.events: list[Event] = []
+        archive, page = Archive(store, STATE_OF, RUN, _fail), FleetPage(store, PLACE, _fail, expected=True)
+        self._readers: Sequence[Recorder] = (self.record_, archive, page)
 
     def record(self, event: Event) -> None:
         self.events.append(event)
-        self.record_.record(event)
+        for reader in self._readers:
+            reader.record(event)
+
+
+def _fail(why: str) -> None:
+    raise AssertionError(why)
 
 
 def _measure_calls(world: World, traffic: Traffic, effort: Effort) -> None:

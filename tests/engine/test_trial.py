@@ -10,8 +10,12 @@ import pytest
 from tests.support.memory_store import MemoryStore
 
 from bottlerocket_ecs_updater.engine.ports import ABSENT, Conflict, Store, Stored
+from bottlerocket_ecs_updater.engine.store.conditional_writes import (
+    Unconditional,
+    check_conditional_writes,
+    conditions_key,
+)
 from bottlerocket_ecs_updater.engine.store.folder_store import FolderStore
-from bottlerocket_ecs_updater.engine.store.trial import Unconditional, trial_key, try_conditions
 
 NOW = datetime(2026, 1, 5, tzinfo=UTC)
 CLUSTER = "123456789012/us-east-1/demo"
@@ -54,28 +58,28 @@ class Busy(MemoryStore):
 @pytest.mark.parametrize("kind", ["memory", "folder"])
 def test_a_store_that_keeps_conditions_is_trusted_time_after_time(kind: str, tmp_path: Path) -> None:
     store: Store = MemoryStore() if kind == "memory" else FolderStore(tmp_path)
-    try_conditions(store, CLUSTER, NOW)
-    try_conditions(store, CLUSTER, NOW)
-    assert store.get(trial_key(CLUSTER)) is not None
+    check_conditional_writes(store, CLUSTER, NOW)
+    check_conditional_writes(store, CLUSTER, NOW)
+    assert store.get(conditions_key(CLUSTER)) is not None
 
 
-def test_a_store_that_writes_over_what_is_there_is_refused() -> None:
+def test_a_store_that_overwrites_existing_objects_is_refused() -> None:
     with pytest.raises(Unconditional, match="If-None-Match"):
-        try_conditions(Lax(ignores_absence=True), CLUSTER, NOW)
+        check_conditional_writes(Lax(ignores_absence=True), CLUSTER, NOW)
 
 
 def test_a_store_that_takes_an_old_tag_is_refused() -> None:
     with pytest.raises(Unconditional, match="If-Match"):
-        try_conditions(Lax(ignores_tags=True), CLUSTER, NOW)
+        check_conditional_writes(Lax(ignores_tags=True), CLUSTER, NOW)
 
 
 @pytest.mark.parametrize("times", [1, 2, 5])
 def test_somebody_else_s_writes_are_no_reason_to_refuse_a_store(times: int) -> None:
-    try_conditions(Busy(times=times), CLUSTER, NOW)
+    check_conditional_writes(Busy(times=times), CLUSTER, NOW)
 
 
 def test_a_store_that_keeps_conditions_shows_no_conflict_to_its_caller() -> None:
     store = MemoryStore()
-    try_conditions(store, CLUSTER, NOW)
+    check_conditional_writes(store, CLUSTER, NOW)
     with pytest.raises(Conflict):
-        store.put(trial_key(CLUSTER), b"x", ABSENT)
+        store.put(conditions_key(CLUSTER), b"x", ABSENT)

@@ -15,7 +15,7 @@ from bottlerocket_ecs_updater.cli.app import run_program
 from bottlerocket_ecs_updater.core.planning.waves import CLUSTERS_MAX
 from bottlerocket_ecs_updater.engine.store.folder_store import FolderStore
 from bottlerocket_ecs_updater.engine.store.shared_state import standing_key, write_standing
-from bottlerocket_ecs_updater.simulator.waves.control import Control
+from bottlerocket_ecs_updater.simulator.waves.cluster_list import Control
 from bottlerocket_ecs_updater.simulator.world.world import World
 
 SETTINGS = """

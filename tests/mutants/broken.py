@@ -635,7 +635,7 @@ MUTANTS = (
     ),
     broken(
         "a reply that is not JSON counts as an empty list",
-        "aws/transport/whole.py",
+        "aws/transport/response_check.py",
         "        if ok:\n            raise",
         "        if ok and not body:\n            raise",
         "tests/aws/transport/test_transport.py",
@@ -983,7 +983,7 @@ MUTANTS = (
     ),
     broken(
         "a quarantined instance that is stopped fills the budget",
-        "core/decision/outside.py",
+        "core/decision/not_counted.py",
         "        aside = set_aside(instance) if instance.claim.phase is ClaimPhase.QUARANTINED else None\n",
         "        aside = None\n",
         "tests/policy/test_members.py",

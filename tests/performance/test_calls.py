@@ -16,13 +16,14 @@ import pytest
 from benchmarks.hosts import Size
 from benchmarks.measuring import SUSTAINED, moves_per_task, peaks
 from benchmarks.races import ONCE_ASKED, TWICE_ASKED, Race, beyond_need, beyond_settle, over_limit
-from benchmarks.roll import Rolled, roll
+from benchmarks.roll import STATE_OF, Rolled, roll
 from benchmarks.stopwatch import NOTHING
 
 IN_ALL = {50: 580, 300: 1300}
 """ECS and SSM calls of a whole rollout, ten per cent at a time, polled every 5 s, with updates to stage first."""
 
-STORE = {50: 134, 300: 147}
+STORE = {50: 165, 300: 172}
+"""S3 calls of a whole run, with the test of the bucket, the reports and the page of all clusters: 38 for any size."""
 
 BY_OPERATION: Mapping[str, tuple[int, int]] = {
     "ecs:DescribeContainerInstances": (122, 175),
@@ -56,7 +57,7 @@ def test_a_rollout_needs_no_more_calls_than_it_did(instances: int) -> None:
 
 @pytest.mark.parametrize("instances", SIZES)
 @pytest.mark.parametrize("operation", BY_OPERATION)
-def test_no_operation_is_asked_for_more_often_than_it_was(operation: str, instances: int) -> None:
+def test_no_operation_is_called_more_often_than_before(operation: str, instances: int) -> None:
     most = BY_OPERATION[operation][SIZES.index(instances)]
     assert 0 < rolled(instances).traffic.by_operation[operation] <= most
 
@@ -69,7 +70,7 @@ def test_what_is_not_named_here_is_rare(instances: int) -> None:
 
 
 @pytest.mark.parametrize("instances", SIZES)
-def test_the_store_is_asked_no_more_often_than_it_was(instances: int) -> None:
+def test_the_store_is_called_no_more_often_than_before(instances: int) -> None:
     assert rolled(instances).traffic.of("s3") <= STORE[instances]
 
 
@@ -101,7 +102,7 @@ def test_hosts_are_out_of_service_for_little_more_than_their_drain_and_reboot(in
     assert beyond_need(roll_, twice=True) <= TWICE_ASKED
 
 
-def test_a_settle_time_of_nothing_costs_one_look() -> None:
+def test_a_settle_time_of_zero_takes_one_look() -> None:
     assert beyond_settle(raced(8, 1)) <= 1
 
 
@@ -130,8 +131,8 @@ def test_each_fact_and_each_act_takes_so_many_calls(operation: str) -> None:
     assert raced(8, 1).traffic.by_operation[operation] / 8 <= EACH[operation]
 
 
-@pytest.mark.parametrize(("instances", "budget", "most"), [(8, 1, 6.9), (30, 3, 3)])
-def test_the_state_store_is_asked_at_its_own_pace(instances: int, budget: int, most: float) -> None:
+@pytest.mark.parametrize(("instances", "budget", "most"), [(8, 1, 10.5), (30, 3, 3.9)])
+def test_calls_to_the_state_store_stay_below_their_limit_per_host(instances: int, budget: int, most: float) -> None:
     assert raced(instances, budget).traffic.of("s3") / instances <= most
 
 
@@ -144,7 +145,7 @@ def test_every_reboot_command_is_cancelled_at_most_once() -> None:
 
 def test_the_pause_switch_is_read_at_its_own_pace() -> None:
     roll_ = raced(8, 1)
-    assert roll_.traffic.read["clusters/demo/pause.json"] <= roll_.took / timedelta(minutes=1) + 2 * 8
+    assert roll_.traffic.read[f"clusters/{STATE_OF}/pause.json"] <= roll_.took / timedelta(minutes=1) + 2 * 8
 
 
 @pytest.mark.parametrize("instances", SIZES)

@@ -13,7 +13,7 @@ from tests.support.simulated import NEW, OLD, ZONES, Updater, at_most, instance_
 from bottlerocket_ecs_updater.core.model.event import RunFinished
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.outcome import Quarantined, RunOutcome, Updated
-from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
+from bottlerocket_ecs_updater.core.model.reasons import Failed, Hold, Reason
 from bottlerocket_ecs_updater.core.rules.policy import Limit, Policy
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.core.rules.selection import Selection, parse_selector
@@ -117,7 +117,7 @@ def test_an_instance_outside_the_fleet_blocks_no_cluster(odd: Callable[[World], 
 
 
 @pytest.mark.parametrize("odd", [warm, stopped, terminated, managed])
-def test_a_share_of_the_fleet_is_a_share_of_what_serves(odd: Callable[[World], None]) -> None:
+def test_a_percentage_of_the_fleet_leaves_out_instances_outside_it(odd: Callable[[World], None]) -> None:
     """A third of three is one.
 
     If the special instance counted, a third of four would be one too, and that one would be down already.
@@ -217,6 +217,23 @@ def test_tasks_are_not_blamed_for_a_drain_that_fails_because_the_agent_is_gone()
     assert held(finished, FIRST).reason is Reason.CHANGED_WHILE_DRAINING
     assert "its ECS agent is disconnected" in str(held(finished, FIRST))
     assert not ledger.value.blockers
+
+
+@pytest.mark.parametrize("seconds", range(20, 60, 8))
+def test_a_version_is_not_blamed_for_a_boot_that_somebody_cut_off(seconds: int) -> None:
+    """The host rolls back, because the boot of the new version never ended."""
+    stops = InstanceStopped(at=timedelta(seconds=seconds), step=Step.REBOOT, lasts=timedelta(hours=2))
+    world, ledger = row(4, faults={0: (stops,)}), UnkeptLedger()
+    Updater(world, at_most(1), ledger=ledger).run()
+    world.clock.sleep(timedelta(hours=3))
+    again = Updater(world, at_most(1), "run-2", ledger=ledger).run()
+    assert again.exit_code == 0
+    assert not isinstance(again.outcomes[FIRST], Failed)
+    assert not ledger.value.suspects
+    world.clock.sleep(timedelta(days=2))
+    assert Updater(world, at_most(1), "run-3", ledger=ledger).run().exit_code == 0
+    assert set(world.findings().versions.values()) == {NEW}
+    assert world.findings().clean
 
 
 def test_a_host_that_is_stopped_after_its_reboot_is_quarantined_and_stops_no_other_update() -> None:
@@ -430,7 +447,7 @@ def test_a_group_that_takes_some_of_many_drained_hosts_stops_no_rollout() -> Non
     assert updated(Updater(world).run()) == 6
 
 
-def test_an_instance_refresh_that_starts_during_a_rollout_stops_it_and_strands_nobody() -> None:
+def test_an_instance_refresh_that_starts_during_a_rollout_stops_it_and_strands_no_instance() -> None:
     world = row(4)
     world.autoscaling.add_group("web", *(instance_id(number) for number in range(4)))
     world.clock.after(timedelta(minutes=3), lambda: world.autoscaling.start_refresh("web"))
@@ -466,13 +483,13 @@ def test_without_an_address_from_ec2_the_candidate_nodes_are_named() -> None:
     assert str(why).endswith(f"a hybrid activation may have registered it as {NODE}")
 
 
-def test_a_host_that_nobody_activated_is_unknown_to_systems_manager() -> None:
+def test_a_host_without_activation_is_unknown_to_systems_manager() -> None:
     world = row(3, faults={0: (SsmUnreachable(OutOfReach.NEVER_REGISTERED),)})
     add(world, node_id=NODE)
     assert held(Updater(world).run(), FIRST).reason is Reason.UNKNOWN_TO_SSM
 
 
-def test_an_account_with_thousands_of_other_nodes_costs_no_call_more() -> None:
+def test_an_account_with_thousands_of_other_nodes_takes_no_extra_call() -> None:
     world, crowded = row(4), row(4)
     crowded.ssm.add_foreign_nodes(20_000)
     for one in (world, crowded):

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 from tests.support.scenarios import mixed_cluster
-from tests.support.simulated import ZONES, Updater, instance_id, row, snapshot_of
+from tests.support.simulated import ZONES, Updater, at_most, instance_id, row, snapshot_of
 
 from bottlerocket_ecs_updater.core.model.event import RunFinished
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
@@ -28,6 +28,7 @@ from bottlerocket_ecs_updater.simulator.ecs import (
     Controller,
     Rollout,
     ServiceSpec,
+    Spreading,
     Strategy,
     TaskLaunch,
     Workload,
@@ -144,7 +145,7 @@ def test_a_host_that_its_group_takes_away_is_no_room(state: str) -> None:
 
 
 @pytest.mark.parametrize("state", ["InService", "Standby", "Detaching", "Pending:Wait"])
-def test_a_host_that_stays_is_room_whatever_its_group_does_with_it(state: str) -> None:
+def test_a_host_that_stays_counts_as_room_in_every_state_of_its_group(state: str) -> None:
     world = world_of(3, ServiceSpec("web", desired=2, workload=HALF))
     world.autoscaling.join("hosts", free_host(world), state)
     assert updated(rolled(world)) == 2 + (state == "InService")
@@ -211,7 +212,7 @@ def test_a_service_with_any_deployment_controller_needs_room(controller: Control
     assert updated(rolled(world_of(3, service))) == 3
 
 
-def test_services_that_run_elsewhere_keep_nobody() -> None:
+def test_services_that_run_elsewhere_hold_no_instance() -> None:
     world = world_of(2, ServiceSpec("api", desired=3, launch=TaskLaunch.FARGATE), ServiceSpec("web", desired=2))
     external(world)
     world.add_service(ServiceSpec("edge", desired=1, launch=TaskLaunch.EXTERNAL))
@@ -354,7 +355,7 @@ def test_without_the_limits_of_its_type_volumes_are_left_out_and_a_note_says_so(
     assert "no-room" not in plan_said
 
 
-def test_on_a_host_with_a_trunk_nobody_counts_interfaces() -> None:
+def test_on_a_host_with_a_trunk_interfaces_are_not_counted() -> None:
     world = world_of(2, ServiceSpec("web", desired=4, workload=Workload(cpu=64, memory=64, awsvpc=True)))
     for number in range(2):
         world.instance(instance_id(number)).built_in["ecs.awsvpc-trunk-id"] = "eni-0"
@@ -417,3 +418,23 @@ def test_two_providers_with_room_each_take_their_share() -> None:
     world.call("ecs", "UpdateService", {"cluster": "demo", "service": "web", "desiredCount": 2}, "operator")
     world.clock.sleep(timedelta(minutes=5))
     assert updated(rolled(world)) == 4
+
+
+def test_tasks_that_moved_during_the_run_count_for_constraints_that_depend_on_them() -> None:
+    """Every host of the provider has a task of a service that allows one for each. Others' tasks come and go there.
+
+    The tasks of these hosts were listed at the start. When their number had changed, the constraint was skipped, and
+    three hosts were drained until the limit.
+    """
+    world = row(7, services=0, budget=3)
+    ids = [instance_id(number) for number in range(7)]
+    world.scaling.add("any", *ids[:2], scaling=False)
+    world.scaling.add("one-each", *ids[2:])
+    small = Workload(cpu=200, memory=64, deregistration_delay=timedelta(seconds=30))
+    world.add_service(ServiceSpec("web", desired=9, workload=small, load_balanced=True, spreading=Spreading.RANDOM))
+    world.add_service(ServiceSpec("one", desired=5, providers=("one-each",), distinct_instances=True))
+    world.clock.sleep(timedelta(minutes=5))
+    finished = Updater(world, at_most(3)).run()
+    assert world.findings().violations == ()
+    assert len(no_room(finished)) == 5
+    assert updated(finished) == 2

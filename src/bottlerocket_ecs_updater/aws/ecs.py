@@ -1,4 +1,4 @@
-"""One ECS cluster, behind the engine's port."""
+"""One ECS cluster: implements `engine.ports.Cluster`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The hosts, behind Run Command of Systems Manager."""
+"""Sends commands to hosts with Run Command of Systems Manager: implements `engine.ports.Hosts`."""
 
 from __future__ import annotations
 

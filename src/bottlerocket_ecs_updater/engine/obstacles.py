@@ -24,8 +24,8 @@ class Obstacles:
         self._executor = executor
         self._clock = clock
         self._policy = policy
-        self._stuck: dict[InstanceId, datetime] = {}
-        """By instance: since when passes did not act on it, and wanted to look at it again at once."""
+        self._stuck: dict[InstanceId, tuple[datetime, int]] = {}
+        """By instance: since when passes did not act on it and wanted to look at it again at once, and how many did."""
 
     def notice_denials(self) -> None:
         """After an act that AWS denied, start no more updates. Raises the denial if no update is in progress.
@@ -61,8 +61,13 @@ class Obstacles:
         """Hold instances for this run if looks never return all the facts that a drain needs."""
         now, limit = self._known.fleet.at, self._policy.answer_timeout
         wanted = [id_ for id_, step in decision.steps.items() if step.look_at == now and not step.commands]
-        self._stuck = {id_: self._stuck.get(id_, now) for id_ in wanted if self._known.instance(id_).claim is None}
-        for id_ in [id_ for id_, since in self._stuck.items() if has_passed(since, limit, now)]:
+        unclaimed = [id_ for id_ in wanted if self._known.instance(id_).claim is None]
+        before = {id_: self._stuck.get(id_, (now, 0)) for id_ in unclaimed}
+        self._stuck = {id_: (since, looks + 1) for id_, (since, looks) in before.items()}
+        # In a large cluster, a look takes most of a minute, so the time alone does not show that a fact never arrives.
+        enough = limit / self._policy.poll_interval
+        often = {id_: since for id_, (since, looks) in self._stuck.items() if looks >= enough}
+        for id_ in [id_ for id_, since in often.items() if has_passed(since, limit, now)]:
             self._executor.outcomes.settle(id_, hold(Reason.FACTS_MISSING, limit=duration_text(limit)))
 
     def denial(self) -> str:

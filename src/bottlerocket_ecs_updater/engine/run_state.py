@@ -82,6 +82,8 @@ class RunState:
     documents: DocumentDenials = field(default_factory=DocumentDenials)
     backoffs: Mapping[InstanceId, Backoff] = field(default_factory=dict)
     """Backoffs from earlier runs, also of instances that may have left the cluster since."""
+    learned: Ledger | None = None
+    """The last ledger that was learned: most looks find it unchanged."""
     touched: set[InstanceId] = field(default_factory=set)
     """Instances that changed since the last decision."""
 
@@ -134,11 +136,14 @@ class RunState:
 
     def block(self, why: str) -> None:
         """Start no more updates, unless `why` is empty. The first reason counts."""
-        self.fleet = replace(self.fleet, blocked=self.fleet.blocked or why)
+        if why and not self.fleet.blocked:
+            self.fleet = replace(self.fleet, blocked=why)
 
     def learn_ledger(self, ledger: Ledger) -> None:
         """Know what the ledger has about earlier updates, including those of this run."""
-        self.fleet = replace(self.fleet, past=ledger.past, suspects=ledger.suspects)
+        if ledger is not self.learned:
+            self.learned = ledger
+            self.fleet = replace(self.fleet, past=ledger.past, suspects=ledger.suspects)
 
     def learn_definition(self, arn: str, definition: Definition) -> None:
         """Add a task definition, unless they cannot be read in this run."""

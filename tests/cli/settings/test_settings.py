@@ -184,7 +184,7 @@ def test_the_state_is_in_a_bucket_or_in_a_folder(text: str, place: StoreBucket |
 def test_a_limit_of_a_reboot_that_no_slow_reboot_could_keep_is_refused_with_the_reason() -> None:
     assert settings("--reboot-timeout", "7m30s").limits.reboot_timeout == timedelta(seconds=450)
     said = refusal("--reboot-timeout", "7m29s")
-    assert "that is too short: a command is delivered for minutes, and the host may hold up its shutdown" in said
+    assert "that is too short: a command can be delivered minutes later, and the host may then delay" in said
     assert "from 7m30s to 30d, such as 25m or 1h30m" in said
 
 
@@ -283,7 +283,7 @@ def test_a_refused_value_is_named_with_its_file(tmp_path: Path) -> None:
         ("--log-format", "xml"),
     ],
 )
-def test_a_value_that_is_not_allowed_is_refused_with_what_is(flag: str, value: str) -> None:
+def test_a_value_that_is_not_allowed_is_refused_with_the_allowed_ones(flag: str, value: str) -> None:
     message = refusal(f"{flag}={value}")
     assert message.startswith(f"{flag.lstrip('-')} cannot be {value!r} (from {flag}): ")
     assert "; it must be " in message
@@ -294,7 +294,7 @@ def test_a_long_value_is_cut_where_it_is_shown() -> None:
 
 
 @pytest.mark.parametrize("text", ["settle = ", "settle = 'a\nb'", "\ufeff\0"])
-def test_a_file_that_is_no_toml_is_refused_with_its_name(tmp_path: Path, text: str) -> None:
+def test_a_file_that_is_not_toml_is_refused_by_name(tmp_path: Path, text: str) -> None:
     assert refusal("--config", _file(tmp_path, text)).startswith(f"config file {tmp_path / 'updater.toml'}: ")
 
 

@@ -18,7 +18,8 @@ from bottlerocket_ecs_updater.core.model.run_command import CommandStatus, Docum
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.engine.look.command_answers import CommandAnswers
 from bottlerocket_ecs_updater.engine.look.command_results import CommandResults
-from bottlerocket_ecs_updater.engine.look.denials import DeniableCalls, LookContext
+from bottlerocket_ecs_updater.engine.look.context import LookContext
+from bottlerocket_ecs_updater.engine.look.denials import DeniableCalls
 from bottlerocket_ecs_updater.engine.look.reboot_results import RebootResults
 from bottlerocket_ecs_updater.engine.ports import Answer
 from bottlerocket_ecs_updater.engine.run_state import RunState

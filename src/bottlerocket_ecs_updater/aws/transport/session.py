@@ -18,8 +18,8 @@ from botocore.loaders import Loader, create_loader
 from botocore.session import Session
 
 from bottlerocket_ecs_updater.aws.transport.deadline import Deadlines
+from bottlerocket_ecs_updater.aws.transport.response_check import refuse_broken_replies
 from bottlerocket_ecs_updater.aws.transport.trimming import trim_replies
-from bottlerocket_ecs_updater.aws.transport.whole import refuse_broken_replies
 from bottlerocket_ecs_updater.errors import UsageError
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Literal
+from typing import Annotated
 
 from cyclopts import Parameter
 
@@ -28,6 +28,7 @@ from bottlerocket_ecs_updater.cli.settings.settings import (
     Limits,
     Messages,
     Output,
+    OutputFormat,
     RunSettings,
     Target,
 )
@@ -37,7 +38,7 @@ from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.planning import checkup
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.engine.clock import SystemClock
-from bottlerocket_ecs_updater.engine.store.trial import Unconditional, try_conditions
+from bottlerocket_ecs_updater.engine.store.conditional_writes import Unconditional, check_conditional_writes
 from bottlerocket_ecs_updater.errors import (
     Denied,
     Interrupted,
@@ -75,7 +76,7 @@ class DoctorSettings:
             "DEFINITION",
         ),
     ] = None
-    form: Annotated[Literal["text", "json"], kinds.choice("Output format.", "text", "json", name="--format")] = "text"
+    form: OutputFormat = "text"
 
     def of_run(self) -> RunSettings:
         """The settings of the run. Raises SettingsConflict if they contradict each other."""
@@ -292,7 +293,7 @@ def _store(run: RunSettings, wired: Wired) -> Iterator[Finding]:
         yield warn("store", "none", "runs have no lease, no history and no record", remedy)
         return
     try:
-        try_conditions(wired.store, wired.state, wired.clock.now())
+        check_conditional_writes(wired.store, wired.state, wired.clock.now())
     except Unconditional as error:
         yield fail("store", str(state), str(error), "Keep the state in Amazon S3, or in a folder of one machine")
         return

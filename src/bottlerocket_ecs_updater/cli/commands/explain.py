@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Annotated, Literal
+from typing import Annotated
 
 from cyclopts import Parameter
 
 from bottlerocket_ecs_updater.cli.commands.plan import look
-from bottlerocket_ecs_updater.cli.settings import parameters as kinds
-from bottlerocket_ecs_updater.cli.settings.settings import RunSettings
+from bottlerocket_ecs_updater.cli.settings.settings import OutputFormat, RunSettings
 from bottlerocket_ecs_updater.cli.wiring import wire
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.planning.explain import explain_instance
@@ -23,7 +22,7 @@ def explain(
     /,
     *,
     settings: RunSettings,
-    form: Annotated[Literal["text", "json"], kinds.choice("Output format.", "text", "json", name="--format")] = "text",
+    form: OutputFormat = "text",
 ) -> int:
     """Explain why an instance is, or is not, updated: all known facts, and the result of every rule."""
     wired = wire(settings, os.environ)

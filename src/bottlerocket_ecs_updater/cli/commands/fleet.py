@@ -19,7 +19,7 @@ from bottlerocket_ecs_updater.cli.settings import parameters as kinds
 from bottlerocket_ecs_updater.cli.settings.parameters import Place as StatePlace
 from bottlerocket_ecs_updater.cli.settings.parsing import CONFIG_TEXT, PREFIX, arguments_of
 from bottlerocket_ecs_updater.cli.settings.sections import FLEET, Sections, fleet_rules, read_sections, take_apart
-from bottlerocket_ecs_updater.cli.settings.settings import ConfigFile, RunSettings, load
+from bottlerocket_ecs_updater.cli.settings.settings import ConfigFile, OutputFormat, RunSettings, load
 from bottlerocket_ecs_updater.cli.wiring import WiredRegion, WiredStore, wire_region, wire_store
 from bottlerocket_ecs_updater.core.model.location import Location
 from bottlerocket_ecs_updater.core.model.wording import counted
@@ -79,7 +79,7 @@ class FleetSettings:
         StatePlace | None, kinds.place("The state store that the clusters share: s3://BUCKET/PREFIX or a folder.")
     ] = None
     config: ConfigFile = None
-    form: Annotated[Literal["text", "json"], kinds.choice("Output format.", "text", "json", name="--format")] = "text"
+    form: OutputFormat = "text"
     why: Why = ""
 
 

@@ -6,12 +6,12 @@ import json
 import os
 import sys
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated
 
 from cyclopts import Parameter
 
 from bottlerocket_ecs_updater.cli.settings import parameters as kinds
-from bottlerocket_ecs_updater.cli.settings.settings import ConfigFile, Target
+from bottlerocket_ecs_updater.cli.settings.settings import ConfigFile, OutputFormat, Target
 from bottlerocket_ecs_updater.cli.wiring import wire_read_only
 from bottlerocket_ecs_updater.engine.store.audit import acts_of
 from bottlerocket_ecs_updater.errors import UsageError
@@ -26,7 +26,7 @@ class HistorySettings:
 
     target: Target
     config: ConfigFile = None
-    form: Annotated[Literal["text", "json"], kinds.choice("Output format.", "text", "json", name="--format")] = "text"
+    form: OutputFormat = "text"
     last: Annotated[int, kinds.integer("Show this many of the newest runs and actions.")] = 30
 
 

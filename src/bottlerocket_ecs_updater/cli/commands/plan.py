@@ -6,7 +6,7 @@ import json
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from cyclopts import Parameter
 
@@ -17,6 +17,7 @@ from bottlerocket_ecs_updater.cli.settings.settings import (
     Documents,
     Limits,
     Output,
+    OutputFormat,
     RunSettings,
     Target,
     policy_of,
@@ -44,7 +45,7 @@ class PlanSettings:
     config: ConfigFile = None
     from_: Annotated[Path | None, kinds.file("Plan from this saved fleet, without calling AWS.", name="--from")] = None
     save: Annotated[Path | None, kinds.file("Save the fleet to this file, for `--from`.")] = None
-    form: Annotated[Literal["text", "json"], kinds.choice("Output format.", "text", "json", name="--format")] = "text"
+    form: OutputFormat = "text"
 
     @property
     def policy(self) -> Policy:

@@ -22,9 +22,9 @@ from bottlerocket_ecs_updater.engine.lease.run_lease import HeldBy, Taken, lease
 from bottlerocket_ecs_updater.engine.ports import Recorder
 from bottlerocket_ecs_updater.engine.run import Run
 from bottlerocket_ecs_updater.engine.stop import Stop
+from bottlerocket_ecs_updater.engine.store.conditional_writes import check_conditional_writes
 from bottlerocket_ecs_updater.engine.store.folder_store import FolderStore
 from bottlerocket_ecs_updater.engine.store.migration import move_pause
-from bottlerocket_ecs_updater.engine.store.trial import try_conditions
 from bottlerocket_ecs_updater.engine.waits import Waits
 from bottlerocket_ecs_updater.errors import Interrupted, Throttled, Unreachable, UpdaterError, UsageError
 
@@ -163,7 +163,7 @@ def _ask_for_lease(settings: RunSettings, wired: Wired, recorder: Recorder) -> T
 def _trust_the_store(settings: RunSettings, wired: Wired) -> None:
     """Check that the bucket honours conditional writes, on which the lease depends. Folders always do."""
     if isinstance(settings.target.state, StoreBucket) and wired.store is not None:
-        try_conditions(wired.store, wired.state, wired.clock.now())
+        check_conditional_writes(wired.store, wired.state, wired.clock.now())
 
 
 def _never_began(wired: Wired, began: datetime, outcome: RunOutcome, exit_code: int, why: str) -> RunFinished:

@@ -8,12 +8,12 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Annotated, Literal
+from typing import Annotated
 
 from cyclopts import Parameter
 
 from bottlerocket_ecs_updater.cli.settings import parameters as kinds
-from bottlerocket_ecs_updater.cli.settings.settings import ConfigFile, Target
+from bottlerocket_ecs_updater.cli.settings.settings import ConfigFile, OutputFormat, Target
 from bottlerocket_ecs_updater.cli.wiring import Wired, began_at, wire_read_only
 from bottlerocket_ecs_updater.core.model.event import RunFinished, RunStarted
 from bottlerocket_ecs_updater.core.model.ids import RunId
@@ -43,7 +43,7 @@ class StatusSettings:
 
     target: Target
     config: ConfigFile = None
-    form: Annotated[Literal["text", "json"], kinds.choice("Output format.", "text", "json", name="--format")] = "text"
+    form: OutputFormat = "text"
     watch: Annotated[bool, kinds.switch("Refresh every ten seconds until interrupted.", "w")] = False
 
 

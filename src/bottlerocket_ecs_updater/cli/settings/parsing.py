@@ -26,7 +26,7 @@ from cyclopts.exceptions import (
 )
 
 from bottlerocket_ecs_updater.cli.settings.installed import NOT_FOR, SETTINGS_PARAMETER, TASK_DEFINITION, region_in
-from bottlerocket_ecs_updater.cli.settings.names import SIMILAR
+from bottlerocket_ecs_updater.cli.settings.suggestion import nearest_name
 from bottlerocket_ecs_updater.errors import UsageError
 
 Installed = Callable[[str, str | None], Iterable[tuple[str, str]]]
@@ -290,10 +290,9 @@ def _append(argument: Argument, setting: _Given, source: str) -> None:
 
 
 def _unknown(written: str, source: str, name: str, names: Iterable[str]) -> str:
-    nearest = get_close_matches(name, sorted(names), n=1, cutoff=SIMILAR)
-    if not nearest:
+    suggestion = nearest_name(name, names)
+    if not suggestion:
         return f"unknown setting {written} in {source}"
-    suggestion = nearest[0]
     if written.startswith(PREFIX):
         suggestion = PREFIX + suggestion.upper().replace("-", "_")
     return f"unknown setting {written} in {source}; did you mean {suggestion}?"
@@ -352,8 +351,8 @@ def _unknown_flag(written: str, arguments: ArgumentCollection) -> str:
     flag = written.partition("=")[0]
     # Compare without the dashes, which all flags have in common.
     names = [_name(argument) for argument in arguments if argument.parse]
-    nearest = get_close_matches(flag.lstrip("-"), names, n=1, cutoff=SIMILAR)
-    return f"unknown flag {flag[:_SHOWN]}" + (f"; did you mean --{nearest[0]}?" if nearest else "")
+    nearest = nearest_name(flag.lstrip("-"), names)
+    return f"unknown flag {flag[:_SHOWN]}" + (f"; did you mean --{nearest}?" if nearest else "")
 
 
 def _unknown_command(written: str, app: App | None) -> str:

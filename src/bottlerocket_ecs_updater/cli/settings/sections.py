@@ -20,11 +20,10 @@ import tomllib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import Any
 
-from bottlerocket_ecs_updater.cli.settings.names import SIMILAR
+from bottlerocket_ecs_updater.cli.settings.suggestion import nearest_name
 from bottlerocket_ecs_updater.core.model.location import name_of
 from bottlerocket_ecs_updater.core.model.time_text import duration_text, parse_duration
 from bottlerocket_ecs_updater.core.planning.waves import (
@@ -128,10 +127,8 @@ def _named(section: Any, where: str, known: Collection[str]) -> Mapping[str, Any
     named = _dashed(section, where)
     for name in named:
         if name not in known:
-            nearest = get_close_matches(name, sorted(known), n=1, cutoff=SIMILAR)
-            raise UsageError(
-                f"unknown setting {name} in {where}" + (f"; did you mean {nearest[0]}?" if nearest else "")
-            )
+            nearest = nearest_name(name, known)
+            raise UsageError(f"unknown setting {name} in {where}" + (f"; did you mean {nearest}?" if nearest else ""))
     return named
 
 

@@ -47,6 +47,9 @@ def _document(meaning: str) -> Parameter:
 ConfigFile = Annotated[Path | None, kinds.file("TOML file with any of these settings.")]
 """Every command has it. One file can serve all commands, because each ignores settings that it does not take."""
 
+OutputFormat = Annotated[Literal["text", "json"], kinds.choice("Output format.", "text", "json", name="--format")]
+"""The format of what a command prints."""
+
 
 @Parameter(name="*", group="Cluster")
 @dataclass(frozen=True, slots=True, kw_only=True)

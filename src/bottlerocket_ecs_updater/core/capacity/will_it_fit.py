@@ -152,7 +152,8 @@ def blocked_by_limits(arn: ServiceArn, service: ServiceRules | None, leaving: in
 def _limits_advice(service: ServiceRules) -> str:
     higher = -(-(service.floor + 1) * 100 // service.desired)
     lower = max(0, (service.ceiling - 1) * 100 // service.desired)
-    return f"set maximumPercent of {service.name} to {higher} or more, or minimumHealthyPercent to {lower} or less"
+    less = f"{lower} or less" if lower else "0"
+    return f"set maximumPercent of {service.name} to {higher} or more, or minimumHealthyPercent to {less}"
 
 
 def must_place(service: ServiceRules, leaving: int) -> int:
@@ -318,7 +319,7 @@ def _no_room(service: ServiceRules, rooms: Sequence[HostRoom], others: Sequence[
     if service.demand is None:
         missing = "the requirements of its task definition are not known"
         return NoRoom(name, missing, "allow the updater to call ecs:DescribeTaskDefinition")
-    grown = "".join(f"; {more}" for more in (service.why_not, *service.doubts) if more)
+    grown = "".join(f"; {more}" for more in (_short_already(service), service.why_not, *service.doubts) if more)
     advice = _advice(service)
     if not rooms:
         return NoRoom(name, f"no other instance takes tasks{grown}", advice)
@@ -334,6 +335,12 @@ def _no_room(service: ServiceRules, rooms: Sequence[HostRoom], others: Sequence[
     return NoRoom(name, missing + " and ".join(lacking) + _after(others) + grown, advice)
 
 
+def _short_already(service: ServiceRules) -> str:
+    """That it lacks tasks before any of them has to move; empty if it does not."""
+    lacking = service.desired - service.running - service.pending
+    return f"it already lacks {lacking} of its {counted(service.desired, 'task')}" if lacking > 0 else ""
+
+
 def _after(others: Sequence[_Need]) -> str:
     """Which tasks ECS may place first, as the end of a sentence; empty if none."""
     named = [f"{need.wanted} of {need.service.name}" for need in others]
@@ -346,6 +353,8 @@ def _others(count: int) -> str:
 
 def _advice(service: ServiceRules) -> str:
     names = " or ".join(service.providers)
+    if service.running + service.pending < service.floor:
+        return f"add instances until {service.name} has all its tasks, or lower its desired count"
     if service.why_not:
         more = f"raise the maximum of the Auto Scaling group of capacity provider {names}, or turn on its scaling"
     elif service.providers:

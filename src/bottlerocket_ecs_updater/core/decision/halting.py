@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from bottlerocket_ecs_updater.core.decision.admission import said_against
-from bottlerocket_ecs_updater.core.decision.outside import members, outside
+from bottlerocket_ecs_updater.core.decision.not_counted import members, outside
 from bottlerocket_ecs_updater.core.decision.settling import never_settled
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
@@ -51,7 +51,7 @@ def _breaks_tasks(fleet: Fleet) -> Halt | None:
     if not found:
         return None
     version, broken = max(found, key=lambda item: item[1].at)
-    return Halt(f"tasks fail on {version}, on {', '.join(broken.hosts)}: {said_against(broken)}")
+    return Halt(f"{version} does not work on {', '.join(broken.hosts)}: {said_against(broken)}")
 
 
 def _too_many_failures(this_pass: Pass) -> Halt | None:

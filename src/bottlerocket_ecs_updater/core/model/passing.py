@@ -121,6 +121,7 @@ BY_ITSELF = DATED | frozenset(
         Reason.STAGING_AHEAD,
         Reason.DRAIN_TIMED_OUT,
         Reason.CHANGED_WHILE_DRAINING,
+        Reason.STOPPED_DURING_REBOOT,
         Reason.GONE,
         Reason.NOT_ANSWERED,
         Reason.IN_PROGRESS,

@@ -186,9 +186,9 @@ class Reason(Enum):
     )
     VERSION_BREAKS_TASKS = _Words(
         "version-breaks-tasks",
-        "tasks fail on {version}, so no other instance is updated to it; on {hosts}: {what}",
-        "check these tasks; run `release {version}` once you know that it is good, or wait for another version, which "
-        "also replaces this one on hosts where it is staged",
+        "{version} does not work on {hosts}, so no other instance is updated to it: {what}",
+        "check these hosts and tasks; run `release {version}` once you know that it is good, or wait for another "
+        "version, which also replaces this one on hosts where it is staged",
     )
     BUDGET = _Words(
         "budget",
@@ -240,6 +240,11 @@ class Reason(Enum):
         "changed-while-draining",
         "it was returned to service before the reboot: {why}",
         "wait for the next run, which checks it again",
+    )
+    STOPPED_DURING_REBOOT = _Words(
+        "stopped-during-reboot",
+        "it was stopped in EC2 during its reboot, and booted {running} again",
+        "wait for a later run, which updates it again",
     )
     NO_ROOM_FOR_CLAIM = _Words(
         "no-room-for-claim",

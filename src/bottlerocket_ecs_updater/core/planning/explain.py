@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bottlerocket_ecs_updater.core.decision.admission import target_of
-from bottlerocket_ecs_updater.core.decision.outside import not_selected
+from bottlerocket_ecs_updater.core.decision.not_counted import not_selected
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.decision.unclaimed.assess import (
     CandidateState,

@@ -135,17 +135,12 @@ def parse_expression(text: str) -> Expression:
 
 def evaluate(expression: Expression, read: TermReader) -> bool:
     """Whether it is true for the instance whose values `read` gives."""
-    match expression:
-        case Comparison():
-            return _compare(expression, read(expression.subject))
-        case Not(inner=inner):
-            return not evaluate(inner, read)
-        case All(parts=parts):
-            return all(evaluate(part, read) for part in parts)
-        case Any(parts=parts):
-            return any(evaluate(part, read) for part in parts)
-        case _:
-            assert_never(expression)
+
+    def values(subject: str) -> frozenset[str]:
+        have = read(subject)
+        return frozenset() if have is None else frozenset({have})
+
+    return judge(expression, values) is True
 
 
 def judge(expression: Expression, facts: TermValues) -> bool | None:
@@ -191,10 +186,6 @@ def _all(answers: Iterable[bool | None]) -> bool | None:
 
 def _opposite(answer: bool | None) -> bool | None:  # noqa: FBT001 - it is the answer that is turned
     return None if answer is None else not answer
-
-
-def _compare(comparison: Comparison, have: str | None) -> bool:
-    return _holds(comparison, frozenset() if have is None else frozenset({have}))
 
 
 def _holds(comparison: Comparison, have: frozenset[str]) -> bool:

@@ -31,7 +31,7 @@ from bottlerocket_ecs_updater.core.state.ledger import (
     without_claim,
 )
 from bottlerocket_ecs_updater.core.state.observe import health_before
-from bottlerocket_ecs_updater.engine.act.act_context import ActContext
+from bottlerocket_ecs_updater.engine.act.context import ActContext
 from bottlerocket_ecs_updater.engine.ports import Cluster, Done, Gone, Later, Refused, Result, Unclear
 from bottlerocket_ecs_updater.errors import Denied, LeaseLost, UpdaterError
 

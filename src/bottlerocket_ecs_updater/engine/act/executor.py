@@ -36,8 +36,8 @@ from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.state.acts import see_successor_called
 from bottlerocket_ecs_updater.core.state.ledger import cannot_wait, with_backoff, with_blocked
-from bottlerocket_ecs_updater.engine.act.act_context import ActContext
 from bottlerocket_ecs_updater.engine.act.claim_writer import ClaimWriter
+from bottlerocket_ecs_updater.engine.act.context import ActContext
 from bottlerocket_ecs_updater.engine.act.host_commands import HostCommands
 from bottlerocket_ecs_updater.engine.act.outcomes import Outcomes
 from bottlerocket_ecs_updater.engine.act.status_acts import StatusActs

@@ -22,7 +22,7 @@ from bottlerocket_ecs_updater.core.state.run_commands import (
     see_replace_refused,
     see_sent,
 )
-from bottlerocket_ecs_updater.engine.act.act_context import ActContext
+from bottlerocket_ecs_updater.engine.act.context import ActContext
 from bottlerocket_ecs_updater.engine.ports import Hosts, Sent
 from bottlerocket_ecs_updater.errors import Denied
 

@@ -11,7 +11,7 @@ from bottlerocket_ecs_updater.core.model.event import Drained
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.state.acts import see_drain_sent, see_return_sent
 from bottlerocket_ecs_updater.core.state.ledger import with_survival
-from bottlerocket_ecs_updater.engine.act.act_context import ActContext
+from bottlerocket_ecs_updater.engine.act.context import ActContext
 from bottlerocket_ecs_updater.engine.ports import Cluster, Done, Gone, Later, Refused, Result, Unclear
 
 

@@ -22,7 +22,7 @@ from bottlerocket_ecs_updater.core.model.run_command import (
 from bottlerocket_ecs_updater.core.model.time_text import has_passed
 from bottlerocket_ecs_updater.core.state.run_commands import see_check_answer, see_ended
 from bottlerocket_ecs_updater.engine.look.command_answers import ANSWERS, Answers, CommandAnswers
-from bottlerocket_ecs_updater.engine.look.denials import LookContext
+from bottlerocket_ecs_updater.engine.look.context import LookContext
 from bottlerocket_ecs_updater.engine.look.reboot_results import ALONG_FOR, RebootResults
 from bottlerocket_ecs_updater.engine.ports import Answer, Hosts
 

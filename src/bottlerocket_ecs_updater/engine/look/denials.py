@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeVar
 
-from bottlerocket_ecs_updater.core.rules.policy import Policy
-from bottlerocket_ecs_updater.engine.ports import Recorder
 from bottlerocket_ecs_updater.engine.run_state import RunState
 from bottlerocket_ecs_updater.errors import Denied, NotFound, UpdaterError
 
@@ -36,13 +33,3 @@ class DeniableCalls:
             self._denied[what] = problem
             self._known.block_denied(problem, mute=mute)
             return None
-
-
-@dataclass(frozen=True, slots=True)
-class LookContext:
-    """What all looks of a run share."""
-
-    known: RunState
-    policy: Policy
-    recorder: Recorder
-    calls: DeniableCalls

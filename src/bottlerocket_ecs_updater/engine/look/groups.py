@@ -13,7 +13,7 @@ from bottlerocket_ecs_updater.core.model.container_instance import PingStatus, S
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, RunId
 from bottlerocket_ecs_updater.core.model.instance import Instance, Machine
 from bottlerocket_ecs_updater.core.model.time_text import has_passed
-from bottlerocket_ecs_updater.engine.look.denials import LookContext
+from bottlerocket_ecs_updater.engine.look.context import LookContext
 from bottlerocket_ecs_updater.engine.look.rule_calls import GROUPS, MACHINES, Missed, NotNow, RuleCalls
 from bottlerocket_ecs_updater.engine.ports import Survey
 

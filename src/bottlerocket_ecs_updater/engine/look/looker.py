@@ -14,7 +14,8 @@ from bottlerocket_ecs_updater.core.state.acts import see_successor
 from bottlerocket_ecs_updater.engine.look.command_answers import CommandAnswers
 from bottlerocket_ecs_updater.engine.look.command_results import CommandResults
 from bottlerocket_ecs_updater.engine.look.conditions import ConditionLooks
-from bottlerocket_ecs_updater.engine.look.denials import DeniableCalls, LookContext
+from bottlerocket_ecs_updater.engine.look.context import LookContext
+from bottlerocket_ecs_updater.engine.look.denials import DeniableCalls
 from bottlerocket_ecs_updater.engine.look.groups import GroupLooks
 from bottlerocket_ecs_updater.engine.look.managed_nodes import ManagedNodeLooks
 from bottlerocket_ecs_updater.engine.look.reboot_results import RebootResults

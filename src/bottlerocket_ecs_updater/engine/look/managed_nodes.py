@@ -6,13 +6,13 @@ from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
-from bottlerocket_ecs_updater.core.decision.outside import set_aside
+from bottlerocket_ecs_updater.core.decision.not_counted import set_aside
 from bottlerocket_ecs_updater.core.model.container_instance import ManagedNode, PingStatus
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.time_text import has_passed
 from bottlerocket_ecs_updater.core.state.activation import known_as
-from bottlerocket_ecs_updater.engine.look.denials import LookContext
+from bottlerocket_ecs_updater.engine.look.context import LookContext
 from bottlerocket_ecs_updater.engine.ports import Hosts
 
 

@@ -22,7 +22,7 @@ from bottlerocket_ecs_updater.core.model.run_command import CommandStatus, Docum
 from bottlerocket_ecs_updater.core.model.time_text import has_passed
 from bottlerocket_ecs_updater.core.state.run_commands import see_reboot_end, see_reboot_found
 from bottlerocket_ecs_updater.engine.look.command_answers import Answers
-from bottlerocket_ecs_updater.engine.look.denials import LookContext
+from bottlerocket_ecs_updater.engine.look.context import LookContext
 from bottlerocket_ecs_updater.engine.ports import Answer, Hosts
 
 RUN_CLOCKS_APART = timedelta(seconds=60)

@@ -14,7 +14,7 @@ from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, Instan
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.outcome import Updated
 from bottlerocket_ecs_updater.core.state.observe import see_missing, see_registration, see_undescribed
-from bottlerocket_ecs_updater.engine.look.denials import LookContext
+from bottlerocket_ecs_updater.engine.look.context import LookContext
 from bottlerocket_ecs_updater.engine.ports import Cluster, Listing
 
 
@@ -98,7 +98,7 @@ class RegistrationLooks:
         known.arns |= {registration.arn: registration.id for registration in listing.registrations}
         for registration in one_per_instance(listing.registrations):
             before = known.instance(registration.id)
-            seen = replace(registration, at=self._known.now)
+            seen = registration if registration.at == known.now else replace(registration, at=known.now)
             apart, doubts_apart = self._policy.flap_spacing, self._policy.looks_apart
             after = see_registration(before, seen, known.fleet.run, apart, doubts_apart, known.fleet.store)
             known.learn(after)

@@ -6,7 +6,7 @@ runs/<cluster>/index.html, index.json
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 
@@ -49,9 +49,10 @@ class Archive:
         if isinstance(event, RunFinished):
             try:
                 self._complete_killed_runs()
-                acts = acts_around(self._store, self._cluster, self._events)
-                account = run_report(self._events, cluster=name_of(self._cluster), reach=self._reach, acts=acts)
-                for fault in write_reports(self._store, self._cluster, self._run, account):
+                acts = _acts(self._store, self._cluster)
+                shown = _around(acts, self._events)
+                account = run_report(self._events, cluster=name_of(self._cluster), reach=self._reach, acts=shown)
+                for fault in write_reports(self._store, self._cluster, self._run, account, acts):
                     self._warn(fault)
             except UpdaterError as error:
                 again = f"`report {self._run}` writes it again"
@@ -82,16 +83,21 @@ def render_report(account: RunReport, form: str, index: str = "") -> str:
             raise ValueError(f"not a report format: {form!r}")
 
 
-def write_reports(store: Store, cluster: str, run: RunId, account: RunReport) -> Sequence[str]:
-    """Write the report in every format, and the index. Returns what could not be read. Raises what the store raises."""
+def write_reports(
+    store: Store, cluster: str, run: RunId, account: RunReport, acts: Sequence[AuditEntry] | None = None
+) -> Sequence[str]:
+    """Write the report in every format, and the index. Returns what could not be read. Raises what the store raises.
+
+    `acts` are all acts of people, if they were read already.
+    """
     _write_forms(store, cluster, run, account)
     entered = enter(store, cluster, entry_of(account))
     for other in entered.adopted:
         past = read_record(store, cluster, other)
-        acts = acts_around(store, cluster, past.events)
-        died = run_report(past.events, past.unreadable, cluster=name_of(cluster), reach=account.reach, acts=acts)
+        shown = acts_around(store, cluster, past.events)
+        died = run_report(past.events, past.unreadable, cluster=name_of(cluster), reach=account.reach, acts=shown)
         _write_forms(store, cluster, other, died)
-    write_index_page(store, cluster, entered.entries)
+    write_index_page(store, cluster, entered.entries, acts)
     key = index_key(cluster, "json")
     return [f"{key} could not be read, and was made again from the records: {entered.fault}"] if entered.fault else []
 
@@ -101,11 +107,13 @@ def _write_forms(store: Store, cluster: str, run: RunId, account: RunReport) -> 
         store.put(report_key(cluster, run, form), render_report(account, form, index=_INDEX_BESIDE).encode(), None)
 
 
-def write_index_page(store: Store, cluster: str, entries: Sequence[Entry]) -> None:
-    """Write the index page. Raises what the store raises."""
+def write_index_page(
+    store: Store, cluster: str, entries: Sequence[Entry], acts: Sequence[AuditEntry] | None = None
+) -> None:
+    """Write the index page; `acts` are all acts of people, if they were read already. Raises what the store raises."""
     from bottlerocket_ecs_updater.report.outputs.page.html import index_page  # noqa: PLC0415
 
-    acts = _acts(store, cluster)
+    acts = _acts(store, cluster) if acts is None else acts
     store.put(index_key(cluster, "html"), index_page(name_of(cluster), entries, acts).encode(), None)
 
 
@@ -118,8 +126,11 @@ def acts_around(store: Store, cluster: str, events: Sequence[Event]) -> Sequence
     """The acts of people from a day before a run until its last event; empty if they cannot be read."""
     if not events:
         return ()
-    acts = _acts(store, cluster, events[0].at - ACTS_BEFORE)
-    return tuple(act for act in acts if act.at <= events[-1].at)
+    return _around(_acts(store, cluster, events[0].at - ACTS_BEFORE), events)
+
+
+def _around(acts: Iterable[AuditEntry], events: Sequence[Event]) -> Sequence[AuditEntry]:
+    return tuple(act for act in acts if events[0].at - ACTS_BEFORE <= act.at <= events[-1].at)
 
 
 def _acts(store: Store, cluster: str, since: datetime | None = None) -> Sequence[AuditEntry]:

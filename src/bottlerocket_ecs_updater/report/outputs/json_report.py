@@ -1,4 +1,4 @@
-"""The account of a run as JSON, for programs: the same facts as the page, in a form that says its version.
+"""The report of a run as JSON, for programs: the same facts as the page, in a form that says its version.
 
     {"format": 1, "run": "…", "cluster": "…", "outcome": "halted", "headline": "…", "needs_a_person": […], …}
 

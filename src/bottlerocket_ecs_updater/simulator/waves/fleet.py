@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bottlerocket_ecs_updater.simulator.services.documents import APPLY, CHECK, REBOOT
-from bottlerocket_ecs_updater.simulator.waves.control import Control
+from bottlerocket_ecs_updater.simulator.waves.cluster_list import Control
 from bottlerocket_ecs_updater.simulator.waves.definition import waves_definition
 from bottlerocket_ecs_updater.simulator.waves.interpreter import Interpreter, interpreter
 from bottlerocket_ecs_updater.simulator.waves.one_cluster import CONTAINER

@@ -1,8 +1,7 @@
-"""The operator's own documents: one that runs before a drain, and one that runs after the reboot.
+"""The operator's document that runs after the reboot. (`unclaimed/before_drain_hook.py` has the one before a drain.)
 
-Only success passes. A host whose before-drain document fails stays in service. On a host whose after-reboot
-document fails, it runs again until the reboot limit, and then the host is quarantined. Each document may run more than
-once on a host, because a run may die between the document and the next step.
+Only success passes. On a host where it fails, it runs again until the reboot limit, and then the host is quarantined.
+It may run more than once on a host, because a run may die between the document and the next step.
 """
 
 from __future__ import annotations

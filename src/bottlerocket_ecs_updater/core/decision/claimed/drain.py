@@ -25,7 +25,7 @@ from bottlerocket_ecs_updater.core.decision.claimed.reboot import is_seen_empty,
 from bottlerocket_ecs_updater.core.decision.claimed.rival_claim import wait_for_rival
 from bottlerocket_ecs_updater.core.decision.evidence import evidence_is_old
 from bottlerocket_ecs_updater.core.decision.host_checks import ask_host
-from bottlerocket_ecs_updater.core.decision.outside import set_aside
+from bottlerocket_ecs_updater.core.decision.not_counted import set_aside
 from bottlerocket_ecs_updater.core.decision.polling import next_look, quiet_time
 from bottlerocket_ecs_updater.core.decision.tasks_on_host import GIVEN_BACK, is_own_host, tasks_on
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass

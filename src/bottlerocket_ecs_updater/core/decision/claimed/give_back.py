@@ -8,7 +8,7 @@ from datetime import timedelta
 from bottlerocket_ecs_updater.core.decision.admission import not_admitted
 from bottlerocket_ecs_updater.core.decision.backoff import next_backoff
 from bottlerocket_ecs_updater.core.decision.blockers import blocking_groups
-from bottlerocket_ecs_updater.core.decision.outside import left_out
+from bottlerocket_ecs_updater.core.decision.not_counted import left_out
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.model.claimed_instance import ClaimedInstance

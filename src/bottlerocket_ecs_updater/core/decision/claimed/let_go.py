@@ -11,7 +11,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from bottlerocket_ecs_updater.core.decision.claimed.give_back import cancel_open
-from bottlerocket_ecs_updater.core.decision.outside import why_leaving
+from bottlerocket_ecs_updater.core.decision.not_counted import why_leaving
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
 from bottlerocket_ecs_updater.core.model.command import Command, Mark, NextStep, Return, Unmark

@@ -19,7 +19,7 @@ from bottlerocket_ecs_updater.core.decision.claimed.let_go import (
 from bottlerocket_ecs_updater.core.decision.claimed.lost_claim import lost_claim
 from bottlerocket_ecs_updater.core.decision.claimed.quarantine import quarantined
 from bottlerocket_ecs_updater.core.decision.claimed.reboot import rebooting
-from bottlerocket_ecs_updater.core.decision.outside import LISTED_NO_MORE
+from bottlerocket_ecs_updater.core.decision.not_counted import LISTED_NO_MORE
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.model.claimed_instance import ClaimedInstance

@@ -161,10 +161,19 @@ def _judge(claimed: ClaimedInstance, report: HostReport, this_pass: Pass) -> tup
     claim = claimed.claim
     if report.running == claim.target:
         return Updated(claim.source, claim.target), ()
+    if report.running == claim.source and _was_stopped(claimed):
+        return hold(Reason.STOPPED_DURING_REBOOT, running=report.running), ()
     if report.running == claim.source:
         why = failed(Failure.ROLLED_BACK, version=report.running, target=claim.target)
         return why, (note_failure(claimed, why, this_pass),)
     return failed(Failure.WRONG_VERSION, version=report.running, target=claim.target), ()
+
+
+def _was_stopped(claimed: ClaimedInstance) -> bool:
+    """Whether it was quarantined because somebody stopped it: a boot that is cut off makes the host roll back."""
+    rest, claim = claimed.instance.backoff, claimed.claim
+    stopped = rest is not None and rest.version == claim.target and rest.why == Failure.STOPPED_IN_EC2.code
+    return stopped and claim.phase is ClaimPhase.QUARANTINED
 
 
 _SAY_NOTHING = (Failure.REBOOT_STALLED, Failure.STOPPED_IN_EC2)

@@ -13,7 +13,7 @@ from typing import assert_never
 
 from bottlerocket_ecs_updater.core.decision.admission import failed_before, not_bootable, target_of
 from bottlerocket_ecs_updater.core.decision.host_checks import ask_host
-from bottlerocket_ecs_updater.core.decision.outside import (
+from bottlerocket_ecs_updater.core.decision.not_counted import (
     LISTED_NO_MORE,
     left_out,
     managed_by_provider,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from bottlerocket_ecs_updater.core.decision.outside import members, why_leaving
+from bottlerocket_ecs_updater.core.decision.not_counted import members, why_leaving
 from bottlerocket_ecs_updater.core.decision.rival_runs import lives
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.decision.unclaimed.before_drain_hook import being_prepared
@@ -97,7 +97,7 @@ def count_budget(this_pass: Pass) -> Budget:
     """Count the claimed instances, those that are not ACTIVE and connected, and the slots that have not settled.
 
     An instance that ECS lists but does not describe counts too: it may be a Bottlerocket host that is out of service.
-    Instances that do not count are listed in `core/decision/outside.py`.
+    Instances that do not count are listed in `core/decision/not_counted.py`.
     """
     return this_pass.once(_count_budget)
 

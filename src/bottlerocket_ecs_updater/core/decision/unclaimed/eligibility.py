@@ -16,7 +16,7 @@ from bottlerocket_ecs_updater.core.decision.admission import not_published, rule
 from bottlerocket_ecs_updater.core.decision.affected import deploying_on, hold_for_deployments
 from bottlerocket_ecs_updater.core.decision.blockers import blocked, groups_on
 from bottlerocket_ecs_updater.core.decision.instance_health import impaired_on_trial
-from bottlerocket_ecs_updater.core.decision.outside import is_there, not_selected, set_aside
+from bottlerocket_ecs_updater.core.decision.not_counted import is_there, not_selected, set_aside
 from bottlerocket_ecs_updater.core.decision.tasks_on_host import tasks_on
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.decision.unclaimed.group_takes import groups_that_take, last_known_group

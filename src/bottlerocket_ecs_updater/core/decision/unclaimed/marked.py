@@ -40,7 +40,7 @@ def drain_marked(this_pass: Pass, gates: StartGates, draft: DecisionDraft) -> No
         if refusal is not None:
             drop = Unmark(instance.id, None, took_slot=False)
             draft.steps[instance.id] = NextStep((drop,), hold=refusal, look_at=this_pass.next_poll)
-        elif facts_are_fresh([instance], this_pass, draft):
+        elif facts_are_fresh(instance, this_pass, draft):
             draft.steps[instance.id] = NextStep((Drain(instance.id),), look_at=this_pass.next_poll)
 
 

@@ -18,7 +18,11 @@ from bottlerocket_ecs_updater.core.decision.unclaimed.assess import CandidateSta
 from bottlerocket_ecs_updater.core.decision.unclaimed.before_drain_hook import prepared
 from bottlerocket_ecs_updater.core.decision.unclaimed.budget import Budget, count_budget
 from bottlerocket_ecs_updater.core.decision.unclaimed.eligibility import RolloutLimits
-from bottlerocket_ecs_updater.core.decision.unclaimed.fresh_facts import facts_are_fresh, fleet_is_fresh
+from bottlerocket_ecs_updater.core.decision.unclaimed.fresh_facts import (
+    facts_are_fresh,
+    fleet_is_fresh,
+    with_fresh_facts,
+)
 from bottlerocket_ecs_updater.core.decision.unclaimed.gates import StartGates, work_goes_on
 from bottlerocket_ecs_updater.core.decision.unclaimed.gathering import starts_together_at
 from bottlerocket_ecs_updater.core.decision.unclaimed.own_host import hand_over
@@ -157,7 +161,7 @@ def leave_own_host(
                 # a poll, the two would otherwise never be fresh together, and the run would never end.
                 step = replace(step, wants_tasks=True, look_at=this_pass.at)
             # Request no run before a fresh look shows that nothing holds the instance.
-            if not calls or facts_are_fresh([instance], this_pass, draft):
+            if not calls or facts_are_fresh(instance, this_pass, draft):
                 draft.steps[instance.id] = step
 
 
@@ -249,9 +253,7 @@ def _start_picks(
     fleet = this_pass.fleet
     if _ask_again_if_old(picks, ready, this_pass, draft):
         return
-    if not facts_are_fresh(picks, this_pass, draft):
-        return
-    for pick in picks:
+    for pick in with_fresh_facts(picks, this_pass, draft):
         if not prepared(pick, this_pass):
             soon = this_pass.next_poll
             draft.steps[pick.id] = NextStep((RunBeforeDrain(pick.id),), look_at=soon)

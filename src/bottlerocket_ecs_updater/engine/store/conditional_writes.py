@@ -20,16 +20,16 @@ class Unconditional(UpdaterError):
     """The store wrote although the condition failed: the lease does not work there."""
 
 
-def trial_key(cluster: str) -> str:
+def conditions_key(cluster: str) -> str:
     """The key of the test object."""
     return f"clusters/{cluster}/conditions.json"
 
 
-def try_conditions(store: Store, cluster: str, now: datetime) -> None:
+def check_conditional_writes(store: Store, cluster: str, now: datetime) -> None:
     """Test conditional writes with one object. Raises Unconditional, and what the store raises."""
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            _try_once(store, trial_key(cluster), f"{write_time(now)} {attempt}")
+            _try_once(store, conditions_key(cluster), f"{write_time(now)} {attempt}")
         except Conflict:
             # Another writer came in between. The store reported it, which is good, but test again.
             continue
