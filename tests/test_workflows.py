@@ -49,7 +49,7 @@ def test_the_tests_run_on_every_python_that_the_package_names() -> None:
     assert {each["arch"] for each in matrix["include"]} | set(matrix["arch"]) == {"amd64", "arm64"}
 
 
-def test_the_quick_tier_goes_before_the_rest() -> None:
+def test_the_quick_tests_run_before_the_others() -> None:
     needs = {name: job.get("needs") for name, job in jobs() if name.startswith("ci/")}
     assert needs.pop("ci/quick") is None
     assert set(needs.values()) == {"quick"}
@@ -97,7 +97,7 @@ def test_dependabot_can_raise_the_base_image() -> None:
     assert "$" not in froms[0]
 
 
-def test_the_image_is_built_for_the_architecture_that_is_asked_for() -> None:
+def test_the_image_is_built_for_the_requested_architecture() -> None:
     """A default in the Dockerfile would override the platform, so there is none, and every build passes it."""
     assert re.findall(r"^ARG TARGETARCH.*", (ROOT / "Dockerfile").read_text(), re.MULTILINE) == ["ARG TARGETARCH"]
     assert '"TARGETARCH=$arch"' in (ROOT / "image" / "build").read_text()
