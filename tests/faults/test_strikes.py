@@ -98,7 +98,7 @@ def lying(clients: InProcessClients, end: Mapping[str, Any] | None, *, lose_repl
 
 @pytest.mark.parametrize("minutes", MINUTES)
 @pytest.mark.parametrize("end", [*ENDS, "reply lost"])
-def test_f17_a_shutdown_that_is_held_up_strikes_no_instance_in_service(end: str, minutes: int) -> None:
+def test_f17_a_delayed_shutdown_affects_no_instance_in_service(end: str, minutes: int) -> None:
     delayed = f.RebootDelayed(timedelta(minutes=minutes), times=None)
     world = row(3, services=1, faults={0: (delayed,)})
     clients = InProcessClients(world, caller="run-1")
@@ -130,7 +130,7 @@ def test_f17_f18_past_its_limit_an_instance_that_accepted_its_reboot_is_quaranti
     assert [text for text in broken_promises(played) if "killed" in text or "invariant" in text] == []
 
 
-def test_f18_what_is_quarantined_for_a_reboot_that_is_pending_is_returned_when_it_came() -> None:
+def test_f18_a_host_that_is_quarantined_for_a_pending_reboot_is_returned_after_that_reboot() -> None:
     world = row(1, services=0, faults={0: (f.RebootDelayed(timedelta(minutes=30), times=1),)})
     first = Updater(world, at_most(1), "run-1").run()
     outcome = first.outcomes[InstanceId(instance_id(0))]
@@ -146,7 +146,7 @@ def test_f18_what_is_quarantined_for_a_reboot_that_is_pending_is_returned_when_i
 @pytest.mark.parametrize("delivery", [0.5, 20])
 @pytest.mark.parametrize("held", [0, 100, 290])
 @pytest.mark.parametrize("times", [1, 3])
-def test_f16_a_command_that_the_agent_runs_again_strikes_no_instance_in_service(
+def test_f16_a_command_that_the_agent_runs_again_affects_no_instance_in_service(
     times: int, held: int, delivery: float
 ) -> None:
     """It ran on the old boot and again on each new one: its late success does not mean that the first one ended."""

@@ -38,7 +38,7 @@ def test_deficits_are_what_each_service_lacks() -> None:
     assert deficits(looked) == {WEB: 2}
 
 
-def test_services_that_nobody_looked_at_lack_nothing() -> None:
+def test_services_that_were_not_read_lack_nothing() -> None:
     assert deficits(None) == {}
 
 
@@ -66,7 +66,7 @@ def test_a_service_that_was_scaled_up_and_lost_no_task_is_steady() -> None:
     assert see_services(slot, seen(service("web", 2, 2)), {}).unsteady == ()
 
 
-def test_a_service_that_ecs_did_not_describe_is_not_steady_whatever_it_was_before() -> None:
+def test_a_service_that_ecs_did_not_describe_is_not_steady_even_if_it_was_before() -> None:
     steady = see_services(SLOT, seen(service()), {})
     unknown = see_services(steady, seen(replace(service(), unknown="InternalError"), later=20), {})
     assert (unknown.steady_since, unknown.unsteady) == (None, ("web (ECS did not describe it: InternalError)",))
@@ -121,12 +121,12 @@ def test_time_with_looks_is_counted_before_and_after_it() -> None:
     assert never_settled(slot, Pass(fleet(slots=(slot,), at=NOW + 1475 * SECOND), POLICY))
 
 
-def test_a_slot_is_judged_by_its_last_look_however_long_ago() -> None:
+def test_a_slot_is_judged_by_its_last_look_even_if_that_is_long_ago() -> None:
     slot = looked(SLOT, (0, False), (5, False))
     assert not never_settled(slot, Pass(fleet(slots=(slot,), at=NOW + 60 * MINUTE), POLICY))
 
 
-def test_a_slot_that_nobody_looked_at_is_not_judged_at_all() -> None:
+def test_a_slot_without_a_look_is_not_judged() -> None:
     assert not never_settled(SLOT, Pass(fleet(slots=(SLOT,), at=NOW + 60 * MINUTE), POLICY))
 
 
@@ -168,7 +168,7 @@ def test_a_slot_that_is_steady_at_the_limit_is_waited_for() -> None:
 # When to look
 
 
-def test_nothing_settles_so_nobody_looks() -> None:
+def test_no_look_happens_if_nothing_settles() -> None:
     assert next_settle_look(Pass(fleet(), POLICY)) is None
 
 

@@ -24,7 +24,7 @@ from bottlerocket_ecs_updater.report.analysis.suggested_commands import (
     for_open,
     for_quarantine,
 )
-from bottlerocket_ecs_updater.report.analysis.summary import Row, Summary
+from bottlerocket_ecs_updater.report.analysis.summary import NEEDS_A_PERSON_TEXT, Row, Summary
 from bottlerocket_ecs_updater.report.analysis.timeline import Lane, Timeline
 from bottlerocket_ecs_updater.report.analysis.withdrawals import withdrawals
 
