@@ -21,8 +21,8 @@ _NEAR_POLLS = 0.5
 _SEVERAL, _SEVERAL_POLLS = 3, 0.5
 """If this many instances may be out of service together, looks are shared and this many polls apart…"""
 
-_MANY, _MANY_UNSETTLED_POLLS, _MANY_POLLS, _MANY_SETTLE_POLLS = 5, 0.6, 1, 6
-"""…if this many may be, a little further; and further still if the settle time is at least this many polls…"""
+_MANY, _MANY_UNSETTLED_POLLS, _MANY_POLLS, _MANY_SETTLE_POLLS = 5, 0.5, 1, 6
+"""…if this many may be, further if the settle time is at least this many polls…"""
 
 _TOGETHER_POLLS, _TOGETHER_LONG_POLLS = 2, 4
 """So many polls a free slot waits for others that are about to be free; the second with few slots or a long settle."""
