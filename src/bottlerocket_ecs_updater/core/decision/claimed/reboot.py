@@ -123,7 +123,9 @@ def _send(claimed: ClaimedInstance, report: HostReport | None, this_pass: Pass) 
         return NextStep(wants_tasks=True, look_at=this_pass.at)
     if not is_seen_empty(claimed, this_pass):
         return NextStep(look_at=this_pass.next_poll)
-    if report is None or (staged_report(instance, this_pass) is None and instance.progress.stalled_since is None):
+    # While AWS keeps refusing a bound reboot, another check would add nothing: the host checks itself.
+    excused = instance.progress.stalled_since is not None and not reboots_plainly(instance, this_pass.fleet)
+    if report is None or (staged_report(instance, this_pass) is None and not excused):
         return replace(ask_host(instance, this_pass), wants_answer_only=True)
     difference = changed(report, claimed.claim)
     if difference is not None:
