@@ -123,7 +123,7 @@ def _send(claimed: ClaimedInstance, report: HostReport | None, this_pass: Pass) 
         return NextStep(wants_tasks=True, look_at=this_pass.at)
     if not is_seen_empty(claimed, this_pass):
         return NextStep(look_at=this_pass.next_poll)
-    # While AWS keeps refusing a bound reboot, another check would add nothing: the host checks itself.
+    # A plain reboot boots whatever is staged by now. So it needs a recent report even if AWS refused the bound one.
     excused = instance.progress.stalled_since is not None and not reboots_plainly(instance, this_pass.fleet)
     if report is None or (staged_report(instance, this_pass) is None and not excused):
         return replace(ask_host(instance, this_pass), wants_answer_only=True)
