@@ -354,7 +354,8 @@ def _is_healthy(played: Played, member: Member) -> bool:
         return False  # every host that takes the version is out of order
     plain = member.bottlerocket and not (member.standalone or member.drained_by_operator or member.warm_pool)
     outdated = member.host.version == OLD and member.host.variant == VARIANT
-    return plain and outdated and not played.story.scenario.faults.on(member.host.instance_id)
+    managed = any(one.managed for one in played.story.scenario.providers if one.name == member.provider)
+    return plain and outdated and not managed and not played.story.scenario.faults.on(member.host.instance_id)
 
 
 def _explained(played: Played, id_: InstanceId, outcome: Outcome | None) -> bool:
