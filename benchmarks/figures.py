@@ -81,9 +81,7 @@ def _races(found: Measured) -> Iterator[Figure]:
         )
         yield Figure("… the same if the boot is verified twice", "s", TWICE_ASKED, twice, "the median of those hosts")
         ways = {way: 100 * middle_of(rolls, partial(share, way=way)) for way in ("over_unseen", "proven_twice")}
-        yield Figure(
-            "… hosts verified twice", "%", None, ways["proven_twice"], "how its reboot command ended is not known"
-        )
+        yield Figure("… hosts verified twice", "%", None, ways["proven_twice"], "its agent did not stay connected")
         yield Figure(
             "… reboots that finished before a look saw them",
             "%",

@@ -57,7 +57,7 @@ HOW = """## How the ideal schedule is calculated
 The simulator knows how long each host's drain, reboot and daemon restart took. The ideal updater knows everything
 immediately and makes no calls: it reboots a host the moment the last task has stopped, returns it the moment its agents
 are connected, and drains the next one the moment a slot has settled. So every slot is always full. The real updater
-needs additional time for its looks: a check and a look at the tasks until it sees that a host is empty, looks about
+needs additional time for its looks: one that finds the host empty, looks about
 five seconds apart that verify the host, and a new look at the cluster before the next drains. It also needs a look to
 see that a settle time is over.
 
@@ -66,32 +66,36 @@ Every figure includes the first look and the first checks of a run.
 
 ## Missed targets, and why
 
-The updater verifies a boot once if its only reboot command ended in its first run. If the command's end is not known,
-it verifies the boot twice, half a minute apart, because the agent may run the command again when it starts. The
-shutdown from a repeated command may be delayed for five minutes, and the host stays out of service for that time. In
-the second world, one of these hosts at the end of a rollout decides the figure for 30 hosts. The updater never sets an
-instance ACTIVE while one of its reboots may still happen: that is more important than any figure here.
+The simulator's stack has the reboot document of this version, which binds each reboot to one boot and one version. So
+one check verifies a boot, however the command ended. Only a host whose agent does not stay connected is checked again.
+With an earlier document, a boot is verified twice if the command's end is not known, half a minute apart, and every
+host is checked right before its reboot: three calls more for a host, or eight if its boot is verified twice.
 
-The calls for each instance exceed the target. One host at a time, without incidents, takes 20 to 22 calls: six to start
-(services, its tasks, their protection, the claim, DRAINING, and now and then the description of a task that moved
-there), eight to empty and reboot it (a check and its answer, whether its known tasks stopped, then in one look its
-counts and a list of stopping tasks, the claim for the reboot, the reboot, how the command ended), and six to return it
-(its agent is connected, a check and its answer, it is still connected, ACTIVE, the claim deleted). Each of these calls
-provides something that no other call does. A boot that must be verified twice takes five more calls. The first host of
-a run takes ten more, because the run does not know yet how long a drain and a reboot take. The start of a run takes 17.
-So 8 hosts need 160 calls, 15 for three boots that are verified twice, 10 for the first host and 17 for the start: 202,
-or 25 for each host, and a few for throttled reads and lost replies. The target of 18 allows 144. Without the start, the
-first host, bad endings and throttling, 20 calls remain for each host. How a reboot command ended is read within 20
-seconds, although it could be read with the first check after the boot: only then does it not depend on the host's clock
-whether the command ended in its first run.
+The calls for each instance exceed the target at 8, 30 and 300 hosts. One host at a time takes at least 16: five to
+start (services, its tasks, their protection, the claim, DRAINING), five to empty and reboot it (whether its known tasks
+stopped, then in one look its counts and a list of stopping tasks, the claim for the reboot, the reboot), and six to
+return it (its agent is connected, a check and its answer, it is still connected, ACTIVE, the claim deleted). Each of
+these calls provides something that no other call does. The first host of a run takes nine more, because the run does
+not know yet how long a drain and a reboot take. The start of a run takes 16. So 8 hosts need 153 calls, or 19 for each
+host; the target of 18 allows 144. About two for each host come on top, for looks that find a host not yet empty or not
+yet back, for tasks that moved there, for throttled reads and for lost replies. Fewer such looks would leave hosts out
+of service for longer.
+
+Three calls could be saved only with less safety. The claim is written twice: before the drain, and before the reboot.
+Without the second, a run that takes over, above all one of an earlier version, could not know that a reboot may be on
+its way. The list of stopping tasks right before a reboot shows tasks that ECS placed between the last list and
+DRAINING: the counts do not include tasks that are stopping. And a claim is deleted as soon as its host is back:
+otherwise a run that takes over could return a host that somebody else has drained.
 
 Several hosts share looks, checks and answers, but they share an act only if they are ready for it within the same few
-seconds. With ten slots, a host becomes ready for each act about every ten seconds, so most acts are for one host.
-Waiting for a second host would cost more time than the target allows. Eight of these calls are acts, so a host cannot
-take fewer than eight calls unless several hosts are ready for an act at the same time. With five to 19 slots and a
-settle time, looks are 5 s apart. With 20 or more, they are 7.5 s apart, which saves calls and costs each host and slot
-a few seconds. Without a settle time, looks for five or more slots are 4 s apart. Looks for three or four, and for
-results that are due, are 2.5 s apart.
+seconds. So with three or more slots, a free slot waits for others that are about to be free: two polls, or four with
+few slots or a settle time. Hosts that start together stay together, unless one of them takes long: a shutdown that is
+delayed, or an agent that flaps. With 30 hosts it depends on these how long hosts stay together, so the calls differ
+from world to world, between 10 and 17 for each host. A longer wait would cost more time than the target allows. With
+five to 19 slots and a settle time, looks are 5 s apart. With 20 or more, they are 7.5 s apart, which saves calls and
+costs each host and slot a few seconds. Without a settle time, with three or four slots, and for results that are due,
+looks are 2.5 s apart. With 300 hosts, 30 at a time, one look at hosts that are ready together takes some seconds, and
+lists the tasks of each of them.
 
 S3 calls renew the lease, and read or write the pause switch, the blocked and promoted versions, the ledger and the
 record, each at its own interval. They matter most if hosts are updated one at a time, because each host takes more than

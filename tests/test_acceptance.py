@@ -158,7 +158,7 @@ def test_a_role_without_a_policy_of_its_stack_does_not_keep_the_stack(site: Simu
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_a_stopped_job_and_a_closed_terminal_delete_what_was_made(
+def test_a_stopped_job_and_a_closed_terminal_delete_all_created_resources(
     site: SimulatedAccount, tmp_path: Path, number: signal.Signals
 ) -> None:
     process = in_the_middle(site, tmp_path / "verified.md")

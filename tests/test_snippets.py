@@ -34,7 +34,7 @@ def test_terraform_wraps_the_template_with_parameters_that_it_has() -> None:
         assert set(block["parameters"]) <= parameters()
 
 
-def test_terraform_that_is_no_terraform_is_noticed() -> None:
+def test_invalid_terraform_is_noticed() -> None:
     [text] = snippets("hcl")
     with pytest.raises(UnexpectedInput):
         hcl2.loads(text.replace("{", "", 1))

@@ -95,14 +95,14 @@ def test_an_arn_of_another_account_or_region_than_that_which_answers_is_refused(
         (refusal("ClusterNotFoundException"), NotFound),
     ],
 )
-def test_a_name_that_nobody_can_place_is_an_error(trouble: Exception, error: type[Exception]) -> None:
+def test_a_name_without_a_known_place_is_an_error(trouble: Exception, error: type[Exception]) -> None:
     bench = Bench()
     bench.ecs.troubles["list_container_instances"] = [trouble] * 10
     with pytest.raises(error):
         found(bench)
 
 
-def test_an_empty_cluster_that_nobody_can_place_is_an_error_that_says_what_to_give() -> None:
+def test_an_empty_cluster_without_a_known_place_is_an_error_with_a_remedy() -> None:
     def nobody() -> Shape:
         raise refusal("ServiceUnavailable", status=503)
 
@@ -111,7 +111,7 @@ def test_an_empty_cluster_that_nobody_can_place_is_an_error_that_says_what_to_gi
         found(bench, clients=Clients(bench.ecs, nobody))
 
 
-def test_a_name_that_ecs_does_not_know_is_reported_with_the_region_that_was_asked() -> None:
+def test_an_unknown_cluster_is_reported_with_its_region() -> None:
     bench = Bench()
     bench.ecs.troubles["list_container_instances"] = [refusal("ClusterNotFoundException")]
     with pytest.raises(NotFound, match=r"^in eu-west-1 \(see --region\), cluster web does not exist"):

@@ -60,7 +60,7 @@ class Account:
         return command
 
 
-def test_the_answers_to_commands_of_several_documents_cost_one_call() -> None:
+def test_the_answers_to_commands_of_several_documents_take_one_call() -> None:
     account = Account(2)
     commands = {account.send(kind, 1, place): kind for place, kind in enumerate(KINDS)}
     account.pass_time(seconds=30)
@@ -102,7 +102,7 @@ def test_a_command_that_is_not_listed_yet_does_not_keep_later_ones_from_being_li
     noise=st.sampled_from([0, 5, 40]),
 )
 @settings(max_examples=40)
-def test_whatever_was_sent_every_answer_is_read_and_in_few_calls(sizes: list[int], along: set[int], noise: int) -> None:
+def test_every_answer_is_read_in_few_calls_for_any_commands(sizes: list[int], along: set[int], noise: int) -> None:
     account = Account(4)
     sent = {account.send(KINDS[place % 2], size): size for place, size in enumerate(sizes)}
     kinds = {command: KINDS[place % 2] for place, command in enumerate(sent)}

@@ -137,7 +137,7 @@ def test_an_instance_without_room_for_an_attribute_is_refused_alone() -> None:
     assert results[arn(2)] == Done()
 
 
-def test_an_instance_that_is_no_target_any_more_is_gone() -> None:
+def test_an_instance_that_is_no_longer_a_target_is_gone() -> None:
     bench = bench_with([instance(1)])
     bench.ecs.troubles["delete_attributes"] = [refusal("TargetNotFoundException")]
     assert isinstance(bench.cluster().delete_attribute(CLAIM, [arn(1)])[arn(1)], Gone)

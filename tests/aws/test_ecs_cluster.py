@@ -50,7 +50,7 @@ def test_an_empty_cluster_is_listed_without_describing_anything() -> None:
     assert bench.ecs.count("describe_container_instances") == 0
 
 
-def test_an_instance_with_the_variant_attribute_is_bottlerocket_whatever_its_value() -> None:
+def test_an_instance_with_any_variant_attribute_is_bottlerocket() -> None:
     shapes = [
         instance(1, attributes=[{"name": "bottlerocket.variant", "value": "aws-ecs-1-nvidia"}]),
         instance(2, attributes=[{"name": "bottlerocket.variant"}]),
@@ -200,7 +200,7 @@ def test_a_service_that_ecs_says_nothing_of_is_unknown() -> None:
     assert [one.unknown for one in cluster.services()] == ["", "ECS left it out of its answer"]
 
 
-def test_a_service_for_which_the_whole_call_is_refused_costs_no_other_its_description() -> None:
+def test_other_services_are_described_if_one_makes_aws_refuse_the_whole_call() -> None:
     bench = bench_with(service(number) for number in range(9))
     bench.ecs.poison = {list(bench.ecs.all_services)[4]}
     assert [number for number, one in enumerate(bench.cluster().services()) if one.unknown] == [4]
@@ -236,7 +236,7 @@ def test_a_service_is_known_by_its_name_whichever_way_its_arn_is_written() -> No
     assert [(one.name, one.unknown) for one in bench.cluster().services()] == [("s1", "")]
 
 
-def test_which_services_there_are_is_asked_every_few_minutes_only() -> None:
+def test_services_are_listed_only_every_few_minutes() -> None:
     bench = bench_with([service(1)])
     cluster = bench.cluster()
     cluster.services()

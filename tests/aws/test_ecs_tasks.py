@@ -129,7 +129,7 @@ def test_a_listed_task_that_ecs_will_not_describe_keeps_its_instance_from_being_
         assert not left.of_service
 
 
-def test_known_tasks_of_several_instances_are_asked_about_together() -> None:
+def test_known_tasks_of_several_instances_are_described_together() -> None:
     shapes = [task(f"t{number}", number) for number in range(150)]
     bench = bench_with(shapes)
     assert len(bench.cluster().not_stopped([TaskArn(shape["taskArn"]) for shape in shapes])) == 150

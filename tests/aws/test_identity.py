@@ -66,14 +66,14 @@ def test_without_the_endpoint_the_environment_gives_the_family() -> None:
     assert identify({"TASK_DEFINITION_ARN": DEFINITION}) == Identity("updater-family", "", None)
 
 
-def test_outside_of_ecs_nobody_is_identified_and_the_reason_is_reported() -> None:
+def test_outside_of_ecs_no_task_is_identified_and_the_reason_is_reported() -> None:
     told = identify({})
     assert isinstance(told, Unidentified)
     assert URI in told.why
     assert "TASK_DEFINITION_ARN" in told.why
 
 
-def test_an_environment_that_names_no_task_definition_identifies_nobody() -> None:
+def test_an_environment_without_a_task_definition_identifies_no_task() -> None:
     told = identify({"TASK_DEFINITION_ARN": "updater-family"})
     assert isinstance(told, Unidentified)
     assert "begins with arn:" in told.why
@@ -100,17 +100,17 @@ def endpoint() -> Iterator[str]:
     server.server_close()
 
 
-def test_the_endpoint_is_asked_over_http_and_past_any_proxy(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_endpoint_is_called_over_http_without_a_proxy(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     assert identify({URI: f"{endpoint}/v4/abc"}) == Identity("updater-family", "web", TaskArn(TOLD["TaskARN"]))
 
 
 @pytest.mark.parametrize("path", ["/elsewhere", ""])
-def test_an_endpoint_that_answers_with_an_error_identifies_nobody(endpoint: str, path: str) -> None:
+def test_an_endpoint_that_answers_with_an_error_identifies_no_task(endpoint: str, path: str) -> None:
     assert isinstance(identify({URI: f"{endpoint}{path}"}), Unidentified)
 
 
-def test_an_endpoint_that_nobody_listens_at_identifies_nobody() -> None:
+def test_an_endpoint_without_a_listener_identifies_no_task() -> None:
     assert isinstance(identify({URI: "http://127.0.0.1:1/v4/abc"}), Unidentified)
 
 

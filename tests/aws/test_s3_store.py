@@ -176,7 +176,7 @@ def test_an_object_with_the_expected_tag_is_removed(store: Store) -> None:
     assert store.get("lease") is None
 
 
-def test_removing_what_is_not_there_is_no_matter_where_nothing_was_expected(store: Store) -> None:
+def test_removing_a_missing_object_succeeds_if_no_tag_was_expected(store: Store) -> None:
     store.delete("lease", None)
     store.delete("lease", ABSENT)
 
@@ -187,7 +187,7 @@ def test_all_keys_under_a_prefix_come_in_order(store: Store) -> None:
     assert list(store.keys("runs/")) == ["runs/1", "runs/2", "runs/3", "runs/4"]
 
 
-def test_keys_after_one_are_asked_for_as_such(store: Store, s3: FakeS3) -> None:
+def test_keys_after_another_key_can_be_listed(store: Store, s3: FakeS3) -> None:
     for name in ("runs/1", "runs/2", "runs/3"):
         store.put(name, b"", None)
     assert list(store.keys("runs/", "runs/1")) == ["runs/2", "runs/3"]

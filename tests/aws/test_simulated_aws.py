@@ -148,7 +148,7 @@ def by_id(registrations: tuple[Registration, ...]) -> dict[InstanceId, Registrat
 # ECS
 
 
-def test_the_answers_to_several_commands_cost_one_call(aws: Aws) -> None:
+def test_the_answers_to_several_commands_take_one_call(aws: Aws) -> None:
     hosts = aws.hosts()
     commands = [hosts.send(DocumentKind.CHECK, [id_]).commands[id_] for id_ in ids(3)]
     aws.pass_time(seconds=30)
@@ -159,7 +159,7 @@ def test_the_answers_to_several_commands_cost_one_call(aws: Aws) -> None:
     assert {one.end for told in answers.values() for one in told.values()} == {CommandStatus.SUCCESS}
 
 
-def test_commands_of_others_keep_no_answer_from_being_heard(aws: Aws) -> None:
+def test_commands_of_others_hide_no_answer(aws: Aws) -> None:
     """Other clusters use the same document at the same time: their answers are listed too, and fill pages."""
     hosts, other = aws.hosts(), aws.hosts()
     commands = [hosts.send(DocumentKind.CHECK, [id_]).commands[id_] for id_ in ids(2)]
@@ -195,7 +195,7 @@ def test_an_instance_that_ecs_does_not_know_is_undescribed_as_missing(aws: Aws) 
     assert listing.undescribed[unknown].startswith("MISSING")
 
 
-def test_a_cluster_goes_by_its_arn_too(aws: Aws) -> None:
+def test_a_cluster_can_be_named_by_its_arn_too(aws: Aws) -> None:
     assert len(aws.cluster(aws.world.cluster.arn).list_all().registrations) == INSTANCES
 
 
@@ -264,7 +264,7 @@ def test_a_claim_of_full_length_is_written_read_and_dropped(aws: Aws) -> None:
     assert not any(CLAIM in registration.attributes for registration in cluster.list_all().registrations)
 
 
-def test_an_instance_without_room_for_an_attribute_costs_no_other_its_claim(aws: Aws) -> None:
+def test_other_instances_are_claimed_if_one_has_no_room_for_an_attribute(aws: Aws) -> None:
     cluster = aws.cluster()
     arns = [aws.arn(number) for number in range(3)]
     for number in range(10):
@@ -319,7 +319,7 @@ def test_the_end_of_an_apply_is_reported_and_shows_in_the_next_check(aws: Aws) -
     assert report.state is UpdateState.READY
 
 
-def test_an_instance_that_systems_manager_does_not_know_costs_no_other_its_command(aws: Aws) -> None:
+def test_other_hosts_get_their_command_if_systems_manager_does_not_know_one(aws: Aws) -> None:
     strange = InstanceId("i-00000000000000bad")
     sent = aws.hosts().send(DocumentKind.CHECK, [*ids(), strange])
     assert set(sent.refused) == {strange}

@@ -77,7 +77,7 @@ def test_a_command_says_who_sent_it_and_is_not_stopped_by_its_first_bad_host() -
     assert request["MaxErrors"] == "50"
 
 
-def test_hosts_that_were_sent_to_before_a_denial_are_reported_and_the_rest_is_to_be_asked_for_again() -> None:
+def test_hosts_that_got_the_command_before_a_denial_are_reported_and_the_rest_is_retried() -> None:
     bench = Bench()
     bench.ssm.troubles["send_command"] = [None, denial(DOCUMENT)]
     sent = bench.hosts().send(DocumentKind.REBOOT, ids(60))
@@ -144,14 +144,14 @@ def test_a_command_is_sent_once_to_every_instance_that_is_not_denied(
 
 
 @given(st.sets(st.sampled_from(ids(300))))
-def test_denials_that_name_an_instance_cost_a_call_each(culprits: set[InstanceId]) -> None:
+def test_each_denial_that_names_an_instance_takes_an_extra_call(culprits: set[InstanceId]) -> None:
     bench = denying(culprits, telling=True)
     bench.hosts().send(DocumentKind.CHECK, ids(300))
     assert bench.ssm.count("send_command") <= len(culprits) + 300 // 50 + 1
 
 
 @given(st.sets(st.sampled_from(ids(300))))
-def test_denials_that_name_nobody_cost_at_most_two_calls_an_instance(culprits: set[InstanceId]) -> None:
+def test_denials_without_a_name_take_at_most_two_calls_for_each_instance(culprits: set[InstanceId]) -> None:
     bench = denying(culprits, telling=False)
     bench.hosts().send(DocumentKind.CHECK, ids(300))
     calls = bench.ssm.count("send_command")
@@ -264,11 +264,28 @@ def test_a_reboot_is_bound_to_boots_and_a_version() -> None:
     assert asked["Parameters"] == {"boots": [f"{'a' * 32}|{'b' * 32}"], "version": ["1.21.0"]}
 
 
-def test_a_reboot_document_without_parameters_is_sent_to_nobody() -> None:
+def test_no_bound_reboot_is_sent_with_a_document_without_parameters() -> None:
     bench = Bench()
     bench.ssm.troubles["send_command"] = [refusal("InvalidParameters")]
     sent = bench.hosts().send(DocumentKind.REBOOT, ids(50), bound_to=BOUND)
     assert (set(sent.not_bound), sent.refused, bench.ssm.count("send_command")) == (set(ids(50)), {}, 1)
+
+
+@pytest.mark.parametrize("declared", [(), ("boots",), ("version",), ("boot", "versions")])
+def test_a_reboot_is_never_bound_to_what_the_document_does_not_declare(declared: tuple[str, ...]) -> None:
+    bench = Bench()
+    bench.ssm.declared = declared
+    hosts = bench.hosts()
+    assert set(hosts.send(DocumentKind.REBOOT, ids(2), bound_to=BOUND).not_bound) == set(ids(2))
+    assert bench.ssm.count("send_command") == 0
+    hosts.send(DocumentKind.REBOOT, ids(2), bound_to=BOUND)
+    assert bench.ssm.count("describe_document") == 1
+
+
+def test_a_reboot_document_that_cannot_be_described_now_is_for_later() -> None:
+    bench = Bench()
+    bench.ssm.troubles["describe_document"] = [EndpointConnectionError(endpoint_url="x")] * 9
+    assert set(bench.hosts().send(DocumentKind.REBOOT, ids(2), bound_to=BOUND).later) == set(ids(2))
 
 
 def test_a_command_is_cancelled_for_its_instances() -> None:
@@ -342,7 +359,7 @@ def test_an_apply_that_succeeded_is_not_asked_for_its_output() -> None:
     assert bench.ssm.count("get_command_invocation") == 0
 
 
-def test_a_document_of_several_steps_is_read_as_one() -> None:
+def test_the_steps_of_a_document_are_read_as_one_document() -> None:
     bench = Bench()
     shape = invocation("i-1")
     shape["CommandPlugins"] = [{"Name": "boot", "ResponseCode": 0}, {"Name": "check", "ResponseCode": 0}]
@@ -359,7 +376,7 @@ def test_the_answers_of_fifty_hosts_take_one_call() -> None:
     assert dict(bench.calls) == {"ssm:ListCommandInvocations": 1}
 
 
-def test_answers_in_all_pages_are_heard() -> None:
+def test_answers_on_all_pages_are_read() -> None:
     bench = Bench()
     bench.ssm.page_size = 7
     bench.ssm.invocations[COMMAND] = [invocation(id_, output=STATUS) for id_ in ids(50)]
@@ -440,7 +457,7 @@ def test_an_instance_that_systems_manager_does_not_know_is_left_out() -> None:
     assert set(bench.hosts().reach(ids(2))) == {ids(2)[0]}
 
 
-def test_an_id_that_systems_manager_refuses_costs_no_other_its_answer() -> None:
+def test_other_answers_are_read_if_systems_manager_refuses_one_id() -> None:
     bench = Bench()
     bench.ssm.information = [{"InstanceId": id_, "PingStatus": "Online"} for id_ in ids(3)]
     bench.ssm.unknown = {"i-odd"}
@@ -515,7 +532,7 @@ def test_commands_are_listed_no_further_back_than_one_may_be_under_way_by_the_cl
 
 
 @pytest.mark.parametrize("years", [-1, 6])
-def test_commands_from_before_the_run_are_found_whatever_the_clock_of_aws_says(years: int) -> None:
+def test_commands_from_before_the_run_are_found_even_if_the_clock_of_aws_differs(years: int) -> None:
     bench = Bench()
     theirs = START + timedelta(days=365 * years)
     bench.ssm.commands = [command("a", InstanceIds=["i-1"], RequestedDateTime=theirs)]
@@ -550,14 +567,14 @@ def test_the_last_of_several_commands_counts() -> None:
     assert bench.hosts().under_way(DocumentKind.APPLY, START)[InstanceId("i-1")].command == "b"
 
 
-def test_a_document_goes_by_its_name_or_its_arn() -> None:
+def test_a_document_can_be_named_by_name_or_arn() -> None:
     bench = Bench()
     document = "arn:aws:ssm:eu-west-1:111122223333:document/apply-doc"
     bench.ssm.commands = [command("a", InstanceIds=["i-1"], DocumentName=document)]
     assert set(bench.hosts().under_way(DocumentKind.APPLY, START)) == {"i-1"}
 
 
-def test_systems_manager_is_asked_for_one_document_and_no_longer_ago_than_needed() -> None:
+def test_systems_manager_is_searched_for_one_document_and_no_further_back_than_needed() -> None:
     bench = Bench()
     bench.hosts().under_way(DocumentKind.APPLY, START)
     assert bench.ssm.asked("list_commands")[0]["Filters"] == [

@@ -43,7 +43,7 @@ def test_an_error_becomes_one_line_and_an_exit_code(
     assert capsys.readouterr().err == f"bottlerocket-ecs-updater: {error.message}\n"
 
 
-def test_a_message_of_several_lines_is_printed_as_one(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_message_of_several_lines_is_printed_on_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     conclude(_raising(Unreachable("no\nanswer")), verbose=False)
     assert capsys.readouterr().err == "bottlerocket-ecs-updater: no answer\n"
 

@@ -125,7 +125,7 @@ def test_a_page_is_opened_and_its_place_is_said(
         (("report", "--open", "--format", "md"), "--open cannot be used with"),
     ],
 )
-def test_what_cannot_be_opened_is_refused(tokens: tuple[str, ...], why: str, tmp_path: Path) -> None:
+def test_a_page_that_cannot_be_opened_is_refused(tokens: tuple[str, ...], why: str, tmp_path: Path) -> None:
     done = call(*tokens, "--cluster", ARN, "--state", str(tmp_path))
     assert (done.returncode, why in done.stderr) == (2, True)
 
@@ -163,7 +163,7 @@ def test_zsh_completes_whether_it_sources_the_script_or_finds_it(load: str, tmp_
 
 
 @pytest.mark.parametrize("command", ["run", "plan", "explain"])
-def test_the_help_of_what_takes_rules_has_examples_that_are_taken(command: str) -> None:
+def test_the_help_of_settings_for_rules_has_valid_examples(command: str) -> None:
     said = call(command, "--help").stdout
     examples = re.findall(
         r"^  (--(?:window|freeze|include|exclude|task|allow|pin) .*?)(?:  .*)?$", said, flags=re.MULTILINE

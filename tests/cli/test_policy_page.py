@@ -61,7 +61,7 @@ def test_flags_and_variables_of_the_page_mean_the_same_as_its_file() -> None:
     assert len(by_flags.rules.selection.exclude) == 2
 
 
-def test_a_host_can_opt_out_with_what_the_page_shows() -> None:
+def test_a_host_can_opt_out_with_the_commands_of_the_page() -> None:
     (block,) = OF_HOSTS
     attributes = tomllib.loads(block)["settings"]["ecs"]["instance-attributes"]
     assert attributes == {OPT_OUT_ATTRIBUTE: "true"}

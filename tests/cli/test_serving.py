@@ -35,7 +35,7 @@ def sourced() -> dict[str, str]:
     return dict(line.split("=", 1) for line in said.stdout.split("\0") if line)
 
 
-def test_a_shell_takes_all_of_it_as_it_stands() -> None:
+def test_a_shell_accepts_all_of_it_unchanged() -> None:
     assert sourced().items() >= AWS.items()
 
 

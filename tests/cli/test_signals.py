@@ -181,7 +181,7 @@ with handle_signals(Stop(), threading.Event(), leave_within_seconds=0.5):
 """
 
 
-def test_a_process_that_hangs_where_python_hears_no_signal_is_ended_anyway() -> None:
+def test_a_process_that_hangs_where_python_handles_no_signal_is_ended_anyway() -> None:
     """A name lookup in the C library blocks like this."""
     with subprocess.Popen([sys.executable, "-c", DEAF], stdout=subprocess.PIPE) as deaf:
         assert deaf.stdout is not None

@@ -109,7 +109,7 @@ def test_a_launch_configuration_is_read_too(account: Door, old_image: str) -> No
     ]
 
 
-def test_an_image_that_nobody_sees_has_no_name(account: Door) -> None:
+def test_an_image_that_does_not_exist_has_no_name(account: Door) -> None:
     template(account, "gone", "ami-00000000000000000")
     group(account, "gone", LaunchTemplate={"LaunchTemplateName": "gone", "Version": "$Latest"})
     assert [launch.boots for launch in launches(account, "gone")] == [LaunchImage("ami-00000000000000000", "")]

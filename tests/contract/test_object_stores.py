@@ -51,7 +51,7 @@ def test_a_write_over_something_else_than_was_read_is_refused(store: Door) -> No
     assert put(store, "over/a", IfMatch='"00000000000000000000000000000000"')[1:4:2] == ("PreconditionFailed", 412)
 
 
-def test_a_write_over_what_was_read_succeeds(store: Door) -> None:
+def test_a_write_over_the_version_that_was_read_succeeds(store: Door) -> None:
     tag = put(store, "match/a")["ETag"]
     assert "ETag" in put(store, "match/a", IfMatch=tag)
 

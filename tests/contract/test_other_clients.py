@@ -100,7 +100,7 @@ def test_an_instance_can_be_rebooted_stopped_started_and_terminated(wired: Door)
     assert refused[1] == "IncorrectInstanceState"
 
 
-def test_a_console_says_what_runs(wired: Door) -> None:
+def test_a_console_shows_the_running_version(wired: Door) -> None:
     output = wired.ask("ec2", "get_console_output", InstanceId=ids(wired)[0])["Output"]
     assert output.startswith("Bottlerocket OS 1.52.0")
 
@@ -134,7 +134,7 @@ def test_a_container_instance_with_tasks_is_deregistered_by_force_only(wired: Do
         ([{"Key": "tag:Name", "Values": ["{0}"]}, {"Key": "tag:ring", "Values": ["canary"]}], 0),
     ],
 )
-def test_a_command_goes_to_whom_a_tag_names(wired: Door, targets: list[dict[str, Any]], count: int) -> None:
+def test_a_command_goes_to_instances_with_a_tag(wired: Door, targets: list[dict[str, Any]], count: int) -> None:
     named = ids(wired)
     filled = [{**one, "Values": [value.format(*named) for value in one["Values"]]} for one in targets]
     sent = wired.ask(

@@ -59,7 +59,7 @@ def listed(door: Door, **how: Any) -> Any:
 
 
 @pytest.mark.parametrize(("service", "method", "params", "code"), REFUSALS, ids=lambda value: str(value)[:50])
-def test_what_cannot_be_done_is_refused_by_its_code(
+def test_an_impossible_operation_is_refused_with_its_error_code(
     door: Door, service: str, method: str, params: dict[str, Any], code: str
 ) -> None:
     answer = door.ask(service, method, **of(door, service, params))
@@ -67,7 +67,7 @@ def test_what_cannot_be_done_is_refused_by_its_code(
     assert (answer[1], answer[3]) == (code, 400)
 
 
-def test_a_cluster_that_is_not_there_has_a_code_of_its_own(door: Door) -> None:
+def test_a_missing_cluster_has_its_own_exit_code(door: Door) -> None:
     answer = door.ask("ecs", "list_container_instances", cluster="no-such-cluster")
     assert answer[1:4:2] == ("ClusterNotFoundException", 400)
 
@@ -97,7 +97,7 @@ def test_all_states_but_inactive_are_listed_without_a_filter(door: Door) -> None
     assert sorted(listed(door)["containerInstanceArns"]) == sorted(arn for arns in one_by_one for arn in arns)
 
 
-def test_pages_are_as_long_as_was_asked_and_bring_everything(door: Door) -> None:
+def test_pages_have_the_requested_size_and_contain_everything(door: Door) -> None:
     found: list[str] = []
     token: dict[str, str] = {}
     while True:

@@ -161,7 +161,7 @@ def test_other_partitions_have_arns_of_their_own() -> None:
     assert arns[0].startswith("arn:aws-cn:ecs:cn-north-1:123456789012:container-instance/demo/")
 
 
-def test_a_server_error_arrives_as_one_and_is_tried_again() -> None:
+def test_a_server_error_is_recognized_and_retried() -> None:
     plan = FaultPlan((Placed(ApiFails("InternalServerError", 500, "ListClusters", every=1, times=2)),))
     with wire_door(row(1, faults=plan)) as door:
         client = boto3.client(

@@ -89,7 +89,7 @@ def test_an_instance_that_is_held_for_it_takes_no_slot_from_others() -> None:
     assert drained(decided(one(MISSED), one(SurveyedFacts(NOW, asked_at=NOW), "i-b"))) == [TWO]
 
 
-def test_the_run_does_not_wait_forever_for_what_aws_does_not_say() -> None:
+def test_the_run_does_not_wait_forever_for_facts_that_aws_does_not_give() -> None:
     since = NOW - POLICY.answer_timeout
     still = decided(one(replace(MISSED, unasked_since=since + SECOND)))
     assert is_soon(still.look_at)
@@ -99,7 +99,7 @@ def test_the_run_does_not_wait_forever_for_what_aws_does_not_say() -> None:
 
 
 @pytest.mark.parametrize(("ago", "asks"), [(POLL, False), (POLICY.full_look_spacing, True)])
-def test_a_run_that_goes_on_asks_again_now_and_then(ago: timedelta, *, asks: bool) -> None:
+def test_a_run_that_continues_reads_missed_facts_again_from_time_to_time(ago: timedelta, *, asks: bool) -> None:
     long_since: datetime = NOW - 3 * POLICY.full_look_spacing
     around = replace(MISSED, asked_at=NOW - ago, unasked_since=long_since)
     assert decided(one(around)).steps[ONE].wants_tasks is asks
@@ -116,7 +116,7 @@ def test_an_unreadable_definition_holds_and_is_not_requested_again_immediately()
     assert is_soon(decision.look_at)
 
 
-def test_nobody_is_called_for_our_own_host_while_aws_does_not_say_all_of_it() -> None:
+def test_no_run_is_called_for_our_own_host_while_facts_are_missing() -> None:
     mine = task("updater", group="family:updater", arn=TaskArn("arn:task/own"), family="updater")
     own = OwnTask(TaskArn("arn:task/own"), "updater")
     policy = replace(POLICY, own_host=OwnHost.HAND_OVER)

@@ -89,7 +89,7 @@ def test_the_budget_is_used_and_never_exceeded(budget: int) -> None:
     assert place.most_out == budget
 
 
-def test_an_up_to_date_cluster_is_asked_and_left_alone() -> None:
+def test_an_up_to_date_cluster_is_checked_and_left_alone() -> None:
     place = world(3)
     place.hosts = {id_: replace(host, state=UpdateState.IDLE) for id_, host in place.hosts.items()}
     assert set(run(place).outcomes.values()) == {UpToDate(OLD)}
@@ -194,7 +194,7 @@ FEWER = settings(PURE, max_examples=25)
 
 @FEWER
 @given(st.lists(st.integers(0, 40), max_size=8), st.integers(1, 3))
-def test_the_next_run_finishes_what_a_killed_run_started(deaths: list[int], budget: int) -> None:
+def test_the_next_run_finishes_the_updates_of_a_killed_run(deaths: list[int], budget: int) -> None:
     place = world(4)
     for _ in runs(place, policy(budget), deaths):
         assert place.most_out <= budget
@@ -211,7 +211,7 @@ def test_a_run_that_dies_at_the_same_point_again_and_again_leaves_work_that_is_f
 
 @FEWER
 @given(st.lists(st.integers(0, 40), max_size=8), st.data())
-def test_whatever_hosts_do_and_whenever_runs_die_nothing_is_stranded(deaths: list[int], data: st.DataObject) -> None:
+def test_no_instance_is_stranded_by_any_faults_of_hosts_and_killed_runs(deaths: list[int], data: st.DataObject) -> None:
     place = world(5)
     names = ["rolls_back", "refuses_reboot", "ignores_reboot", "never_returns", "fails_apply"]
     for id_, host in place.hosts.items():

@@ -145,7 +145,7 @@ def test_a_permission_that_is_missing_is_reported_by_its_action(built: Town, act
     assert f"Allow {action}" in lines[0]
 
 
-def test_permissions_that_a_run_can_do_without_are_warnings_that_say_what_is_lost(built: Town) -> None:
+def test_missing_optional_permissions_are_warnings_that_say_what_is_lost(built: Town) -> None:
     actions = {
         "ecs:GetTaskProtection": "protected",
         "ecs:DescribeCapacityProviders": "fit elsewhere",

@@ -54,7 +54,7 @@ def test_a_run_into_a_pipe_that_breaks_updates_all_and_exits_as_ever(
 
 
 @pytest.mark.parametrize("command", ["status", "history", "--help"])
-def test_a_command_whose_output_nobody_reads_ends_without_a_traceback(tmp_path: Path, command: str) -> None:
+def test_a_command_ends_without_a_traceback_if_its_output_is_not_read(tmp_path: Path, command: str) -> None:
     read, write = os.pipe()
     os.close(read)
     with town(row(1), tmp_path) as here:

@@ -88,7 +88,7 @@ def test_a_webhook_behind_a_secret_is_reported_and_its_address_is_in_no_log(buil
     assert address not in json.dumps([dict(line) for line in told.lines])
 
 
-def test_nobody_to_be_reached_costs_a_warning_and_no_run(built: Town) -> None:
+def test_an_unreachable_recipient_causes_a_warning_and_stops_no_run(built: Town) -> None:
     topic = f"arn:aws:sns:{built.scenario.names.region}:{built.scenario.names.account}:gone"
     told = heard(built.start("--notify-topic", topic))
     assert told.exit_code == 0
@@ -155,7 +155,7 @@ def _listener() -> Iterator[tuple[str, list[dict[str, Any]]]]:
         server.server_close()
 
 
-def test_a_simulated_run_leaves_its_report_where_it_was_told_to(tmp_path: Path) -> None:
+def test_a_simulated_run_writes_its_report_to_the_given_place(tmp_path: Path) -> None:
     file = tmp_path / "report.md"
     simulate = [sys.executable, "-m", "bottlerocket_ecs_updater", "simulate"]
     asked = ["--instances", "8", "--speed", "60", "--report", str(file)]

@@ -71,7 +71,7 @@ def times_in(value: Any) -> list[datetime]:
             return []
 
 
-def test_no_time_is_ahead_and_a_run_is_told_the_world_s_own(served: Served) -> None:
+def test_no_time_is_ahead_and_a_run_gets_the_world_s_own_time(served: Served) -> None:
     ecs, ssm, began = served.client("ecs"), served.client("ssm"), time.monotonic()
     shown = ecs.describe_services(cluster="demo", services=["web"])["services"]
     pings = ssm.describe_instance_information()["InstanceInformationList"]

@@ -20,7 +20,7 @@ PATIENT = ("--lease", "10m")
 BECAUSE = ("--state-reason", "somebody said so")
 
 
-def test_thirteen_kinds_of_broken_hosts_cost_the_healthy_ones_nothing(tmp_path: Path) -> None:
+def test_thirteen_kinds_of_broken_hosts_do_not_affect_the_healthy_ones(tmp_path: Path) -> None:
     with town(thirteen_broken(healthy=5), tmp_path, budget=8) as here:
         told = here.run("--max-unavailable", "8", "--max-failures", "20", "--suspect-after", "20", *PATIENT)
         assert told.exit_code == 3, told.last
@@ -83,7 +83,7 @@ def test_a_world_at_speed_is_updated_where_only_its_speed_is_known(tmp_path: Pat
         assert_clean(here.findings())
 
 
-def test_alarms_and_documents_that_somebody_made_with_awscli_are_asked_of_every_host(tmp_path: Path) -> None:
+def test_alarms_and_documents_made_with_awscli_apply_to_every_host(tmp_path: Path) -> None:
     with town(row(2), tmp_path) as here:
         here.aws("cloudwatch", "put-composite-alarm", "--alarm-name", "errors", "--alarm-rule", "FALSE")
         here.aws(*("cloudwatch", "set-alarm-state", "--alarm-name", "errors"), *("--state-value", "OK"), *BECAUSE)

@@ -211,7 +211,7 @@ def test_records_of_an_instance_that_left_the_cluster_are_dropped() -> None:
     assert desk.stands() == IN_SERVICE
 
 
-def test_an_instance_of_which_nobody_knows_is_refused() -> None:
+def test_an_unknown_instance_is_refused() -> None:
     with pytest.raises(UsageError, match="not in the cluster"):
         Desk().consider(NOWHERE)
 
@@ -236,7 +236,7 @@ def test_a_version_that_never_failed_has_nothing_to_release() -> None:
 # Several registrations
 
 
-def test_the_registration_that_stands_for_the_instance_is_set_active_and_not_one_that_it_left_behind() -> None:
+def test_the_current_registration_is_set_active_and_not_an_abandoned_one() -> None:
     desk = Desk()
     left_behind = desk.register_anew()
     desk.world.cluster.instances[left_behind].status = InstanceStatus.DRAINING

@@ -95,7 +95,7 @@ def test_the_run_that_was_called_takes_the_host_though_its_caller_is_still_liste
     assert (reason(finished, 1), world.findings().tasks_killed) == (Reason.OWN_HOST, ())
 
 
-def test_unless_told_otherwise_a_run_leaves_its_own_host_alone() -> None:
+def test_by_default_a_run_leaves_its_own_host_alone() -> None:
     world = row(2)
     updater, _ = updater_on(world, 0, Policy())
     assert reason(updater.run(), 0) is Reason.OWN_HOST
@@ -121,7 +121,7 @@ def test_a_run_that_never_comes_is_not_waited_for_forever() -> None:
     assert HAND_OVER.successor_timeout <= finished.at - called.at < HAND_OVER.successor_timeout + timedelta(minutes=1)
 
 
-def test_in_a_cluster_of_one_nobody_is_called_and_nothing_is_drained() -> None:
+def test_in_a_cluster_of_one_no_run_is_called_and_nothing_is_drained() -> None:
     world = row(1)
     starts = Starts(world, where=0)
     updater, _ = updater_on(world, 0, successors=starts)

@@ -24,7 +24,7 @@ def asked(world: World) -> list[list[str]]:
     return seen
 
 
-def test_a_small_cluster_is_one_call_whatever_else_the_account_manages() -> None:
+def test_a_small_cluster_takes_one_call_even_in_an_account_with_many_other_nodes() -> None:
     world = row(3, services=0)
     for number in range(60, 260):
         world.ssm.register(Host(world.clock, HostSpec(instance_id(number)), world.repository, random.Random(0)))

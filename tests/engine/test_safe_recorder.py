@@ -51,7 +51,7 @@ def test_a_lease_that_is_lost_while_something_is_reported_ends_the_run() -> None
     assert (finished.outcome, finished.why) == (RunOutcome.ERROR, "somebody has it")
 
 
-def test_a_run_whose_log_nobody_reads_any_more_finishes_what_it_started() -> None:
+def test_a_run_finishes_its_updates_if_its_log_is_no_longer_read() -> None:
     read, write = os.pipe()
     with os.fdopen(write, "w") as stream:
         log = log_to(stream, run="run-1", cluster="demo", form="json", level=Level.DEBUG)

@@ -63,7 +63,7 @@ def test_a_store_that_keeps_conditions_is_trusted_time_after_time(kind: str, tmp
     assert store.get(conditions_key(CLUSTER)) is not None
 
 
-def test_a_store_that_writes_over_what_is_there_is_refused() -> None:
+def test_a_store_that_overwrites_existing_objects_is_refused() -> None:
     with pytest.raises(Unconditional, match="If-None-Match"):
         check_conditional_writes(Lax(ignores_absence=True), CLUSTER, NOW)
 

@@ -57,7 +57,7 @@ def test_f31_an_instance_that_is_terminated_before_or_after_it_is_ours_keeps_no_
     assert town.updated_the_others()
 
 
-def test_f32_a_host_that_registers_again_after_the_reboot_is_verified_and_let_go() -> None:
+def test_f32_a_host_that_registers_again_after_the_reboot_is_verified_and_its_claim_is_dropped() -> None:
     town = befall(f.NewContainerInstance())
     check_all_updated(town)
     registrations = town.played.world.cluster.instances.values()
@@ -148,7 +148,7 @@ def test_f42_an_instance_that_its_group_takes_away_after_its_return_was_updated(
     assert town.updated_the_others()
 
 
-def test_f42_an_instance_whose_hook_never_ends_stays_let_go_in_every_run() -> None:
+def test_f42_an_instance_whose_hook_never_ends_stays_without_a_claim_in_every_run() -> None:
     town = befall(f.GroupTakes(step=Step.DRAIN, hook=timedelta(days=2)), hosts=6, budget=2)
     assert set(town.fates) == {"leaving-group"}
     assert town.played.world.instance(town.sick).status.value == "DRAINING"
@@ -243,12 +243,12 @@ def test_f38_an_operation_that_stays_away_for_minutes_delays_the_run_and_loses_n
     assert town.took() < timedelta(minutes=20)
 
 
-def test_f38_a_run_to_which_nothing_answers_for_minutes_goes_on_where_it_was() -> None:
+def test_f38_a_run_without_an_answer_for_minutes_continues_where_it_was() -> None:
     town = befall(world=(f.ApiFails("ServerException", 500, at=timedelta(minutes=3), lasts=OUTAGE),))
     check_all_updated(town, minutes=USUAL_MINUTES + 6)
 
 
-def test_f38_a_run_that_cannot_renew_its_lease_for_long_stops_and_the_next_one_finishes_what_it_started() -> None:
+def test_f38_a_run_that_cannot_renew_its_lease_for_long_stops_and_the_next_one_finishes_its_updates() -> None:
     town = befall(world=(f.ApiFails("ServerException", 500, at=timedelta(minutes=3), lasts=8 * OUTAGE),))
     assert town.exits == [1, 0, 0]
     assert town.fates[-1] == "up-to-date"
@@ -256,7 +256,7 @@ def test_f38_a_run_that_cannot_renew_its_lease_for_long_stops_and_the_next_one_f
     assert all(town.played.verdict.versions[id_] == NEW for id_ in town.others)
 
 
-def test_f38_an_act_that_is_denied_is_asked_for_once_and_nothing_is_drained() -> None:
+def test_f38_a_denied_act_is_tried_once_and_nothing_is_drained() -> None:
     denied = f.ApiFails("AccessDeniedException", 400, operation="PutAttributes")
     town = befall(world=(denied,), runs_max=2, quiet=False)
     assert town.exits == [1, 1]
@@ -303,14 +303,14 @@ def test_w1_reads_that_are_behind_only_delay_the_run() -> None:
 
 
 @pytest.mark.parametrize("operation", ["*", "SendCommand", "PutAttributes", "UpdateContainerInstancesState"])
-def test_w2_replies_that_are_lost_cost_no_second_boot(operation: str) -> None:
+def test_w2_lost_replies_cause_no_second_boot(operation: str) -> None:
     town = befall(world=(f.RepliesLost(operation, every=5 if operation == "*" else 2),))
     check_all_updated(town, minutes=USUAL_MINUTES + 2)
 
 
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("call", [4, 25, 40, 60, 90, 130])
-def test_w3_what_a_killed_updater_started_is_finished_by_the_next(call: int, after: bool) -> None:
+def test_w3_updates_of_a_killed_updater_are_finished_by_the_next(call: int, after: bool) -> None:
     town = befall(world=(f.UpdaterDies(call, after),))
     assert town.exits[0] is None
     assert set(town.exits[1:]) == {0}
@@ -346,7 +346,7 @@ def test_w6_a_store_that_is_out_of_order_for_minutes_only_delays_the_run(minutes
 
 @pytest.mark.parametrize("named", [True, False])
 @pytest.mark.parametrize("document", ["", CHECK])
-def test_w7_a_host_that_commands_are_denied_for_costs_no_other_its_update(document: str, named: bool) -> None:
+def test_w7_a_host_to_which_commands_are_denied_prevents_no_other_update(document: str, named: bool) -> None:
     town = befall(f.CommandsDenied(document, named))
     assert town.fates == ["send-denied", "send-denied"]
     assert town.exits == [0, 0]
@@ -392,7 +392,7 @@ def test_w7_a_host_in_progress_is_returned_to_service_where_no_reboot_may_have_b
 
 
 @pytest.mark.parametrize("named", [True, False])
-def test_w7_a_host_that_nobody_may_ask_after_its_reboot_is_quarantined_and_the_version_is_not_blamed(
+def test_w7_a_host_whose_check_is_denied_after_its_reboot_is_quarantined_and_the_version_is_not_blamed(
     named: bool,
 ) -> None:
     town = befall(f.CommandsDenied("", named, *DENIED), world=(f.UpdaterDies(54),))
@@ -401,7 +401,7 @@ def test_w7_a_host_that_nobody_may_ask_after_its_reboot_is_quarantined_and_the_v
     assert town.of_the_others(1) == {"halted"}
 
 
-def test_w7_it_is_returned_as_soon_as_it_may_be_asked_and_the_others_get_the_version() -> None:
+def test_w7_it_is_returned_once_its_check_is_allowed_and_the_others_get_the_version() -> None:
     town = befall(f.CommandsDenied("", True, *DENIED), world=(f.UpdaterDies(54),), budget=2)
     assert town.fates == ["died", "quarantined:not-back", "updated", "up-to-date"]
     assert town.updated_the_others(1)

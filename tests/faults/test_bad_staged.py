@@ -114,7 +114,7 @@ def test_a_bad_staged_version_stays_unbooted_if_nothing_better_is_offered(why: s
     }
 
 
-def test_a_better_version_that_is_held_is_named_as_what_the_host_waits_for() -> None:
+def test_the_hold_names_a_better_version_that_is_held() -> None:
     world = town()
     both = VersionRules(deny=(VersionRange.parse(BAD), VersionRange.parse(NEXT)))
     finished = Updater(world, Policy(rules=Rules(versions=both))).run()
@@ -158,7 +158,7 @@ def test_an_apply_that_is_killed_between_cancelling_and_staging_boots_nothing_ba
     assert verdict.clean
 
 
-def test_a_better_version_that_cannot_be_written_is_what_failed_and_nothing_is_booted() -> None:
+def test_a_better_version_that_cannot_be_written_counts_as_the_failure_and_nothing_is_booted() -> None:
     world, ledger = town(HashMismatch(times=None)), UnkeptLedger()
     finished = Updater(world, DENIED, ledger=ledger).run()
     assert finished.exit_code in {3, 4}
@@ -203,7 +203,7 @@ def staged_on(world: World, name: str) -> tuple[str, str | None]:
 
 @pytest.mark.parametrize("replaces", ["", OLD, NEXT])
 @pytest.mark.parametrize("newer", [False, True])
-def test_an_apply_that_arrives_late_leaves_what_is_staged_as_it_is(replaces: str, newer: bool) -> None:
+def test_an_apply_that_arrives_late_leaves_the_staged_update_unchanged(replaces: str, newer: bool) -> None:
     """Whatever version the apply was for, and even if the host would now choose a newer one."""
     world, name = town(), instance_id(0)
     if newer:
@@ -234,7 +234,7 @@ def test_an_apply_that_cannot_work_cancels_nothing(fault: Fault) -> None:
 
 @pytest.mark.parametrize("at", range(10, 200, 15))
 @pytest.mark.parametrize("replaces", ["", OLD, BAD])
-def test_an_apply_that_arrives_at_any_time_of_a_rollout_costs_no_host_its_update(at: int, replaces: str) -> None:
+def test_an_apply_that_arrives_at_any_time_of_a_rollout_prevents_no_update(at: int, replaces: str) -> None:
     """Before the drain, after it, between the last check and the reboot, and after the boot."""
     world = row(HOSTS, releases=(OLD, NEXT))
     for number in range(HOSTS):

@@ -112,7 +112,7 @@ def test_f44_the_hosts_of_a_broken_version_go_first_to_the_one_that_mends_it() -
     assert [event.instance for event in mended.tape.of(Claimed)][: len(broken)] == broken
 
 
-def test_f44_what_fails_on_every_host_says_nothing_against_the_version() -> None:
+def test_f44_failures_on_every_host_do_not_count_against_the_version() -> None:
     world = world_of(TasksBreak(version="9.9.9"))
     crashes = Workload(runs_for=timedelta(seconds=40), exit_code=1)
     world.add_service(ServiceSpec("crasher", desired=HOSTS, minimum_healthy_percent=0, workload=crashes))
@@ -321,7 +321,7 @@ def released_after(world: World, ledger: UnkeptLedger) -> None:
 
 
 @pytest.mark.parametrize("says", [True, False])
-def test_f44_a_version_that_a_person_releases_after_the_cause_is_mended_goes_on(*, says: bool) -> None:
+def test_f44_the_rollout_of_a_released_version_continues(*, says: bool) -> None:
     fault = TasksBreak(Breaking.EXITS, timedelta(seconds=5))
     world, ledger = world_of(fault), UnkeptLedger()
     world.s3.create_bucket({"Bucket": "state"})

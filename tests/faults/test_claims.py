@@ -146,7 +146,7 @@ def remembered_only(cluster: Cluster, phase: ClaimPhase = ClaimPhase.DRAINING) -
     ledger.flush()
 
 
-def test_an_instance_that_a_person_drained_is_left_to_them_whatever_the_store_contains() -> None:
+def test_an_instance_that_a_person_drained_is_left_to_them_even_with_a_claim_in_the_store() -> None:
     cluster = single()
     remembered_only(cluster)
     cluster.world.operator_drain(instance_id(0))
@@ -215,7 +215,7 @@ def test_a_stale_copy_is_not_ours_where_attributes_are_known_to_survive_boots() 
 
 @pytest.mark.parametrize("text", ["2 draining 20300101-0000-abcd newer-format", "hands off", "1", "1 draining x"])
 @pytest.mark.parametrize("dies", [drained, sent_a_reboot])
-def test_an_unreadable_claim_is_held_whatever_the_store_remembers(text: str, dies: Dies) -> None:
+def test_an_unreadable_claim_is_held_even_if_the_store_has_a_claim(text: str, dies: Dies) -> None:
     cluster = single()
     cluster.run(dies)
     cluster.write_claim(text)
@@ -243,7 +243,7 @@ def test_w5_a_claim_survives_descriptions_that_fail(dies: Dies, lasts: int, reas
     assert cluster.status() is InstanceStatus.ACTIVE
 
 
-def test_w5_what_is_remembered_of_an_instance_survives_descriptions_that_fail() -> None:
+def test_w5_the_memory_of_an_instance_survives_failed_descriptions() -> None:
     began = timedelta(hours=12, minutes=30)
     fails = f.PartialFailures(every=3, at=began, lasts=timedelta(seconds=1), reason="MISSING")
     cluster = Cluster(row(3, services=1, tasks=1, faults={0: (f.RollsBack(),)}, plan=FaultPlan((Placed(fails),))))

@@ -193,7 +193,7 @@ def out_of_service(world: World) -> list[str]:
 
 @pytest.mark.parametrize("seconds", [0, 26, 40, 55, 75, 100, 130])
 @pytest.mark.parametrize("action", ASKED)
-def test_whatever_is_denied_from_whenever_on_no_instance_stays_out_of_service(
+def test_no_instance_stays_out_of_service_if_any_action_is_denied_at_any_time(
     action: str, seconds: int, tmp_path: Path
 ) -> None:
     world = row(4, services=1, tasks=1, budget=2)
@@ -290,7 +290,7 @@ def test_no_third_host_is_drained_if_the_reboot_was_denied_for_two_and_allowed_f
     assert set(world.findings().boots.values()) == {0}
 
 
-def test_hosts_whose_reboot_is_denied_by_name_cost_the_others_nothing(tmp_path: Path) -> None:
+def test_hosts_whose_reboot_is_denied_by_name_do_not_affect_the_others(tmp_path: Path) -> None:
     world, denied_ones = row(6), {instance_id(1), instance_id(4)}
     deny_documents(world, REBOOT, denied_ones)
     finished = story(world, tmp_path).run()
@@ -311,7 +311,7 @@ def test_a_document_that_is_denied_for_every_host_by_name_is_an_error_and_nothin
     assert world.findings().most_out_at_once == 0
 
 
-def test_a_denied_host_is_asked_once_in_a_run(tmp_path: Path) -> None:
+def test_a_denied_host_is_checked_once_in_a_run(tmp_path: Path) -> None:
     world = row(4)
     asked: list[str] = []
     one_by_one = denying("ssm:SendCommand", instances={instance_id(2)})

@@ -27,7 +27,7 @@ def town(at: int, lasts: int, timing: SsmTiming) -> World:
 
 
 @pytest.mark.parametrize("lasts", [45, 120, 300, 1200])
-def test_whatever_is_delivered_late_no_invariant_breaks(lasts: int) -> None:
+def test_no_invariant_breaks_with_any_late_deliveries(lasts: int) -> None:
     for at in range(0, 400, 25):
         world = town(at, lasts, LATE)
         Updater(world, at_most(1)).run()

@@ -33,9 +33,7 @@ def check_updated(town: Town, *, boots: int = 1, minutes: float = USUAL_MINUTES)
         (f.RebootEnding.RUN_AGAIN, 2),
     ],
 )
-def test_f16_however_the_command_ends_that_rebooted_it_a_host_is_updated_by_its_boot(
-    ending: f.RebootEnding, boots: int
-) -> None:
+def test_f16_a_host_is_updated_once_it_boots_with_any_result_of_the_command(ending: f.RebootEnding, boots: int) -> None:
     town = befall(f.RebootEnds(ending), plain_reboots=True)
     # A success that is reported after the boot may mean one more reboot, which an inhibitor may delay by five
     # minutes.
@@ -50,13 +48,13 @@ def test_f16_a_command_that_is_bound_to_the_old_boot_does_nothing_on_the_new_one
     assert (town.boots, town.sent("reboot")) == (1, 1)
 
 
-def test_f17_a_host_that_refuses_a_reboot_once_is_asked_again() -> None:
+def test_f17_a_host_that_refuses_a_reboot_once_gets_another_command() -> None:
     town = befall(f.RebootRefused())
     check_updated(town, minutes=4)
     assert town.sent("reboot") == 2
 
 
-def test_f17_a_host_whose_reboot_is_delayed_is_waited_for_and_asked_only_once() -> None:
+def test_f17_a_run_waits_for_a_delayed_reboot_and_sends_only_one_command() -> None:
     town = befall(f.RebootDelayed())
     check_updated(town, minutes=8)
     assert town.sent("reboot") == 1
@@ -101,7 +99,7 @@ NAMES = ["f20", "f21", "f22", "f24"]
 
 
 @pytest.mark.parametrize("fault", NEVER_BACK, ids=NAMES)
-def test_f20_f21_f22_f24_a_host_that_does_not_come_back_is_quarantined_and_halts_what_its_slot_was_all_of(
+def test_f20_f21_f22_f24_a_host_that_does_not_come_back_is_quarantined_and_stops_a_run_with_one_slot(
     fault: f.Fault,
 ) -> None:
     town = befall(fault)
@@ -115,7 +113,7 @@ def test_f20_f21_f22_f24_a_host_that_does_not_come_back_is_quarantined_and_halts
 
 
 @pytest.mark.parametrize("fault", NEVER_BACK, ids=NAMES)
-def test_f20_f21_f22_f24_a_host_that_does_not_come_back_costs_one_slot_of_two_and_the_healthy_are_updated(
+def test_f20_f21_f22_f24_a_host_that_does_not_come_back_fills_one_slot_of_two_and_the_others_are_updated(
     fault: f.Fault,
 ) -> None:
     town = befall(fault, hosts=6, budget=2)
@@ -130,7 +128,7 @@ def test_f20_f21_f22_f24_a_host_that_does_not_come_back_costs_one_slot_of_two_an
     [f.ControlContainerMissing(returns_after=timedelta(minutes=30)), f.EcsAgentLate(timedelta(minutes=30))],
     ids=["f22", "f23"],
 )
-def test_f22_f23_a_host_that_comes_back_after_the_limit_is_returned_by_the_next_run_which_goes_on(
+def test_f22_f23_a_host_that_comes_back_after_the_limit_is_returned_by_the_next_run(
     fault: f.Fault,
 ) -> None:
     town = befall(fault)
@@ -153,7 +151,7 @@ def test_f23_a_host_whose_ecs_agent_is_late_and_flaps_is_returned_when_it_is_ste
 
 
 @pytest.mark.parametrize("times", [1, None])
-def test_f27_a_check_that_gets_stuck_after_the_boot_costs_a_minute(times: int | None) -> None:
+def test_f27_a_check_that_gets_stuck_after_the_boot_takes_a_minute(times: int | None) -> None:
     check_updated(befall(f.CheckStuckAfterBoot(times=times)), minutes=USUAL_MINUTES + 1)
 
 

@@ -165,9 +165,7 @@ MOMENTS = [f.Moment.AFTER_CHECK, f.Moment.DURING_PREPARE, f.Moment.AFTER_PREPARE
 
 @pytest.mark.parametrize("moment", MOMENTS)
 @pytest.mark.parametrize("deed", [f.Deed.CHECK, f.Deed.APPLY, f.Deed.CANCEL])
-def test_f12_what_an_operator_does_to_the_update_while_it_is_made_costs_at_most_another_apply(
-    deed: f.Deed, moment: f.Moment
-) -> None:
+def test_f12_an_operators_action_during_an_apply_takes_at_most_another_apply(deed: f.Deed, moment: f.Moment) -> None:
     town = befall(f.OutOfBand(deed, moment=moment))
     assert was_updated_at_the_usual_cost(town)
     assert town.sent("apply") <= 2
@@ -230,7 +228,7 @@ def test_f13_a_version_that_appears_too_late_for_this_run_is_taken_by_the_next(m
 
 
 @pytest.mark.parametrize("moment", [f.Moment.AFTER_CHECK, f.Moment.BEFORE_PREPARE])
-def test_f13_a_version_that_is_withdrawn_before_it_is_written_disturbs_nobody(moment: f.Moment) -> None:
+def test_f13_a_version_that_is_withdrawn_before_it_is_written_does_no_harm(moment: f.Moment) -> None:
     town = befall(f.ReleaseRetracted(NEW, moment))
     assert set(town.exits) == {0}
     assert town.version == OLD
@@ -246,7 +244,7 @@ def test_f13_a_release_that_is_withdrawn_once_it_is_staged_is_not_booted() -> No
 
 
 @pytest.mark.parametrize("leftover", f.Leftover)
-def test_f14_a_host_that_was_left_half_done_is_updated_at_the_usual_cost(leftover: f.Leftover) -> None:
+def test_f14_a_host_with_a_half_finished_update_is_updated_with_the_usual_calls(leftover: f.Leftover) -> None:
     assert was_updated_at_the_usual_cost(befall(f.StartsWith(leftover, NEW)))
 
 
@@ -299,7 +297,7 @@ def test_f30_a_host_whose_checks_cannot_be_read_is_held_and_not_disturbed(oddity
 
 
 @pytest.mark.parametrize("oddity", [f.Oddity.STRUCT_ORDER, f.Oddity.COLOURED])
-def test_f30_a_host_whose_checks_only_look_different_is_updated_at_the_usual_cost(oddity: f.Oddity) -> None:
+def test_f30_a_host_whose_checks_only_look_different_is_updated_with_the_usual_calls(oddity: f.Oddity) -> None:
     assert was_updated_at_the_usual_cost(befall(f.OddOutput(oddity)))
 
 

@@ -146,7 +146,7 @@ def wait(span: timedelta, *clusters: Cluster) -> None:
         one.world.clock.sleep(latest - one.world.clock.now())
 
 
-def test_a_version_goes_from_an_account_to_another_and_nothing_is_refused() -> None:
+def test_a_version_is_promoted_from_one_account_to_another_without_a_denied_call() -> None:
     shared = SharedBucket()
     canary, shop = both(shared)
     assert updated(canary.run()) == 2

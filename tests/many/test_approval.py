@@ -60,7 +60,7 @@ def test_a_run_that_only_finishes_starts_nothing_and_says_so() -> None:
 
 
 @pytest.mark.parametrize("calls", [60, 80, 95, 110])
-def test_a_run_that_only_finishes_finishes_what_a_dead_run_started(calls: int) -> None:
+def test_a_run_that_only_finishes_finishes_the_updates_of_a_dead_run(calls: int) -> None:
     world, limit = row(6, budget=2), Limit(number=2)
     left_by_a_dead_run(world, Policy(max_unavailable=limit), calls)
     begun = claimed(world)
@@ -100,7 +100,7 @@ def test_an_update_that_waited_for_its_turn_only_is_asked_about_again(reason: Re
     assert passing(reason) is not Passing.NEVER
 
 
-def test_only_the_runs_of_a_wave_without_news_are_told_to_start_nothing() -> None:
+def test_only_runs_in_a_wave_without_updates_get_finish_only() -> None:
     quiet = wave("b").with_news([standing("b")])
     commands = [one["command"] for one in json.loads(json.dumps(waves_json([wave("a"), quiet])))["waves"]]
     assert commands == [["run"], ["run", "--finish-only"]]
@@ -109,7 +109,7 @@ def test_only_the_runs_of_a_wave_without_news_are_told_to_start_nothing() -> Non
 SETTINGS = 'max-unavailable = 2\nsettle = "10s"\n[fleet]\napprove = [1]\n'
 
 
-def test_the_second_execution_asks_nobody_and_still_runs(tmp_path: Path) -> None:
+def test_the_second_execution_asks_for_no_approval_and_still_runs(tmp_path: Path) -> None:
     with simulated_fleet({"shop": scenario(2)}, ScaledClock(90), SETTINGS, tmp_path / "state") as fleet:
         fleet.follow(fleet.start(), approve=False)
         assert fleet.versions() == {"shop": {OLD}}

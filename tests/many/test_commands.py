@@ -81,7 +81,7 @@ def test_an_entry_of_an_older_version_says_nothing_of_what_it_did(tmp_path: Path
     assert acts_text([act]).count("\n") == 3
 
 
-def test_undoing_what_was_not_done_says_so_and_leaves_no_trace(
+def test_undoing_something_that_was_not_done_says_so_and_writes_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     typed(tmp_path, "unblock", "1.26.1")
@@ -104,7 +104,7 @@ def test_expedite_takes_windows_and_freezes_by_choice(tmp_path: Path) -> None:
         (("block", "1.26.1", "--why", "two\nlines"), 2),
     ],
 )
-def test_what_cannot_be_meant_is_refused(words: tuple[str, ...], code: int, tmp_path: Path) -> None:
+def test_an_invalid_command_is_refused_and_writes_no_act(words: tuple[str, ...], code: int, tmp_path: Path) -> None:
     assert typed(tmp_path, *words) == code
     assert look_for_acts(FolderStore(tmp_path)).history == ()
 

@@ -102,7 +102,7 @@ def test_a_blocked_version_is_named_with_the_clusters_that_run_it() -> None:
     assert "breaks things; 2 clusters run it\n" in overview_text(shown)
 
 
-def test_a_standing_that_cannot_be_read_is_a_row_of_its_own() -> None:
+def test_an_unreadable_standing_has_its_own_row() -> None:
     store = store_of(standing("good"))
     store.put(standing_key(Location("1", "r", "bad")), b"{", None)
     shown = refresh_fleet_page(store, NOW)

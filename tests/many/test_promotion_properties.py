@@ -241,7 +241,7 @@ def waits(stage: str, *on: str, number: int = 0) -> ClusterStanding:
     return replace(standing([Look(0, (NEW,))], number), stage=stage, waits_for=on)
 
 
-def test_stages_in_a_circle_are_found_however_long_it_is() -> None:
+def test_stages_in_a_circle_of_any_length_are_found() -> None:
     chain = [waits("a", "b"), waits("b", "c"), waits("c", "d"), waits("e", "a")]
     assert circle_of("d", ("e",), chain) == ("d", "e", "a", "b", "c", "d")
     assert circle_of("d", ("c",), [waits("c", "x")]) == ()
@@ -279,7 +279,7 @@ HOSTS = st.lists(st.sampled_from([available(NEW), ready(NEW), staged(NEW), avail
 
 
 @given(HOSTS, st.composite(lambda draw: acts_about(NEW, draw))(), st.sampled_from([StageRules(), RULES]))
-def test_no_host_is_brought_to_a_blocked_version_whatever_else_is_said(
+def test_no_host_gets_a_blocked_version_under_any_other_rule(
     reports: list[HostReport], acts: VersionActs, stages: StageRules
 ) -> None:
     hosts = [instance(f"i-{number}", report) for number, report in enumerate(reports)]
@@ -292,7 +292,7 @@ def test_no_host_is_brought_to_a_blocked_version_whatever_else_is_said(
 
 
 @given(HOSTS, st.sampled_from(["garbled", "lost", "none"]))
-def test_no_host_is_brought_to_a_version_that_nobody_has_verified(reports: list[HostReport], what: str) -> None:
+def test_no_host_gets_a_version_that_the_stages_have_not_promoted(reports: list[HostReport], what: str) -> None:
     hosts = [instance(f"i-{number}", report) for number, report in enumerate(reports)]
     well = standing([Look(0, (NEWER,)), Look(200, (NEWER,))], 1)
     shared = {

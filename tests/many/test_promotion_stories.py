@@ -53,7 +53,7 @@ def an_act(clusters: Clusters) -> Act:
     return Act("ann", clusters.each["shop"].world.clock.now(), "a reason")
 
 
-def test_production_takes_a_version_after_staging_was_healthy_on_it_for_the_time_and_not_before() -> None:
+def test_production_gets_a_version_only_after_staging_was_healthy_on_it_long_enough() -> None:
     clusters = two_stages()
     canary, shop = clusters.each["canary"], clusters.each["shop"]
     early = shop.run()
@@ -99,7 +99,7 @@ def test_a_host_that_does_not_come_through_in_staging_keeps_production_where_it_
     assert "is not healthy" in held(finished)
 
 
-def test_a_cluster_that_nobody_looks_at_any_more_holds_production_unless_silent_ones_are_left_out() -> None:
+def test_a_cluster_without_runs_holds_production_unless_silent_clusters_are_left_out() -> None:
     clusters = two_stages()
     clusters.add("second", "staging")
     clusters.each["canary"].run()
@@ -153,7 +153,7 @@ def test_a_standing_that_was_lost_promotes_nothing_until_a_person_forgets_its_cl
     assert updated(shop.run()) == 3
 
 
-def test_a_block_half_way_stops_the_rollout_and_what_is_in_progress_is_returned_to_service() -> None:
+def test_a_block_in_the_middle_of_a_rollout_stops_it_and_drained_hosts_are_returned_to_service() -> None:
     clusters = Clusters()
     shop = clusters.add("shop", hosts=6)
 
@@ -254,7 +254,7 @@ def test_clocks_that_are_minutes_apart_let_no_version_in_before_its_time(ahead: 
     assert updated(shop.run()) == 3
 
 
-def test_stages_that_wait_for_each_other_are_refused_and_what_is_in_progress_is_finished() -> None:
+def test_stages_that_wait_for_each_other_are_refused_and_updates_in_progress_are_finished() -> None:
     clusters = Clusters()
     first = clusters.add("canary", "staging", ["production for 1d"])
     second = clusters.add("shop", "production", ["staging for 1d"])

@@ -32,7 +32,7 @@ from bottlerocket_ecs_updater.simulator.world.world import World
 TEMPLATE = Path(__file__).parents[2] / "stacks" / "fleet.yaml"
 TEXT = TEMPLATE.read_text()
 PARAMETERS = {"Subnets": "subnet-1,subnet-2", **OURS}
-BODY_MAX_BYTES = 47_500
+BODY_MAX_BYTES = 46_700
 """A body of 51,200 bytes can be deployed without a bucket; a release puts its images into it."""
 STAGED = Policy(rules=Rules(stages=StageRules("production", (Requirement.parse("staging for 1d"),))))
 
@@ -307,7 +307,7 @@ def test_a_policy_of_the_account_s_own_is_attached_to_the_task_s_role_only() -> 
     assert "ManagedPolicyArns" not in properties(STACK, "TaskRole")
 
 
-def test_the_role_of_many_clusters_may_what_that_of_one_may_and_finds_clusters_too() -> None:
+def test_the_role_for_many_clusters_allows_the_same_and_finds_clusters_too() -> None:
     """Otherwise a setting that works with one template would be rejected with the other."""
     alone = deployed_alone(Alarms="errors", ChangeCalendars=CALENDAR)
     one = {action for each in statements(alone, "TaskRole") for action in several(each["Action"])}
@@ -347,7 +347,7 @@ def test_the_role_may_act_on_the_clusters_that_are_named_and_no_other(clusters: 
     assert caller.may(IamRequest("ecs:PutAttributes", asks[1].resource, elsewhere)) is not Decision.ALLOWED
 
 
-def test_the_updater_cannot_write_what_people_said_nor_another_accounts_standing() -> None:
+def test_the_updater_cannot_write_decisions_of_people_or_another_accounts_standing() -> None:
     caller = Caller("arn:aws:sts::123456789012:assumed-role/TaskRole/run", (policy_of(STACK, "TaskRole"),))
     bucket = f"arn:aws:s3:::{STACK.holdings['StateBucket'].made.physical_id}/updater/fleet"
     own = f"{bucket}/clusters/123456789012/us-east-1/demo/standing.json"

@@ -135,7 +135,7 @@ def test_a_failing_cluster_in_the_second_wave_and_a_block_half_way(state: Path) 
             assert verdict.stranded == ()
 
 
-def test_an_updater_that_is_killed_fails_its_wave_and_the_next_execution_finishes_what_it_started(state: Path) -> None:
+def test_an_updater_that_is_killed_fails_its_wave_and_the_next_execution_finishes_its_updates(state: Path) -> None:
     clusters = {"canary-a": row(2), "staging-a": row(3), "staging-b": row(2), "prod-a": row(2)}
     settings = SETTINGS.replace("approve     = [3]", "").replace("staging for 30d", "staging for 1m")
     with simulated_fleet(clusters, ScaledClock(90), settings, state) as fleet:

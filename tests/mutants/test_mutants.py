@@ -24,7 +24,7 @@ def test_every_mutant_is_in_the_table_with_the_test_that_notices_it() -> None:
         assert f"def {name}(" in (ROOT / path).read_text(encoding="utf-8")
 
 
-def test_a_mutant_that_changes_nothing_is_noticed_by_nobody(tmp_path: Path) -> None:
+def test_no_test_fails_for_a_mutant_that_changes_nothing(tmp_path: Path) -> None:
     package = tmp_path / SOURCE
     package.mkdir(parents=True)
     (package / "some.py").write_text("number = 1\n")

@@ -57,7 +57,7 @@ def test_a_rollout_needs_no_more_calls_than_it_did(instances: int) -> None:
 
 @pytest.mark.parametrize("instances", SIZES)
 @pytest.mark.parametrize("operation", BY_OPERATION)
-def test_no_operation_is_asked_for_more_often_than_it_was(operation: str, instances: int) -> None:
+def test_no_operation_is_called_more_often_than_before(operation: str, instances: int) -> None:
     most = BY_OPERATION[operation][SIZES.index(instances)]
     assert 0 < rolled(instances).traffic.by_operation[operation] <= most
 
@@ -70,7 +70,7 @@ def test_what_is_not_named_here_is_rare(instances: int) -> None:
 
 
 @pytest.mark.parametrize("instances", SIZES)
-def test_the_store_is_asked_no_more_often_than_it_was(instances: int) -> None:
+def test_the_store_is_called_no_more_often_than_before(instances: int) -> None:
     assert rolled(instances).traffic.of("s3") <= STORE[instances]
 
 
@@ -102,7 +102,7 @@ def test_hosts_are_out_of_service_for_little_more_than_their_drain_and_reboot(in
     assert beyond_need(roll_, twice=True) <= TWICE_ASKED
 
 
-def test_a_settle_time_of_nothing_costs_one_look() -> None:
+def test_a_settle_time_of_zero_takes_one_look() -> None:
     assert beyond_settle(raced(8, 1)) <= 1
 
 
@@ -132,7 +132,7 @@ def test_each_fact_and_each_act_takes_so_many_calls(operation: str) -> None:
 
 
 @pytest.mark.parametrize(("instances", "budget", "most"), [(8, 1, 10.5), (30, 3, 3.9)])
-def test_the_state_store_is_asked_at_its_own_pace(instances: int, budget: int, most: float) -> None:
+def test_calls_to_the_state_store_stay_below_their_limit_per_host(instances: int, budget: int, most: float) -> None:
     assert raced(instances, budget).traffic.of("s3") / instances <= most
 
 

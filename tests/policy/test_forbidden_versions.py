@@ -38,7 +38,7 @@ def updated(played: Played) -> int:
 
 @pytest.mark.parametrize("minutes", [3, 8, 10, 12, 14])
 @pytest.mark.parametrize("number", [1, 3])
-def test_a_version_that_is_blocked_during_a_run_goes_to_no_other_host(number: int, minutes: int) -> None:
+def test_no_other_host_gets_a_version_that_is_blocked_during_a_run(number: int, minutes: int) -> None:
     """It is taken once the block is removed."""
     block = Harm(Harmed.ACTS, BLOCK, timedelta(minutes=minutes), 2 * HOUR)
     story = Story(row(HOSTS, services=(SLOW,)), Policy(Limit(number=number)), harms=(block,), spacing=3 * HOUR)
@@ -51,7 +51,7 @@ def test_a_version_that_is_blocked_during_a_run_goes_to_no_other_host(number: in
 
 @pytest.mark.parametrize("minutes", [3, 5, 6, 7, 12])
 @pytest.mark.parametrize("number", [1, 3])
-def test_a_version_that_is_withdrawn_while_hosts_drain_for_it_goes_to_no_other_host(number: int, minutes: int) -> None:
+def test_no_other_host_gets_a_version_that_is_withdrawn_while_hosts_drain_for_it(number: int, minutes: int) -> None:
     def withdraw(world: World) -> None:
         world.clock.after(timedelta(minutes=minutes), lambda: world.repository.retract(NEW))
 

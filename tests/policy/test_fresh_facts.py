@@ -116,7 +116,7 @@ def test_a_change_that_forbids_a_drain_is_seen_whenever_it_comes(
         ("DescribeAutoScalingInstances", "InternalFailure"),
     ],
 )
-def test_nothing_is_drained_while_aws_does_not_say_what_is_asked_before_it(operation: str, code: str) -> None:
+def test_nothing_is_drained_while_aws_does_not_answer_a_required_question(operation: str, code: str) -> None:
     """AWS does not answer for a while.
 
     In the meantime the application protects a task, so the last answer is outdated.

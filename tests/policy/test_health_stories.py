@@ -89,7 +89,7 @@ def test_alarms_that_may_not_be_read_hold_and_name_the_permission(tmp_path: Path
     assert "cloudwatch:DescribeAlarms" in str(why)
 
 
-def test_an_earlier_runs_update_is_finished_whatever_the_alarms_say(tmp_path: Path) -> None:
+def test_an_earlier_runs_update_is_finished_even_during_an_alarm(tmp_path: Path) -> None:
     world = cluster(checkout_errors="OK")
     story = Story(world, watching(ERRORS), tmp_path)
     killed = story.updater()
@@ -121,7 +121,7 @@ def test_plan_names_the_alarm_for_every_instance(tmp_path: Path) -> None:
     assert len(held) == 3
 
 
-def test_alarms_are_asked_for_once_with_each_look_at_the_services(tmp_path: Path) -> None:
+def test_alarms_are_read_once_with_each_look_at_the_services(tmp_path: Path) -> None:
     story = Story(cluster(checkout_errors="OK"), watching(ERRORS, "checkout-l*"), tmp_path, Policy())
     story.world.cloudwatch.set_alarm(LATENCY, "OK")
     updater = story.updater()
@@ -168,7 +168,7 @@ def test_a_probe_that_answers_with_anything_else_holds(tmp_path: Path, status: i
     assert f"{url} answered {status}" in str(why)
 
 
-def test_a_probe_that_nobody_answers_holds(tmp_path: Path) -> None:
+def test_a_probe_without_an_answer_holds(tmp_path: Path) -> None:
     finished = Story(cluster(1), watching(probes=(CLOSED_PORT,)), tmp_path).run()
     [why] = finished.outcomes.values()
     assert isinstance(why, Hold)

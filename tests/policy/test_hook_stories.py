@@ -68,7 +68,7 @@ def test_every_host_is_updated_with_both_documents_run_on_it(tmp_path: Path) -> 
     assert world.findings().most_out_at_once == 1
 
 
-def test_a_document_that_ends_badly_keeps_the_host_in_service_and_says_what_it_said(tmp_path: Path) -> None:
+def test_a_document_that_fails_keeps_the_host_in_service_and_its_output_is_shown(tmp_path: Path) -> None:
     world = cluster(leave=("cat /tmp/no-such-file", "exit 3"))
     finished = story(world, tmp_path).run()
     for why in finished.outcomes.values():

@@ -117,7 +117,7 @@ def test_an_instance_outside_the_fleet_blocks_no_cluster(odd: Callable[[World], 
 
 
 @pytest.mark.parametrize("odd", [warm, stopped, terminated, managed])
-def test_a_share_of_the_fleet_is_a_share_of_what_serves(odd: Callable[[World], None]) -> None:
+def test_a_percentage_of_the_fleet_leaves_out_instances_outside_it(odd: Callable[[World], None]) -> None:
     """A third of three is one.
 
     If the special instance counted, a third of four would be one too, and that one would be down already.
@@ -447,7 +447,7 @@ def test_a_group_that_takes_some_of_many_drained_hosts_stops_no_rollout() -> Non
     assert updated(Updater(world).run()) == 6
 
 
-def test_an_instance_refresh_that_starts_during_a_rollout_stops_it_and_strands_nobody() -> None:
+def test_an_instance_refresh_that_starts_during_a_rollout_stops_it_and_strands_no_instance() -> None:
     world = row(4)
     world.autoscaling.add_group("web", *(instance_id(number) for number in range(4)))
     world.clock.after(timedelta(minutes=3), lambda: world.autoscaling.start_refresh("web"))
@@ -483,13 +483,13 @@ def test_without_an_address_from_ec2_the_candidate_nodes_are_named() -> None:
     assert str(why).endswith(f"a hybrid activation may have registered it as {NODE}")
 
 
-def test_a_host_that_nobody_activated_is_unknown_to_systems_manager() -> None:
+def test_a_host_without_activation_is_unknown_to_systems_manager() -> None:
     world = row(3, faults={0: (SsmUnreachable(OutOfReach.NEVER_REGISTERED),)})
     add(world, node_id=NODE)
     assert held(Updater(world).run(), FIRST).reason is Reason.UNKNOWN_TO_SSM
 
 
-def test_an_account_with_thousands_of_other_nodes_costs_no_call_more() -> None:
+def test_an_account_with_thousands_of_other_nodes_takes_no_extra_call() -> None:
     world, crowded = row(4), row(4)
     crowded.ssm.add_foreign_nodes(20_000)
     for one in (world, crowded):

@@ -212,7 +212,7 @@ def test_an_instance_that_a_task_holds_is_not_planned_for_the_next_window(tmp_pa
     assert {one["then"] for one in plan_json(plan, "demo")["held"]} == {None, "standalone-task"}
 
 
-def test_a_saved_fleet_is_planned_with_what_holds_after_the_window_too(tmp_path: Path) -> None:
+def test_the_plan_of_a_saved_fleet_shows_holds_after_the_window_too(tmp_path: Path) -> None:
     world = row(2)
     world.run_standalone_task(instance_id(0), Workload(), "nightly")
     rules = Rules(schedule=Schedule(parse_windows("Sat 02:00 4h Europe/Berlin")))

@@ -160,7 +160,7 @@ def test_a_host_that_is_drained_when_its_version_is_withdrawn_is_returned_withou
     assert world.findings().stranded == ()
 
 
-def test_the_world_sees_an_updater_that_starts_what_is_not_published(tmp_path: Path) -> None:
+def test_the_world_reports_an_updater_that_starts_an_unpublished_version(tmp_path: Path) -> None:
     world = row(2)
     world.watch.budget = replace(world.watch.budget, published_only=True)
     world.published.name(OLD)
@@ -210,7 +210,7 @@ def test_plan_and_explain_say_what_a_run_says(tmp_path: Path) -> None:
     assert explained.outcome == planned.held[0][1] == the_hold(told)
 
 
-def test_a_saved_fleet_keeps_what_is_published(tmp_path: Path) -> None:
+def test_a_saved_fleet_keeps_the_published_versions(tmp_path: Path) -> None:
     world = row(1)
     fleet = story(world, tmp_path).picture()
     assert [type(state) for state in fleet.published.values()] == [Published]

@@ -59,7 +59,7 @@ class Wish:
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_no_run_starts_what_its_policy_forbids(seed: int, tmp_path: Path) -> None:
+def test_no_run_starts_an_update_that_its_policy_forbids(seed: int, tmp_path: Path) -> None:
     wish = Wish(seed)
     world = row(HOSTS, seed=seed, releases=(OLD, NEW, NEWER), budget=wish.budget)
     story = Story(world, wish.rules, tmp_path, Policy(max_unavailable=Limit(number=wish.budget)))

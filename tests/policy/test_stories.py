@@ -141,7 +141,7 @@ def test_a_rollout_that_does_not_fit_into_one_window_is_ended_in_the_next(tmp_pa
     assert len(story.plan().current) == 8
 
 
-def test_a_version_that_turns_out_bad_after_two_canaries_costs_no_third_instance(tmp_path: Path) -> None:
+def test_a_version_that_fails_on_two_canaries_takes_no_third_instance(tmp_path: Path) -> None:
     world = row(8, faults={number: (RollsBack(),) for number in range(8)})
     rules = Rules(checkpoints=Checkpoints(parse_checkpoints("2,50%,100%"), timedelta(hours=1)))
     story = Story(world, rules, tmp_path, Policy(max_failures=5, suspect_after=5))
@@ -287,7 +287,7 @@ def test_a_run_says_that_it_was_paused_by_whom_and_that_updates_go_on(tmp_path: 
     assert [getattr(event, "why", "resumed") for event in said] == [str(paused), str(again), "resumed"]
 
 
-def test_an_excluded_host_is_not_even_asked(tmp_path: Path) -> None:
+def test_an_excluded_host_is_not_even_checked(tmp_path: Path) -> None:
     world = row(2)
     rules = Rules(selection=Selection(exclude=(parse_selector(instance_id(0)),)))
     finished = Story(world, rules, tmp_path).run()

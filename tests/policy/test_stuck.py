@@ -102,7 +102,7 @@ def test_a_cluster_without_reachable_hosts_is_reported_at_once() -> None:
     assert ends(world, runs=1) == [(RunOutcome.STUCK, 3)]
 
 
-def test_a_chosen_hold_is_not_a_failure_however_long_it_lasts() -> None:
+def test_a_chosen_hold_is_never_a_failure_even_if_it_lasts_long() -> None:
     rules = Rules(selection=Selection(exclude=(parse_selector("attribute:ecs.os-type == linux"),)))
     assert ends(row(3), Policy(rules=rules)) == [(RunOutcome.OK, 0)] * 3
 

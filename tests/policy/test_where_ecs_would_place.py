@@ -145,7 +145,7 @@ def test_a_host_that_its_group_takes_away_is_no_room(state: str) -> None:
 
 
 @pytest.mark.parametrize("state", ["InService", "Standby", "Detaching", "Pending:Wait"])
-def test_a_host_that_stays_is_room_whatever_its_group_does_with_it(state: str) -> None:
+def test_a_host_that_stays_counts_as_room_in_every_state_of_its_group(state: str) -> None:
     world = world_of(3, ServiceSpec("web", desired=2, workload=HALF))
     world.autoscaling.join("hosts", free_host(world), state)
     assert updated(rolled(world)) == 2 + (state == "InService")
@@ -212,7 +212,7 @@ def test_a_service_with_any_deployment_controller_needs_room(controller: Control
     assert updated(rolled(world_of(3, service))) == 3
 
 
-def test_services_that_run_elsewhere_keep_nobody() -> None:
+def test_services_that_run_elsewhere_hold_no_instance() -> None:
     world = world_of(2, ServiceSpec("api", desired=3, launch=TaskLaunch.FARGATE), ServiceSpec("web", desired=2))
     external(world)
     world.add_service(ServiceSpec("edge", desired=1, launch=TaskLaunch.EXTERNAL))
@@ -355,7 +355,7 @@ def test_without_the_limits_of_its_type_volumes_are_left_out_and_a_note_says_so(
     assert "no-room" not in plan_said
 
 
-def test_on_a_host_with_a_trunk_nobody_counts_interfaces() -> None:
+def test_on_a_host_with_a_trunk_interfaces_are_not_counted() -> None:
     world = world_of(2, ServiceSpec("web", desired=4, workload=Workload(cpu=64, memory=64, awsvpc=True)))
     for number in range(2):
         world.instance(instance_id(number)).built_in["ecs.awsvpc-trunk-id"] = "eni-0"

@@ -123,7 +123,7 @@ def still_stopping(apart: timedelta) -> Case:
 @settings(max_examples=25, deadline=None)
 @given(cases)
 @example(still_stopping(apart=timedelta(seconds=38788)))
-def test_whatever_shares_the_cluster_no_invariant_is_broken(case: Case) -> None:
+def test_no_invariant_breaks_in_any_mixed_cluster(case: Case) -> None:
     world, ledger = world_of(case), UnkeptLedger()
     for number in range(RUNS):
         updater = Updater(world, at_most(case.budget), f"run-{number}", ledger=ledger)
@@ -136,7 +136,7 @@ def test_whatever_shares_the_cluster_no_invariant_is_broken(case: Case) -> None:
 
 @settings(max_examples=10, deadline=None)
 @given(st.builds(TasksBreak, st.sampled_from(Breaking), spans(2, 40)), st.integers(1, 2), st.integers(0, 1000))
-def test_a_version_that_breaks_tasks_comes_to_no_further_host_until_a_person_says_so(
+def test_no_other_host_gets_a_version_that_breaks_tasks_until_a_person_releases_it(
     fault: TasksBreak, budget: int, seed: int
 ) -> None:
     world, ledger = row(6, seed=seed, plan=FaultPlan((Placed(fault),)), budget=budget, tasks=3), UnkeptLedger()

@@ -59,7 +59,7 @@ def test_a_last_look_for_room_and_the_look_at_the_own_host_are_one_where_looks_a
     assert broken_promises(played) == []
 
 
-def test_an_ecs_that_lags_behind_for_longer_than_three_polls_leaves_no_drain_to_nobody() -> None:
+def test_no_drain_is_lost_if_ecs_lags_for_longer_than_three_polls() -> None:
     """A claim was dropped as returned by others six seconds after a drain that ECS showed only after seven.
 
     Found by seed 5095 of the scenarios with operators: how stale ECS's reads are does not depend on the number of
@@ -77,7 +77,7 @@ SLOW = timedelta(seconds=20)
 
 
 @pytest.mark.parametrize("poll", [1, 2, 5])
-def test_commands_that_take_their_time_are_waited_for_however_often_one_looks(poll: int) -> None:
+def test_slow_commands_are_waited_for_even_after_many_looks(poll: int) -> None:
     """Hosts "did not answer" after twelve seconds, although Systems Manager may take thirty to deliver a command."""
     timing = SsmTiming(delivery=timedelta(seconds=8), report=timedelta(seconds=6))
     scenario = replace(row(2, services=(ServiceSpec("web", 2),)), ssm_timing=timing)

@@ -200,7 +200,7 @@ def test_the_places_have_both_answers_and_every_reason() -> None:
     assert [isinstance(answer, Fits) for answer in answers] == [True, False, False, True, True, False, False, True]
 
 
-def test_an_external_service_is_never_asked_about() -> None:
+def test_a_service_on_ecs_anywhere_does_not_affect_the_forecast() -> None:
     world = Place(elsewhere="external").build()
     world.add_service(ServiceSpec("edge", desired=2, launch=TaskLaunch.EXTERNAL, workload=Workload(cpu=4000)))
     assert isinstance(foretold(world), Fits)

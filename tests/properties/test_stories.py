@@ -37,7 +37,7 @@ ALWAYS_THE_SAME = settings(
 
 @settings(ALWAYS_THE_SAME, max_examples=40)
 @given(stories(quiet_story))
-def test_a_cluster_in_which_nothing_goes_wrong_is_updated_within_its_budgets(story: Story) -> None:
+def test_a_cluster_without_faults_is_updated_within_its_budgets(story: Story) -> None:
     assert broken_promises(play(story)) == []
 
 
@@ -49,7 +49,7 @@ def test_broken_hosts_and_people_who_meddle_keep_no_promise_from_being_kept(stor
 
 @settings(ALWAYS_THE_SAME, max_examples=40)
 @given(stories(story_of_own_ground))
-def test_updaters_on_the_hosts_that_they_update_leave_none_behind_and_kill_nobody_themselves(story: Story) -> None:
+def test_updaters_on_the_hosts_that_they_update_break_no_promise(story: Story) -> None:
     assert broken_promises(play(story)) == []
 
 

@@ -59,7 +59,7 @@ def test_acts_are_no_runs() -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"[]", b'{"format":1}', b'{"format":2,"at":"2026-01-05T09:00:00Z"}', b"\xff"])
-def test_an_act_that_cannot_be_read_costs_only_itself(data: bytes) -> None:
+def test_an_unreadable_act_hides_no_other(data: bytes) -> None:
     store = MemoryStore()
     store.put(f"{acts_prefix('web')}2026-01/20260104T000000.000000Z-aaaa.json", data, None)
     note_act(store, "web", act())
@@ -74,7 +74,7 @@ def test_only_so_many_acts_are_read_and_they_are_the_newest(monkeypatch: pytest.
     assert list(acts_of(store, "web")) == [act(2), act(3)]
 
 
-def test_a_page_shows_who_did_what_around_its_run_and_no_more() -> None:
+def test_a_page_shows_only_the_acts_around_its_run() -> None:
     store = MemoryStore()
     for hours, about in ((-30, "i-old"), (-20, "i-before"), (0.5, "i-within"), (2, "i-after")):
         note_act(store, "web", act(hours, about=about))

@@ -70,7 +70,7 @@ def test_a_cancelled_event_never_runs() -> None:
     assert seen == []
 
 
-def test_pump_runs_what_is_due_now_and_lets_no_time_pass() -> None:
+def test_pump_runs_what_is_due_now_without_advancing_time() -> None:
     clock = VirtualClock()
     seen: list[int] = []
     began = clock.now()
@@ -87,7 +87,7 @@ def test_an_action_may_not_let_time_pass() -> None:
 
 
 @given(st.lists(st.integers(0, 100)), st.lists(st.integers(0, 60), min_size=1, max_size=5))
-def test_however_time_is_cut_up_events_run_once_and_in_order(delays: list[int], steps: list[int]) -> None:
+def test_events_run_once_and_in_order_for_any_steps_of_time(delays: list[int], steps: list[int]) -> None:
     clock = VirtualClock()
     began = clock.now()
     seen: list[int] = []
@@ -116,7 +116,7 @@ def test_a_scaled_clock_runs_events_on_its_own_thread() -> None:
         clock.stop()
 
 
-def test_a_scaled_clock_runs_chained_events_at_their_own_times_however_late_it_is() -> None:
+def test_a_scaled_clock_runs_chained_events_at_their_own_times_even_if_it_is_late() -> None:
     clock = ScaledClock(speed=100_000, start=datetime(2026, 1, 1, tzinfo=UTC))
     seen: list[datetime] = []
 
@@ -130,7 +130,7 @@ def test_a_scaled_clock_runs_chained_events_at_their_own_times_however_late_it_i
     assert seen[1] - seen[0] == SECOND
 
 
-def test_a_clock_that_stands_still_is_refused() -> None:
+def test_a_clock_that_does_not_move_is_refused() -> None:
     with pytest.raises(ValueError, match="above 0"):
         ScaledClock(speed=0)
 

@@ -65,7 +65,7 @@ def test_over_a_stack_with_the_predecessors_roles_and_policies_ours_takes_its_pl
     assert ground.outputs()["UpdaterTaskDefinitionArn"]["ExportName"] == "updater:UpdaterTaskDefinition"
 
 
-def test_the_predecessors_role_may_hear_answers_and_no_more(ground: Ground) -> None:
+def test_the_predecessors_role_may_only_read_answers(ground: Ground) -> None:
     ground.create(PREDECESSOR_ROLES, ScheduleState="DISABLED")
     caller = ground.site.callers.role(ground.resource("TaskRole"), "run")
 

@@ -43,7 +43,7 @@ def test_a_deny_wins_over_every_allow() -> None:
 
 
 @pytest.mark.parametrize("pattern", ["ecs:ListTasks", "ECS:listtasks", "ecs:List*", "ecs:List?asks", "*"])
-def test_an_action_is_matched_whatever_its_case(pattern: str) -> None:
+def test_an_action_is_matched_in_any_case(pattern: str) -> None:
     assert said(allow(pattern), IamRequest("ecs:ListTasks")) is Decision.ALLOWED
 
 
@@ -225,7 +225,7 @@ def test_a_boundary_never_allows_more(ask: IamRequest, policies: list[Policy], b
 
 
 @given(ASKS, st.lists(POLICIES, max_size=4), st.randoms())
-def test_the_order_of_policies_is_no_matter(ask: IamRequest, policies: list[Policy], random: Any) -> None:
+def test_the_order_of_policies_does_not_matter(ask: IamRequest, policies: list[Policy], random: Any) -> None:
     shuffled = list(policies)
     random.shuffle(shuffled)
     assert decide(ask, shuffled) is decide(ask, policies)

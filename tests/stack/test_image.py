@@ -210,7 +210,7 @@ def linked_to(binary: Path) -> set[Path]:
     return {Path(word) for word in said.split() if word.startswith("/")}
 
 
-def test_the_build_says_what_it_made(built: Built) -> None:
+def test_the_build_prints_its_tag_and_engine(built: Built) -> None:
     assert f"{built.published.tag} is built by buildah" in built.published.log
 
 

@@ -70,6 +70,7 @@ ACTIONS = sorted(
         "ec2:DescribeInstances",
         "ec2:DescribeInstanceTypes",
         "ssm:CancelCommand",
+        "ssm:DescribeDocument",
         "ssm:GetCommandInvocation",
         "ssm:GetParameters",
         "sns:Publish",
@@ -113,7 +114,7 @@ def test_without_what_a_rule_asks_the_run_leaves_the_rule_out_and_goes_on(world:
     assert (run.went_well, run.updated) == (True, 2)
 
 
-def test_without_a_look_at_machines_a_stopped_host_counts_as_one_that_is_out() -> None:
+def test_without_permission_for_ec2_a_stopped_host_counts_as_out_of_service() -> None:
     world = row(3, services=1, tasks=1)
     world.stop_instance(instance_id(0))
     world.clock.sleep(timedelta(minutes=2))
@@ -123,9 +124,15 @@ def test_without_a_look_at_machines_a_stopped_host_counts_as_one_that_is_out() -
     assert judged_run(world, STACK).updated == 2
 
 
-def test_without_the_protections_of_tasks_the_run_leaves_their_rule_out_and_goes_on(world: World) -> None:
+def test_without_permission_for_task_protection_the_run_skips_its_rule_and_continues(world: World) -> None:
     run = judged_run(world, STACK, without_action="ecs:GetTaskProtection")
     assert {refusal.ask.action for refusal in run.refusals} == {"ecs:GetTaskProtection"}
+    assert (run.went_well, run.updated) == (True, 2)
+
+
+def test_if_the_reboot_document_may_not_be_described_hosts_are_updated_all_the_same(world: World) -> None:
+    run = judged_run(world, STACK, without_action="ssm:DescribeDocument")
+    assert {refusal.ask.action for refusal in run.refusals} == {"ssm:DescribeDocument"}
     assert (run.went_well, run.updated) == (True, 2)
 
 
@@ -204,7 +211,7 @@ def test_no_cluster_can_overwrite_a_sighting_of_another() -> None:
     assert caller.may(IamRequest("s3:PutObject", SIGHTING, {"s3:if-match": ("etag",)})) is Decision.NOT_ALLOWED
 
 
-def test_all_that_is_granted_is_what_the_updater_asks_for() -> None:
+def test_the_role_grants_only_actions_that_the_updater_calls() -> None:
     chat = "arn:aws:secretsmanager:us-east-1:123456789012:secret:chat"
     asked = {"Alarms": "errors", "ChangeCalendars": CALENDAR, "BeforeDrainDocument": LEAVE}
     stack = deployed(EventBus="default", WebhookSecret=chat, **asked)

@@ -11,7 +11,7 @@ from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
 TEXT = TEMPLATE.read_text()
 
 
-def test_a_parameter_that_changes_touches_only_what_it_concerns() -> None:
+def test_a_changed_parameter_changes_only_the_resources_that_use_it() -> None:
     paper = Paper()
     before = dict(paper.deploy().holdings)
     after = paper.deploy(MaxUnavailable="3").holdings

@@ -47,7 +47,7 @@ STORE_NAME_DIGITS = 6
 """Digits of the store's name. Enough to tell the few stores of one cluster apart; a claim has little room."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Wired:
     """Everything that a command uses."""
 
@@ -85,12 +85,12 @@ class Wired:
     def ports(self, recorder: Recorder, successors: Successors | None = None) -> Ports:
         """What the engine talks to."""
         return Ports(
-            self.cluster,
-            self.hosts,
-            self.clock,
-            self.ledger,
-            self.lease,
-            recorder,
+            cluster=self.cluster,
+            hosts=self.hosts,
+            clock=self.clock,
+            ledger=self.ledger,
+            lease=self.lease,
+            recorder=recorder,
             store=self.store,
             survey=self.survey,
             own=self.own,
@@ -114,7 +114,7 @@ def wire(
     With a store, it reads the cluster's identity from AWS, and raises AWS's errors. Without `ask`, AWS is not called
     and there is no store. Waits are printed to stderr, unless `waits` is given.
     """
-    waits = waits or Waits(_say_wait)
+    waits = waits or Waits(_print_wait)
     limits = settings.limits
     clock = SystemClock(settings.target.time_scale, settings.target.time_origin, interrupted or threading.Event())
     run = new_run_id(clock.now())
@@ -126,33 +126,31 @@ def wire(
     api = Api(clock, pace, calls, within=clients.within, waits=waits)
     # The calls that renew the lease must not require it.
     own = Api(clock, pace, calls, within=clients.within, waits=waits)
-    name = name_of(settings.target.cluster)
-    who = identify(environ)
-    family = _family(who, settings.target.cluster, clients, own)
+    cluster, who = settings.target.cluster, identify(environ)
+    comment = f"bottlerocket-ecs-updater {__version__} run {run}"
+    family = _family(who, cluster, clients, own)
     store = _store(settings, clients, own) if ask else None
-    place = None
-    if store is not None:
-        place = find_place(settings.target.cluster, clients, own, settings.target.region_named)
+    place = find_place(cluster, clients, own, settings.target.region_named) if store is not None else None
     return Wired(
-        run,
-        name,
-        place,
-        clock,
-        api,
-        calls,
-        EcsCluster(clients.ecs, api, clock, settings.target.cluster, services_listed_every=timedelta(minutes=10)),
-        SsmHosts(clients.ssm, api, settings.documents.by_kind, f"bottlerocket-ecs-updater {__version__} run {run}"),
-        AwsSurvey.of(clients, api, settings.target.cluster),
-        AwsLaunches.of(clients, api),
-        store,
-        _ledger(store, place, run, moving=not settings.target.no_earlier_state),
-        _lease(settings, who, family, clock, store, run, place, waits),
-        clients,
-        OwnTask(who.task, who.family) if isinstance(who, Identity) and who.task is not None else None,
-        family,
-        own,
-        waits,
-        _store_name(settings, environ),
+        run=run,
+        cluster_name=name_of(cluster),
+        place=place,
+        clock=clock,
+        api=api,
+        calls=calls,
+        cluster=EcsCluster(clients.ecs, api, clock, cluster, services_listed_every=timedelta(minutes=10)),
+        hosts=SsmHosts(clients.ssm, api, settings.documents.by_kind, comment),
+        survey=AwsSurvey.of(clients, api, cluster),
+        launches=AwsLaunches.of(clients, api),
+        store=store,
+        ledger=_ledger(store, place, run, moving=not settings.target.no_earlier_state),
+        lease=_lease(settings, who, family, clock, store, run, place, waits),
+        clients=clients,
+        own=OwnTask(who.task, who.family) if isinstance(who, Identity) and who.task is not None else None,
+        own_family=family,
+        own_api=own,
+        waits=waits,
+        store_name=_store_name(settings, environ),
     )
 
 
@@ -162,7 +160,7 @@ def wire_read_only(target: Target, environ: Mapping[str, str], lease: timedelta 
     return wire(RunSettings(target=target, documents=documents, limits=Limits(lease=lease)), environ)
 
 
-def _say_wait(wait: Wait) -> None:
+def _print_wait(wait: Wait) -> None:
     """Print a wait for a person."""
     until = f", until {wait.until:%H:%M:%S}Z at most" if wait.until is not None else ""
     line = sanitize(f"waiting for {wait.what} (since {wait.since:%H:%M:%S}Z{until})")

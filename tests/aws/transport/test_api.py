@@ -125,7 +125,7 @@ def test_a_call_that_may_have_taken_effect_is_sent_once() -> None:
     assert method.called == 1
 
 
-def test_the_hook_is_told_before_every_request_whether_it_acts() -> None:
+def test_the_hook_learns_before_every_request_whether_it_acts() -> None:
     way = Way()
     way.look(Scripted(BROKEN))
     way.act(Scripted())

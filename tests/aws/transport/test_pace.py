@@ -26,7 +26,7 @@ rates = st.builds(Rate, st.floats(0.2, 50), st.integers(1, 20))
 
 
 @pytest.mark.parametrize("bucket", ALLOWED)
-def test_no_second_sees_half_of_what_ecs_allows_in_each(bucket: ThrottleBucket) -> None:
+def test_calls_stay_below_half_of_the_rate_of_ecs_in_every_second(bucket: ThrottleBucket) -> None:
     clock = FakeClock()
     pace = CallPace(clock)
     made = []

@@ -37,7 +37,7 @@ def test_an_act_ends_within_a_quarter_of_the_lease() -> None:
         assert config.connect_timeout + config.read_timeout < seconds / 4
 
 
-def test_a_look_lets_go_of_a_silent_aws_in_time_to_heed_a_signal() -> None:
+def test_a_look_gives_up_on_a_silent_aws_in_time_for_a_signal() -> None:
     config = config_of(Clients(version="1", region="eu-west-1").ssm.looking)
     assert config.connect_timeout + config.read_timeout < 10
 
@@ -86,7 +86,7 @@ def test_a_profile_that_does_not_exist_is_a_usage_error(monkeypatch: pytest.Monk
         _ = Clients(version="1", region="eu-west-1").ecs.looking
 
 
-def test_an_endpoint_that_is_no_url_is_a_usage_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_endpoint_url_is_a_usage_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "no url")
     with pytest.raises(UsageError):
         _ = Clients(version="1", region="eu-west-1").ecs.looking
@@ -97,7 +97,7 @@ def test_clients_are_made_once() -> None:
     assert clients.ecs.looking is clients.ecs.looking
 
 
-def test_the_gateway_is_there_without_boto3_and_what_comes_with_it() -> None:
+def test_the_gateway_works_without_boto3_and_its_dependencies() -> None:
     names = ("ecs", "ssm", "s3_store", "transport.session")
     gateway = ", ".join(f"bottlerocket_ecs_updater.aws.{name}" for name in names)
     code = f"import sys, {gateway}; print([name for name in ('boto3', 's3transfer', 'moto') if name in sys.modules])"

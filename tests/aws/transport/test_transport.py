@@ -299,7 +299,7 @@ def test_an_act_that_is_throttled_each_time_is_for_later(server: Server, cluster
     assert server.arrived == ACT_ATTEMPTS
 
 
-def test_an_act_to_which_nobody_listens_is_for_later(
+def test_an_act_that_cannot_connect_is_retried_later(
     server: Server, cluster: EcsCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")

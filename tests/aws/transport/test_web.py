@@ -173,7 +173,7 @@ def test_no_more_redirects_are_followed_than_the_terms_say() -> None:
         assert len(server.requests) == 4
 
 
-def test_a_redirect_to_what_is_no_web_address_is_refused() -> None:
+def test_a_redirect_to_something_other_than_a_web_address_is_refused() -> None:
     with (
         serving(answers("302 Found", "Location: file:///etc/passwd")) as server,
         pytest.raises(ValueError, match="not http"),
@@ -193,7 +193,7 @@ def test_no_more_of_a_body_is_read_than_the_terms_say() -> None:
             ask(Request(server.url), Terms(BUSY, body_max=10))
 
 
-def test_several_are_asked_at_the_same_time_and_each_has_its_own_answer() -> None:
+def test_several_probes_run_at_the_same_time_and_each_has_its_own_answer() -> None:
     with serving(is_silent) as stuck, serving(WELL) as well, serving(answers("503 No")) as unwell, within(AMPLE):
         urls = [stuck.url, well.url, stuck.url, unwell.url, "http://127.0.0.1:1"]
         got = ask_all([Request(url) for url in urls], Terms(AMPLE))
@@ -236,7 +236,7 @@ def test_slow_probes_take_one_probes_time_and_the_lease_is_kept_before_each_batc
     assert kept == [False, False]
 
 
-def test_no_probe_is_asked_without_the_lease() -> None:
+def test_no_probe_is_sent_without_the_lease() -> None:
     def lost(_: bool) -> None:
         raise LeaseLost("gone")
 

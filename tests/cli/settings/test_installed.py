@@ -66,14 +66,14 @@ def test_a_parameter_of_the_stack_wins_over_its_settings_as_in_a_run() -> None:
     assert take(Shelf(WRITTEN, SETTINGS), "plan", "--cluster", "web").limits.max_unavailable.number == 3
 
 
-def test_a_flag_and_a_variable_win_over_what_the_stack_wrote() -> None:
+def test_a_flag_and_a_variable_override_the_stacks_settings() -> None:
     shelf = Shelf(WRITTEN, SETTINGS)
     assert take(shelf, "plan", "--cluster", "web", "--max-unavailable", "7").limits.max_unavailable.number == 7
     variable = {"BOTTLEROCKET_ECS_UPDATER_MAX_UNAVAILABLE": "8"}
     assert take(shelf, "plan", "--cluster", "web", **variable).limits.max_unavailable.number == 8
 
 
-def test_the_region_of_an_arn_is_where_the_parameter_is_asked_for() -> None:
+def test_a_parameter_is_read_in_the_region_of_its_arn() -> None:
     shelf = Shelf(WRITTEN)
     take(shelf, "plan", "--cluster", ARN)
     take(shelf, "plan", "--cluster", "web", "--region", "us-west-2")
@@ -112,7 +112,7 @@ def test_an_invalid_parameter_is_named() -> None:
         take(Shelf(WRITTEN, "surprise = 1"), "plan", "--cluster", "web")
 
 
-def test_the_stack_writes_what_its_run_is_given() -> None:
+def test_the_stack_writes_the_settings_of_its_run() -> None:
     stack = deployed(MaxUnavailable="2", Alarms="checkout-errors,web-*", BeforeDrainDocument="leave")
     written = tomllib.loads(stack.holdings["InstalledSettings"].properties["Value"])
     settings = written.pop(SETTINGS_PARAMETER)

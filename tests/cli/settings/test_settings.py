@@ -283,7 +283,7 @@ def test_a_refused_value_is_named_with_its_file(tmp_path: Path) -> None:
         ("--log-format", "xml"),
     ],
 )
-def test_a_value_that_is_not_allowed_is_refused_with_what_is(flag: str, value: str) -> None:
+def test_a_value_that_is_not_allowed_is_refused_with_the_allowed_ones(flag: str, value: str) -> None:
     message = refusal(f"{flag}={value}")
     assert message.startswith(f"{flag.lstrip('-')} cannot be {value!r} (from {flag}): ")
     assert "; it must be " in message
@@ -294,7 +294,7 @@ def test_a_long_value_is_cut_where_it_is_shown() -> None:
 
 
 @pytest.mark.parametrize("text", ["settle = ", "settle = 'a\nb'", "\ufeff\0"])
-def test_a_file_that_is_no_toml_is_refused_with_its_name(tmp_path: Path, text: str) -> None:
+def test_a_file_that_is_not_toml_is_refused_by_name(tmp_path: Path, text: str) -> None:
     assert refusal("--config", _file(tmp_path, text)).startswith(f"config file {tmp_path / 'updater.toml'}: ")
 
 

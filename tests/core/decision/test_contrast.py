@@ -62,7 +62,7 @@ def test_an_outage_that_ends_is_not_blamed_on_the_version() -> None:
     assert not blamed_on_version(TRIAL, TasksAlike([*TWICE, *RESTARTED], again), NOW)
 
 
-def test_tasks_that_live_on_hosts_that_were_launched_with_the_version_speak_for_it() -> None:
+def test_running_tasks_on_hosts_that_were_launched_with_the_version_count_for_it() -> None:
     launched = ContainerInstanceArn("launched")
     lives = [runs(launched, timedelta(days=1)) for _ in range(4)]
     elsewhere = [runs(OLD, timedelta(days=3)), runs(OLD, timedelta(days=3))]
@@ -72,7 +72,7 @@ def test_tasks_that_live_on_hosts_that_were_launched_with_the_version_speak_for_
     assert not blamed_on_version(known, TasksAlike(ended, [*elsewhere, *lives]), NOW)
 
 
-def test_tasks_that_fail_on_hosts_that_were_launched_with_the_version_do_not_speak_for_it() -> None:
+def test_failed_tasks_on_hosts_that_were_launched_with_the_version_do_not_count_for_it() -> None:
     launched = ContainerInstanceArn("launched")
     tasks = TasksAlike([*TWICE, failed(launched, 190), failed(launched, 180)], [runs(OLD, timedelta(days=3))])
     assert not blamed_on_version(TRIAL, tasks, NOW)
@@ -96,7 +96,7 @@ def test_failures_with_another_possible_cause_do_not_count_against_the_version(t
     assert not blamed_on_version(TRIAL, tasks, NOW)
 
 
-def test_if_every_service_fails_and_none_runs_elsewhere_the_version_is_what_they_have_in_common() -> None:
+def test_the_version_is_blamed_if_every_service_fails_and_none_runs_elsewhere() -> None:
     ends = [failed(NEW, ago, 1200, group=group) for group in ("web", "api") for ago in (60, 120)]
     trial = Trial(dict.fromkeys((NEW,), NOW - timedelta(hours=9)), frozenset({"service:web", "service:api"}))
     assert len(blamed_on_version(trial, TasksAlike(ends), NOW)) == 4

@@ -71,7 +71,7 @@ def reasons(decision: Decision) -> dict[str, Reason]:
 # Checking
 
 
-def test_every_host_is_asked_at_first_in_one_pass() -> None:
+def test_the_first_pass_checks_every_host() -> None:
     assert len(of(decide(fleet(*many(120, None)), policy()), Check)) == 120
 
 
@@ -141,12 +141,12 @@ def test_the_first_answers_are_waited_for_so_that_calls_are_shared() -> None:
     assert of(decide(fleet(*asked, *many(3, available(), "i-s")), policy()), Apply) == []
 
 
-def test_hosts_that_give_no_report_keep_nobody_from_being_staged() -> None:
+def test_hosts_without_a_report_keep_no_other_from_being_staged() -> None:
     busy = many(4, problem(Problem.BUSY), "i-b", progress=RunProgress(checks_failed=1, first_busy_at=NOW))
     assert len(of(decide(fleet(*busy, *many(3, available(), "i-s")), policy()), Apply)) == 3
 
 
-def test_staged_hosts_of_a_zone_that_others_filled_keep_nobody_from_being_staged() -> None:
+def test_staged_hosts_of_a_full_zone_keep_no_other_from_being_staged() -> None:
     theirs = instance("i-x", registered=registration("i-x", status=Status.DRAINING))
     stuck = many(5, ready(), "i-r")
     elsewhere = many(3, available(), "i-s", zone=B)
@@ -264,13 +264,13 @@ def test_an_old_report_is_renewed_before_the_drain() -> None:
     assert (begun(decision), of(decision, Check)) == ([], ["i-a"])
 
 
-def test_hosts_that_wait_in_line_are_asked_again_in_one_go() -> None:
+def test_hosts_that_wait_for_their_turn_are_checked_again_together() -> None:
     waiting = many(4, ready(), asked=NOW - HOUR)
     decision = decide(fleet(claimed("i-x"), *waiting), policy())
     assert len(of(decision, Check)) == 4
 
 
-def test_hosts_whose_turn_does_not_come_in_this_run_are_not_asked_again() -> None:
+def test_hosts_that_this_run_will_not_reach_are_not_checked_again() -> None:
     theirs = instance("i-x", registered=registration("i-x", status=Status.DRAINING))
     decision = decide(fleet(theirs, *many(4, ready(), asked=NOW - HOUR)), policy())
     assert (of(decision, Check), decision.look_at) == ([], None)
@@ -312,7 +312,7 @@ def test_a_stopping_run_starts_and_stages_nothing() -> None:
     assert blocked(BOTH, stopping="SIGTERM") == ([], {Reason.STOPPING})
 
 
-def test_a_run_that_aws_bars_begins_nothing_stages_nothing_and_asks_nobody_but_what_it_has_in_hand() -> None:
+def test_a_run_whose_commands_aws_denies_starts_and_stages_nothing_and_checks_only_its_claimed_hosts() -> None:
     unasked, ours = instance("i-c"), claimed("i-d", a_claim(ClaimPhase.REBOOTING, run=DEAD_RUN))
     decision = decide(fleet(*BOTH, unasked, ours, blocked="not allowed: ssm:SendCommand"), policy(2))
     assert [(type(command), command.instance) for command in decision.commands] == [(Check, "i-d")]
@@ -446,7 +446,7 @@ def test_a_run_does_not_end_while_an_agent_that_went_a_moment_ago_takes_the_last
 @pytest.mark.parametrize(
     "changes", [{"stopping": "SIGTERM"}, {"halt": Halt("enough")}, {"started_at": NOW - 24 * HOUR}], ids=str
 )
-def test_nobody_waits_for_an_agent_when_nothing_may_start_anyway(changes: dict[str, Any]) -> None:
+def test_the_run_does_not_wait_for_an_agent_if_nothing_may_start_anyway(changes: dict[str, Any]) -> None:
     of_two = fleet(gone("i-a", 2 * POLL), instance("i-b", ready()), **changes)
     assert decide(of_two, policy(deadline=HOUR)).look_at is None
 

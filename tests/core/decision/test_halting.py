@@ -81,7 +81,7 @@ def test_the_run_halts_at_its_own_limit(count: int, limit: int, *, halts: bool) 
     assert bool(why(*bad, max_failures=limit)) is halts
 
 
-def test_no_failure_halts_no_run_whatever_the_limit() -> None:
+def test_no_run_halts_without_failures_under_any_limit() -> None:
     assert not why(instance(), max_failures=0)
 
 
@@ -136,7 +136,7 @@ def test_a_percentage_is_filled_by_what_it_comes_to() -> None:
     assert find_halt(Pass(fleet(in_quarantine("i-a"), *others[:10]), tenth)) is not None
 
 
-def test_an_empty_quarantine_halts_no_run_whatever_the_budget() -> None:
+def test_an_empty_quarantine_halts_no_run_with_any_budget() -> None:
     assert find_halt(Pass(fleet(instance()), replace(POLICY, max_unavailable=Limit(number=0)))) is None
 
 
@@ -144,7 +144,7 @@ def test_a_quarantined_instance_that_is_away_halts_the_run_at_once() -> None:
     assert decide(fleet(in_quarantine("i-a")), policy()).halt is not None
 
 
-def test_a_quarantined_instance_is_asked_before_the_run_halts_for_it() -> None:
+def test_a_quarantined_instance_is_checked_before_the_run_halts_for_it() -> None:
     assert decide(fleet(in_quarantine("i-a", connected=True)), policy()).halt is None
 
 

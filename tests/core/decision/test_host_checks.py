@@ -34,17 +34,17 @@ from bottlerocket_ecs_updater.core.model.run_progress import RunProgress
 PASS = Pass(fleet(), POLICY)
 
 
-def test_a_host_that_nobody_asked_is_asked() -> None:
+def test_a_host_without_a_report_is_checked() -> None:
     assert ask_host(instance(), PASS).commands == (Check(instance().id),)
 
 
-def test_a_host_that_gave_a_report_may_be_asked_again_at_once() -> None:
+def test_a_host_that_gave_a_report_may_be_checked_again_at_once() -> None:
     one = instance(says=ready())
     assert ask_host(one, PASS).commands == (Check(one.id),)
 
 
 @pytest.mark.parametrize("kind", [DocumentKind.CHECK, DocumentKind.APPLY])
-def test_a_host_is_not_asked_while_a_command_of_ours_may_run_on_it(kind: DocumentKind) -> None:
+def test_a_host_is_not_checked_while_a_command_of_ours_may_run_on_it(kind: DocumentKind) -> None:
     verdict = ask_host(instance(pending=pending(kind)), PASS)
     assert (verdict.commands, is_soon(verdict.look_at)) == ((), True)
 
@@ -64,13 +64,13 @@ def found(phase: ClaimPhase) -> Instance:
 
 
 @pytest.mark.parametrize("phase", ClaimPhase)
-def test_the_host_of_a_dead_run_is_not_asked_while_its_apply_may_run(phase: ClaimPhase) -> None:
+def test_the_host_of_a_dead_run_is_not_checked_while_its_apply_may_run(phase: ClaimPhase) -> None:
     one = found(phase)
     assert one.claim is not None
     assert Check not in [type(command) for command in proceed(one, one.claim, Pass(fleet(one), POLICY)).commands]
 
 
-def test_a_late_answer_is_asked_for_less_and_less_often() -> None:
+def test_a_late_answer_is_polled_less_and_less_often() -> None:
     sent, now, looks = NOW, NOW, []
     while now < sent + timedelta(minutes=1):
         asked = PendingCommand(DocumentKind.CHECK, CommandId("c"), sent)

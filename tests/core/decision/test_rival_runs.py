@@ -65,17 +65,17 @@ def test_a_claim_with_a_time_in_the_future_counts_as_a_live_runs() -> None:
     assert why("i-x", seen(theirs(since=NOW + POLICY.longest_phase))) is None
 
 
-def test_it_finishes_what_it_started_itself() -> None:
+def test_it_finishes_its_own_updates() -> None:
     mine = claimed("i-a", a_claim(store=OUR_STORE))
     assert list(decide(seen(theirs(), mine), POLICY).commands)
 
 
-def test_it_leaves_what_a_dead_run_of_its_own_store_began_to_the_next_one() -> None:
+def test_it_leaves_updates_of_a_dead_run_with_the_same_store_to_the_next_run() -> None:
     dead = claimed("i-a", a_claim(run=RunId("dead-run"), store=OUR_STORE))
     assert why("i-a", seen(theirs(), dead)) is Reason.ANOTHER_RUN
 
 
-def test_a_run_that_meets_the_claim_of_a_younger_one_leaves_that_instance_alone_and_goes_on() -> None:
+def test_a_run_leaves_an_instance_with_the_claim_of_a_newer_run_alone_and_continues() -> None:
     cluster = seen(theirs(YOUNGER), instance("i-b"))
     assert why("i-x", cluster) is Reason.ANOTHER_RUN
     assert list(decide(cluster, POLICY).commands)

@@ -52,7 +52,7 @@ def test_what_is_found_in_a_pass_is_found_once() -> None:
     assert [first.once(find), first.once(find), second.once(find)] == [1, 1, 2]
 
 
-def test_two_passes_over_the_same_fleet_are_equal_whatever_was_found() -> None:
+def test_two_passes_over_any_fleet_are_equal() -> None:
     fleet = fleet_with(updated(NOW))
     first, second = Pass(fleet, Policy()), Pass(fleet, Policy())
     count_budget(first)

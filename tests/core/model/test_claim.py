@@ -54,7 +54,7 @@ def test_a_claim_that_can_be_written_is_what_ecs_allows(claim: Claim) -> None:
     assert text is None or ECS_ALLOWS.fullmatch(text)
 
 
-def test_the_sign_before_a_build_is_written_as_one_that_ecs_allows() -> None:
+def test_the_sign_before_a_build_is_written_as_a_character_that_ecs_allows() -> None:
     claim = a_claim(target=Version(1, 21, 0, build="a1b2c3"))
     assert " 1.21.0_a1b2c3 " in claim.encode()
     assert Claim.decode(claim.encode()) == claim

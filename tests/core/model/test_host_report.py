@@ -109,7 +109,7 @@ def problem_of(exit_code: int, stdout: str, stderr: str = "") -> HostProblem:
 # The four states
 
 
-def test_an_idle_host_says_what_it_runs() -> None:
+def test_an_idle_host_reports_its_version() -> None:
     assert report_of(printed(IDLE_STATUS)) == HostReport(BOOT, UpdateState.IDLE, Version(1, 15, 0), None, None)
 
 
@@ -336,7 +336,7 @@ def test_a_failed_check_is_a_failure_even_if_it_printed_a_status() -> None:
 # The line that names the cause
 
 
-def test_the_telling_line_is_the_last_that_is_no_log_line() -> None:
+def test_the_cause_is_the_last_line_that_is_not_a_log_line() -> None:
     assert cause_line("", REFRESHING_IN_COLOUR + "first\nsecond\n" + APPLIED_STDERR) == "second"
 
 

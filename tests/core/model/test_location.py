@@ -33,7 +33,7 @@ def test_an_arn_says_where_it_is(arn: str, place: Location | None) -> None:
 
 
 @pytest.mark.parametrize("written", ["web", CLUSTER, "111122223333/eu-west-1/web"])
-def test_the_name_is_the_last_part_however_it_is_written(written: str) -> None:
+def test_the_name_is_the_last_part_in_every_form(written: str) -> None:
     assert name_of(written) == "web"
 
 

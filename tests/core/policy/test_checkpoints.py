@@ -70,7 +70,7 @@ def test_the_first_of_all_is_one_canary() -> None:
     assert allow(STEPS, roll(), NOW).refusal() is None
 
 
-def test_nobody_follows_while_the_canary_is_in_progress() -> None:
+def test_no_instance_starts_while_the_canary_is_in_progress() -> None:
     allowance = allow(STEPS, roll(under_way=1), NOW)
     assert allowance.room == 0
     assert str(allowance.refusal()) == (
@@ -107,7 +107,7 @@ def test_a_canary_that_fails_stops_the_rollout() -> None:
     assert allowance.until is None
 
 
-def test_a_version_that_turns_out_bad_after_two_canaries_costs_two_instances() -> None:
+def test_a_version_that_fails_on_two_canaries_takes_two_instances() -> None:
     two = Checkpoints(parse_checkpoints("2, 50%"), wait=HOUR)
     assert allow(two, roll(), NOW).room == 2
     assert allow(two, roll(failed=1, under_way=1), NOW).room == 0
@@ -186,7 +186,7 @@ def test_the_allowance_never_exceeds_a_checkpoint_that_is_not_passed(
 
 
 @given(step_lists, totals)
-def test_a_rollout_in_which_nothing_fails_comes_to_its_end(steps: tuple[Checkpoint, ...], total: int) -> None:
+def test_a_rollout_without_failures_completes(steps: tuple[Checkpoint, ...], total: int) -> None:
     checkpoints, now, done = Checkpoints(steps, HOUR), NOW, list[datetime]()
     for _ in range(2 * len(steps) + 2):
         allowance = allow(checkpoints, Roll(BAD, total, tuple(done)), now)

@@ -90,7 +90,7 @@ def test_a_warning_hides_no_reason_that_keeps_an_instance_from_its_update() -> N
     assert [one.grade for one in found] == [Grade.WARN, Grade.FAIL]
 
 
-def test_an_instance_that_was_not_asked_is_not_called_well() -> None:
+def test_an_instance_that_was_not_checked_is_not_reported_as_healthy() -> None:
     [found] = checkup.judge_instance(instance("i-a"))
     assert (found.grade, "was not asked" in found.said) == (Grade.WARN, True)
 
@@ -123,7 +123,7 @@ def test_a_cluster_without_instances_is_reported() -> None:
     assert found.grade is Grade.WARN
 
 
-def test_managed_termination_protection_is_told_of_the_providers_that_have_it() -> None:
+def test_managed_termination_protection_is_reported_for_the_providers_that_have_it() -> None:
     hosts = [registration(f"i-{name}", capacity_provider=name) for name in ("spot", "web")]
     providers = checkup.providers_of(fleet(*(instance(one.id, registered=one) for one in hosts)))
     assert providers == ("spot", "web")

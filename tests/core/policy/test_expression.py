@@ -94,7 +94,7 @@ def test_an_expression_means_what_it_means_in_ecs(text: str) -> None:
         "(attribute:ring == prod or attribute:ring == prod) and attribute:ring == staging",
     ],
 )
-def test_an_expression_is_false_of_what_it_does_not_mean(text: str) -> None:
+def test_an_expression_is_false_for_instances_that_it_does_not_select(text: str) -> None:
     assert not true_of(text)
 
 
@@ -124,7 +124,7 @@ def test_a_missing_attribute_differs_from_every_value() -> None:
         ("(" * 200 + "attribute:ring == prod" + ")" * 200, "nested at most 50 deep"),
     ],
 )
-def test_a_text_that_is_no_expression_is_refused_with_where_and_why(text: str, complaint: str) -> None:
+def test_an_invalid_expression_is_refused_with_the_place_and_the_reason(text: str, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         parse_expression(text)
 
@@ -169,7 +169,7 @@ def test_not_is_the_opposite(expression: Expression, host: Mapping[str, str]) ->
 
 
 @given(expressions, hosts)
-def test_the_simulated_ecs_which_has_a_parser_of_its_own_says_the_same(
+def test_the_simulated_ecs_has_its_own_parser_and_says_the_same(
     expression: Expression, host: Mapping[str, str]
 ) -> None:
     attributes = {name.removeprefix("attribute:"): value for name, value in host.items()}

@@ -73,7 +73,7 @@ def test_the_permissions_that_the_advice_names_are_enough(rules: Mapping[str, An
 
 
 @pytest.mark.parametrize("rules", [{"maximum_percent": 124}, {"maximum_percent": 100, "minimum_healthy_percent": 76}])
-def test_less_than_what_the_advice_names_is_not_enough(rules: Mapping[str, Any]) -> None:
+def test_less_room_than_the_advice_names_is_not_enough(rules: Mapping[str, Any]) -> None:
     refused(drained([replace(service(desired=4, maximum_percent=100), **rules)], {B: ROOMY}))
 
 
@@ -93,7 +93,7 @@ def test_two_drains_at_once_count_together_against_the_minimum() -> None:
     refused(drained([web], {B: FULL, C: FULL}, on(A, "web") + on(B, "web")))
 
 
-def test_a_service_that_already_lacks_tasks_needs_room_for_those_as_well() -> None:
+def test_a_service_that_already_lacks_tasks_needs_room_for_them_too() -> None:
     lacking = service(desired=3, running=2)
     assert drained([lacking], {B: Capacity(512, 1024)}, on(A, "web")) == Fits()
     refused(drained([lacking], {B: Capacity(256, 512)}, on(A, "web")))
@@ -185,7 +185,7 @@ def test_an_attribute_that_the_task_definition_needs_must_be_there() -> None:
     assert drained([web], {B: replace(ROOMY, attributes={"ecs.capability.efs": ""})}) == Fits()
 
 
-def test_a_task_goes_only_where_its_placement_constraint_lets_it() -> None:
+def test_a_task_is_placed_only_where_its_placement_constraint_allows_it() -> None:
     web = service(member_of=("attribute:ring == prod",))
     answer = refused(drained([web], {B: replace(ROOMY, attributes={"ring": "test"})}))
     assert "lacks its placement constraint (attribute:ring == prod)" in answer.missing
@@ -298,7 +298,7 @@ def test_a_service_by_launch_type_may_go_to_hosts_of_any_capacity_provider() -> 
     assert drained([service()], {B: IN_HOSTS}) == Fits()
 
 
-def test_a_service_by_strategy_goes_to_instances_of_its_providers_only() -> None:
+def test_a_service_with_a_strategy_is_placed_only_on_instances_of_its_providers() -> None:
     web = service(providers=("hosts",), why_not="capacity provider hosts adds no instances: its managed scaling is off")
     assert drained([web], {B: IN_HOSTS}) == Fits()
     answer = refused(drained([web], {B: ROOMY, C: replace(ROOMY, provider="batch")}))
@@ -306,7 +306,7 @@ def test_a_service_by_strategy_goes_to_instances_of_its_providers_only() -> None
     assert "its managed scaling is off" in answer.missing
 
 
-def test_a_service_of_launch_type_external_goes_to_ecs_anywhere_only() -> None:
+def test_a_service_of_launch_type_external_is_placed_only_on_ecs_anywhere() -> None:
     edge = service(launch=LaunchType.EXTERNAL)
     assert drained([edge], {B: EXTERNAL}) == Fits()
     refused(drained([edge], {B: ROOMY}))
@@ -414,7 +414,7 @@ def test_a_task_definition_that_is_not_known_blocks() -> None:
     assert answer.missing == "the requirements of its task definition are not known"
 
 
-def test_no_room_is_a_hold_with_what_is_missing_and_what_to_change() -> None:
+def test_no_room_is_a_hold_with_the_missing_room_and_a_remedy() -> None:
     held = room_hold(drained([service(desired=1, maximum_percent=100)], {B: ROOMY}))
     assert held is not None
     assert held.reason is Reason.NO_ROOM
@@ -558,7 +558,7 @@ def test_every_task_definition_that_is_unknown_keeps_the_answer_from_becoming_be
 
 
 @given(worlds())
-def test_the_same_question_gets_the_same_answer_whatever_order_the_facts_come_in(world: World) -> None:
+def test_the_answer_does_not_depend_on_the_order_of_the_facts(world: World) -> None:
     capacity, services, tasks = world
     turned = will_drain(A, dict(reversed(capacity.items())), dict(reversed(services.items())), list(reversed(tasks)))
     answer = will_drain(A, capacity, services, tasks)

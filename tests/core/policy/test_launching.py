@@ -89,7 +89,7 @@ def test_the_parameter_of_the_architecture_is_named_as_ec2_writes_it() -> None:
         (LaunchUnknown("it names no image"), "it names no image"),
     ],
 )
-def test_what_cannot_be_told_is_said_in_one_line(
+def test_an_image_of_unknown_version_is_reported_with_the_reason(
     boots: LaunchImage | LaunchParameter | LaunchUnknown, why: str
 ) -> None:
     [advice] = advise(starting(boots))
@@ -97,7 +97,7 @@ def test_what_cannot_be_told_is_said_in_one_line(
     assert why in str(advice)
 
 
-def test_groups_that_could_not_be_asked_are_reported_once() -> None:
+def test_groups_that_could_not_be_read_are_reported_once() -> None:
     [advice] = advise(a_fleet(host(), launches=Launches({}, "not allowed: ec2:DescribeImages")))
     assert str(advice) == (
         "it is not known whether new instances of the Auto Scaling groups start with an old version: "

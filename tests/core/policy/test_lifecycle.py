@@ -65,7 +65,7 @@ def test_an_instance_of_a_warm_pool_is_named_as_that(state: str) -> None:
 
 
 @pytest.mark.parametrize("state", ["InService", "Standby", "EnteringStandby", "Detaching", "Pending:Wait", "Novel"])
-def test_an_instance_that_stays_in_the_cluster_is_not_let_go(state: str) -> None:
+def test_the_claim_of_an_instance_that_stays_in_the_cluster_is_not_dropped(state: str) -> None:
     assert taken_away(in_state(state)) is None
 
 

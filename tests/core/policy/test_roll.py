@@ -201,5 +201,5 @@ def test_starts_without_an_instance_id_count_too() -> None:
     assert begun_lately(fleet(past=History(begun=(EARLIER, NOW)))) == (EARLIER, NOW)
 
 
-def test_a_rollout_that_nobody_started_is_empty() -> None:
+def test_a_rollout_that_was_not_started_is_empty() -> None:
     assert roll_of(NEW, Pass(fleet(instance("i-a", available())), STEPS)) == Roll(NEW, 1)

@@ -58,7 +58,7 @@ def test_tasks_with_unknown_requirements_do_not_count_as_moved_again() -> None:
     assert InstanceId("i-b") in unread.instances
 
 
-def test_in_a_full_cluster_every_instance_shows_what_another_one_lacks() -> None:
+def test_in_a_full_cluster_every_hold_names_the_room_that_another_instance_lacks() -> None:
     full = [host(f"i-{letter}", ready(), 100) for letter in "abcd"]
     rooms = ClusterRoom(fleet(*full))
     for one in full:

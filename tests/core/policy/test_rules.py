@@ -59,7 +59,7 @@ def test_without_rules_nothing_is_held_back() -> None:
     assert Rules().needs_memory == ()
 
 
-def test_every_rule_that_was_asked_is_shown_in_order_with_its_answer() -> None:
+def test_every_rule_that_was_checked_is_shown_in_order_with_its_result() -> None:
     full = case(left=(BATCH,), deployments=DEPLOYING, room=NoRoom("web", "room", "add some"), allowances=(_free(),))
     answers = before_drain(full, Rules(), NOW)
     assert [(answer.rule, answer.hold is None) for answer in answers] == [
@@ -129,7 +129,7 @@ def test_production_takes_a_release_only_after_a_week_and_does_not_even_stage_it
         assert reason(before_drain(seen, production, NOW)) is expected
 
 
-def test_rules_that_ask_for_what_earlier_runs_saw_name_themselves() -> None:
+def test_rules_that_need_facts_of_earlier_runs_name_themselves() -> None:
     remembering = Rules(
         versions=VersionRules(minimum_age=timedelta(days=7)), checkpoints=Checkpoints(parse_checkpoints("1"), per_day=5)
     )
@@ -174,7 +174,7 @@ def test_an_instance_that_may_be_drained_may_also_be_staged(drawn: Case, rules: 
 
 
 @given(cases, rule_sets, st.integers(-60, 60))
-def test_every_no_can_be_read_with_what_would_free_the_instance(drawn: Case, rules: Rules, minutes: int) -> None:
+def test_every_hold_has_a_readable_reason_and_remedy(drawn: Case, rules: Rules, minutes: int) -> None:
     for answer in before_drain(drawn, rules, NOW + timedelta(minutes=minutes)):
         if answer.hold is not None:
             assert str(answer.hold)

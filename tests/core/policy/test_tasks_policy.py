@@ -71,7 +71,7 @@ def test_a_rule_is_written_as_it_is_read(text: str) -> None:
         ("service:web stop 5m", "the updater never stops them"),
     ],
 )
-def test_a_text_that_is_no_rule_is_refused_with_what_is_wrong_in_it(text: str, complaint: str) -> None:
+def test_an_invalid_rule_is_refused_with_the_mistake(text: str, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         TaskRule.parse(text)
 
@@ -123,7 +123,7 @@ def test_a_rule_that_names_no_service_is_not_about_tasks_of_services() -> None:
     assert may_leave([of_service("web")], rules("web hold; * hold"), NOW) is None
 
 
-def test_a_daemon_holds_nothing_whatever_the_rules_say() -> None:
+def test_a_daemon_holds_nothing_even_if_a_rule_names_it() -> None:
     assert may_leave([of_service("agent", daemon=True)], rules("service:* hold"), NOW) is None
 
 

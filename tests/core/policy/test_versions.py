@@ -71,7 +71,7 @@ def test_a_range_takes_in_what_its_reader_expects(text: str, inside: list[str], 
         ("*", "not a version or range"),
     ],
 )
-def test_a_text_that_is_no_range_is_refused_with_how_to_write_one(text: str, complaint: str) -> None:
+def test_an_invalid_range_is_refused_with_an_example(text: str, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         VersionRange.parse(text)
 
@@ -163,7 +163,7 @@ def test_production_takes_a_version_only_after_a_week() -> None:
     assert asked("1.26.0", rules, seen=NOW - WEEK) is None
 
 
-def test_a_version_that_nobody_noted_yet_waits_for_its_age() -> None:
+def test_a_version_without_a_first_sighting_waits_for_its_age() -> None:
     held = asked("1.26.0", VersionRules(minimum_age=WEEK))
     assert held is not None
     assert held.reason is Reason.VERSION_NEW

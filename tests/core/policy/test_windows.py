@@ -106,7 +106,7 @@ def test_a_freeze_reads_what_it_writes(first: date, days: int, zone: str) -> Non
         ("Sat 02:00 4h ../../etc/passwd", "not an IANA time zone"),
     ],
 )
-def test_a_text_that_is_no_window_is_refused_with_what_is_wrong_in_it(text: str, complaint: str) -> None:
+def test_an_invalid_window_is_refused_with_the_mistake(text: str, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint.replace("(", r"\(")):
         Window.parse(text)
 
@@ -122,7 +122,7 @@ def test_a_text_that_is_no_window_is_refused_with_what_is_wrong_in_it(text: str,
         ("9999-12-31 UTC", "beyond the year"),
     ],
 )
-def test_a_text_that_is_no_freeze_is_refused_with_what_is_wrong_in_it(text: str, complaint: str) -> None:
+def test_an_invalid_freeze_is_refused_with_the_mistake(text: str, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         Freeze.parse(text)
 

@@ -37,7 +37,7 @@ def test_longer_poll_intervals_do_not_extend_the_age_of_a_report() -> None:
     assert apart.report_aging < apart.report_max_age
 
 
-def test_a_change_is_looked_at_several_times_before_it_is_asked_for_again() -> None:
+def test_a_change_is_read_several_times_before_it_is_requested_again() -> None:
     assert replace(USUAL, poll_interval=MINUTE).reader_lag == 3 * MINUTE
     assert replace(USUAL, poll_interval=SECOND).reader_lag == ECS_LAG
 

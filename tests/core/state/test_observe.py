@@ -226,7 +226,7 @@ def test_a_rebooting_agent_is_noted_when_it_goes() -> None:
     assert away(away(SENT, 10), 20).progress.away_at == NOW + 10 * SECOND
 
 
-def test_an_agent_that_goes_again_is_noted_again() -> None:
+def test_an_agent_that_disconnects_again_is_recorded_again() -> None:
     assert away(here(away(SENT, 10), 20), 30).progress.away_at == NOW + 30 * SECOND
 
 
@@ -295,7 +295,7 @@ def test_a_finished_claim_is_none() -> None:
     assert (after.claim, after.claim_unreadable, after.claim_on_instance) == (None, "", False)
 
 
-def test_an_agent_that_goes_before_any_reboot_is_asked_is_no_sign_of_one() -> None:
+def test_an_agent_that_disconnects_before_the_reboot_command_is_no_sign_of_a_reboot() -> None:
     draining = claimed(claim=a_claim())
     assert see_registration(draining, registration("i-a", connected=False), RUN).progress.away_at is None
 
@@ -400,7 +400,7 @@ def test_the_end_of_an_apply_is_kept() -> None:
     assert see_ended(instance(), ended(DocumentKind.APPLY)).applied == ended(DocumentKind.APPLY)
 
 
-def test_a_reboot_does_not_keep_a_host_from_being_asked() -> None:
+def test_a_sent_reboot_is_not_a_pending_command() -> None:
     sent = see_reboot_sent(SENT, sent_reboot())
     assert (sent.pending, sent.reboots) == (None, (sent_reboot(),))
 
@@ -427,7 +427,7 @@ def test_a_new_reboot_starts_the_wait_again() -> None:
     assert again.reboots == (first, second)
 
 
-def test_reboots_that_were_asked_to_be_cancelled_are_not_asked_twice() -> None:
+def test_only_open_reboots_are_marked_as_cancelled() -> None:
     before = replace(SENT, reboots=(sent_reboot(NOW, refusal()), sent_reboot(NOW + MINUTE)))
     assert [one.cancelled for one in see_cancelled(before).reboots] == [False, True]
 
@@ -439,13 +439,13 @@ def test_a_host_that_a_check_is_denied_for_is_mute(kind: DocumentKind) -> None:
 
 
 @pytest.mark.parametrize("kind", [DocumentKind.CHECK, DocumentKind.APPLY, DocumentKind.REBOOT])
-def test_a_command_that_is_let_through_ends_what_was_said_of_its_denial(kind: DocumentKind) -> None:
+def test_a_command_that_is_allowed_again_clears_its_denial(kind: DocumentKind) -> None:
     after = see_sent(see_denied(instance(), kind, "denied"), pending(kind))
     assert (after.send_denied, after.mute) == ("", False)
 
 
 @pytest.mark.parametrize("kind", [DocumentKind.AFTER_REBOOT, DocumentKind.REBOOT])
-def test_a_host_that_may_not_be_checked_is_mute_whatever_else_it_is_sent(kind: DocumentKind) -> None:
+def test_a_host_whose_check_is_denied_counts_as_mute_even_if_other_commands_are_allowed(kind: DocumentKind) -> None:
     after = see_sent(see_denied(instance(), DocumentKind.CHECK, "denied"), pending(kind))
     assert (after.send_denied, after.mute) == ("denied", True)
 

@@ -138,7 +138,7 @@ def test_a_store_that_does_not_answer_is_reported_before_the_first_wait_for_it(s
     assert time.wall <= wait.until, "it does not last longer than was said"
 
 
-def test_a_lease_that_nobody_ever_had_is_taken_at_once(store: Cut, time: Time) -> None:
+def test_a_lease_that_was_never_held_is_taken_at_once(store: Cut, time: Time) -> None:
     assert lease(store, time).acquire() == Taken(epoch=1)
     assert time.naps == []
 
@@ -198,7 +198,7 @@ def test_a_wall_clock_that_jumps_ahead_does_not_shorten_the_watch(store: Cut, ti
 
 
 @pytest.mark.parametrize("text", [b"", b"{", b"[]", b"\xff", b'{"format": 9}', b'{"term_seconds": 1e99, "epoch": "x"}'])
-def test_an_object_that_cannot_be_read_is_taken_when_nobody_renewed_it_for_the_longest_term(
+def test_an_unreadable_lease_is_taken_after_the_longest_term_without_a_renewal(
     store: Cut, time: Time, text: bytes
 ) -> None:
     store.put(KEY, text, ABSENT)
@@ -329,7 +329,7 @@ def test_time_that_only_the_monotonic_clock_saw_is_noticed(store: Cut, time: Tim
         held.check_before_act()
 
 
-def test_a_run_that_slept_while_nobody_took_its_lease_goes_on_with_a_new_renewal(
+def test_a_run_that_slept_renews_its_lease_and_continues_if_no_other_run_took_it(
     store: Cut, time: Time, held: StoreLease
 ) -> None:
     time.move(timedelta(hours=1))
@@ -349,7 +349,7 @@ def test_facts_from_before_a_long_sleep_are_read_again(store: Cut, time: Time, h
 
 
 @pytest.mark.parametrize("answer", [Throttled("409: another write is under way"), Conflict("412"), Unreachable("503")])
-def test_a_renewal_that_was_rejected_although_nobody_wrote_is_retried(
+def test_a_renewal_that_was_rejected_without_another_write_is_retried(
     store: Cut, time: Time, answer: Exception, held: StoreLease
 ) -> None:
     store.refuses = [answer, answer]
@@ -412,9 +412,7 @@ def test_a_renewal_that_failed_is_tried_again_within_seconds(store: Cut, time: T
 
 
 @pytest.mark.parametrize(("term", "outage"), [(SPAN, 15), (DEFAULT, 30), (DEFAULT, 45)])
-def test_an_outage_of_a_quarter_of_the_term_costs_nothing_whenever_it_starts(
-    time: Time, term: timedelta, outage: int
-) -> None:
+def test_an_outage_of_a_quarter_of_the_term_never_loses_the_lease(time: Time, term: timedelta, outage: int) -> None:
     seconds = int(term.total_seconds())
     for begins in range(seconds, 2 * seconds, 2):
         store = Cut()
@@ -427,7 +425,7 @@ def test_an_outage_of_a_quarter_of_the_term_costs_nothing_whenever_it_starts(
         held.release()
 
 
-def test_a_renewal_that_hangs_until_its_deadline_costs_nothing(time: Time) -> None:
+def test_a_renewal_that_hangs_until_its_deadline_does_no_harm(time: Time) -> None:
     store = Hanging(time, CALL_LIMIT)
     held = lease(store, time, term=DEFAULT)
     held.acquire()
@@ -440,7 +438,7 @@ def test_a_renewal_that_hangs_until_its_deadline_costs_nothing(time: Time) -> No
     assert renewals > 5
 
 
-def test_a_store_that_does_not_answer_is_not_asked_at_every_call(store: Cut, time: Time, held: StoreLease) -> None:
+def test_a_store_that_does_not_answer_is_not_called_each_time(store: Cut, time: Time, held: StoreLease) -> None:
     time.move(DUE)
     store.down, store.tries = True, 0
     for _ in range(100):
@@ -449,7 +447,7 @@ def test_a_store_that_does_not_answer_is_not_asked_at_every_call(store: Cut, tim
     assert store.tries <= 4
 
 
-def test_a_lease_that_lapsed_is_regained_where_nobody_took_it(store: Cut, time: Time, held: StoreLease) -> None:
+def test_a_lapsed_lease_is_regained_if_no_other_run_took_it(store: Cut, time: Time, held: StoreLease) -> None:
     store.down = True
     time.move(timedelta(minutes=3))
     for _ in range(3):
@@ -598,7 +596,7 @@ def test_a_lease_that_somebody_removed_is_lost(store: Cut, time: Time, held: Sto
         held.keep()
 
 
-def test_nobody_acts_who_never_had_the_lease(store: Cut, time: Time) -> None:
+def test_a_run_that_never_held_the_lease_does_not_act(store: Cut, time: Time) -> None:
     with pytest.raises(LeaseLost):
         lease(store, time).check_before_act()
 
@@ -612,7 +610,9 @@ def test_after_giving_it_back_nothing_may_be_done(store: Cut, time: Time, held: 
         held.check_before_act()
 
 
-def test_giving_back_what_another_has_leaves_it_to_that_one(store: Cut, time: Time, held: StoreLease) -> None:
+def test_releasing_a_lease_that_another_run_holds_leaves_it_to_that_run(
+    store: Cut, time: Time, held: StoreLease
+) -> None:
     other = lease(store, time, "b")
     other.acquire()
     held.release()
@@ -692,7 +692,7 @@ def assert_one_at_a_time(acts: Sequence[Act]) -> None:
 
 @given(rivals=st.lists(RIVALS, min_size=2, max_size=4))
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_however_rivals_are_delayed_cut_off_suspended_and_misled_one_at_a_time_acts(rivals: list[Rival]) -> None:
+def test_only_one_rival_acts_at_a_time_under_any_delays_and_faults(rivals: list[Rival]) -> None:
     world = World()
     world.run(rivals)
     assert not [line for line in world.log if "died" in line]
@@ -784,7 +784,7 @@ def test_a_task_that_ecs_never_lists_does_not_act(time: Time) -> None:
     assert time.wall - START <= 2 * SPAN
 
 
-def test_the_family_is_asked_again_at_most_once_a_term(time: Time) -> None:
+def test_the_tasks_of_the_family_are_listed_at_most_once_a_term(time: Time) -> None:
     tasks = Tasks(ME)
     held = task_lease(tasks, time)
     held.acquire()

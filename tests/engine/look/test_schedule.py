@@ -43,13 +43,13 @@ def test_an_act_makes_an_earlier_promise_void() -> None:
     assert promised.next(None) == NOW + 40 * SECOND
 
 
-def test_an_instance_that_is_not_ours_any_more_is_owed_nothing() -> None:
+def test_nothing_is_due_for_an_instance_that_is_no_longer_ours() -> None:
     promised = agenda(decision(one=NOW + 6 * SECOND))
     promised.take(decision(one=NOW + 6 * SECOND), [], [], NOW)
     assert promised.next(None) is None
 
 
-def test_nobody_is_looked_at_before_the_look_is_due() -> None:
+def test_an_instance_is_not_read_before_its_look_is_due() -> None:
     assert agenda(decision(one=NOW, other=NOW + 50 * MILLISECOND)).due(NOW) == {ONE, OTHER}
     assert agenda(decision(one=NOW, other=NOW + SECOND)).due(NOW) == {ONE}
 
@@ -66,7 +66,7 @@ def test_a_promised_look_at_the_services_is_not_put_off_either() -> None:
     assert (promised.services_due(NOW + 5 * SECOND), promised.services_due(NOW + 6 * SECOND)) == (False, True)
 
 
-def test_services_that_nobody_waits_for_are_due_no_more() -> None:
+def test_services_without_a_waiting_slot_are_no_longer_due() -> None:
     promised = LookSchedule(POLL)
     promised.take_services(NOW + 6 * SECOND, kept=False)
     promised.take_services(None, kept=False)

@@ -188,7 +188,7 @@ def test_an_instance_is_found_on_a_version_once() -> None:
     assert with_update(ledger, ONE, NEW, NOW).found_on == {}
 
 
-def test_an_instance_is_started_once_however_often_it_is_written() -> None:
+def test_an_update_counts_once_even_if_it_is_written_again() -> None:
     ledger = with_begun(with_begun(Ledger(), ONE, NOW), ONE, NOW + timedelta(hours=1))
     assert ledger.begun == {ONE: NOW + timedelta(hours=1)}
     assert with_begun(ledger, TWO, NOW + timedelta(days=1, hours=1)).begun.keys() == {TWO}
@@ -233,7 +233,7 @@ def test_a_change_that_changes_nothing_gives_back_the_same_ledger(change: Change
 # Saving
 
 
-def test_the_next_run_reads_what_this_one_made_safe() -> None:
+def test_the_next_run_reads_the_saved_state_of_this_one() -> None:
     store = MemoryStore()
     ledger = kept(store)
     ledger.change(claiming(ONE))
@@ -260,7 +260,7 @@ def test_backoffs_are_read_under_their_older_name_and_written_under_their_own() 
     assert "rests" not in json.loads(write_ledger(ledger, beside))
 
 
-def test_many_changes_cost_one_write() -> None:
+def test_many_changes_take_one_write() -> None:
     store = Counting()
     ledger = kept(store)
     for number in range(50):
@@ -269,7 +269,7 @@ def test_many_changes_cost_one_write() -> None:
     assert store.writes == 1
 
 
-def test_nothing_to_make_safe_costs_no_write() -> None:
+def test_a_flush_without_changes_takes_no_write() -> None:
     store = Counting()
     ledger = kept(store)
     ledger.flush()
@@ -316,7 +316,7 @@ def test_a_write_that_was_refused_without_that_anybody_wrote_is_repeated(answer:
     assert ONE in kept(store).value.claims
 
 
-def test_a_store_that_refuses_every_write_though_nobody_wrote_is_unreachable_and_not_lost() -> None:
+def test_a_store_that_refuses_every_write_without_another_writer_is_unreachable_and_not_lost() -> None:
     store = Counting()
     ledger = kept(store)
     ledger.change(claiming(ONE))
@@ -355,7 +355,7 @@ def test_nothing_is_written_before_the_lease_is_checked() -> None:
     assert store.writes == 0
 
 
-def test_a_store_that_loses_one_write_costs_no_more_than_another_write() -> None:
+def test_a_store_that_loses_one_write_only_takes_another_write() -> None:
     store = Counting()
     ledger = kept(store)
     ledger.change(claiming(ONE))
@@ -379,7 +379,7 @@ def test_a_store_that_does_not_answer_keeps_the_changes_for_the_next_time() -> N
     lost=st.lists(st.sampled_from(["", "", "request", "reply"]), max_size=12),
     steps=st.lists(st.tuples(st.booleans(), st.integers(0, 3)), max_size=12),
 )
-def test_whatever_replies_are_lost_a_flush_that_returns_has_made_everything_safe(
+def test_a_flush_that_returns_has_saved_everything_with_any_lost_replies(
     lost: list[str], steps: list[tuple[bool, int]]
 ) -> None:
     store = Counting()

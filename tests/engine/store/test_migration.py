@@ -115,7 +115,7 @@ def test_a_claim_that_was_dropped_does_not_come_back(store: LossyStore) -> None:
     assert moved(store, run="r2").claims == {}
 
 
-def test_once_it_has_left_nobody_asks_the_old_place(store: LossyStore) -> None:
+def test_once_it_has_moved_the_old_place_is_not_read(store: LossyStore) -> None:
     moved(store)
     moved(store, run="r2")
     assert has_left(store, WEST)
@@ -155,7 +155,7 @@ def test_an_old_ledger_that_somebody_else_writes_meanwhile_ends_the_run(store: L
         ledger.flush()
 
 
-def test_nothing_is_moved_before_the_lease_was_asked_for(store: LossyStore) -> None:
+def test_nothing_is_moved_before_the_lease_was_requested(store: LossyStore) -> None:
     def lapsed() -> None:
         raise LeaseLapsed("it could not be renewed in time")
 

@@ -185,7 +185,7 @@ def test_a_claim_that_ended_while_the_store_was_down_is_not_in_the_ledger_at_the
     assert claims(store) == set()
 
 
-def test_services_that_nobody_could_look_at_are_not_called_unsteady() -> None:
+def test_services_that_could_not_be_read_are_not_called_unsteady() -> None:
     """If the store is down for longer than services may take to settle, the run does not halt."""
     world, store, tape, finished = run_through_outage(2, 15 * MINUTE)
     assert tape.of(RunHalted) == []
@@ -202,7 +202,7 @@ def test_a_store_that_never_comes_back_ends_the_run_with_its_error() -> None:
     assert world.findings().stranded == ()
 
 
-def test_a_run_that_ends_with_an_error_tries_once_more_to_say_what_it_returned() -> None:
+def test_a_run_that_ends_with_an_error_tries_again_to_record_its_returns() -> None:
     store, world = Flaky(), row(2, services=1)
 
     def refuse() -> None:

@@ -29,7 +29,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     return FolderStore(tmp_path / "store") if request.param == "folder" else MemoryStore()
 
 
-def test_an_object_that_nobody_wrote_is_none(store: Store) -> None:
+def test_an_object_that_was_never_written_is_none(store: Store) -> None:
     assert store.get(KEY) is None
 
 
@@ -90,7 +90,7 @@ def test_a_removal_with_an_old_tag_is_refused(store: Store) -> None:
     assert store.get(KEY) is not None
 
 
-def test_removing_what_is_not_there_is_no_error(store: Store) -> None:
+def test_removing_a_missing_object_is_no_error(store: Store) -> None:
     store.delete(KEY, None)
     assert store.get(KEY) is None
 
@@ -126,7 +126,7 @@ def test_an_empty_store_lists_nothing(store: Store) -> None:
     )
 )
 @settings(max_examples=60, deadline=None)
-def test_the_folder_does_what_the_memory_does(
+def test_the_folder_store_behaves_like_the_memory_store(
     steps: list[tuple[str, str, bytes, str]], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """Step by step: the same rejections, the same content, the same keys."""

@@ -81,7 +81,7 @@ def left_drained(world: World) -> MemoryStore:
 
 
 @pytest.mark.parametrize("name", GARBAGE)
-def test_a_pause_that_cannot_be_read_pauses_and_what_is_in_progress_is_finished(name: str) -> None:
+def test_an_unreadable_pause_pauses_and_updates_in_progress_are_finished(name: str) -> None:
     world = row(2)
     store = left_drained(world)
     store.put(pause_key("demo"), GARBAGE[name], None)

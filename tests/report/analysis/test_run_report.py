@@ -239,7 +239,7 @@ def test_a_run_that_died_after_its_looks_reports_up_to_date_instances() -> None:
     assert run_report([STARTED, checked, current]).summary.counts[OutcomeKind.UP_TO_DATE] == 1
 
 
-def test_a_run_that_died_names_what_it_left_out_of_service() -> None:
+def test_a_run_that_died_names_the_instances_that_it_left_out_of_service() -> None:
     account = run_report(died("clean"))
     (left,) = [trouble for trouble in account.troubles if trouble.out_of_service]
     assert len(left.lanes) == 2
@@ -266,14 +266,14 @@ def test_many_sentences_of_one_reason_are_one_group_with_an_example() -> None:
     assert (len(group.rows), group.alike) == (9, False)
 
 
-def test_a_run_that_could_not_say_its_cluster_is_told_it() -> None:
+def test_the_report_of_a_run_that_never_named_its_cluster_gets_the_name() -> None:
     finished_only = RunFinished(START, RUN, RunOutcome.LEFT, 0, {}, timedelta(), "", {}, {})
     assert run_report([finished_only], cluster="web").summary.cluster == "web"
 
 
 @given(events=st.lists(ANY_EVENT, max_size=30))
 @example(events=[RunFinished(START, RUN, RunOutcome.STUCK, 3, {}, timedelta(), "", {}, {})])
-def test_whatever_happened_there_is_an_account_of_it(events: list[Event]) -> None:
+def test_there_is_a_report_for_any_events(events: list[Event]) -> None:
     account = run_report(events)
     assert account.headline
     assert account.most_out_at_once >= 0
@@ -307,7 +307,7 @@ def test_an_instance_that_a_killed_run_had_claimed_is_shown_as_drained_and_not_a
     assert dead.what == "The run ended without recording why"
 
 
-def test_an_instance_whose_turn_had_not_come_is_not_told_as_in_progress() -> None:
+def test_an_instance_that_waits_for_its_turn_is_not_reported_as_in_progress() -> None:
     ready = PhaseEntered(START, ONE, Phase.READY, Phase.STAGING, None)
     (row,) = run_report([STARTED, ready]).summary.rows
     assert (row.code, row.remedy) == ("not-reached", "wait for the next run, or start one")

@@ -77,7 +77,7 @@ def test_every_instance_is_counted_once(outcomes: dict[InstanceId, Outcome]) -> 
     assert sum(summary.counts.values()) == len(outcomes) == len(summary.rows)
 
 
-def test_a_run_that_died_is_summed_up_from_what_it_said_last() -> None:
+def test_a_run_that_died_is_summed_up_from_its_last_events() -> None:
     summary = summarize(told(HALTED))
     assert summary.outcome == RunOutcome.UNFINISHED
     assert summary.exit_code is None
@@ -108,7 +108,7 @@ def test_the_last_line_has_its_counts_in_a_fixed_order() -> None:
 
 
 @given(events=st.lists(ANY_EVENT, max_size=12), colour=st.booleans())
-def test_whatever_hosts_and_tasks_said_the_text_only_carries_our_own_colours(
+def test_the_text_contains_only_our_own_colours_for_any_output_of_hosts_and_tasks(
     events: list[Event], *, colour: bool
 ) -> None:
     text = summary_text(summarize(events), Paint(colour=colour))

@@ -86,7 +86,7 @@ def test_out_of_service_is_from_the_drain_to_the_return() -> None:
     assert (lane.out_of_service, lane.out_since, lane.out_from) == (after(12), None, START + after(3))
 
 
-def test_versions_and_moved_tasks_are_known_from_what_was_said() -> None:
+def test_versions_and_moved_tasks_are_known_from_events() -> None:
     lane = lane_of(*life())
     assert (lane.before, lane.after, lane.moved) == (OLD, NEW, 4)
 
@@ -135,7 +135,7 @@ def test_nothing_at_all_is_no_timeline() -> None:
 
 
 @pytest.mark.parametrize("run", ["clean", "broken", "halted"])
-def test_in_a_real_run_the_out_of_service_of_each_return_is_what_the_engine_measured(run: str) -> None:
+def test_in_a_real_run_the_time_out_of_service_equals_the_engines_measurement(run: str) -> None:
     events = events_of(run)
     timeline = timeline_of(events)
     assert timeline is not None
@@ -165,7 +165,7 @@ def test_a_run_that_died_leaves_its_instances_where_they_were() -> None:
 
 
 @given(events=st.lists(ANY_EVENT, max_size=30))
-def test_whatever_happened_stretches_of_an_instance_do_not_overlap(events: list[Event]) -> None:
+def test_stretches_of_an_instance_do_not_overlap_for_any_events(events: list[Event]) -> None:
     timeline = timeline_of(sorted(events, key=lambda event: event.at))
     for lane in timeline.lanes.values() if timeline is not None else ():
         assert all(before.ended <= next_.began for before, next_ in pairwise(lane.stretches))

@@ -204,7 +204,7 @@ def test_all_that_opens_scrolls_or_leads_on_is_reached_by_the_keyboard(browser: 
     seen.tab.context.close()
 
 
-def test_a_screen_reader_gets_what_the_drawing_shows(browser: Browser, tmp_path: Path) -> None:
+def test_a_screen_reader_gets_the_content_of_the_drawing(browser: Browser, tmp_path: Path) -> None:
     seen = visit(browser, tmp_path, page(run_report(run_named("clean"))))
     image = seen.tab.get_by_role("img", name="Timeline, a lane for each instance")
     assert image.count() == 1

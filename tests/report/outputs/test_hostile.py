@@ -125,7 +125,7 @@ def test_markup_of_others_is_code_in_markdown() -> None:
     assert "](" not in outside
 
 
-def test_a_line_of_the_log_stays_one_line_whatever_it_says() -> None:
+def test_every_log_entry_stays_one_line() -> None:
     assert "\r\nsecond\u2028line" in ANSI
     assert len(log_json().splitlines()) == len(hostile_run())
     assert [json.loads(line)["event"] for line in log_json().splitlines()] == [event.name for event in hostile_run()]

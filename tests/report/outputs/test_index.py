@@ -205,7 +205,7 @@ def test_runs_that_were_dropped_from_the_index_are_not_searched_for_again(monkey
     assert [entry.run[9:11] for entry in entries_of(store, "web")] == ["11", "10", "09", "08", "07"]
 
 
-def test_a_run_that_died_is_found_however_many_lived_before_it() -> None:
+def test_a_run_that_died_is_found_among_many_earlier_runs() -> None:
     store = MemoryStore()
     for day in range(5):
         live(store, day)
@@ -229,7 +229,7 @@ def test_more_dead_runs_than_are_read_at_once_are_found_by_and_by(monkeypatch: p
     assert dead <= {entry.run for entry in read_index(stored.data).entries}
 
 
-def test_a_run_whose_clock_was_ahead_hides_nobody_that_comes_after_it() -> None:
+def test_a_run_whose_clock_was_ahead_hides_no_later_run() -> None:
     store = MemoryStore()
     live(store, 0)
     live(store, 365 * 70)
@@ -254,7 +254,7 @@ def test_after_the_index_is_lost_runs_of_a_month_are_found_and_history_finds_mor
     assert len(entries_of(store, "web")) == 11
 
 
-def test_a_store_that_fails_costs_the_report_and_a_complaint_that_says_how_to_make_it() -> None:
+def test_if_the_store_fails_the_report_is_missing_and_a_warning_says_how_to_create_it() -> None:
     class Full(MemoryStore):
         def put(self, key: str, data: bytes, expect: str | None) -> str:
             if "report" in key:

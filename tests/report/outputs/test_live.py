@@ -87,7 +87,7 @@ def test_every_instance_in_progress_has_a_line_with_its_phase() -> None:
     assert all("1.52.0 → 1.53.1" in hand for hand in hands)
 
 
-def test_the_log_scrolls_above_and_the_block_stands_once() -> None:
+def test_the_log_scrolls_above_and_the_block_is_there_once() -> None:
     lines = shown(until("clean", 4))
     assert sum(1 for line in lines if line.startswith("───")) == 1
     assert any("rebooted into 1.53.1" in line for line in lines[:-4])
@@ -182,7 +182,7 @@ def test_a_slot_is_taken_until_its_cluster_has_settled() -> None:
     assert len(progress.slot_spans) == 6
 
 
-def test_on_a_narrow_terminal_the_likely_end_has_a_line_of_its_own() -> None:
+def test_on_a_narrow_terminal_the_likely_end_has_its_own_line() -> None:
     wide, narrow = (block(shown(until("large", 15), Size(columns))) for columns in (200, 80))
     assert "; expected to end at " in wide[0]
     assert re.fullmatch(r"expected to end at \d\d:\d\dZ, in \d+m(\d+s)?", narrow[1])

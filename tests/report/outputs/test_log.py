@@ -69,7 +69,7 @@ def test_a_pipe_gets_json_and_a_terminal_gets_sentences() -> None:
     assert "started on cluster web" in logged(CLEAN_RUN, "auto", stream=Terminal()).splitlines()[0]
 
 
-def test_a_terminal_is_coloured_unless_told_otherwise() -> None:
+def test_a_terminal_gets_colours_by_default() -> None:
     assert "\x1b[" in logged(CLEAN_RUN, "auto", stream=Terminal())
     assert "\x1b[" not in logged(CLEAN_RUN, "auto", stream=Terminal(), colour=False)
 
@@ -99,7 +99,7 @@ def test_a_verbose_log_has_every_event() -> None:
     assert len(objects(logged(LARGE_RUN, level=Level.DEBUG))) == len(LARGE_RUN)
 
 
-def test_holds_by_the_hundred_are_only_told_to_the_verbose() -> None:
+def test_only_a_verbose_terminal_gets_hundreds_of_holds() -> None:
     assert len(objects(logged(LARGE_RUN))) < 200
 
 
@@ -144,7 +144,7 @@ def test_a_hold_is_its_code_with_its_facts() -> None:
     assert (line["hold"], line["facts"]) == ("standalone-task", {"task": "batch/42"})
 
 
-def test_a_unit_stands_at_the_end_of_a_name() -> None:
+def test_a_name_ends_with_its_unit() -> None:
     assert event_fields(LookPostponed(START, "Throttled", timedelta(seconds=4))) == {
         "why": "Throttled",
         "for_seconds": 4.0,
@@ -153,7 +153,7 @@ def test_a_unit_stands_at_the_end_of_a_name() -> None:
     }
 
 
-def test_the_last_object_is_the_summary_and_names_whoever_needs_a_person() -> None:
+def test_the_last_object_is_the_summary_and_names_the_instances_that_need_a_person() -> None:
     last = objects(logged(HALTED_RUN))[-1]
     assert last["event"] == "run.finished"
     assert {
@@ -171,7 +171,7 @@ def test_the_last_object_is_the_summary_and_names_whoever_needs_a_person() -> No
     assert last["held_by_reason"] == {"standalone-task": 1, "halted": 1}
 
 
-def test_the_last_object_fits_into_one_log_event_however_many_failed_and_whatever_they_said() -> None:
+def test_the_last_object_fits_into_one_log_event_with_any_number_of_failures() -> None:
     from tests.report.samples import finished  # noqa: PLC0415
 
     from bottlerocket_ecs_updater.core.model.reasons import Failure, failed  # noqa: PLC0415
@@ -182,7 +182,7 @@ def test_the_last_object_fits_into_one_log_event_however_many_failed_and_whateve
 
 
 @given(events=st.lists(ANY_EVENT, min_size=1, max_size=6))
-def test_whatever_was_said_a_json_log_is_ascii_lines_of_objects(events: list[Event]) -> None:
+def test_a_json_log_is_ascii_lines_of_objects_for_any_text(events: list[Event]) -> None:
     text = logged(events, level=Level.DEBUG)
     lines = text.split("\n")
     assert lines.pop() == ""
@@ -205,14 +205,14 @@ def test_a_failure_says_what_to_do() -> None:
 
 
 @given(event=ANY_EVENT)
-def test_every_event_has_a_sentence_of_its_own(event: Event) -> None:
+def test_every_event_has_its_own_sentence(event: Event) -> None:
     said = event_text(event)
     assert said
     assert not said.startswith(event.name)
 
 
 @given(events=st.lists(ANY_EVENT.filter(lambda event: event.name != "run.finished"), min_size=1, max_size=6))
-def test_whatever_was_said_a_text_log_has_one_printable_line_for_each_event(events: list[Event]) -> None:
+def test_a_text_log_has_one_printable_line_for_each_event_for_any_text(events: list[Event]) -> None:
     lines = logged(events, "text", Level.DEBUG).split("\n")
     assert len(lines) == len(events) + 1
     assert all(line.isprintable() for line in lines)
@@ -244,7 +244,7 @@ def test_text_that_hides_nothing_is_shown_as_it_is() -> None:
 # Recorders
 
 
-def test_every_recorder_of_a_fan_hears_every_event_in_order() -> None:
+def test_every_recorder_of_a_fan_gets_every_event_in_order() -> None:
     one, two = Collected(), Collected()
     fan = Tee([one, two])
     for event in CLEAN_RUN:
@@ -280,7 +280,7 @@ def lines_of_width(columns: int) -> list[str]:
     return stream.getvalue().partition("\n\n")[0].splitlines()
 
 
-def test_on_a_terminal_a_long_sentence_goes_on_below_its_start() -> None:
+def test_on_a_terminal_a_long_sentence_continues_below_its_start() -> None:
     lines = lines_of_width(80)
     assert max(map(len, lines)) <= 80
     assert any(line.startswith(" " * 32) and line[32] != " " for line in lines)
@@ -295,7 +295,7 @@ def test_a_word_that_is_too_long_stays_whole_to_be_copied() -> None:
     assert arn in stream.getvalue()
 
 
-def test_outside_a_terminal_every_event_is_one_line_however_long() -> None:
+def test_outside_a_terminal_even_a_long_event_is_one_line() -> None:
     text = logged(HALTED_RUN, form="text")
     held = [line for line in text.splitlines() if "QUARANTINED" in line]
     assert held[0].endswith("or replace it")
@@ -324,7 +324,7 @@ def test_a_few_equal_lines_are_not_counted() -> None:
     assert len(held_alike(5, Terminal())) == 6
 
 
-def test_a_file_and_whoever_wants_to_know_it_all_get_every_line() -> None:
+def test_a_file_and_a_verbose_terminal_get_every_line() -> None:
     assert len(held_alike(300, io.StringIO())) == 301
     assert len(held_alike(300, Terminal(), Level.DEBUG)) == 601
 

@@ -247,7 +247,7 @@ def test_every_query_of_the_page_is_tried_here() -> None:
     assert len(QUERIES) == PAGE.count("```\nf") == 12
 
 
-def test_the_end_of_a_run_is_found_whole_however_many_instances_it_names() -> None:
+def test_the_end_of_a_run_is_found_whole_for_any_number_of_instances() -> None:
     outcomes: dict[InstanceId, Outcome] = {
         name(number): failed(Failure.APPLY_FAILED, detail="full") for number in range(500)
     }

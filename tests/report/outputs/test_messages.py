@@ -91,7 +91,7 @@ def test_a_run_with_trouble_is_reported_once_of_each_kind() -> None:
     assert occasions[-1] is Occasion.FINISHED
 
 
-def test_a_run_in_which_nothing_happened_tells_nobody() -> None:
+def test_a_run_in_which_nothing_happened_sends_no_message() -> None:
     assert told([STARTED, finished({name(1): UpToDate(NEW)})]) == []
 
 
@@ -107,7 +107,7 @@ def test_the_subject_says_what_happened_on_which_cluster() -> None:
     assert last.startswith("[demo] All 6 instances updated to 1.53.1, in ")
 
 
-def test_every_message_names_the_report_and_what_is_next() -> None:
+def test_every_message_names_the_report_and_the_next_step() -> None:
     for message in told(events_of("halted")):
         assert REPORT in message.text
         assert message.facts["run"] == RUN
@@ -129,7 +129,7 @@ def test_the_digest_is_the_golden_one(run: list[Event], golden: str) -> None:
     assert f"{message.subject}\n\n{message.text}\n" == (GOLDEN / f"{golden}.mail.txt").read_text("utf-8")
 
 
-def test_programs_are_told_of_every_instance_and_of_the_end_with_its_summary() -> None:
+def test_programs_get_an_event_for_every_instance_and_for_the_end_with_its_summary() -> None:
     queue = Queue()
     tell(events_of("broken"), Mailbox(), queue)
     names = [notice.name for notice in queue.notices]
@@ -140,7 +140,7 @@ def test_programs_are_told_of_every_instance_and_of_the_end_with_its_summary() -
     assert queue.notices[-1].facts["report"] == REPORT
 
 
-def test_programs_hear_of_what_matters_at_once_and_of_the_rest_in_batches() -> None:
+def test_programs_get_important_events_at_once_and_the_others_in_batches() -> None:
     queue = Queue()
     tell(events_of("large"), Mailbox(), queue)
     assert max(map(len, queue.batches)) <= 10
@@ -171,7 +171,7 @@ def test_five_thousand_instances_with_much_to_say_fit_in_one_event_and_one_mail(
         assert len(message.text.encode()) < 256_000
 
 
-def test_a_topic_that_fails_costs_a_complaint_and_nothing_else() -> None:
+def test_a_topic_that_fails_causes_only_a_warning() -> None:
     complaints: list[str] = []
     tell(events_of("clean"), Mailbox(fails=True), Queue(fails=True), complaints.append)
     assert any("no message about the finish could be sent: the topic is gone" in complaint for complaint in complaints)
@@ -205,7 +205,7 @@ def test_a_subject_is_as_sns_takes_it(text: str) -> None:
 
 
 @given(events=st.lists(ANY_EVENT, max_size=15))
-def test_whatever_happened_messages_can_be_written(events: list[Event]) -> None:
+def test_messages_can_be_written_for_any_events(events: list[Event]) -> None:
     occasions = [message.occasion for message in told([STARTED, *events])]
     assert len(occasions) == len(set(occasions))
 

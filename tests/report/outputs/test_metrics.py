@@ -119,7 +119,7 @@ def test_every_line_of_a_run_is_valid(run: str) -> None:
 
 
 @given(events=st.lists(ANY_EVENT, max_size=20))
-def test_whatever_happened_every_line_is_valid(events: list[Event]) -> None:
+def test_every_line_is_valid_for_any_events(events: list[Event]) -> None:
     assert [fault for line in told([STARTED, *events]) for fault in emf_faults(line)] == []
 
 
@@ -144,7 +144,7 @@ def test_the_schema_here_finds_what_is_wrong(wrong: dict[str, Any], fault: str) 
     assert any(fault in one for one in emf_faults(line))
 
 
-def test_a_line_is_one_of_the_log_as_well() -> None:
+def test_a_line_is_also_a_line_of_the_log() -> None:
     assert {"time", "level", "event", "run", "cluster"} <= told(events_of("clean"))[0].keys()
 
 
@@ -260,7 +260,7 @@ def test_an_instance_that_waits_for_a_person_makes_no_run_stuck() -> None:
     assert told([STARTED, found]) == []
 
 
-def test_a_run_that_died_has_told_its_gauges() -> None:
+def test_a_run_that_died_has_already_sent_its_gauges() -> None:
     assert values(told(died("clean")), "InstancesInProgress") == [1]
 
 

@@ -273,7 +273,7 @@ def test_text_in_markdown_starts_no_markup_but_code(text: str) -> None:
 @settings(max_examples=50)
 @example(events=QUARANTINED_EARLIER)
 @given(events=st.lists(ANY_EVENT, max_size=15))
-def test_whatever_happened_every_form_can_be_written(events: list[Event]) -> None:
+def test_every_form_can_be_written_for_any_events(events: list[Event]) -> None:
     account = run_report(sorted(events, key=lambda event: event.at))
     page = Page(render_report(account, "html"))
     assert page.open == []

@@ -41,7 +41,7 @@ def test_an_abandoned_instance_is_the_first_in_the_table_and_in_the_drawing() ->
     assert drawn.find(ABANDONED) < drawn.find("apply-failed") or "apply-failed" not in drawn
 
 
-def test_the_id_of_an_instance_stands_before_the_commands_about_it() -> None:
+def test_the_id_of_an_instance_is_before_the_commands_about_it() -> None:
     for run in ("broken", "halted"):
         html = render_report(run_report(events_of(run)), "html")
         for trouble in re.findall(r'<article class="trouble.*?</article>', html, flags=re.DOTALL):

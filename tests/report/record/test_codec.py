@@ -102,7 +102,7 @@ def test_two_events_never_share_a_name() -> None:
         ),
     ],
 )
-def test_the_form_of_an_event_stays_what_it_is(event: Event, form: dict[str, object]) -> None:
+def test_the_form_of_an_event_does_not_change(event: Event, form: dict[str, object]) -> None:
     """A change to one of these requires a new format number: records of earlier versions must stay readable."""
     assert json.loads(encode(event)) == {"format": 1, "event": event.name, "at": "2026-01-05T09:24:11Z", **form}
 
@@ -138,7 +138,7 @@ def test_the_outcomes_of_a_run_say_what_became_of_each_instance() -> None:
         ),
     ],
 )
-def test_what_cannot_be_read_is_an_error_that_says_why(line: str, says: str) -> None:
+def test_an_unreadable_line_raises_an_error_with_its_reason(line: str, says: str) -> None:
     with pytest.raises(UnreadableLine, match=says):
         decode(line)
 

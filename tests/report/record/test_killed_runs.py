@@ -148,7 +148,7 @@ def test_the_report_of_a_killed_run_names_every_instance_that_it_drained(drains:
     assert all(name in report.data.decode() for name in out)
 
 
-def test_a_store_that_fails_costs_only_the_completion() -> None:
+def test_if_the_store_fails_only_the_completion_is_missing() -> None:
     class Failing(MemoryStore):
         def keys(self, prefix: str, after: str = "") -> Iterable[str]:
             if str(DEAD) in prefix:

@@ -92,7 +92,7 @@ def test_a_failure_is_stored_before_the_next_act(event: Callable[[int], Event]) 
     assert store.writes == 1
 
 
-def test_nothing_is_written_for_what_does_not_matter_yet() -> None:
+def test_nothing_is_written_for_facts_that_do_not_matter_yet() -> None:
     store = LossyStore()
     record = Record(store, "web", RUN)
     record.record(drained())
@@ -132,7 +132,7 @@ def test_events_do_not_wait_forever() -> None:
     assert len(past(store)) == 3
 
 
-def test_an_hour_of_an_event_a_second_costs_about_sixty_writes() -> None:
+def test_an_hour_with_an_event_each_second_takes_about_sixty_writes() -> None:
     store = LossyStore()
     record = Record(store, "web", RUN)
     for second in range(3600):
@@ -156,7 +156,7 @@ def test_an_act_waits_while_the_store_does_not_answer() -> None:
     spacing=st.sampled_from([1, 20, 70]),
     secured=st.lists(st.booleans(), min_size=1, max_size=15),
 )
-def test_whatever_replies_are_lost_no_event_is_lost_or_written_twice(
+def test_no_event_is_lost_or_written_twice_with_any_lost_replies(
     lost: list[str], spacing: int, secured: list[bool]
 ) -> None:
     store = LossyStore()
@@ -178,7 +178,7 @@ def test_whatever_replies_are_lost_no_event_is_lost_or_written_twice(
     assert past(store) == tuple(events)
 
 
-def test_a_record_never_overwrites_what_somebody_else_wrote() -> None:
+def test_a_record_never_overwrites_the_object_of_another_writer() -> None:
     store = MemoryStore()
     key = f"{record_folder('web', RUN)}/events-001.jsonl"
     store.put(key, b"theirs\n", ABSENT)

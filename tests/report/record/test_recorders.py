@@ -69,7 +69,7 @@ def test_if_a_recorder_fails_the_others_still_get_every_event(error: Exception, 
     assert first.events == last.events == speaker.events == [event]
 
 
-def test_a_log_that_fails_costs_the_others_nothing() -> None:
+def test_a_log_that_fails_does_not_affect_the_others() -> None:
     others = Collected()
     told = SummaryLast(Broken(BrokenPipeError()), others)
     told.record(STOPPING)

@@ -42,7 +42,7 @@ def test_each_zone_is_shown_with_the_versions_that_run_in_it() -> None:
     assert "  eu-west-1b  1: 1 unknown\n" in text
 
 
-def test_phases_are_those_that_can_be_told_without_asking_hosts() -> None:
+def test_phases_are_those_that_are_known_without_checking_hosts() -> None:
     resting = Ledger(backoffs={InstanceId("i-r"): Backoff(NEW, 1, NOW + HOUR, "apply-failed")})
     quarantined = claimed("i-q", a_claim(ClaimPhase.QUARANTINED))
     text = status_text(status(host("i-r"), host("i-s"), quarantined, ledger=resting))

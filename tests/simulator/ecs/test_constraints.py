@@ -34,7 +34,7 @@ def test_a_task_that_avoids_a_group_on_all_hosts_is_not_placed_and_the_reason_is
     assert placed(b, placementConstraints=AWAY) == ["MemberOf placement constraint unsatisfied."]
 
 
-def test_a_task_that_is_to_stop_keeps_nobody_away() -> None:
+def test_a_task_that_is_about_to_stop_does_not_keep_other_tasks_away() -> None:
     b = bench(1)
     task = b.world.run_standalone_task(instance_id(0), family="updater")
     b.ecs.stop_task(cluster="demo", task=task.arn)
@@ -60,7 +60,7 @@ def test_a_draining_instance_gets_none() -> None:
         ("task:group not_in [family:updater]", ["1"]),
     ],
 )
-def test_groups_are_asked_about_in_every_form(expression: str, places: list[str]) -> None:
+def test_groups_are_read_in_every_form(expression: str, places: list[str]) -> None:
     b = bench(2)
     b.world.run_standalone_task(instance_id(0), family="updater")
     assert placed(b, placementConstraints=[{"type": "memberOf", "expression": expression}]) == places

@@ -122,7 +122,7 @@ def test_a_protected_task_is_stopped_only_when_its_protection_ends() -> None:
     assert [*seen, task.last] == [Last.RUNNING, Last.STOPPED]
 
 
-def test_a_task_behind_a_load_balancer_is_let_go_of_before_it_stops() -> None:
+def test_a_load_balancer_deregisters_a_task_before_it_stops() -> None:
     work = Workload(deregistration_delay=timedelta(seconds=60))
     b = bench(2, services=(replica(desired=2, workload=work, minimum_healthy_percent=0),))
     task = b.live(0)[0]

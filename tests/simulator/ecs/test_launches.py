@@ -50,7 +50,7 @@ def test_a_strategy_of_fargate_takes_the_place_of_the_launch_type() -> None:
     assert (service["runningCount"], on_instances(world, "api")) == (2, 0)
 
 
-def test_a_service_of_a_capacity_provider_goes_to_its_instances_only() -> None:
+def test_a_service_of_a_capacity_provider_is_placed_only_on_its_instances() -> None:
     world = row(2)
     world.add_service(ServiceSpec("api", desired=2, providers=("gpu-hosts",)))
     assert shown(world, "api")["runningCount"] == 0

@@ -68,14 +68,14 @@ def test_an_instance_has_so_many_network_interfaces_and_volumes_for_tasks(work: 
     assert counts(cluster, "web") == [each, each]
 
 
-def test_a_task_with_an_interface_of_its_own_takes_no_port_of_the_host() -> None:
+def test_a_task_with_its_own_network_interface_uses_no_port_of_the_host() -> None:
     cluster = bench(1)
     own = Workload(64, 64, host_ports=(80,), awsvpc=True)
     cluster.world.add_service(ServiceSpec("web", 2, own))
     assert counts(cluster, "web") == [2]
 
 
-def test_launch_type_ec2_goes_to_hosts_of_every_provider_and_to_nothing_else() -> None:
+def test_launch_type_ec2_is_placed_only_on_hosts_of_any_provider() -> None:
     cluster = bench(2)
     world = cluster.world
     world.scaling.add("a", instance_id(0))

@@ -161,7 +161,7 @@ def test_f9_a_broken_partition_table_leaves_the_host_staged(error: ActivateError
     assert host.state() == "Staged"
 
 
-def test_f9_what_was_not_activated_is_not_booted() -> None:
+def test_f9_a_version_that_was_not_activated_is_not_booted() -> None:
     host = bench(ActivateFails())
     failed_apply(host)
     host.reboot()
@@ -212,7 +212,7 @@ def test_f12_an_operator_locks_the_version_between_check_and_apply() -> None:
     assert host.host.partitions.inactive.image == OLD
 
 
-def test_f13_a_version_that_appears_between_check_and_apply_is_what_is_written() -> None:
+def test_f13_a_version_that_appears_between_check_and_apply_is_written() -> None:
     host = bench(ReleaseAppears("1.22.0"))
     host.make("Ready")
     host.reboot()
@@ -248,7 +248,9 @@ def test_f13_a_version_appears_at_its_time() -> None:
         (Leftover.STAGED_INVALID, "Staged", RUNNING),
     ],
 )
-def test_f14_a_host_starts_with_what_an_earlier_update_left(leftover: Leftover, state: str, boots_into: str) -> None:
+def test_f14_a_host_starts_with_the_leftovers_of_an_earlier_update(
+    leftover: Leftover, state: str, boots_into: str
+) -> None:
     host = bench(StartsWith(leftover, NEW))
     assert host.state() == state
     assert host.check()["update_state"] == state
@@ -270,7 +272,7 @@ def test_f14_a_host_that_is_staged_with_nothing_chosen_shows_null_when_nothing_i
         (Moment.BEFORE_ACTIVATE, "Staged"),
     ],
 )
-def test_f15_a_killed_apply_leaves_what_the_host_does_by_itself(moment: Moment, state: str) -> None:
+def test_f15_after_a_killed_apply_the_host_continues_by_itself(moment: Moment, state: str) -> None:
     host = bench(ApplyKilled(moment))
     host.check()
     assert host.run("apiclient update apply").exit_code == 137
@@ -329,7 +331,7 @@ def test_f30_the_boot_id_may_be_missing() -> None:
     assert (result.exit_code, result.stdout[0]) == (0, "{")
 
 
-def test_f30_an_oddity_that_strikes_once_is_gone_at_the_next_check() -> None:
+def test_f30_an_oddity_that_happens_once_is_gone_at_the_next_check() -> None:
     host = bench(OddOutput(Oddity.EMPTY, times=1))
     host.run("apiclient update check")
     assert host.check()["update_state"] == "Available"
@@ -359,7 +361,7 @@ def test_f36_a_locked_host_is_offered_its_version(lock: str, chosen: str) -> Non
     assert bench(VersionLocked(lock)).check()["chosen_update"]["version"] == chosen
 
 
-def test_f36_a_host_locked_to_what_it_runs_is_idle() -> None:
+def test_f36_a_host_locked_to_its_running_version_is_idle() -> None:
     status = bench(VersionLocked(RUNNING)).check()
     assert (status["update_state"], status["available_updates"][0]) == ("Idle", NEW)
 

@@ -259,7 +259,7 @@ def test_a_version_lock_and_waves_are_set_together_and_outlive_a_reboot() -> Non
     assert host.check()["chosen_update"]["version"] == "1.19.0"
 
 
-def test_a_setting_is_read_from_json_as_well() -> None:
+def test_a_setting_can_be_read_from_json_too() -> None:
     host = bench()
     host.run("""apiclient set -j '{"updates": {"version-lock": "v1.19.0"}}'""")
     assert host.host.version_lock == "1.19.0"

@@ -155,7 +155,7 @@ def test_a_host_of_1_0_5_knows_update_check() -> None:
     assert bench(version="1.0.5").run("apiclient update check").exit_code == 0
 
 
-def test_the_boot_id_comes_before_the_status_when_both_are_asked_for() -> None:
+def test_the_boot_id_comes_before_the_status_if_both_are_printed() -> None:
     host = bench()
     result = host.run("cat /proc/sys/kernel/random/boot_id", "apiclient update check")
     boot_id, _, status = result.stdout.partition("\n")

@@ -115,7 +115,7 @@ FAULTS = st.lists(
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(st.tuples(LINES, WAITS), max_size=15), FAULTS, st.integers(0, 3), st.booleans())
-def test_a_host_always_comes_back_on_a_version_whatever_is_done_to_it(
+def test_a_host_always_boots_some_version_after_any_sequence_of_commands(
     deeds: list[tuple[str, float]], faults: list[GrubFails], chance: int, release: bool
 ) -> None:
     host = bench(*faults, seed=chance)

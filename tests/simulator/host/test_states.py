@@ -54,7 +54,7 @@ def test_a_command_leads_where_the_table_says(state: str, command: UpdateCommand
     assert ask(host, command) == leads_to
 
 
-def test_a_refresh_of_an_idle_host_finds_what_has_come_out_since() -> None:
+def test_a_refresh_of_an_idle_host_finds_newer_releases() -> None:
     host = bench(ReleaseAppears("1.22.0", Moment.AFTER_CHECK), releases=(RUNNING,))
     host.check()
     assert ask(host, UpdateCommand.REFRESH) == "Available"
@@ -144,7 +144,7 @@ def test_an_image_that_was_not_written_cannot_be_activated() -> None:
     assert host.state() == "Staged"
 
 
-def test_a_ready_host_sees_a_newer_release_and_keeps_what_it_has_staged() -> None:
+def test_a_ready_host_sees_a_newer_release_and_keeps_its_staged_version() -> None:
     host = bench(ReleaseAppears("1.22.0", Moment.WHILE_READY))
     host.make("Ready")
     status = host.check()

@@ -23,7 +23,7 @@ def pages(bench: SsmBench, operation: str, key: str, **request: Any) -> list[lis
             return found
 
 
-def test_instances_come_in_pages_of_ten_unless_more_are_asked_for() -> None:
+def test_instances_come_in_pages_of_ten_by_default() -> None:
     bench = ssm_bench(hosts=23)
     describe = "describe_instance_information", "InstanceInformationList"
     assert [len(page) for page in pages(bench, *describe)] == [10, 10, 3]
@@ -62,7 +62,7 @@ def test_a_filter_that_does_not_exist_or_has_too_many_values_is_refused() -> Non
 
 
 @pytest.mark.parametrize("token", ["nonsense", "YWZ0ZXI6eA==", "%%%"])
-def test_a_token_that_nobody_gave_out_is_refused(token: str) -> None:
+def test_a_token_that_was_never_issued_is_refused(token: str) -> None:
     bench = ssm_bench()
     with pytest.raises(AwsError, match="InvalidNextToken"):
         bench.instances(NextToken=token)

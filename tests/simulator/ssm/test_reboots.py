@@ -28,7 +28,7 @@ def test_a_reboot_that_the_agent_reports_in_time_succeeds(faults: tuple[RebootEn
     assert (bench.end(command_id), bench.hosts[0].boots) == (("Success", "Success", 0), 2)
 
 
-def test_a_reboot_that_nobody_reports_stays_in_progress_until_it_expires() -> None:
+def test_a_reboot_without_a_result_stays_in_progress_until_it_expires() -> None:
     bench = ssm_bench(RebootEnds(RebootEnding.STUCK))
     command_id = rebooted(bench, 2399)
     assert (bench.end(command_id)[0], bench.hosts[0].boots) == ("InProgress", 2)

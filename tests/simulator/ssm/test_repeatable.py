@@ -37,7 +37,7 @@ def test_the_same_row_of_commands_gives_the_same_answers_to_the_letter(steps: li
 
 @settings(max_examples=25, deadline=None)
 @given(STEPS)
-def test_every_command_comes_to_an_end(steps: list[tuple[str, int]]) -> None:
+def test_every_command_ends(steps: list[tuple[str, int]]) -> None:
     bench = ssm_bench(RollsBack("1.21.0"), RebootEnds(RebootEnding.STUCK, times=None), hosts=2)
     for name, wait in steps:
         bench.send(name, TimeoutSeconds=600)

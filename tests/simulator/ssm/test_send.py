@@ -85,7 +85,7 @@ def test_a_document_may_be_named_by_its_arn() -> None:
     assert bench.answer(command_id)["DocumentName"] == "check"
 
 
-def test_a_document_in_yaml_is_read_as_well() -> None:
+def test_a_document_in_yaml_can_be_read_too() -> None:
     bench = ssm_bench()
     bench.documents["yaml"] = """
 schemaVersion: "2.2"

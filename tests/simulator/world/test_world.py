@@ -90,7 +90,7 @@ def test_every_third_call_is_throttled() -> None:
     assert codes == ["", "", "ThrottlingException", "", "", "ThrottlingException", ""]
 
 
-def test_a_server_error_strikes_one_operation_as_often_as_it_is_reported() -> None:
+def test_a_server_error_affects_one_operation_as_often_as_it_is_reported() -> None:
     b = bench(1, faults=world_faults(ApiFails("InternalServerError", 500, "ListTasks", every=1, times=1)))
     b.show(0)
     with pytest.raises(ClientError) as caught:
@@ -175,7 +175,7 @@ def test_a_call_takes_its_time_in_the_world() -> None:
     assert b.clock.now() - before == timedelta(milliseconds=80)
 
 
-def test_hooks_hear_of_calls_before_and_after() -> None:
+def test_hooks_run_before_and_after_calls() -> None:
     b = bench(1)
     heard: list[str] = []
 
@@ -234,7 +234,7 @@ def test_somebody_returns_an_instance_after_it_was_drained() -> None:
     assert b.show(0)["status"] == "ACTIVE"
 
 
-def test_a_faults_plan_strikes_the_host_that_it_names() -> None:
+def test_a_plan_of_faults_affects_the_host_that_it_names() -> None:
     plan = FaultPlan((Placed(SomebodySets(SetStatus.DRAINING, timedelta(minutes=1)), instance_id(1)),))
     b = bench(2, faults=plan)
     b.wait(61)

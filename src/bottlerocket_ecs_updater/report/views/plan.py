@@ -192,7 +192,7 @@ def plan_json(plan: Plan, cluster: str) -> dict[str, Any]:
                 for batch in forecast.batches
             ],
             "never": list(forecast.left),
-            "reckoned_with": _reckoning_json(plan.basis),
+            "basis": _basis_json(plan.basis),
         },
         "failing": [_held_json(id_, why.failure.code, why) for id_, why in plan.failing],
         "held": [
@@ -218,7 +218,7 @@ def _update_json(update: Update) -> dict[str, Any]:
     }
 
 
-def _reckoning_json(basis: ForecastBasis) -> dict[str, Any]:
+def _basis_json(basis: ForecastBasis) -> dict[str, Any]:
     pace = basis.pace
     return {
         "stage": {"seconds": pace.stage.total_seconds(), "recorded": basis.stages},

@@ -120,7 +120,7 @@ def test_a_task_that_ecs_counts_is_left_though_none_was_listed(counts: dict[str,
     assert kinds(next_step(replace(one, registration=replace(one.registration, **counts)))) == []
 
 
-def test_tasks_that_nobody_listed_are_listed() -> None:
+def test_tasks_that_were_not_listed_yet_are_listed() -> None:
     verdict = next_step(claimed(tasks=None))
     assert (verdict.commands, verdict.wants_tasks, verdict.look_at) == ((), True, NOW)
 
@@ -187,7 +187,7 @@ def test_the_limit_counts_from_the_claim_of_the_run_that_started_the_drain() -> 
     assert given_back(next_step(of_dead_run(25, tasks=(task(),)))).startswith("its drain timed out")
 
 
-def test_the_tasks_that_are_left_are_looked_at_right_before_the_limit_strikes() -> None:
+def test_the_remaining_tasks_are_read_right_before_the_time_limit() -> None:
     one = aged(25, tasks=(task(),))
     old = replace(one, tasks=Tasks((task(),), NOW - MINUTE))
     assert next_step(old).wants_tasks
@@ -219,7 +219,7 @@ def test_a_host_whose_document_checks_nothing_is_asked_right_before_it_is_reboot
     assert not reboot.bound
 
 
-def test_a_host_is_asked_while_its_last_tasks_stop() -> None:
+def test_a_host_is_checked_while_its_last_tasks_stop() -> None:
     """So that its answer is available, and recent, when the host is empty."""
     one = claimed(tasks=(task(last_status="STOPPING"),), asked=NOW - MINUTE)
     assert one.registration is not None
@@ -269,15 +269,15 @@ def test_a_host_whose_agent_stays_away_is_returned_to_service_unrebooted() -> No
 # Finishing what a killed run began
 
 
-def test_the_host_of_a_dead_run_is_asked_before_anything_else_is_done() -> None:
+def test_the_host_of_a_dead_run_is_checked_first() -> None:
     assert kinds(next_step(of_dead_run())) == [Check]
 
 
-def test_the_host_of_a_dead_run_is_asked_however_long_ago_its_drain_started() -> None:
+def test_the_host_of_a_dead_run_is_checked_even_if_its_drain_started_long_ago() -> None:
     assert kinds(next_step(of_dead_run(12 * 60))) == [Check]
 
 
-def test_the_host_of_a_dead_run_goes_on_when_it_answered() -> None:
+def test_the_update_of_a_dead_run_continues_once_its_host_has_answered() -> None:
     one = of_dead_run(12 * 60, known=NOW - MINUTE, asked=NOW - 10 * SECOND)
     mark, _ = next_step(one).commands
     assert isinstance(mark, Mark)
@@ -492,7 +492,7 @@ def test_a_run_does_not_wait_forever_for_a_description() -> None:
 
 
 @pytest.mark.parametrize("phase", ClaimPhase)
-def test_a_claim_that_cannot_be_read_on_the_instance_is_held_whatever_the_store_says(phase: ClaimPhase) -> None:
+def test_an_unreadable_claim_on_the_instance_is_held_even_if_the_store_has_a_claim(phase: ClaimPhase) -> None:
     one = claimed(claim=a_claim(phase, run=DEAD_RUN), claim_unreadable="not a claim: '2 …'")
     verdict = next_step(one)
     assert (verdict.commands, verdict.look_at) == ((), None)

@@ -237,7 +237,7 @@ def test_a_reboot_that_was_just_sent_is_left_alone() -> None:
     assert verdict.look_at > NOW + POLL
 
 
-def test_how_a_reboot_command_ended_is_asked_before_the_agent_can_run_it_again() -> None:
+def test_the_result_of_a_reboot_command_is_read_before_the_agent_can_run_it_again() -> None:
     verdict = next_step(rebooting(), plain_reboots=True)
     assert (kinds(verdict), verdict.wants_reboot_end) == ([Reboot], True)
     assert verdict.look_at is not None
@@ -247,14 +247,14 @@ def test_how_a_reboot_command_ended_is_asked_before_the_agent_can_run_it_again()
     assert not next_step(sent(1, connected=False, reboots=(asked,))).wants_reboot_end
 
 
-def test_how_a_bound_reboot_ended_is_asked_only_of_a_host_that_stays_on_its_boot() -> None:
+def test_the_result_of_a_bound_reboot_is_read_only_if_the_host_stays_on_its_boot() -> None:
     bound = sent_reboot(NOW - 2 * MINUTE, bound=True)
     assert not next_step(rebooting()).wants_reboot_end
     assert not next_step(sent(1, connected=False, reboots=(bound,))).wants_reboot_end
     assert next_step(sent(2, says=ready(), asked=NOW - SECOND, reboots=(bound,))).wants_reboot_end
 
 
-def test_a_host_that_is_away_is_not_asked() -> None:
+def test_a_disconnected_host_is_not_checked() -> None:
     assert waits(next_step(sent(1, connected=False)))
 
 
@@ -262,20 +262,20 @@ def test_a_host_that_is_away_for_long_may_have_a_new_registration() -> None:
     assert next_step(sent(5, connected=False)).wants_listing
 
 
-def test_a_host_that_came_back_is_asked() -> None:
+def test_a_host_that_came_back_is_checked() -> None:
     assert kinds(next_step(sent(2, away=NOW - MINUTE))) == [Check]
 
 
-def test_a_host_that_came_back_is_asked_one_question_at_a_time() -> None:
+def test_a_host_that_came_back_gets_one_check_at_a_time() -> None:
     assert waits(next_step(sent(2, away=NOW - MINUTE, pending=pending(DocumentKind.CHECK))))
 
 
-def test_a_host_that_came_back_and_gives_no_report_yet_is_asked_again() -> None:
+def test_a_host_that_came_back_without_a_report_is_checked_again() -> None:
     one = sent(3, away=NOW - 2 * MINUTE, says=problem(Problem.NO_ANSWER), asked=NOW - MINUTE)
     assert kinds(next_step(one)) == [Check]
 
 
-def test_a_host_that_was_never_seen_away_is_asked_after_a_while() -> None:
+def test_a_host_that_was_never_seen_away_is_checked_after_a_while() -> None:
     """The agent's connection may miss a fast reboot altogether."""
     assert kinds(next_step(sent(2))) == [Check]
 
@@ -315,12 +315,12 @@ def test_a_reboot_that_was_refused_is_claimed_once_more() -> None:
     assert (mark.claim.phase, mark.claim.reboots) == (ClaimPhase.REBOOTING, 2)
 
 
-def test_a_reboot_that_was_accepted_is_not_asked_for_again() -> None:
+def test_an_accepted_reboot_is_not_requested_again() -> None:
     """An inhibitor may delay a shutdown by five minutes."""
     assert Mark not in kinds(next_step(old_boot(acceptance(), minutes=10)))
 
 
-def test_a_second_reboot_is_not_asked_for_in_haste() -> None:
+def test_a_second_reboot_is_not_requested_too_early() -> None:
     assert Mark not in kinds(next_step(old_boot(refused(10), minutes=0.3)))
 
 
@@ -349,26 +349,26 @@ def test_a_reboot_that_may_have_been_sent_and_is_not_listed_is_claimed_once_more
     assert kinds(next_step(unheard(2))) == [Mark]
 
 
-def test_the_end_of_a_reboot_command_is_asked_for_where_the_old_boot_answers() -> None:
+def test_the_end_of_a_reboot_command_is_read_if_the_old_boot_answers() -> None:
     one = old_boot(None)
     unasked = replace(one.reboots[0], end_asked_at=None)
     verdict = next_step(replace(one, reboots=(unasked,)))
     assert (verdict.commands, verdict.wants_reboot_end, verdict.look_at) == ((), True, NOW)
 
 
-def test_the_end_of_a_reboot_command_is_asked_for_once_per_answer() -> None:
+def test_the_end_of_a_reboot_command_is_read_once_per_answer() -> None:
     assert not next_step(old_boot(None)).wants_reboot_end
 
 
-def test_a_host_that_goes_down_late_is_not_asked_to_reboot_again() -> None:
+def test_a_host_that_goes_down_late_gets_no_second_reboot_command() -> None:
     assert waits(next_step(old_boot(refused(), connected=False)))
 
 
-def test_a_host_that_went_down_late_is_asked_when_it_is_back_and_not_rebooted_again() -> None:
+def test_a_host_that_went_down_late_is_checked_when_it_is_back_and_not_rebooted_again() -> None:
     assert kinds(next_step(old_boot(refused(), away=NOW - 10 * SECOND))) == [Check]
 
 
-def test_a_host_that_went_away_between_its_claim_and_its_reboot_is_asked_first() -> None:
+def test_a_host_that_disconnected_between_its_claim_and_its_reboot_is_checked_first() -> None:
     """Somebody else may have rebooted it."""
     assert kinds(next_step(rebooting(away=NOW - 30 * SECOND))) == [Check]
 
@@ -538,7 +538,7 @@ def test_a_downgrade_that_the_repository_chose_is_an_update_like_any_other() -> 
     assert found.downgrade
 
 
-def test_a_host_that_came_back_into_service_by_itself_is_verified_and_let_go() -> None:
+def test_a_host_that_came_back_into_service_by_itself_is_verified_and_its_claim_is_dropped() -> None:
     one = back(status=Status.ACTIVE)
     assert next_step(one).commands == (Unmark(one.id, UPDATED, took_slot=True),)
 
@@ -591,7 +591,7 @@ def test_the_second_verification_is_half_a_minute_after_the_first_question_and_m
         assert (Check in kinds(next_step(replace(slow, progress=progress)))) is expected
 
 
-def test_the_second_verification_takes_longer_where_less_is_known_of_what_was_sent() -> None:
+def test_the_second_verification_takes_longer_if_less_is_known_about_the_sent_commands() -> None:
     taken_over = unended(50, claim=a_claim(ClaimPhase.REBOOTING, run=DEAD_RUN, since=NOW - 3 * MINUTE))
     nameless = unended(50, reboots=(sent_reboot(NOW - 3 * MINUTE, command=CommandId("")),))
     several = unended(50, claim=a_claim(ClaimPhase.REBOOTING, since=NOW - 3 * MINUTE, reboots=2))
@@ -607,7 +607,7 @@ def test_such_a_host_is_returned_after_its_second_verification() -> None:
     assert returned(next_step(proven_again(unended(90)))) == UPDATED
 
 
-def test_how_its_commands_ended_is_asked_after_the_second_verification() -> None:
+def test_the_results_of_its_commands_are_read_after_the_second_verification() -> None:
     one = proven_again(unended(90))
     before = replace(one, reboots=(replace(one.reboots[0], end_asked_at=NOW - 20 * SECOND),))
     verdict = next_step(before)
@@ -734,7 +734,7 @@ def of_dead_run(minutes: float, end: RebootEnd | None, **changes: Any) -> SentRe
     return sent_reboot(NOW - minutes * MINUTE, end, **{"sent_by_us": False, "end_asked_at": NOW, **changes})
 
 
-def test_the_host_of_a_dead_run_is_asked_on_which_side_of_its_reboot_it_is() -> None:
+def test_the_host_of_a_dead_run_is_checked_for_whether_it_has_rebooted() -> None:
     assert kinds(next_step(resumed())) == [Check]
 
 
@@ -807,24 +807,24 @@ def test_the_host_of_a_dead_run_that_is_back_in_service_is_verified_before_it_is
     assert next_step(verified).commands == (Unmark(verified.id, UPDATED, took_slot=True),)
 
 
-def test_the_end_of_a_reboot_of_a_dead_run_is_asked_for() -> None:
+def test_the_end_of_a_reboot_of_a_dead_run_is_read() -> None:
     one = resumed(says=ready(), asked=NOW - 10 * SECOND, reboots=(of_dead_run(5, None, end_asked_at=None),))
     assert next_step(one).wants_reboot_end
 
 
-def test_the_host_of_such_a_reboot_is_not_asked_at_every_look() -> None:
+def test_the_host_of_such_a_reboot_is_not_checked_at_every_look() -> None:
     one = resumed(says=ready(), asked=NOW - 10 * SECOND, reboots=(of_dead_run(5, None),))
     assert waits(next_step(one))
 
 
-def test_a_reboot_of_a_dead_run_that_its_host_accepted_is_not_asked_for_again() -> None:
+def test_an_accepted_reboot_of_a_dead_run_is_not_requested_again() -> None:
     taken = of_dead_run(5, acceptance(NOW - 4 * MINUTE))
     assert waits(next_step(resumed(says=ready(), asked=NOW - SECOND, reboots=(taken,))))
     kept_waiting = resumed(25, known=20, says=ready(), asked=NOW - SECOND, reboots=(taken,))
     assert str(quarantine_of(next_step(kept_waiting)).why).startswith("it accepted the reboot")
 
 
-def test_the_host_of_such_a_reboot_is_asked_again_once_it_has_ended_before_another_one_is_claimed() -> None:
+def test_the_host_is_checked_again_after_the_reboot_command_ended_and_before_another_is_claimed() -> None:
     declined = of_dead_run(5, refusal(NOW - 5 * SECOND))
     assert kinds(next_step(resumed(says=ready(), asked=NOW - 40 * SECOND, reboots=(declined,)))) == [Check]
     assert kinds(next_step(resumed(says=ready(), asked=NOW - SECOND, reboots=(declined,)))) == [Mark]
@@ -871,7 +871,7 @@ def test_a_quarantined_instance_is_reported_in_every_run() -> None:
     assert str(conclusion.outcome.why) == said
 
 
-def test_a_quarantine_that_only_the_store_was_told_of_is_written_on_the_instance_too() -> None:
+def test_a_quarantine_that_is_only_in_the_store_is_written_on_the_instance_too() -> None:
     """Found by killing a run at every call: the claim on the instance stayed in phase `rebooting` forever."""
     one = in_quarantine(connected=False)
     assert one.registration is not None
@@ -897,11 +897,11 @@ def test_a_quarantined_instance_that_is_away_keeps_no_run_waiting() -> None:
     assert next_step(reported(in_quarantine(connected=False))).look_at is None
 
 
-def test_a_quarantined_instance_whose_agent_is_connected_is_asked() -> None:
+def test_a_quarantined_instance_whose_agent_is_connected_is_checked() -> None:
     assert kinds(next_step(reported(in_quarantine()))) == [Check]
 
 
-def test_a_quarantined_instance_that_gives_no_report_is_asked_so_often_and_no_more() -> None:
+def test_a_quarantined_instance_without_a_report_is_not_checked_again_after_several_tries() -> None:
     silent = in_quarantine(problem(Problem.NO_ANSWER), progress={"checks_failed": CHECK_TRIES})
     verdict = next_step(reported(silent))
     assert (verdict.commands, verdict.look_at) == ((), None)

@@ -117,12 +117,12 @@ def test_a_host_that_was_withdrawn_to_a_lower_version_follows_its_repository() -
     assert candidate(instance(says=available(lower))) == Stageable(lower, again=False)
 
 
-def test_a_ready_host_is_taken_with_what_it_staged_not_with_what_is_offered_by_now() -> None:
+def test_a_ready_host_is_updated_to_its_staged_version_and_not_to_a_newer_offer() -> None:
     report = ready(NEW, chosen=NEWER)
     assert candidate(instance(says=report)) == Ready(report, NEW)
 
 
-def test_a_staged_host_takes_what_is_offered_by_now() -> None:
+def test_a_staged_host_gets_the_version_that_is_offered_now() -> None:
     assert candidate(instance(says=staged(NEW, chosen=NEWER))) == Stageable(NEWER, again=False)
 
 
@@ -210,7 +210,7 @@ def test_an_instance_that_systems_manager_refused_is_held() -> None:
     assert held(instance(send_refused="InvalidInstanceId")) is Reason.SEND_REFUSED
 
 
-def test_an_instance_that_aws_allows_no_commands_to_is_held_and_not_asked_again() -> None:
+def test_an_instance_to_which_aws_denies_commands_is_held_and_not_checked_again() -> None:
     denied = see_denied(instance(says=available()), DocumentKind.CHECK, "ssm:SendCommand on instance/i-a")
     assert held(denied) is Reason.SEND_DENIED
 
@@ -224,7 +224,7 @@ def test_an_instance_with_a_claim_that_cannot_be_read_is_left_alone(status: Stat
 # Checks
 
 
-def test_a_host_that_was_never_asked_is_asked() -> None:
+def test_a_host_that_was_never_checked_is_checked() -> None:
     assert candidate(instance()) == Asking()
 
 
@@ -233,7 +233,7 @@ def test_a_run_waits_for_the_pending_command_of_a_host(kind: DocumentKind) -> No
     assert candidate(instance(says=available(), pending=pending(kind))) == Deferred(NOW + POLL)
 
 
-def test_a_host_is_asked_again_after_an_apply_whatever_the_apply_said() -> None:
+def test_a_host_is_checked_again_after_every_apply() -> None:
     one = instance(
         says=available(), asked=NOW - MINUTE, applied=ended(DocumentKind.APPLY, CommandStatus.FAILED, NOW - SECOND)
     )
@@ -282,7 +282,7 @@ def test_a_check_without_a_report_is_repeated_after_a_while(which: Problem) -> N
 
 
 @pytest.mark.parametrize("which", RETRIED)
-def test_when_the_while_is_over_it_is_asked(which: Problem) -> None:
+def test_a_host_without_a_report_is_checked_again_after_the_wait(which: Problem) -> None:
     one = instance(says=problem(which), asked=NOW - MINUTE, progress=RunProgress(checks_failed=1, first_busy_at=NOW))
     assert candidate(one) == Asking()
 
@@ -306,7 +306,7 @@ def test_a_host_that_is_too_old_is_held_at_once() -> None:
     assert held(one) is Reason.TOO_OLD
 
 
-def test_a_held_lock_is_waited_for_as_long_as_an_apply_may_take_however_many_checks_that_is() -> None:
+def test_a_run_waits_for_a_held_lock_as_long_as_an_apply_may_take() -> None:
     nearly = RunProgress(checks_failed=50, first_busy_at=NOW - POLICY.apply_timeout + SECOND)
     one = instance(says=problem(Problem.BUSY), asked=NOW - 2 * MINUTE, progress=nearly)
     assert candidate(one) == Asking()
@@ -348,7 +348,7 @@ def test_an_apply_that_was_cut_short_is_repeated(end: CommandStatus) -> None:
 
 
 @pytest.mark.parametrize("end", CommandStatus)
-def test_an_apply_that_left_the_host_staged_is_repeated_however_it_ended(end: CommandStatus) -> None:
+def test_an_apply_that_left_the_host_staged_is_repeated_with_any_exit_code(end: CommandStatus) -> None:
     assert candidate(applied(end, staged())) == Stageable(NEW, again=True)
 
 
@@ -357,7 +357,7 @@ def test_an_apply_that_met_a_held_lock_is_repeated() -> None:
 
 
 @pytest.mark.parametrize("end", CommandStatus)
-def test_an_apply_that_left_the_host_ready_succeeded_however_it_ended(end: CommandStatus) -> None:
+def test_an_apply_that_left_the_host_ready_counts_as_a_success_with_any_exit_code(end: CommandStatus) -> None:
     """P10, changed: the result of an apply is what the host reports afterwards, not how the command ended."""
     assert isinstance(candidate(applied(end, ready())), Ready)
 
@@ -372,7 +372,7 @@ def test_an_apply_that_may_never_have_been_sent_says_nothing_of_the_host() -> No
     assert candidate(unheard(APPLY_TRIES + 1, applies=APPLY_TRIES + 1)) == Stageable(NEW, again=True)
 
 
-def test_applies_that_may_never_have_been_sent_come_to_an_end_and_are_no_failure() -> None:
+def test_applies_that_may_never_have_been_sent_end_without_a_failure() -> None:
     found = candidate(unheard(UNHEARD_APPLIES, applies=UNHEARD_APPLIES))
     assert isinstance(found, Finished)
     assert isinstance(found.outcome, Hold)
@@ -406,7 +406,7 @@ def test_a_version_that_was_withdrawn_is_named() -> None:
     assert found == Held(hold(Reason.WITHDRAWN, version=NEW))
 
 
-def test_a_host_that_somebody_rebooted_into_what_we_staged_is_up_to_date() -> None:
+def test_a_host_that_somebody_rebooted_into_our_staged_update_is_up_to_date() -> None:
     assert candidate(instance(says=rebooted(), progress=RunProgress(applies=Applies(1), offered=NEW))) == Finished(
         UpToDate(NEW)
     )
@@ -424,7 +424,7 @@ def resting(version: Version = NEW, *, minutes: int = 10, rolled_back: bool = Fa
 
 
 @pytest.mark.parametrize("says", [available(), staged(), ready()])
-def test_an_instance_backs_off_after_a_failure_whatever_its_state(says: HostAnswer) -> None:
+def test_an_instance_backs_off_after_a_failure_in_every_state(says: HostAnswer) -> None:
     assert held(instance(says=says, backoff=resting())) is Reason.BACKING_OFF
 
 

@@ -47,7 +47,7 @@ states = st.tuples(
 
 
 @given(st.one_of(crowds(), crowds(), fleets()), rules, states)
-def test_what_blocks_all_that_stand_ready_blocks_each(
+def test_a_block_for_all_ready_hosts_blocks_each(
     fleet: Fleet, asked: Rules, state: tuple[Health | None, bool, History, str]
 ) -> None:
     health, deploying, past, paused = state

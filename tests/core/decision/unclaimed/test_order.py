@@ -39,7 +39,7 @@ def test_tasks_that_are_still_being_started_count_too() -> None:
     assert names(instance("i-a", ready(), registered=starting), host("i-b", tasks=2)) == ["i-b", "i-a"]
 
 
-def test_whose_tasks_find_a_place_on_instances_that_are_done_goes_first() -> None:
+def test_the_instance_whose_tasks_fit_on_updated_instances_goes_first() -> None:
     hosts = [host("i-a", tasks=1), host("i-b", tasks=5)]
     assert [one.id for one in in_order(hosts, lambda one: 1 if one.id == "i-a" else 0)] == ["i-b", "i-a"]
 
@@ -71,7 +71,7 @@ def test_within_a_turn_the_zone_with_the_emptier_host_goes_first() -> None:
     assert names(*hosts) == ["i-2", "i-3", "i-1"]
 
 
-def test_a_host_that_said_nothing_goes_first_and_harms_nothing() -> None:
+def test_a_host_without_a_report_goes_first_and_does_no_harm() -> None:
     assert names(host("i-b"), instance("i-a")) == ["i-a", "i-b"]
 
 

@@ -99,7 +99,7 @@ def concluded(decision: Decision, name: str = "i-own") -> object:
 # Which tasks hold an instance
 
 
-def test_unless_told_otherwise_a_run_leaves_its_own_host_to_another_and_does_not_even_stage() -> None:
+def test_by_default_a_run_leaves_its_own_host_to_another_run_and_does_not_stage_it() -> None:
     for says in (available(), ready()):
         decision = decide(around(own_host(says), current()), POLICY)
         assert held(decision).reason is Reason.OWN_HOST
@@ -143,7 +143,7 @@ def test_it_is_staged_as_any_other_and_behind_them() -> None:
         claimed("i-a", a_claim(ClaimPhase.REBOOTING)),
     ],
 )
-def test_while_anything_goes_on_with_another_it_waits(other: Instance) -> None:
+def test_it_waits_while_another_update_is_in_progress(other: Instance) -> None:
     decision = decide(around(own_host(), other, current()), replace(HAND_OVER, max_unavailable=POLICY.max_unavailable))
     assert CallSuccessor not in commands(decision)
     assert held(decision).reason in (Reason.OWN_HOST_LAST, Reason.BUDGET)
@@ -181,7 +181,7 @@ def test_when_all_others_are_done_another_run_is_called_and_nothing_is_drained()
     assert is_soon(decision.look_at)
 
 
-def test_nobody_is_called_where_nobody_could_be_placed() -> None:
+def test_no_run_is_called_if_no_other_instance_is_in_service() -> None:
     away = instance(
         "i-b", idle(), registered=registration("i-b", connected=False), progress=RunProgress(connected_looks=0)
     )

@@ -19,6 +19,7 @@ from bottlerocket_ecs_updater.core.decision.claimed.give_back import (
     give_back,
     give_back_blocked,
     not_empty_hold,
+    reboots_plainly,
     staged_report,
     unwanted_now,
     why_blocked,
@@ -122,7 +123,9 @@ def _send(claimed: ClaimedInstance, report: HostReport | None, this_pass: Pass) 
         return NextStep(wants_tasks=True, look_at=this_pass.at)
     if not is_seen_empty(claimed, this_pass):
         return NextStep(look_at=this_pass.next_poll)
-    if report is None or (staged_report(instance, this_pass) is None and instance.progress.stalled_since is None):
+    # A plain reboot boots whatever is staged by now. So it needs a recent report even if AWS refused the bound one.
+    recent = instance.progress.stalled_since is not None and not this_pass.fleet.plain_reboots
+    if report is None or (staged_report(instance, this_pass) is None and not recent):
         return replace(ask_host(instance, this_pass), wants_answer_only=True)
     difference = changed(report, claimed.claim)
     if difference is not None:
@@ -155,7 +158,7 @@ def send_reboot(instance: Instance, this_pass: Pass, *first: Mark) -> NextStep:
     If the document takes no parameters, read the command's result before it can run a second time.
     """
     fleet, policy, at = this_pass.fleet, this_pass.policy, this_pass.at
-    if fleet.plain_reboots:
+    if reboots_plainly(instance, fleet):
         soon, plain = at + FIRST_RUN * END_ASKED_SHARE, Reboot(instance.id, bound=False)
         return NextStep((*first, plain), look_at=soon, wants_answer_only=True, wants_reboot_end=True)
     look_at = next_look(at, at, policy.poll_interval, fleet.durations.reboot, policy.quiet_after_reboot)
