@@ -76,10 +76,10 @@ start (services, its tasks, their protection, the claim, DRAINING), five to empt
 stopped, then in one look its counts and a list of stopping tasks, the claim for the reboot, the reboot), and six to
 return it (its agent is connected, a check and its answer, it is still connected, ACTIVE, the claim deleted). Each of
 these calls provides something that no other call does. The first host of a run takes nine more, because the run does
-not know yet how long a drain and a reboot take. The start of a run takes 16. So 8 hosts need 153 calls, or 19 for each
-host; the target of 18 allows 144. About two for each host come on top, for looks that find a host not yet empty or not
-yet back, for tasks that moved there, for throttled reads and for lost replies. Fewer such looks would leave hosts out
-of service for longer.
+not know yet how long a drain and a reboot take. The start of a run takes 17, with the description of the reboot
+document. So 8 hosts need 154 calls, or 19 for each host; the target of 18 allows 144. About two for each host come on
+top, for looks that find a host not yet empty or not yet back, for tasks that moved there, for throttled reads and for
+lost replies. Fewer such looks would leave hosts out of service for longer.
 
 Three calls could be saved only with less safety. The claim is written twice: before the drain, and before the reboot.
 Without the second, a run that takes over, above all one of an earlier version, could not know that a reboot may be on
@@ -99,9 +99,7 @@ lists the tasks of each of them.
 
 S3 calls renew the lease, and read or write the pause switch, the blocked and promoted versions, the ledger and the
 record, each at its own interval. They matter most if hosts are updated one at a time, because each host takes more than
-a minute. In the 12 minutes that 8 hosts take, the lease is renewed 18 times, the pause switch read 11 times and the
-blocked and promoted versions 14 times. The ledger and the record are written before hosts are drained and returned: 21
-times. With the start and the end of the run, that is 76 calls. The target of six for each host allows 48.
+a minute: 47 calls in the eleven minutes that 8 hosts take.
 
 ## How calls are counted
 

@@ -357,7 +357,8 @@ def _is_healthy(played: Played, member: Member) -> bool:
     managed = any(one.managed and one.name == member.provider for one in played.story.scenario.providers)
     plain = plain and not managed
     outdated = member.host.version == OLD and member.host.variant == VARIANT
-    return plain and outdated and not played.story.scenario.faults.on(member.host.instance_id)
+    managed = any(one.managed for one in played.story.scenario.providers if one.name == member.provider)
+    return plain and outdated and not managed and not played.story.scenario.faults.on(member.host.instance_id)
 
 
 def _explained(played: Played, id_: InstanceId, outcome: Outcome | None) -> bool:
