@@ -107,4 +107,5 @@ class Outages:
             return False
         # While it was stopped it did not count, so an updater must notice that it was started.
         since = max(outage.since, host.started_at)
-        return outage.by_updater or self._world.clock.now() - since >= NOTICEABLE
+        known = outage.by_updater and since == outage.since
+        return known or self._world.clock.now() - since >= NOTICEABLE
