@@ -26,10 +26,10 @@ The same results as JSON, with the calls of every operation: [benchmarks.json](b
 
 {machine}
 
-**Rollouts are simulated.** The real engine and AWS code, with lease, ledger and record, run in virtual time against the
-simulator. The times come from a host model (`benchmarks/hosts.py`): a drain takes about 60 s (a web task's replacement
-starts first, then the load balancer deregisters the task for 30 s; workers take 20 s after SIGTERM), a reboot about 54
-s, and a download 20 to 40 s, with random variation per host. Nothing here was measured on AWS.
+**Rollouts are simulated.** The real engine and AWS code, with lease, ledger, record and reports, run in virtual time
+against the simulator. The times come from a host model (`benchmarks/hosts.py`): a drain takes about 60 s (a web task's
+replacement starts first, then the load balancer deregisters the task for 30 s; workers take 20 s after SIGTERM), a
+reboot about 54 s, and a download 20 to 40 s, with random variation per host. Nothing here was measured on AWS.
 
 **Start-up, memory and the CPU of a look are real**. They were measured in separate processes on the machine named
 above, with the simulated cluster behind the AWS wire protocol in another process. CPU is the time of one core. If the
@@ -66,38 +66,30 @@ Every figure includes the first look and the first checks of a run.
 
 ## Missed targets, and why
 
-The updater verifies a boot once if its only reboot command ended in its first run. If the command's end is not known,
-it verifies the boot twice, half a minute apart, because the agent may run the command again when it starts. The
-shutdown from a repeated command may be delayed for five minutes, and the host stays out of service for that time. In
-the second world, one of these hosts at the end of a rollout decides the figure for 30 hosts. The updater never sets an
-instance ACTIVE while one of its reboots may still happen: that is more important than any figure here.
+The stack's reboot document reboots a host only from the boot that it names. So one check verifies the new boot, however
+the command ended. Other documents, of an earlier version or of the predecessor, take no such parameter. With them, the
+updater verifies a boot twice, half a minute apart, if it does not know that the command ended in its first run. The
+updater never sets an instance ACTIVE while one of its reboots may still happen: that is more important than any figure
+here.
 
-The calls for each instance exceed the target. One host at a time, without incidents, takes 20 to 22 calls: six to start
-(services, its tasks, their protection, the claim, DRAINING, and now and then the description of a task that moved
-there), eight to empty and reboot it (a check and its answer, whether its known tasks stopped, then in one look its
-counts and a list of stopping tasks, the claim for the reboot, the reboot, how the command ended), and six to return it
-(its agent is connected, a check and its answer, it is still connected, ACTIVE, the claim deleted). Each of these calls
-provides something that no other call does. A boot that must be verified twice takes five more calls. The first host of
-a run takes ten more, because the run does not know yet how long a drain and a reboot take. The start of a run takes 17.
-So 8 hosts need 160 calls, 15 for three boots that are verified twice, 10 for the first host and 17 for the start: 202,
-or 25 for each host, and a few for throttled reads and lost replies. The target of 18 allows 144. Without the start, the
-first host, bad endings and throttling, 20 calls remain for each host. How a reboot command ended is read within 20
-seconds, although it could be read with the first check after the boot: only then does it not depend on the host's clock
-whether the command ended in its first run.
+One host at a time takes 22 calls: seven acts (a claim before the drain and one before the reboot, DRAINING, the reboot,
+a check after the boot, ACTIVE, the claim deleted), six looks at instances, four or five lists and descriptions of
+tasks, their protection, the answer to the check, and a share of the looks at services and of the start of the run. The
+target of 18 allows 11 besides the acts. Several hosts share calls only if they are ready at the same time. So a free
+slot waits 10 to 20 seconds for other slots that are about to be free, and hosts start together. The next host stays in
+service meanwhile. A host whose boot takes longer leaves the others, and takes calls of its own from then on.
 
-Several hosts share looks, checks and answers, but they share an act only if they are ready for it within the same few
-seconds. With ten slots, a host becomes ready for each act about every ten seconds, so most acts are for one host.
-Waiting for a second host would cost more time than the target allows. Eight of these calls are acts, so a host cannot
-take fewer than eight calls unless several hosts are ready for an act at the same time. With five to 19 slots and a
-settle time, looks are 5 s apart. With 20 or more, they are 7.5 s apart, which saves calls and costs each host and slot
-a few seconds. Without a settle time, looks for five or more slots are 4 s apart. Looks for three or four, and for
-results that are due, are 2.5 s apart.
+With five to 19 slots and a settle time, looks are 5 s apart. With 20 or more, they are 7.5 s apart, which saves calls
+and costs each host and slot a few seconds. Without a settle time, looks for five or more slots are 3 s apart. Looks for
+three or four, and for results that are due, are 2.5 s apart.
 
-S3 calls renew the lease, and read or write the pause switch, the blocked and promoted versions, the ledger and the
-record, each at its own interval. They matter most if hosts are updated one at a time, because each host takes more than
-a minute. In the 12 minutes that 8 hosts take, the lease is renewed 18 times, the pause switch read 11 times and the
-blocked and promoted versions 14 times. The ledger and the record are written before hosts are drained and returned: 21
-times. With the start and the end of the run, that is 76 calls. The target of six for each host allows 48.
+About 38 S3 calls of a run do not depend on its hosts: the test of the bucket and the lease (10), the search for the
+state of earlier versions (5), the first sightings of two versions (4), and at the end the standing of the cluster, the
+reports, the index and the page of all clusters (19). For few hosts, that alone almost reaches the target: 8 hosts may
+take 48. The other S3 calls follow the time. The lease is renewed every 72 seconds. The pause switch and the blocked
+versions are read within a minute before each start, and while a host is drained and not yet rebooted, because a pause
+and a block take effect within a minute. The ledger and the record are written every two minutes, and at once if the
+next run could not find out what they say. In the 11 minutes that 8 hosts take, that is 39 calls.
 
 ## How calls are counted
 
