@@ -63,9 +63,9 @@ def test_nothing_is_published_before_everything_is_tested_and_signed() -> None:
 
 
 def test_the_targets_that_workflows_call_exist() -> None:
-    called = {
-        word for path in WORKFLOWS for line in re.findall(r"make ([a-z -]+)", path.read_text()) for word in line.split()
-    }
+    lines = [line for path in WORKFLOWS for line in path.read_text().splitlines() if not line.startswith("#")]
+    called = {word for line in lines for words in re.findall(r"make ([a-z -]+)", line) for word in words.split()}
+    assert {"lint", "dist"} <= called
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert called - targets == set()
 
