@@ -84,7 +84,7 @@ def _races(found: Measured) -> Iterator[Figure]:
             yield Figure(
                 "… the same if the boot is verified twice", "s", TWICE_ASKED, twice, "the median of those hosts"
             )
-        yield Figure("… hosts verified twice", "%", None, ways["proven_twice"], "the others once")
+        yield Figure("… hosts verified twice", "%", None, ways["proven_twice"], "its agent did not stay connected")
         yield Figure(
             "… reboots that finished before a look saw them",
             "%",

@@ -57,7 +57,7 @@ HOW = """## How the ideal schedule is calculated
 The simulator knows how long each host's drain, reboot and daemon restart took. The ideal updater knows everything
 immediately and makes no calls: it reboots a host the moment the last task has stopped, returns it the moment its agents
 are connected, and drains the next one the moment a slot has settled. So every slot is always full. The real updater
-needs additional time for its looks: a check and a look at the tasks until it sees that a host is empty, looks about
+needs additional time for its looks: one that finds the host empty, looks about
 five seconds apart that verify the host, and a new look at the cluster before the next drains. It also needs a look to
 see that a settle time is over.
 
@@ -66,24 +66,36 @@ Every figure includes the first look and the first checks of a run.
 
 ## Missed targets, and why
 
-The stack's reboot document reboots a host only from the boot that it names. So one check verifies the new boot, however
-the command ended. Other documents, of an earlier version or of the predecessor, take no such parameter. With them, the
-updater verifies a boot twice, half a minute apart, if it does not know that the command ended in its first run. The
-updater never sets an instance ACTIVE while one of its reboots may still happen: that is more important than any figure
-here.
+The simulator's stack has the reboot document of this version, which binds each reboot to one boot and one version. So
+one check verifies a boot, however the command ended. Only a host whose agent does not stay connected is checked again.
+With an earlier document, a boot is verified twice if the command's end is not known, half a minute apart, and every
+host is checked right before its reboot: three calls more for a host, or eight if its boot is verified twice.
 
-One host at a time takes 22 calls: seven acts (a claim before the drain and one before the reboot, DRAINING, the reboot,
-a check after the boot, ACTIVE, the claim deleted), six looks at instances, four or five lists and descriptions of
-tasks, their protection, the answer to the check, and a share of the looks at services and of the start of the run. The
-target of 18 allows 11 besides the acts. Several hosts share calls only if they are ready at the same time. So a free
-slot waits 10 to 20 seconds for other slots that are about to be free, and hosts start together. The next host stays in
-service meanwhile. A host whose boot takes longer leaves the others, and takes calls of its own from then on.
+The calls for each instance exceed the target at 8, 30 and 300 hosts. One host at a time takes at least 16: five to
+start (services, its tasks, their protection, the claim, DRAINING), five to empty and reboot it (whether its known tasks
+stopped, then in one look its counts and a list of stopping tasks, the claim for the reboot, the reboot), and six to
+return it (its agent is connected, a check and its answer, it is still connected, ACTIVE, the claim deleted). Each of
+these calls provides something that no other call does. The first host of a run takes nine more, because the run does
+not know yet how long a drain and a reboot take. The start of a run takes 16. So 8 hosts need 153 calls, or 19 for each
+host; the target of 18 allows 144. About two for each host come on top, for looks that find a host not yet empty or not
+yet back, for tasks that moved there, for throttled reads and for lost replies. Fewer such looks would leave hosts out
+of service for longer.
 
-With five to 19 slots and a settle time, looks are 5 s apart. With 20 or more, they are 7.5 s apart, which saves calls
-and costs each host and slot a few seconds. So with a settle time, hosts are out of service for longer than the target
-allows: 100 hosts for a second, 300 hosts for six seconds, and their slots are taken for three seconds too long. Without
-a settle time, looks for five or more slots are 3 s apart. Looks for three or four, and for results that are due, are
-2.5 s apart.
+Three calls could be saved only with less safety. The claim is written twice: before the drain, and before the reboot.
+Without the second, a run that takes over, above all one of an earlier version, could not know that a reboot may be on
+its way. The list of stopping tasks right before a reboot shows tasks that ECS placed between the last list and
+DRAINING: the counts do not include tasks that are stopping. And a claim is deleted as soon as its host is back:
+otherwise a run that takes over could return a host that somebody else has drained.
+
+Several hosts share looks, checks and answers, but they share an act only if they are ready for it within the same few
+seconds. So with three or more slots, a free slot waits for others that are about to be free: two polls, or four with
+few slots or a settle time. Hosts that start together stay together, unless one of them takes long: a shutdown that is
+delayed, or an agent that flaps. With 30 hosts it depends on these how long hosts stay together, so the calls differ
+from world to world, between 10 and 17 for each host. A longer wait would cost more time than the target allows. With
+five to 19 slots and a settle time, looks are 5 s apart. With 20 or more, they are 7.5 s apart, which saves calls and
+costs each host and slot a few seconds. Without a settle time, with three or four slots, and for results that are due,
+looks are 2.5 s apart. With 300 hosts, 30 at a time, one look at hosts that are ready together takes some seconds, and
+lists the tasks of each of them.
 
 About 38 S3 calls of a run do not depend on its hosts: the test of the bucket and the lease (10), the search for the
 state of earlier versions (5), the first sightings of two versions (4), and at the end the standing of the cluster, the

@@ -237,6 +237,8 @@ class FakeSsm(Fake):
     commands: list[Shape] = field(default_factory=list)
     invocations: dict[str, list[Shape]] = field(default_factory=dict)
     outputs: dict[tuple[str, str], Shape] = field(default_factory=dict)
+    declared: tuple[str, ...] = ("boots", "version")
+    """The parameters that every document declares."""
     requested_at: datetime | None = None
     """When a command was requested, by the clock of Systems Manager; not reported if None."""
 
@@ -257,6 +259,10 @@ class FakeSsm(Fake):
         if self.requested_at is not None:
             shape["RequestedDateTime"] = self.requested_at
         return {"Command": shape}
+
+    def describe_document(self, **request: Any) -> Shape:
+        self._enter("describe_document", request)
+        return {"Document": {"Parameters": [{"Name": name, "Type": "String"} for name in self.declared]}}
 
     def cancel_command(self, **request: Any) -> Shape:
         self._enter("cancel_command", request)

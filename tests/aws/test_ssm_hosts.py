@@ -271,6 +271,23 @@ def test_no_bound_reboot_is_sent_with_a_document_without_parameters() -> None:
     assert (set(sent.not_bound), sent.refused, bench.ssm.count("send_command")) == (set(ids(50)), {}, 1)
 
 
+@pytest.mark.parametrize("declared", [(), ("boots",), ("version",), ("boot", "versions")])
+def test_a_reboot_is_never_bound_to_what_the_document_does_not_declare(declared: tuple[str, ...]) -> None:
+    bench = Bench()
+    bench.ssm.declared = declared
+    hosts = bench.hosts()
+    assert set(hosts.send(DocumentKind.REBOOT, ids(2), bound_to=BOUND).not_bound) == set(ids(2))
+    assert bench.ssm.count("send_command") == 0
+    hosts.send(DocumentKind.REBOOT, ids(2), bound_to=BOUND)
+    assert bench.ssm.count("describe_document") == 1
+
+
+def test_a_reboot_document_that_cannot_be_described_now_is_for_later() -> None:
+    bench = Bench()
+    bench.ssm.troubles["describe_document"] = [EndpointConnectionError(endpoint_url="x")] * 9
+    assert set(bench.hosts().send(DocumentKind.REBOOT, ids(2), bound_to=BOUND).later) == set(ids(2))
+
+
 def test_a_command_is_cancelled_for_its_instances() -> None:
     bench = Bench()
     bench.hosts().cancel(COMMAND, ids(1))

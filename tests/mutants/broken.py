@@ -223,6 +223,13 @@ MUTANTS = (
         f"{CORE}/decision/claimed/test_reboot.py",
     ),
     broken(
+        "a reboot is taken to be bound to a boot though its document has no parameters",
+        "aws/ssm.py",
+        "            if lacks:\n",
+        "            if not lacks and lacks:\n",
+        "tests/faults/test_bound_reboots.py",
+    ),
+    broken(
         "an instance that did not come back is returned to service",
         "core/decision/claimed/reboot.py",
         "        return _ask_when_connected(claimed, this_pass)\n    return quarantine(claimed, not_back",

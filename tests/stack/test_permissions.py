@@ -70,6 +70,7 @@ ACTIONS = sorted(
         "ec2:DescribeInstances",
         "ec2:DescribeInstanceTypes",
         "ssm:CancelCommand",
+        "ssm:DescribeDocument",
         "ssm:GetCommandInvocation",
         "ssm:GetParameters",
         "sns:Publish",
@@ -126,6 +127,12 @@ def test_without_permission_for_ec2_a_stopped_host_counts_as_out_of_service() ->
 def test_without_permission_for_task_protection_the_run_skips_its_rule_and_continues(world: World) -> None:
     run = judged_run(world, STACK, without_action="ecs:GetTaskProtection")
     assert {refusal.ask.action for refusal in run.refusals} == {"ecs:GetTaskProtection"}
+    assert (run.went_well, run.updated) == (True, 2)
+
+
+def test_if_the_reboot_document_may_not_be_described_hosts_are_updated_all_the_same(world: World) -> None:
+    run = judged_run(world, STACK, without_action="ssm:DescribeDocument")
+    assert {refusal.ask.action for refusal in run.refusals} == {"ssm:DescribeDocument"}
     assert (run.went_well, run.updated) == (True, 2)
 
 

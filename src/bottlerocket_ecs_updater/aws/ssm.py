@@ -82,6 +82,8 @@ class SsmHosts:
         self._lives: dict[CommandId, timedelta] = {}
         """Time from sending to expiry, for each reboot command."""
         self._results = CommandResultReader(clients, api, documents)
+        self._lacks: str | None = None
+        """Why reboots cannot be bound, or empty; None if the reboot document was not described yet."""
         self._ahead = timedelta(0)
         """How far the clock of Systems Manager was ahead of ours when a command was last sent."""
 
@@ -115,6 +117,13 @@ class SsmHosts:
         and NotFound if the document does not exist; in both cases nothing was sent. The operator's after-reboot
         document raises neither: the result of each host is then `Refused`.
         """
+        if bound_to is not None:
+            try:
+                lacks = self._lacks_parameters(kind)
+            except (Throttled, Unreachable) as error:
+                return Sent({}, {}, {}, dict.fromkeys(instances, str(error)))
+            if lacks:
+                return Sent({}, {}, {}, {}, not_bound=dict.fromkeys(instances, lacks))
         parameters = _parameters(replaces, bound_to)
         attempt_batch = keep_earlier_results(lambda group: self._send_group(kind, group, parameters), _denied_ones)
         results = sift(list(dict.fromkeys(instances)), SEND_MAX, attempt_batch, _denied_ones)
@@ -131,6 +140,24 @@ class SsmHosts:
             not_bound={id_: result.why for id_, result in results.items() if isinstance(result, _NotBound)},
             lives=self._lives,
         )
+
+    def _lacks_parameters(self, kind: DocumentKind) -> str:
+        """Why hosts would not check what a reboot is bound to; empty if the document declares both parameters.
+
+        Systems Manager refuses undeclared parameters, but that alone is not relied on: a plain document reboots a host
+        on any boot.
+        """
+        if self._lacks is None:
+            name, method = self._documents[kind], self._clients.looking.describe_document
+            asked = {"Name": name, "DocumentVersion": DEFAULT_VERSION}
+            try:
+                reply = self._api.look(Operation.DESCRIBE_DOCUMENT, f"document {name}", method, **asked)
+            except (Denied, NotFound, CallRefused) as error:
+                self._lacks = str(error) or "its parameters are not known"
+            else:
+                declared = {one.get("Name") for one in reply.get("Document", {}).get("Parameters", ())}
+                self._lacks = "" if {BOOTS, VERSION} <= declared else f"the document {name} does not declare them"
+        return self._lacks
 
     def _send_group(
         self, kind: DocumentKind, group: Sequence[InstanceId], parameters: Parameters

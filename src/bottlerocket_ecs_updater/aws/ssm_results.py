@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 NONE_ALONG: Mapping[CommandId, DocumentKind] = {}
 
 OF_DOCUMENT = re.compile(r"(^|:)document/")
-"""How the ARN of a document goes on after its account."""
+"""Found in the ARN of a document, after its account."""
 
 _NO_FILTER = NOT_OFFERED_CODES | {"InvalidFilterKey", "ValidationException"}
 
@@ -99,8 +99,8 @@ class CommandResultReader:
     def _listed_together(self, wanted: CommandList) -> Mapping[CommandId, Sequence[CommandInvocationTypeDef]]:
         """The invocations of these commands. Commands that the list does not show in full are left out.
 
-        Others may send commands at the same time, and their invocations fill pages; a command that is left out is asked
-        for by its id. Commands of one document are listed by its name, but never by its ARN, which the filter may not
+        Others may send commands at the same time, and their invocations fill pages; a command that is left out is read
+        by its id. Commands of one document are listed by its name, but never by its ARN, which the filter may not
         accept.
         """
         documents = {self._documents[kind] for kind in wanted.commands.values()}

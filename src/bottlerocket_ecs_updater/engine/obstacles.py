@@ -25,7 +25,7 @@ class Obstacles:
         self._clock = clock
         self._policy = policy
         self._stuck: dict[InstanceId, tuple[datetime, int]] = {}
-        """By instance: since when passes did not act on it and wanted to look at it again at once, and how many did."""
+        """By instance: since when, and in how many passes, the run only wanted to look at it again at once."""
 
     def notice_denials(self) -> None:
         """After an act that AWS denied, start no more updates. Raises the denial if no update is in progress.

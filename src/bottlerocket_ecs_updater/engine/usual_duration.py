@@ -15,7 +15,7 @@ from bottlerocket_ecs_updater.core.model.ids import InstanceId
 
 @dataclass(slots=True)
 class UsualDuration:
-    """How long one of the two usually takes. Mutable, one of each for a run."""
+    """How long drains, or reboots, usually take. Mutable; a run has one for each."""
 
     poll: timedelta
     """The poll interval."""

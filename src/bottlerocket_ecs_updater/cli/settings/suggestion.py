@@ -1,4 +1,4 @@
-"""What a person may have meant by the unknown name of a setting or flag."""
+"""Suggests the name that a person may have meant, for an unknown setting or flag."""
 
 from __future__ import annotations
 

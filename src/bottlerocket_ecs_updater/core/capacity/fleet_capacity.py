@@ -66,7 +66,7 @@ def _capacity_like(instance: Instance, fleet: Fleet) -> Capacity:
 
 
 def capacity_of(instance: Instance, fleet: Fleet, services: Mapping[str, ServiceArn]) -> Capacity | None:
-    """What an instance has left; None if ECS does not say. `services` has each service by its task group."""
+    """The free capacity of an instance; None if not known. `services` has each service by its task group."""
     registration = instance.registration
     if registration is None or registration.remaining is None:
         return None

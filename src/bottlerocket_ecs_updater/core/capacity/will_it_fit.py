@@ -336,7 +336,7 @@ def _no_room(service: ServiceRules, rooms: Sequence[HostRoom], others: Sequence[
 
 
 def _short_already(service: ServiceRules) -> str:
-    """That it lacks tasks before any of them has to move; empty if it does not."""
+    """How many tasks it lacks before any of its tasks has to move, as text; empty for none."""
     lacking = service.desired - service.running - service.pending
     return f"it already lacks {lacking} of its {counted(service.desired, 'task')}" if lacking > 0 else ""
 

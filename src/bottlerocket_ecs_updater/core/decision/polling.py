@@ -21,11 +21,11 @@ _NEAR_POLLS = 0.5
 _SEVERAL, _SEVERAL_POLLS = 3, 0.5
 """If this many instances may be out of service together, looks are shared and this many polls apart…"""
 
-_MANY, _MANY_UNSETTLED_POLLS, _MANY_POLLS, _MANY_SETTLE_POLLS = 5, 0.6, 1, 6
-"""…if this many may be, a little further; and further still if the settle time is at least this many polls…"""
+_MANY, _MANY_UNSETTLED_POLLS, _MANY_POLLS, _MANY_SETTLE_POLLS = 5, 0.5, 1, 6
+"""…if this many may be, further if the settle time is at least this many polls…"""
 
 _TOGETHER_POLLS, _TOGETHER_LONG_POLLS = 2, 4
-"""So many polls free slots wait for others that are about to be free; the second with few slots, or a settle time."""
+"""So many polls a free slot waits for others that are about to be free; the second with few slots or a long settle."""
 
 _CROWD, _CROWD_POLLS = 20, 1.5
 """…and in a crowd with such a settle time, this many polls."""
@@ -111,8 +111,8 @@ def apart(poll: timedelta, together: int, settle: timedelta) -> timedelta:
 def begins_apart(poll: timedelta, together: int, settle: timedelta) -> timedelta:
     """How long free slots may wait for others, so that updates start together; 0 if they do not wait.
 
-    With a settle time, an update takes longer, so a longer wait is the same share of it. With few slots, a short wait
-    meets no other one.
+    With a settle time, an update takes longer, so a longer wait is the same share of it. With few slots, no other slot
+    becomes free during a short wait.
     """
     long = together < _MANY or settle >= _MANY_SETTLE_POLLS * poll
     polls = _TOGETHER_LONG_POLLS if long else _TOGETHER_POLLS

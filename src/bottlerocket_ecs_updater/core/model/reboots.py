@@ -97,6 +97,8 @@ class RebootEnd:
     detail: str
     """The most informative line of the host's output."""
     succeeded: bool = False
+    by_document: bool = False
+    """Whether our reboot document refused it, and not apiclient."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +134,11 @@ class SentReboot:
     def refused(self) -> bool:
         """Whether apiclient or the reboot document refused it."""
         return self.end is not None and self.end.acceptance is Acceptance.REFUSED
+
+    @property
+    def refused_by_document(self) -> bool:
+        """Whether the host did not find what the command was bound to."""
+        return self.end is not None and self.end.by_document
 
     @property
     def expires_at(self) -> datetime:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 
 from bottlerocket_ecs_updater.core.model.command import Cancel
-from bottlerocket_ecs_updater.core.model.event import ActDenied, CommandSent
+from bottlerocket_ecs_updater.core.model.event import ActDenied, CommandSent, RuleOff
 from bottlerocket_ecs_updater.core.model.ids import CommandId, InstanceId
+from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.reboots import COMMAND_LIFE, BoundTo, SentReboot
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind, PendingCommand
 from bottlerocket_ecs_updater.core.model.version import Version
@@ -65,6 +67,7 @@ class HostCommands:
         for id_, command in sent.commands.items():
             instance = self._known.instance(id_)
             if kind is DocumentKind.REBOOT:
+                self._note_own_check(instance, now)
                 reboot = SentReboot(command, now, sent.lives.get(command, COMMAND_LIFE), bound=bound)
                 self._known.learn(see_reboot_sent(instance, reboot))
             else:
@@ -79,6 +82,13 @@ class HostCommands:
             self._known.learn(refused(self._known.instance(id_), kind, why, now))
         self._learn_denials(kind, sent)
         return {*sent.later, *sent.unclear, *sent.refused, *sent.denied, *sent.not_bound}
+
+    def _note_own_check(self, instance: Instance, now: datetime) -> None:
+        """Report a host that is rebooted although the reboot document refused: a check found nothing wrong with it."""
+        refused = next((one.end for one in instance.reboots if one.refused_by_document), None)
+        if refused is not None:
+            why = f"it says {refused.detail!r}, and an update check of the host says otherwise"
+            self._recorder.record(RuleOff(now, f"the reboot document's own check of {instance.id}", why))
 
     def _learn_denials(self, kind: DocumentKind, sent: Sent) -> None:
         self._known.documents.note(kind, {*sent.commands, *sent.refused}, sent.denied)

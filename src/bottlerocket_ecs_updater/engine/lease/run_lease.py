@@ -1,4 +1,4 @@
-"""The lease of a run on its cluster, independent of how it is kept: in a state store, or by the tasks of a family."""
+"""The lease of a run on its cluster, for every way to keep it: in a state store, or by the tasks of a family."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class HeldBy:
 
 
 class RunLease(Lease, Protocol):
-    """A lease with its beginning and its end, independent of how it is kept."""
+    """A lease that a run acquires and releases, for every way to keep it."""
 
     def acquire(self) -> Taken | HeldBy:
         """Acquire the lease; may wait for one term. Raises what the store or AWS raises."""

@@ -18,7 +18,7 @@ from bottlerocket_ecs_updater.engine.look.rule_calls import GROUPS, MACHINES, Mi
 from bottlerocket_ecs_updater.engine.ports import Survey
 
 DRAINED_EVERY = timedelta(minutes=1)
-"""How often the Auto Scaling group is read of instances that someone else drained, or that may leave its warm pool."""
+"""How often to read the Auto Scaling group of instances that somebody else drained, or that may leave a warm pool."""
 
 AWAY_FOR = timedelta(minutes=3)
 """After this time a rebooting host is usually back; for one that is not, EC2 shows whether it still exists."""
@@ -37,7 +37,7 @@ class GroupLooks:
         self._machines_asked: dict[InstanceId, datetime] = {}
         """When EC2 was last asked about each instance."""
         self._moving_since: dict[InstanceId, datetime] = {}
-        """When the group of each unclaimed instance was first seen to be able to explain the instance's state."""
+        """Since when the group of each unclaimed instance may explain the instance's state."""
 
     def look_at_all(self) -> None:
         """Read the Auto Scaling state of Bottlerocket instances, with every listing of the cluster.

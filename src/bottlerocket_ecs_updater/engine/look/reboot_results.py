@@ -155,4 +155,5 @@ def _reboot_end(
         first_run=soon is not None and soon <= FIRST_RUN,
         detail=BOUND_EXITS.get(answer.exit_code, answer.cause) if sent.bound else answer.cause,
         succeeded=answer.end is CommandStatus.SUCCESS,
+        by_document=sent.bound and answer.end is CommandStatus.FAILED and answer.exit_code in BOUND_EXITS,
     )

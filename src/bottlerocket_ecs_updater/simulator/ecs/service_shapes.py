@@ -44,7 +44,7 @@ def service_shape(service: Service) -> Shape:
 
 
 def _placed_by(service: Service) -> Shape:
-    """What its tasks are started from. With an external controller, only the task sets say that."""
+    """The task definition of its tasks. With an external controller, only the task sets name one."""
     if service.rollout.controller is Controller.EXTERNAL:
         return {}
     return {**_launched_by(service), "taskDefinition": service.deployments[0].definition.arn}

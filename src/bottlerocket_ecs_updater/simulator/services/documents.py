@@ -150,4 +150,14 @@ class DocumentStore:
             "DocumentFormat": "JSON",
             "SchemaVersion": "2.2",
             "PlatformTypes": ["Linux"],
+            "Parameters": _declared(content),
         }
+
+
+def _declared(content: str) -> list[Shape]:
+    """The parameters that a document declares, as DescribeDocument shows them."""
+    declared = json.loads(content).get("parameters") or {}
+    return [
+        {"Name": name, "Type": one["type"], **({"DefaultValue": str(one["default"])} if "default" in one else {})}
+        for name, one in declared.items()
+    ]

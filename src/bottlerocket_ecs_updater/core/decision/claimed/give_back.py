@@ -99,6 +99,15 @@ def unwanted_now(claimed: ClaimedInstance, this_pass: Pass) -> Hold | None:
     return unwanted or left_out(instance, this_pass.policy)
 
 
+def reboots_plainly(instance: Instance, fleet: Fleet) -> bool:
+    """Whether the run checks the host right before its reboot, because the host itself checks nothing.
+
+    That is so if the reboot document takes no parameters, or if it refused the host. It is rebooted again only if a
+    check then finds nothing wrong, so the document cannot read what this host says.
+    """
+    return fleet.plain_reboots or any(one.refused_by_document for one in instance.reboots)
+
+
 def staged_report(instance: Instance, this_pass: Pass) -> HostReport | None:
     """The host's last report, if it is recent enough to reboot on: somebody may have staged another version.
 
@@ -111,7 +120,8 @@ def staged_report(instance: Instance, this_pass: Pass) -> HostReport | None:
     if check_answer is None:
         return None
     now = instance.progress.stalled_since or this_pass.at
-    asked_after = now - (policy.staged_report_max_age if this_pass.fleet.plain_reboots else policy.report_max_age)
+    plain = reboots_plainly(instance, this_pass.fleet)
+    asked_after = now - (policy.staged_report_max_age if plain else policy.report_max_age)
     if instance.pending is None and check_answer.at >= asked_after:
         asked_after -= policy.answer_timeout
     claim, found_at = instance.claim, instance.progress.claimed_at

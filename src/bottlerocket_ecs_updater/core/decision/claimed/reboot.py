@@ -19,6 +19,7 @@ from bottlerocket_ecs_updater.core.decision.claimed.give_back import (
     give_back,
     give_back_blocked,
     not_empty_hold,
+    reboots_plainly,
     staged_report,
     unwanted_now,
     why_blocked,
@@ -155,7 +156,7 @@ def send_reboot(instance: Instance, this_pass: Pass, *first: Mark) -> NextStep:
     If the document takes no parameters, read the command's result before it can run a second time.
     """
     fleet, policy, at = this_pass.fleet, this_pass.policy, this_pass.at
-    if fleet.plain_reboots:
+    if reboots_plainly(instance, fleet):
         soon, plain = at + FIRST_RUN * END_ASKED_SHARE, Reboot(instance.id, bound=False)
         return NextStep((*first, plain), look_at=soon, wants_answer_only=True, wants_reboot_end=True)
     look_at = next_look(at, at, policy.poll_interval, fleet.durations.reboot, policy.quiet_after_reboot)

@@ -21,8 +21,8 @@ from bottlerocket_ecs_updater.core.model.time_text import has_passed
 def with_fresh_facts(picks: Sequence[Instance], this_pass: Pass, draft: DecisionDraft) -> Sequence[Instance]:
     """The picks for which everything that a drain depends on was just read. For the others, it is requested.
 
-    Picks start together, so all wait for one whose facts are missing. In a crowd they do not: a look takes so long
-    there that slots become free meanwhile, so each look would find new picks, and none would ever start.
+    Picks start together, so if the facts of one are missing, all wait. In a crowd they do not wait: a look takes so
+    long there that slots become free in between, so each look would find new picks, and none would ever start.
 
     The facts are every container instance with its claim; the services, alarms and probes; and for each pick its tasks
     (also stopping ones if blockers are known), their protection and its Auto Scaling group. The tasks of other
