@@ -29,7 +29,7 @@ from tests.core.builders import (
 )
 
 from bottlerocket_ecs_updater.core.decision.decide import Decision, decide
-from bottlerocket_ecs_updater.core.decision.settling import observe, settled
+from bottlerocket_ecs_updater.core.decision.settling import see_services, settled
 from bottlerocket_ecs_updater.core.model.claim import CLAIM_ATTRIBUTE, ClaimPhase
 from bottlerocket_ecs_updater.core.model.command import (
     Apply,
@@ -222,7 +222,7 @@ class Run:
                 phases.append(phase)
         self.world.check()
         services = Services((service(),), now)
-        seen = [observe(slot, services, {}) for slot in self.slots]
+        seen = [see_services(slot, services, {}) for slot in self.slots]
         self.slots = tuple(slot for slot in seen if not settled(slot, now, self.policy))
         failed: dict[Version, int] = {}
         for backoff in self.world.backoffs.values():

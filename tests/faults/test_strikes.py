@@ -20,11 +20,11 @@ from bottlerocket_ecs_updater.core.model.reasons import Failed, Failure
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.simulator import faults as f
-from bottlerocket_ecs_updater.simulator.ecs import ServiceSpec
+from bottlerocket_ecs_updater.simulator.ecs import ServiceSpec, Workload
 from bottlerocket_ecs_updater.simulator.faults import FaultPlan, Placed
 from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients
 from bottlerocket_ecs_updater.simulator.scenarios import row as scenario_of
-from bottlerocket_ecs_updater.simulator.services.documents import REBOOT
+from bottlerocket_ecs_updater.simulator.services.documents import PLAIN_REBOOT_LINES, REBOOT, shell_document
 from bottlerocket_ecs_updater.simulator.ssm import SsmTiming
 
 MINUTES = [2, 4, 5]
@@ -170,6 +170,20 @@ def test_f41_a_version_that_somebody_stages_while_the_host_drains_is_not_booted(
     Updater(world, at_most(1)).run()
     assert world.findings().clean
     assert world.hosts[instance_id(0)].running in (OLD, NEW, "1.20.5")
+
+
+@pytest.mark.parametrize("seconds", range(0, 150, 10))
+def test_f41_a_plain_reboot_document_boots_no_version_that_somebody_staged_before_it_was_tried(seconds: int) -> None:
+    """The bound reboot is refused, as the document takes no parameters: the host is checked again before the other."""
+    by_hand = f.SomebodyStages("1.20.5", timedelta(seconds=seconds), f.Step.DRAIN)
+    ready = f.StartsWith(f.Leftover.READY, NEW)
+    world = row(2, services=0, faults={0: (ready, by_hand), 1: (ready,)})
+    world.add_service(ServiceSpec("slow", 2, Workload(deregistration_delay=timedelta(seconds=80)), load_balanced=True))
+    world.documents.add(REBOOT, shell_document("Reboot", PLAIN_REBOOT_LINES, 60))
+    world.watch.budget = replace(world.watch.budget, denied_versions=frozenset({"1.20.5"}))
+    world.clock.sleep(timedelta(minutes=3))
+    Updater(world, at_most(1)).run()
+    assert world.findings().clean
 
 
 def test_f41_it_is_returned_to_service_with_the_reason() -> None:

@@ -223,7 +223,7 @@ MUTANTS = (
         f"{CORE}/decision/claimed/test_reboot.py",
     ),
     broken(
-        "a reboot is taken to be bound to a boot though its document has no parameters",
+        "a reboot counts as bound to a boot although its document has no parameters",
         "aws/ssm.py",
         "            if lacks:\n",
         "            if not lacks and lacks:\n",

@@ -353,8 +353,12 @@ def _is_healthy(played: Played, member: Member) -> bool:
     if _is_any(played, f.HealthImpaired):
         return False  # every host that takes the version is out of order
     plain = member.bottlerocket and not (member.standalone or member.drained_by_operator or member.warm_pool)
+    # AWS replaces the instances of such a provider itself.
+    managed = any(one.managed and one.name == member.provider for one in played.story.scenario.providers)
+    plain = plain and not managed
     outdated = member.host.version == OLD and member.host.variant == VARIANT
-    return plain and outdated and not played.story.scenario.faults.on(member.host.instance_id)
+    managed = any(one.managed for one in played.story.scenario.providers if one.name == member.provider)
+    return plain and outdated and not managed and not played.story.scenario.faults.on(member.host.instance_id)
 
 
 def _explained(played: Played, id_: InstanceId, outcome: Outcome | None) -> bool:

@@ -142,10 +142,10 @@ class SsmHosts:
         )
 
     def _lacks_parameters(self, kind: DocumentKind) -> str:
-        """Why hosts would not check what a reboot is bound to; empty if the document declares both parameters.
+        """Why hosts would not check the boot and the version; empty if the document declares both parameters.
 
-        Systems Manager refuses undeclared parameters, but that alone is not relied on: a plain document reboots a host
-        on any boot.
+        Systems Manager should refuse undeclared parameters, but the updater does not rely on that: a document without
+        parameters reboots a host on any boot.
         """
         if self._lacks is None:
             name, method = self._documents[kind], self._clients.looking.describe_document

@@ -13,26 +13,18 @@ from datetime import datetime, timedelta
 from bottlerocket_ecs_updater.core.model.event import LookPostponed
 from bottlerocket_ecs_updater.core.model.time_text import duration_text, has_passed
 from bottlerocket_ecs_updater.core.rules.policy import Policy
-from bottlerocket_ecs_updater.engine.ports import Clock, Lease, Recorder
+from bottlerocket_ecs_updater.engine.run_ports import Ports
 from bottlerocket_ecs_updater.errors import LeaseLapsed, LeaseLost, Throttled, Unreachable, UpdaterError
 
 
 class OutageWaits:
     """The waits of one run. `stop_requested` returns whether a signal came."""
 
-    def __init__(
-        self,
-        clock: Clock,
-        lease: Lease,
-        policy: Policy,
-        recorder: Recorder,
-        wake: timedelta,
-        stop_requested: Callable[[], bool],
-    ) -> None:
-        self._clock = clock
-        self._lease = lease
+    def __init__(self, ports: Ports, policy: Policy, wake: timedelta, stop_requested: Callable[[], bool]) -> None:
+        self._clock = ports.clock
+        self._lease = ports.lease
+        self._recorder = ports.recorder
         self._policy = policy
-        self._recorder = recorder
         self._wake = wake
         self._stop_requested = stop_requested
         self._outage_since: datetime | None = None

@@ -69,9 +69,7 @@ class Run:
         self._ports = ports
         self._policy = policy
         self._stop = stop_requested = stop or Stop()
-        self._outages = OutageWaits(
-            ports.clock, ports.lease, policy, ports.recorder, wake, lambda: bool(stop_requested.why)
-        )
+        self._outages = OutageWaits(ports, policy, wake, lambda: bool(stop_requested.why))
         self._version = version
         self._calls = calls
         fleet = Fleet(run, now, now, now, {}, own=ports.own, store=ports.store_name)

@@ -10,7 +10,7 @@ from functools import partial
 from bottlerocket_ecs_updater.core.decision.halting import in_quarantine
 from bottlerocket_ecs_updater.core.decision.stuck import failed_drains, said, stuck_on, waiting_codes
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
-from bottlerocket_ecs_updater.core.decision.unclaimed.budget import left_out
+from bottlerocket_ecs_updater.core.decision.unclaimed.budget import left_out_of_service
 from bottlerocket_ecs_updater.core.model.event import RunFinished
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.instance import Instance
@@ -82,7 +82,7 @@ class RunResult:
             return RunOutcome.HALTED, 4
         fleet = self._known.fleet
         failed = any(isinstance(outcome, Failed | Quarantined) for outcome in outcomes)
-        bad = failed or in_quarantine(fleet) or left_out(Pass(fleet, self._policy))
+        bad = failed or in_quarantine(fleet) or left_out_of_service(Pass(fleet, self._policy))
         if self._known.fleet.stopping:
             # It was stopped, but the exit code still shows earlier failures.
             return RunOutcome.INTERRUPTED, 3 if bad else 0

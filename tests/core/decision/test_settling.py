@@ -12,7 +12,7 @@ from bottlerocket_ecs_updater.core.decision.settling import (
     moving_tasks,
     never_settled,
     next_settle_look,
-    observe,
+    see_services,
     settled,
 )
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
@@ -46,55 +46,55 @@ def test_services_that_were_not_read_lack_nothing() -> None:
 
 
 def test_a_steady_cluster_is_steady_since_the_first_look_that_saw_it() -> None:
-    once = observe(SLOT, seen(service(), later=10), {})
-    assert observe(once, seen(service(), later=40), {}).steady_since == NOW + 10 * SECOND
+    once = see_services(SLOT, seen(service(), later=10), {})
+    assert see_services(once, seen(service(), later=40), {}).steady_since == NOW + 10 * SECOND
 
 
 def test_a_look_from_before_the_return_proves_nothing_of_the_time_before_it() -> None:
-    assert observe(SLOT, seen(service(), later=-30), {}).steady_since == NOW
+    assert see_services(SLOT, seen(service(), later=-30), {}).steady_since == NOW
 
 
 def test_a_service_that_lacks_a_task_is_named_and_unsteady() -> None:
-    unsteady = observe(SLOT, seen(service("web", 3, 2), service("api")), {})
+    unsteady = see_services(SLOT, seen(service("web", 3, 2), service("api")), {})
     assert (unsteady.steady_since, unsteady.unsteady) == (None, ("web",))
 
 
 def test_a_service_that_was_scaled_up_and_lost_no_task_is_steady() -> None:
     slot = replace(SLOT, running_before={WEB: 3})
-    assert observe(slot, seen(service("web", 40, 3)), {}).unsteady == ()
-    assert observe(slot, seen(service("web", 40, 2)), {}).unsteady == ("web",)
-    assert observe(slot, seen(service("web", 2, 2)), {}).unsteady == ()
+    assert see_services(slot, seen(service("web", 40, 3)), {}).unsteady == ()
+    assert see_services(slot, seen(service("web", 40, 2)), {}).unsteady == ("web",)
+    assert see_services(slot, seen(service("web", 2, 2)), {}).unsteady == ()
 
 
 def test_a_service_that_ecs_did_not_describe_is_not_steady_even_if_it_was_before() -> None:
-    steady = observe(SLOT, seen(service()), {})
-    unknown = observe(steady, seen(replace(service(), unknown="InternalError"), later=20), {})
+    steady = see_services(SLOT, seen(service()), {})
+    unknown = see_services(steady, seen(replace(service(), unknown="InternalError"), later=20), {})
     assert (unknown.steady_since, unknown.unsteady) == (None, ("web (ECS did not describe it: InternalError)",))
 
 
 def test_a_service_that_becomes_unsteady_starts_the_settle_time_again() -> None:
-    steady = observe(SLOT, seen(service()), {})
-    fell = observe(steady, seen(service("web", 3, 2), later=20), {})
-    again = observe(fell, seen(service(), later=30), {})
+    steady = see_services(SLOT, seen(service()), {})
+    fell = see_services(steady, seen(service("web", 3, 2), later=20), {})
+    again = see_services(fell, seen(service(), later=30), {})
     assert (fell.steady_since, again.steady_since, again.unsteady) == (None, NOW + 30 * SECOND, ())
 
 
 def test_a_service_that_is_no_worse_off_than_before_the_drain_is_steady() -> None:
     before = replace(SLOT, deficits_before={WEB: 2})
-    assert observe(before, seen(service("web", 5, 3)), {}).steady_since == NOW
+    assert see_services(before, seen(service("web", 5, 3)), {}).steady_since == NOW
 
 
 def test_a_service_that_lacks_one_more_than_before_is_not() -> None:
     before = replace(SLOT, deficits_before={WEB: 2})
-    assert observe(before, seen(service("web", 5, 2)), {}).unsteady == ("web",)
+    assert see_services(before, seen(service("web", 5, 2)), {}).unsteady == ("web",)
 
 
 def test_tasks_that_another_drain_moves_explain_a_deficit() -> None:
-    assert observe(SLOT, seen(service("web", 5, 3)), {"web": 2}).steady_since == NOW
+    assert see_services(SLOT, seen(service("web", 5, 3)), {"web": 2}).steady_since == NOW
 
 
 def test_more_running_than_desired_is_steady() -> None:
-    assert observe(SLOT, seen(service("web", 3, 5)), {}).steady_since == NOW
+    assert see_services(SLOT, seen(service("web", 3, 5)), {}).steady_since == NOW
 
 
 # Time without looks
@@ -103,7 +103,7 @@ def test_more_running_than_desired_is_steady() -> None:
 def looked(slot: Slot, *looks: tuple[int, bool]) -> Slot:
     """The slot after looks at these seconds after its return, each with whether the services were steady."""
     for later, well in looks:
-        slot = observe(slot, seen(service("web", 3, 3 if well else 2), later=later), {}, policy=POLICY)
+        slot = see_services(slot, seen(service("web", 3, 3 if well else 2), later=later), {}, policy=POLICY)
     return slot
 
 
@@ -226,8 +226,8 @@ def test_a_drain_without_a_claim_is_not_ours_to_explain() -> None:
 def test_services_that_lacked_tasks_before_may_trade_places_but_not_lose_one() -> None:
     """There is room for five of eight tasks: which service gets it changes whenever a task ends."""
     slot = replace(SLOT, deficits_before={WEB: 2, API: 1}, running_before={WEB: 2, API: 3})
-    traded = observe(slot, seen(service("web", 4, 3), service("api", 4, 2)), {})
+    traded = see_services(slot, seen(service("web", 4, 3), service("api", 4, 2)), {})
     assert (traded.unsteady, traded.below) == ((), frozenset())
-    assert observe(slot, seen(service("web", 4, 2), service("api", 4, 2)), {}).unsteady == ("api",)
+    assert see_services(slot, seen(service("web", 4, 2), service("api", 4, 2)), {}).unsteady == ("api",)
     alone = replace(slot, deficits_before={API: 1})
-    assert observe(alone, seen(service("web", 4, 4), service("api", 4, 2)), {}).unsteady == ("api",)
+    assert see_services(alone, seen(service("web", 4, 4), service("api", 4, 2)), {}).unsteady == ("api",)

@@ -68,7 +68,7 @@ def lasting_deficits(
     return {arn: lacking for arn, lacking in found.items() if lacking}
 
 
-def observe(
+def see_services(
     slot: Slot,
     services: Services,
     moving: Mapping[str, int],

@@ -87,8 +87,8 @@ class HostCommands:
         """Report a host that is rebooted although the reboot document refused: a check found nothing wrong with it."""
         refused = next((one.end for one in instance.reboots if one.refused_by_document), None)
         if refused is not None:
-            why = f"it says {refused.detail!r}, and an update check of the host says otherwise"
-            self._recorder.record(RuleOff(now, f"the reboot document's own check of {instance.id}", why))
+            why = f"it says {refused.detail!r}, but an update check of the host finds nothing wrong"
+            self._recorder.record(RuleOff(now, f"check by the reboot document on {instance.id}", why))
 
     def _learn_denials(self, kind: DocumentKind, sent: Sent) -> None:
         self._known.documents.note(kind, {*sent.commands, *sent.refused}, sent.denied)

@@ -8,7 +8,13 @@ from datetime import timedelta
 
 from bottlerocket_ecs_updater.core.decision.affected import services_on_hosts, unread_of
 from bottlerocket_ecs_updater.core.decision.instance_health import impaired_by_update
-from bottlerocket_ecs_updater.core.decision.settling import flapping, moving_tasks, observe, settled, starting_daemons
+from bottlerocket_ecs_updater.core.decision.settling import (
+    flapping,
+    moving_tasks,
+    see_services,
+    settled,
+    starting_daemons,
+)
 from bottlerocket_ecs_updater.core.model.event import Settled
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.services import Services, Slot
@@ -56,7 +62,7 @@ class ServiceLooks:
             **starting_daemons(services, known.returned, self._policy.daemon_start),
         }
         slots = tuple(
-            observe(slot, services, moving, known.fleet.health, self._policy, self._impaired(slot))
+            see_services(slot, services, moving, known.fleet.health, self._policy, self._impaired(slot))
             for slot in known.fleet.slots
         )
         known.fleet = replace(known.fleet, slots=slots)

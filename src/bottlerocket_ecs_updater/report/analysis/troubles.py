@@ -24,7 +24,7 @@ from bottlerocket_ecs_updater.report.analysis.suggested_commands import (
     for_open,
     for_quarantine,
 )
-from bottlerocket_ecs_updater.report.analysis.summary import NEEDS_A_PERSON, Row, Summary
+from bottlerocket_ecs_updater.report.analysis.summary import NEEDS_A_PERSON_TEXT, Row, Summary
 from bottlerocket_ecs_updater.report.analysis.timeline import Lane, Timeline
 from bottlerocket_ecs_updater.report.analysis.withdrawals import withdrawals
 
@@ -69,7 +69,7 @@ class Group:
     @property
     def label(self) -> str:
         """Its code, and whether it lasts until a person acts."""
-        return f"{self.code}{NEEDS_A_PERSON}" if self.needs_a_person else self.code
+        return f"{self.code}{NEEDS_A_PERSON_TEXT}" if self.needs_a_person else self.code
 
 
 def troubles(

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from bottlerocket_ecs_updater.core.model.outcome import COUNTED, OutcomeKind
 from bottlerocket_ecs_updater.core.model.time_text import measured_text
-from bottlerocket_ecs_updater.report.analysis.summary import NEEDS_A_PERSON, Row, Summary
+from bottlerocket_ecs_updater.report.analysis.summary import NEEDS_A_PERSON_TEXT, Row, Summary
 from bottlerocket_ecs_updater.report.words.colours import PLAIN, Paint
 from bottlerocket_ecs_updater.report.words.event_text import version_change
 from bottlerocket_ecs_updater.report.words.sanitize import sanitize
@@ -103,7 +103,7 @@ def _group(rows: Sequence[Row], paint: Paint, width: int) -> Iterator[str]:
         yield f"{_INDENT}on {first.versions[0]}"
     if first.why:
         example = "for example: " if len({row.why for row in rows}) > 1 else ""
-        needs = NEEDS_A_PERSON if first.needs_a_person else ""
+        needs = NEEDS_A_PERSON_TEXT if first.needs_a_person else ""
         yield from _wrapped(_INDENT, f"{first.code}{needs}: {example}{sanitize(first.why)}", len(_INDENT), width)
     if first.remedy and first.became is not OutcomeKind.NOT_BOTTLEROCKET:
         yield from _wrapped(f"{_INDENT}{paint.faint('to do:')} ", sanitize(first.remedy), len(_INDENT) + 7, width)

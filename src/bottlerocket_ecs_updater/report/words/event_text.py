@@ -35,7 +35,7 @@ def _of_run(event: e.Event) -> str:
         case e.HealthChanged(unwell=unwell):
             return f"no new drains until this is healthy: {unwell}" if unwell else "all health checks pass again"
         case e.RuleOff(rule=rule, why=why):
-            return f"ignoring rule {rule}, which cannot be applied: {why}"
+            return f"ignoring the rule {rule!r}, which cannot be applied: {why}"
         case e.VersionSeen(version=version, first_seen=at):
             return f"{version} was first seen {time_text(at)}"
         case e.VersionWithdrawn(build=build, version=version, latest=latest, since=since):

@@ -20,7 +20,7 @@ HOST_VOLUMES = 2
 """A Bottlerocket host boots from one EBS volume and keeps its data on another."""
 
 
-class VolumeLimit(NamedTuple):
+class AttachmentLimit(NamedTuple):
     """How many EBS volumes an instance can have."""
 
     most: int
@@ -28,7 +28,7 @@ class VolumeLimit(NamedTuple):
     """Whether network interfaces take up these attachments, too."""
 
 
-_OWN_VOLUME_LIMIT = {"m7i.large": VolumeLimit(32, shared=False), "m7i.xlarge": VolumeLimit(32, shared=False)}
+_OWN_VOLUME_LIMIT = {"m7i.large": AttachmentLimit(32, shared=False), "m7i.xlarge": AttachmentLimit(32, shared=False)}
 
 
 def interfaces_of(instance_type: str) -> int:
@@ -36,9 +36,9 @@ def interfaces_of(instance_type: str) -> int:
     return _INTERFACES.get(instance_type, _OTHER_INTERFACES)
 
 
-def volume_limit(instance_type: str) -> VolumeLimit:
+def volume_limit(instance_type: str) -> AttachmentLimit:
     """EBS volumes: 28 shared ones for most Nitro instances.
 
     Source: "Amazon EBS volume limits for Amazon EC2 instances".
     """
-    return _OWN_VOLUME_LIMIT.get(instance_type, VolumeLimit(28, shared=True))
+    return _OWN_VOLUME_LIMIT.get(instance_type, AttachmentLimit(28, shared=True))

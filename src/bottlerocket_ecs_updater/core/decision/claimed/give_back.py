@@ -102,8 +102,8 @@ def unwanted_now(claimed: ClaimedInstance, this_pass: Pass) -> Hold | None:
 def reboots_plainly(instance: Instance, fleet: Fleet) -> bool:
     """Whether the run checks the host right before its reboot, because the host itself checks nothing.
 
-    That is so if the reboot document takes no parameters, or if it refused the host. It is rebooted again only if a
-    check then finds nothing wrong, so the document cannot read what this host says.
+    That is so if the reboot document has no parameters, or refused on this host. After a refusal, the host is rebooted
+    only if a check finds nothing wrong: then the document misreads the output of this host.
     """
     return fleet.plain_reboots or any(one.refused_by_document for one in instance.reboots)
 

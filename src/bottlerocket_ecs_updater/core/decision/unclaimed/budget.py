@@ -147,7 +147,7 @@ def unavailable(instance: Instance) -> bool:
     return registration.status is not Status.ACTIVE or not registration.connected
 
 
-def left_out(this_pass: Pass) -> tuple[InstanceId, ...]:
+def left_out_of_service(this_pass: Pass) -> tuple[InstanceId, ...]:
     """Instances that are or may be out of service with an unfinished update that no live run continues."""
     fleet = this_pass.fleet
     return tuple(
