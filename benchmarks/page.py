@@ -76,10 +76,10 @@ start (services, its tasks, their protection, the claim, DRAINING), five to empt
 stopped, then in one look its counts and a list of stopping tasks, the claim for the reboot, the reboot), and six to
 return it (its agent is connected, a check and its answer, it is still connected, ACTIVE, the claim deleted). Each of
 these calls provides something that no other call does. The first host of a run takes nine more, because the run does
-not know yet how long a drain and a reboot take. The start of a run takes 16. So 8 hosts need 153 calls, or 19 for each
-host; the target of 18 allows 144. About two for each host come on top, for looks that find a host not yet empty or not
-yet back, for tasks that moved there, for throttled reads and for lost replies. Fewer such looks would leave hosts out
-of service for longer.
+not know yet how long a drain and a reboot take. The start of a run takes 17, with the description of the reboot
+document. So 8 hosts need 154 calls, or 19 for each host; the target of 18 allows 144. About two for each host come on
+top, for looks that find a host not yet empty or not yet back, for tasks that moved there, for throttled reads and for
+lost replies. Fewer such looks would leave hosts out of service for longer.
 
 Three calls could be saved only with less safety. The claim is written twice: before the drain, and before the reboot.
 Without the second, a run that takes over, above all one of an earlier version, could not know that a reboot may be on

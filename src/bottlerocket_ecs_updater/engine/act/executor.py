@@ -207,6 +207,8 @@ class Executor:
                 continue  # the update continues without the check's answer
             progress = instance.progress
             stalled = instance.id in failed or (isinstance(command, Return) and not progress.return_confirmed)
+            if isinstance(command, Reboot) and command.bound and self._known.fleet.plain_reboots:
+                stalled = False  # it was not sent because the document takes no parameters
             since = (progress.stalled_since or now) if stalled else None
             if stalled:
                 self.stalled.add(instance.id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -167,6 +167,14 @@ def test_an_answer_that_took_long_is_good_while_it_is_fresh() -> None:
     one = rebooting(asked=NOW - 40 * SECOND)
     assert one.check_answer is not None
     assert kinds(next_step(replace(one, check_answer=replace(one.check_answer, at=NOW - SECOND)))) == [Reboot]
+
+
+@pytest.mark.parametrize("stalled", [timedelta(0), 20 * SECOND, MINUTE])
+def test_a_reboot_that_was_not_sent_does_not_excuse_from_the_check_of_a_plain_one(stalled: timedelta) -> None:
+    """The bound one may have stalled first, on a report that was recent enough for it."""
+    one = rebooting(asked=NOW - 2 * MINUTE, progress={"stalled_since": NOW - stalled})
+    assert kinds(next_step(one, plain_reboots=True)) == [Check]
+    assert kinds(next_step(one)) == [Reboot]
 
 
 @pytest.mark.parametrize("says", [staged(), available(), idle(), ready(NEWER)])

@@ -124,8 +124,8 @@ def _send(claimed: ClaimedInstance, report: HostReport | None, this_pass: Pass) 
     if not is_seen_empty(claimed, this_pass):
         return NextStep(look_at=this_pass.next_poll)
     # A plain reboot boots whatever is staged by now. So it needs a recent report even if AWS refused the bound one.
-    recent = instance.progress.stalled_since is not None and not this_pass.fleet.plain_reboots
-    if report is None or (staged_report(instance, this_pass) is None and not recent):
+    excused = instance.progress.stalled_since is not None and not reboots_plainly(instance, this_pass.fleet)
+    if report is None or (staged_report(instance, this_pass) is None and not excused):
         return replace(ask_host(instance, this_pass), wants_answer_only=True)
     difference = changed(report, claimed.claim)
     if difference is not None:
