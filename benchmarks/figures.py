@@ -79,8 +79,11 @@ def _races(found: Measured) -> Iterator[Figure]:
         yield Figure(
             "… out of service beyond drain and reboot", "s", ONCE_ASKED, once, "the median host, verified once"
         )
-        yield Figure("… the same if the boot is verified twice", "s", TWICE_ASKED, twice, "the median of those hosts")
         ways = {way: 100 * middle_of(rolls, partial(share, way=way)) for way in ("over_unseen", "proven_twice")}
+        if ways["proven_twice"]:
+            yield Figure(
+                "… the same if the boot is verified twice", "s", TWICE_ASKED, twice, "the median of those hosts"
+            )
         yield Figure("… hosts verified twice", "%", None, ways["proven_twice"], "its agent did not stay connected")
         yield Figure(
             "… reboots that finished before a look saw them",
