@@ -113,7 +113,7 @@ def test_after_ctrl_c_nothing_is_left(site: SimulatedAccount, tmp_path: Path) ->
     process = in_the_middle(site, tmp_path / "verified.md")
     process.send_signal(signal.SIGINT)
     said, _ = process.communicate(timeout=PATIENCE_SECONDS)
-    assert (process.returncode, "What was made is deleted" in said) == (130, True), said
+    assert (process.returncode, "All resources are deleted" in said) == (130, True), said
     assert left(site) == []
 
 

@@ -60,7 +60,6 @@ def test_every_host_is_updated_with_both_documents_run_on_it(tmp_path: Path) -> 
     assert sent == [
         *staged,
         DocumentKind.BEFORE_DRAIN,
-        DocumentKind.CHECK,
         DocumentKind.REBOOT,
         DocumentKind.CHECK,
         DocumentKind.AFTER_REBOOT,
