@@ -91,16 +91,13 @@ Several hosts share looks, checks and answers, but they share an act only if the
 seconds. So with three or more slots, a free slot waits for others that are about to be free: two polls, or four with
 few slots or a settle time. Hosts that start together stay together, unless one of them takes long: a shutdown that is
 delayed, or an agent that flaps. With 30 hosts it depends on these how long hosts stay together, so the calls differ
-from world to world, between 10 and 17 for each host. A longer wait would cost more time than the target allows. With
-five to 19 slots and a settle time, looks are 5 s apart. With 20 or more, they are 7.5 s apart, which saves calls and
-costs each host and slot a few seconds. So with a settle time, the time out of service exceeds the target: by a second
-with 100 hosts, and by six seconds with 300. With 300 hosts, the time of a slot exceeds it by three seconds. Without a
-settle time, with three or four slots, and for results that are due, looks are 2.5 s apart. With 300 hosts, 30 at a
-time, one look at hosts that are ready together takes some seconds, and lists the tasks of each of them.
+from world to world, between 10 and 17 for each host. A longer wait would cost more time than the target allows.
+With three or more slots, looks are 2.5 s apart. With 300 hosts, 30 at a time, one look at hosts that are ready together
+takes some seconds, and lists the tasks of each of them. So their time out of service exceeds the target by a second.
 
-A decision takes time in proportion to the instances, but the memory of a large cluster is slower to read: with 100
-times the instances, a decision takes 117 times as long. It takes as many function calls for each instance with 500 as
-with 200.
+A decision takes time in proportion to the instances, but the memory of a large cluster is slower to read. So with 100
+times the instances, it takes a little more than 100 times as long, although it makes no more function calls for each
+instance.
 
 About 38 S3 calls of a run do not depend on its hosts: the test of the bucket and the lease (10), the search for the
 state of earlier versions (5), the first sightings of two versions (4), and at the end the standing of the cluster, the

@@ -27,7 +27,7 @@ STORE = {50: 165, 300: 172}
 
 BY_OPERATION: Mapping[str, tuple[int, int]] = {
     "ecs:DescribeContainerInstances": (122, 175),
-    "ecs:DescribeServices": (67, 80),
+    "ecs:DescribeServices": (72, 94),
     "ecs:DescribeTasks": (46, 128),
     "ecs:DeleteAttributes": (30, 63),
     "ecs:ListTasks": (83, 412),

@@ -79,12 +79,12 @@ def _spacing(began: datetime) -> timedelta:
 
 @pytest.mark.parametrize(
     ("together", "settle", "looks", "services"),
-    [(1, 60, 0, 0), (3, 60, 0.5, 0), (10, 0, 0.5, 0), (10, 60, 1, 1), (30, 60, 1.5, 1.5)],
+    [(1, 60, 0, 0), (3, 60, 0.5, 0), (10, 0, 0.5, 0), (10, 60, 0.5, 0.5), (30, 60, 0.5, 0.5)],
 )
 def test_looks_are_shared_by_the_number_of_hosts_that_are_out_of_service_together(
     together: int, settle: int, looks: float, services: float
 ) -> None:
-    assert apart(POLL, together, settle * SECOND) == looks * POLL
+    assert apart(POLL, together) == looks * POLL
     assert services_apart(POLL, together, settle * SECOND) == services * POLL
 
 
@@ -93,7 +93,7 @@ def test_looks_are_shared_by_the_number_of_hosts_that_are_out_of_service_togethe
 def test_no_shared_look_is_early_and_none_waits_longer_than_two_polls(
     poll: timedelta, together: int, settle: timedelta, after: timedelta
 ) -> None:
-    for spacing in (apart(poll, together, settle), services_apart(poll, together, settle)):
+    for spacing in (apart(poll, together), services_apart(poll, together, settle)):
         assert timedelta(0) <= shared_look(NOW + after, NOW, spacing) - (NOW + after) <= 2 * poll
 
 

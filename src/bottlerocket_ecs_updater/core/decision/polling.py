@@ -18,17 +18,17 @@ _NEAR_SHARE = 4
 _NEAR_POLLS = 0.5
 """…but never closer than this many polls. While a change is due at any moment, every second counts."""
 
-_SEVERAL, _SEVERAL_POLLS = 3, 0.5
-"""If this many instances may be out of service together, looks are shared and this many polls apart…"""
+_SEVERAL = 3
+"""If this many instances may be out of service together, looks are shared."""
 
-_MANY, _MANY_UNSETTLED_POLLS, _MANY_POLLS, _MANY_SETTLE_POLLS = 5, 0.5, 1, 6
-"""…if this many may be, further if the settle time is at least this many polls…"""
+_MANY, _LONG_SETTLE_POLLS = 5, 6
+"""If this many may be, and the settle time is at least this many polls, looks at the services are shared too."""
+
+_CROWD = 20
+"""From this many instances on, looks serve many of them anyway."""
 
 _TOGETHER_POLLS, _TOGETHER_LONG_POLLS = 2, 4
 """So many polls a free slot waits for others that are about to be free; the second with few slots or a long settle."""
-
-_CROWD, _CROWD_POLLS = 20, 1.5
-"""…and in a crowd with such a settle time, this many polls."""
 
 LEARNED_SHARE = 0.9
 """The part of the usual duration that passes before the first look."""
@@ -93,19 +93,13 @@ def soon_interval(poll: timedelta) -> timedelta:
     return poll * _NEAR_POLLS
 
 
-def apart(poll: timedelta, together: int, settle: timedelta) -> timedelta:
+def apart(poll: timedelta, together: int) -> timedelta:
     """The time between shared looks if `together` instances may be out of service at once; 0 if looks are not shared.
 
     With one or two, each look is taken when it is due. With more, a short wait lets one look serve several instances
-    and saves calls; with many, and a settle time that is long compared with the wait, it may be longer.
+    and saves calls. A longer one saves hardly any more: it only separates instances that started together.
     """
-    if together < _SEVERAL:
-        return timedelta(0)
-    if together < _MANY:
-        return poll * _SEVERAL_POLLS
-    if settle < _MANY_SETTLE_POLLS * poll:
-        return poll * _MANY_UNSETTLED_POLLS
-    return poll * (_CROWD_POLLS if together >= _CROWD else _MANY_POLLS)
+    return soon_interval(poll) if together >= _SEVERAL else timedelta(0)
 
 
 def begins_apart(poll: timedelta, together: int, settle: timedelta) -> timedelta:
@@ -114,7 +108,7 @@ def begins_apart(poll: timedelta, together: int, settle: timedelta) -> timedelta
     With a settle time, an update takes longer, so a longer wait is the same share of it. With few slots, no other slot
     becomes free during a short wait.
     """
-    long = together < _MANY or settle >= _MANY_SETTLE_POLLS * poll
+    long = together < _MANY or settle >= _LONG_SETTLE_POLLS * poll
     polls = _TOGETHER_LONG_POLLS if long else _TOGETHER_POLLS
     return poll * polls if together >= _SEVERAL else timedelta(0)
 
@@ -130,9 +124,9 @@ def services_apart(poll: timedelta, together: int, settle: timedelta) -> timedel
     With many, one look covers several instances, and the next drains start together, after one look at the whole
     cluster. A slot waits half of that on average, so this is used only if the settle time is long in comparison.
     """
-    if together < _MANY or settle < _MANY_SETTLE_POLLS * poll:
+    if together < _MANY or settle < _LONG_SETTLE_POLLS * poll:
         return timedelta(0)
-    return apart(poll, together, settle)
+    return apart(poll, together)
 
 
 def shared_look(due: datetime, began: datetime, spacing: timedelta) -> datetime:
@@ -142,15 +136,14 @@ def shared_look(due: datetime, began: datetime, spacing: timedelta) -> datetime:
     return began - ((began - due) // spacing) * spacing
 
 
-def is_prompt(instance: Instance, *, empty_by: datetime | None = None, crowd: bool = False) -> bool:
+def is_prompt(instance: Instance, *, empty_by: datetime | None = None) -> bool:
     """Whether the next change is due within seconds: a command result, its last task, or the boot that it is back with.
 
-    Drains that began before `empty_by` are likely to be over; None if that is not known. In a crowd, the last tasks are
-    looked at together with others: a few seconds more for each of many instances saves calls.
+    Drains that began before `empty_by` are likely to be over; None if that is not known.
     """
     claim, progress = instance.claim, instance.progress
     if claim is None or progress.sent_return is not None:
         return False
     drain = progress.drain if claim.phase is ClaimPhase.DRAINING else None
-    emptied = not crowd and drain is not None and empty_by is not None and drain.at <= empty_by
+    emptied = drain is not None and empty_by is not None and drain.at <= empty_by
     return instance.pending is not None or progress.proof is not None or emptied

@@ -7,12 +7,10 @@ from datetime import datetime, timedelta
 from bottlerocket_ecs_updater.core.decision.decide import Decision
 from bottlerocket_ecs_updater.core.decision.polling import (
     apart,
-    is_crowd,
     is_prompt,
     quiet_time,
     services_apart,
     shared_look,
-    soon_interval,
 )
 from bottlerocket_ecs_updater.core.model.time_text import has_passed
 from bottlerocket_ecs_updater.core.rules.policy import Policy
@@ -84,16 +82,12 @@ class NextLook:
         Results that arrive within seconds are read sooner than the rest, by looks that are shared as well.
         """
         policy, began = self._policy, self._known.fleet.started_at
-        spacing, crowd = self._batch_interval, is_crowd(self._together_at_most)
-        empty_by = self._empty_by()
-        prompt = self._schedule.earliest(
-            lambda id_: is_prompt(self._known.instance(id_), empty_by=empty_by, crowd=crowd)
-        )
+        spacing, empty_by = self._batch_interval, self._empty_by()
+        prompt = self._schedule.earliest(lambda id_: is_prompt(self._known.instance(id_), empty_by=empty_by))
         shared = shared_look(again, began, spacing)
         if prompt is None:
             return shared
-        close = min(spacing, soon_interval(policy.poll_interval))
-        return min(shared, max(again, shared_look(prompt - policy.poll_interval / GATHER_SHARE, began, close)))
+        return min(shared, max(again, shared_look(prompt - policy.poll_interval / GATHER_SHARE, began, spacing)))
 
     def _empty_by(self) -> datetime | None:
         """When a drain must have begun to be over by now, as others were; None if this run has seen none."""
@@ -104,7 +98,7 @@ class NextLook:
     @property
     def _batch_interval(self) -> timedelta:
         """How far apart shared looks are."""
-        return apart(self._policy.poll_interval, self._together_at_most, self._policy.settle)
+        return apart(self._policy.poll_interval, self._together_at_most)
 
     @property
     def _together_at_most(self) -> int:
