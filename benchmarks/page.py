@@ -93,11 +93,12 @@ few slots or a settle time. Hosts that start together stay together, unless one 
 delayed, or an agent that flaps. With 30 hosts it depends on these how long hosts stay together, so the calls differ
 from world to world, between 10 and 17 for each host. A longer wait would cost more time than the target allows.
 With three or more slots, looks are 2.5 s apart. With 300 hosts, 30 at a time, one look at hosts that are ready together
-takes some seconds, and lists the tasks of each of them. So their time out of service exceeds the target by a second.
+takes some seconds, and lists the tasks of each of them. So their time out of service exceeds the target by one or two
+seconds.
 
 A decision takes time in proportion to the instances, but the memory of a large cluster is slower to read. So with 100
-times the instances, it takes a little more than 100 times as long, although it makes no more function calls for each
-instance.
+times the instances, it takes 100 to 130 times as long, the more the busier the machine is, although it makes no more
+function calls for each instance.
 
 About 38 S3 calls of a run do not depend on its hosts: the test of the bucket and the lease (10), the search for the
 state of earlier versions (5), the first sightings of two versions (4), and at the end the standing of the cluster, the
