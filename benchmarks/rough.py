@@ -19,13 +19,14 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from benchmarks.hosts import NEW, OLD, SIDECAR, ZONES, Size
+from bottlerocket_ecs_updater.core.model.document_steps import PLAIN_REBOOT
 from bottlerocket_ecs_updater.simulator import faults as f
 from bottlerocket_ecs_updater.simulator.clock import Clock, VirtualClock
 from bottlerocket_ecs_updater.simulator.ecs import ServiceSpec, Strategy, Workload
 from bottlerocket_ecs_updater.simulator.faults import Fault, FaultPlan, Placed
 from bottlerocket_ecs_updater.simulator.host import HostSpec, HostTiming
 from bottlerocket_ecs_updater.simulator.repository import Release, Repository
-from bottlerocket_ecs_updater.simulator.services.documents import PLAIN_REBOOT_LINES, REBOOT, shell_document
+from bottlerocket_ecs_updater.simulator.services.documents import REBOOT, shell_document
 from bottlerocket_ecs_updater.simulator.world.findings import UpdaterLimits
 from bottlerocket_ecs_updater.simulator.world.world import World
 
@@ -90,7 +91,7 @@ def rough_cluster(size: Size, seed: int = 1, clock: Clock | None = None) -> Worl
         world.add_service(ServiceSpec(f"web-{number}", desired=size.instances, workload=Workload(shutdown=shutdown)))
     world.add_service(ServiceSpec("agent", strategy=Strategy.DAEMON, workload=SIDECAR))
     if size.plain_reboots:
-        world.documents.add(REBOOT, shell_document("Reboot", PLAIN_REBOOT_LINES, 60))
+        world.documents.add(REBOOT, shell_document("Reboot", PLAIN_REBOOT, 60))
     world.clock.sleep(timedelta(minutes=2))
     return world
 

@@ -9,6 +9,7 @@ from functools import partial
 import pytest
 from tests.support.simulated import DOCUMENTS, NEW, OLD, Updater, at_most, instance_id, row
 
+from bottlerocket_ecs_updater.core.model.document_steps import STEPS
 from bottlerocket_ecs_updater.core.model.event import CommandSent, RunFinished
 from bottlerocket_ecs_updater.core.model.history import BrokenVersion
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
@@ -32,7 +33,7 @@ from bottlerocket_ecs_updater.simulator.faults import (
 )
 from bottlerocket_ecs_updater.simulator.host import Power
 from bottlerocket_ecs_updater.simulator.repository import Release
-from bottlerocket_ecs_updater.simulator.services.documents import APPLY_LINES, shell_document
+from bottlerocket_ecs_updater.simulator.services.documents import shell_document
 from bottlerocket_ecs_updater.simulator.world.world import World
 
 BAD, NEXT = NEW, "1.22.0"
@@ -183,7 +184,7 @@ def test_a_version_that_is_withdrawn_while_its_host_drains_is_not_booted() -> No
 
 def deliver(world: World, name: str, replaces: str) -> None:
     """The agent runs an apply late, as after a lost reply or a disconnect."""
-    lines = [line.replace("{{replace}}", replaces) for line in APPLY_LINES]
+    lines = [line.replace("{{replace}}", replaces) for line in STEPS[DocumentKind.APPLY]]
     if world.hosts[name].power is Power.RUNNING:
         world.hosts[name].execute(lines, lambda _: None, timedelta(minutes=30))
 

@@ -7,14 +7,13 @@ from collections.abc import Mapping, Sequence
 import pytest
 from tests.support.simulated import NEW, Updater, instance_id, row
 
+from bottlerocket_ecs_updater.core.model.document_steps import PLAIN_REBOOT, REBOOT_STEPS
 from bottlerocket_ecs_updater.core.model.event import RuleOff
 from bottlerocket_ecs_updater.simulator.faults import RebootEnding, RebootEnds
 from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients
 from bottlerocket_ecs_updater.simulator.services.documents import (
     GUARD,
-    PLAIN_REBOOT_LINES,
     REBOOT,
-    REBOOT_LINES,
     shell_document,
 )
 from bottlerocket_ecs_updater.simulator.ssm import service
@@ -27,7 +26,7 @@ BOTH = {instance_id(0): NEW, instance_id(1): NEW}
 
 
 def plain(world: World) -> World:
-    world.documents.add(REBOOT, shell_document("Reboot", PLAIN_REBOOT_LINES, 60))
+    world.documents.add(REBOOT, shell_document("Reboot", PLAIN_REBOOT, 60))
     return world
 
 
@@ -62,7 +61,7 @@ def test_a_document_that_may_not_be_described_is_used_as_it_is() -> None:
 
 def test_a_host_that_the_document_refuses_wrongly_is_rebooted_after_a_check() -> None:
     """Another format of the status, for example: otherwise one wrong expression would stop all updates."""
-    wrong = tuple(line.replace('"update_state":"Ready"', '"updateState":"Ready"') for line in REBOOT_LINES)
+    wrong = tuple(line.replace('"update_state":"Ready"', '"updateState":"Ready"') for line in REBOOT_STEPS)
     world = row(2)
     world.documents.add(REBOOT, shell_document("Reboot", wrong, 60, GUARD))
     updater = Updater(world)

@@ -12,6 +12,7 @@ from tests.support.simulated import DOCUMENTS, NEW, OLD, at_most, instance_id, r
 
 from bottlerocket_ecs_updater.aws.transport.operation import Operation
 from bottlerocket_ecs_updater.core.model.claim import CLAIM_ATTRIBUTE, FINISHED
+from bottlerocket_ecs_updater.core.model.document_steps import PLAIN_REBOOT
 from bottlerocket_ecs_updater.core.model.event import ActDenied, RunFinished
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.outcome import Outcome, RunOutcome
@@ -26,7 +27,6 @@ from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients
 from bottlerocket_ecs_updater.simulator.services.documents import (
     APPLY,
     CHECK,
-    PLAIN_REBOOT_LINES,
     REBOOT,
     shell_document,
 )
@@ -337,7 +337,7 @@ def cancels(world: World) -> int:
 def test_a_command_that_may_not_be_cancelled_is_reported_once_and_ends_no_run(tmp_path: Path) -> None:
     lasting = RebootEnds(RebootEnding.WORKER_TIMED_OUT, times=None)
     world = row(3, faults=dict.fromkeys(range(3), (lasting,)))
-    world.documents.add(REBOOT, shell_document("Reboot", PLAIN_REBOOT_LINES, 60))
+    world.documents.add(REBOOT, shell_document("Reboot", PLAIN_REBOOT, 60))
     updater = story(world, tmp_path).updater()
     world.authorize = denying("ssm:CancelCommand")
     finished = updater.run()
@@ -348,7 +348,7 @@ def test_a_command_that_may_not_be_cancelled_is_reported_once_and_ends_no_run(tm
 
 def test_a_cancelled_command_is_not_reported(tmp_path: Path) -> None:
     world = row(2, faults={0: (RebootEnds(RebootEnding.WORKER_TIMED_OUT, times=None),)})
-    world.documents.add(REBOOT, shell_document("Reboot", PLAIN_REBOOT_LINES, 60))
+    world.documents.add(REBOOT, shell_document("Reboot", PLAIN_REBOOT, 60))
     updater = story(world, tmp_path).updater()
     assert updater.run().counts["updated"] == 2
     assert cancels(world) > 0

@@ -13,6 +13,7 @@ from tests.support.promises import broken_promises
 from tests.support.simulated import NEW, OLD, Tape, Updater, at_most, instance_id, row
 from tests.support.story import Played, Story, play
 
+from bottlerocket_ecs_updater.core.model.document_steps import PLAIN_REBOOT
 from bottlerocket_ecs_updater.core.model.event import CommandSent
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.outcome import Quarantined, Updated
@@ -24,7 +25,7 @@ from bottlerocket_ecs_updater.simulator.ecs import ServiceSpec, Workload
 from bottlerocket_ecs_updater.simulator.faults import FaultPlan, Placed
 from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients
 from bottlerocket_ecs_updater.simulator.scenarios import row as scenario_of
-from bottlerocket_ecs_updater.simulator.services.documents import PLAIN_REBOOT_LINES, REBOOT, shell_document
+from bottlerocket_ecs_updater.simulator.services.documents import REBOOT, shell_document
 from bottlerocket_ecs_updater.simulator.ssm import SsmTiming
 
 MINUTES = [2, 4, 5]
@@ -179,7 +180,7 @@ def test_f41_a_plain_reboot_document_boots_no_version_that_somebody_staged_befor
     ready = f.StartsWith(f.Leftover.READY, NEW)
     world = row(2, services=0, faults={0: (ready, by_hand), 1: (ready,)})
     world.add_service(ServiceSpec("slow", 2, Workload(deregistration_delay=timedelta(seconds=80)), load_balanced=True))
-    world.documents.add(REBOOT, shell_document("Reboot", PLAIN_REBOOT_LINES, 60))
+    world.documents.add(REBOOT, shell_document("Reboot", PLAIN_REBOOT, 60))
     world.watch.budget = replace(world.watch.budget, denied_versions=frozenset({"1.20.5"}))
     world.clock.sleep(timedelta(minutes=3))
     Updater(world, at_most(1)).run()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -10,9 +11,9 @@ from pathlib import Path
 import pytest
 from tests.stack.stage import deployed, properties
 
+from bottlerocket_ecs_updater.core.model.document_steps import STEPS
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
-from bottlerocket_ecs_updater.core.planning.checkup import STEPS
-from bottlerocket_ecs_updater.simulator.services.documents import APPLY_LINES
+from bottlerocket_ecs_updater.simulator.services.documents import APPLY, STANDARD
 
 STATUS = """{
   "active_partition": {
@@ -76,4 +77,5 @@ def test_it_cancels_only_the_version_that_it_names(tmp_path: Path, replace: str,
 
 def test_simulator_doctor_and_stack_know_the_same_steps() -> None:
     [step] = properties(deployed(), "UpdateApplyCommand")["Content"]["mainSteps"]
-    assert tuple(step["inputs"]["runCommand"]) == STEPS[DocumentKind.APPLY] == APPLY_LINES
+    [simulated] = json.loads(STANDARD[APPLY])["mainSteps"]
+    assert step["inputs"]["runCommand"] == simulated["inputs"]["runCommand"] == [*STEPS[DocumentKind.APPLY]]

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from bottlerocket_ecs_updater.core.model.document_steps import STEPS
 from bottlerocket_ecs_updater.core.model.reboots import BOUND_EXITS
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
-from bottlerocket_ecs_updater.core.planning.checkup import STEPS
-from bottlerocket_ecs_updater.simulator.services.documents import REBOOT_LINES
+from bottlerocket_ecs_updater.simulator.services.documents import REBOOT, STANDARD
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 ANOTHER = "0123456789abcdef0123456789abcdef"
@@ -61,7 +61,8 @@ def this_boot() -> str:
 
 
 def test_the_simulated_document_is_the_one_that_doctor_expects() -> None:
-    assert STEPS[DocumentKind.REBOOT] == REBOOT_LINES
+    [step] = json.loads(STANDARD[REBOOT])["mainSteps"]
+    assert tuple(step["inputs"]["runCommand"]) == STEPS[DocumentKind.REBOOT]
 
 
 @pytest.mark.parametrize("others", ["", f"{ANOTHER}|"])

@@ -19,9 +19,9 @@ from tests.account.schedule import read_expression
 from tests.stack.stage import TEMPLATE, Paper, deployed, policy_of, properties, several, statements
 
 from bottlerocket_ecs_updater.cli.settings.settings import load
+from bottlerocket_ecs_updater.core.model.document_steps import STEPS
 from bottlerocket_ecs_updater.core.model.phase import Phase
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
-from bottlerocket_ecs_updater.core.planning.checkup import STEPS
 from bottlerocket_ecs_updater.report.outputs.metrics import CLUSTER_DIMENSION, METRICS, NAMESPACE
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
 from bottlerocket_ecs_updater.simulator.aws_basics.names import Names

@@ -24,6 +24,7 @@ from bottlerocket_ecs_updater.aws.s3_store import S3Store
 from bottlerocket_ecs_updater.aws.transport.api import Api
 from bottlerocket_ecs_updater.aws.transport.pace import CallPace, Calls
 from bottlerocket_ecs_updater.aws.transport.session import Pair
+from bottlerocket_ecs_updater.core.model.document_steps import PLAIN_REBOOT
 from bottlerocket_ecs_updater.core.model.event import (
     Claimed,
     Event,
@@ -53,7 +54,7 @@ from bottlerocket_ecs_updater.simulator.ecs.model import Desired, Last
 from bottlerocket_ecs_updater.simulator.faults import SecondUpdater
 from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients
 from bottlerocket_ecs_updater.simulator.scenarios import NEW, Scenario
-from bottlerocket_ecs_updater.simulator.services.documents import PLAIN_REBOOT_LINES, REBOOT, shell_document
+from bottlerocket_ecs_updater.simulator.services.documents import REBOOT, shell_document
 from bottlerocket_ecs_updater.simulator.world.api_faults import KilledError
 from bottlerocket_ecs_updater.simulator.world.findings import Findings, UpdaterLimits
 from bottlerocket_ecs_updater.simulator.world.world import World
@@ -381,7 +382,7 @@ class _Play:
         for name, content in story.documents.items():
             self._world.documents.add(name, content)
         if story.plain_reboots:
-            self._world.documents.add(REBOOT, shell_document("Reboot", PLAIN_REBOOT_LINES, 60))
+            self._world.documents.add(REBOOT, shell_document("Reboot", PLAIN_REBOOT, 60))
         self._ring()
         for harm in story.harms:
             self._world.clock.after(harm.at, partial(self._harm, harm))

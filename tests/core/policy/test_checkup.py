@@ -9,6 +9,7 @@ import pytest
 from tests.core.builders import NEW, fleet, idle, instance, problem, registration
 
 from bottlerocket_ecs_updater.core.model.container_instance import PingStatus
+from bottlerocket_ecs_updater.core.model.document_steps import PLAIN_REBOOT, STEPS
 from bottlerocket_ecs_updater.core.model.finding import Grade
 from bottlerocket_ecs_updater.core.model.host_report import Problem
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
@@ -18,15 +19,15 @@ from bottlerocket_ecs_updater.simulator.services.documents import shell_document
 
 @pytest.mark.parametrize("kind", [DocumentKind.CHECK, DocumentKind.APPLY, DocumentKind.REBOOT])
 def test_a_document_is_ok_if_it_runs_what_this_version_expects(kind: DocumentKind) -> None:
-    content = shell_document("Of ours", checkup.STEPS[kind], 60)
+    content = shell_document("Of ours", STEPS[kind], 60)
     assert checkup.judge_document(kind, "ours", content).grade is Grade.OK
 
 
 @pytest.mark.parametrize(
     "content",
     [
-        shell_document("Another order", tuple(reversed(checkup.STEPS[DocumentKind.CHECK])), 60),
-        shell_document("One step too few", checkup.STEPS[DocumentKind.CHECK][1:], 60),
+        shell_document("Another order", tuple(reversed(STEPS[DocumentKind.CHECK])), 60),
+        shell_document("One step too few", STEPS[DocumentKind.CHECK][1:], 60),
         shell_document("Nothing", (), 60),
         "no JSON",
         "{}",
@@ -39,7 +40,7 @@ def test_any_other_document_is_a_failure(content: str) -> None:
 
 
 def test_an_earlier_reboot_document_is_a_warning() -> None:
-    content = shell_document("Of an earlier version", checkup.PLAIN_REBOOT, 60)
+    content = shell_document("Of an earlier version", PLAIN_REBOOT, 60)
     found = checkup.judge_document(DocumentKind.REBOOT, "reboot", content)
     assert (found.grade, "neither the boot nor the version" in found.said) == (Grade.WARN, True)
 

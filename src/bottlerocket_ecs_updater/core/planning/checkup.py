@@ -11,6 +11,7 @@ from bottlerocket_ecs_updater.core.decision.not_counted import set_aside
 from bottlerocket_ecs_updater.core.decision.unclaimed.assess import END_OF_LIFE_VARIANTS
 from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.model.container_instance import PingStatus, Registration
+from bottlerocket_ecs_updater.core.model.document_steps import PLAIN_APPLY, PLAIN_REBOOT, STEPS
 from bottlerocket_ecs_updater.core.model.finding import Finding, fail, fine, warn
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.host_report import HostProblem, Problem
@@ -21,45 +22,6 @@ from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.planning.launch_advice import Advice, StartsOld, StartsUnknown, advise
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.core.rules.published import PUBLISHED_NOT_READ, published_parameter
-
-APPLY_STEPS = (
-    "test -n '{{replace}}' && apiclient update check | tr -d ' \\n' | "
-    'grep -q \'"staging_partition":{[^}]*"version":"{{replace}}"\' && apiclient update cancel',
-    "apiclient update apply",
-)
-"""The first step cancels the version in the parameter, and only that, if it is what is staged.
-
-So a command that is delivered late or twice never cancels another version: apiclient refuses it, as it did before.
-"""
-
-PLAIN_APPLY = ("apiclient update apply",)
-"""The steps of earlier documents, which cannot replace an update that is ready to boot."""
-
-REBOOT_STEPS = (
-    "test -n '{{boots}}' || exec apiclient reboot",
-    "cat /proc/sys/kernel/random/boot_id | tr -d '\\n-' | grep -qxE '{{boots}}' || exit 71",
-    "apiclient update check || true",
-    "apiclient raw -u /updates/status | tr -d ' \\n' | grep -q '\"update_state\":\"Ready\"' || exit 72",
-    "apiclient raw -u /updates/status | tr -d ' \\n' | "
-    'grep -q \'"staging_partition":{[^}]*"version":"{{version}}"\' || exit 72',
-    "apiclient raw -u /updates/status | tr -d ' \\n' | "
-    'grep -q \'"available_updates":\\[[^]]*"{{version}}"\' || exit 73',
-    "apiclient reboot",
-)
-"""The host reboots only on one of these boots, and only into this version (see `core/model/reboots.py`).
-
-So a command that the agent runs again after the reboot, or delivers late, does nothing.
-"""
-
-PLAIN_REBOOT = ("apiclient reboot",)
-"""The steps of earlier documents, which reboot a host on any boot into whatever is staged."""
-
-STEPS: Mapping[DocumentKind, tuple[str, ...]] = {
-    DocumentKind.CHECK: ("cat /proc/sys/kernel/random/boot_id", "apiclient update check"),
-    DocumentKind.APPLY: APPLY_STEPS,
-    DocumentKind.REBOOT: REBOOT_STEPS,
-}
-"""The steps that this version of the updater expects in each document, in order."""
 
 NOT_ALLOWED_WHY = "not allowed"
 """How the text of a denial begins."""

@@ -6,6 +6,8 @@ import hashlib
 import json
 from typing import TYPE_CHECKING
 
+from bottlerocket_ecs_updater.core.model.document_steps import STEPS
+from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
 
 if TYPE_CHECKING:
@@ -41,39 +43,23 @@ def shell_document(
     )
 
 
-APPLY_LINES = (
-    "test -n '{{replace}}' && apiclient update check | tr -d ' \\n' | "
-    'grep -q \'"staging_partition":{[^}]*"version":"{{replace}}"\' && apiclient update cancel',
-    "apiclient update apply",
-)
 REPLACES = {"replace": {"type": "String", "default": "", "allowedPattern": "^[0-9A-Za-z.+-]*$"}}
 
-REBOOT_LINES = (
-    "test -n '{{boots}}' || exec apiclient reboot",
-    "cat /proc/sys/kernel/random/boot_id | tr -d '\\n-' | grep -qxE '{{boots}}' || exit 71",
-    "apiclient update check || true",
-    "apiclient raw -u /updates/status | tr -d ' \\n' | grep -q '\"update_state\":\"Ready\"' || exit 72",
-    "apiclient raw -u /updates/status | tr -d ' \\n' | "
-    'grep -q \'"staging_partition":{[^}]*"version":"{{version}}"\' || exit 72',
-    "apiclient raw -u /updates/status | tr -d ' \\n' | "
-    'grep -q \'"available_updates":\\[[^]]*"{{version}}"\' || exit 73',
-    "apiclient reboot",
-)
 GUARD = {
     "boots": {"type": "String", "default": "", "allowedPattern": "^[0-9a-f|]*$"},
     "version": {"type": "String", "default": "", "allowedPattern": "^[0-9A-Za-z.+-]*$"},
 }
-PLAIN_REBOOT_LINES = ("apiclient reboot",)
-"""The reboot document of the predecessor, and of earlier versions. It reboots whatever is staged, on any boot."""
 
 STANDARD: Mapping[str, str] = {
     CHECK: shell_document(
         "Say which boot this is, and whether an update is available",
-        ("cat /proc/sys/kernel/random/boot_id", "apiclient update check"),
+        STEPS[DocumentKind.CHECK],
         120,
     ),
-    APPLY: shell_document("Stage the update, in place of a bad one that is staged", APPLY_LINES, 1800, REPLACES),
-    REBOOT: shell_document("Reboot into what is staged", REBOOT_LINES, 60, GUARD),
+    APPLY: shell_document(
+        "Stage the update, in place of a bad one that is staged", STEPS[DocumentKind.APPLY], 1800, REPLACES
+    ),
+    REBOOT: shell_document("Reboot into what is staged", STEPS[DocumentKind.REBOOT], 60, GUARD),
 }
 
 
