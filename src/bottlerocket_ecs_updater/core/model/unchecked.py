@@ -6,6 +6,7 @@ AWS's own text of a denial is long and names roles and policies. The log has all
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
 
 WITHOUT = {
     "room": "whether tasks fit elsewhere is not checked before a drain",
@@ -17,12 +18,22 @@ WITHOUT = {
 }
 """What follows from a rule that is off."""
 
-SAID_PER_SERVICE = frozenset({"capacity-providers", "network-interfaces"})
+_SAID_PER_SERVICE = frozenset({"capacity-providers", "network-interfaces"})
 """Rules whose missing facts the check for room names itself, for each service that needs them."""
 
 _DENIED = re.compile(r"not allowed: ([\w-]+:\w+)")
 _SHOWN = 200
 """Characters of an error that is not a denial."""
+
+
+def unchecked_rules(off: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """The rules that are off, each with what is not checked. `off` gives the error for each.
+
+    It leaves out those whose missing facts the check for room names.
+    """
+    for rule, why in off.items():
+        if rule not in _SAID_PER_SERVICE:
+            yield rule, unchecked(rule, why)
 
 
 def unchecked(rule: str, why: str) -> str:

@@ -28,7 +28,7 @@ from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.outcome import UpToDate
 from bottlerocket_ecs_updater.core.model.reasons import Failed, Hold, Reason
-from bottlerocket_ecs_updater.core.model.unchecked import SAID_PER_SERVICE, unchecked
+from bottlerocket_ecs_updater.core.model.unchecked import unchecked_rules
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.planning.plan import Plan, make_plan
 from bottlerocket_ecs_updater.core.rules.policy import Policy
@@ -67,17 +67,11 @@ def explain_instance(instance: Instance, fleet: Fleet, policy: Policy) -> Explan
     planned, this_pass = make_plan(fleet, policy), Pass(fleet, policy)
     outcome = _outcome(instance.id, planned)
     answered = (one for one in _answers(instance, this_pass) if one.hold is not None or one.rule not in fleet.rules_off)
-    answers = tuple(_with_outcome((*answered, *_unchecked(fleet)), outcome))
+    unchecked = (RuleAnswer(rule, None, unchecked=why) for rule, why in unchecked_rules(fleet.rules_off))
+    answers = tuple(_with_outcome((*answered, *unchecked), outcome))
     report = instance.check_answer.report if instance.check_answer is not None else None
     target = target_of(instance, report, this_pass) if report is not None else None
     return Explanation(instance, assess(instance, this_pass), answers, outcome, _turn(instance, planned), target)
-
-
-def _unchecked(fleet: Fleet) -> Iterator[RuleAnswer]:
-    """The rules that nothing is known about. Missing facts that the check for room names are among its notes."""
-    for rule, why in fleet.rules_off.items():
-        if rule not in SAID_PER_SERVICE:
-            yield RuleAnswer(rule, None, unchecked=unchecked(rule, why))
 
 
 def _outcome(id_: InstanceId, planned: Plan) -> Hold | Failed | UpToDate | None:

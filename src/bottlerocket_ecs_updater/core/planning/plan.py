@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -40,7 +40,7 @@ from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.outcome import UpToDate
 from bottlerocket_ecs_updater.core.model.phase import Phase, phase_of
 from bottlerocket_ecs_updater.core.model.reasons import Failed, Hold, Reason, hold
-from bottlerocket_ecs_updater.core.model.unchecked import SAID_PER_SERVICE, unchecked
+from bottlerocket_ecs_updater.core.model.unchecked import unchecked_rules
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.planning.behind import behind, instance_behind
 from bottlerocket_ecs_updater.core.planning.forecast import (
@@ -184,17 +184,15 @@ def make_plan(fleet: Fleet, policy: Policy) -> Plan:
         ),
         basis=basis,
         windowed=bool(policy.rules.schedule.windows),
-        advice=(*advise(fleet), *map(RoomNote, notes), *map(Unchecked, _unchecked(fleet)), *advise_on_roll(this_pass)),
+        advice=(
+            *advise(fleet),
+            *map(RoomNote, notes),
+            *(Unchecked(why) for _, why in unchecked_rules(fleet.rules_off)),
+            *advise_on_roll(this_pass),
+        ),
         behind=still_held,
         days_behind=_days_behind(instances, fleet),
     )
-
-
-def _unchecked(fleet: Fleet) -> Iterator[str]:
-    """What the run would not check, except what the notes about room name for each service."""
-    for rule, why in fleet.rules_off.items():
-        if rule not in SAID_PER_SERVICE:
-            yield unchecked(rule, why)
 
 
 def _unfinished(instance: Instance, claim: Claim) -> Unfinished:
