@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from types_boto3_ssm import SSMClient
     from types_boto3_ssm.type_defs import (
         CommandTypeDef,
+        DescribeDocumentResultTypeDef,
     )
 
 SEND_MAX = 50
@@ -99,10 +100,12 @@ class SsmHosts:
 
     def check_document_exists(self, kind: DocumentKind) -> None:
         """Check that the document exists. Raises NotFound, and Denied if AWS denies the call."""
-        name = self._documents.get(kind)
-        if name is not None:
-            method = self._clients.looking.describe_document
-            self._api.look(Operation.DESCRIBE_DOCUMENT, f"document {name}", method, Name=name)
+        if kind in self._documents:
+            self._describe(kind)
+
+    def _describe(self, kind: DocumentKind, **version: str) -> DescribeDocumentResultTypeDef:
+        name, method = self._documents[kind], self._clients.looking.describe_document
+        return self._api.look(Operation.DESCRIBE_DOCUMENT, f"document {name}", method, Name=name, **version)
 
     def send(
         self,
@@ -148,15 +151,17 @@ class SsmHosts:
         parameters reboots a host on any boot.
         """
         if self._lacks is None:
-            name, method = self._documents[kind], self._clients.looking.describe_document
-            asked = {"Name": name, "DocumentVersion": DEFAULT_VERSION}
             try:
-                reply = self._api.look(Operation.DESCRIBE_DOCUMENT, f"document {name}", method, **asked)
+                reply = self._describe(kind, DocumentVersion=DEFAULT_VERSION)
             except (Denied, NotFound, CallRefused) as error:
                 self._lacks = str(error) or "its parameters are not known"
             else:
                 declared = {one.get("Name") for one in reply.get("Document", {}).get("Parameters", ())}
-                self._lacks = "" if {BOOTS, VERSION} <= declared else f"the document {name} does not declare them"
+                self._lacks = (
+                    ""
+                    if {BOOTS, VERSION} <= declared
+                    else f"the document {self._documents[kind]} does not declare them"
+                )
         return self._lacks
 
     def _send_group(
