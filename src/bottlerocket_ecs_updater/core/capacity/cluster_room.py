@@ -126,8 +126,7 @@ class ClusterRoom:
         leaving = Counter(task.service for task in tasks)
         if self._is_spacious(rules, leaving, emptied):
             return None
-        open_ = {id_: left for id_, left in sorted(capacity.items()) if left.accepts and id_ not in emptied}
-        return crowded_out(instance, open_, rules, tasks, self._all_coming(), self._staying_tasks())
+        return crowded_out(instance, capacity, rules, tasks, self._all_coming(), self._staying_tasks())
 
     def _is_spacious(
         self, rules: Mapping[ServiceArn, ServiceRules], leaving: Mapping[ServiceArn, int], emptied: Set[InstanceId]

@@ -58,7 +58,7 @@ def rooms_if_last(
 ) -> list[HostRoom] | None:
     """The free room if ECS places all `rivals` first, and `last` then does not fit; None if it fits.
 
-    `rooms` are all instances that take tasks, and those that may still be added. `staying` are the tasks that stay.
+    `rooms` are all instances that take tasks, and those that may still be added. `staying` are the tasks on each.
     """
     rivals = [rival for rival in rivals if rival.count and rival.service.demand is not None]
     tasks = last.count + sum(rival.count for rival in rivals)

@@ -95,8 +95,7 @@ def will_drain(
         blocked = blocked_by_limits(arn, services.get(arn), leaving[arn])
         if blocked is not None:
             return blocked
-    emptied = {task.instance for task in tasks} | {instance}
-    open_ = {id_: left for id_, left in sorted(capacity.items()) if left.accepts and id_ not in emptied}
+    open_ = _open(instance, capacity, tasks)
     needs = [_need(service, leaving[arn]) for arn, service in services.items()]
     rooms, ours, unplaced = _try_to_place(needs, here, open_, coming, spread=False)
     if unplaced is not None and any(asks_for_tasks(need.service) for need in needs):
@@ -104,12 +103,20 @@ def will_drain(
         rooms, ours, unplaced = _try_to_place(needs, here, open_, coming, spread=True)
     if unplaced is not None:
         return _no_room(unplaced, rooms)
-    crowded = crowded_out(instance, open_, services, tasks, coming, staying)
+    crowded = crowded_out(instance, capacity, services, tasks, coming, staying)
     if crowded is not None:
         return crowded
     added = [proviso for need in ours for proviso in _comings(need.service, rooms, coming)]
     doubts = [doubt for need in ours for doubt in need.service.doubts]
     return Fits(tuple(_notes(ours, leaving, rooms)), (*added, *doubts))
+
+
+def _open(
+    instance: InstanceId, capacity: Mapping[InstanceId, Capacity], tasks: Sequence[Leaving]
+) -> Mapping[InstanceId, Capacity]:
+    """The instances that take tasks, in their order, apart from those that are emptied."""
+    emptied = {task.instance for task in tasks} | {instance}
+    return {id_: left for id_, left in sorted(capacity.items()) if left.accepts and id_ not in emptied}
 
 
 def without(capacity: Mapping[InstanceId, Capacity], instance: InstanceId) -> Mapping[InstanceId, Capacity]:
@@ -192,7 +199,7 @@ def crowded_out(
 ) -> NoRoom | None:
     """The refusal if tasks of other services may take the room that one must have; None if all have room in any order.
 
-    `capacity` is of the instances that take tasks. `staying` are the tasks that stay; None if not known.
+    The parameters are those of `will_drain`.
     """
     here = Counter(task.service for task in tasks if task.instance == instance)
     leaving = Counter(task.service for task in tasks)
@@ -200,7 +207,7 @@ def crowded_out(
     placed = [need for need in needs if need.wanted and need.service.demand is not None]
     if len(placed) < 2:
         return None
-    rooms = [*capacity.items()]
+    rooms = [*_open(instance, capacity, tasks).items()]
     rooms += [(room.instance, room.capacity) for room in _expected(coming, sum(need.wanted for need in placed))]
     for need in placed:
         others = [one for one in placed if one is not need]

@@ -38,7 +38,7 @@ def with_fresh_facts(picks: Sequence[Instance], this_pass: Pass, draft: Decision
         # together, and no update would ever start. Then everything is read in one look.
         draft.wants_full_look = True
         services, poll = fleet.services, policy.poll_interval
-        # In a crowd, looks are more than a poll apart: services that were read in this one would be too old.
+        # In a crowd, the next look may take longer than a poll: services that were read in this one would be too old.
         aging = crowd or services is None or has_passed(services.at, poll / 2, this_pass.at)
         draft.wants_services = draft.wants_services or aging
         for pick in picks:
