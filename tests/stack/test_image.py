@@ -63,8 +63,8 @@ class Buildah:
         return subprocess.run(words, cwd=ROOT, env=self.environment(), capture_output=True, text=True, check=False)
 
     def environment(self) -> dict[str, str]:
-        told = {"BUILDAH_ISOLATION": "chroot", "CONTAINERS_STORAGE_CONF": str(self.store / "storage.conf")}
-        return {**os.environ, **told, "NO_PROXY": "127.0.0.1"}
+        variables = {"BUILDAH_ISOLATION": "chroot", "CONTAINERS_STORAGE_CONF": str(self.store / "storage.conf")}
+        return {**os.environ, **variables, "NO_PROXY": "127.0.0.1"}
 
     def begin(self) -> None:
         """Lay out an empty store."""

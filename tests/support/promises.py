@@ -62,8 +62,8 @@ def nobody_is_killed(played: Played) -> Broken:
 
 def nothing_is_stranded(played: Played) -> Broken:
     if played.quiet:
-        told = _LEFT if _is_forgetful(played) else frozenset[Reason]()
-        yield from (name for name in played.verdict.stranded if _reason_of(played.last, name) not in told)
+        allowed = _LEFT if _is_forgetful(played) else frozenset[Reason]()
+        yield from (name for name in played.verdict.stranded if _reason_of(played.last, name) not in allowed)
 
 
 _LEFT = frozenset({Reason.CLAIM_LOST, Reason.CLAIM_UNREADABLE})
@@ -114,7 +114,7 @@ def _excuses(
         case 2, f.RebootEnds(ending=f.RebootEnding.RUN_AGAIN):
             return forgetful  # its first boot has wiped out the claim, or its DRAINING, and nobody reboots it again
         case 4, f.SomebodySets(status=f.SetStatus.DRAINING, step=f.Step.RETURN):
-            return unheard  # that our return took effect before, nobody told
+            return unheard  # no answer showed that our return had taken effect before
         case 4, f.SomebodySets(status=f.SetStatus.DRAINING, step=None):
             return died_returning or forgetful  # the boot put it into service before any look, and then it was drained
         case 12, f.SsmUnreachable(kind=f.OutOfReach.CONNECTION_LOST):
@@ -589,32 +589,36 @@ PROMISES: tuple[Callable[[Played], Iterable[str]], ...] = (
 
 
 _EXPLAINED: Mapping[Reason, Callable[[Played, InstanceId], bool]] = {
-    Reason.BUDGET: lambda told, _: _out(told) >= told.story.policy.max_unavailable.of(len(_ours(told))),
+    Reason.BUDGET: lambda played, _: _out(played) >= played.story.policy.max_unavailable.of(len(_ours(played))),
     Reason.ZONE_BUDGET: _zone_is_full,
-    Reason.STAGING_AHEAD: lambda told, _: _all_places_are_taken_and_waited_for(told),
-    Reason.HALTED: lambda told, _: told.last.exit_code == 4 or _is_denied_for_several(told),
-    Reason.PAUSED: lambda told, _: object_in(told.world, Harmed.PAUSE) is not None,
-    Reason.BLOCKED: lambda told, _: object_in(told.world, Harmed.ACTS) is not None,
-    Reason.VERSION_SUSPECT: lambda told, _: len(_did_not_survive(told)) >= told.story.policy.suspect_after,
-    Reason.CHANGED_WHILE_DRAINING: lambda told, _: _errs_for_ever(told),
-    Reason.SEND_DENIED: lambda told, _: told.last.exit_code == 1,
-    Reason.OWN_HOST: lambda told, id_: told.story.on_instances and not _others_in_service(told, id_),
+    Reason.STAGING_AHEAD: lambda played, _: _all_places_are_taken_and_waited_for(played),
+    Reason.HALTED: lambda played, _: played.last.exit_code == 4 or _is_denied_for_several(played),
+    Reason.PAUSED: lambda played, _: object_in(played.world, Harmed.PAUSE) is not None,
+    Reason.BLOCKED: lambda played, _: object_in(played.world, Harmed.ACTS) is not None,
+    Reason.VERSION_SUSPECT: lambda played, _: len(_did_not_survive(played)) >= played.story.policy.suspect_after,
+    Reason.CHANGED_WHILE_DRAINING: lambda played, _: _errs_for_ever(played),
+    Reason.SEND_DENIED: lambda played, _: played.last.exit_code == 1,
+    Reason.OWN_HOST: lambda played, id_: played.story.on_instances and not _others_in_service(played, id_),
     Reason.BACKING_OFF: _gave_it_up_before,
-    Reason.DRAIN_TIMED_OUT: lambda told, _: not _has_room(told) or any(map(_stops_late, told.story.scenario.services)),
-    Reason.GROUP_TAKES_DRAINED: lambda told, _: _is_any(told, f.GroupTakes) or bool(told.story.scenario.providers),
-    Reason.GROUP_REFRESHING: lambda told, _: any(one.refreshes_at for one in told.story.scenario.providers),
-    Reason.DRAIN_BLOCKED: lambda told, _: any(
+    Reason.DRAIN_TIMED_OUT: lambda played, _: (
+        not _has_room(played) or any(map(_stops_late, played.story.scenario.services))
+    ),
+    Reason.GROUP_TAKES_DRAINED: lambda played, _: (
+        _is_any(played, f.GroupTakes) or bool(played.story.scenario.providers)
+    ),
+    Reason.GROUP_REFRESHING: lambda played, _: any(one.refreshes_at for one in played.story.scenario.providers),
+    Reason.DRAIN_BLOCKED: lambda played, _: any(
         _reason_of(ending, id_) is Reason.DRAIN_TIMED_OUT
-        for ending in told.endings
+        for ending in played.endings
         for id_ in (ending.finished.outcomes if ending.finished is not None else ())
     ),
-    Reason.VERSION_BREAKS_TASKS: lambda told, _: _is_any(told, f.TasksBreak) or _is_any(told, f.HealthImpaired),
-    Reason.NO_ROOM: lambda told, _: not _has_room(told),
-    Reason.SERVICE_DEPLOYING: lambda told, _: any(map(_never_deployed, told.story.scenario.services)),
-    Reason.STOPPING: lambda told, _: told.story.policy.deadline is not None,
-    Reason.CHECKPOINT_WAIT: lambda told, _: _is_paced(told),
-    Reason.CHECKPOINT_FULL: lambda told, _: _is_paced(told),
-    Reason.CHECKPOINT_FAILED: lambda told, _: _is_paced(told),
-    Reason.DAILY_LIMIT: lambda told, _: _is_paced(told),
+    Reason.VERSION_BREAKS_TASKS: lambda played, _: _is_any(played, f.TasksBreak) or _is_any(played, f.HealthImpaired),
+    Reason.NO_ROOM: lambda played, _: not _has_room(played),
+    Reason.SERVICE_DEPLOYING: lambda played, _: any(map(_never_deployed, played.story.scenario.services)),
+    Reason.STOPPING: lambda played, _: played.story.policy.deadline is not None,
+    Reason.CHECKPOINT_WAIT: lambda played, _: _is_paced(played),
+    Reason.CHECKPOINT_FULL: lambda played, _: _is_paced(played),
+    Reason.CHECKPOINT_FAILED: lambda played, _: _is_paced(played),
+    Reason.DAILY_LIMIT: lambda played, _: _is_paced(played),
 }
 """The faults that explain why the last run did not update a healthy host."""

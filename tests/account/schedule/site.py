@@ -58,8 +58,8 @@ class SimulatedAccount:
         self.stacks = CloudFormation(world.names, StatesCloud(self.operator, self.roles), clock.now)
         self.states = States(self.roles, clock.speed, limits_speed)
         self.schedules = Schedules(clock, self.roles)
-        told = {**_where(self._wire), **_world_time(clock), **(environment or {})}
-        self.containers = Containers(world, self.roles, self._tasks, entrypoint, told)
+        variables = {**_where(self._wire), **_world_time(clock), **(environment or {})}
+        self.containers = Containers(world, self.roles, self._tasks, entrypoint, variables)
 
     def __enter__(self) -> SimulatedAccount:
         door.install(self._port, self.stacks)

@@ -281,9 +281,9 @@ def _notify() -> Json:
                 "Subject": "Bottlerocket updates of all clusters",
                 "Message.$": "$.message",
             },
-            "ResultPath": "$.told",
+            "ResultPath": "$.notified",
             "Retry": AGAIN,
-            "Catch": [{"ErrorEquals": ["States.ALL"], "ResultPath": "$.told", "Next": "Outcome"}],
+            "Catch": [{"ErrorEquals": ["States.ALL"], "ResultPath": "$.notified", "Next": "Outcome"}],
             "Next": "Outcome",
         },
         "Outcome": {
