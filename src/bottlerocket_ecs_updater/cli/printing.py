@@ -1,4 +1,4 @@
-"""Prints what a command answers, at once: somebody may read along."""
+"""Prints the output of commands. Each line is flushed, so that a person can follow it."""
 
 from __future__ import annotations
 

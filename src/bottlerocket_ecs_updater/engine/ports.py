@@ -99,7 +99,7 @@ class Sent:
     denied: Mapping[InstanceId, str] = field(default_factory=dict)
     """AWS denies the command for these instances, perhaps not for others. The value is AWS's message."""
     not_bound: Mapping[InstanceId, str] = field(default_factory=dict)
-    """The reboot document takes no parameters, so it was not sent to these. The value is AWS's message."""
+    """The reboot document takes no parameters, so it was not sent to these. The value says why."""
     lives: Mapping[CommandId, timedelta] = field(default_factory=dict)
     """Time from sending to expiry of each command, if Systems Manager reports it."""
 

@@ -69,10 +69,11 @@ class BoundTo:
 
 
 def judge_acceptance(*, succeeded: bool, failed: bool, exit_code: int, text: str, bound: bool = False) -> Acceptance:
-    """Judge from its result whether the host accepted a reboot command. Only apiclient's own refusal counts as one,
-    and that of the document if the command is `bound` to a boot and a version.
+    """Judge from its result whether the host accepted a reboot command.
 
-    A command that was ended by a signal, or whose worker died, was most likely ended by the shutdown it requested.
+    Only apiclient's own refusal counts as one, and that of the document if the command is `bound` to a boot and a
+    version. A command that was ended by a signal, or whose worker died, was most likely ended by the shutdown that it
+    requested.
     """
     if succeeded:
         return Acceptance.ACCEPTED
