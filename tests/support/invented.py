@@ -682,9 +682,9 @@ def _published_only(choose: Chooser, story: Story) -> Story:
         Placed(f.PublicationMoves(choose.one_of((NEW, OLD, NEXT, None)), seconds(choose.number(0, 3000))))
         for _ in range(choose.number(0, 3))
     ]
-    mute = [Placed(_outage(choose, "ThrottlingException", 400, ("GetParameters",)))] if choose.happens(30) else []
+    throttled = [Placed(_outage(choose, "ThrottlingException", 400, ("GetParameters",)))] if choose.happens(30) else []
     scenario, rules = story.scenario, story.policy.rules
-    faults = FaultPlan((*scenario.faults.faults, *moves, *mute), scenario.faults.seed)
+    faults = FaultPlan((*scenario.faults.faults, *moves, *throttled), scenario.faults.seed)
     versions = replace(rules.versions, published_only=True)
     policy = replace(story.policy, rules=replace(rules, versions=versions))
     return replace(story, scenario=replace(scenario, faults=faults), policy=policy)
