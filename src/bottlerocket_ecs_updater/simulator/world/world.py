@@ -156,9 +156,10 @@ class World:
                 if failures:
                     answer = {**answer, "failures": [*answer.get("failures", ()), *failures]}
             except AwsError as error:
-                self.calls.errors[error.code] += 1
+                self.calls.failed(call, error.code)
                 self.disturbances.after_refusal(call)
                 raise
+            self.calls.succeeded(call)
             self.watch.served(call, answer)
             self._interventions.served(call)
             self.disturbances.after(call)
@@ -172,7 +173,7 @@ class World:
             try:
                 self.disturbances.before(call)
             except AwsError as error:
-                self.calls.errors[error.code] += 1
+                self.calls.failed(call, error.code)
                 raise
             return call
 
