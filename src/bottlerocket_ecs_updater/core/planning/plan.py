@@ -210,7 +210,7 @@ def _refused(
     notes: dict[str, None] = {}
     for instance in limits.in_order(able):
         update = _update(instance, candidates[instance.id])
-        report = instance.check_answer.report if instance.check_answer is not None else None
+        report = instance.report
         answers = limits.answers(instance, report, update.target, room=True) if report is not None else ()
         why = first_hold(answers)
         if why is not None:
@@ -223,13 +223,13 @@ def _refused(
 
 def _would_take(instance: Instance, this_pass: Pass) -> Version | None:
     """The version that it would be updated to; None if there is none."""
-    report = instance.check_answer.report if instance.check_answer is not None else None
+    report = instance.report
     return target_of(instance, report, this_pass) if report is not None else None
 
 
 def _behind(instance: Instance, limits: RolloutLimits, this_pass: Pass) -> Hold | None:
     """The first hold that does not pass by itself, after those that do; None if there is none."""
-    report = instance.check_answer.report if instance.check_answer is not None else None
+    report = instance.report
     target = _would_take(instance, this_pass)
     if report is None or target is None:
         return None
@@ -261,7 +261,7 @@ def _held(candidate: CandidateState) -> Hold | None:
 
 def _later(instance: Instance, candidate: CandidateState, this_pass: Pass) -> Update | None:
     """The update of an instance that is held for now; None if there is none."""
-    report = instance.check_answer.report if instance.check_answer is not None else None
+    report = instance.report
     target = _would_take(instance, this_pass)
     if report is None or target is None:
         return None
@@ -270,7 +270,7 @@ def _later(instance: Instance, candidate: CandidateState, this_pass: Pass) -> Up
 
 
 def _update(instance: Instance, candidate: CandidateState) -> Update:
-    report = instance.check_answer.report if instance.check_answer is not None else None
+    report = instance.report
     if report is None or not isinstance(candidate, Stageable | Ready):
         raise ValueError(f"{instance.id} has no update")
     ready = isinstance(candidate, Ready)

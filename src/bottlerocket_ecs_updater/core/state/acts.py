@@ -67,7 +67,7 @@ def see_drain_sent(
     """A drain was sent; `confirmed` says whether ECS confirmed it. `running` are the tasks of each service."""
     moving: dict[str, int] = {}
     groups = tuple(sorted({task.group for task in instance.tasks.left})) if instance.tasks is not None else ()
-    for task in instance.tasks.left if instance.tasks is not None else ():
+    for task in instance.tasks_left:
         if task.group.startswith(SERVICE_GROUP) and not task.daemon:
             name = task.group.removeprefix(SERVICE_GROUP)
             moving[name] = moving.get(name, 0) + 1

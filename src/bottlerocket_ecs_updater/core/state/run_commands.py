@@ -104,7 +104,7 @@ def see_sent(instance: Instance, pending: PendingCommand, *, bound: bool = False
         case DocumentKind.BEFORE_DRAIN | DocumentKind.AFTER_REBOOT:
             return replace(instance, pending=pending)
         case DocumentKind.APPLY:
-            report = instance.check_answer.report if instance.check_answer is not None else None
+            report = instance.report
             boot = report.boot if report is not None else None
             target = report.chosen if report is not None else None
             applies = replace(progress.applies, sent=progress.applies.sent + 1, on_boot=boot, target=target)

@@ -190,7 +190,7 @@ class CommandResults:
         verified_before = instance.progress.new_boot
         after = see_check_answer(instance, CheckAnswer(reported, pending.sent_at, now))
         self._recorder.record(HostChecked(now, instance.id, reported))
-        report = after.check_answer.report if after.check_answer else None
+        report = after.report
         if verified_before is None and after.progress.new_boot is not None and report is not None:
             sent = after.progress.reboot_sent_at
             self._recorder.record(Rebooted(now, after.id, report.running, now - sent if sent else None))

@@ -33,7 +33,7 @@ def lost_claim(claimed: ClaimedInstance, this_pass: Pass) -> NextStep | None:
     if not _only_in_store(claimed, this_pass):
         return None
     if claim.phase is not ClaimPhase.QUARANTINED and not fleet.attributes_survive:
-        report = instance.check_answer.report if instance.check_answer is not None else None
+        report = instance.report
         if report is not None and report.boot != claim.boot:
             return None
         if report is None and claim.phase is ClaimPhase.REBOOTING:

@@ -227,7 +227,7 @@ def not_back(claimed: ClaimedInstance, this_pass: Pass) -> Failed:
     """Why it is quarantined if no new boot was seen."""
     instance, registration = claimed.instance, claimed.registration
     fleet = this_pass.fleet
-    machine = instance.around.machine if instance.around is not None else None
+    machine = instance.machine
     if not registration.connected and machine is not None and machine.stopped:
         limit = duration_text(this_pass.policy.reboot_timeout)
         return failed(Failure.STOPPED_IN_EC2, state=machine.state, limit=limit)

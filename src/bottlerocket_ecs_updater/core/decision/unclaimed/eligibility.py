@@ -54,9 +54,8 @@ def answers_before_staging(
 def tasks_hold(instance: Instance, this_pass: Pass) -> Hold | None:
     """Why its tasks do not allow a drain; None if they do."""
     rules = this_pass.policy.rules.tasks
-    tasks = instance.tasks.left if instance.tasks is not None else ()
     nothing_special = not rules.rules and (instance.around is None or not instance.around.protected)
-    if nothing_special and all(task.of_service for task in tasks):
+    if nothing_special and all(task.of_service for task in instance.tasks_left):
         return None
     return may_leave(tasks_on(instance, this_pass.fleet), rules, this_pass.at)
 
@@ -158,7 +157,7 @@ class RolloutLimits:
 
     def take_reported(self, instance: Instance) -> None:
         """Count an instance for the version that its host reported as its target, if it reported one."""
-        report = instance.check_answer.report if instance.check_answer is not None else None
+        report = instance.report
         if report is not None and report.target is not None:
             self.take(report.target)
 
@@ -212,7 +211,7 @@ def _on_since(instance: Instance, version: Version, fleet: Fleet) -> datetime | 
     If it runs the version without an update of ours, it counts from when it was first found on it: it may have been
     launched with the version days ago, or updated by hand a minute ago.
     """
-    report = instance.check_answer.report if instance.check_answer is not None else None
+    report = instance.report
     if report is not None and report.running != version:
         return None
     known = fleet.past.came_to(instance.id, version)
@@ -288,7 +287,7 @@ def _case(
         target=target,
         first_seen=fleet.past.first_seen,
         capacity_provider=registration.capacity_provider,
-        membership=instance.around.membership if instance.around is not None else None,
+        membership=instance.membership,
         needed=time,
         allowances=tuple(allowances),
         left=left,
