@@ -253,8 +253,8 @@ def _failed(live: Sequence[Mapping[str, Any]]) -> bool:
 
 def _deploying_since(shape: ServiceTypeDef) -> datetime | None:
     """When the newest deployment started; None if no deployment is in progress."""
-    begun = [one["createdAt"] for one in _live(shape) if one.get("createdAt") is not None]
-    return moment(max(begun)) if begun and _deploying(shape) else None
+    started = [one["createdAt"] for one in _live(shape) if one.get("createdAt") is not None]
+    return moment(max(started)) if started and _deploying(shape) else None
 
 
 def _providers(shape: Mapping[str, Any]) -> Iterable[str]:

@@ -33,7 +33,7 @@ from bottlerocket_ecs_updater.core.model.services import Service
 from bottlerocket_ecs_updater.core.model.time_text import has_passed
 from bottlerocket_ecs_updater.core.model.version import Version
 
-ROLL_LASTS = timedelta(days=7)
+ROLLOUT_LASTS = timedelta(days=7)
 """A host that was updated longer ago has run tasks since then, and is no longer on trial."""
 
 KILLED = frozenset({None, 137, 143})
@@ -64,7 +64,7 @@ def on_trial(fleet: Fleet) -> Mapping[InstanceId, tuple[Version, datetime]]:
     found: dict[InstanceId, tuple[Version, datetime]] = {}
     for id_, update in fleet.past.updated.items():
         instance = fleet.instances.get(id_)
-        if instance is None or instance.claim is not None or has_passed(update.at, ROLL_LASTS, fleet.at):
+        if instance is None or instance.claim is not None or has_passed(update.at, ROLLOUT_LASTS, fleet.at):
             continue
         report = instance.check_answer.report if instance.check_answer is not None else None
         if report is None or report.running == update.version:
@@ -180,7 +180,7 @@ def lost_gpus(instance: Instance) -> str:
     """How many of its GPUs are missing since its reboot; empty if none is, or if that is not known."""
     registration, before = instance.registration, instance.progress.gpus_before
     left = registration.remaining if registration is not None and registration.connected else None
-    if instance.progress.proof is None or not before or left is None or left.gpus >= before:
+    if instance.progress.new_boot is None or not before or left is None or left.gpus >= before:
         return ""
     return f"it registered with {left.gpus} of its {before} GPUs"
 

@@ -62,7 +62,7 @@ class Fleet:
     """Why the run must start no more updates, such as a signal; empty while it may."""
     blocked: str = ""
     """A denied AWS call without which no update can be finished; empty if there is none."""
-    hosts_mute: bool = False
+    hosts_denied: bool = False
     """Whether AWS denies sending commands to hosts, or reading their results."""
     suspects: Mapping[Version, int] = field(default_factory=dict)
     """Versions that failed after a reboot, each with the number of instances of this cluster it failed on."""

@@ -129,7 +129,7 @@ class Instance:
     send_refused: str = ""
     send_denied: str = ""
     """The error of AWS when it denied the last command to it; empty if it did not."""
-    mute: bool = False
+    check_denied: bool = False
     """Whether AWS denied the last check of it."""
     claim: Claim | None = None
     """Our claim, from the instance itself or from the copy in the state store."""

@@ -111,4 +111,4 @@ def _claimed_phase(instance: Instance) -> Phase:
         return Phase.RETURNING
     if instance.claim.phase is ClaimPhase.DRAINING:
         return Phase.DRAINING
-    return Phase.VERIFYING if instance.progress.proof is not None else Phase.REBOOTING
+    return Phase.VERIFYING if instance.progress.new_boot is not None else Phase.REBOOTING

@@ -36,7 +36,7 @@ def see_marked(instance: Instance, claim: Claim, now: datetime) -> Instance:
         case ClaimPhase.REBOOTING:
             left = instance.registration.remaining if instance.registration is not None else None
             gpus = left.gpus if left is not None and before is not None else progress.gpus_before
-            progress = replace(progress, reboot_sent_at=None, away_at=None, proof=None, gpus_before=gpus)
+            progress = replace(progress, reboot_sent_at=None, away_at=None, new_boot=None, gpus_before=gpus)
             return replace(instance, claim=claim, after_reboot_result=None, progress=progress)
         case ClaimPhase.QUARANTINED:
             return replace(instance, claim=claim, progress=progress)

@@ -31,7 +31,7 @@ from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.model.version import Version
-from bottlerocket_ecs_updater.core.rules.checkpoints import Allowance, Roll, allow, allow_today
+from bottlerocket_ecs_updater.core.rules.checkpoints import Allowance, RolloutState, allow, allow_today
 from bottlerocket_ecs_updater.core.rules.health import hold_for_health
 from bottlerocket_ecs_updater.core.rules.pace import Pace, needed, pace_from
 from bottlerocket_ecs_updater.core.rules.policy import Policy
@@ -66,7 +66,7 @@ class RolloutLimits:
 
     def __init__(self, this_pass: Pass) -> None:
         self._pass = this_pass
-        self._today = allow_today(this_pass.policy.rules.checkpoints, begun_lately(this_pass.fleet), this_pass.at)
+        self._today = allow_today(this_pass.policy.rules.checkpoints, started_lately(this_pass.fleet), this_pass.at)
         self._rooms = ClusterRoom(this_pass.fleet)
         self._allowances: dict[Version, Allowance] = {}
         self._taking = groups_that_take(this_pass.fleet)
@@ -168,12 +168,12 @@ class RolloutLimits:
     def _of(self, target: Version) -> Allowance:
         if target not in self._allowances:
             checkpoints = rules_for(target, self._pass).checkpoints
-            roll = roll_of(target, self._pass) if checkpoints.steps else Roll(target, 0)
-            self._allowances[target] = allow(checkpoints, roll, self._pass.at)
+            rollout = rollout_of(target, self._pass) if checkpoints.steps else RolloutState(target, 0)
+            self._allowances[target] = allow(checkpoints, rollout, self._pass.at)
         return self._allowances[target]
 
 
-def roll_of(version: Version, this_pass: Pass) -> Roll:
+def rollout_of(version: Version, this_pass: Pass) -> RolloutState:
     """How far the rollout of a version is in the cluster: which instances are done, failed or in progress.
 
     Instances that the updater manages count. One that left the cluster keeps its result, because a terminated canary
@@ -183,15 +183,17 @@ def roll_of(version: Version, this_pass: Pass) -> Roll:
     there = [instance for instance in fleet.instances.values() if instance.bottlerocket and is_there(instance)]
     selected = [one for one in there if (not_selected(one, this_pass.policy) or set_aside(one)) is None]
     claims = [(one.id, one.claim) for one in there if one.claim is not None and one.claim.target == version]
-    under_way = {id_ for id_, claim in claims if claim.phase is not ClaimPhase.QUARANTINED}
-    failed = {*_failed_at(version, fleet), *(id_ for id_, claim in claims if _is_failed(claim, fleet))} - under_way
+    in_progress = {id_ for id_, claim in claims if claim.phase is not ClaimPhase.QUARANTINED}
+    failed = {*_failed_at(version, fleet), *(id_ for id_, claim in claims if _is_failed(claim, fleet))} - in_progress
     done = {one.id: at for one in selected if (at := _on_since(one, version, fleet)) is not None}
     done |= _done_and_gone(version, fleet, {instance.id for instance in there})
-    done = {id_: at for id_, at in done.items() if id_ not in failed | under_way}
+    done = {id_: at for id_, at in done.items() if id_ not in failed | in_progress}
     left = {*done, *failed} - {instance.id for instance in there}
     # A fleet file saved by an older updater has only the number of failures.
     nameless = max(0, fleet.suspects.get(version, 0) - len(_failed_at(version, fleet)))
-    return Roll(version, len(selected) + len(left), tuple(done.values()), len(failed) + nameless, len(under_way))
+    return RolloutState(
+        version, len(selected) + len(left), tuple(done.values()), len(failed) + nameless, len(in_progress)
+    )
 
 
 def _failed_at(version: Version, fleet: Fleet) -> frozenset[InstanceId]:
@@ -243,7 +245,7 @@ def newly_found(fleet: Fleet, policy: Policy) -> Mapping[InstanceId, Version]:
     return found
 
 
-def begun_lately(fleet: Fleet) -> tuple[datetime, ...]:
+def started_lately(fleet: Fleet) -> tuple[datetime, ...]:
     """When updates started in the last day, once for each instance: those drained, and those claimed for a drain.
 
     A claimed instance that was not drained yet counts only while it has its claim, so a refused or repeated claim does
@@ -251,9 +253,8 @@ def begun_lately(fleet: Fleet) -> tuple[datetime, ...]:
     """
     claims = ((one.id, one.claim) for one in fleet.instances.values())
     marked = {id_: claim.since for id_, claim in claims if claim is not None and claim.phase is ClaimPhase.DRAINING}
-    begun = fleet.past.begun_on
-    each = {id_: max(marked.get(id_, at), at) for id_, at in begun.items()}
-    return (*fleet.past.begun, *(marked | each).values())
+    each = {id_: max(marked.get(id_, at), at) for id_, at in fleet.past.started.items()}
+    return (*fleet.past.started_nameless, *(marked | each).values())
 
 
 def expected_pace(this_pass: Pass, share: float = 0.5) -> Pace:

@@ -57,10 +57,10 @@ class NeverMoves:
         return f"raise maximumPercent of {self.service}, or lower its minimumHealthyPercent"
 
 
-RollAdvice = TakesDrained | NeverMoves
+RolloutAdvice = TakesDrained | NeverMoves
 
 
-def advise_on_roll(this_pass: Pass) -> tuple[RollAdvice, ...]:
+def advise_on_rollout(this_pass: Pass) -> tuple[RolloutAdvice, ...]:
     """Advice before a rollout; none if it can reach every host."""
     ours = members(this_pass)
     return (*_protections(ours, this_pass.fleet), *_rigid(ours, this_pass.fleet))
