@@ -26,7 +26,7 @@ from bottlerocket_ecs_updater.core.model.resources import (
     DeploymentLimits,
     PlacementStrategy,
     Port,
-    ProviderShare,
+    ProviderPart,
     RemainingResources,
     StrategyKind,
 )
@@ -224,10 +224,10 @@ def _placing(strategy: Sequence[CapacityProviderStrategyItemTypeDef]) -> tuple[s
     return tuple(one.provider for one in _shares(strategy))
 
 
-def _shares(strategy: Sequence[CapacityProviderStrategyItemTypeDef]) -> tuple[ProviderShare, ...]:
+def _shares(strategy: Sequence[CapacityProviderStrategyItemTypeDef]) -> tuple[ProviderPart, ...]:
     used = [one for one in strategy if one.get("weight") or one.get("base")] or strategy
     shares = (
-        ProviderShare(one.get("capacityProvider", "").rsplit("/", 1)[-1], one.get("weight", 0), one.get("base", 0))
+        ProviderPart(one.get("capacityProvider", "").rsplit("/", 1)[-1], one.get("weight", 0), one.get("base", 0))
         for one in used
     )
     return tuple(sorted(shares, key=lambda share: share.provider))

@@ -14,7 +14,7 @@ from functools import lru_cache
 
 from bottlerocket_ecs_updater.core.model.capacity_provider import LaunchType
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, ServiceArn
-from bottlerocket_ecs_updater.core.model.resources import PlacementStrategy, Port, ProviderShare, TaskRequirements
+from bottlerocket_ecs_updater.core.model.resources import PlacementStrategy, Port, ProviderPart, TaskRequirements
 from bottlerocket_ecs_updater.core.model.wording import counted
 from bottlerocket_ecs_updater.core.rules.expression import Expression, judge, parse_expression, subjects
 
@@ -94,7 +94,7 @@ class ServiceRules:
     """Whether ECS starts tasks of it. After a deployment that failed, it does not."""
     strategies: tuple[PlacementStrategy, ...] = ()
     """How ECS chooses between instances with room, in this order; empty for ECS's default."""
-    shares: tuple[ProviderShare, ...] = ()
+    shares: tuple[ProviderPart, ...] = ()
     """The parts of its capacity providers; empty if not known."""
 
     def share_of(self, provider: str, moving: int, own: str) -> int:

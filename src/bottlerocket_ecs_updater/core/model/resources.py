@@ -95,7 +95,7 @@ class PlacementStrategy:
 
 
 @dataclass(frozen=True, slots=True)
-class ProviderShare:
+class ProviderPart:
     """The part of a service's tasks that ECS starts with one capacity provider of its strategy."""
 
     provider: str
@@ -121,5 +121,5 @@ class DeploymentLimits:
     """The capacity providers of its strategy; empty if it has none."""
     strategies: tuple[PlacementStrategy, ...] = ()
     """Its placement strategies, in order; empty if it has none."""
-    shares: tuple[ProviderShare, ...] = ()
+    shares: tuple[ProviderPart, ...] = ()
     """The parts of its capacity providers; empty if not known."""
