@@ -172,13 +172,17 @@ class ClusterRoom:
     ) -> NoRoom | None:
         """The refusal if one of several capacity providers of a service has no room for its share of the tasks.
 
-        ECS chooses the provider of the next task by weight, and does not use another one if that is full.
+        ECS chooses the provider of the next task by base and weight, and does not use another one if that is full.
         """
+        registration = self._fleet.instances[instance].registration
+        own = registration.capacity_provider if registration is not None else ""
         for arn in dict.fromkeys(here):
             service = rules[arn]
             moving = must_place(service, leaving[arn]) if len(service.providers) > 1 else 0
-            share = -(-moving // len(service.providers)) if moving else 0
-            for provider in service.providers if share else ():
+            for provider in service.providers if moving else ():
+                share = service.share_of(provider, moving, own)
+                if not share:
+                    continue
                 alone = limited_to(service, provider, share, self._fleet)
                 moved = [Leaving(instance, arn)] * share
                 answer = will_drain(instance, self._all_capacity() or {}, {arn: alone}, moved, self._all_coming())

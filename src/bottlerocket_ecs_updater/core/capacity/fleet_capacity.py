@@ -187,6 +187,7 @@ def rules_of(service: Service, fleet: Fleet) -> ServiceRules | None:
         why_not=growth.why_not,
         doubts=growth.doubts,
         strategies=moving.strategies,
+        shares=moving.shares,
     )
 
 
