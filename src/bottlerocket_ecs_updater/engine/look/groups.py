@@ -152,7 +152,7 @@ def _may_be_moved(instance: Instance) -> bool:
 
 
 def _is_warm(instance: Instance) -> bool:
-    return instance.around is not None and is_warm(instance.around.membership)
+    return is_warm(instance.membership)
 
 
 def _group_due(instance: Instance, moving_since: datetime, now: datetime) -> bool:
