@@ -65,12 +65,12 @@ def _set_aside(machine: Machine | None, *, connected: bool) -> Hold | None:
 
 def is_kept_warm(instance: Instance) -> bool:
     """Whether its group keeps the instance in its warm pool, so that an update in progress there has to wait."""
-    return instance.around is not None and is_warm(instance.around.membership)
+    return is_warm(instance.membership)
 
 
 def is_warming(instance: Instance) -> bool:
     """Whether it is on its way into its warm pool. It counts until it is there, like one that its group terminates."""
-    membership = instance.around.membership if instance.around is not None else None
+    membership = instance.membership
     return isinstance(membership, InGroup) and membership.state is LifecycleState.WARMING
 
 

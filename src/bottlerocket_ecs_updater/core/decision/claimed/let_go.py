@@ -45,7 +45,7 @@ def let_go_if_leaving(claimed: ClaimedInstance, this_pass: Pass) -> NextStep | N
     why = why_leaving(instance)
     if why is None:
         return None
-    membership = instance.around.membership if instance.around is not None else None
+    membership = instance.membership
     if isinstance(membership, InGroup) and is_warm(membership) and _drained_by_us(claimed, this_pass):
         notes = _note_cut_off(claimed, this_pass)
         return NextStep((*cancel_open(instance), *notes), hold=hold(Reason.WARM_POOL_DRAINED, group=membership.group))
