@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 from benchmarks.hosts import Size, cluster
@@ -238,10 +239,9 @@ def _run(
     name = world.cluster.name
     ecs = EcsCluster(cast("Any", Pair.of(clients.ecs)), api, clock, name, SERVICES_LISTED_EVERY)
     ssm = SsmHosts(cast("Any", Pair.of(clients.ssm)), api, DOCUMENTS, "benchmark")
-    asked: list[Any] = [
-        Pair.of(client) for client in (clients.ecs, clients.autoscaling, clients.cloudwatch, clients.ec2)
-    ]
-    survey = AwsSurvey(asked[0], asked[1], asked[2], api, name, asked[3])
+    services = ("ecs", "autoscaling", "cloudwatch", "ec2", "ssm")
+    asked = SimpleNamespace(**{service: Pair.of(clients.client(service)) for service in services})
+    survey = AwsSurvey(cast("Any", asked), api, name)
     talked_to = Ports(ecs, ssm, clock, ledger, lease, tape, store, survey, state=STATE_OF, place=PLACE)
     with _DecisionsTimed(effort):
         finished = Run(RUN, name, talked_to, policy, wake=LEASE / 4, version="benchmark", calls=calls).execute()

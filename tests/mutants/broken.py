@@ -218,7 +218,7 @@ MUTANTS = (
     broken(
         "a reboot command that never ended is not cancelled, and may run again",
         "core/decision/claimed/verify.py",
-        "    if claimed.claim.reboots <= 1 and surely_over(instance.reboots, proof.asked_at):\n",
+        "    if claimed.claim.reboots <= 1 and surely_over(instance.reboots, new_boot.asked_at):\n",
         "    if claimed.claim.reboots <= 1:\n",
         f"{CORE}/decision/claimed/test_reboot.py",
     ),
@@ -566,9 +566,9 @@ MUTANTS = (
     broken(
         "a quarantined instance counts twice at a checkpoint",
         "core/decision/unclaimed/eligibility.py",
-        "    under_way = {id_ for id_, claim in claims if claim.phase is not ClaimPhase.QUARANTINED}\n",
-        "    under_way = {id_ for id_, claim in claims}\n",
-        f"{CORE}/policy/test_roll.py",
+        "    in_progress = {id_ for id_, claim in claims if claim.phase is not ClaimPhase.QUARANTINED}\n",
+        "    in_progress = {id_ for id_, claim in claims}\n",
+        f"{CORE}/policy/test_rollout.py",
     ),
     broken(
         "a verified update does not clear the earlier failure of the instance",
@@ -582,7 +582,7 @@ MUTANTS = (
         "core/decision/unclaimed/eligibility.py",
         "    done |= _done_and_gone(version, fleet, {instance.id for instance in there})\n",
         "",
-        f"{CORE}/policy/test_roll.py",
+        f"{CORE}/policy/test_rollout.py",
     ),
     broken(
         "an instance that was claimed but never drained counts as started",
@@ -622,7 +622,7 @@ MUTANTS = (
     broken(
         "a version is blamed although AWS denies the check that would verify it",
         "core/decision/claimed/verify.py",
-        " and not is_mute(instance, this_pass.fleet)\n",
+        " and not is_check_denied(instance, this_pass.fleet)\n",
         "\n",
         f"{CORE}/decision/claimed/test_reboot.py",
     ),

@@ -568,6 +568,18 @@ def attempts_are_bounded(played: Played) -> Broken:
                 yield f"{ending.run} sent {times} times {kind} to {name}"
 
 
+FAILING_READS = 45
+"""How many reads of one kind may fail within five minutes. Each is made four times, and then with backoff."""
+
+
+def calls_that_fail_are_spaced_out(played: Played) -> Broken:
+    """An operation that AWS refuses for minutes is not called at every look."""
+    for action, times in played.world.calls.most_failing.items():
+        service, operation = action.split(":")
+        if service != "s3" and operation.startswith(("Describe", "Get", "List")) and times > FAILING_READS:
+            yield f"{times} calls of {action} failed within five minutes"
+
+
 PROMISES: tuple[Callable[[Played], Iterable[str]], ...] = (
     invariants_hold,
     nobody_is_killed,
@@ -585,6 +597,7 @@ PROMISES: tuple[Callable[[Played], Iterable[str]], ...] = (
     the_healthy_are_up_to_date,
     boots_are_explained,
     attempts_are_bounded,
+    calls_that_fail_are_spaced_out,
 )
 
 
@@ -614,6 +627,7 @@ _EXPLAINED: Mapping[Reason, Callable[[Played, InstanceId], bool]] = {
     ),
     Reason.VERSION_BREAKS_TASKS: lambda played, _: _is_any(played, f.TasksBreak) or _is_any(played, f.HealthImpaired),
     Reason.NO_ROOM: lambda played, _: not _has_room(played),
+    Reason.SURVEY_FAILED: lambda played, _: _is_any(played, f.ApiFails),
     Reason.SERVICE_DEPLOYING: lambda played, _: any(map(_never_deployed, played.story.scenario.services)),
     Reason.STOPPING: lambda played, _: played.story.policy.deadline is not None,
     Reason.CHECKPOINT_WAIT: lambda played, _: _is_paced(played),

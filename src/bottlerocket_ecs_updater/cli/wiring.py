@@ -141,7 +141,7 @@ def wire(
         calls=calls,
         cluster=EcsCluster(clients.ecs, api, clock, cluster, services_listed_every=timedelta(minutes=10)),
         hosts=SsmHosts(clients.ssm, api, settings.documents.by_kind, comment),
-        survey=AwsSurvey.of(clients, api, cluster),
+        survey=AwsSurvey(clients, api, cluster),
         launches=AwsLaunches.of(clients, api),
         store=store,
         ledger=ledger,

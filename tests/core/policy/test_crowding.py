@@ -1,4 +1,4 @@
-"""Tasks that ECS may place before others: the cheap proof is never wrong, and strategies are followed."""
+"""Tasks that ECS may place before others: the quick check is never wrong, and strategies are followed."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ class ClusterRoom:
 
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
-        services = fleet.services.all if fleet.services is not None else ()
+        services = fleet.all_services
         self._by_name = {service.name: service for service in services}
         replicas = {f"{SERVICE_GROUP}{service.name}": service for service in services if not service.daemon}
         self._arns = {group: service.arn for group, service in replicas.items() if _is_placed(service)}
@@ -77,7 +77,7 @@ class ClusterRoom:
         return replace(answer, provisos=(*answer.provisos, *doubts)) if isinstance(answer, Fits) and doubts else answer
 
     def _doubts_about(self, instance: Instance) -> Iterator[str]:
-        groups = dict.fromkeys(task.group for task in (instance.tasks.left if instance.tasks is not None else ()))
+        groups = dict.fromkeys(task.group for task in instance.tasks_left)
         for service in (self._unplaced[group] for group in groups if group in self._unplaced):
             yield f"whether tasks of {service.name} fit elsewhere is not checked: ECS does not say how it places them"
 
@@ -172,13 +172,17 @@ class ClusterRoom:
     ) -> NoRoom | None:
         """The refusal if one of several capacity providers of a service has no room for its share of the tasks.
 
-        ECS chooses the provider of the next task by weight, and does not use another one if that is full.
+        ECS chooses the provider of the next task by base and weight, and does not use another one if that is full.
         """
+        registration = self._fleet.instances[instance].registration
+        own = registration.capacity_provider if registration is not None else ""
         for arn in dict.fromkeys(here):
             service = rules[arn]
             moving = must_place(service, leaving[arn]) if len(service.providers) > 1 else 0
-            share = -(-moving // len(service.providers)) if moving else 0
-            for provider in service.providers if share else ():
+            for provider in service.providers if moving else ():
+                share = service.share_of(provider, moving, own)
+                if not share:
+                    continue
                 alone = limited_to(service, provider, share, self._fleet)
                 moved = [Leaving(instance, arn)] * share
                 answer = will_drain(instance, self._all_capacity() or {}, {arn: alone}, moved, self._all_coming())
@@ -213,7 +217,7 @@ class ClusterRoom:
 
         It is only used for the order: each task is tried alone, and unknown facts do not count.
         """
-        tasks = instance.tasks.left if instance.tasks is not None else ()
+        tasks = instance.tasks_left
         if not tasks or not self._done():
             return 0
         return sum(1 for task in tasks if task.of_service and not task.daemon and not self._settles_down(task.group))
@@ -237,8 +241,11 @@ class ClusterRoom:
 
     def services_on(self, instance: Instance) -> Iterable[Service]:
         """The services whose tasks on it a drain would have to move."""
-        tasks = instance.tasks.left if instance.tasks is not None else ()
-        names = {task.group.removeprefix(SERVICE_GROUP) for task in tasks if task.of_service and not task.daemon}
+        names = {
+            task.group.removeprefix(SERVICE_GROUP)
+            for task in instance.tasks_left
+            if task.of_service and not task.daemon
+        }
         found = (self._by_name.get(name) for name in sorted(names))
         return [service for service in found if service is not None and not service.daemon]
 
@@ -247,8 +254,7 @@ class ClusterRoom:
         return next((service for service in self.services_on(instance) if service.unknown), None)
 
     def _tasks_on(self, instance: Instance) -> Iterable[Leaving]:
-        tasks = instance.tasks.left if instance.tasks is not None else ()
-        for task in tasks:
+        for task in instance.tasks_left:
             arn = self._arns.get(task.group)
             if arn is not None and task.of_service:
                 yield Leaving(instance.id, arn)
@@ -324,5 +330,5 @@ def _drains(instance: Instance) -> bool:
 
 
 def _is_done(instance: Instance) -> bool:
-    report = instance.check_answer.report if instance.check_answer is not None else None
+    report = instance.report
     return instance.claim is None and report is not None and report.state is UpdateState.IDLE

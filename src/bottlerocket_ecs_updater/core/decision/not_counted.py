@@ -30,8 +30,7 @@ def not_selected(instance: Instance, policy: Policy) -> Hold | None:
     registration = instance.registration
     if registration is None:
         return None
-    membership = instance.around.membership if instance.around is not None else None
-    return select(registration, policy.rules.selection, registration.capacity_provider, membership)
+    return select(registration, policy.rules.selection, registration.capacity_provider, instance.membership)
 
 
 def why_leaving(instance: Instance) -> Hold | None:
@@ -44,8 +43,7 @@ def set_aside(instance: Instance) -> Hold | None:
     leaving = why_leaving(instance)
     if leaving is not None and leaving.reason is Reason.WARM_POOL:
         return leaving
-    machine = instance.around.machine if instance.around is not None else None
-    return _set_aside(machine, connected=instance.registration is not None and instance.registration.connected)
+    return _set_aside(instance.machine, connected=instance.registration is not None and instance.registration.connected)
 
 
 def _set_aside(machine: Machine | None, *, connected: bool) -> Hold | None:

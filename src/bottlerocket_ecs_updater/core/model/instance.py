@@ -8,7 +8,15 @@ from datetime import datetime
 
 from bottlerocket_ecs_updater.core.model.auto_scaling import Membership
 from bottlerocket_ecs_updater.core.model.claim import Claim
-from bottlerocket_ecs_updater.core.model.container_instance import NAMELESS, PingStatus, Registration, Status, Tasks
+from bottlerocket_ecs_updater.core.model.container_instance import (
+    NAMELESS,
+    PingStatus,
+    Registration,
+    Status,
+    Task,
+    Tasks,
+)
+from bottlerocket_ecs_updater.core.model.host_report import HostReport
 from bottlerocket_ecs_updater.core.model.ids import (
     ContainerInstanceArn,
     InstanceId,
@@ -129,7 +137,7 @@ class Instance:
     send_refused: str = ""
     send_denied: str = ""
     """The error of AWS when it denied the last command to it; empty if it did not."""
-    mute: bool = False
+    check_denied: bool = False
     """Whether AWS denied the last check of it."""
     claim: Claim | None = None
     """Our claim, from the instance itself or from the copy in the state store."""
@@ -159,6 +167,26 @@ class Instance:
     def registered(self) -> bool:
         """Whether it is registered in the cluster. ECS shows a terminated or deregistered one as INACTIVE."""
         return self.registration is not None and self.registration.status is not Status.INACTIVE
+
+    @property
+    def report(self) -> HostReport | None:
+        """The report of its host; None if the last check gave none."""
+        return self.check_answer.report if self.check_answer is not None else None
+
+    @property
+    def tasks_left(self) -> tuple[Task, ...]:
+        """The tasks on it that are not STOPPED; empty also if they were not read."""
+        return self.tasks.left if self.tasks is not None else ()
+
+    @property
+    def membership(self) -> Membership | None:
+        """Its Auto Scaling group; None if that was not read."""
+        return self.around.membership if self.around is not None else None
+
+    @property
+    def machine(self) -> Machine | None:
+        """The instance as EC2 describes it; None if that was not read."""
+        return self.around.machine if self.around is not None else None
 
     @property
     def phase_began(self) -> datetime:

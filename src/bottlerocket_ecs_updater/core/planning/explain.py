@@ -69,7 +69,7 @@ def explain_instance(instance: Instance, fleet: Fleet, policy: Policy) -> Explan
     answered = (one for one in _answers(instance, this_pass) if one.hold is not None or one.rule not in fleet.rules_off)
     unchecked = (RuleAnswer(rule, None, unchecked=why) for rule, why in unchecked_rules(fleet.rules_off))
     answers = tuple(_with_outcome((*answered, *unchecked), outcome))
-    report = instance.check_answer.report if instance.check_answer is not None else None
+    report = instance.report
     target = target_of(instance, report, this_pass) if report is not None else None
     return Explanation(instance, assess(instance, this_pass), answers, outcome, _turn(instance, planned), target)
 
@@ -104,7 +104,7 @@ def _answers(instance: Instance, this_pass: Pass) -> Iterator[RuleAnswer]:
     yield RuleAnswer("reach", reach)
     if reach is not None and reach.reason is Reason.NOT_BOTTLEROCKET:
         return
-    report = instance.check_answer.report if instance.check_answer is not None else None
+    report = instance.report
     target = target_of(instance, report, this_pass) if report is not None else None
     if report is None or target is None:
         if refused is None:

@@ -146,7 +146,7 @@ def _may_be_moved(instance: Instance) -> bool:
 
 
 def _is_warm(instance: Instance) -> bool:
-    membership = instance.around.membership if instance.around is not None else None
+    membership = instance.membership
     return isinstance(membership, InGroup) and membership.state is LifecycleState.WARMED
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from bottlerocket_ecs_updater.simulator.aws_basics.calls import Shape
     from bottlerocket_ecs_updater.simulator.aws_basics.names import Names
-    from bottlerocket_ecs_updater.simulator.clock import Clock
+    from bottlerocket_ecs_updater.simulator.clock import WorldClock
     from bottlerocket_ecs_updater.simulator.services.ec2 import Ec2, Ec2Instance
     from bottlerocket_ecs_updater.simulator.services.launch_templates import Launching
 
@@ -54,7 +54,7 @@ class _Group:
 class AutoScaling:
     """Auto Scaling groups of the world's instances. Nothing scales by itself: tests trigger everything."""
 
-    def __init__(self, clock: Clock, names: Names, ec2: Ec2, launching: Launching, chances: random.Random) -> None:
+    def __init__(self, clock: WorldClock, names: Names, ec2: Ec2, launching: Launching, chances: random.Random) -> None:
         self._clock = clock
         self._names = names
         self._ec2 = ec2

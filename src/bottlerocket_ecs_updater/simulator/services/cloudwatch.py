@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from bottlerocket_ecs_updater.simulator.aws_basics.calls import Shape
     from bottlerocket_ecs_updater.simulator.aws_basics.names import Names
-    from bottlerocket_ecs_updater.simulator.clock import Clock
+    from bottlerocket_ecs_updater.simulator.clock import WorldClock
 
 NAMES_AT_ONCE = 100
 PAGE_DEFAULT, PAGE_LARGEST = 50, 100
@@ -35,7 +35,7 @@ class _Alarm:
 class CloudWatch:
     """Alarms with states set by tests; no metrics change them."""
 
-    def __init__(self, clock: Clock, names: Names) -> None:
+    def __init__(self, clock: WorldClock, names: Names) -> None:
         self._clock = clock
         self._names = names
         self._alarms: dict[str, _Alarm] = {}

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from bottlerocket_ecs_updater.simulator.aws_basics.calls import Shape
-    from bottlerocket_ecs_updater.simulator.clock import Clock
+    from bottlerocket_ecs_updater.simulator.clock import WorldClock
     from bottlerocket_ecs_updater.simulator.host import Host
 
 EXPLICIT_IDS = 100
@@ -68,7 +68,7 @@ class _Type:
 class Ec2:
     """DescribeInstances and DescribeInstanceStatus over the world's hosts."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: WorldClock) -> None:
         self._clock = clock
         self.machines: dict[str, Ec2Instance] = {}
 

@@ -56,7 +56,7 @@ from bottlerocket_ecs_updater.simulator.world.people import People
 
 if TYPE_CHECKING:
     from bottlerocket_ecs_updater.simulator.aws_basics.calls import Shape
-    from bottlerocket_ecs_updater.simulator.clock import Clock
+    from bottlerocket_ecs_updater.simulator.clock import WorldClock
 
 
 OPERATOR = "operator"
@@ -72,7 +72,7 @@ class World:
 
     def __init__(  # noqa: PLR0913 - a world is described by keywords, and each has a default
         self,
-        clock: Clock,
+        clock: WorldClock,
         seed: int = 0,
         *,
         names: Names | None = None,
@@ -156,9 +156,10 @@ class World:
                 if failures:
                     answer = {**answer, "failures": [*answer.get("failures", ()), *failures]}
             except AwsError as error:
-                self.calls.errors[error.code] += 1
+                self.calls.failed(call, error.code)
                 self.disturbances.after_refusal(call)
                 raise
+            self.calls.succeeded(call)
             self.watch.served(call, answer)
             self._interventions.served(call)
             self.disturbances.after(call)
@@ -172,7 +173,7 @@ class World:
             try:
                 self.disturbances.before(call)
             except AwsError as error:
-                self.calls.errors[error.code] += 1
+                self.calls.failed(call, error.code)
                 raise
             return call
 

@@ -40,7 +40,11 @@ states = st.tuples(
     st.sampled_from([None, Health(NOW), Health(NOW, ("alarm web is ALARM",), EARLIER)]),
     st.booleans(),
     st.sampled_from(
-        [History(), History(begun=(EARLIER,)), History(updated={InstanceId("i-0"): PastUpdate(NEW, EARLIER)})]
+        [
+            History(),
+            History(started_nameless=(EARLIER,)),
+            History(updated={InstanceId("i-0"): PastUpdate(NEW, EARLIER)}),
+        ]
     ),
     st.sampled_from(["", "a person"]),
 )

@@ -157,7 +157,7 @@ def out_of_reach(instance: Instance) -> Hold | None:
 
 
 def _why_gone(instance: Instance) -> str:
-    membership = instance.around.membership if instance.around is not None else None
+    membership = instance.membership
     if isinstance(membership, InGroup) and membership.state is LifecycleState.TERMINATING:
         return f"its Auto Scaling group {membership.group} terminated it"
     return LISTED_NO_MORE

@@ -69,7 +69,7 @@ def _undrainable(instance: Instance, this_pass: Pass, gates: StartGates) -> Hold
     """Why a claimed instance may not be drained now; None if it may. It already counts for checkpoints and limits."""
     if not instance.claim_on_instance:
         return hold(Reason.UNCLEAR, what="the claim", why="ECS does not show it")
-    report = instance.check_answer.report if instance.check_answer is not None else None
+    report = instance.report
     if report is None or report.target is None:
         return hold(Reason.NO_ANSWER, detail="its last answer is out of date")
     return (
