@@ -1024,6 +1024,13 @@ MUTANTS = (
         "tests/report/analysis/test_run_report.py",
     ),
     broken(
+        "the claim of an instance that goes to its warm pool is dropped",
+        "core/decision/claimed/let_go.py",
+        "is_warm(membership) and _drained_by_us(claimed, this_pass)",
+        "is_warm(membership) and not claimed.claim",
+        "tests/faults/test_around.py -k warm_pool",
+    ),
+    broken(
         "a wave that is not approved is a failure",
         "simulator/waves/definition.py",
         '                "ended": True,\n                "why.$": "States.Format(\'Wave {} was not approved',

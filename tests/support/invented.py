@@ -487,6 +487,9 @@ def _departure(choose: Chooser) -> Fault:
     at = seconds(choose.number(0, 1500) if step is None else choose.number(0, 10))
     if choose.happens(30):
         return f.InstanceStopped(at, step, seconds(choose.number(30, 4000)) if choose.happens(70) else None)
+    if choose.happens(30):
+        hook, lasts = seconds(choose.one_of((60, 5, 600))), seconds(choose.one_of((1800, 20, 300, 8000)))
+        return f.GroupKeepsWarm(at, step, hook, lasts)
     return f.GroupTakes(at, step, seconds(choose.one_of((600, 60, 172800))), choose.happens(60))
 
 

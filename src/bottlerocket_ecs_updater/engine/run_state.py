@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from bottlerocket_ecs_updater.core.decision.affected import worst_of
+from bottlerocket_ecs_updater.core.decision.not_counted import is_kept_warm
 from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
 from bottlerocket_ecs_updater.core.model.fleet import Durations, Fleet
 from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, InstanceId, ServiceArn
@@ -126,7 +127,7 @@ class RunState:
     @property
     def in_progress(self) -> bool:
         """Whether any instance is claimed and its update not finished."""
-        claims = (instance.claim for instance in self.instances.values())
+        claims = (one.claim for one in self.instances.values() if not is_kept_warm(one))
         return any(claim is not None and claim.phase is not ClaimPhase.QUARANTINED for claim in claims)
 
     def block_denied(self, problem: UpdaterError, *, hosts_denied: bool = False) -> None:

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 from bottlerocket_ecs_updater.core.decision.affected import deploys_since
 from bottlerocket_ecs_updater.core.decision.blockers import REPEATED
+from bottlerocket_ecs_updater.core.decision.not_counted import is_kept_warm
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.history import LastingHold
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
@@ -43,7 +44,14 @@ STUCK_AFTER = timedelta(days=1)
 
 def has_started(instances: Iterable[Instance]) -> bool:
     """Whether the run started an update, or finished one that another run started."""
-    return any(one.claim is not None or one.progress.claimed_at is not None for one in instances)
+    return any(_begun(one) for one in instances)
+
+
+def _begun(instance: Instance) -> bool:
+    """An update that has to wait in a warm pool may wait for months: other holds must not stay unnoticed until then."""
+    if instance.claim is not None and is_kept_warm(instance):
+        return instance.progress.drain is not None
+    return instance.claim is not None or instance.progress.claimed_at is not None
 
 
 def stuck_on(outcomes: Mapping[InstanceId, Outcome], fleet: Fleet) -> Hold | None:

@@ -96,6 +96,8 @@ class SurveyedFacts:
     """When its group last answered, or turned out not to be readable at all; None if neither happened yet."""
     group_missed_since: datetime | None = None
     """Since when no read of its group has been answered; None if the last one was."""
+    warm_at: datetime | None = None
+    """When its group last said that it keeps the instance in its warm pool; None if it never did in this run."""
     leaving_since: datetime | None = None
     """Since when every answer of its group has said that it terminates the instance; None if the last one did not."""
     machine: Machine | None = None
@@ -192,10 +194,13 @@ class Instance:
     def phase_began(self) -> datetime:
         """When the phase of its claim began, from which its limits count. Only for claimed instances.
 
-        A wrong clock may have written a time in the future. Then the time when this run first saw it counts.
+        A wrong clock may have written a time in the future. Then the time when this run first saw it counts. The time
+        in a warm pool does not count: nothing can be done there.
         """
         assert self.claim is not None
-        return min(self.claim.since, self.progress.phase_seen_at or self.claim.since)
+        began = min(self.claim.since, self.progress.phase_seen_at or self.claim.since)
+        warm_at = self.around.warm_at if self.around is not None else None
+        return began if warm_at is None else max(began, warm_at)
 
     @property
     def unknown(self) -> bool:

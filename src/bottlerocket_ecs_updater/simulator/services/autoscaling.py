@@ -119,11 +119,11 @@ class AutoScaling:
         else:
             self._taken_since.setdefault(instance_id, self._clock.now())
 
-    def take_away(self, instance_id: str) -> None:
-        """The group (created if necessary) starts to terminate the instance, and a lifecycle hook delays that."""
+    def take_away(self, instance_id: str, state: str = "Terminating:Wait") -> None:
+        """The group (created if necessary) takes the instance out of service, and a lifecycle hook delays that."""
         if instance_id not in self._group_of:
             self.join("hosts", instance_id)
-        self.set_lifecycle(instance_id, "Terminating:Wait")
+        self.set_lifecycle(instance_id, state)
 
     def takes_away(self, instance_id: str) -> bool:
         """Whether its group is terminating it, or keeps it in its warm pool."""

@@ -170,10 +170,16 @@ def _judge(claimed: ClaimedInstance, report: HostReport, this_pass: Pass) -> tup
 
 
 def _was_stopped(claimed: ClaimedInstance) -> bool:
-    """Whether it was quarantined because somebody stopped it: a boot that is cut off makes the host roll back."""
-    rest, claim = claimed.instance.backoff, claimed.claim
-    stopped = rest is not None and rest.version == claim.target and rest.why == Failure.STOPPED_IN_EC2.code
-    return stopped and claim.phase is ClaimPhase.QUARANTINED
+    """Whether it was quarantined because somebody stopped it, or its group stopped it for its warm pool.
+
+    A boot that is cut off makes the host roll back.
+    """
+    rest, claim, around = claimed.instance.backoff, claimed.claim, claimed.instance.around
+    if around is not None and around.warm_at is not None:
+        return True
+    why = rest.why if rest is not None and rest.version == claim.target else ""
+    quarantined = claim.phase is ClaimPhase.QUARANTINED
+    return why == Reason.WARM_POOL_DRAINED.code or (why == Failure.STOPPED_IN_EC2.code and quarantined)
 
 
 _SAY_NOTHING = (Failure.REBOOT_STALLED, Failure.STOPPED_IN_EC2)
