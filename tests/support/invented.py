@@ -487,6 +487,9 @@ def _departure(choose: Chooser) -> Fault:
     at = seconds(choose.number(0, 1500) if step is None else choose.number(0, 10))
     if choose.happens(30):
         return f.InstanceStopped(at, step, seconds(choose.number(30, 4000)) if choose.happens(70) else None)
+    if choose.happens(30):
+        hook, lasts = seconds(choose.one_of((60, 5, 600))), seconds(choose.one_of((1800, 20, 300, 8000)))
+        return f.GroupKeepsWarm(at, step, hook, lasts)
     return f.GroupTakes(at, step, seconds(choose.one_of((600, 60, 172800))), choose.happens(60))
 
 
@@ -739,9 +742,9 @@ def _published_only(choose: Chooser, story: Story) -> Story:
         Placed(f.PublicationMoves(choose.one_of((NEW, OLD, NEXT, None)), seconds(choose.number(0, 3000))))
         for _ in range(choose.number(0, 3))
     ]
-    mute = [Placed(_outage(choose, "ThrottlingException", 400, ("GetParameters",)))] if choose.happens(30) else []
+    throttled = [Placed(_outage(choose, "ThrottlingException", 400, ("GetParameters",)))] if choose.happens(30) else []
     scenario, rules = story.scenario, story.policy.rules
-    faults = FaultPlan((*scenario.faults.faults, *moves, *mute), scenario.faults.seed)
+    faults = FaultPlan((*scenario.faults.faults, *moves, *throttled), scenario.faults.seed)
     versions = replace(rules.versions, published_only=True)
     policy = replace(story.policy, rules=replace(rules, versions=versions))
     return replace(story, scenario=replace(scenario, faults=faults), policy=policy)

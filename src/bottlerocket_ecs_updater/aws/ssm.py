@@ -261,7 +261,9 @@ class SsmHosts:
 
     # Commands that others, or an earlier run, sent
 
-    def under_way(self, kind: DocumentKind, since: datetime | None = None) -> Mapping[InstanceId, PendingCommand]:
+    def commands_in_progress(
+        self, kind: DocumentKind, since: datetime | None = None
+    ) -> Mapping[InstanceId, PendingCommand]:
         """Commands in progress for the kind's document, by instance, from any sender.
 
         Without `since`, goes back as far as a command may still be in progress. If an instance has several, the last

@@ -85,7 +85,7 @@ def suspicious(fleet: Fleet, starts_before: Mapping[ServiceArn, int]) -> tuple[S
     One task each of several services is as suspicious as several tasks of one. The way they ended shows whether they
     failed.
     """
-    services = fleet.services.all if fleet.services is not None else ()
+    services = fleet.all_services
     moving: Counter[str] = Counter()
     in_progress = len(fleet.slots)
     for one in fleet.instances.values():
@@ -109,9 +109,8 @@ def losing_on_trial(trial: Iterable[InstanceId], fleet: Fleet) -> frozenset[str]
     On a first host, before a checkpoint, tasks may fail only once an hour: too rarely for the service to count as
     unsteady.
     """
-    services = fleet.services.all if fleet.services is not None else ()
     here = frozenset(name for id_ in trial for name in services_on(fleet.instances[id_]))
-    losing = [one for one in services if one.unasked_starts and one.name in here]
+    losing = [one for one in fleet.all_services if one.unasked_starts and one.name in here]
     losing.sort(key=lambda one: (-one.unasked_starts, one.name))
     enough = sum(one.unasked_starts for one in losing) >= FAILED_TASKS
     return frozenset(one.name for one in losing[:LOSING_ASKED]) if enough else frozenset()
@@ -162,7 +161,7 @@ def lost_gpus(instance: Instance) -> str:
     """How many of its GPUs are missing since its reboot; empty if none is, or if that is not known."""
     registration, before = instance.registration, instance.progress.gpus_before
     left = registration.remaining if registration is not None and registration.connected else None
-    if instance.progress.proof is None or not before or left is None or left.gpus >= before:
+    if instance.progress.new_boot is None or not before or left is None or left.gpus >= before:
         return ""
     return f"it registered with {left.gpus} of its {before} GPUs"
 

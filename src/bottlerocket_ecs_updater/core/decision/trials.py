@@ -23,7 +23,7 @@ from bottlerocket_ecs_updater.core.model.time_text import has_passed
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.rules.published import ARCHITECTURE_ATTRIBUTE
 
-ROLL_LASTS = timedelta(days=7)
+ROLLOUT_LASTS = timedelta(days=7)
 """A host that was updated or launched longer ago has run tasks since then, and is no longer on trial."""
 
 KIND_ATTRIBUTES = (VARIANT_ATTRIBUTE, ARCHITECTURE_ATTRIBUTE, TYPE_ATTRIBUTE)
@@ -40,9 +40,9 @@ def on_trial(fleet: Fleet) -> Mapping[InstanceId, tuple[Version, datetime]]:
     found: dict[InstanceId, tuple[Version, datetime]] = {}
     for id_, update in fleet.past.updated.items():
         instance = fleet.instances.get(id_)
-        if instance is None or instance.claim is not None or has_passed(update.at, ROLL_LASTS, fleet.at):
+        if instance is None or instance.claim is not None or has_passed(update.at, ROLLOUT_LASTS, fleet.at):
             continue
-        report = instance.check_answer.report if instance.check_answer is not None else None
+        report = instance.report
         if report is None or report.running == update.version:
             released = fleet.past.released.get(update.version, update.at)
             found[id_] = update.version, max(update.at, released)
@@ -83,18 +83,18 @@ def _launched_hosts(this_pass: Pass) -> Sequence[LaunchedHosts]:
             continue
         key = version, kind_of(registration)
         since = _since(instance, registration, version, fleet) if key in offered else None
-        if since is not None and not has_passed(since, ROLL_LASTS, fleet.at):
+        if since is not None and not has_passed(since, ROLLOUT_LASTS, fleet.at):
             found.setdefault(key, {})[id_] = since
     return [LaunchedHosts(version, since, _like(kind, fleet)) for (version, kind), since in sorted(found.items())]
 
 
 def running(instance: Instance) -> Version | None:
     """The version that a host in service reported; None for others."""
-    registration, answer = instance.registration, instance.check_answer
-    if registration is None or instance.claim is not None or answer is None or answer.report is None:
+    registration, report = instance.registration, instance.report
+    if registration is None or instance.claim is not None or report is None:
         return None
     serves = registration.connected and registration.status is Status.ACTIVE
-    return answer.report.running if serves else None
+    return report.running if serves else None
 
 
 def kind_of(registration: Registration) -> Kind:
@@ -106,7 +106,7 @@ def _offered(this_pass: Pass) -> Collection[tuple[Version, Kind]]:
     """The versions that hosts may be updated to now, each with the kind of these hosts."""
     found: dict[tuple[Version, Kind], None] = {}
     for one in this_pass.fleet.instances.values():
-        report = one.check_answer.report if one.check_answer is not None else None
+        report = one.report
         if report is None or one.registration is None:
             continue
         target = target_of(one, report, this_pass)

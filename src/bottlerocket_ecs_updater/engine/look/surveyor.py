@@ -168,5 +168,4 @@ class Surveyor:
 
 def _movable(instance: Instance) -> list[TaskArn]:
     """The tasks of services on it, without daemon services. Only these can be protected."""
-    tasks = instance.tasks.left if instance.tasks is not None else ()
-    return [task.arn for task in tasks if task.of_service and not task.daemon]
+    return [task.arn for task in instance.tasks_left if task.of_service and not task.daemon]
