@@ -29,7 +29,7 @@ ROLLOUT_LASTS = timedelta(days=7)
 KIND_ATTRIBUTES = (VARIANT_ATTRIBUTE, ARCHITECTURE_ATTRIBUTE, TYPE_ATTRIBUTE)
 """Hosts with the same values of these attributes are of one kind."""
 
-Kind = tuple[str, ...]
+HostKind = tuple[str, ...]
 
 
 def on_trial(fleet: Fleet) -> Mapping[InstanceId, tuple[Version, datetime]]:
@@ -76,12 +76,12 @@ def _launched_hosts(this_pass: Pass) -> Sequence[LaunchedHosts]:
     fleet = this_pass.fleet
     offered = _offered(this_pass)
     trial = on_trial(fleet) if offered else {}
-    found: dict[tuple[Version, Kind], dict[InstanceId, datetime]] = {}
+    found: dict[tuple[Version, HostKind], dict[InstanceId, datetime]] = {}
     for id_, instance in fleet.instances.items() if offered else ():
         version, registration = running(instance), instance.registration
         if version is None or registration is None or id_ in trial:
             continue
-        key = version, kind_of(registration)
+        key = version, host_kind(registration)
         since = _since(instance, registration, version, fleet) if key in offered else None
         if since is not None and not has_passed(since, ROLLOUT_LASTS, fleet.at):
             found.setdefault(key, {})[id_] = since
@@ -97,20 +97,20 @@ def running(instance: Instance) -> Version | None:
     return report.running if serves else None
 
 
-def kind_of(registration: Registration) -> Kind:
+def host_kind(registration: Registration) -> HostKind:
     """The kind of a host: tasks that run on one host of a kind should run on every other."""
     return tuple(registration.attributes.get(name, "") for name in KIND_ATTRIBUTES)
 
 
-def _offered(this_pass: Pass) -> Collection[tuple[Version, Kind]]:
+def _offered(this_pass: Pass) -> Collection[tuple[Version, HostKind]]:
     """The versions that hosts may be updated to now, each with the kind of these hosts."""
-    found: dict[tuple[Version, Kind], None] = {}
+    found: dict[tuple[Version, HostKind], None] = {}
     for one in this_pass.fleet.instances.values():
         report = one.report
         if report is None or one.registration is None:
             continue
         target = target_of(one, report, this_pass)
-        key = (target, kind_of(one.registration)) if target is not None else None
+        key = (target, host_kind(one.registration)) if target is not None else None
         if key is not None and key not in found and not_admitted(one, key[0], report.running, this_pass) is None:
             found[key] = None
     return found.keys()
@@ -127,6 +127,6 @@ def _since(instance: Instance, registration: Registration, version: Version, fle
     return max(at, fleet.past.released.get(version, at))
 
 
-def _like(kind: Kind, fleet: Fleet) -> frozenset[ContainerInstanceArn]:
+def _like(kind: HostKind, fleet: Fleet) -> frozenset[ContainerInstanceArn]:
     hosts = (one.registration for one in fleet.instances.values() if one.registration is not None)
-    return frozenset(one.arn for one in hosts if kind_of(one) == kind)
+    return frozenset(one.arn for one in hosts if host_kind(one) == kind)
