@@ -15,7 +15,7 @@ import random
 from dataclasses import dataclass
 from datetime import timedelta
 
-from bottlerocket_ecs_updater.simulator.clock import Clock, VirtualClock
+from bottlerocket_ecs_updater.simulator.clock import VirtualClock, WorldClock
 from bottlerocket_ecs_updater.simulator.ecs import ServiceSpec, Strategy, Workload
 from bottlerocket_ecs_updater.simulator.faults import Leftover, StartsWith
 from bottlerocket_ecs_updater.simulator.host import HostSpec, HostTiming
@@ -52,7 +52,7 @@ class Size:
         return (2 if self.rough else 4) * self.instances
 
 
-def cluster(size: Size, seed: int = 1, clock: Clock | None = None) -> World:
+def cluster(size: Size, seed: int = 1, clock: WorldClock | None = None) -> World:
     """A healthy cluster of that size in its steady state, every host one release behind; in virtual time by default."""
     repository = Repository()
     for release in (OLD, NEW):

@@ -63,7 +63,7 @@ def beyond_settle(rolled: Rolled) -> float:
     return mean(one.total_seconds() for one in took) if took else 0.0
 
 
-def proven_twice(rolled: Rolled) -> frozenset[str]:
+def verified_twice(rolled: Rolled) -> frozenset[str]:
     """Hosts that were checked again after their new boot was verified."""
     proven: set[str] = set()
     twice: set[str] = set()
@@ -83,7 +83,7 @@ def share(rolled: Rolled, way: str) -> float:
 
 def beyond_need(rolled: Rolled, *, twice: bool) -> float:
     """Seconds out of service beyond drain and reboot: the median of the hosts that were verified once, or twice."""
-    again = proven_twice(rolled)
+    again = verified_twice(rolled)
     laps = [lap for name, lap in zip(rolled.names, rolled.laps, strict=True) if (name in again) is twice]
     return statistics.median(map(_beyond, laps)) if laps else 0.0
 

@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 from benchmarks.hosts import Size, cluster
@@ -39,7 +40,7 @@ from bottlerocket_ecs_updater.engine.run import Run
 from bottlerocket_ecs_updater.engine.run_ports import Ports
 from bottlerocket_ecs_updater.engine.store.conditional_writes import check_conditional_writes
 from bottlerocket_ecs_updater.engine.store.ledger_store import KeptLedger
-from bottlerocket_ecs_updater.engine.store.migration import MovingLedger, move_pause
+from bottlerocket_ecs_updater.engine.store.migration import MovingLedger
 from bottlerocket_ecs_updater.report.outputs.archive import Archive
 from bottlerocket_ecs_updater.report.outputs.fleet_page import FleetPage
 from bottlerocket_ecs_updater.report.record.record import Record
@@ -223,7 +224,8 @@ def _run(
     calls, pace = Calls(), CallPace(clock)
     api, own = Api(clock, pace, calls), Api(clock, pace, calls)
     store = S3Store(cast("Any", Pair.of(clients.s3)), own, STATE)
-    lease = _held_lease(store, clock)
+    ledger = MovingLedger(KeptLedger(store, STATE_OF, RUN), store, PLACE)
+    lease = _held_lease(store, clock, ledger)
     tape = _Tape(store)
 
     def before_call(acting: bool) -> None:  # noqa: FBT001 - the hook's form
@@ -237,11 +239,9 @@ def _run(
     name = world.cluster.name
     ecs = EcsCluster(cast("Any", Pair.of(clients.ecs)), api, clock, name, SERVICES_LISTED_EVERY)
     ssm = SsmHosts(cast("Any", Pair.of(clients.ssm)), api, DOCUMENTS, "benchmark")
-    asked: list[Any] = [
-        Pair.of(client) for client in (clients.ecs, clients.autoscaling, clients.cloudwatch, clients.ec2)
-    ]
-    survey = AwsSurvey(asked[0], asked[1], asked[2], api, name, asked[3])
-    ledger = MovingLedger(KeptLedger(store, STATE_OF, RUN), store, PLACE)
+    services = ("ecs", "autoscaling", "cloudwatch", "ec2", "ssm")
+    asked = SimpleNamespace(**{service: Pair.of(clients.client(service)) for service in services})
+    survey = AwsSurvey(cast("Any", asked), api, name)
     talked_to = Ports(ecs, ssm, clock, ledger, lease, tape, store, survey, state=STATE_OF, place=PLACE)
     with _DecisionsTimed(effort):
         finished = Run(RUN, name, talked_to, policy, wake=LEASE / 4, version="benchmark", calls=calls).execute()
@@ -251,16 +251,15 @@ def _run(
     return tape.events
 
 
-def _held_lease(store: S3Store, clock: VirtualTime) -> RunLease:
+def _held_lease(store: S3Store, clock: VirtualTime, ledger: MovingLedger) -> RunLease:
     """The lease as `run` takes it: it tests the bucket first, and looks for the state of earlier versions."""
     check_conditional_writes(store, STATE_OF, clock.now())
     new, old = (
         StoreLease(store, lease_key(key), "benchmark", RUN, LEASE, clock, clock.monotonic)
         for key in (STATE_OF, PLACE.name)
     )
-    lease = BothLeases(new, old, store, PLACE)
+    lease = BothLeases(new, old, store, PLACE, ledger)
     assert isinstance(lease.acquire(), Taken)
-    move_pause(store, PLACE)
     return lease
 
 

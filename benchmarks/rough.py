@@ -21,7 +21,7 @@ from datetime import timedelta
 from benchmarks.hosts import NEW, OLD, SIDECAR, ZONES, Size
 from bottlerocket_ecs_updater.core.model.document_steps import PLAIN_REBOOT
 from bottlerocket_ecs_updater.simulator import faults as f
-from bottlerocket_ecs_updater.simulator.clock import Clock, VirtualClock
+from bottlerocket_ecs_updater.simulator.clock import VirtualClock, WorldClock
 from bottlerocket_ecs_updater.simulator.ecs import ServiceSpec, Strategy, Workload
 from bottlerocket_ecs_updater.simulator.faults import Fault, FaultPlan, Placed
 from bottlerocket_ecs_updater.simulator.host import HostSpec, HostTiming
@@ -68,7 +68,7 @@ def latency(seed: int) -> Callable[[], timedelta]:
     return draw
 
 
-def rough_cluster(size: Size, seed: int = 1, clock: Clock | None = None) -> World:
+def rough_cluster(size: Size, seed: int = 1, clock: WorldClock | None = None) -> World:
     """A cluster of that size in its steady state, every host one release behind; in virtual time by default."""
     repository = Repository()
     for release in (OLD, NEW):

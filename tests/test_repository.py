@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,9 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PREDECESSOR = ROOT / "docs" / "develop" / "predecessor.md"
 LOCKS = ("runtime", "simulate", "build")
+
+NOUNS_OF_AWS = {"CapacityProvider", "Cluster", "Service", "Task", "UpdateState"}
+"""Names that AWS and Bottlerocket chose. The core has the updater's view of each, and the simulator its own."""
 
 
 def _pages() -> list[Path]:
@@ -38,6 +42,28 @@ def _pins(lock: str) -> dict[str, set[str]]:
     for name, version in re.findall(r"^([A-Za-z0-9._-]+)==([^ ;\\]+)", text, re.MULTILINE):
         found.setdefault(name, set()).add(version)
     return found
+
+
+def _public_names(path: Path) -> Iterator[str]:
+    """The public functions, classes and constants at the top of a module. Type variables have no names of their own."""
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        match node:
+            case ast.FunctionDef(name=name) | ast.ClassDef(name=name) if not name.startswith("_"):
+                yield name
+            case ast.Assign(targets=[ast.Name(id=name)], value=value) if not name.startswith("_"):
+                if "TypeVar(" not in ast.unparse(value):
+                    yield name
+            case ast.AnnAssign(target=ast.Name(id=name)) if not name.startswith("_"):
+                yield name
+
+
+def test_a_public_name_of_the_program_names_one_thing() -> None:
+    """A reader who searches for a name finds what it is, and nothing else."""
+    homes: dict[str, list[str]] = {}
+    for path in sorted((ROOT / "src").rglob("*.py")):
+        for name in _public_names(path):
+            homes.setdefault(name, []).append(str(path.relative_to(ROOT)))
+    assert {name: paths for name, paths in homes.items() if len(paths) > 1 and name not in NOUNS_OF_AWS} == {}
 
 
 def test_every_behaviour_of_the_predecessor_has_a_test() -> None:

@@ -336,16 +336,16 @@ def test_an_apply_that_a_dead_run_left_behind_is_found(aws: Aws) -> None:
     since = aws.world.clock.now()
     [command] = set(aws.hosts().send(DocumentKind.APPLY, ids(2)).commands.values())
     aws.pass_time(seconds=2)
-    found = aws.hosts().under_way(DocumentKind.APPLY, since)
+    found = aws.hosts().commands_in_progress(DocumentKind.APPLY, since)
     assert {id_: pending.command for id_, pending in found.items()} == dict.fromkeys(ids(2), command)
-    assert aws.hosts().under_way(DocumentKind.CHECK, since) == {}
+    assert aws.hosts().commands_in_progress(DocumentKind.CHECK, since) == {}
 
 
 def test_a_command_that_has_ended_is_not_in_progress(aws: Aws) -> None:
     since = aws.world.clock.now()
     hosts = aws.hosts()
     aws.check(hosts, 2)
-    assert hosts.under_way(DocumentKind.CHECK, since) == {}
+    assert hosts.commands_in_progress(DocumentKind.CHECK, since) == {}
 
 
 def test_a_command_that_is_cancelled_is_not_in_progress(aws: Aws) -> None:
@@ -355,7 +355,7 @@ def test_a_command_that_is_cancelled_is_not_in_progress(aws: Aws) -> None:
     [command] = set(hosts.send(DocumentKind.APPLY, ids(1)).commands.values())
     hosts.cancel(command, ids(1))
     aws.pass_time(minutes=30)
-    assert hosts.under_way(DocumentKind.APPLY, since) == {}
+    assert hosts.commands_in_progress(DocumentKind.APPLY, since) == {}
 
 
 # S3
@@ -413,7 +413,7 @@ def test_a_command_whose_reply_was_lost_was_sent_once_and_is_found_in_progress(l
     assert set(sent.unclear) == set(ids(3))
     assert losing.calls["ssm:SendCommand"] == 1
     losing.pass_time(seconds=1)
-    assert set(losing.hosts().under_way(DocumentKind.CHECK, since)) == set(ids(3))
+    assert set(losing.hosts().commands_in_progress(DocumentKind.CHECK, since)) == set(ids(3))
 
 
 # Only over HTTP

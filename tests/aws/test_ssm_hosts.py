@@ -491,14 +491,14 @@ def test_an_apply_of_a_run_before_this_one_is_found() -> None:
     bench = Bench()
     bench.ssm.commands = [command("a")]
     bench.ssm.invocations["a"] = [invocation("i-1", "InProgress"), invocation("i-2", "Success")]
-    found = bench.hosts().under_way(DocumentKind.APPLY, START)
+    found = bench.hosts().commands_in_progress(DocumentKind.APPLY, START)
     assert found == {InstanceId("i-1"): PendingCommand(DocumentKind.APPLY, CommandId("a"), START)}
 
 
 def test_an_instance_that_was_only_just_sent_to_counts_as_in_progress() -> None:
     bench = Bench()
     bench.ssm.commands = [command("a", InstanceIds=["i-1"])]
-    assert set(bench.hosts().under_way(DocumentKind.APPLY, START)) == {"i-1"}
+    assert set(bench.hosts().commands_in_progress(DocumentKind.APPLY, START)) == {"i-1"}
 
 
 def test_commands_that_ended_are_of_another_document_or_older_are_not_in_progress() -> None:
@@ -508,13 +508,13 @@ def test_commands_that_ended_are_of_another_document_or_older_are_not_in_progres
         command("b", InstanceIds=["i-2"], DocumentName="check-doc"),
         command("c", InstanceIds=["i-3"], RequestedDateTime=START - timedelta(hours=1)),
     ]
-    assert bench.hosts().under_way(DocumentKind.APPLY, START) == {}
+    assert bench.hosts().commands_in_progress(DocumentKind.APPLY, START) == {}
 
 
 def test_a_command_is_found_although_our_clock_is_ahead_of_the_clock_of_aws() -> None:
     bench = Bench()
     bench.ssm.commands = [command("a", InstanceIds=["i-1"])]
-    assert set(bench.hosts().under_way(DocumentKind.APPLY, START + timedelta(seconds=90))) == {"i-1"}
+    assert set(bench.hosts().commands_in_progress(DocumentKind.APPLY, START + timedelta(seconds=90))) == {"i-1"}
 
 
 @pytest.mark.parametrize("years", [0, -1, 6])
@@ -525,10 +525,10 @@ def test_commands_are_listed_no_further_back_than_one_may_be_under_way_by_the_cl
     bench.ssm.commands = [
         command(f"c{number}", InstanceIds=[f"i-{number}"], RequestedDateTime=time) for number, time in enumerate(times)
     ]
-    under_way = bench.hosts().under_way(DocumentKind.APPLY)
-    assert set(under_way) == {f"i-{hours}" for hours in range(LONGEST_COMMAND // timedelta(hours=1) + 1)}
+    commands_in_progress = bench.hosts().commands_in_progress(DocumentKind.APPLY)
+    assert set(commands_in_progress) == {f"i-{hours}" for hours in range(LONGEST_COMMAND // timedelta(hours=1) + 1)}
     assert bench.ssm.count("list_commands") == 2
-    assert bench.ssm.count("list_command_invocations") == len(under_way)
+    assert bench.ssm.count("list_command_invocations") == len(commands_in_progress)
 
 
 @pytest.mark.parametrize("years", [-1, 6])
@@ -536,7 +536,7 @@ def test_commands_from_before_the_run_are_found_even_if_the_clock_of_aws_differs
     bench = Bench()
     theirs = START + timedelta(days=365 * years)
     bench.ssm.commands = [command("a", InstanceIds=["i-1"], RequestedDateTime=theirs)]
-    assert set(bench.hosts().under_way(DocumentKind.APPLY)) == {"i-1"}
+    assert set(bench.hosts().commands_in_progress(DocumentKind.APPLY)) == {"i-1"}
     assert bench.ssm.asked("list_commands")[0]["Filters"] == [{"key": "DocumentName", "value": "apply-doc"}]
 
 
@@ -550,33 +550,33 @@ def test_commands_since_a_time_are_searched_by_the_clock_of_aws_once_it_is_known
         command("a", InstanceIds=["i-1"], RequestedDateTime=theirs),
         command("b", InstanceIds=["i-2"], RequestedDateTime=theirs - timedelta(hours=1)),
     ]
-    assert set(hosts.under_way(DocumentKind.APPLY, START)) == {"i-1"}
+    assert set(hosts.commands_in_progress(DocumentKind.APPLY, START)) == {"i-1"}
     assert bench.ssm.asked("list_commands")[0]["Filters"][1]["value"] == "2025-01-05T08:55:00Z"
 
 
 def test_a_command_that_was_sent_in_our_future_counts_as_sent_now() -> None:
     bench = Bench()
     bench.ssm.commands = [command("a", InstanceIds=["i-1"], RequestedDateTime=START + timedelta(hours=1))]
-    assert bench.hosts().under_way(DocumentKind.APPLY, START)[InstanceId("i-1")].sent_at == START
+    assert bench.hosts().commands_in_progress(DocumentKind.APPLY, START)[InstanceId("i-1")].sent_at == START
 
 
 def test_the_last_of_several_commands_counts() -> None:
     bench = Bench()
     late = START + timedelta(minutes=1)
     bench.ssm.commands = [command("b", InstanceIds=["i-1"], RequestedDateTime=late), command("a", InstanceIds=["i-1"])]
-    assert bench.hosts().under_way(DocumentKind.APPLY, START)[InstanceId("i-1")].command == "b"
+    assert bench.hosts().commands_in_progress(DocumentKind.APPLY, START)[InstanceId("i-1")].command == "b"
 
 
 def test_a_document_can_be_named_by_name_or_arn() -> None:
     bench = Bench()
     document = "arn:aws:ssm:eu-west-1:111122223333:document/apply-doc"
     bench.ssm.commands = [command("a", InstanceIds=["i-1"], DocumentName=document)]
-    assert set(bench.hosts().under_way(DocumentKind.APPLY, START)) == {"i-1"}
+    assert set(bench.hosts().commands_in_progress(DocumentKind.APPLY, START)) == {"i-1"}
 
 
 def test_systems_manager_is_searched_for_one_document_and_no_further_back_than_needed() -> None:
     bench = Bench()
-    bench.hosts().under_way(DocumentKind.APPLY, START)
+    bench.hosts().commands_in_progress(DocumentKind.APPLY, START)
     assert bench.ssm.asked("list_commands")[0]["Filters"] == [
         {"key": "DocumentName", "value": "apply-doc"},
         {"key": "InvokedAfter", "value": "2026-01-05T08:55:00Z"},
@@ -586,11 +586,11 @@ def test_systems_manager_is_searched_for_one_document_and_no_further_back_than_n
 def test_without_list_commands_no_command_is_known_to_be_in_progress() -> None:
     bench = Bench()
     bench.ssm.troubles["list_commands"] = [refusal("UnknownOperationException", status=501)]
-    assert bench.hosts().under_way(DocumentKind.APPLY, START) == {}
+    assert bench.hosts().commands_in_progress(DocumentKind.APPLY, START) == {}
 
 
 def test_a_list_of_commands_that_is_denied_is_no_empty_list() -> None:
     bench = Bench()
     bench.ssm.troubles["list_commands"] = [refusal("AccessDeniedException")]
     with pytest.raises(Denied, match="ssm:ListCommands"):
-        bench.hosts().under_way(DocumentKind.APPLY, START)
+        bench.hosts().commands_in_progress(DocumentKind.APPLY, START)

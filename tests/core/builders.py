@@ -39,7 +39,7 @@ from bottlerocket_ecs_updater.core.model.run_command import (
     DocumentKind,
     PendingCommand,
 )
-from bottlerocket_ecs_updater.core.model.run_progress import BootProof, RunProgress, SentDrain, SentReturn
+from bottlerocket_ecs_updater.core.model.run_progress import NewBoot, RunProgress, SentDrain, SentReturn
 from bottlerocket_ecs_updater.core.model.services import Service, Services
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.rules.policy import Limit, Policy
@@ -268,9 +268,9 @@ def drained_by_us(claim: Claim, **changes: Any) -> RunProgress:
     return replace(plain, **changes)
 
 
-def a_proof(asked: datetime, answered: datetime | None = None) -> BootProof:
+def a_new_boot(asked: datetime, answered: datetime | None = None) -> NewBoot:
     """The first check that showed a new boot; answered immediately by default."""
-    return BootProof(asked, answered or asked, NEXT_BOOT)
+    return NewBoot(asked, answered or asked, NEXT_BOOT)
 
 
 def a_return(at: datetime, outcome: Outcome | None = None, *, confirmed: bool = False) -> SentReturn:

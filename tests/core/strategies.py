@@ -23,7 +23,7 @@ from tests.core.builders import (
     RUN,
     STANDALONE,
     a_claim,
-    a_proof,
+    a_new_boot,
     a_return,
     arn_of,
     claimed,
@@ -171,7 +171,7 @@ class Dice:
             reboot_sent_at=self.perhaps(),
             away_at=self.perhaps(),
             connected_looks=self.among(0, 1, 3, 4),
-            proof=self.among(None, a_proof(self.moment())),
+            new_boot=self.among(None, a_new_boot(self.moment())),
             sent_return=self.among(
                 None, None, None, a_return(self.moment(), self.among(*OUTCOMES), confirmed=self.mostly())
             ),

@@ -282,15 +282,15 @@ def test_a_topic_a_bus_and_a_task_definition_that_are_not_there_are_reported(bui
 def test_each_host_that_cannot_be_updated_is_reported_and_the_others_are_checked(built: Town) -> None:
     world = built.world
     well = [member.host.instance_id for member in built.scenario.members if member.story == "has an update available"]
-    gone, mute = well
+    gone, unreachable = well
     with built.clock.lock:
         world.hosts[gone]._set_ecs(up=False)
-        world.hosts[mute]._lose_ssm()
+        world.hosts[unreachable]._lose_ssm()
     built.clock.sleep(timedelta(minutes=15))
     code, said = examine(built)
     failed = graded(said, "FAIL")
     assert any(f"instance {gone}: its ECS agent is disconnected" in line for line in failed), said
-    assert any(f"instance {mute}: Systems Manager has no connection" in line for line in failed), said
+    assert any(f"instance {unreachable}: Systems Manager has no connection" in line for line in failed), said
     assert any("variant aws-ecs-1" in line and "Replace the instance" in line for line in graded(said, "WARN"))
     assert (code, "A run would work, but not update 2 instances." in said) == (1, True)
 

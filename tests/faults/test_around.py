@@ -163,6 +163,23 @@ def test_f42_a_quarantined_instance_that_its_group_takes_away_is_dropped() -> No
     assert CLAIM_ATTRIBUTE not in town.played.world.instance(town.sick).custom
 
 
+@pytest.mark.parametrize("step", OURS)
+@pytest.mark.parametrize("minutes", [3, 200], ids=["same-run", "later-run"])
+def test_f49_a_host_that_its_group_puts_into_its_warm_pool_is_finished_when_it_is_in_service_again(
+    step: Step, minutes: int
+) -> None:
+    """Its claim was dropped, and it stayed DRAINING, as if somebody else had drained it."""
+    town = befall(f.GroupKeepsWarm(step=step, lasts=timedelta(minutes=minutes)), hosts=6, budget=2)
+    assert set(town.fates) <= {"warm-pool-drained", "stopped-during-reboot", "backing-off", "updated", "up-to-date"}
+    assert town.fates[-1] == "up-to-date"
+    assert set(town.exits) == {0}
+    registration = town.played.world.instance(town.sick)
+    assert registration.status.value == "ACTIVE"
+    assert CLAIM_ATTRIBUTE not in registration.custom
+    assert town.version == NEW
+    assert town.updated_the_others()
+
+
 def test_f42_a_group_that_does_not_answer_keeps_no_host_out_of_service_forever() -> None:
     silent = f.ApiFails("ServiceUnavailable", 503, "DescribeAutoScalingInstances", at=timedelta(minutes=4))
     town = befall(world=(silent,))

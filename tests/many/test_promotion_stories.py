@@ -25,6 +25,8 @@ from bottlerocket_ecs_updater.core.rules.windows import Schedule
 from bottlerocket_ecs_updater.engine.lease.both_leases import BothLeases
 from bottlerocket_ecs_updater.engine.lease.run_lease import HeldBy, Taken
 from bottlerocket_ecs_updater.engine.lease.store_lease import StoreLease, lease_key
+from bottlerocket_ecs_updater.engine.store.ledger_store import KeptLedger
+from bottlerocket_ecs_updater.engine.store.migration import MovingLedger
 from bottlerocket_ecs_updater.engine.store.shared_state import (
     ACTS_KEY,
     change_acts,
@@ -333,7 +335,8 @@ def test_a_run_of_the_other_template_leaves_while_one_keeps_the_lease_of_the_clu
         return lease(run, str(shop.place), done)
 
     def of_one(run: str, done: Callable[[], object] = lambda: None) -> BothLeases:
-        return BothLeases(of_many(run, done), lease(run, shop.place.name, done), clusters.store, shop.place)
+        ledger = MovingLedger(KeptLedger(clusters.store, str(shop.place), RunId(run)), clusters.store, shop.place)
+        return BothLeases(of_many(run, done), lease(run, shop.place.name, done), clusters.store, shop.place, ledger)
 
     for first, second in ((of_many("a"), of_one), (of_one("b"), of_many)):
         assert isinstance(first.acquire(), Taken)

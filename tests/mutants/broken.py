@@ -218,7 +218,7 @@ MUTANTS = (
     broken(
         "a reboot command that never ended is not cancelled, and may run again",
         "core/decision/claimed/verify.py",
-        "    if claimed.claim.reboots <= 1 and surely_over(instance.reboots, proof.asked_at):\n",
+        "    if claimed.claim.reboots <= 1 and surely_over(instance.reboots, new_boot.asked_at):\n",
         "    if claimed.claim.reboots <= 1:\n",
         f"{CORE}/decision/claimed/test_reboot.py",
     ),
@@ -291,7 +291,7 @@ MUTANTS = (
     broken(
         "a version that the operator denies is staged and booted",
         "core/decision/unclaimed/assess.py",
-        "        *answers_before_staging(instance, report, target, this_pass),\n",
+        "        *answers_before_staging(offered, this_pass),\n",
         "",
         f"{CORE}/decision/unclaimed/test_assess.py",
     ),
@@ -566,9 +566,9 @@ MUTANTS = (
     broken(
         "a quarantined instance counts twice at a checkpoint",
         "core/decision/unclaimed/eligibility.py",
-        "    under_way = {id_ for id_, claim in claims if claim.phase is not ClaimPhase.QUARANTINED}\n",
-        "    under_way = {id_ for id_, claim in claims}\n",
-        f"{CORE}/policy/test_roll.py",
+        "    in_progress = {id_ for id_, claim in claims if claim.phase is not ClaimPhase.QUARANTINED}\n",
+        "    in_progress = {id_ for id_, claim in claims}\n",
+        f"{CORE}/policy/test_rollout.py",
     ),
     broken(
         "a verified update does not clear the earlier failure of the instance",
@@ -582,7 +582,7 @@ MUTANTS = (
         "core/decision/unclaimed/eligibility.py",
         "    done |= _done_and_gone(version, fleet, {instance.id for instance in there})\n",
         "",
-        f"{CORE}/policy/test_roll.py",
+        f"{CORE}/policy/test_rollout.py",
     ),
     broken(
         "an instance that was claimed but never drained counts as started",
@@ -622,7 +622,7 @@ MUTANTS = (
     broken(
         "a version is blamed although AWS denies the check that would verify it",
         "core/decision/claimed/verify.py",
-        " and not is_mute(instance, this_pass.fleet)\n",
+        " and not is_check_denied(instance, this_pass.fleet)\n",
         "\n",
         f"{CORE}/decision/claimed/test_reboot.py",
     ),
@@ -1022,6 +1022,13 @@ MUTANTS = (
         "{trouble or _failed_drains(summary) or ",
         "{trouble or ",
         "tests/report/analysis/test_run_report.py",
+    ),
+    broken(
+        "the claim of an instance that goes to its warm pool is dropped",
+        "core/decision/claimed/let_go.py",
+        "is_warm(membership) and _drained_by_us(claimed, this_pass)",
+        "is_warm(membership) and not claimed.claim",
+        "tests/faults/test_around.py -k warm_pool",
     ),
     broken(
         "a wave that is not approved is a failure",

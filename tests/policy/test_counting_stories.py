@@ -161,7 +161,7 @@ def test_a_retried_update_counts_once_a_day(fault: Fault) -> None:
     roll = Roll(world, Checkpoints(per_day=3))
     finished = roll.run()
     assert updated(finished) == 3
-    assert roll.ledger.begun.keys() == {instance_id(number) for number in range(3)}
+    assert roll.ledger.started.keys() == {instance_id(number) for number in range(3)}
 
 
 def test_an_instance_that_refused_its_claim_was_not_started() -> None:
@@ -173,7 +173,7 @@ def test_an_instance_that_refused_its_claim_was_not_started() -> None:
     roll = Roll(world, Checkpoints(per_day=2))
     finished = roll.run()
     assert updated(finished) == 2
-    assert full not in roll.ledger.begun
+    assert full not in roll.ledger.started
 
 
 def killed_after(kind: type[Event], per_day: int) -> Roll:
@@ -197,5 +197,5 @@ def test_an_update_that_a_later_run_continues_counts_once(kind: type[Event]) -> 
     roll = killed_after(kind, per_day=2)
     finished = roll.run(later=timedelta(minutes=30))
     assert updated(finished) == 2
-    assert len(roll.ledger.begun) == 2
+    assert len(roll.ledger.started) == 2
     assert reasons(finished) == {Reason.DAILY_LIMIT}

@@ -408,7 +408,7 @@ def test_a_host_that_goes_to_its_warm_pool_during_a_run_needs_no_person() -> Non
     world.autoscaling.add_group("web", *(instance_id(number) for number in range(4)))
     world.clock.after(timedelta(seconds=75), lambda: world.put_into_warm_pool("web", instance_id(0)))
     finished = Updater(world).run()
-    assert held(finished, InstanceId(instance_id(0))).reason is Reason.WARM_POOL
+    assert held(finished, InstanceId(instance_id(0))).reason is Reason.WARM_POOL_DRAINED
     assert updated(finished) == 3
 
 

@@ -22,7 +22,7 @@ from bottlerocket_ecs_updater.core.model.reasons import Reason
 from bottlerocket_ecs_updater.core.planning.launch_advice import StartsOld, StartsUnknown
 from bottlerocket_ecs_updater.core.planning.plan import Plan
 from bottlerocket_ecs_updater.core.planning.plan import make_plan as plan_of
-from bottlerocket_ecs_updater.core.planning.roll_advice import NeverMoves, TakesDrained
+from bottlerocket_ecs_updater.core.planning.rollout_advice import NeverMoves, TakesDrained
 from bottlerocket_ecs_updater.core.rules.checkpoints import Checkpoints
 from bottlerocket_ecs_updater.core.rules.policy import Limit, Policy
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules

@@ -26,6 +26,7 @@ from bottlerocket_ecs_updater.simulator.clock import VirtualClock
 from bottlerocket_ecs_updater.simulator.ecs import (
     ContainerInstanceSpec,
     Controller,
+    ProviderShare,
     Rollout,
     ServiceSpec,
     Spreading,
@@ -418,6 +419,20 @@ def test_two_providers_with_room_each_take_their_share() -> None:
     world.call("ecs", "UpdateService", {"cluster": "demo", "service": "web", "desiredCount": 2}, "operator")
     world.clock.sleep(timedelta(minutes=5))
     assert updated(rolled(world)) == 4
+
+
+def test_a_full_provider_whose_base_is_filled_holds_no_host_of_the_other_ones() -> None:
+    """One task on demand, all others on Spot. The host on demand is full, and ECS starts no other task there."""
+    world = row(4, services=0)
+    world.scaling.add("on-demand", instance_id(0), most=1)
+    world.scaling.add("spot", *(instance_id(number) for number in range(1, 4)), most=3)
+    shares = (ProviderShare("on-demand", weight=0, base=1), ProviderShare("spot"))
+    world.add_service(ServiceSpec("web", 4, Workload(cpu=500), providers=("on-demand", "spot"), shares=shares))
+    world.add_service(ServiceSpec("ledger", 1, Workload(cpu=1200), providers=("on-demand",)))
+    world.clock.sleep(timedelta(minutes=2))
+    finished = rolled(world)
+    assert len(no_room(finished)) == 1
+    assert updated(finished) == 3
 
 
 def test_tasks_that_moved_during_the_run_count_for_constraints_that_depend_on_them() -> None:

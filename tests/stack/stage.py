@@ -27,7 +27,7 @@ from bottlerocket_ecs_updater.core.rules.policy import Policy as RunPolicy
 from bottlerocket_ecs_updater.engine.lease.both_leases import BothLeases
 from bottlerocket_ecs_updater.engine.lease.store_lease import StoreLease, lease_key
 from bottlerocket_ecs_updater.engine.store.ledger_store import KeptLedger
-from bottlerocket_ecs_updater.engine.store.migration import MovingLedger, move_pause
+from bottlerocket_ecs_updater.engine.store.migration import MovingLedger
 from bottlerocket_ecs_updater.errors import Denied
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
 from bottlerocket_ecs_updater.simulator.aws_basics.names import Names
@@ -255,15 +255,14 @@ def judged_run(
         StoreLease(store, lease_key(key), "a task", run, timedelta(seconds=60), clock, clock.monotonic)
         for key in (str(place), place.name)
     )
-    lease = new if shared else BothLeases(new, old, store, place)
+    kept = KeptLedger(store, str(place), run)
+    moving = MovingLedger(kept, store, place)
+    lease = new if shared else BothLeases(new, old, store, place, moving)
     try:
         lease.acquire()
-        if not shared:
-            move_pause(store, place)
     except Denied as denied:
         return Judged(None, gate.refusals, str(denied))
-    kept = KeptLedger(store, str(place), run)
-    ledger = kept if shared else MovingLedger(kept, store, place)
+    ledger = kept if shared else moving
     updater = Updater(world, policy, "run-1", ledger, lease, clients=clients, store=store, documents=documents)
     updater.state = str(place)
     updater.place = place if shared else None

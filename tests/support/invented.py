@@ -26,6 +26,7 @@ from bottlerocket_ecs_updater.simulator import faults as f
 from bottlerocket_ecs_updater.simulator.ecs import (
     Controller,
     EcsTiming,
+    Order,
     Rollout,
     ServiceSpec,
     Spreading,
@@ -227,6 +228,41 @@ def _outage(choose: Chooser, code: str, status: int, operations: Sequence[str]) 
     return f.ApiFails(code, status, operation=choose.one_of(operations), at=at, lasts=lasts)
 
 
+_OPTIONAL = (
+    "DescribeAutoScalingInstances",
+    "DescribeInstanceRefreshes",
+    "DescribeInstances",
+    "DescribeInstanceTypes",
+    "DescribeTaskDefinition",
+    "DescribeCapacityProviders",
+    "GetTaskProtection",
+    "DescribeDocument",
+)
+"""Operations that only rules and checks need."""
+
+_REFUSALS = (
+    ("ThrottlingException", 400),
+    ("ServerException", 500),
+    ("AccessDeniedException", 400),
+    ("InvalidParameterException", 400),
+)
+
+OPTIONAL_FAILS_EVERY = 4
+"""In one of so many stories AWS refuses one of these operations for a while, or until the end."""
+
+
+def optional_outage(seed: int) -> tuple[Placed, ...]:
+    """An outage of one optional operation, by the seed alone, so that the other choices of a story stay the same."""
+    if seed % OPTIONAL_FAILS_EVERY:
+        return ()
+    chances = random.Random(f"{seed}/optional")
+    code, status = chances.choice(_REFUSALS)
+    lasts = chances.choice((None, seconds(chances.randint(20, 1500))))
+    return (
+        Placed(f.ApiFails(code, status, chances.choice(_OPTIONAL), at=seconds(chances.randint(0, 600)), lasts=lasts)),
+    )
+
+
 def _partial(choose: Chooser) -> f.PartialFailures:
     at, lasts = seconds(choose.number(0, 900)), seconds(choose.number(5, 300))
     return f.PartialFailures(choose.one_of(_BATCHES), choose.number(1, 5), at, lasts)
@@ -350,6 +386,9 @@ def quiet_story(choose: Chooser) -> Story:
     )
     latency = seconds(choose.one_of((0, 0.05, 0.5)))
     plain = scenario.seed % PLAIN_REBOOTS_EVERY == 0
+    orders = list(Order)
+    timing = EcsTiming(order=orders[scenario.seed % len(orders)])
+    scenario = replace(scenario, ecs_timing=timing)
     return Story(scenario, policies(choose, len(there)), latency=latency, plain_reboots=plain)
 
 
@@ -359,13 +398,14 @@ def story_of_faults(choose: Chooser) -> Story:
     ids = [member.host.instance_id for member in story.scenario.members if member.bottlerocket]
     placed = [Placed(host_fault(choose), id_) for id_ in ids if choose.happens(40)]
     placed += [Placed(host_fault(choose), id_) for id_ in ids if choose.happens(10)]
+    placed += optional_outage(story.scenario.seed)
     right = choose.one_of(("store", "store", "none"))
     scenario = replace(
         story.scenario,
         story="hosts and people misbehave",
         faults=FaultPlan(tuple(placed), story.scenario.seed),
         # If attributes do not survive a boot, only the store's copy of a claim is left.
-        ecs_timing=_ecs_timing(choose) if right == "store" else EcsTiming(),
+        ecs_timing=_ecs_timing(choose, story.scenario.ecs_timing) if right == "store" else story.scenario.ecs_timing,
         ssm_timing=_ssm_timing(choose),
     )
     return replace(story, scenario=scenario, right=right)
@@ -447,6 +487,9 @@ def _departure(choose: Chooser) -> Fault:
     at = seconds(choose.number(0, 1500) if step is None else choose.number(0, 10))
     if choose.happens(30):
         return f.InstanceStopped(at, step, seconds(choose.number(30, 4000)) if choose.happens(70) else None)
+    if choose.happens(30):
+        hook, lasts = seconds(choose.one_of((60, 5, 600))), seconds(choose.one_of((1800, 20, 300, 8000)))
+        return f.GroupKeepsWarm(at, step, hook, lasts)
     return f.GroupTakes(at, step, seconds(choose.one_of((600, 60, 172800))), choose.happens(60))
 
 
@@ -682,9 +725,9 @@ def _published_only(choose: Chooser, story: Story) -> Story:
         Placed(f.PublicationMoves(choose.one_of((NEW, OLD, NEXT, None)), seconds(choose.number(0, 3000))))
         for _ in range(choose.number(0, 3))
     ]
-    mute = [Placed(_outage(choose, "ThrottlingException", 400, ("GetParameters",)))] if choose.happens(30) else []
+    throttled = [Placed(_outage(choose, "ThrottlingException", 400, ("GetParameters",)))] if choose.happens(30) else []
     scenario, rules = story.scenario, story.policy.rules
-    faults = FaultPlan((*scenario.faults.faults, *moves, *mute), scenario.faults.seed)
+    faults = FaultPlan((*scenario.faults.faults, *moves, *throttled), scenario.faults.seed)
     versions = replace(rules.versions, published_only=True)
     policy = replace(story.policy, rules=replace(rules, versions=versions))
     return replace(story, scenario=replace(scenario, faults=faults), policy=policy)
@@ -753,8 +796,9 @@ def _releases() -> tuple[Release, ...]:
     return (Release(NEW, VARIANT), Release(OLD, VARIANT))
 
 
-def _ecs_timing(choose: Chooser) -> EcsTiming:
-    return EcsTiming(
+def _ecs_timing(choose: Chooser, usual: EcsTiming) -> EcsTiming:
+    return replace(
+        usual,
         attributes_survive=not choose.happens(15),
         draining_survives=not choose.happens(15),
         flap_every=seconds(choose.number(300, 3000)) if choose.happens(10) else None,

@@ -211,6 +211,14 @@ def what_begins_nothing_is_no_plain_success(played: Played) -> Broken:
             yield f"{ending.run} exits with 0, began nothing, and is held by {sorted({str(one) for one in counted})}"
 
 
+def no_run_blames_others_for_its_drains(played: Played) -> Broken:
+    """An instance that an updater drained is never said to be drained by somebody else."""
+    for ending in played.endings:
+        for name, hold in _holds(ending, Reason.DRAINED_BY_OTHERS):
+            if name in ending.left_out and not _is_forgetful(played):
+                yield f"{ending.run} says of {name}, which an updater drained: {hold}"
+
+
 def none_in_service_is_said_to_be_out_of_service(played: Played) -> Broken:
     """The headline of a run says so only of instances that it quarantined, failed to return, or cannot account for."""
     for ending in played.endings:
@@ -536,7 +544,7 @@ def _boots_explained(fault: f.Fault, played: Played) -> int:
     """How many boots a fault may cause. Without a store, failures are forgotten, so each run may try again."""
     tries = REBOOT_TRIES * (1 if played.story.right == "store" else len(played.endings))
     match fault:
-        case f.InstanceStopped(lasts=lasts) if lasts is not None:
+        case f.InstanceStopped(lasts=lasts) | f.GroupKeepsWarm(lasts=lasts) if lasts is not None:
             return 1
         case f.RebootEnds(ending=f.RebootEnding.RUN_AGAIN, times=times):
             return times if times is not None else tries
@@ -568,6 +576,18 @@ def attempts_are_bounded(played: Played) -> Broken:
                 yield f"{ending.run} sent {times} times {kind} to {name}"
 
 
+FAILING_READS = 45
+"""How many reads of one kind may fail within five minutes. Each is made four times, and then with backoff."""
+
+
+def calls_that_fail_are_spaced_out(played: Played) -> Broken:
+    """An operation that AWS refuses for minutes is not called at every look."""
+    for action, times in played.world.calls.most_failing.items():
+        service, operation = action.split(":")
+        if service != "s3" and operation.startswith(("Describe", "Get", "List")) and times > FAILING_READS:
+            yield f"{times} calls of {action} failed within five minutes"
+
+
 PROMISES: tuple[Callable[[Played], Iterable[str]], ...] = (
     invariants_hold,
     nobody_is_killed,
@@ -578,6 +598,7 @@ PROMISES: tuple[Callable[[Played], Iterable[str]], ...] = (
     summaries_are_whole,
     an_interrupted_run_says_what_it_leaves,
     none_in_service_is_said_to_be_out_of_service,
+    no_run_blames_others_for_its_drains,
     what_begins_nothing_is_no_plain_success,
     no_more_are_begun_than_a_day_has,
     checkpoints_count_each_instance_once,
@@ -585,6 +606,7 @@ PROMISES: tuple[Callable[[Played], Iterable[str]], ...] = (
     the_healthy_are_up_to_date,
     boots_are_explained,
     attempts_are_bounded,
+    calls_that_fail_are_spaced_out,
 )
 
 
@@ -614,6 +636,7 @@ _EXPLAINED: Mapping[Reason, Callable[[Played, InstanceId], bool]] = {
     ),
     Reason.VERSION_BREAKS_TASKS: lambda played, _: _is_any(played, f.TasksBreak) or _is_any(played, f.HealthImpaired),
     Reason.NO_ROOM: lambda played, _: not _has_room(played),
+    Reason.SURVEY_FAILED: lambda played, _: _is_any(played, f.ApiFails),
     Reason.SERVICE_DEPLOYING: lambda played, _: any(map(_never_deployed, played.story.scenario.services)),
     Reason.STOPPING: lambda played, _: played.story.policy.deadline is not None,
     Reason.CHECKPOINT_WAIT: lambda played, _: _is_paced(played),

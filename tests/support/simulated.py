@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from types import SimpleNamespace
 from typing import Any, TypeVar, cast
 
 from bottlerocket_ecs_updater.aws.ecs import EcsCluster
@@ -121,17 +122,13 @@ def row(
 
 def survey_of(clients: InProcessClients, api: Api) -> AwsSurvey:
     """Surveys of one caller's clients."""
-    ecs, groups, alarms = (Pair.of(client) for client in (clients.ecs, clients.autoscaling, clients.cloudwatch))
-    machines = Pair.of(clients.ec2)
-    return AwsSurvey(
-        cast("Any", ecs),
-        cast("Any", groups),
-        cast("Any", alarms),
-        api,
-        "demo",
-        cast("Any", machines),
-        cast("Any", Pair.of(clients.ssm)),
-    )
+    return AwsSurvey(cast("Any", paired(clients)), api, "demo")
+
+
+def paired(clients: InProcessClients) -> SimpleNamespace:
+    """The clients that a survey uses, each for both looks and acts."""
+    services = ("ecs", "autoscaling", "cloudwatch", "ec2", "ssm")
+    return SimpleNamespace(**{service: Pair.of(clients.client(service)) for service in services})
 
 
 @dataclass

@@ -90,6 +90,9 @@ class Told:
 PATIENCE = timedelta(minutes=1)
 """The wait before the next run after one that did not get the lease: an earlier one would find the same holder."""
 
+WARM_POOL_PATIENCE = timedelta(minutes=10)
+"""The same after one that found a host in its warm pool: there it waits much longer than runs are apart."""
+
 RUNS_STARTED_PER_ACTED = 10
 """The number of runs after which a scenario ends if the store rejects every lease."""
 
@@ -234,8 +237,16 @@ _PASSING = frozenset(
         Reason.CHECKPOINT_WAIT,
         Reason.PAUSED,
         Reason.BLOCKED,
+        Reason.WARM_POOL_DRAINED,
     }
 )
+
+
+def _patience(ending: Ending) -> timedelta:
+    outcomes = ending.finished.outcomes.values() if ending.finished is not None else ()
+    if any(isinstance(one, Hold) and one.reason is Reason.WARM_POOL_DRAINED for one in outcomes):
+        return WARM_POOL_PATIENCE
+    return PATIENCE if ending.never_acted else timedelta()
 
 
 def _outcomes(ending: Ending) -> dict[str, object] | None:
@@ -447,7 +458,7 @@ class _Play:
                 self._quiet = True
                 return
             before.append(ending)
-            self._stage.wait(max(self._story.spacing, PATIENCE) if ending.never_acted else self._story.spacing)
+            self._stage.wait(max(self._story.spacing, _patience(ending)))
             while nothing_new and self._rivals_left:
                 self._stage.wait(self._story.spacing)
 
@@ -456,6 +467,8 @@ class _Play:
 
         Without a store, failures are forgotten and tried again, so two failing instances may alternate forever.
         """
+        if _patience(ending) == WARM_POOL_PATIENCE:
+            return False
         if not ending.changed_something and not ending.waits_for_others:
             return True
         remembers = self._story.right == "store"

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from bottlerocket_ecs_updater.aws.transport.api import Api
-from bottlerocket_ecs_updater.aws.transport.batches import chunks, pages
+from bottlerocket_ecs_updater.aws.transport.batches import chunks
 from bottlerocket_ecs_updater.aws.transport.operation import Operation
 from bottlerocket_ecs_updater.aws.transport.session import Pair
 from bottlerocket_ecs_updater.core.model.location import name_of
 
 if TYPE_CHECKING:
     from types_boto3_ecs import ECSClient
-    from types_boto3_ecs.type_defs import ListClustersRequestTypeDef
 
 _DESCRIBE_MAX = 100
 _CAUSE_MAX_CHARACTERS = 32_000
@@ -33,12 +32,7 @@ def find_clusters(clients: Pair[ECSClient], api: Api) -> Mapping[str, Mapping[st
 
     A cluster without instances has nothing to update: for example, the one that runs the updater's own tasks.
     """
-
-    def ask(token: str | None) -> Any:
-        request: ListClustersRequestTypeDef = {"nextToken": token} if token else {}
-        return api.look(Operation.LIST_CLUSTERS, "", clients.looking.list_clusters, **request)
-
-    found = pages(ask, lambda page: page.get("nextToken"))
+    found = api.look_at_pages(Operation.LIST_CLUSTERS, "", clients.looking.list_clusters, {})
     arns = [arn for page in found for arn in page.get("clusterArns", ())]
     clusters: dict[str, Mapping[str, str]] = {}
     for some in chunks(arns, _DESCRIBE_MAX):

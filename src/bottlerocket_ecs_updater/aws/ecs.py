@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from bottlerocket_ecs_updater.aws.ecs_shapes import MISSING, failures, registration, service
 from bottlerocket_ecs_updater.aws.ecs_tasks import EcsTasks
 from bottlerocket_ecs_updater.aws.transport.api import Api
-from bottlerocket_ecs_updater.aws.transport.batches import chunks, keep_earlier_results, narrow, pages
+from bottlerocket_ecs_updater.aws.transport.batches import chunks, keep_earlier_results, narrow
 from bottlerocket_ecs_updater.aws.transport.operation import Operation
 from bottlerocket_ecs_updater.aws.transport.session import Pair
 from bottlerocket_ecs_updater.aws.transport.translate import CallRefused, NeverSent
@@ -82,17 +82,11 @@ class EcsCluster:
 
     def list_all(self) -> Listing:
         """Describe all container instances. Without a status filter, ECS leaves out only INACTIVE ones."""
-
-        def ask(token: str | None) -> tuple[Sequence[str], str | None]:
-            request: ListContainerInstancesRequestTypeDef = {"cluster": self._cluster, "maxResults": 100}
-            if token:
-                request["nextToken"] = token
-            method = self._clients.looking.list_container_instances
-            reply = self._api.look(Operation.LIST_CONTAINER_INSTANCES, self._cluster, method, **request)
-            return reply.get("containerInstanceArns", ()), reply.get("nextToken")
-
-        found = pages(ask, lambda page: page[1])
-        return self.describe([ContainerInstanceArn(arn) for arns, _ in found for arn in arns])
+        request: ListContainerInstancesRequestTypeDef = {"cluster": self._cluster, "maxResults": 100}
+        method = self._clients.looking.list_container_instances
+        replies = self._api.look_at_pages(Operation.LIST_CONTAINER_INSTANCES, self._cluster, method, request)
+        arns = (arn for reply in replies for arn in reply.get("containerInstanceArns", ()))
+        return self.describe([ContainerInstanceArn(arn) for arn in arns])
 
     def describe(self, arns: Sequence[ContainerInstanceArn]) -> Listing:
         """Describe these container instances, 100 a call. If ECS fails to describe one, returns the reason for it."""
@@ -207,17 +201,10 @@ class EcsCluster:
         listed_at = self._services_listed_at
         if listed_at is not None and now - listed_at < at_least:
             return False
-
-        def ask(token: str | None) -> tuple[Sequence[str], str | None]:
-            request: ListServicesRequestTypeDef = {"cluster": self._cluster, "maxResults": 100}
-            if token:
-                request["nextToken"] = token
-            reply = self._api.look(
-                Operation.LIST_SERVICES, self._cluster, self._clients.looking.list_services, **request
-            )
-            return reply.get("serviceArns", ()), reply.get("nextToken")
-
-        self._service_arns = [arn for arns, _ in pages(ask, lambda page: page[1]) for arn in arns]
+        request: ListServicesRequestTypeDef = {"cluster": self._cluster, "maxResults": 100}
+        method = self._clients.looking.list_services
+        replies = self._api.look_at_pages(Operation.LIST_SERVICES, self._cluster, method, request)
+        self._service_arns = [arn for reply in replies for arn in reply.get("serviceArns", ())]
         self._listed = frozenset(map(name_in, self._service_arns))
         self._services_listed_at = now
         return True

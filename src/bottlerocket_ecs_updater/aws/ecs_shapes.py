@@ -26,6 +26,7 @@ from bottlerocket_ecs_updater.core.model.resources import (
     DeploymentLimits,
     PlacementStrategy,
     Port,
+    ProviderPart,
     RemainingResources,
     StrategyKind,
 )
@@ -203,6 +204,7 @@ def _moving(shape: ServiceTypeDef) -> DeploymentLimits | None:
         _LAUNCHES.get(placed.get("launchType") or LaunchType.EC2.value, LaunchType.OTHER),
         _placing(placed.get("capacityProviderStrategy") or ()),
         tuple(_strategies(shape.get("placementStrategy") or ())),
+        _shares(placed.get("capacityProviderStrategy") or ()),
     )
 
 
@@ -219,8 +221,16 @@ def _strategies(strategies: Iterable[PlacementStrategyTypeDef]) -> Iterator[Plac
 
 def _placing(strategy: Sequence[CapacityProviderStrategyItemTypeDef]) -> tuple[str, ...]:
     """Names of the providers that receive tasks. One with weight 0 and base 0 receives none if others have either."""
+    return tuple(one.provider for one in _shares(strategy))
+
+
+def _shares(strategy: Sequence[CapacityProviderStrategyItemTypeDef]) -> tuple[ProviderPart, ...]:
     used = [one for one in strategy if one.get("weight") or one.get("base")] or strategy
-    return tuple(sorted(one.get("capacityProvider", "").rsplit("/", 1)[-1] for one in used))
+    shares = (
+        ProviderPart(one.get("capacityProvider", "").rsplit("/", 1)[-1], one.get("weight", 0), one.get("base", 0))
+        for one in used
+    )
+    return tuple(sorted(shares, key=lambda share: share.provider))
 
 
 def _rollouts(shape: ServiceTypeDef) -> Sequence[Mapping[str, Any]]:
@@ -253,8 +263,8 @@ def _failed(live: Sequence[Mapping[str, Any]]) -> bool:
 
 def _deploying_since(shape: ServiceTypeDef) -> datetime | None:
     """When the newest deployment started; None if no deployment is in progress."""
-    begun = [one["createdAt"] for one in _live(shape) if one.get("createdAt") is not None]
-    return moment(max(begun)) if begun and _deploying(shape) else None
+    started = [one["createdAt"] for one in _live(shape) if one.get("createdAt") is not None]
+    return moment(max(started)) if started and _deploying(shape) else None
 
 
 def _providers(shape: Mapping[str, Any]) -> Iterable[str]:

@@ -6,7 +6,7 @@ find out whether it has stopped.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import islice
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 from bottlerocket_ecs_updater.aws.ecs_shapes import MISSING, failures, moment, service_of_group
 from bottlerocket_ecs_updater.aws.transport.api import Api
-from bottlerocket_ecs_updater.aws.transport.batches import chunks, pages
+from bottlerocket_ecs_updater.aws.transport.batches import chunks
 from bottlerocket_ecs_updater.aws.transport.operation import Operation
 from bottlerocket_ecs_updater.aws.transport.session import Pair
 from bottlerocket_ecs_updater.core.model.container_instance import LiveTask, Task, TaskEnd, TaskStatus
@@ -23,7 +23,7 @@ from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, TaskAr
 
 if TYPE_CHECKING:
     from types_boto3_ecs import ECSClient
-    from types_boto3_ecs.type_defs import ListTasksRequestTypeDef, TaskTypeDef
+    from types_boto3_ecs.type_defs import DescribeTasksResponseTypeDef, ListTasksRequestTypeDef, TaskTypeDef
 
 DESCRIBE_MAX = 100
 """Limit of DescribeTasks."""
@@ -116,22 +116,14 @@ class EcsTasks:
         """
         listed = self._list("STOPPED", service=service, most_pages=ENDED_PAGES)
         arns = listed if len(listed) <= ENDED_MAX else [*listed[: ENDED_MAX // 2], *listed[-ENDED_MAX // 2 :]]
-        ended: list[TaskEnd] = []
-        for some in chunks(arns, DESCRIBE_MAX):
-            method = self._clients.looking.describe_tasks
-            reply = self._api.look(Operation.DESCRIBE_TASKS, self._cluster, method, cluster=self._cluster, tasks=some)
-            ended += [_end(shape) for shape in reply.get("tasks", ()) if shape.get("lastStatus") == "STOPPED"]
-        return ended
+        shapes = (shape for reply in self._described(arns) for shape in reply.get("tasks", ()))
+        return [_end(shape) for shape in shapes if shape.get("lastStatus") == "STOPPED"]
 
     def alive(self, *, service: str = "", instance: ContainerInstanceArn | None = None) -> Sequence[LiveTask]:
         """The tasks with desired status RUNNING of a service, or on an instance, described now; at most `ENDED_MAX`."""
         arns = self._list("RUNNING", instance, service)[:ENDED_MAX]
-        found: list[LiveTask] = []
-        for some in chunks(arns, DESCRIBE_MAX):
-            method = self._clients.looking.describe_tasks
-            reply = self._api.look(Operation.DESCRIBE_TASKS, self._cluster, method, cluster=self._cluster, tasks=some)
-            found += [_alive(shape) for shape in reply.get("tasks", ()) if shape.get("desiredStatus") != "STOPPED"]
-        return found
+        shapes = (shape for reply in self._described(arns) for shape in reply.get("tasks", ()))
+        return [_alive(shape) for shape in shapes if shape.get("desiredStatus") != "STOPPED"]
 
     def _describe_open(self, arns: Iterable[TaskArn]) -> _Found:
         """Describe the tasks among these that are not known to have stopped."""
@@ -168,34 +160,25 @@ class EcsTasks:
             request["containerInstance"] = instance
         if service:
             request["serviceName"] = service
-
-        def ask(token: str | None) -> tuple[Sequence[str], str | None]:
-            asked: ListTasksRequestTypeDef = {**request, "nextToken": token} if token else request
-            reply = self._api.look(Operation.LIST_TASKS, self._cluster, self._clients.looking.list_tasks, **asked)
-            return reply.get("taskArns", ()), reply.get("nextToken")
-
-        found = islice(pages(ask, lambda page: page[1]), most_pages)
-        return [TaskArn(arn) for arns, _ in found for arn in arns]
+        method = self._clients.looking.list_tasks
+        replies = self._api.look_at_pages(Operation.LIST_TASKS, self._cluster, method, request)
+        return [TaskArn(arn) for reply in islice(replies, most_pages) for arn in reply.get("taskArns", ())]
 
     def _describe(self, arns: Sequence[TaskArn]) -> _Found:
-        found = _Found({}, [])
-        for some in chunks(arns, DESCRIBE_MAX):
-            reply = self._api.look(
-                Operation.DESCRIBE_TASKS,
-                self._cluster,
-                self._clients.looking.describe_tasks,
-                cluster=self._cluster,
-                tasks=some,
-            )
+        found, failed = _Found({}, []), dict[str, str]()
+        for reply in self._described(arns):
             for shape in reply.get("tasks", ()):
                 where, task = _task(shape)
                 found.tasks[task.arn] = where, task
-            failed = failures(reply.get("failures"))
-            for arn in some:
-                why = failed.get(arn, "not described")
-                if arn not in found.tasks and not why.startswith(MISSING):
-                    found.unknown.append(Task(arn, TaskStatus.OTHER, "", ""))
-        return found
+            failed |= failures(reply.get("failures"))
+        missing = {arn for arn, why in failed.items() if why.startswith(MISSING)}
+        left_out = [arn for arn in arns if arn not in found.tasks and arn not in missing]
+        return replace(found, unknown=[Task(arn, TaskStatus.OTHER, "", "") for arn in left_out])
+
+    def _described(self, arns: Sequence[TaskArn]) -> Iterator[DescribeTasksResponseTypeDef]:
+        method = self._clients.looking.describe_tasks
+        for some in chunks(arns, DESCRIBE_MAX):
+            yield self._api.look(Operation.DESCRIBE_TASKS, self._cluster, method, cluster=self._cluster, tasks=some)
 
 
 def _end(shape: TaskTypeDef) -> TaskEnd:

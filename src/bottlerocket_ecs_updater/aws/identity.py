@@ -11,7 +11,7 @@ from urllib.request import Request
 
 from bottlerocket_ecs_updater.aws.ecs_shapes import moment
 from bottlerocket_ecs_updater.aws.transport.api import Api
-from bottlerocket_ecs_updater.aws.transport.batches import chunks, pages
+from bottlerocket_ecs_updater.aws.transport.batches import chunks
 from bottlerocket_ecs_updater.aws.transport.operation import Operation
 from bottlerocket_ecs_updater.aws.transport.session import Pair
 from bottlerocket_ecs_updater.aws.transport.web import Terms, ask
@@ -105,15 +105,9 @@ def family_of(task_definition_arn: str) -> str:
 
 def running_tasks_of_family(clients: Pair[ECSClient], api: Api, cluster: str, family: str) -> Sequence[FamilyTask]:
     """The tasks of a family with desired status RUNNING, oldest first. Every caller gets the same order."""
-
-    def ask(token: str | None) -> tuple[Sequence[str], str | None]:
-        request: ListTasksRequestTypeDef = {"cluster": cluster, "family": family, "maxResults": 100}
-        if token:
-            request["nextToken"] = token
-        reply = api.look(Operation.LIST_TASKS, cluster, clients.looking.list_tasks, **request)
-        return reply.get("taskArns", ()), reply.get("nextToken")
-
-    arns = [arn for found, _ in pages(ask, lambda page: page[1]) for arn in found]
+    request: ListTasksRequestTypeDef = {"cluster": cluster, "family": family, "maxResults": 100}
+    replies = api.look_at_pages(Operation.LIST_TASKS, cluster, clients.looking.list_tasks, request)
+    arns = [arn for reply in replies for arn in reply.get("taskArns", ())]
     tasks: list[FamilyTask] = []
     for some in chunks(arns, _DESCRIBE_MAX):
         reply = api.look(Operation.DESCRIBE_TASKS, cluster, clients.looking.describe_tasks, cluster=cluster, tasks=some)

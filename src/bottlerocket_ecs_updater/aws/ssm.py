@@ -62,6 +62,11 @@ BOOTS, VERSION = "boots", "version"
 NO_SUCH_PARAMETERS = "InvalidParameters"
 """The error for parameters that the document does not declare."""
 
+DESCRIBED_TRIES = 3
+"""If AWS has not described the reboot document by then, it is used without parameters: a host that is drained must not
+wait for an answer that may never come.
+"""
+
 Parameters = Mapping[str, Sequence[str]]
 
 COMMENT_MAX_CHARACTERS = 100
@@ -85,6 +90,8 @@ class SsmHosts:
         self._results = CommandResultReader(clients, api, documents)
         self._lacks: str | None = None
         """Why reboots cannot be bound, or empty; None if the reboot document was not described yet."""
+        self._undescribed = 0
+        """How often AWS did not answer when the reboot document was to be described."""
         self._ahead = timedelta(0)
         """How far the clock of Systems Manager was ahead of ours when a command was last sent."""
 
@@ -124,7 +131,10 @@ class SsmHosts:
             try:
                 lacks = self._lacks_parameters(kind)
             except (Throttled, Unreachable) as error:
-                return Sent({}, {}, {}, dict.fromkeys(instances, str(error)))
+                self._undescribed += 1
+                if self._undescribed < DESCRIBED_TRIES:
+                    return Sent({}, {}, {}, dict.fromkeys(instances, str(error)))
+                self._lacks = lacks = f"its parameters could not be read: {error}"
             if lacks:
                 return Sent({}, {}, {}, {}, not_bound=dict.fromkeys(instances, lacks))
         parameters = _parameters(replaces, bound_to)
@@ -251,7 +261,9 @@ class SsmHosts:
 
     # Commands that others, or an earlier run, sent
 
-    def under_way(self, kind: DocumentKind, since: datetime | None = None) -> Mapping[InstanceId, PendingCommand]:
+    def commands_in_progress(
+        self, kind: DocumentKind, since: datetime | None = None
+    ) -> Mapping[InstanceId, PendingCommand]:
         """Commands in progress for the kind's document, by instance, from any sender.
 
         Without `since`, goes back as far as a command may still be in progress. If an instance has several, the last

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from bottlerocket_ecs_updater.aws.ssm_shapes import activated_node, managed
 from bottlerocket_ecs_updater.aws.transport.api import Api
-from bottlerocket_ecs_updater.aws.transport.batches import chunks, narrow, pages
+from bottlerocket_ecs_updater.aws.transport.batches import chunks, narrow
 from bottlerocket_ecs_updater.aws.transport.operation import Operation
 from bottlerocket_ecs_updater.aws.transport.session import Pair
 from bottlerocket_ecs_updater.core.model.container_instance import ManagedNode, PingStatus
@@ -51,19 +52,13 @@ class SsmNodes:
             "MaxResults": REACHED_AT_ONCE,
             "Filters": [{"Key": "InstanceIds", "Values": instances}],
         }
-
-        def ask(token: str | None) -> str | None:
-            asked: DescribeInstanceInformationRequestTypeDef = {**request, "NextToken": token} if token else request
-            method = self._clients.looking.describe_instance_information
-            reply = self._api.look(Operation.DESCRIBE_INSTANCE_INFORMATION, "*", method, **asked)
-            for shape in reply.get("InstanceInformationList", ()):
+        for shapes in self._pages(request):
+            for shape in shapes:
                 found[InstanceId(shape.get("InstanceId", ""))] = managed(shape)
                 self._note_activated(shape)
-            # There may be more pages even when all instances are found: stop then.
-            return reply.get("NextToken") if any(id_ not in found for id_ in instances) else None
-
-        for _ in pages(ask, lambda token: token):
-            pass
+            # There may be more pages even when all instances are found.
+            if all(id_ in found for id_ in instances):
+                break
         return found
 
     def activated(self) -> Sequence[Node]:
@@ -72,17 +67,17 @@ class SsmNodes:
             "MaxResults": REACHED_AT_ONCE,
             "Filters": [{"Key": "ResourceType", "Values": ["ManagedInstance"]}],
         }
-        token: str | None = None
-        for _ in range(ACTIVATED_PAGES):
-            asked: DescribeInstanceInformationRequestTypeDef = {**request, "NextToken": token} if token else request
-            method = self._clients.looking.describe_instance_information
-            reply = self._api.look(Operation.DESCRIBE_INSTANCE_INFORMATION, "*", method, **asked)
-            for shape in reply.get("InstanceInformationList", ()):
+        for shapes in islice(self._pages(request), ACTIVATED_PAGES):
+            for shape in shapes:
                 self._note_activated(shape)
-            token = reply.get("NextToken")
-            if not token:
-                break
         return tuple(self._activated.values())
+
+    def _pages(
+        self, request: DescribeInstanceInformationRequestTypeDef
+    ) -> Iterator[Sequence[InstanceInformationTypeDef]]:
+        method, operation = self._clients.looking.describe_instance_information, Operation.DESCRIBE_INSTANCE_INFORMATION
+        for reply in self._api.look_at_pages(operation, "*", method, request, "NextToken"):
+            yield reply.get("InstanceInformationList", ())
 
     def _note_activated(self, shape: InstanceInformationTypeDef) -> None:
         node = activated_node(shape)

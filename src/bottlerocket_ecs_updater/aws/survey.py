@@ -5,7 +5,7 @@ All calls are read-only. Each may be denied or not offered: the engine then skip
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -20,9 +20,9 @@ from bottlerocket_ecs_updater.aws.survey_shapes import (
     type_limits,
 )
 from bottlerocket_ecs_updater.aws.transport.api import Api
-from bottlerocket_ecs_updater.aws.transport.batches import GROUPS_PER_CALL, chunks, pages
+from bottlerocket_ecs_updater.aws.transport.batches import GROUPS_PER_CALL, chunks
 from bottlerocket_ecs_updater.aws.transport.operation import Operation
-from bottlerocket_ecs_updater.aws.transport.session import Clients, Pair
+from bottlerocket_ecs_updater.aws.transport.session import Clients
 from bottlerocket_ecs_updater.core.model.auto_scaling import (
     InGroup,
     LifecycleState,
@@ -39,26 +39,11 @@ from bottlerocket_ecs_updater.core.rules.health import AlarmRule
 from bottlerocket_ecs_updater.errors import Denied
 
 if TYPE_CHECKING:
-    from types_boto3_autoscaling import AutoScalingClient
     from types_boto3_autoscaling.type_defs import AutoScalingGroupTypeDef
-    from types_boto3_cloudwatch import CloudWatchClient
     from types_boto3_cloudwatch.literals import AlarmTypeType
-    from types_boto3_cloudwatch.type_defs import DescribeAlarmsInputTypeDef, DescribeAlarmsOutputTypeDef
-    from types_boto3_ec2 import EC2Client
-    from types_boto3_ec2.type_defs import (
-        DescribeInstancesRequestTypeDef,
-        DescribeInstancesResultTypeDef,
-        DescribeInstanceTypesRequestTypeDef,
-        DescribeInstanceTypesResultTypeDef,
-        FilterTypeDef,
-    )
-    from types_boto3_ecs import ECSClient
-    from types_boto3_ecs.type_defs import (
-        CapacityProviderTypeDef,
-        DescribeCapacityProvidersRequestTypeDef,
-        DescribeCapacityProvidersResponseTypeDef,
-    )
-    from types_boto3_ssm import SSMClient
+    from types_boto3_cloudwatch.type_defs import DescribeAlarmsInputTypeDef
+    from types_boto3_ec2.type_defs import DescribeInstancesRequestTypeDef, DescribeInstanceTypesRequestTypeDef
+    from types_boto3_ecs.type_defs import CapacityProviderTypeDef, DescribeCapacityProvidersRequestTypeDef
 
 ALARMS_MAX = 100
 """Limit of names for DescribeAlarms, and its page size."""
@@ -78,13 +63,11 @@ PROTECTION_MAX = 100
 PROVIDERS_MAX = 100
 """Limit of names for DescribeCapacityProviders; it returns ten a page."""
 
-
 TYPES_MAX = 100
 """Page size of DescribeInstanceTypes; a filter accepts twice as many values."""
 
 PARAMETERS_MAX = 10
 """Limit of names for GetParameters."""
-
 
 REFRESHES_ASKED = 10
 """Refreshes to read: the newest come first, and a group has one active refresh at a time."""
@@ -101,28 +84,10 @@ def _time_in(text: str | None) -> datetime | None:
 class AwsSurvey:
     """Implements `engine.ports.Survey`."""
 
-    def __init__(
-        self,
-        ecs: Pair[ECSClient],
-        groups: Pair[AutoScalingClient],
-        alarms: Pair[CloudWatchClient],
-        api: Api,
-        cluster: str,
-        ec2: Pair[EC2Client] | None = None,
-        ssm: Pair[SSMClient] | None = None,
-    ) -> None:
-        self._ssm = ssm
-        self._ec2 = ec2
-        self._ecs = ecs
-        self._groups = groups
-        self._alarms = alarms
+    def __init__(self, clients: Clients, api: Api, cluster: str) -> None:
+        self._clients = clients
         self._api = api
         self._cluster = cluster
-
-    @classmethod
-    def of(cls, clients: Clients, api: Api, cluster: str) -> AwsSurvey:
-        """Use the clients of a run. Each client is created on first use."""
-        return cls(clients.ecs, clients.autoscaling, clients.cloudwatch, api, cluster, clients.ec2, clients.ssm)
 
     def alarms(self, rules: Sequence[AlarmRule]) -> Mapping[str, str]:
         """The state of every alarm that a rule names, by name. Alarms with full names are read 100 a call."""
@@ -136,21 +101,16 @@ class AwsSurvey:
     def _states(self, which: DescribeAlarmsInputTypeDef) -> Mapping[str, str]:
         request: DescribeAlarmsInputTypeDef = {**which, "AlarmTypes": ALARM_TYPES, "MaxRecords": ALARMS_MAX}
 
-        def ask(token: str | None) -> DescribeAlarmsOutputTypeDef:
-            asked: DescribeAlarmsInputTypeDef = {**request, "NextToken": token} if token else request
-            return self._api.look(Operation.DESCRIBE_ALARMS, "*", self._alarms.looking.describe_alarms, **asked)
-
+        method = self._clients.cloudwatch.looking.describe_alarms
         return {
             alarm.get("AlarmName", ""): str(alarm.get("StateValue", ""))
-            for reply in pages(ask, lambda reply: reply.get("NextToken"))
+            for reply in self._api.look_at_pages(Operation.DESCRIBE_ALARMS, "*", method, request, "NextToken")
             for alarm in (*reply.get("MetricAlarms", ()), *reply.get("CompositeAlarms", ()))
         }
 
     def calendar(self, arn: str) -> CalendarState:
         """Whether a change calendar is open now, and when that changes."""
-        if self._ssm is None:
-            return CalendarUnread("this caller does not ask Systems Manager")
-        ask = self._ssm.looking.get_calendar_state
+        ask = self._clients.ssm.looking.get_calendar_state
         reply = self._api.look(Operation.GET_CALENDAR_STATE, arn, ask, CalendarNames=[arn])
         changes = _time_in(reply.get("NextTransitionTime"))
         state: str = reply.get("State", "")
@@ -165,9 +125,7 @@ class AwsSurvey:
     def published(self, parameters: Sequence[str]) -> Mapping[str, str]:
         """The values of these public parameters, by name; those that do not exist are left out."""
         found: dict[str, str] = {}
-        if self._ssm is None:
-            return found
-        ask = self._ssm.looking.get_parameters
+        ask = self._clients.ssm.looking.get_parameters
         for some in chunks(parameters, PARAMETERS_MAX):
             reply = self._api.look(Operation.GET_PARAMETERS, ", ".join(some), ask, Names=list(some))
             found |= {shape.get("Name", ""): shape.get("Value", "") for shape in reply.get("Parameters", ())}
@@ -190,7 +148,7 @@ class AwsSurvey:
             reply = self._api.look(
                 Operation.DESCRIBE_AUTO_SCALING_INSTANCES,
                 self._cluster,
-                self._groups.looking.describe_auto_scaling_instances,
+                self._clients.autoscaling.looking.describe_auto_scaling_instances,
                 InstanceIds=list(some),
             )
             for shape in reply.get("AutoScalingInstances", ()):
@@ -207,7 +165,7 @@ class AwsSurvey:
         reply = self._api.look(
             Operation.DESCRIBE_INSTANCE_REFRESHES,
             group,
-            self._groups.looking.describe_instance_refreshes,
+            self._clients.autoscaling.looking.describe_instance_refreshes,
             AutoScalingGroupName=group,
             MaxRecords=REFRESHES_ASKED,
         )
@@ -219,28 +177,20 @@ class AwsSurvey:
         Uses a filter, because a list of ids fails as a whole if one is gone.
         """
         found: dict[InstanceId, Machine] = {}
-        for some in chunks(instances, MACHINES_MAX) if self._ec2 is not None else ():
-            filters: Sequence[FilterTypeDef] = [{"Name": "instance-id", "Values": list(some)}]
-            shown = {id_: machine for shape in self._shown(filters) for id_, machine in machines_in(shape)}
+        for some in chunks(instances, MACHINES_MAX):
+            method = self._clients.ec2.looking.describe_instances
+            request: DescribeInstancesRequestTypeDef = {"Filters": [{"Name": "instance-id", "Values": list(some)}]}
+            replies = self._api.look_at_pages(Operation.DESCRIBE_INSTANCES, self._cluster, method, request, "NextToken")
+            shown = {id_: machine for reply in replies for id_, machine in machines_in(reply)}
             found |= {id_: shown.get(id_, Machine("")) for id_ in some}
         return found
-
-    def _shown(self, filters: Sequence[FilterTypeDef]) -> Iterable[DescribeInstancesResultTypeDef]:
-        def ask(token: str | None) -> DescribeInstancesResultTypeDef:
-            assert self._ec2 is not None
-            method = self._ec2.looking.describe_instances
-            request: DescribeInstancesRequestTypeDef = {"Filters": filters}
-            asked: DescribeInstancesRequestTypeDef = {**request, "NextToken": token} if token else request
-            return self._api.look(Operation.DESCRIBE_INSTANCES, self._cluster, method, **asked)
-
-        return pages(ask, lambda reply: reply.get("NextToken"))
 
     def definition(self, arn: str) -> Definition:
         """What a task of this definition requires of an instance. A revision never changes."""
         reply = self._api.look(
             Operation.DESCRIBE_TASK_DEFINITION,
             arn,
-            self._ecs.looking.describe_task_definition,
+            self._clients.ecs.looking.describe_task_definition,
             taskDefinition=arn,
         )
         return task_definition(reply.get("taskDefinition", {}))
@@ -252,25 +202,17 @@ class AwsSurvey:
         """
         shapes: list[CapacityProviderTypeDef] = []
         missing: set[str] = set()
+        method = self._clients.ecs.looking.describe_capacity_providers
         for some in chunks(sorted(names), PROVIDERS_MAX):
-            for reply in self._provider_pages(some):
+            # Managed Instances providers belong to a cluster, and ECS describes them only if the request names it.
+            request: DescribeCapacityProvidersRequestTypeDef = {"cluster": self._cluster, "capacityProviders": some}
+            for reply in self._api.look_at_pages(Operation.DESCRIBE_CAPACITY_PROVIDERS, self._cluster, method, request):
                 shapes += reply.get("capacityProviders", ())
                 failed = failures(reply.get("failures"))
                 missing |= {arn.rsplit("/", 1)[-1] for arn, why in failed.items() if why.startswith(MISSING)}
         groups = self._groups_by_name({group for shape in shapes if (group := group_name(shape))})
         found = {provider.name: provider for provider in (capacity_provider(shape, groups) for shape in shapes)}
         return {name: CapacityProvider(name, ProviderKind.MISSING) for name in missing} | found
-
-    def _provider_pages(self, names: Sequence[str]) -> Iterable[DescribeCapacityProvidersResponseTypeDef]:
-        # Managed Instances providers belong to a cluster, and ECS describes them only if the request names it.
-        request: DescribeCapacityProvidersRequestTypeDef = {"cluster": self._cluster, "capacityProviders": list(names)}
-
-        def ask(token: str | None) -> DescribeCapacityProvidersResponseTypeDef:
-            asked: DescribeCapacityProvidersRequestTypeDef = {**request, "nextToken": token} if token else request
-            method = self._ecs.looking.describe_capacity_providers
-            return self._api.look(Operation.DESCRIBE_CAPACITY_PROVIDERS, self._cluster, method, **asked)
-
-        return pages(ask, lambda reply: reply.get("nextToken"))
 
     def _groups_by_name(self, names: Collection[str]) -> Mapping[str, AutoScalingGroupTypeDef]:
         """These Auto Scaling groups by name; empty if AWS denies the call."""
@@ -280,7 +222,7 @@ class AwsSurvey:
                 reply = self._api.look(
                     Operation.DESCRIBE_AUTO_SCALING_GROUPS,
                     ", ".join(some),
-                    self._groups.looking.describe_auto_scaling_groups,
+                    self._clients.autoscaling.looking.describe_auto_scaling_groups,
                     AutoScalingGroupNames=list(some),
                     MaxRecords=GROUPS_PER_CALL,
                 )
@@ -290,26 +232,19 @@ class AwsSurvey:
     def type_limits(self, types: Sequence[str]) -> Mapping[str, TypeLimits]:
         """How many network interfaces and EBS volumes each instance type can have; unknown types are left out."""
         found: dict[str, TypeLimits] = {}
-        for some in chunks(types, TYPES_MAX) if self._ec2 is not None else ():
-            for reply in self._type_pages(some):
+        for some in chunks(types, TYPES_MAX):
+            method = self._clients.ec2.looking.describe_instance_types
+            # Uses a filter, because a list of types fails as a whole if one does not exist.
+            request: DescribeInstanceTypesRequestTypeDef = {
+                "Filters": [{"Name": "instance-type", "Values": some}],
+                "MaxResults": TYPES_MAX,
+            }
+            for reply in self._api.look_at_pages(
+                Operation.DESCRIBE_INSTANCE_TYPES, self._cluster, method, request, "NextToken"
+            ):
                 for shape in reply.get("InstanceTypes", ()):
                     found[str(shape.get("InstanceType", ""))] = type_limits(shape)
         return found
-
-    def _type_pages(self, types: Sequence[str]) -> Iterable[DescribeInstanceTypesResultTypeDef]:
-        # Uses a filter, because a list of types fails as a whole if one does not exist.
-        request: DescribeInstanceTypesRequestTypeDef = {
-            "Filters": [{"Name": "instance-type", "Values": list(types)}],
-            "MaxResults": TYPES_MAX,
-        }
-
-        def ask(token: str | None) -> DescribeInstanceTypesResultTypeDef:
-            assert self._ec2 is not None
-            asked: DescribeInstanceTypesRequestTypeDef = {**request, "NextToken": token} if token else request
-            method = self._ec2.looking.describe_instance_types
-            return self._api.look(Operation.DESCRIBE_INSTANCE_TYPES, self._cluster, method, **asked)
-
-        return pages(ask, lambda reply: reply.get("NextToken"))
 
     def protections(self, tasks: Sequence[TaskArn]) -> Mapping[TaskArn, datetime]:
         """The end of each task's protection; unprotected tasks are left out."""
@@ -318,7 +253,7 @@ class AwsSurvey:
             reply = self._api.look(
                 Operation.GET_TASK_PROTECTION,
                 self._cluster,
-                self._ecs.looking.get_task_protection,
+                self._clients.ecs.looking.get_task_protection,
                 cluster=self._cluster,
                 tasks=list(some),
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from bottlerocket_ecs_updater.core.model.capacity_provider import CapacityProvider, ProviderKind
+from bottlerocket_ecs_updater.core.model.capacity_provider import FARGATE_PROVIDERS, CapacityProvider, ProviderKind
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.instance import Machine
 from bottlerocket_ecs_updater.core.model.resources import Definition, Port, TaskRequirements, TypeLimits, VolumeLimit
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
         TaskDefinitionTypeDef,
     )
 
-DEFAULT_CONTAINER_MEMORY = 0
 AWSVPC = "awsvpc"
 
 
@@ -75,14 +74,7 @@ def type_limits(shape: InstanceTypeInfoTypeDef) -> TypeLimits:
 
 
 _KINDS = {kind.value: kind for kind in ProviderKind}
-
-
-_FARGATE = ("FARGATE", "FARGATE_SPOT")
-
-
 _LEAVING = ("Terminat", "Detach", "Warmed")
-
-
 _NEEDED_TO_GROW = frozenset({"AlarmNotification", "Launch"})
 """The processes that a group needs to follow a scaling policy and launch an instance."""
 
@@ -112,7 +104,7 @@ def _kind_of(shape: CapacityProviderTypeDef) -> ProviderKind:
         return ProviderKind.MANAGED_INSTANCES
     if "autoScalingGroupProvider" in shape:
         return ProviderKind.AUTO_SCALING
-    if shape.get("name") in _FARGATE:
+    if shape.get("name") in FARGATE_PROVIDERS:
         return ProviderKind.FARGATE
     return _KINDS.get(str(shape.get("type", "")), ProviderKind.OTHER)
 
@@ -141,7 +133,7 @@ def _number(text: str | None) -> int:
 
 def _memory(container: ContainerDefinitionOutputTypeDef) -> int:
     """ECS reserves the soft limit if the container has one."""
-    return container.get("memoryReservation") or container.get("memory") or DEFAULT_CONTAINER_MEMORY
+    return container.get("memoryReservation") or container.get("memory") or 0
 
 
 def _gpus(container: ContainerDefinitionOutputTypeDef) -> int:

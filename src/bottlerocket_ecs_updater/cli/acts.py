@@ -9,7 +9,7 @@ from bottlerocket_ecs_updater.aws.transport.api import Api
 from bottlerocket_ecs_updater.aws.transport.operation import Operation
 from bottlerocket_ecs_updater.aws.transport.session import Clients
 from bottlerocket_ecs_updater.cli.local_user import local_user
-from bottlerocket_ecs_updater.cli.settings import parameters as kinds
+from bottlerocket_ecs_updater.cli.settings import parameters
 from bottlerocket_ecs_updater.cli.wiring import Wired, WiredStore
 from bottlerocket_ecs_updater.core.model.shared import Act
 from bottlerocket_ecs_updater.engine.store.audit import note_act
@@ -26,7 +26,7 @@ class _Tokens(Protocol):
 
 _LINE = r"[^\x00-\x1f\x7f]{1,200}"
 
-Why = Annotated[str, kinds.text("Reason, for the audit trail.", _LINE, "a line of at most 200 characters", "TEXT")]
+Why = Annotated[str, parameters.text("Reason, for the audit trail.", _LINE, "a line of at most 200 characters", "TEXT")]
 """The reason for an action; every command that changes something takes it as `--why`."""
 
 
@@ -35,9 +35,9 @@ def caller(wired: Wired) -> str:
     return caller_of(wired.clients, wired.own_api)
 
 
-def act_on(wired: WiredStore, state: kinds.Place | None, why: str) -> Act:
+def act_on(wired: WiredStore, state: parameters.Place | None, why: str) -> Act:
     """An action that a person takes now on shared state. For a folder, AWS does not know who it is."""
-    who = caller_of(wired.clients, wired.api) if isinstance(state, kinds.StoreBucket) else local_user()
+    who = caller_of(wired.clients, wired.api) if isinstance(state, parameters.StoreBucket) else local_user()
     return Act(who, wired.clock.now(), why)
 
 

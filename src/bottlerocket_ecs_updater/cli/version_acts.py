@@ -13,7 +13,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from bottlerocket_ecs_updater.cli.acts import Why, act_on
-from bottlerocket_ecs_updater.cli.settings import parameters as kinds
+from bottlerocket_ecs_updater.cli.settings import parameters
 from bottlerocket_ecs_updater.cli.settings.parameters import Place
 from bottlerocket_ecs_updater.cli.settings.settings import ConfigFile
 from bottlerocket_ecs_updater.cli.wiring import WiredStore, wire_store
@@ -33,10 +33,12 @@ VersionWord = Annotated[str, Parameter(help="A version of Bottlerocket, such as 
 class StoreSettings:
     """The state store that the clusters share, and why."""
 
-    state: Annotated[Place, kinds.place("The state store that the clusters share: s3://BUCKET/PREFIX or a folder.")]
+    state: Annotated[
+        Place, parameters.place("The state store that the clusters share: s3://BUCKET/PREFIX or a folder.")
+    ]
     region: Annotated[
         str | None,
-        kinds.text(
+        parameters.text(
             "Region of the bucket. Default: the AWS configuration.",
             r"[a-z]{2,}(-[a-z0-9]+)+",
             "the name of a region, such as eu-central-1",

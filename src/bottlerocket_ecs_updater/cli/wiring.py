@@ -131,6 +131,7 @@ def wire(
     family = _family(who, cluster, clients, own)
     store = _store(settings, clients, own) if ask else None
     place = find_place(cluster, clients, own, settings.target.region_named) if store is not None else None
+    ledger = _ledger(store, place, run, moving=not settings.target.no_earlier_state)
     return Wired(
         run=run,
         cluster_name=name_of(cluster),
@@ -140,11 +141,13 @@ def wire(
         calls=calls,
         cluster=EcsCluster(clients.ecs, api, clock, cluster, services_listed_every=timedelta(minutes=10)),
         hosts=SsmHosts(clients.ssm, api, settings.documents.by_kind, comment),
-        survey=AwsSurvey.of(clients, api, cluster),
+        survey=AwsSurvey(clients, api, cluster),
         launches=AwsLaunches.of(clients, api),
         store=store,
-        ledger=_ledger(store, place, run, moving=not settings.target.no_earlier_state),
-        lease=_lease(settings, who, family, clock, store, run, place, waits),
+        ledger=ledger,
+        lease=_lease_in_store(settings, who, clock, store, run, place, waits, ledger)
+        if store is not None and place is not None
+        else _lease_of_tasks(settings, who, family, clock, waits),
         clients=clients,
         own=OwnTask(who.task, who.family) if isinstance(who, Identity) and who.task is not None else None,
         own_family=family,
@@ -252,25 +255,34 @@ def _family(
     return lambda: running_tasks_of_family(clients.ecs, api, where, family)
 
 
-def _lease(
+def _lease_in_store(
+    settings: RunSettings,
+    who: Identity | Unidentified,
+    clock: SystemClock,
+    store: Store,
+    run: RunId,
+    place: Location,
+    waits: Waits,
+    ledger: LedgerKeeping,
+) -> RunLease:
+    term = settings.limits.lease
+    holder = str(who.task) if isinstance(who, Identity) and who.task else socket.gethostname()
+    new, old = (
+        StoreLease(store, lease_key(key), holder, run, term, clock, clock.monotonic, waits)
+        for key in (str(place), place.name)
+    )
+    return BothLeases(new, old, store, place, ledger) if isinstance(ledger, MovingLedger) else new
+
+
+def _lease_of_tasks(
     settings: RunSettings,
     who: Identity | Unidentified,
     family: Callable[[], Sequence[FamilyTask]],
     clock: SystemClock,
-    store: Store | None,
-    run: RunId,
-    place: Location | None,
     waits: Waits,
 ) -> RunLease:
-    """The lease in the store; without a store, the oldest-task rule; outside ECS, only a warning."""
+    """Without a store: the oldest-task rule, or outside ECS only a warning."""
     term = settings.limits.lease
-    if store is not None and place is not None:
-        holder = str(who.task) if isinstance(who, Identity) and who.task else socket.gethostname()
-        new, old = (
-            StoreLease(store, lease_key(key), holder, run, term, clock, clock.monotonic, waits)
-            for key in (str(place), place.name)
-        )
-        return new if settings.target.no_earlier_state else BothLeases(new, old, store, place)
     if not isinstance(who, Identity):
         return NoLease()
 

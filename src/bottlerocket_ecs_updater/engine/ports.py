@@ -238,7 +238,9 @@ class Hosts(Protocol):
     ) -> Mapping[CommandId, Mapping[InstanceId, Answer]]:
         """The same for several commands of any documents on one instance, if possible in one call."""
 
-    def under_way(self, kind: DocumentKind, since: datetime | None = None) -> Mapping[InstanceId, PendingCommand]:
+    def commands_in_progress(
+        self, kind: DocumentKind, since: datetime | None = None
+    ) -> Mapping[InstanceId, PendingCommand]:
         """Commands in progress for one of our documents, from any sender, optionally only those since a time."""
 
     def listed(

@@ -71,7 +71,7 @@ class RunResult:
         counted, throttles = (dict(calls), calls.throttled) if calls is not None else ({}, 0)
         counts = count_kinds(outcomes)
         return RunFinished(
-            now, known.fleet.run, ended, exit_code, counts, took, why, outcomes, counted, throttles, known.proven
+            now, known.fleet.run, ended, exit_code, counts, took, why, outcomes, counted, throttles, known.verifications
         )
 
     def _run_outcome(self, outcomes: Iterable[Outcome], end: RunEnd) -> tuple[RunOutcome, int]:

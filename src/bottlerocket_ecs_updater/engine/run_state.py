@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from bottlerocket_ecs_updater.core.decision.affected import worst_of
+from bottlerocket_ecs_updater.core.decision.not_counted import is_kept_warm
 from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
 from bottlerocket_ecs_updater.core.model.fleet import Durations, Fleet
 from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, InstanceId, ServiceArn
@@ -27,7 +28,7 @@ from bottlerocket_ecs_updater.errors import UpdaterError
 
 V = TypeVar("V")
 
-SEEN_TO_BEGIN, OVER_UNSEEN, PROVEN_TWICE = "seen_to_begin", "over_unseen", "proven_twice"
+SEEN_TO_BEGIN, OVER_UNSEEN, VERIFIED_TWICE = "seen_to_begin", "over_unseen", "proven_twice"
 """How a reboot was verified: the agent was seen disconnected, or it was back before a look; and by a later check too.
 """
 
@@ -75,7 +76,7 @@ class RunState:
     daemon_start: timedelta = timedelta()
     drains: UsualDuration = field(default_factory=lambda: UsualDuration(timedelta(seconds=5), timedelta(minutes=2)))
     reboots: UsualDuration = field(default_factory=lambda: UsualDuration(timedelta(seconds=5), timedelta(minutes=2)))
-    proven: Mapping[str, int] = field(default_factory=dict)
+    verifications: Mapping[str, int] = field(default_factory=dict)
     """How this run's reboots were verified: see `RunFinished.reboots`."""
     listed_whole: bool = False
     """Whether the last listing described every instance."""
@@ -126,13 +127,13 @@ class RunState:
     @property
     def in_progress(self) -> bool:
         """Whether any instance is claimed and its update not finished."""
-        claims = (instance.claim for instance in self.instances.values())
+        claims = (one.claim for one in self.instances.values() if not is_kept_warm(one))
         return any(claim is not None and claim.phase is not ClaimPhase.QUARANTINED for claim in claims)
 
-    def block_denied(self, problem: UpdaterError, *, mute: bool = False) -> None:
+    def block_denied(self, problem: UpdaterError, *, hosts_denied: bool = False) -> None:
         """Start no more updates, because AWS denies a needed call. Claimed instances are finished without it."""
         self.block(str(problem))
-        self.fleet = replace(self.fleet, hosts_mute=self.fleet.hosts_mute or mute)
+        self.fleet = replace(self.fleet, hosts_denied=self.fleet.hosts_denied or hosts_denied)
 
     def block(self, why: str) -> None:
         """Start no more updates, unless `why` is empty. The first reason counts."""
@@ -167,17 +168,17 @@ class RunState:
             for id_, report in reports.items()
         }
 
-    def note_proof(self, instance: Instance) -> None:
+    def note_verification(self, instance: Instance) -> None:
         """Count how the reboot of a returning instance was verified."""
         progress, check_answer = instance.progress, instance.check_answer
-        if progress.proof is None or check_answer is None:
+        if progress.new_boot is None or check_answer is None:
             return
         ways = {
             SEEN_TO_BEGIN: progress.away_at is not None,
             OVER_UNSEEN: progress.away_at is None,
-            PROVEN_TWICE: check_answer.asked_at > progress.proof.asked_at,
+            VERIFIED_TWICE: check_answer.asked_at > progress.new_boot.asked_at,
         }
-        self.proven = {way: self.proven.get(way, 0) + int(taken) for way, taken in ways.items()}
+        self.verifications = {way: self.verifications.get(way, 0) + int(taken) for way, taken in ways.items()}
 
     def take_slot(self, slot: Slot) -> None:
         """Occupy a slot for a returned instance until the services have settled."""
@@ -198,13 +199,13 @@ class RunState:
         """A look found tasks left on it."""
         drain = instance.progress.drain
         if drain is not None:
-            self.drains.note_under_way(instance.id, drain.at, self.fleet.at)
+            self.drains.note_not_over(instance.id, drain.at, self.fleet.at)
 
     def note_reboot_early(self, instance: Instance) -> None:
         """A look found it disconnected."""
         sent = instance.progress.reboot_sent_at
         if sent is not None:
-            self.reboots.note_under_way(instance.id, sent, self.fleet.at)
+            self.reboots.note_not_over(instance.id, sent, self.fleet.at)
 
     def learn_drain(self, instance: Instance) -> None:
         """Learn from how long the drain took.
@@ -220,9 +221,9 @@ class RunState:
 
     def learn_reboot(self, instance: Instance) -> None:
         """Learn from how long the reboot took."""
-        sent, proof = instance.progress.reboot_sent_at, instance.progress.proof
-        if sent is not None and proof is not None:
-            self.reboots.note_over(instance.id, proof.asked_at - sent, self.fleet.at)
+        sent, new_boot = instance.progress.reboot_sent_at, instance.progress.new_boot
+        if sent is not None and new_boot is not None:
+            self.reboots.note_over(instance.id, new_boot.asked_at - sent, self.fleet.at)
             self._learned()
 
     def _learned(self) -> None:

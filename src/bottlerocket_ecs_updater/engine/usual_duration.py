@@ -29,7 +29,7 @@ class UsualDuration:
     _early: set[InstanceId] = field(default_factory=set)
     """Instances that a look found in progress, although others were usually over by then."""
 
-    def note_under_way(self, instance: InstanceId, began: datetime, now: datetime) -> None:
+    def note_not_over(self, instance: InstanceId, began: datetime, now: datetime) -> None:
         """A look at `now` found that it is not over."""
         if self.usual is not None and now >= began + quiet_time(self.usual, self.poll):
             self._early.add(instance)

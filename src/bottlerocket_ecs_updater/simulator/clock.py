@@ -42,7 +42,7 @@ class Timer:
             action()
 
 
-class Clock(Protocol):
+class WorldClock(Protocol):
     """The world's time. Hold `lock` to access the world."""
 
     lock: threading.RLock

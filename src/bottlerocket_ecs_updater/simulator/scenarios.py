@@ -33,7 +33,7 @@ from bottlerocket_ecs_updater.simulator.world.world import World
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from bottlerocket_ecs_updater.simulator.clock import Clock
+    from bottlerocket_ecs_updater.simulator.clock import WorldClock
 
 VARIANT = "aws-ecs-2"
 OLD, NEW = "1.52.0", "1.53.1"
@@ -111,7 +111,7 @@ class Scenario:
     hints: Mapping[str, str] = field(default_factory=dict)
     """Settings for the scenario, by long flag name."""
 
-    def build(self, clock: Clock, *, budget: UpdaterLimits | None = None, validate_answers: bool = False) -> World:
+    def build(self, clock: WorldClock, *, budget: UpdaterLimits | None = None, validate_answers: bool = False) -> World:
         """Build a new world on this clock."""
         world = World(
             clock,

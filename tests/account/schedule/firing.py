@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tests.account.cloudformation.cloud import HttpCloud
     from tests.account.schedule.roles import Roles
 
-    from bottlerocket_ecs_updater.simulator.clock import Clock
+    from bottlerocket_ecs_updater.simulator.clock import WorldClock
 
 LOOK_EVERY = timedelta(seconds=30)
 """New and changed schedules are noticed within this: it is how exact EventBridge promises to be within a minute."""
@@ -74,7 +74,7 @@ class Start:
 class Schedules:
     """Fires schedules when they are due, on its own thread."""
 
-    def __init__(self, clock: Clock, roles: Roles) -> None:
+    def __init__(self, clock: WorldClock, roles: Roles) -> None:
         self._clock = clock
         self._roles = roles
         self._since: dict[tuple[str, str], tuple[datetime, datetime]] = {}

@@ -18,7 +18,7 @@ from bottlerocket_ecs_updater.aws.survey import AwsSurvey
 from bottlerocket_ecs_updater.aws.transport.api import Api
 from bottlerocket_ecs_updater.aws.transport.messages import Webhook
 from bottlerocket_ecs_updater.aws.transport.pace import CallPace, Calls
-from bottlerocket_ecs_updater.aws.transport.session import Pair
+from bottlerocket_ecs_updater.aws.transport.session import Clients
 from bottlerocket_ecs_updater.aws.transport.web import Reply, Terms, ask, ask_all
 from bottlerocket_ecs_updater.errors import LeaseLost, Unreachable
 
@@ -220,8 +220,7 @@ def test_each_probe_has_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def survey(before_call: Callable[[bool], None]) -> AwsSurvey:
     clock = FakeClock()
-    nothing: Pair[object] = Pair.of(object())
-    return AwsSurvey(nothing, nothing, nothing, Api(clock, CallPace(clock), Calls(), before_call), "web")  # type: ignore[arg-type]
+    return AwsSurvey(Clients(version="test"), Api(clock, CallPace(clock), Calls(), before_call), "web")
 
 
 def test_slow_probes_take_one_probes_time_and_the_lease_is_kept_before_each_batch(

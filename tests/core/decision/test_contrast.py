@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -22,11 +23,19 @@ TRIAL = Trial({NEW: BACK, OTHER: BACK}, frozenset({"service:web"}))
 def failed(where: ContainerInstanceArn, ago: float, lived: float = 20, *, group: str = "web", by: str = "1") -> TaskEnd:
     at = NOW - timedelta(seconds=ago)
     launched = at - timedelta(seconds=lived)
-    return TaskEnd(where, f"service:{group}", "EssentialContainerExited", "exit code 1", 1, at, launched, by)
+    return TaskEnd(
+        where, f"service:{group}", "EssentialContainerExited", "exit code 1", 1, at, launched, by, at - launched
+    )
 
 
-def moved(where: ContainerInstanceArn, *, lived: timedelta = timedelta(days=3), by: str = "1") -> TaskEnd:
-    return TaskEnd(where, "service:web", "ServiceSchedulerInitiated", "", 0, BACK, BACK - lived, by)
+def moved(
+    where: ContainerInstanceArn,
+    *,
+    lived: timedelta = timedelta(days=3),
+    started_in: timedelta = timedelta(seconds=9),
+    by: str = "1",
+) -> TaskEnd:
+    return TaskEnd(where, "service:web", "ServiceSchedulerInitiated", "", 0, BACK, BACK - lived, by, lived - started_in)
 
 
 def runs(where: ContainerInstanceArn, since: timedelta, *, by: str = "1") -> LiveTask:
@@ -119,8 +128,8 @@ def waits(where: ContainerInstanceArn, minutes: float) -> LiveTask:
     return LiveTask(TaskArn("w"), where, "service:web", "1", NOW - timedelta(minutes=minutes))
 
 
-def waiting(here: LiveTask, *alive: LiveTask) -> bool:
-    return bool(waiting_for_version(TRIAL, [here], TasksAlike(alive=[here, *alive]), NOW, timedelta(minutes=5)))
+def waiting(here: LiveTask, *alive: LiveTask, ended: Sequence[TaskEnd] = ()) -> bool:
+    return bool(waiting_for_version(TRIAL, [here], TasksAlike(ended, [here, *alive]), NOW, timedelta(minutes=5)))
 
 
 def test_a_task_that_starts_elsewhere_and_not_on_the_version_is_the_versions_fault() -> None:
@@ -135,6 +144,16 @@ def test_a_task_that_starts_nowhere_or_slowly_everywhere_is_not() -> None:
     assert not waiting(waits(NEW, 9), slow)
     assert not waiting(waits(NEW, 9), waits(OLD, 9), waits(OLD, 9), runs(OLD, timedelta(days=1)))
     assert waiting(waits(NEW, 9.9), runs(OLD, timedelta(days=1)))
+
+
+def test_a_task_that_moved_before_it_ran_or_ran_late_elsewhere_says_nothing_about_one_that_waits() -> None:
+    """A new deployment with a large image: its tasks wait on every host, and a drain stops one of them."""
+    waited = replace(moved(OLD, lived=timedelta(minutes=9)), ran_for=None)
+    assert waiting(waits(NEW, 8), ended=[moved(OLD)])
+    assert not waiting(waits(NEW, 8), ended=[waited])
+    assert not waiting(waits(NEW, 8), ended=[moved(OLD, started_in=timedelta(minutes=5))])
+    assert not blamed_on_version(TRIAL, TasksAlike([*TWICE, waited]), NOW)
+    assert blamed_on_version(TRIAL, TasksAlike([*TWICE, replace(waited, ran_for=timedelta(minutes=8))]), NOW)
 
 
 def test_a_service_that_fails_everywhere_every_few_minutes_does_not_count_against_the_version() -> None:

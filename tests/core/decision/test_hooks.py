@@ -14,7 +14,7 @@ from tests.core.builders import (
     NOW,
     OLD,
     a_claim,
-    a_proof,
+    a_new_boot,
     acceptance,
     check_answer,
     claimed,
@@ -195,7 +195,7 @@ def test_a_reboot_that_was_sent_late_leaves_the_document_its_time_too() -> None:
     late = NOW - 5 * MINUTE
     claim = a_claim(ClaimPhase.REBOOTING, since=NOW - limits.reboot_timeout - 5 * MINUTE, reboots=1)
     progress = RunProgress(
-        drain=SentDrain(claim.since), reboot_sent_at=late, proof=a_proof(NOW), connected_looks=CONNECTED_LOOKS
+        drain=SentDrain(claim.since), reboot_sent_at=late, new_boot=a_new_boot(NOW), connected_looks=CONNECTED_LOOKS
     )
     said_no = ended(DocumentKind.AFTER_REBOOT, CommandStatus.FAILED, NOW - 2 * MINUTE)
     taken = sent_reboot(late, acceptance(late))

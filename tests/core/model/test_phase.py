@@ -4,7 +4,7 @@ import pytest
 from tests.core.builders import (
     NOW,
     a_claim,
-    a_proof,
+    a_new_boot,
     a_return,
     available,
     claimed,
@@ -43,9 +43,11 @@ REBOOTING = a_claim(ClaimPhase.REBOOTING)
         (claimed(status=Status.ACTIVE, progress=RunProgress(claimed_at=NOW)), Phase.DRAINING),
         (claimed(claim=REBOOTING), Phase.REBOOTING),
         (claimed(claim=REBOOTING, registration=None), Phase.REBOOTING),
-        (claimed(claim=REBOOTING, progress=drained_by_us(REBOOTING, proof=a_proof(NOW))), Phase.VERIFYING),
+        (claimed(claim=REBOOTING, progress=drained_by_us(REBOOTING, new_boot=a_new_boot(NOW))), Phase.VERIFYING),
         (
-            claimed(claim=REBOOTING, progress=drained_by_us(REBOOTING, proof=a_proof(NOW), sent_return=a_return(NOW))),
+            claimed(
+                claim=REBOOTING, progress=drained_by_us(REBOOTING, new_boot=a_new_boot(NOW), sent_return=a_return(NOW))
+            ),
             Phase.RETURNING,
         ),
         (claimed(progress=drained_by_us(a_claim(), sent_return=a_return(NOW))), Phase.RETURNING),

@@ -13,7 +13,7 @@ from bottlerocket_ecs_updater.core.rules.checkpoints import (
     Allowance,
     Checkpoint,
     Checkpoints,
-    Roll,
+    RolloutState,
     allow,
     allow_today,
 )
@@ -24,8 +24,10 @@ BAD = Version.parse("1.26.0")
 STEPS = Checkpoints(parse_checkpoints("1, 10%, 50%, 100%"), wait=HOUR)
 
 
-def roll(done: int = 0, *, total: int = 40, ago: timedelta = 2 * HOUR, failed: int = 0, under_way: int = 0) -> Roll:
-    return Roll(BAD, total, (NOW - ago,) * done, failed, under_way)
+def rollout(
+    done: int = 0, *, total: int = 40, ago: timedelta = 2 * HOUR, failed: int = 0, in_progress: int = 0
+) -> RolloutState:
+    return RolloutState(BAD, total, (NOW - ago,) * done, failed, in_progress)
 
 
 def reason(allowance: Allowance) -> Reason | None:
@@ -61,17 +63,17 @@ def test_no_instance_a_day_is_refused_since_that_is_a_pause() -> None:
 
 
 def test_without_checkpoints_a_rollout_is_free() -> None:
-    assert allow(Checkpoints(), roll(), NOW) == FREE
+    assert allow(Checkpoints(), rollout(), NOW) == FREE
     assert FREE.take().refusal() is None
 
 
 def test_the_first_of_all_is_one_canary() -> None:
-    assert allow(STEPS, roll(), NOW).room == 1
-    assert allow(STEPS, roll(), NOW).refusal() is None
+    assert allow(STEPS, rollout(), NOW).room == 1
+    assert allow(STEPS, rollout(), NOW).refusal() is None
 
 
 def test_no_instance_starts_while_the_canary_is_in_progress() -> None:
-    allowance = allow(STEPS, roll(under_way=1), NOW)
+    allowance = allow(STEPS, rollout(in_progress=1), NOW)
     assert allowance.room == 0
     assert str(allowance.refusal()) == (
         "at most 1 of 40 instances may be updated to 1.26.0 before the next checkpoint: "
@@ -80,7 +82,7 @@ def test_no_instance_starts_while_the_canary_is_in_progress() -> None:
 
 
 def test_after_the_canary_the_rollout_waits() -> None:
-    allowance = allow(STEPS, roll(done=1, ago=HOUR / 2), NOW)
+    allowance = allow(STEPS, rollout(done=1, ago=HOUR / 2), NOW)
     assert allowance.until == NOW + HOUR / 2
     assert str(allowance.refusal()) == (
         "1.26.0 is done on 1 of 40 instances; the rollout waits at this checkpoint until 2024-10-15 12:30 UTC"
@@ -88,40 +90,40 @@ def test_after_the_canary_the_rollout_waits() -> None:
 
 
 def test_after_the_wait_a_tenth_may_go() -> None:
-    assert allow(STEPS, roll(done=1, ago=HOUR), NOW).room == 3
+    assert allow(STEPS, rollout(done=1, ago=HOUR), NOW).room == 3
 
 
 def test_after_the_last_checkpoint_the_rollout_is_free() -> None:
     two = Checkpoints(parse_checkpoints("1, 10%"), wait=HOUR)
-    assert allow(two, roll(done=4), NOW) == FREE
+    assert allow(two, rollout(done=4), NOW) == FREE
 
 
 def test_a_wait_counts_from_the_last_instance_of_its_checkpoint() -> None:
     done = tuple(NOW - minutes * timedelta(minutes=1) for minutes in (200, 100, 90, 59))
-    assert allow(STEPS, Roll(BAD, 40, done), NOW).until == NOW + timedelta(minutes=1)
+    assert allow(STEPS, RolloutState(BAD, 40, done), NOW).until == NOW + timedelta(minutes=1)
 
 
 def test_a_canary_that_fails_stops_the_rollout() -> None:
-    allowance = allow(STEPS, roll(failed=1), NOW)
+    allowance = allow(STEPS, rollout(failed=1), NOW)
     assert str(allowance.refusal()) == "1.26.0 failed on 1 of the first 1 instances"
     assert allowance.until is None
 
 
 def test_a_version_that_fails_on_two_canaries_takes_two_instances() -> None:
     two = Checkpoints(parse_checkpoints("2, 50%"), wait=HOUR)
-    assert allow(two, roll(), NOW).room == 2
-    assert allow(two, roll(failed=1, under_way=1), NOW).room == 0
-    assert reason(allow(two, roll(failed=2), NOW)) is Reason.CHECKPOINT_FAILED
-    assert reason(allow(two, roll(done=1, failed=1), NOW)) is Reason.CHECKPOINT_FAILED
+    assert allow(two, rollout(), NOW).room == 2
+    assert allow(two, rollout(failed=1, in_progress=1), NOW).room == 0
+    assert reason(allow(two, rollout(failed=2), NOW)) is Reason.CHECKPOINT_FAILED
+    assert reason(allow(two, rollout(done=1, failed=1), NOW)) is Reason.CHECKPOINT_FAILED
 
 
 def test_one_bad_host_among_many_does_not_stop_the_rollout() -> None:
-    assert allow(STEPS, roll(done=3, failed=1), NOW).room == 16
-    assert allow(STEPS, roll(done=1, failed=1), NOW).room == 2
+    assert allow(STEPS, rollout(done=3, failed=1), NOW).room == 16
+    assert allow(STEPS, rollout(done=1, failed=1), NOW).room == 2
 
 
 def test_checkpoints_that_mean_the_same_number_in_a_small_cluster_are_one() -> None:
-    small = allow(STEPS, roll(done=1, total=5, ago=HOUR), NOW)
+    small = allow(STEPS, rollout(done=1, total=5, ago=HOUR), NOW)
     assert small.room == 1  # 10% is the canary again; half of five is two
 
 
@@ -130,8 +132,8 @@ def test_checkpoints_that_mean_the_same_number_in_a_small_cluster_are_one() -> N
 
 def test_at_most_so_many_start_in_any_24_hours() -> None:
     limited = Checkpoints(per_day=2)
-    begun = (NOW - 30 * HOUR, NOW - 20 * HOUR, NOW - 3 * HOUR)
-    allowance = allow_today(limited, begun, NOW)
+    started = (NOW - 30 * HOUR, NOW - 20 * HOUR, NOW - 3 * HOUR)
+    allowance = allow_today(limited, started, NOW)
     assert allowance.until == NOW + 4 * HOUR
     assert str(allowance.refusal()) == "the limit of 2 in 24 hours is reached: 2 started, 0 next in line"
 
@@ -145,7 +147,7 @@ def test_starts_of_this_pass_count_too() -> None:
 def test_an_instance_that_waits_for_others_says_so() -> None:
     taken = allow_today(Checkpoints(per_day=3), (NOW - HOUR,), NOW).take().take()
     assert str(taken.refusal()) == "the limit of 3 in 24 hours is reached: 1 started, 2 next in line"
-    canary = allow(STEPS, roll(), NOW).take()
+    canary = allow(STEPS, rollout(), NOW).take()
     assert str(canary.refusal()).endswith("0 done, 0 failed, 0 in progress, 1 next in line")
 
 
@@ -170,14 +172,14 @@ def test_checkpoints_read_what_they_write(steps: tuple[Checkpoint, ...]) -> None
 
 @given(step_lists, st.integers(1, 60), ages, st.integers(0, 5), st.integers(0, 5))
 def test_the_allowance_never_exceeds_a_checkpoint_that_is_not_passed(
-    steps: tuple[Checkpoint, ...], total: int, done: tuple[datetime, ...], failed: int, under_way: int
+    steps: tuple[Checkpoint, ...], total: int, done: tuple[datetime, ...], failed: int, in_progress: int
 ) -> None:
-    state = Roll(BAD, total, done, failed, under_way)
+    state = RolloutState(BAD, total, done, failed, in_progress)
     allowance = allow(Checkpoints(steps, HOUR), state, NOW)
     if not allowance.room and allowance.room is not None:
         return
     aged = [at for at in done if at <= NOW - HOUR]
-    tried = len(done) + failed + under_way + (allowance.room or total)
+    tried = len(done) + failed + in_progress + (allowance.room or total)
     sizes = [min(step.of(total), total) for step in steps]
     for size in (max(sizes[: count + 1]) for count in range(len(sizes))):
         first = sorted(done)[:size]
@@ -189,7 +191,7 @@ def test_the_allowance_never_exceeds_a_checkpoint_that_is_not_passed(
 def test_a_rollout_without_failures_completes(steps: tuple[Checkpoint, ...], total: int) -> None:
     checkpoints, now, done = Checkpoints(steps, HOUR), NOW, list[datetime]()
     for _ in range(2 * len(steps) + 2):
-        allowance = allow(checkpoints, Roll(BAD, total, tuple(done)), now)
+        allowance = allow(checkpoints, RolloutState(BAD, total, tuple(done)), now)
         room = total - len(done) if allowance.room is None else min(allowance.room, total - len(done))
         if room == 0 and len(done) < total:
             assert allowance.until is not None
@@ -200,19 +202,19 @@ def test_a_rollout_without_failures_completes(steps: tuple[Checkpoint, ...], tot
 
 @given(st.integers(1, 5), st.lists(st.integers(0, 72 * 60), max_size=60))
 def test_no_24_hours_see_more_start_than_a_day_allows(limit: int, minutes: list[int]) -> None:
-    checkpoints, begun = Checkpoints(per_day=limit), list[datetime]()
+    checkpoints, started = Checkpoints(per_day=limit), list[datetime]()
     for minute in sorted(minutes):
         now = NOW + timedelta(minutes=minute)
-        if allow_today(checkpoints, begun, now).refusal() is None:
-            begun.append(now)
-    for at in begun:
-        assert sum(at <= other < at + DAY for other in begun) <= limit
+        if allow_today(checkpoints, started, now).refusal() is None:
+            started.append(now)
+    for at in started:
+        assert sum(at <= other < at + DAY for other in started) <= limit
 
 
 @given(st.integers(1, 5), ages)
-def test_when_a_day_is_full_there_is_room_again_when_it_says(limit: int, begun: tuple[datetime, ...]) -> None:
+def test_when_a_day_is_full_there_is_room_again_when_it_says(limit: int, started: tuple[datetime, ...]) -> None:
     checkpoints = Checkpoints(per_day=limit)
-    allowance = allow_today(checkpoints, begun, NOW)
+    allowance = allow_today(checkpoints, started, NOW)
     if allowance.refusal() is not None:
         assert allowance.until is not None
-        assert allow_today(checkpoints, begun, allowance.until).refusal() is None
+        assert allow_today(checkpoints, started, allowance.until).refusal() is None

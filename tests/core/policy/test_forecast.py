@@ -10,8 +10,8 @@ from bottlerocket_ecs_updater.core.model.history import RecordedDurations
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, Zone
 from bottlerocket_ecs_updater.core.model.time_text import DAY
 from bottlerocket_ecs_updater.core.model.version import Version
-from bottlerocket_ecs_updater.core.planning.forecast import Batch, ForecastLimits, Pending, Rolls, forecast
-from bottlerocket_ecs_updater.core.rules.checkpoints import Checkpoint, Checkpoints, Roll
+from bottlerocket_ecs_updater.core.planning.forecast import Batch, ForecastLimits, Pending, RolloutRules, forecast
+from bottlerocket_ecs_updater.core.rules.checkpoints import Checkpoint, Checkpoints, RolloutState
 from bottlerocket_ecs_updater.core.rules.pace import STATED, Pace, needed, pace_from
 from bottlerocket_ecs_updater.core.rules.windows import Open, Schedule, open_at
 
@@ -31,31 +31,31 @@ def hosts(count: int, *, zones: int = 1, waits: timedelta = timedelta(), staged:
 
 
 def test_one_at_a_time_takes_as_many_batches_as_instances() -> None:
-    answer = forecast(hosts(3), PACE, ForecastLimits(1), Rolls(), NOW)
+    answer = forecast(hosts(3), PACE, ForecastLimits(1), RolloutRules(), NOW)
     assert [batch.begins - NOW for batch in answer.batches] == [0 * MINUTE, 6 * MINUTE, 12 * MINUTE]
     assert answer.ends == NOW + 18 * MINUTE
     assert answer.windows == 1
 
 
 def test_staging_comes_before_the_first_batch() -> None:
-    answer = forecast(hosts(1, staged=False), PACE, ForecastLimits(1), Rolls(), NOW)
+    answer = forecast(hosts(1, staged=False), PACE, ForecastLimits(1), RolloutRules(), NOW)
     assert answer.batches[0].begins == NOW + 2 * MINUTE
 
 
 def test_nothing_to_do_ends_now() -> None:
-    answer = forecast([], PACE, ForecastLimits(1), Rolls(), NOW)
+    answer = forecast([], PACE, ForecastLimits(1), RolloutRules(), NOW)
     assert (answer.batches, answer.ends, answer.left) == ((), NOW, ())
 
 
 def test_batches_are_as_large_as_the_budget_and_no_zone_gives_more_than_its_own() -> None:
     answer = forecast(
-        hosts(6, zones=3), PACE, ForecastLimits(4, {Zone("a"): 1, Zone("b"): 1, Zone("c"): 1}), Rolls(), NOW
+        hosts(6, zones=3), PACE, ForecastLimits(4, {Zone("a"): 1, Zone("b"): 1, Zone("c"): 1}), RolloutRules(), NOW
     )
     assert [len(batch.instances) for batch in answer.batches] == [3, 3]
 
 
 def test_a_window_that_fits_ten_of_sixty_makes_six_windows() -> None:
-    answer = forecast(hosts(60), PACE, ForecastLimits(1), Rolls(SATURDAYS), NOW)
+    answer = forecast(hosts(60), PACE, ForecastLimits(1), RolloutRules(SATURDAYS), NOW)
     assert answer.windows == 6
     assert answer.batches[0].begins == datetime(2026, 5, 2, 2, tzinfo=UTC)
     assert answer.batches[10].begins == datetime(2026, 5, 9, 2, tzinfo=UTC)
@@ -64,47 +64,51 @@ def test_a_window_that_fits_ten_of_sixty_makes_six_windows() -> None:
 
 def test_a_freeze_puts_the_rollout_off() -> None:
     frozen = Schedule(SATURDAYS.windows, parse_freezes("2026-05-02..2026-05-10 UTC"))
-    answer = forecast(hosts(1), PACE, ForecastLimits(1), Rolls(frozen), NOW)
+    answer = forecast(hosts(1), PACE, ForecastLimits(1), RolloutRules(frozen), NOW)
     assert answer.batches[0].begins == datetime(2026, 5, 16, 2, tzinfo=UTC)
 
 
 def test_a_batch_family_that_needs_longer_than_any_window_never_starts() -> None:
-    answer = forecast(hosts(2, waits=4 * HOUR), PACE, ForecastLimits(1), Rolls(SATURDAYS), NOW)
+    answer = forecast(hosts(2, waits=4 * HOUR), PACE, ForecastLimits(1), RolloutRules(SATURDAYS), NOW)
     assert answer.ends is None
     assert len(answer.left) == 2
 
 
 def test_instances_that_never_start_do_not_keep_others_from_it() -> None:
     slow = Pending(InstanceId("i-slow"), Zone("a"), NEW, 4 * HOUR, staged=True)
-    answer = forecast([slow, *hosts(2)], PACE, ForecastLimits(1), Rolls(SATURDAYS), NOW)
+    answer = forecast([slow, *hosts(2)], PACE, ForecastLimits(1), RolloutRules(SATURDAYS), NOW)
     assert answer.left == (InstanceId("i-slow"),)
     assert len(answer.batches) == 2
 
 
 def test_canaries_go_first_and_the_rollout_waits_for_them() -> None:
     steps = Checkpoints(parse_checkpoints("1, 50%"), wait=HOUR)
-    answer = forecast(hosts(4), PACE, ForecastLimits(4), Rolls(checkpoints=steps), NOW)
+    answer = forecast(hosts(4), PACE, ForecastLimits(4), RolloutRules(checkpoints=steps), NOW)
     assert [len(batch.instances) for batch in answer.batches] == [1, 1, 2]
     assert answer.batches[1].begins == NOW + 5 * MINUTE + HOUR
 
 
 def test_a_daily_limit_spreads_the_rollout_over_days() -> None:
-    answer = forecast(hosts(5), PACE, ForecastLimits(5), Rolls(checkpoints=Checkpoints(per_day=2)), NOW)
+    answer = forecast(hosts(5), PACE, ForecastLimits(5), RolloutRules(checkpoints=Checkpoints(per_day=2)), NOW)
     assert [batch.begins for batch in answer.batches] == [NOW, NOW + DAY, NOW + 2 * DAY]
 
 
 def test_quarantined_instances_that_fill_the_budget_leave_nothing_to_start() -> None:
-    answer = forecast(hosts(2), PACE, ForecastLimits(1, taken=(Zone("a"),)), Rolls(), NOW)
+    answer = forecast(hosts(2), PACE, ForecastLimits(1, taken=(Zone("a"),)), RolloutRules(), NOW)
     assert (answer.batches, len(answer.left)) == ((), 2)
 
 
 def test_a_failed_canary_leaves_the_rest_where_they_are() -> None:
-    steps = Rolls(checkpoints=Checkpoints(parse_checkpoints("1")), rolls={NEW: Roll(NEW, 5, failed=1)})
+    steps = RolloutRules(
+        checkpoints=Checkpoints(parse_checkpoints("1")), rollouts={NEW: RolloutState(NEW, 5, failed=1)}
+    )
     assert len(forecast(hosts(4), PACE, ForecastLimits(1), steps, NOW).left) == 4
 
 
 def test_a_canary_that_is_in_progress_is_waited_for() -> None:
-    steps = Rolls(checkpoints=Checkpoints(parse_checkpoints("1"), wait=HOUR), rolls={NEW: Roll(NEW, 5, under_way=1)})
+    steps = RolloutRules(
+        checkpoints=Checkpoints(parse_checkpoints("1"), wait=HOUR), rollouts={NEW: RolloutState(NEW, 5, in_progress=1)}
+    )
     answer = forecast(hosts(4), PACE, ForecastLimits(4), steps, NOW)
     assert answer.batches[0].begins == NOW + 5 * MINUTE + HOUR
 
@@ -159,39 +163,41 @@ paces = st.sampled_from(
         Checkpoints((Checkpoint(10, percent=True),), HOUR, per_day=5),
     ]
 )
-rolls_drawn = st.builds(Rolls, schedules, paces)
+rules_drawn = st.builds(RolloutRules, schedules, paces)
 
 
 @settings(deadline=None)
-@given(pendings, limit_sets, rolls_drawn)
-def test_every_instance_is_in_one_batch_or_left(pending: list[Pending], limits: ForecastLimits, rolls: Rolls) -> None:
-    answer = forecast(pending, PACE, limits, rolls, NOW)
+@given(pendings, limit_sets, rules_drawn)
+def test_every_instance_is_in_one_batch_or_left(
+    pending: list[Pending], limits: ForecastLimits, rules: RolloutRules
+) -> None:
+    answer = forecast(pending, PACE, limits, rules, NOW)
     named = [id_ for batch in answer.batches for id_ in batch.instances] + list(answer.left)
     assert sorted(named) == sorted(each.id for each in pending)
     assert (answer.ends is None) is bool(answer.left)
 
 
 @settings(deadline=None)
-@given(pendings, limit_sets, rolls_drawn)
+@given(pendings, limit_sets, rules_drawn)
 def test_no_batch_is_larger_than_the_budget_allows(
-    pending: list[Pending], limits: ForecastLimits, rolls: Rolls
+    pending: list[Pending], limits: ForecastLimits, rules: RolloutRules
 ) -> None:
     zones = {each.id: each.zone for each in pending}
-    for batch in forecast(pending, PACE, limits, rolls, NOW).batches:
+    for batch in forecast(pending, PACE, limits, rules, NOW).batches:
         assert len(batch.instances) <= limits.total
         for zone, limit in limits.per_zone.items():
             assert sum(zones[id_] == zone for id_ in batch.instances) <= limit
 
 
 @settings(deadline=None)
-@given(pendings, limit_sets, rolls_drawn)
+@given(pendings, limit_sets, rules_drawn)
 def test_every_batch_is_back_before_its_window_closes_and_they_follow_each_other(
-    pending: list[Pending], limits: ForecastLimits, rolls: Rolls
+    pending: list[Pending], limits: ForecastLimits, rules: RolloutRules
 ) -> None:
-    answer = forecast(pending, PACE, limits, rolls, NOW)
+    answer = forecast(pending, PACE, limits, rules, NOW)
     closings = set()
     for batch in answer.batches:
-        opened = open_at(rolls.schedule.windows, rolls.schedule.freezes, batch.begins)
+        opened = open_at(rules.schedule.windows, rules.schedule.freezes, batch.begins)
         assert isinstance(opened, Open)
         assert opened.until is None or batch.ends - PACE.settle <= opened.until
         closings.add(opened.until)
@@ -205,12 +211,12 @@ def _follow(batches: tuple[Batch, ...]) -> None:
 
 
 @settings(deadline=None)
-@given(pendings, limit_sets, rolls_drawn)
+@given(pendings, limit_sets, rules_drawn)
 def test_no_24_hours_of_a_forecast_see_more_start_than_a_day_allows(
-    pending: list[Pending], limits: ForecastLimits, rolls: Rolls
+    pending: list[Pending], limits: ForecastLimits, rules: RolloutRules
 ) -> None:
-    limit = rolls.checkpoints.per_day
-    batches = forecast(pending, PACE, limits, rolls, NOW).batches
+    limit = rules.checkpoints.per_day
+    batches = forecast(pending, PACE, limits, rules, NOW).batches
     for first in batches:
         within = [batch for batch in batches if first.begins <= batch.begins < first.begins + DAY]
         assert limit is None or sum(len(batch.instances) for batch in within) <= limit
@@ -219,4 +225,4 @@ def test_no_24_hours_of_a_forecast_see_more_start_than_a_day_allows(
 @settings(deadline=None)
 @given(pendings, limit_sets)
 def test_without_rules_every_instance_has_its_turn(pending: list[Pending], limits: ForecastLimits) -> None:
-    assert forecast(pending, PACE, limits, Rolls(), NOW).left == ()
+    assert forecast(pending, PACE, limits, RolloutRules(), NOW).left == ()

@@ -10,7 +10,7 @@ from tests.core.builders import registration
 from tests.support.rules import parse_checkpoints, parse_freezes, parse_ranges, parse_task_rules, parse_windows
 
 from bottlerocket_ecs_updater.core.capacity.host_room import Capacity, ServiceRules
-from bottlerocket_ecs_updater.core.capacity.will_it_fit import Leaving, NoRoom, will_drain
+from bottlerocket_ecs_updater.core.capacity.will_it_fit import Leaving, NoRoom, PlannedDrain, will_drain
 from bottlerocket_ecs_updater.core.decision.unclaimed.rule_answers import (
     Case,
     RuleAnswer,
@@ -24,7 +24,7 @@ from bottlerocket_ecs_updater.core.model.ids import InstanceId, ServiceArn, Task
 from bottlerocket_ecs_updater.core.model.reasons import Reason, hold
 from bottlerocket_ecs_updater.core.model.resources import TaskRequirements
 from bottlerocket_ecs_updater.core.model.version import Version
-from bottlerocket_ecs_updater.core.rules.checkpoints import Checkpoints, Roll, allow, allow_today
+from bottlerocket_ecs_updater.core.rules.checkpoints import Checkpoints, RolloutState, allow, allow_today
 from bottlerocket_ecs_updater.core.rules.pace import Pace, needed
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.core.rules.selection import Selection, parse_selector
@@ -86,18 +86,18 @@ def test_over_the_holidays_nothing_is_staged_or_drained_in_a_zone_whose_clocks_c
 
 def test_1_26_0_turns_out_bad_after_two_canaries_and_is_denied_while_its_successor_goes_on() -> None:
     steps = Checkpoints(parse_checkpoints("2, 100%"), wait=timedelta(days=1))
-    two_done = Roll(BAD, 60, done=(NOW - timedelta(hours=2), NOW - timedelta(hours=1)))
+    two_done = RolloutState(BAD, 60, done=(NOW - timedelta(hours=2), NOW - timedelta(hours=1)))
     held = before_drain(case(allowances=(allow(steps, two_done, NOW),)), Rules(checkpoints=steps), NOW)
     assert reason(held) is Reason.CHECKPOINT_WAIT
     denied = Rules(checkpoints=steps, versions=VersionRules(deny=parse_ranges("1.26.0")))
     assert reason(before_staging(case(), denied, NOW + timedelta(days=2))) is Reason.VERSION_DENIED
-    fresh = case(GOOD, allowances=(allow(steps, Roll(GOOD, 60), NOW),))
+    fresh = case(GOOD, allowances=(allow(steps, RolloutState(GOOD, 60), NOW),))
     assert reason(before_drain(fresh, denied, NOW)) is None
 
 
 def test_1_26_0_fails_on_both_canaries_and_no_third_instance_takes_it() -> None:
     steps = Checkpoints(parse_checkpoints("2, 100%"))
-    failed = allow(steps, Roll(BAD, 60, failed=2), NOW)
+    failed = allow(steps, RolloutState(BAD, 60, failed=2), NOW)
     assert reason(before_drain(case(allowances=(failed,)), Rules(checkpoints=steps), NOW)) is Reason.CHECKPOINT_FAILED
 
 
@@ -113,7 +113,9 @@ def test_a_batch_family_that_needs_four_hours_starts_only_in_a_window_that_is_lo
 
 def test_a_service_with_maximum_100_and_minimum_healthy_100_holds_its_instances_and_says_what_to_change() -> None:
     rigid = ServiceRules(WEB, "web", 2, 2, 100, 100, demand=TaskRequirements(256, 512))
-    answer = will_drain(HOST.id, {InstanceId("i-b"): Capacity(4096, 8192)}, {WEB: rigid}, [Leaving(HOST.id, WEB)])
+    answer = will_drain(
+        PlannedDrain(HOST.id, {InstanceId("i-b"): Capacity(4096, 8192)}, {WEB: rigid}, [Leaving(HOST.id, WEB)])
+    )
     held = first_hold(before_drain(case(room=answer), Rules(), NOW))
     assert held is not None
     assert held.reason is Reason.NO_ROOM

@@ -17,12 +17,12 @@ from bottlerocket_ecs_updater.core.state.ledger import (
     Ledger,
     cannot_wait,
     with_backoff,
-    with_begun,
     with_broken,
     with_claim,
     with_duration,
     with_failure,
     with_sighting,
+    with_start,
     with_troubled,
     with_update,
     without_claim,
@@ -60,7 +60,7 @@ def test_a_claim_waits_only_if_attributes_survive(before: Ledger, change: Callab
 @pytest.mark.parametrize(
     "change",
     [
-        partial(with_begun, instance=ID, at=NOW),
+        partial(with_start, instance=ID, at=NOW),
         partial(with_duration, drain=timedelta(seconds=40)),
         partial(with_sighting, version=NEW, at=NOW),
         partial(with_update, instance=OTHER, version=NEW, at=NOW),

@@ -15,7 +15,7 @@ from tests.core.builders import (
     SECOND,
     STANDALONE,
     a_claim,
-    a_proof,
+    a_new_boot,
     acceptance,
     available,
     check_answer,
@@ -238,10 +238,10 @@ def test_an_agent_that_goes_after_the_proof_may_have_gone_to_a_second_reboot() -
 def test_another_boot_after_the_proof_is_proven_anew() -> None:
     proven = see_check_answer(away(SENT, 10), check_answer(rebooted(), NOW + 20 * SECOND))
     same = see_check_answer(proven, check_answer(rebooted(), NOW + 50 * SECOND))
-    assert proven_by(same.progress) == NOW + 20 * SECOND
+    assert verified_by(same.progress) == NOW + 20 * SECOND
     again = see_check_answer(same, check_answer(replace(rebooted(), boot=BootId("a" * 32)), NOW + 80 * SECOND))
-    assert again.progress.proof is not None
-    assert (again.progress.proof.asked_at, again.progress.proof.boot) == (NOW + 80 * SECOND, "a" * 32)
+    assert again.progress.new_boot is not None
+    assert (again.progress.new_boot.asked_at, again.progress.new_boot.boot) == (NOW + 80 * SECOND, "a" * 32)
 
 
 def test_an_instance_that_is_listed_and_not_described_keeps_what_is_known_of_it() -> None:
@@ -307,26 +307,26 @@ def heard(one: Instance, answer: HostAnswer, at: int = 30) -> RunProgress:
     return see_check_answer(one, check_answer(answer, NOW + at * SECOND)).progress
 
 
-def proven_by(progress: RunProgress) -> datetime | None:
-    return progress.proof.asked_at if progress.proof is not None else None
+def verified_by(progress: RunProgress) -> datetime | None:
+    return progress.new_boot.asked_at if progress.new_boot is not None else None
 
 
 def test_a_new_boot_is_verified_by_an_answer_that_was_asked_for_after_the_reboot() -> None:
-    assert proven_by(heard(SENT, rebooted())) == NOW + 30 * SECOND
+    assert verified_by(heard(SENT, rebooted())) == NOW + 30 * SECOND
 
 
 @pytest.mark.parametrize(("answer", "at"), [(ready(), 30), (rebooted(), -5), (problem(Problem.FAILED), 30)])
 def test_anything_else_proves_no_boot(answer: HostAnswer, at: int) -> None:
-    assert heard(SENT, answer, at).proof is None
+    assert heard(SENT, answer, at).new_boot is None
 
 
 def test_a_boot_is_verified_once() -> None:
     first = see_check_answer(SENT, check_answer(rebooted(), NOW + 30 * SECOND))
-    assert proven_by(heard(first, rebooted(), 90)) == NOW + 30 * SECOND
+    assert verified_by(heard(first, rebooted(), 90)) == NOW + 30 * SECOND
 
 
 def test_an_unclaimed_host_proves_nothing() -> None:
-    assert heard(instance(), rebooted()).proof is None
+    assert heard(instance(), rebooted()).new_boot is None
 
 
 def test_looks_from_before_the_reboot_do_not_count_as_connected_after_it() -> None:
@@ -414,11 +414,11 @@ def test_the_end_of_a_reboot_is_kept() -> None:
 
 def test_a_new_reboot_starts_the_wait_again() -> None:
     first = sent_reboot(NOW, refusal())
-    before = replace(SENT, reboots=(first,), progress=replace(SENT.progress, away_at=NOW, proof=a_proof(NOW)))
+    before = replace(SENT, reboots=(first,), progress=replace(SENT.progress, away_at=NOW, new_boot=a_new_boot(NOW)))
     second = sent_reboot(NOW + MINUTE)
     again = see_reboot_sent(before, second)
     progress = again.progress
-    assert (progress.reboot_sent_at, progress.away_at, progress.proof, progress.connected_looks) == (
+    assert (progress.reboot_sent_at, progress.away_at, progress.new_boot, progress.connected_looks) == (
         NOW + MINUTE,
         None,
         None,
@@ -435,19 +435,19 @@ def test_only_open_reboots_are_marked_as_cancelled() -> None:
 @pytest.mark.parametrize("kind", DocumentKind)
 def test_a_host_that_a_check_is_denied_for_is_mute(kind: DocumentKind) -> None:
     denied = see_denied(SENT, kind, "ssm:SendCommand on instance/i-a")
-    assert (denied.send_denied, denied.mute) == ("ssm:SendCommand on instance/i-a", kind is DocumentKind.CHECK)
+    assert (denied.send_denied, denied.check_denied) == ("ssm:SendCommand on instance/i-a", kind is DocumentKind.CHECK)
 
 
 @pytest.mark.parametrize("kind", [DocumentKind.CHECK, DocumentKind.APPLY, DocumentKind.REBOOT])
 def test_a_command_that_is_allowed_again_clears_its_denial(kind: DocumentKind) -> None:
     after = see_sent(see_denied(instance(), kind, "denied"), pending(kind))
-    assert (after.send_denied, after.mute) == ("", False)
+    assert (after.send_denied, after.check_denied) == ("", False)
 
 
 @pytest.mark.parametrize("kind", [DocumentKind.AFTER_REBOOT, DocumentKind.REBOOT])
 def test_a_host_whose_check_is_denied_counts_as_mute_even_if_other_commands_are_allowed(kind: DocumentKind) -> None:
     after = see_sent(see_denied(instance(), DocumentKind.CHECK, "denied"), pending(kind))
-    assert (after.send_denied, after.mute) == ("denied", True)
+    assert (after.send_denied, after.check_denied) == ("denied", True)
 
 
 # Acts

@@ -25,12 +25,12 @@ from bottlerocket_ecs_updater.core.state.ledger import (
     Ledger,
     OpenClaim,
     with_backoff,
-    with_begun,
     with_claim,
     with_failure,
     with_found,
     with_release,
     with_sighting,
+    with_start,
     with_troubled,
     with_update,
     without_claim,
@@ -189,14 +189,14 @@ def test_an_instance_is_found_on_a_version_once() -> None:
 
 
 def test_an_update_counts_once_even_if_it_is_written_again() -> None:
-    ledger = with_begun(with_begun(Ledger(), ONE, NOW), ONE, NOW + timedelta(hours=1))
-    assert ledger.begun == {ONE: NOW + timedelta(hours=1)}
-    assert with_begun(ledger, TWO, NOW + timedelta(days=1, hours=1)).begun.keys() == {TWO}
+    ledger = with_start(with_start(Ledger(), ONE, NOW), ONE, NOW + timedelta(hours=1))
+    assert ledger.started == {ONE: NOW + timedelta(hours=1)}
+    assert with_start(ledger, TWO, NOW + timedelta(days=1, hours=1)).started.keys() == {TWO}
 
 
 def written_at(now: datetime) -> Ledger:
     """A ledger with an entry of each kind, written at that time."""
-    ledger = with_found(with_update(with_begun(Ledger(), ONE, now), ONE, NEW, now), TWO, NEW, now)
+    ledger = with_found(with_update(with_start(Ledger(), ONE, now), ONE, NEW, now), TWO, NEW, now)
     ledger = with_release(with_sighting(ledger, NEW, now), OLD, now)
     longest = with_backoff(ledger, TWO, Backoff(OLD, 9, now + LONGEST_BACKOFF, "apply-failed"))
     return without_gone(longest, {ONE}, now)
@@ -244,11 +244,11 @@ def test_the_next_run_reads_the_saved_state_of_this_one() -> None:
 def test_an_older_updaters_record_of_starts_is_read_without_instance_ids() -> None:
     old = {"format": 1, "claims": {}, "rests": {}, "begun": ["2026-01-05T08:00:00Z"]}
     ledger, _ = read_ledger(json.dumps(old).encode(), KEY)
-    assert ledger.past.begun == (NOW - timedelta(hours=1),)
-    written = json.loads(write_ledger(with_begun(ledger, ONE, NOW), {}))
+    assert ledger.past.started_nameless == (NOW - timedelta(hours=1),)
+    written = json.loads(write_ledger(with_start(ledger, ONE, NOW), {}))
     assert (written["begun"], written["begun_on"]) == (["2026-01-05T08:00:00Z"], {ONE: "2026-01-05T09:00:00Z"})
-    assert read_ledger(json.dumps(written).encode(), KEY) == (with_begun(ledger, ONE, NOW), {})
-    assert with_begun(ledger, ONE, NOW + timedelta(hours=23)).begun_nameless == ()
+    assert read_ledger(json.dumps(written).encode(), KEY) == (with_start(ledger, ONE, NOW), {})
+    assert with_start(ledger, ONE, NOW + timedelta(hours=23)).started_nameless == ()
 
 
 def test_backoffs_are_read_under_their_older_name_and_written_under_their_own() -> None:

@@ -24,8 +24,9 @@ from bottlerocket_ecs_updater.core.state.ledger import Ledger, OpenClaim, with_b
 from bottlerocket_ecs_updater.engine.lease.both_leases import BothLeases
 from bottlerocket_ecs_updater.engine.lease.run_lease import HeldBy, Taken
 from bottlerocket_ecs_updater.engine.lease.store_lease import StoreLease, lease_key
+from bottlerocket_ecs_updater.engine.ports import Stored
 from bottlerocket_ecs_updater.engine.store.ledger_store import KeptLedger, LedgerBroken, ledger_key, read_ledger
-from bottlerocket_ecs_updater.engine.store.migration import MovingLedger, end_pause, has_left, move_pause, pause_of
+from bottlerocket_ecs_updater.engine.store.migration import MovingLedger, end_pause, has_left, pause_of
 from bottlerocket_ecs_updater.engine.store.pause_switch import Pause, look_for_pause, set_pause
 from bottlerocket_ecs_updater.errors import LeaseLapsed, LeaseLost, Unreachable
 from bottlerocket_ecs_updater.simulator.ecs import EcsTiming
@@ -222,7 +223,8 @@ def lease(store: MemoryStore, time: Time, key: str, who: str = "a") -> StoreLeas
 
 
 def leases(store: MemoryStore, time: Time, place: Location = WEST, who: str = "a") -> BothLeases:
-    return BothLeases(lease(store, time, str(place), who), lease(store, time, place.name, who), store, place)
+    new, old = lease(store, time, str(place), who), lease(store, time, place.name, who)
+    return BothLeases(new, old, store, place, moving(store, place, who))
 
 
 def test_a_run_of_an_older_version_that_acts_keeps_the_first_new_one_away() -> None:
@@ -290,6 +292,47 @@ def test_after_the_move_the_old_lease_does_not_matter() -> None:
     assert time.wall == NOW
 
 
+class Counting(MemoryStore):
+    """Counts reads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reads: list[str] = []
+
+    def get(self, key: str) -> Stored | None:
+        self.reads.append(key)
+        return super().get(key)
+
+
+def test_a_run_reads_its_ledger_once_and_the_old_objects_only_until_they_are_moved() -> None:
+    store, time, old = Counting(), Time(), ["clusters/web/lease.json", "clusters/web/pause.json", OLD_KEY]
+    for run, moves in (("r1", old), ("r2", [])):
+        store.reads.clear()
+        ledger = moving(store, WEST, run)
+        new, older = lease(store, time, str(WEST), run), lease(store, time, WEST.name, run)
+        both_leases = BothLeases(new, older, store, WEST, ledger)
+        assert isinstance(both_leases.acquire(), Taken)
+        ledger.load()
+        ledger.flush()
+        both_leases.release()
+        assert store.reads == [lease_key(str(WEST)), ledger_key(str(WEST)), *moves]
+
+
+def test_what_was_read_before_the_lease_was_lost_is_read_again() -> None:
+    """A run that could not finish its start releases the lease, and another run may write the ledger meanwhile."""
+    store, time = MemoryStore(), Time()
+    ledger = moving(store)
+    ours = BothLeases(lease(store, time, str(WEST)), lease(store, time, "web"), store, WEST, ledger)
+    assert isinstance(ours.acquire(), Taken)
+    ours.release()
+    other = moving(store, WEST, "r2")
+    other.load()
+    other.change(both)
+    other.flush()
+    assert isinstance(ours.acquire(), Taken)
+    assert OURS in ledger.load().claims
+
+
 # The pause
 
 
@@ -301,7 +344,7 @@ def test_a_pause_holds_at_the_new_place_too() -> None:
     store = MemoryStore()
     paused(store, "web")
     assert "incident 4711" in pause_of(store, WEST, "web")
-    move_pause(store, WEST)
+    leases(store, Time()).acquire()
     assert "incident 4711" in look_for_pause(store, str(WEST))
 
 
@@ -309,7 +352,7 @@ def test_a_pause_that_is_over_does_not_come_back() -> None:
     store = MemoryStore()
     paused(store, "web")
     end_pause(store, WEST)
-    move_pause(store, WEST)
+    leases(store, Time()).acquire()
     assert pause_of(store, WEST, "web") == ""
 
 
@@ -317,7 +360,7 @@ def test_after_the_move_a_pause_at_the_old_place_is_another_cluster_s() -> None:
     store = MemoryStore()
     moved(store)
     paused(store, "web")
-    move_pause(store, WEST)
+    leases(store, Time()).acquire()
     assert pause_of(store, WEST, "web") == ""
     end_pause(store, WEST)
     assert look_for_pause(store, "web")
@@ -330,13 +373,13 @@ def updater(world: World, store: MemoryStore, name: str) -> Updater:
     """A run, wired as in a process."""
     place = Location(world.names.account, world.names.region, "demo")
     made = Updater(world, name=name, store=store, state=str(place))
-    made.ledger = MovingLedger(KeptLedger(store, str(place), RunId(name)), store, place)
+    made.ledger = ledger = MovingLedger(KeptLedger(store, str(place), RunId(name)), store, place)
     clock = EngineClock(world)
     new, old = (
         StoreLease(store, lease_key(key), name, RunId(name), timedelta(seconds=60), clock, clock.monotonic)
         for key in (str(place), "demo")
     )
-    made.lease = BothLeases(new, old, store, place)
+    made.lease = BothLeases(new, old, store, place, ledger)
     return made
 
 

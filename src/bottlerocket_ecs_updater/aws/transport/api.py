@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime, timedelta
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
+from bottlerocket_ecs_updater.aws.transport.batches import pages
 from bottlerocket_ecs_updater.aws.transport.operation import Operation
 from bottlerocket_ecs_updater.aws.transport.pace import CallPace, Calls
 from bottlerocket_ecs_updater.aws.transport.translate import NeverSent, Overlapped, translated
@@ -86,6 +87,21 @@ class Api:
                     raise
                 pause *= 2
         return self._call(False, operation, about, method, *args, **kwargs)
+
+    def look_at_pages(
+        self,
+        operation: Operation,
+        about: str,
+        method: Callable[..., R],
+        request: Mapping[str, Any],
+        next_page: str = "nextToken",
+    ) -> Iterator[R]:
+        """Make a read-only call for each page of a list. `next_page` is the key of its token."""
+
+        def ask(token: str | None) -> Any:
+            return self.look(operation, about, method, **({**request, next_page: token} if token else request))
+
+        return pages(ask, lambda reply: reply.get(next_page))
 
     def act(self, operation: Operation, about: str, method: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Make a call that changes something, so that it takes effect at most once."""

@@ -19,7 +19,7 @@ from bottlerocket_ecs_updater.aws.transport.operation import Operation
 from bottlerocket_ecs_updater.aws.transport.translate import CallRefused
 from bottlerocket_ecs_updater.cli.commands.plan import look
 from bottlerocket_ecs_updater.cli.outputs import colour_of
-from bottlerocket_ecs_updater.cli.settings import parameters as kinds
+from bottlerocket_ecs_updater.cli.settings import parameters
 from bottlerocket_ecs_updater.cli.settings.parameters import StoreBucket
 from bottlerocket_ecs_updater.cli.settings.policy_settings import RuleSettings
 from bottlerocket_ecs_updater.cli.settings.settings import (
@@ -69,7 +69,7 @@ class DoctorSettings:
     config: ConfigFile = None
     task_definition: Annotated[
         str | None,
-        kinds.text(
+        parameters.text(
             "The updater's task definition (stack output UpdaterTaskDefinitionArn): check its image and log group too.",
             _DEFINITION,
             "the ARN or name of a task definition",

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from bottlerocket_ecs_updater.cli.settings import parameters as kinds
+from bottlerocket_ecs_updater.cli.settings import parameters
 from bottlerocket_ecs_updater.cli.version_acts import ActSettings, VersionWord, act, read_version
 from bottlerocket_ecs_updater.core.model.shared import Expedite
 from bottlerocket_ecs_updater.engine.store.shared_state import with_expedite
@@ -19,8 +19,8 @@ class ExpediteSettings:
     """Where, why, and which other rules are skipped."""
 
     act: ActSettings
-    ignore_windows: Annotated[bool, kinds.switch("Ignore maintenance windows too.")] = False
-    ignore_freezes: Annotated[bool, kinds.switch("Ignore freezes too.")] = False
+    ignore_windows: Annotated[bool, parameters.switch("Ignore maintenance windows too.")] = False
+    ignore_freezes: Annotated[bool, parameters.switch("Ignore freezes too.")] = False
 
 
 def expedite(version: VersionWord, /, *, settings: ExpediteSettings) -> int:

@@ -15,8 +15,8 @@ from cyclopts import Parameter
 from bottlerocket_ecs_updater.aws.clusters import TaskCallback, find_clusters
 from bottlerocket_ecs_updater.cli.acts import Why, act_on
 from bottlerocket_ecs_updater.cli.app import settings_of_all
-from bottlerocket_ecs_updater.cli.settings import parameters as kinds
-from bottlerocket_ecs_updater.cli.settings.parameters import Place as StatePlace
+from bottlerocket_ecs_updater.cli.settings import parameters
+from bottlerocket_ecs_updater.cli.settings.parameters import Place
 from bottlerocket_ecs_updater.cli.settings.parsing import CONFIG_TEXT, PREFIX, arguments_of
 from bottlerocket_ecs_updater.cli.settings.sections import FLEET, Sections, fleet_rules, read_sections, take_apart
 from bottlerocket_ecs_updater.cli.settings.settings import ConfigFile, OutputFormat, RunSettings, load
@@ -68,7 +68,7 @@ class FleetSettings:
 
     region: Annotated[
         str | None,
-        kinds.text(
+        parameters.text(
             "Region of the clusters. Default: the AWS configuration.",
             r"[a-z]{2,}(-[a-z0-9]+)+",
             "the name of a region, such as eu-central-1",
@@ -76,7 +76,7 @@ class FleetSettings:
         ),
     ] = None
     state: Annotated[
-        StatePlace | None, kinds.place("The state store that the clusters share: s3://BUCKET/PREFIX or a folder.")
+        Place | None, parameters.place("The state store that the clusters share: s3://BUCKET/PREFIX or a folder.")
     ] = None
     config: ConfigFile = None
     form: OutputFormat = "text"

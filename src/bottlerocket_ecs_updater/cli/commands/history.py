@@ -10,7 +10,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from bottlerocket_ecs_updater.cli.settings import parameters as kinds
+from bottlerocket_ecs_updater.cli.settings import parameters
 from bottlerocket_ecs_updater.cli.settings.settings import ConfigFile, OutputFormat, Target
 from bottlerocket_ecs_updater.cli.wiring import wire_read_only
 from bottlerocket_ecs_updater.engine.store.audit import acts_of
@@ -27,7 +27,7 @@ class HistorySettings:
     target: Target
     config: ConfigFile = None
     form: OutputFormat = "text"
-    last: Annotated[int, kinds.integer("Show this many of the newest runs and actions.")] = 30
+    last: Annotated[int, parameters.integer("Show this many of the newest runs and actions.")] = 30
 
 
 def history(*, settings: HistorySettings) -> int:

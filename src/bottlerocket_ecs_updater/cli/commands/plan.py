@@ -10,7 +10,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from bottlerocket_ecs_updater.cli.settings import parameters as kinds
+from bottlerocket_ecs_updater.cli.settings import parameters
 from bottlerocket_ecs_updater.cli.settings.policy_settings import RuleSettings
 from bottlerocket_ecs_updater.cli.settings.settings import (
     ConfigFile,
@@ -43,8 +43,10 @@ class PlanSettings:
     rules: RuleSettings = field(default_factory=RuleSettings)
     output: Output = field(default_factory=Output)
     config: ConfigFile = None
-    from_: Annotated[Path | None, kinds.file("Plan from this saved fleet, without calling AWS.", name="--from")] = None
-    save: Annotated[Path | None, kinds.file("Save the fleet to this file, for `--from`.")] = None
+    from_: Annotated[
+        Path | None, parameters.file("Plan from this saved fleet, without calling AWS.", name="--from")
+    ] = None
+    save: Annotated[Path | None, parameters.file("Save the fleet to this file, for `--from`.")] = None
     form: OutputFormat = "text"
 
     @property

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from bottlerocket_ecs_updater.cli.settings import parameters as kinds
+from bottlerocket_ecs_updater.cli.settings import parameters
 from bottlerocket_ecs_updater.cli.version_acts import ActSettings, VersionWord, act, read_version
 from bottlerocket_ecs_updater.core.model.shared import Promotion
 from bottlerocket_ecs_updater.core.rules.promotion import read_stage
@@ -22,7 +22,7 @@ class PromoteSettings:
     act: ActSettings
     to: Annotated[
         tuple[str, ...],
-        kinds.several(
+        parameters.several(
             "Promote only to these stages. Default: all.",
             read_stage,
             "the name of a stage, such as production",

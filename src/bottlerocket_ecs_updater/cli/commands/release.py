@@ -12,7 +12,7 @@ from cyclopts import Parameter
 
 from bottlerocket_ecs_updater.cli.acts import Why, record
 from bottlerocket_ecs_updater.cli.printing import print_line
-from bottlerocket_ecs_updater.cli.settings import parameters as kinds
+from bottlerocket_ecs_updater.cli.settings import parameters
 from bottlerocket_ecs_updater.cli.settings.settings import ConfigFile, Target
 from bottlerocket_ecs_updater.cli.wiring import Wired, wire_read_only
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
@@ -31,10 +31,10 @@ class ReleaseSettings:
     target: Target
     config: ConfigFile = None
     why: Why = ""
-    yes: Annotated[bool, kinds.switch("Do not ask for confirmation.", "y")] = False
+    yes: Annotated[bool, parameters.switch("Do not ask for confirmation.", "y")] = False
     lease: Annotated[
         timedelta,
-        kinds.duration("If the command does not renew its lease for this long, it loses it.", most=LONGEST_TERM),
+        parameters.duration("If the command does not renew its lease for this long, it loses it.", most=LONGEST_TERM),
     ] = timedelta(seconds=60)
 
 

@@ -15,7 +15,7 @@ from cyclopts import Parameter
 
 from bottlerocket_ecs_updater.cli.outputs import reach_of
 from bottlerocket_ecs_updater.cli.printing import print_line
-from bottlerocket_ecs_updater.cli.settings import parameters as kinds
+from bottlerocket_ecs_updater.cli.settings import parameters
 from bottlerocket_ecs_updater.cli.settings.settings import ConfigFile, Target
 from bottlerocket_ecs_updater.cli.wiring import wire_read_only
 from bottlerocket_ecs_updater.core.model.ids import RunId
@@ -49,18 +49,18 @@ class ReportSettings:
 
     target: Target
     config: ConfigFile = None
-    to: Annotated[Path | None, kinds.file("File to write. Default: an object in the state store.")] = None
-    out: Annotated[bool, kinds.switch("Print the report; do not write a file.", "o")] = False
+    to: Annotated[Path | None, parameters.file("File to write. Default: an object in the state store.")] = None
+    out: Annotated[bool, parameters.switch("Print the report; do not write a file.", "o")] = False
     open_: Annotated[
         bool,
-        kinds.switch(
+        parameters.switch(
             "Open the page in a browser, together with the index of all runs; write nothing to the state store.",
             name="--open",
         ),
     ] = False
     form: Annotated[
         ReportForm | None,
-        kinds.choice("Format. Default: by the file extension of --to, otherwise html.", *FORMS, name="--format"),
+        parameters.choice("Format. Default: by the file extension of --to, otherwise html.", *FORMS, name="--format"),
     ] = None
 
 

@@ -24,7 +24,6 @@ from bottlerocket_ecs_updater.engine.run import Run
 from bottlerocket_ecs_updater.engine.stop import Stop
 from bottlerocket_ecs_updater.engine.store.conditional_writes import check_conditional_writes
 from bottlerocket_ecs_updater.engine.store.folder_store import FolderStore
-from bottlerocket_ecs_updater.engine.store.migration import move_pause
 from bottlerocket_ecs_updater.engine.waits import Waits
 from bottlerocket_ecs_updater.errors import Interrupted, Throttled, Unreachable, UpdaterError, UsageError
 
@@ -144,9 +143,6 @@ def _ask_for_lease(settings: RunSettings, wired: Wired, recorder: Recorder) -> T
         try:
             _trust_the_store(settings, wired)
             answer = wired.lease.acquire()
-            moves = not settings.target.no_earlier_state
-            if moves and isinstance(answer, Taken) and wired.store is not None and wired.place is not None:
-                move_pause(wired.store, wired.place)
         except (Throttled, Unreachable) as problem:
             # A try that failed half-way leaves nothing behind: the next one starts from the beginning.
             wired.lease.release()

@@ -20,7 +20,7 @@ from cyclopts import Parameter
 
 from bottlerocket_ecs_updater.cli.commands.report import check_place, form_of
 from bottlerocket_ecs_updater.cli.printing import print_line
-from bottlerocket_ecs_updater.cli.settings import parameters as kinds
+from bottlerocket_ecs_updater.cli.settings import parameters
 from bottlerocket_ecs_updater.cli.settings.parsing import PREFIX
 from bottlerocket_ecs_updater.core.rules.policy import Limit
 from bottlerocket_ecs_updater.engine.clock import SystemClock
@@ -52,24 +52,28 @@ SIMULATION_LEAVES_WITHIN_SECONDS = 15
 class SimulateSettings:
     """The simulated cluster, and the settings of the run."""
 
-    instances: Annotated[int, kinds.integer("Container instances in the cluster.", least=1, most=5000)] = 12
-    speed: Annotated[float, kinds.factor("Seconds of simulated time for each second of real time.")] = 60.0
-    seed: Annotated[int, kinds.integer("Seed of the simulation's random numbers.", least=0)] = 0
+    instances: Annotated[int, parameters.integer("Container instances in the cluster.", least=1, most=5000)] = 12
+    speed: Annotated[float, parameters.factor("Seconds of simulated time for each second of real time.")] = 60.0
+    seed: Annotated[int, parameters.integer("Seed of the simulation's random numbers.", least=0)] = 0
     max_unavailable: Annotated[
         Limit | None,
-        kinds.limit("As in `run`. Default: 2 if an instance ends in quarantine, otherwise 1."),
+        parameters.limit("As in `run`. Default: 2 if an instance ends in quarantine, otherwise 1."),
     ] = None
     max_failures: Annotated[
-        int | None, kinds.integer("As in `run`. Default: 3 if an instance ends in quarantine, otherwise 2.")
+        int | None, parameters.integer("As in `run`. Default: 3 if an instance ends in quarantine, otherwise 2.")
     ] = None
     serve: Annotated[
-        bool, kinds.switch("Start only the simulator, and print what an AWS client needs to connect.", "s")
+        bool, parameters.switch("Start only the simulator, and print what an AWS client needs to connect.", "s")
     ] = False
     fleet: Annotated[
-        bool, kinds.switch("Simulate six clusters in three stages, updated in waves by the real state machine.")
+        bool, parameters.switch("Simulate six clusters in three stages, updated in waves by the real state machine.")
     ] = False
-    report: Annotated[Path | None, kinds.file("Write the report of the run to this .html, .md or .json file.")] = None
-    port: Annotated[int, kinds.integer("Port on the loopback address; 0 picks a free one.", least=0, most=65535)] = 0
+    report: Annotated[Path | None, parameters.file("Write the report of the run to this .html, .md or .json file.")] = (
+        None
+    )
+    port: Annotated[
+        int, parameters.integer("Port on the loopback address; 0 picks a free one.", least=0, most=65535)
+    ] = 0
 
     @property
     def budget(self) -> Limit:

@@ -12,7 +12,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from bottlerocket_ecs_updater.cli.settings import parameters as kinds
+from bottlerocket_ecs_updater.cli.settings import parameters
 from bottlerocket_ecs_updater.cli.settings.settings import ConfigFile, OutputFormat, Target
 from bottlerocket_ecs_updater.cli.wiring import Wired, began_at, wire_read_only
 from bottlerocket_ecs_updater.core.model.event import RunFinished, RunStarted
@@ -44,7 +44,7 @@ class StatusSettings:
     target: Target
     config: ConfigFile = None
     form: OutputFormat = "text"
-    watch: Annotated[bool, kinds.switch("Refresh every ten seconds until interrupted.", "w")] = False
+    watch: Annotated[bool, parameters.switch("Refresh every ten seconds until interrupted.", "w")] = False
 
 
 def status(*, settings: StatusSettings) -> int:

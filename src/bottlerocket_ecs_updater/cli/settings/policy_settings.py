@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from bottlerocket_ecs_updater.cli.settings import parameters as kinds
+from bottlerocket_ecs_updater.cli.settings import parameters
 from bottlerocket_ecs_updater.cli.settings.parsing import SettingsConflict
 from bottlerocket_ecs_updater.core.rules.calendars import read_calendar
 from bottlerocket_ecs_updater.core.rules.checkpoints import Checkpoint, Checkpoints
@@ -41,7 +41,7 @@ class RuleSettings:
 
     window: Annotated[
         tuple[Window, ...],
-        kinds.several(
+        parameters.several(
             "Maintenance window. Updates start only inside a window, and only if they should finish before it closes. "
             "Repeatable.",
             Window.parse,
@@ -51,7 +51,7 @@ class RuleSettings:
     ] = ()
     freeze: Annotated[
         tuple[Freeze, ...],
-        kinds.several(
+        parameters.several(
             "Dates on which no update starts, first and last included.",
             Freeze.parse,
             "dates and time zone, such as '2026-12-20..2027-01-03 Europe/Berlin'",
@@ -60,7 +60,7 @@ class RuleSettings:
     ] = ()
     change_calendar: Annotated[
         tuple[str, ...],
-        kinds.several(
+        parameters.several(
             "Systems Manager change calendar that must be open. Updates must be able to finish before it closes.",
             read_calendar,
             "an ARN such as arn:aws:ssm:us-east-1:123456789012:document/company-changes",
@@ -68,21 +68,21 @@ class RuleSettings:
         ),
     ] = ()
     pin: Annotated[
-        VersionRange | None, kinds.parsed("Update only to these versions.", VersionRange.parse, _RANGE, "VERSIONS")
+        VersionRange | None, parameters.parsed("Update only to these versions.", VersionRange.parse, _RANGE, "VERSIONS")
     ] = None
     allow: Annotated[
         tuple[VersionRange, ...],
-        kinds.several("Update only to versions in one of these ranges.", VersionRange.parse, _RANGE, "VERSIONS"),
+        parameters.several("Update only to versions in one of these ranges.", VersionRange.parse, _RANGE, "VERSIONS"),
     ] = ()
     deny: Annotated[
         tuple[VersionRange, ...],
-        kinds.several(
+        parameters.several(
             "Never update to these versions. Overrides every other rule.", VersionRange.parse, _RANGE, "VERSIONS"
         ),
     ] = ()
     minimum_age: Annotated[
         timedelta,
-        kinds.duration(
+        parameters.duration(
             "Wait this long after a version was first seen in any cluster that shares the state store.",
             NOTHING,
             YEAR,
@@ -90,23 +90,23 @@ class RuleSettings:
     ] = NOTHING
     published_only: Annotated[
         bool,
-        kinds.switch(
+        parameters.switch(
             "Update only to versions that AWS publishes in the public parameters of Bottlerocket, in Systems Manager."
         ),
     ] = False
     downgrades: Annotated[
         Literal["follow", "hold"],
-        kinds.choice("What to do when the update repository offers an older version.", "follow", "hold"),
+        parameters.choice("What to do when the update repository offers an older version.", "follow", "hold"),
     ] = "follow"
     include: Annotated[
-        tuple[Selector, ...], kinds.several("Update only these instances.", parse_selector, _SELECTOR, "WHERE")
+        tuple[Selector, ...], parameters.several("Update only these instances.", parse_selector, _SELECTOR, "WHERE")
     ] = ()
     exclude: Annotated[
-        tuple[Selector, ...], kinds.several("Leave these instances alone.", parse_selector, _SELECTOR, "WHERE")
+        tuple[Selector, ...], parameters.several("Leave these instances alone.", parse_selector, _SELECTOR, "WHERE")
     ] = ()
     checkpoints: Annotated[
         tuple[Checkpoint, ...],
-        kinds.several(
+        parameters.several(
             "Wait after this many instances have been updated to a version; the first are the canaries.",
             Checkpoint.parse,
             "ascending numbers or percentages, such as 1,10%,50%,100%",
@@ -114,13 +114,13 @@ class RuleSettings:
             separator=",",
         ),
     ] = ()
-    checkpoint_wait: Annotated[timedelta, kinds.duration("How long to wait at each checkpoint.", NOTHING)] = timedelta(
-        hours=1
+    checkpoint_wait: Annotated[timedelta, parameters.duration("How long to wait at each checkpoint.", NOTHING)] = (
+        timedelta(hours=1)
     )
-    max_per_day: Annotated[int | None, kinds.integer("How many instances may be drained in any 24 hours.")] = None
+    max_per_day: Annotated[int | None, parameters.integer("How many instances may be drained in any 24 hours.")] = None
     task: Annotated[
         tuple[TaskRule, ...],
-        kinds.several(
+        parameters.several(
             "What to do about tasks that a drain does not move. Without a rule, a standalone task holds its instance.",
             TaskRule.parse,
             "a family or group with 'hold', 'wait 4h' (then return the instance) or 'stop 30m' (then stop the task)",
@@ -129,13 +129,13 @@ class RuleSettings:
     ] = ()
     deployments: Annotated[
         Literal["hold", "ignore"],
-        kinds.choice(
+        parameters.choice(
             "Whether a deployment in progress holds the instances that run tasks of its service.", "hold", "ignore"
         ),
     ] = "hold"
     alarm: Annotated[
         tuple[AlarmRule, ...],
-        kinds.several(
+        parameters.several(
             "CloudWatch alarm that must be OK before the next drain and while services settle. End a prefix with *.",
             AlarmRule.parse,
             "the name of an alarm, or a prefix such as 'checkout-*'",
@@ -144,7 +144,7 @@ class RuleSettings:
     ] = ()
     probe: Annotated[
         tuple[str, ...],
-        kinds.several(
+        parameters.several(
             "URL that must answer GET with a success status, checked together with the alarms.",
             read_probe,
             "an http:// or https:// address",
@@ -153,11 +153,11 @@ class RuleSettings:
     ] = ()
     room: Annotated[
         Literal["check", "ignore"],
-        kinds.choice("Whether an instance is held if its tasks have no room elsewhere.", "check", "ignore"),
+        parameters.choice("Whether an instance is held if its tasks have no room elsewhere.", "check", "ignore"),
     ] = "check"
     own_host: Annotated[
         OwnHost,
-        kinds.choice_of(
+        parameters.choice_of(
             "What to do about the instance that the updater's own task runs on: leave it to another run, or start "
             "another run for it once all others are done.",
             OwnHost,
@@ -166,7 +166,7 @@ class RuleSettings:
 
     stage: Annotated[
         str | None,
-        kinds.parsed(
+        parameters.parsed(
             "Stage of this cluster, for clusters that share the state store.",
             read_stage,
             "a name of letters, digits, dots, dashes and underscores, such as staging",
@@ -175,7 +175,7 @@ class RuleSettings:
     ] = None
     promoted_by: Annotated[
         tuple[Requirement, ...],
-        kinds.several(
+        parameters.several(
             "Update to a version only after every cluster of that stage has run it and stayed healthy for this long.",
             Requirement.parse,
             "a stage and a time, such as 'staging for 7d'",
@@ -184,15 +184,17 @@ class RuleSettings:
     ] = ()
     silent_after: Annotated[
         timedelta,
-        kinds.duration(
+        parameters.duration(
             "A cluster without a run for this long counts as not healthy for promotion.",
             timedelta(minutes=1),
             YEAR,
         ),
     ] = SILENT_AFTER
-    ignore_silent: Annotated[bool, kinds.switch("Ignore silent clusters; by default they hold every version.")] = False
+    ignore_silent: Annotated[bool, parameters.switch("Ignore silent clusters; by default they hold every version.")] = (
+        False
+    )
     finish_only: Annotated[
-        bool, kinds.switch("Finish updates that were started earlier, and start none. Hosts are still checked.")
+        bool, parameters.switch("Finish updates that were started earlier, and start none. Hosts are still checked.")
     ] = False
 
     def __post_init__(self) -> None:

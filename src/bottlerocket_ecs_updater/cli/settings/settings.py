@@ -15,7 +15,7 @@ from typing import Annotated, Literal, cast
 
 from cyclopts import App, Parameter
 
-from bottlerocket_ecs_updater.cli.settings import parameters as kinds
+from bottlerocket_ecs_updater.cli.settings import parameters
 from bottlerocket_ecs_updater.cli.settings.parameters import Place
 from bottlerocket_ecs_updater.cli.settings.parsing import SettingsConflict, configure, parse
 from bottlerocket_ecs_updater.cli.settings.policy_settings import RuleSettings
@@ -41,13 +41,13 @@ _DOCUMENT_ALLOWED = "the name or ARN of a Systems Manager document"
 
 
 def _document(meaning: str) -> Parameter:
-    return kinds.text(meaning, _DOCUMENT, _DOCUMENT_ALLOWED, "DOCUMENT")
+    return parameters.text(meaning, _DOCUMENT, _DOCUMENT_ALLOWED, "DOCUMENT")
 
 
-ConfigFile = Annotated[Path | None, kinds.file("TOML file with any of these settings.")]
+ConfigFile = Annotated[Path | None, parameters.file("TOML file with any of these settings.")]
 """Every command has it. One file can serve all commands, because each ignores settings that it does not take."""
 
-OutputFormat = Annotated[Literal["text", "json"], kinds.choice("Output format.", "text", "json", name="--format")]
+OutputFormat = Annotated[Literal["text", "json"], parameters.choice("Output format.", "text", "json", name="--format")]
 """The format of what a command prints."""
 
 
@@ -58,11 +58,11 @@ class Target:
 
     cluster: Annotated[
         str,
-        kinds.text("Name or ARN of the ECS cluster.", _CLUSTER, "the name or ARN of an ECS cluster", "CLUSTER"),
+        parameters.text("Name or ARN of the ECS cluster.", _CLUSTER, "the name or ARN of an ECS cluster", "CLUSTER"),
     ]
     region: Annotated[
         str | None,
-        kinds.text(
+        parameters.text(
             "Region of the cluster. Default: the Region in the cluster's ARN, or the AWS configuration.",
             r"[a-z]{2,}(-[a-z0-9]+)+",
             "the name of a region, such as eu-central-1",
@@ -71,18 +71,19 @@ class Target:
     ] = None
     state: Annotated[
         Place | None,
-        kinds.place("Where to keep claims, the lease and the record of runs: s3://BUCKET/PREFIX or a folder."),
+        parameters.place("Where to keep claims, the lease and the record of runs: s3://BUCKET/PREFIX or a folder."),
     ] = None
     no_earlier_state: Annotated[
         bool,
-        kinds.switch("For new stacks: do not look for the state of an earlier version.", show=False),
+        parameters.switch("For new stacks: do not look for the state of an earlier version.", show=False),
     ] = False
 
     time_scale: Annotated[
-        float, kinds.factor("For simulators: seconds of simulated time for each second of real time.", show=False)
+        float, parameters.factor("For simulators: seconds of simulated time for each second of real time.", show=False)
     ] = 1.0
     time_origin: Annotated[
-        datetime | None, kinds.instant("For simulators: the time at which simulated time and real time were the same.")
+        datetime | None,
+        parameters.instant("For simulators: the time at which simulated time and real time were the same."),
     ] = None
 
     def __post_init__(self) -> None:
@@ -134,53 +135,57 @@ class Limits:
     """Limits on numbers and durations, and when to stop."""
 
     max_unavailable: Annotated[
-        Limit, kinds.limit("How many instances may be unavailable at once, whatever the cause; at least 1.")
+        Limit, parameters.limit("How many instances may be unavailable at once, whatever the cause; at least 1.")
     ] = ONE_INSTANCE
     max_unavailable_per_zone: Annotated[
-        Limit | None, kinds.limit("How many instances of one Availability Zone may be unavailable at once.")
+        Limit | None, parameters.limit("How many instances of one Availability Zone may be unavailable at once.")
     ] = None
     poll_interval: Annotated[
         timedelta,
-        kinds.duration("Time between looks at the cluster; below 1s only in a simulator.", most=timedelta(minutes=5)),
+        parameters.duration(
+            "Time between looks at the cluster; below 1s only in a simulator.", most=timedelta(minutes=5)
+        ),
     ] = timedelta(seconds=5)
-    apply_timeout: Annotated[timedelta, kinds.duration("Time limit for staging an update on a host.")] = timedelta(
+    apply_timeout: Annotated[timedelta, parameters.duration("Time limit for staging an update on a host.")] = timedelta(
         minutes=15
     )
     drain_timeout: Annotated[
-        timedelta, kinds.duration("Time limit for a drain. After it, the instance is returned to service.")
+        timedelta, parameters.duration("Time limit for a drain. After it, the instance is returned to service.")
     ] = timedelta(minutes=25)
     reboot_timeout: Annotated[
         timedelta,
-        kinds.duration(
+        parameters.duration(
             "Time limit from the reboot until the host is verified. After it, the instance is quarantined.",
             least=COMMAND_LIFE + INHIBITED_FOR,
             why_least="a command can be delivered minutes later, and the host may then delay its shutdown for 5m",
         ),
     ] = timedelta(minutes=20)
     hook_timeout: Annotated[
-        timedelta, kinds.duration("Time limit for each of your documents, before a drain and after a reboot.")
+        timedelta, parameters.duration("Time limit for each of your documents, before a drain and after a reboot.")
     ] = timedelta(minutes=10)
-    settle: Annotated[timedelta, kinds.duration("How long services must be steady before the next drain.", INSTANT)] = (
-        timedelta(seconds=60)
-    )
+    settle: Annotated[
+        timedelta, parameters.duration("How long services must be steady before the next drain.", INSTANT)
+    ] = timedelta(seconds=60)
     settle_timeout: Annotated[
-        timedelta, kinds.duration("Time limit for services to settle. After it, no new update starts.")
+        timedelta, parameters.duration("Time limit for services to settle. After it, no new update starts.")
     ] = timedelta(minutes=10)
     max_failures: Annotated[
-        int, kinds.integer("The run halts when this many instances fail during or after their drain.")
+        int, parameters.integer("The run halts when this many instances fail during or after their drain.")
     ] = 2
     suspect_after: Annotated[
         int,
-        kinds.integer(
+        parameters.integer(
             "A version that failed on this many instances, over all runs, goes to no others until you `release` it."
         ),
     ] = SUSPECT_AFTER
     lease: Annotated[
-        timedelta, kinds.duration("A run that does not renew its lease for this long loses it.", most=LONGEST_TERM)
+        timedelta, parameters.duration("A run that does not renew its lease for this long loses it.", most=LONGEST_TERM)
     ] = timedelta(minutes=3)
     deadline: Annotated[
         timedelta | None,
-        kinds.duration("Start no new updates once the run has lasted this long; updates in progress are finished."),
+        parameters.duration(
+            "Start no new updates once the run has lasted this long; updates in progress are finished."
+        ),
     ] = None
 
     def __post_init__(self) -> None:
@@ -205,13 +210,15 @@ class Output:
     """What a run logs, and how."""
 
     log_format: Annotated[
-        LogFormat, kinds.choice("Log format; auto is text on a terminal, otherwise JSON.", "auto", "json", "text")
+        LogFormat, parameters.choice("Log format; auto is text on a terminal, otherwise JSON.", "auto", "json", "text")
     ] = "auto"
-    log_level: Annotated[LogLevel, kinds.choice("Lowest level to log.", "error", "warning", "info", "debug")] = "info"
-    quiet: Annotated[bool, kinds.switch("Log warnings, errors and the summary only.", "q")] = False
-    verbose: Annotated[bool, kinds.switch("Also log looks, checks and commands; print tracebacks of errors.", "v")] = (
-        False
+    log_level: Annotated[LogLevel, parameters.choice("Lowest level to log.", "error", "warning", "info", "debug")] = (
+        "info"
     )
+    quiet: Annotated[bool, parameters.switch("Log warnings, errors and the summary only.", "q")] = False
+    verbose: Annotated[
+        bool, parameters.switch("Also log looks, checks and commands; print tracebacks of errors.", "v")
+    ] = False
 
     def __post_init__(self) -> None:
         if self.quiet and self.verbose:
@@ -241,20 +248,20 @@ class Messages:
     """Who is notified, and how."""
 
     notify_topic: Annotated[
-        str | None, kinds.text("SNS topic for notifications.", _TOPIC, "the ARN of an SNS topic", "ARN")
+        str | None, parameters.text("SNS topic for notifications.", _TOPIC, "the ARN of an SNS topic", "ARN")
     ] = None
     event_bus: Annotated[
         str | None,
-        kinds.text("EventBridge event bus for events.", _BUS, "the name or ARN of an event bus", "BUS"),
+        parameters.text("EventBridge event bus for events.", _BUS, "the name or ARN of an event bus", "BUS"),
     ] = None
     webhook_secret: Annotated[
         str | None,
-        kinds.text(
+        parameters.text(
             "Secret or parameter that holds the URL of a Slack or other webhook.", _PLACE, _PLACE_ALLOWED, "SECRET"
         ),
     ] = None
     metrics: Annotated[
-        OnOff, kinds.choice("Write metrics to the log; auto writes them if the log is JSON.", "auto", "on", "off")
+        OnOff, parameters.choice("Write metrics to the log; auto writes them if the log is JSON.", "auto", "on", "off")
     ] = "auto"
 
 

@@ -22,6 +22,7 @@ from bottlerocket_ecs_updater.core.capacity.will_it_fit import (
     Fits,
     Leaving,
     NoRoom,
+    PlannedDrain,
     blocked_by_limits,
     crowded_out,
     must_place,
@@ -45,7 +46,7 @@ class ClusterRoom:
 
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
-        services = fleet.services.all if fleet.services is not None else ()
+        services = fleet.all_services
         self._by_name = {service.name: service for service in services}
         replicas = {f"{SERVICE_GROUP}{service.name}": service for service in services if not service.daemon}
         self._arns = {group: service.arn for group, service in replicas.items() if _is_placed(service)}
@@ -77,7 +78,7 @@ class ClusterRoom:
         return replace(answer, provisos=(*answer.provisos, *doubts)) if isinstance(answer, Fits) and doubts else answer
 
     def _doubts_about(self, instance: Instance) -> Iterator[str]:
-        groups = dict.fromkeys(task.group for task in (instance.tasks.left if instance.tasks is not None else ()))
+        groups = dict.fromkeys(task.group for task in instance.tasks_left)
         for service in (self._unplaced[group] for group in groups if group in self._unplaced):
             yield f"whether tasks of {service.name} fit elsewhere is not checked: ECS does not say how it places them"
 
@@ -104,39 +105,26 @@ class ClusterRoom:
         if self._placing is None:
             self._placing = IncrementalPlacement(capacity, {task.instance for task in others})
         tasks = [*others, *self._tasks_on(instance)]
+        drain = PlannedDrain(instance.id, capacity, rules, tasks, self._all_coming())
         if self._placing.fits(instance.id, rules, here, leaving):
-            crowded = self._crowded_out(instance.id, capacity, rules, tasks)
+            crowded = None if self._is_spacious(drain) else crowded_out(self._with_staying(drain))
             if crowded is not None:
                 return crowded
             self._placed = instance.id
             return Fits(provisos=tuple(doubt for arn in dict.fromkeys(here) for doubt in rules[arn].doubts))
-        answer = will_drain(instance.id, capacity, rules, tasks, self._all_coming(), self._staying_tasks())
+        answer = will_drain(self._with_staying(drain))
         if isinstance(answer, NoRoom) and answer.service in nowhere:
             self._refusals[answer.service] = answer
         return answer
 
-    def _crowded_out(
-        self,
-        instance: InstanceId,
-        capacity: Mapping[InstanceId, Capacity],
-        rules: Mapping[ServiceArn, ServiceRules],
-        tasks: Sequence[Leaving],
-    ) -> NoRoom | None:
-        emptied = {task.instance for task in tasks} | {instance}
-        leaving = Counter(task.service for task in tasks)
-        if self._is_spacious(rules, leaving, emptied):
-            return None
-        return crowded_out(instance, capacity, rules, tasks, self._all_coming(), self._staying_tasks())
-
-    def _is_spacious(
-        self, rules: Mapping[ServiceArn, ServiceRules], leaving: Mapping[ServiceArn, int], emptied: Set[InstanceId]
-    ) -> bool:
+    def _is_spacious(self, drain: PlannedDrain) -> bool:
         """Whether each service has room on as many instances as tasks will be placed, so that the order is irrelevant.
 
         Each task that ECS places first can take away the room of another one on one instance at most.
         """
-        placed = sum(will_place(service, leaving.get(arn, 0)) for arn, service in rules.items())
-        moving = [service for arn, service in rules.items() if leaving.get(arn) and must_place(service, leaving[arn])]
+        leaving, emptied, rules = drain.leaving(), drain.emptied(), drain.services.items()
+        placed = sum(will_place(service, leaving[arn]) for arn, service in rules)
+        moving = [service for arn, service in rules if leaving[arn] and must_place(service, leaving[arn])]
         return all(self._has_room_on(service, placed, emptied) for service in moving)
 
     def _has_room_on(self, service: ServiceRules, wanted: int, emptied: Set[InstanceId]) -> bool:
@@ -153,15 +141,15 @@ class ClusterRoom:
                 break
         return short <= 0
 
-    def _staying_tasks(self) -> StayingTasks:
-        """How many tasks of each service are on each instance."""
+    def _with_staying(self, drain: PlannedDrain) -> PlannedDrain:
+        """The drain, with how many tasks of each service are on each instance."""
         if self._staying is None:
             found: dict[ServiceArn, Counter[InstanceId]] = {}
             for instance in self._fleet.instances.values():
                 for task in self._tasks_on(instance):
                     found.setdefault(task.service, Counter())[instance.id] += 1
             self._staying = found
-        return self._staying
+        return replace(drain, staying=self._staying)
 
     def _full_provider(
         self,
@@ -172,16 +160,21 @@ class ClusterRoom:
     ) -> NoRoom | None:
         """The refusal if one of several capacity providers of a service has no room for its share of the tasks.
 
-        ECS chooses the provider of the next task by weight, and does not use another one if that is full.
+        ECS chooses the provider of the next task by base and weight, and does not use another one if that is full.
         """
+        registration = self._fleet.instances[instance].registration
+        own = registration.capacity_provider if registration is not None else ""
         for arn in dict.fromkeys(here):
             service = rules[arn]
             moving = must_place(service, leaving[arn]) if len(service.providers) > 1 else 0
-            share = -(-moving // len(service.providers)) if moving else 0
-            for provider in service.providers if share else ():
+            for provider in service.providers if moving else ():
+                share = service.share_of(provider, moving, own)
+                if not share:
+                    continue
                 alone = limited_to(service, provider, share, self._fleet)
                 moved = [Leaving(instance, arn)] * share
-                answer = will_drain(instance, self._all_capacity() or {}, {arn: alone}, moved, self._all_coming())
+                drain = PlannedDrain(instance, self._all_capacity() or {}, {arn: alone}, moved, self._all_coming())
+                answer = will_drain(drain)
                 if isinstance(answer, NoRoom):
                     return answer
         return None
@@ -213,7 +206,7 @@ class ClusterRoom:
 
         It is only used for the order: each task is tried alone, and unknown facts do not count.
         """
-        tasks = instance.tasks.left if instance.tasks is not None else ()
+        tasks = instance.tasks_left
         if not tasks or not self._done():
             return 0
         return sum(1 for task in tasks if task.of_service and not task.daemon and not self._settles_down(task.group))
@@ -237,8 +230,11 @@ class ClusterRoom:
 
     def services_on(self, instance: Instance) -> Iterable[Service]:
         """The services whose tasks on it a drain would have to move."""
-        tasks = instance.tasks.left if instance.tasks is not None else ()
-        names = {task.group.removeprefix(SERVICE_GROUP) for task in tasks if task.of_service and not task.daemon}
+        names = {
+            task.group.removeprefix(SERVICE_GROUP)
+            for task in instance.tasks_left
+            if task.of_service and not task.daemon
+        }
         found = (self._by_name.get(name) for name in sorted(names))
         return [service for service in found if service is not None and not service.daemon]
 
@@ -247,8 +243,7 @@ class ClusterRoom:
         return next((service for service in self.services_on(instance) if service.unknown), None)
 
     def _tasks_on(self, instance: Instance) -> Iterable[Leaving]:
-        tasks = instance.tasks.left if instance.tasks is not None else ()
-        for task in tasks:
+        for task in instance.tasks_left:
             arn = self._arns.get(task.group)
             if arn is not None and task.of_service:
                 yield Leaving(instance.id, arn)
@@ -324,5 +319,5 @@ def _drains(instance: Instance) -> bool:
 
 
 def _is_done(instance: Instance) -> bool:
-    report = instance.check_answer.report if instance.check_answer is not None else None
+    report = instance.report
     return instance.claim is None and report is not None and report.state is UpdateState.IDLE

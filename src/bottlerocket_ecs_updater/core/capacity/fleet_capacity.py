@@ -44,8 +44,7 @@ def _capacity_like(instance: Instance, fleet: Fleet) -> Capacity:
     registration = instance.registration
     assert registration is not None
     assert registration.registered is not None
-    tasks = instance.tasks.left if instance.tasks is not None else ()
-    daemons = frozenset(task.group for task in tasks if task.daemon)
+    daemons = frozenset(task.group for task in instance.tasks_left if task.daemon)
     left = registration.registered
     return Capacity(
         left.cpu,
@@ -71,7 +70,7 @@ def capacity_of(instance: Instance, fleet: Fleet, services: Mapping[str, Service
     if registration is None or registration.remaining is None:
         return None
     left = registration.remaining
-    tasks = instance.tasks.left if instance.tasks is not None else ()
+    tasks = instance.tasks_left
     known = instance.tasks is not None and not tasks_changed(instance)
     hosts = {arn for task in tasks if task.of_service and (arn := services.get(task.group)) is not None}
     return Capacity(
@@ -146,7 +145,7 @@ def _launch_of(instance: Instance, registration: Registration, fleet: Fleet) -> 
     """The launch type of an instance: its agent shows ECS Anywhere, its provider or EC2 shows Managed Instances."""
     if registration.external:
         return LaunchType.EXTERNAL
-    machine = instance.around.machine if instance.around is not None else None
+    machine = instance.machine
     managed = is_managed(registration.capacity_provider, fleet.providers)
     managed = managed or (machine is not None and machine.managed_by_ecs)
     return LaunchType.MANAGED_INSTANCES if managed else LaunchType.EC2
@@ -188,6 +187,7 @@ def rules_of(service: Service, fleet: Fleet) -> ServiceRules | None:
         why_not=growth.why_not,
         doubts=growth.doubts,
         strategies=moving.strategies,
+        shares=moving.shares,
     )
 
 

@@ -14,7 +14,7 @@ from functools import lru_cache
 
 from bottlerocket_ecs_updater.core.model.capacity_provider import LaunchType
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, ServiceArn
-from bottlerocket_ecs_updater.core.model.resources import PlacementStrategy, Port, TaskRequirements
+from bottlerocket_ecs_updater.core.model.resources import PlacementStrategy, Port, ProviderPart, TaskRequirements
 from bottlerocket_ecs_updater.core.model.wording import counted
 from bottlerocket_ecs_updater.core.rules.expression import Expression, judge, parse_expression, subjects
 
@@ -94,6 +94,22 @@ class ServiceRules:
     """Whether ECS starts tasks of it. After a deployment that failed, it does not."""
     strategies: tuple[PlacementStrategy, ...] = ()
     """How ECS chooses between instances with room, in this order; empty for ECS's default."""
+    shares: tuple[ProviderPart, ...] = ()
+    """The parts of its capacity providers; empty if not known."""
+
+    def share_of(self, provider: str, moving: int, own: str) -> int:
+        """How many of the tasks that must leave an instance of provider `own` may need a place with this provider.
+
+        Other tasks already fill the bases, except for those that the instance itself had. If the parts are not known,
+        they count as equal.
+        """
+        weights = {one.provider: one.weight for one in self.shares} or dict.fromkeys(self.providers, 1)
+        if weights.get(provider):
+            return -(-moving * weights[provider] // sum(weights.values()))
+        return min(moving, max(1, self._base_of(provider))) if provider == own else 0
+
+    def _base_of(self, provider: str) -> int:
+        return next((one.base for one in self.shares if one.provider == provider), 0)
 
     @property
     def group(self) -> str:

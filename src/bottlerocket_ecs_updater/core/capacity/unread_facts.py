@@ -52,8 +52,7 @@ def unread_definitions(instance: Instance, fleet: Fleet) -> Iterable[str]:
     known = fleet.definitions
     if known is None:
         return
-    services = fleet.services.all if fleet.services is not None else ()
-    for service in (*ClusterRoom(fleet).services_on(instance), *filter(lacks_tasks, services)):
+    for service in (*ClusterRoom(fleet).services_on(instance), *filter(lacks_tasks, fleet.all_services)):
         definition = service.moving.definition if service.moving is not None else None
         if definition is not None and definition not in known:
             yield definition
@@ -68,17 +67,17 @@ def instance_types(fleet: Fleet) -> frozenset[str]:
 
 def capacity_providers(fleet: Fleet) -> frozenset[str]:
     """The names of all capacity providers of its instances and services."""
-    services = fleet.services.all if fleet.services is not None else ()
-    of_services = (name for service in services if service.moving is not None for name in service.moving.providers)
+    of_services = (
+        name for service in fleet.all_services if service.moving is not None for name in service.moving.providers
+    )
     registrations = (one.registration for one in fleet.instances.values())
     return frozenset(of_services) | {one.capacity_provider for one in registrations if one is not None} - {""}
 
 
 def constraints_ask_for_tasks(fleet: Fleet) -> bool:
     """Whether the placement of any service depends on the tasks that an instance already has."""
-    services = fleet.services.all if fleet.services is not None else ()
     definitions = fleet.definitions or {}
-    for moving in (service.moving for service in services if service.moving is not None):
+    for moving in (service.moving for service in fleet.all_services if service.moving is not None):
         definition = definitions.get(moving.definition)
         expressions = (*moving.member_of, *(definition.member_of if definition is not None else ()))
         attached = definition is not None and (definition.demand.interfaces > 0 or definition.demand.volumes > 0)

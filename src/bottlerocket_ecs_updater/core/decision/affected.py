@@ -71,14 +71,14 @@ def unread_of(blamed: Iterable[Service], instances: Iterable[Instance], read: Co
 
 def services_on(instance: Instance) -> frozenset[str]:
     """The names of the services with a task on it; empty if its tasks are not known."""
-    tasks = instance.tasks.left if instance.tasks is not None else ()
-    return frozenset(task.group.removeprefix(SERVICE_GROUP) for task in tasks if task.of_service and task.group)
+    return frozenset(
+        task.group.removeprefix(SERVICE_GROUP) for task in instance.tasks_left if task.of_service and task.group
+    )
 
 
 def deploying_on(instance: Instance, fleet: Fleet) -> tuple[Service, ...]:
     """The services with a task on it whose last deployment is in progress, or failed."""
-    services = fleet.services.all if fleet.services is not None else ()
-    unfinished = [service for service in services if service.deploying or service.failed]
+    unfinished = [service for service in fleet.all_services if service.deploying or service.failed]
     here = services_on(instance) if unfinished else frozenset()
     return tuple(service for service in unfinished if service.name in here)
 
@@ -99,8 +99,9 @@ def hold_for_deployments(deploying: Sequence[Service], rules: TaskRules) -> Hold
 def deploys_since(why: Hold, fleet: Fleet) -> datetime | None:
     """Since when the first of the deployments that the hold names has been in progress; None if ECS does not say."""
     named = dict(why.facts).get("services", "")
-    services = fleet.services.all if fleet.services is not None else ()
-    since = (one.deploying_since for one in services if one.deploying_since is not None and _named(one) in named)
+    since = (
+        one.deploying_since for one in fleet.all_services if one.deploying_since is not None and _named(one) in named
+    )
     return min(since, default=None)
 
 

@@ -33,7 +33,7 @@ def blocking_groups(instance: Instance) -> tuple[str, ...]:
 
     ECS stops daemons last, so while other tasks are left, daemons are not the blocker.
     """
-    tasks = instance.tasks.left if instance.tasks is not None else ()
+    tasks = instance.tasks_left
     left = [task for task in tasks if not task.daemon] or tasks
     return tuple(sorted({task.group for task in left if task.group}))
 

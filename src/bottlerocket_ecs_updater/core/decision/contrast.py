@@ -121,7 +121,7 @@ class _Alike:
         """When the tasks were launched that lived longer than those that failed on the version usually do."""
         long = self.long()
         still = (one.launched_at for one in alive if one.started_at is not None and now - one.launched_at > long)
-        return [*still, *(end.launched_at for end in ended if end.lasted > long)]
+        return [*still, *(end.launched_at for end in ended if end.started and end.lasted > long)]
 
     def contrast(self, now: datetime) -> bool | None:
         """Whether those on the version fail and others do not; None if no others ran at the same time."""
@@ -170,7 +170,14 @@ class _Alike:
 
     def ran_before(self) -> bool:
         """Whether others ran longer before, as far back as ECS shows stopped tasks."""
-        return any(end.lasted > max(SHORTEST, self.usual()) and not end.failed for end in self.ended_elsewhere)
+        longer = (end for end in self.ended_elsewhere if end.lasted > max(SHORTEST, self.usual()))
+        return any(end.started and not end.failed for end in longer)
+
+    def starts(self) -> Sequence[timedelta]:
+        """How long each of them took from its launch until it ran, those on the version included if they still run."""
+        alive = (one for one in (*self.alive_elsewhere, *self.alive_here) if one.started_at is not None)
+        running = [one.started_at - one.launched_at for one in alive if one.started_at is not None]
+        return [*running, *(end.lasted - end.ran_for for end in self.ended_elsewhere if end.ran_for is not None)]
 
 
 def started_apart(ends: Iterable[TaskEnd]) -> bool:
@@ -243,8 +250,7 @@ def _waits_long(one: LiveTask, alike: _Alike | None, now: datetime, limit: timed
         return False
     started = [each for each in alike.alive_elsewhere if each.started_at is not None]
     stuck = [each for each in alike.alive_elsewhere if each.started_at is None and now - each.launched_at >= limit]
-    took = [each.started_at - each.launched_at for each in (*started, *alike.alive_here) if each.started_at is not None]
-    if waited < OUTLIVES * max(took, default=timedelta()):
+    if waited < OUTLIVES * max(alike.starts(), default=timedelta()):
         return False
-    ran = bool(started) or any(not end.failed and end.lasted > limit for end in alike.ended_elsewhere)
+    ran = bool(started) or any(end.started and not end.failed and end.lasted > limit for end in alike.ended_elsewhere)
     return ran and len(stuck) <= len(started) / 2

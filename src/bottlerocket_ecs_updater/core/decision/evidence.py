@@ -33,7 +33,7 @@ from bottlerocket_ecs_updater.core.model.services import Service
 from bottlerocket_ecs_updater.core.model.time_text import has_passed
 from bottlerocket_ecs_updater.core.model.version import Version
 
-ROLL_LASTS = timedelta(days=7)
+ROLLOUT_LASTS = timedelta(days=7)
 """A host that was updated longer ago has run tasks since then, and is no longer on trial."""
 
 KILLED = frozenset({None, 137, 143})
@@ -64,9 +64,9 @@ def on_trial(fleet: Fleet) -> Mapping[InstanceId, tuple[Version, datetime]]:
     found: dict[InstanceId, tuple[Version, datetime]] = {}
     for id_, update in fleet.past.updated.items():
         instance = fleet.instances.get(id_)
-        if instance is None or instance.claim is not None or has_passed(update.at, ROLL_LASTS, fleet.at):
+        if instance is None or instance.claim is not None or has_passed(update.at, ROLLOUT_LASTS, fleet.at):
             continue
-        report = instance.check_answer.report if instance.check_answer is not None else None
+        report = instance.report
         if report is None or report.running == update.version:
             released = fleet.past.released.get(update.version, update.at)
             found[id_] = update.version, max(update.at, released)
@@ -103,7 +103,7 @@ def suspicious(fleet: Fleet, starts_before: Mapping[ServiceArn, int]) -> tuple[S
     One task each of several services is as suspicious as several tasks of one. The way they ended shows whether they
     failed.
     """
-    services = fleet.services.all if fleet.services is not None else ()
+    services = fleet.all_services
     moving: Counter[str] = Counter()
     in_progress = len(fleet.slots)
     for one in fleet.instances.values():
@@ -127,9 +127,8 @@ def losing_on_trial(trial: Iterable[InstanceId], fleet: Fleet) -> frozenset[str]
     On a first host, before a checkpoint, tasks may fail only once an hour: too rarely for the service to count as
     unsteady.
     """
-    services = fleet.services.all if fleet.services is not None else ()
     here = frozenset(name for id_ in trial for name in services_on(fleet.instances[id_]))
-    losing = [one for one in services if one.unasked_starts and one.name in here]
+    losing = [one for one in fleet.all_services if one.unasked_starts and one.name in here]
     losing.sort(key=lambda one: (-one.unasked_starts, one.name))
     enough = sum(one.unasked_starts for one in losing) >= FAILED_TASKS
     return frozenset(one.name for one in losing[:LOSING_ASKED]) if enough else frozenset()
@@ -180,7 +179,7 @@ def lost_gpus(instance: Instance) -> str:
     """How many of its GPUs are missing since its reboot; empty if none is, or if that is not known."""
     registration, before = instance.registration, instance.progress.gpus_before
     left = registration.remaining if registration is not None and registration.connected else None
-    if instance.progress.proof is None or not before or left is None or left.gpus >= before:
+    if instance.progress.new_boot is None or not before or left is None or left.gpus >= before:
         return ""
     return f"it registered with {left.gpus} of its {before} GPUs"
 

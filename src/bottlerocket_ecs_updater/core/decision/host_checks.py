@@ -15,9 +15,9 @@ HEARD_AGAIN_SHARE, HEARD_AGAIN_MAX_POLLS = 2, 2
 """A late result is read again after half of the time since it was sent, and after two polls at most."""
 
 
-def is_mute(instance: Instance, fleet: Fleet) -> bool:
+def is_check_denied(instance: Instance, fleet: Fleet) -> bool:
     """Whether AWS denies sending checks to the host."""
-    return fleet.hosts_mute or instance.mute
+    return fleet.hosts_denied or instance.check_denied
 
 
 def ask_host(instance: Instance, this_pass: Pass) -> NextStep:

@@ -52,8 +52,8 @@ def impaired_by_update(instance: Instance) -> str:
 def unhealthy_until(instance: Instance, now: datetime) -> datetime | None:
     """Until when an instance that was IMPAIRED since its boot must stay healthy; None if it was not, or long enough."""
     progress = instance.progress
-    impaired, proof = progress.impaired, progress.proof
-    if impaired is None or proof is None or impaired.last_at < proof.asked_at or progress.was_impaired:
+    impaired, new_boot = progress.impaired, progress.new_boot
+    if impaired is None or new_boot is None or impaired.last_at < new_boot.asked_at or progress.was_impaired:
         return None
     return None if has_passed(impaired.last_at, HEALTHY_FOR, now) else impaired.last_at + HEALTHY_FOR
 

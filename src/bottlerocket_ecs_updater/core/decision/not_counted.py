@@ -3,13 +3,13 @@
 A budget limits how many of the instances in service may be out of service together. An instance does not count if it is
 stopped in a warm pool, if a person stopped it, if AWS manages it, if only its registration is left, or if the policy
 excludes it. It may stay that way for months and must not block the cluster. A claimed instance counts, unless it is
-quarantined and stopped in EC2.
+quarantined and stopped in EC2, or in its warm pool.
 """
 
 from __future__ import annotations
 
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
-from bottlerocket_ecs_updater.core.model.auto_scaling import taken_away
+from bottlerocket_ecs_updater.core.model.auto_scaling import InGroup, LifecycleState, is_warm, taken_away
 from bottlerocket_ecs_updater.core.model.capacity_provider import is_managed
 from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
@@ -30,8 +30,7 @@ def not_selected(instance: Instance, policy: Policy) -> Hold | None:
     registration = instance.registration
     if registration is None:
         return None
-    membership = instance.around.membership if instance.around is not None else None
-    return select(registration, policy.rules.selection, registration.capacity_provider, membership)
+    return select(registration, policy.rules.selection, registration.capacity_provider, instance.membership)
 
 
 def why_leaving(instance: Instance) -> Hold | None:
@@ -44,8 +43,7 @@ def set_aside(instance: Instance) -> Hold | None:
     leaving = why_leaving(instance)
     if leaving is not None and leaving.reason is Reason.WARM_POOL:
         return leaving
-    machine = instance.around.machine if instance.around is not None else None
-    return _set_aside(machine, connected=instance.registration is not None and instance.registration.connected)
+    return _set_aside(instance.machine, connected=instance.registration is not None and instance.registration.connected)
 
 
 def _set_aside(machine: Machine | None, *, connected: bool) -> Hold | None:
@@ -65,8 +63,21 @@ def _set_aside(machine: Machine | None, *, connected: bool) -> Hold | None:
     return hold(Reason.INSTANCE_STOPPED, state=machine.state) if machine.stopped else None
 
 
+def is_kept_warm(instance: Instance) -> bool:
+    """Whether its group keeps the instance in its warm pool, so that an update in progress there has to wait."""
+    return is_warm(instance.membership)
+
+
+def is_warming(instance: Instance) -> bool:
+    """Whether it is on its way into its warm pool. It counts until it is there, like one that its group terminates."""
+    membership = instance.membership
+    return isinstance(membership, InGroup) and membership.state is LifecycleState.WARMING
+
+
 def outside(instance: Instance, policy: Policy) -> Hold | None:
     """Why an instance does not count; None if it does."""
+    if instance.claim is not None and is_kept_warm(instance):
+        return why_leaving(instance) if not is_warming(instance) else None
     if instance.claim is not None:
         aside = set_aside(instance) if instance.claim.phase is ClaimPhase.QUARANTINED else None
         return aside if aside is not None and aside.reason is Reason.INSTANCE_STOPPED else None

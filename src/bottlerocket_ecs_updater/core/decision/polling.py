@@ -146,4 +146,4 @@ def is_prompt(instance: Instance, *, empty_by: datetime | None = None) -> bool:
         return False
     drain = progress.drain if claim.phase is ClaimPhase.DRAINING else None
     emptied = drain is not None and empty_by is not None and drain.at <= empty_by
-    return instance.pending is not None or progress.proof is not None or emptied
+    return instance.pending is not None or progress.new_boot is not None or emptied

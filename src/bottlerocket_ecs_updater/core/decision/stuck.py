@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 from bottlerocket_ecs_updater.core.decision.affected import deploys_since
 from bottlerocket_ecs_updater.core.decision.blockers import REPEATED
+from bottlerocket_ecs_updater.core.decision.not_counted import is_kept_warm
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.history import LastingHold
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
@@ -41,14 +42,21 @@ STUCK_AFTER = timedelta(days=1)
 """How long any other hold that should pass by itself may last, such as a batch task or an instance refresh."""
 
 
-def begun(instances: Iterable[Instance]) -> bool:
+def has_started(instances: Iterable[Instance]) -> bool:
     """Whether the run started an update, or finished one that another run started."""
-    return any(one.claim is not None or one.progress.claimed_at is not None for one in instances)
+    return any(_begun(one) for one in instances)
+
+
+def _begun(instance: Instance) -> bool:
+    """An update that has to wait in a warm pool may wait for months: other holds must not stay unnoticed until then."""
+    if instance.claim is not None and is_kept_warm(instance):
+        return instance.progress.drain is not None
+    return instance.claim is not None or instance.progress.claimed_at is not None
 
 
 def stuck_on(outcomes: Mapping[InstanceId, Outcome], fleet: Fleet) -> Hold | None:
     """The hold that stopped every update and does not pass by itself; None if that is not a failure."""
-    if begun(fleet.instances.values()):
+    if has_started(fleet.instances.values()):
         return None
     held = _that_count(outcomes, fleet)
     if not held or not (_saw_nothing(held, outcomes) or all(_lasts(why, fleet) for why in held)):
@@ -116,7 +124,7 @@ def _too_long(reason: Reason, known: LastingHold, now: datetime) -> bool:
 
 def waiting_codes(outcomes: Mapping[InstanceId, Outcome], fleet: Fleet) -> Collection[str]:
     """The reason codes to record: they stopped this run from starting any update, but should pass by themselves."""
-    if begun(fleet.instances.values()):
+    if has_started(fleet.instances.values()):
         return ()
     reasons = {why.reason for why in _that_count(outcomes, fleet)}
     return sorted(one.code for one in reasons if passing(one) is Passing.BY_ITSELF and one not in DATED)

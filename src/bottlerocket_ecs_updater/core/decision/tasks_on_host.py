@@ -23,11 +23,12 @@ def is_updaters(task: Task, fleet: Fleet) -> bool:
 
 
 def _tasks(instance: Instance) -> Collection[Task]:
-    return instance.tasks.left if instance.tasks is not None else ()
+    return instance.tasks_left
 
 
 def tasks_on(instance: Instance, fleet: Fleet) -> tuple[TaskOnHost, ...]:
     """The tasks that are not STOPPED, as the rules see them."""
     protected = instance.around.protected if instance.around is not None else {}
-    tasks = instance.tasks.left if instance.tasks is not None else ()
-    return tuple(TaskOnHost(task, task.family, protected.get(task.arn), is_updaters(task, fleet)) for task in tasks)
+    return tuple(
+        TaskOnHost(task, task.family, protected.get(task.arn), is_updaters(task, fleet)) for task in instance.tasks_left
+    )

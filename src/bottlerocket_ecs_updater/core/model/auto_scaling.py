@@ -23,6 +23,8 @@ class LifecycleState(Enum):
     DETACHED = "Detached"
     TERMINATING = "Terminating"
     REPLACING_ROOT_VOLUME = "ReplacingRootVolume"
+    WARMING = "Warmed:Pending"
+    """On its way into its warm pool, and still up."""
     WARMED = "Warmed"
     OTHER = "unknown to this updater"
 
@@ -31,11 +33,13 @@ class LifecycleState(Enum):
         """Read a state as Auto Scaling writes it, with or without the step of a lifecycle hook after it."""
         if text == "RootVolumeReplaced":
             return cls.REPLACING_ROOT_VOLUME
+        if text.startswith(cls.WARMING.value):
+            return cls.WARMING
         state = text.partition(":")[0].removeprefix("Entering").replace("Terminated", "Terminating")
         return next((known for known in cls if known.value == state), cls.OTHER)
 
 
-TAKES_AWAY = frozenset({LifecycleState.TERMINATING, LifecycleState.WARMED})
+TAKES_AWAY = frozenset({LifecycleState.TERMINATING, LifecycleState.WARMING, LifecycleState.WARMED})
 """States in which the group terminates the instance or puts it back into its warm pool.
 
 In every other state the instance stays in the cluster, so one that we drained is returned.
@@ -68,10 +72,15 @@ class NoGroup:
 Membership = InGroup | NoGroup
 
 
+def is_warm(membership: Membership | None) -> bool:
+    """Whether its group keeps the instance in its warm pool, or puts it there. It may come back into service."""
+    return isinstance(membership, InGroup) and membership.state in (LifecycleState.WARMING, LifecycleState.WARMED)
+
+
 def taken_away(membership: Membership | None) -> Hold | None:
     """Why an instance must not be set ACTIVE: its group is removing it. None if it is not, or if that is not known."""
     match membership:
-        case InGroup(group=group, state=LifecycleState.WARMED):
+        case InGroup(group=group) if is_warm(membership):
             return hold(Reason.WARM_POOL, group=group)
         case InGroup(group=group, state=state) if state in TAKES_AWAY:
             return hold(Reason.LEAVING_GROUP, group=group, state=state.value)

@@ -233,6 +233,11 @@ class TaskEnd:
     """How long it was RUNNING; None if it never was."""
 
     @property
+    def started(self) -> bool:
+        """Whether it ever was RUNNING. One that was stopped before says nothing about where such tasks run."""
+        return self.ran_for is not None
+
+    @property
     def lasted(self) -> timedelta:
         """How long it existed."""
         return self.stopped_at - self.launched_at

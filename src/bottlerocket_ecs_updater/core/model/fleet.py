@@ -23,7 +23,7 @@ from bottlerocket_ecs_updater.core.model.ids import (
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.published import PublishedState
 from bottlerocket_ecs_updater.core.model.resources import Definition, VolumeLimit
-from bottlerocket_ecs_updater.core.model.services import Health, Services, Slot
+from bottlerocket_ecs_updater.core.model.services import Health, Service, Services, Slot
 from bottlerocket_ecs_updater.core.model.shared import Shared
 from bottlerocket_ecs_updater.core.model.version import Version
 
@@ -62,7 +62,7 @@ class Fleet:
     """Why the run must start no more updates, such as a signal; empty while it may."""
     blocked: str = ""
     """A denied AWS call without which no update can be finished; empty if there is none."""
-    hosts_mute: bool = False
+    hosts_denied: bool = False
     """Whether AWS denies sending commands to hosts, or reading their results."""
     suspects: Mapping[Version, int] = field(default_factory=dict)
     """Versions that failed after a reboot, each with the number of instances of this cluster it failed on."""
@@ -102,3 +102,8 @@ class Fleet:
     """How its Auto Scaling groups launch instances; None if that was not read."""
     shared: Shared = field(default_factory=Shared)
     """What other clusters that share the state store, and people, recorded about versions."""
+
+    @property
+    def all_services(self) -> tuple[Service, ...]:
+        """The services that may have tasks on our hosts; empty also if they were not read."""
+        return self.services.all if self.services is not None else ()

@@ -71,10 +71,10 @@ class History:
     first_seen: Mapping[Version, datetime] = field(default_factory=dict)
     """When each version was first seen, in this cluster or in one that shares the state store."""
     updated: Mapping[InstanceId, PastUpdate] = field(default_factory=dict)
-    begun: tuple[datetime, ...] = ()
+    started_nameless: tuple[datetime, ...] = ()
     """When updates started in the last day whose instances were not recorded."""
     recorded: RecordedDurations = field(default_factory=RecordedDurations)
-    begun_on: Mapping[InstanceId, datetime] = field(default_factory=dict)
+    started: Mapping[InstanceId, datetime] = field(default_factory=dict)
     """When each instance was last drained for an update, in the last day."""
     found_on: Mapping[InstanceId, PastUpdate] = field(default_factory=dict)
     """Instances on a version that no run had updated them to, and when they were first found on it."""

@@ -8,7 +8,15 @@ from datetime import datetime
 
 from bottlerocket_ecs_updater.core.model.auto_scaling import Membership
 from bottlerocket_ecs_updater.core.model.claim import Claim
-from bottlerocket_ecs_updater.core.model.container_instance import NAMELESS, PingStatus, Registration, Status, Tasks
+from bottlerocket_ecs_updater.core.model.container_instance import (
+    NAMELESS,
+    PingStatus,
+    Registration,
+    Status,
+    Task,
+    Tasks,
+)
+from bottlerocket_ecs_updater.core.model.host_report import HostReport
 from bottlerocket_ecs_updater.core.model.ids import (
     ContainerInstanceArn,
     InstanceId,
@@ -88,6 +96,8 @@ class SurveyedFacts:
     """When its group last answered, or turned out not to be readable at all; None if neither happened yet."""
     group_missed_since: datetime | None = None
     """Since when no read of its group has been answered; None if the last one was."""
+    warm_at: datetime | None = None
+    """When its group last said that it keeps the instance in its warm pool; None if it never did in this run."""
     leaving_since: datetime | None = None
     """Since when every answer of its group has said that it terminates the instance; None if the last one did not."""
     machine: Machine | None = None
@@ -129,7 +139,7 @@ class Instance:
     send_refused: str = ""
     send_denied: str = ""
     """The error of AWS when it denied the last command to it; empty if it did not."""
-    mute: bool = False
+    check_denied: bool = False
     """Whether AWS denied the last check of it."""
     claim: Claim | None = None
     """Our claim, from the instance itself or from the copy in the state store."""
@@ -161,13 +171,36 @@ class Instance:
         return self.registration is not None and self.registration.status is not Status.INACTIVE
 
     @property
+    def report(self) -> HostReport | None:
+        """The report of its host; None if the last check gave none."""
+        return self.check_answer.report if self.check_answer is not None else None
+
+    @property
+    def tasks_left(self) -> tuple[Task, ...]:
+        """The tasks on it that are not STOPPED; empty also if they were not read."""
+        return self.tasks.left if self.tasks is not None else ()
+
+    @property
+    def membership(self) -> Membership | None:
+        """Its Auto Scaling group; None if that was not read."""
+        return self.around.membership if self.around is not None else None
+
+    @property
+    def machine(self) -> Machine | None:
+        """The instance as EC2 describes it; None if that was not read."""
+        return self.around.machine if self.around is not None else None
+
+    @property
     def phase_began(self) -> datetime:
         """When the phase of its claim began, from which its limits count. Only for claimed instances.
 
-        A wrong clock may have written a time in the future. Then the time when this run first saw it counts.
+        A wrong clock may have written a time in the future. Then the time when this run first saw it counts. The time
+        in a warm pool does not count: nothing can be done there.
         """
         assert self.claim is not None
-        return min(self.claim.since, self.progress.phase_seen_at or self.claim.since)
+        began = min(self.claim.since, self.progress.phase_seen_at or self.claim.since)
+        warm_at = self.around.warm_at if self.around is not None else None
+        return began if warm_at is None else max(began, warm_at)
 
     @property
     def unknown(self) -> bool:

@@ -135,6 +135,7 @@ BY_ITSELF = DATED | frozenset(
         Reason.SERVICE_UNKNOWN,
         Reason.FACTS_MISSING,
         Reason.LEAVING_GROUP,
+        Reason.WARM_POOL_DRAINED,
         Reason.GROUP_REFRESHING,
         Reason.GROUP_TAKES_DRAINED,
     }

@@ -91,7 +91,7 @@ def phase_of(instance: Instance) -> Phase:
         return _claimed_phase(instance)
     if instance.pending is not None and instance.pending.kind is DocumentKind.APPLY:
         return Phase.STAGING
-    report = instance.check_answer.report if instance.check_answer else None
+    report = instance.report
     if report is None:
         return Phase.UNKNOWN
     match report.state:
@@ -111,4 +111,4 @@ def _claimed_phase(instance: Instance) -> Phase:
         return Phase.RETURNING
     if instance.claim.phase is ClaimPhase.DRAINING:
         return Phase.DRAINING
-    return Phase.VERIFYING if instance.progress.proof is not None else Phase.REBOOTING
+    return Phase.VERIFYING if instance.progress.new_boot is not None else Phase.REBOOTING

@@ -460,6 +460,13 @@ class Reason(Enum):
         "its Auto Scaling group {group} keeps it in its warm pool",
         "do nothing: it is updated after the group puts it into service, and is not counted before",
     )
+    WARM_POOL_DRAINED = _Words(
+        "warm-pool-drained",
+        "its Auto Scaling group {group} put it into its warm pool while the updater had drained it, so it is still "
+        "DRAINING",
+        "start a run after the group puts it into service again: that run finishes its update and returns it; until "
+        "then it is not counted",
+    )
     GROUP_TAKES_DRAINED = _Words(
         "group-takes-drained",
         "its Auto Scaling group {group} took away {count} instances that this run had drained: {who}",

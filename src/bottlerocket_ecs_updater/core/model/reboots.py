@@ -169,19 +169,19 @@ def _quiet_from(reboot: SentReboot) -> datetime | None:
     return reboot.expires_at + INHIBITED_FOR
 
 
-def quiet_unproven(reboots: Iterable[SentReboot]) -> datetime | None:
+def quiet_unverified(reboots: Iterable[SentReboot]) -> datetime | None:
     """The time after which none of these can reboot a host that left, came back, and cannot be checked."""
     taken = (one.expires_at + INHIBITED_FOR for one in reboots if not one.refused)
     return max(taken, default=None)
 
 
-def quiet_after_boot(reboots: Iterable[SentReboot], proof_at: datetime) -> datetime | None:
+def quiet_after_boot(reboots: Iterable[SentReboot], new_boot_at: datetime) -> datetime | None:
     """The time after which no command that ran a second time can reboot the host again; None if none did.
 
     A boot that is verified after that time has ended everything that was pending before.
     """
     again = (one.end.heard_at for one in reboots if one.end is not None and one.may_have_run_again)
-    return max((heard_at + INHIBITED_FOR for heard_at in again if heard_at >= proof_at), default=None)
+    return max((heard_at + INHIBITED_FOR for heard_at in again if heard_at >= new_boot_at), default=None)
 
 
 def bound_to_old_boot(reboots: tuple[SentReboot, ...]) -> bool:
@@ -189,10 +189,10 @@ def bound_to_old_boot(reboots: tuple[SentReboot, ...]) -> bool:
     return bool(reboots) and all(one.bound for one in reboots)
 
 
-def surely_over(reboots: tuple[SentReboot, ...], proof_at: datetime) -> bool:
+def surely_over(reboots: tuple[SentReboot, ...], new_boot_at: datetime) -> bool:
     """Whether exactly one reboot was sent, and its result shows that the agent will not run it again."""
     if len(reboots) != 1 or reboots[0].end is None:
         return False
     only = reboots[0].end
-    ran_once = only.first_run or not only.succeeded or only.heard_at < proof_at
+    ran_once = only.first_run or not only.succeeded or only.heard_at < new_boot_at
     return only.acceptance is not Acceptance.UNKNOWN and ran_once

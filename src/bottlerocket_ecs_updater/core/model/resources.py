@@ -95,6 +95,17 @@ class PlacementStrategy:
 
 
 @dataclass(frozen=True, slots=True)
+class ProviderPart:
+    """The part of a service's tasks that ECS starts with one capacity provider of its strategy."""
+
+    provider: str
+    weight: int
+    """Its part of the tasks beyond all bases, in proportion to the other weights."""
+    base: int = 0
+    """How many tasks it gets before weights count."""
+
+
+@dataclass(frozen=True, slots=True)
 class DeploymentLimits:
     """How a service replaces its tasks, and where ECS may place them."""
 
@@ -110,3 +121,5 @@ class DeploymentLimits:
     """The capacity providers of its strategy; empty if it has none."""
     strategies: tuple[PlacementStrategy, ...] = ()
     """Its placement strategies, in order; empty if it has none."""
+    shares: tuple[ProviderPart, ...] = ()
+    """The parts of its capacity providers; empty if not known."""

@@ -47,7 +47,7 @@ class SentDrain:
 
 
 @dataclass(frozen=True, slots=True)
-class BootProof:
+class NewBoot:
     """The first check that showed a new boot id, other than the claim's."""
 
     asked_at: datetime
@@ -134,7 +134,7 @@ class RunProgress:
     """When `connected_looks` was last raised. A look too soon after it does not count."""
     disconnected_since: datetime | None = None
     """Since when every look has seen its agent disconnected; None while it is connected."""
-    proof: BootProof | None = None
+    new_boot: NewBoot | None = None
     """The check that showed a new boot; None until there is one."""
     sent_return: SentReturn | None = None
     """None if this run did not return it."""

@@ -47,5 +47,5 @@ def behind(running: Version | None, target: Version | None, first_seen: Mapping[
 
 def instance_behind(instance: Instance, first_seen: Mapping[Version, datetime]) -> Behind | None:
     """The same for an instance, by its host's last report."""
-    report = instance.check_answer.report if instance.check_answer is not None else None
+    report = instance.report
     return behind(report.running, report.target, first_seen) if report is not None else None

@@ -218,7 +218,7 @@ def _troubles(instance: Instance, registration: Registration) -> Iterator[Findin
 
 
 def _portrait(instance: Instance, registration: Registration) -> str:
-    report = instance.check_answer.report if instance.check_answer is not None else None
+    report = instance.report
     runs = f"{registration.variant} {report.running}, {report.state.value}" if report else f"{registration.variant}"
     return f"Bottlerocket {runs}; the agent is connected, and Systems Manager reaches it"
 

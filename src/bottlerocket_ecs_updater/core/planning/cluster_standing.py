@@ -121,7 +121,7 @@ def _counts(instance: Instance, policy: Policy) -> bool:
 
 
 def _running(instance: Instance) -> Version | None:
-    report = instance.check_answer.report if instance.check_answer is not None else None
+    report = instance.report
     return report.running if report is not None else None
 
 
@@ -134,8 +134,7 @@ def _trouble(now: ClusterStanding, fleet: Fleet) -> Iterator[str]:
         # A version that failed but is older than everything that runs now no longer matters.
         if count and (now.lowest is None or version >= now.lowest):
             yield f"{version} failed on {counted(count, 'instance')}"
-    services = fleet.services.all if fleet.services is not None else ()
-    lacking = sorted(one.name for one in services if one.deficit > one.restless and not one.deploying)
+    lacking = sorted(one.name for one in fleet.all_services if one.deficit > one.restless and not one.deploying)
     if lacking:
         yield f"services with missing tasks: {and_more(lacking)}"
     if fleet.halt is not None:

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, Zone
 from bottlerocket_ecs_updater.core.model.version import Version
-from bottlerocket_ecs_updater.core.rules.checkpoints import Allowance, Checkpoints, Roll, allow, allow_today
+from bottlerocket_ecs_updater.core.rules.checkpoints import Allowance, Checkpoints, RolloutState, allow, allow_today
 from bottlerocket_ecs_updater.core.rules.pace import Pace, needed
 from bottlerocket_ecs_updater.core.rules.windows import Closed, Open, Schedule, open_at
 
@@ -66,14 +66,14 @@ class Forecast:
 
 
 @dataclass(frozen=True, slots=True)
-class Rolls:
+class RolloutRules:
     """The operator's rules for a rollout, and its history."""
 
     schedule: Schedule = field(default_factory=Schedule)
     checkpoints: Checkpoints = field(default_factory=Checkpoints)
-    rolls: Mapping[Version, Roll] = field(default_factory=dict)
+    rollouts: Mapping[Version, RolloutState] = field(default_factory=dict)
     """How far the rollout of each version is. Updates in progress are assumed to succeed in the expected time."""
-    begun: tuple[datetime, ...] = ()
+    started: tuple[datetime, ...] = ()
     """When updates started in the last day."""
     calendars_open: datetime | None = None
     """When change calendars open that are closed now; what they do after that is not known."""
@@ -81,22 +81,24 @@ class Rolls:
     """When the first change calendar closes that is open now: no update starts that would not end before."""
 
 
-def forecast(pending: Sequence[Pending], pace: Pace, limits: ForecastLimits, rolls: Rolls, now: datetime) -> Forecast:
+def forecast(
+    pending: Sequence[Pending], pace: Pace, limits: ForecastLimits, rules: RolloutRules, now: datetime
+) -> Forecast:
     """Simulate the rollout, in the order of `pending`."""
-    state = _State(max(now, rolls.calendars_open or now), list(pending), rolls, now + pace.out_of_service)
+    state = _State(max(now, rules.calendars_open or now), list(pending), rules, now + pace.out_of_service)
     if any(not each.staged for each in pending):
         state.at += pace.stage
     while state.waiting and state.at <= now + FORECAST_HORIZON:
-        opened = open_at(rolls.schedule.windows, rolls.schedule.freezes, state.at)
+        opened = open_at(rules.schedule.windows, rules.schedule.freezes, state.at)
         if isinstance(opened, Closed):
             state.at = opened.next_opens
             continue
-        if rolls.calendars_close is not None:
-            opened = Open(min(opened.until or rolls.calendars_close, rolls.calendars_close))
+        if rules.calendars_close is not None:
+            opened = Open(min(opened.until or rules.calendars_close, rules.calendars_close))
         batch, later = _next_batch(state, opened, pace, limits)
         if batch:
             state.begin(batch, opened, pace)
-        elif later is None or later == rolls.calendars_close:
+        elif later is None or later == rules.calendars_close:
             break
         else:
             state.at = later
@@ -108,32 +110,34 @@ def forecast(pending: Sequence[Pending], pace: Pace, limits: ForecastLimits, rol
 class _State:
     """The state of the simulation; used only in this module."""
 
-    def __init__(self, now: datetime, waiting: list[Pending], rolls: Rolls, back: datetime) -> None:
+    def __init__(self, now: datetime, waiting: list[Pending], rules: RolloutRules, back: datetime) -> None:
         self.at = now
         self.waiting = waiting
-        self.rolls = {version: _all_done(roll, back) for version, roll in rolls.rolls.items()}
-        self.checkpoints = rolls.checkpoints
-        self.begun = list(rolls.begun)
+        self.rollouts = {version: _all_done(rollout, back) for version, rollout in rules.rollouts.items()}
+        self.checkpoints = rules.checkpoints
+        self.started = list(rules.started)
         self.batches: list[Batch] = []
         self.closings: set[datetime | None] = set()
         """The windows in which an update started, by when they close."""
 
     def allowance(self, version: Version) -> Allowance:
-        roll = self.rolls.get(version) or Roll(version, len(self.waiting) + sum(len(b.instances) for b in self.batches))
-        self.rolls[version] = roll
-        return allow(self.checkpoints, roll, self.at)
+        rollout = self.rollouts.get(version) or RolloutState(
+            version, len(self.waiting) + sum(len(b.instances) for b in self.batches)
+        )
+        self.rollouts[version] = rollout
+        return allow(self.checkpoints, rollout, self.at)
 
     def today(self) -> Allowance:
-        return allow_today(self.checkpoints, self.begun, self.at)
+        return allow_today(self.checkpoints, self.started, self.at)
 
     def begin(self, batch: list[Pending], opened: Open, pace: Pace) -> None:
         back = self.at + needed(pace, max(each.waits for each in batch))
         self.batches.append(Batch(tuple(each.id for each in batch), self.at, back + pace.settle))
         self.closings.add(opened.until)
-        self.begun += [self.at] * len(batch)
+        self.started += [self.at] * len(batch)
         for each in batch:
-            roll = self.rolls[each.target]
-            self.rolls[each.target] = replace(roll, done=(*roll.done, back))
+            rollout = self.rollouts[each.target]
+            self.rollouts[each.target] = replace(rollout, done=(*rollout.done, back))
         taken = {each.id for each in batch}
         self.waiting = [each for each in self.waiting if each.id not in taken]
         self.at = back + pace.settle
@@ -167,5 +171,5 @@ def _next_batch(
     return batch, min(later, default=None)
 
 
-def _all_done(roll: Roll, back: datetime) -> Roll:
-    return replace(roll, done=(*roll.done, *[back] * roll.under_way), under_way=0)
+def _all_done(rollout: RolloutState, back: datetime) -> RolloutState:
+    return replace(rollout, done=(*rollout.done, *[back] * rollout.in_progress), in_progress=0)

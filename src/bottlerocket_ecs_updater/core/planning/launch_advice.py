@@ -106,7 +106,7 @@ def advise(fleet: Fleet) -> tuple[Advice, ...]:
 def _hosts_by_group(instances: Iterable[Instance]) -> Mapping[str, _Hosts]:
     found: dict[str, _Hosts] = {}
     for instance in instances:
-        membership = instance.around.membership if instance.around is not None else None
+        membership = instance.membership
         if not instance.bottlerocket or not isinstance(membership, InGroup):
             continue
         hosts = found.setdefault(membership.group, _Hosts())
@@ -119,7 +119,7 @@ def _hosts_by_group(instances: Iterable[Instance]) -> Mapping[str, _Hosts]:
 
 
 def _runs(instance: Instance) -> Version | None:
-    report = instance.check_answer.report if instance.check_answer is not None else None
+    report = instance.report
     return report.running if report is not None else instance.shown_version
 
 

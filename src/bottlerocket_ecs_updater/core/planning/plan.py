@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from bottlerocket_ecs_updater.core.decision.admission import rules_for, target_of
+from bottlerocket_ecs_updater.core.decision.admission import OfferedUpdate, offered_update, rules_for
 from bottlerocket_ecs_updater.core.decision.claimed.quarantine import still_quarantined
 from bottlerocket_ecs_updater.core.decision.halting import in_quarantine
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
@@ -24,10 +24,10 @@ from bottlerocket_ecs_updater.core.decision.unclaimed.assess import (
 from bottlerocket_ecs_updater.core.decision.unclaimed.budget import count_budget
 from bottlerocket_ecs_updater.core.decision.unclaimed.eligibility import (
     RolloutLimits,
-    begun_lately,
     expected_pace,
     expected_wait,
-    roll_of,
+    rollout_of,
+    started_lately,
 )
 from bottlerocket_ecs_updater.core.decision.unclaimed.order import tasks_to_move
 from bottlerocket_ecs_updater.core.decision.unclaimed.own_host import own_last
@@ -48,11 +48,11 @@ from bottlerocket_ecs_updater.core.planning.forecast import (
     Forecast,
     ForecastLimits,
     Pending,
-    Rolls,
+    RolloutRules,
     forecast,
 )
 from bottlerocket_ecs_updater.core.planning.launch_advice import Advice, advise
-from bottlerocket_ecs_updater.core.planning.roll_advice import RollAdvice, advise_on_roll
+from bottlerocket_ecs_updater.core.planning.rollout_advice import RolloutAdvice, advise_on_rollout
 from bottlerocket_ecs_updater.core.planning.room_advice import RoomNote, Unchecked
 from bottlerocket_ecs_updater.core.rules.calendars import closes_at, hold_for_calendars, opens_at
 from bottlerocket_ecs_updater.core.rules.pace import Pace
@@ -132,7 +132,7 @@ class Plan:
     basis: ForecastBasis
     windowed: bool
     """Whether maintenance windows are set."""
-    advice: tuple[Advice | RoomNote | Unchecked | RollAdvice, ...] = ()
+    advice: tuple[Advice | RoomNote | Unchecked | RolloutAdvice, ...] = ()
     """What a person could improve, apart from the rollout."""
     behind: Mapping[InstanceId, Hold] = field(default_factory=dict)
     """For instances that are held only for now: the hold that will still apply after that, if there is one."""
@@ -154,7 +154,7 @@ def make_plan(fleet: Fleet, policy: Policy) -> Plan:
     limits = RolloutLimits(this_pass)
     passing = [fleet.instances[id_] for id_, why in held.items() if why.reason in HELD_BY_TIME]
     still_held = {one.id: why for one in passing if (why := _behind(one, limits, this_pass)) is not None}
-    waiting = [one for one in passing if one.id not in still_held and _would_take(one, this_pass) is not None]
+    waiting = [one for one in passing if one.id not in still_held and offered_update(one, this_pass) is not None]
     in_line = own_last(limits.in_order(able), fleet)
     updates = tuple(_update(one, candidates[one.id]) for one in in_line if one.id not in refused)
     later = tuple(
@@ -188,7 +188,7 @@ def make_plan(fleet: Fleet, policy: Policy) -> Plan:
             *advise(fleet),
             *map(RoomNote, notes),
             *(Unchecked(why) for _, why in unchecked_rules(fleet.rules_off)),
-            *advise_on_roll(this_pass),
+            *advise_on_rollout(this_pass),
         ),
         behind=still_held,
         days_behind=_days_behind(instances, fleet),
@@ -210,8 +210,9 @@ def _refused(
     notes: dict[str, None] = {}
     for instance in limits.in_order(able):
         update = _update(instance, candidates[instance.id])
-        report = instance.check_answer.report if instance.check_answer is not None else None
-        answers = limits.answers(instance, report, update.target, room=True) if report is not None else ()
+        report = instance.report
+        offered = OfferedUpdate(instance, report, update.target) if report is not None else None
+        answers = limits.answers(offered, room=True) if offered is not None else ()
         why = first_hold(answers)
         if why is not None:
             refused[instance.id] = why
@@ -221,20 +222,12 @@ def _refused(
     return refused, tuple(notes)
 
 
-def _would_take(instance: Instance, this_pass: Pass) -> Version | None:
-    """The version that it would be updated to; None if there is none."""
-    report = instance.check_answer.report if instance.check_answer is not None else None
-    return target_of(instance, report, this_pass) if report is not None else None
-
-
 def _behind(instance: Instance, limits: RolloutLimits, this_pass: Pass) -> Hold | None:
     """The first hold that does not pass by itself, after those that do; None if there is none."""
-    report = instance.check_answer.report if instance.check_answer is not None else None
-    target = _would_take(instance, this_pass)
-    if report is None or target is None:
+    offered = offered_update(instance, this_pass)
+    if offered is None:
         return None
-    before = answers_about(instance, report, target, this_pass)
-    answers = (*before, *limits.answers(instance, report, target, room=True))
+    answers = (*answers_about(offered, this_pass), *limits.answers(offered, room=True))
     return first_hold([one for one in answers if one.hold is not None and one.hold.reason not in HELD_BY_TIME])
 
 
@@ -261,16 +254,16 @@ def _held(candidate: CandidateState) -> Hold | None:
 
 def _later(instance: Instance, candidate: CandidateState, this_pass: Pass) -> Update | None:
     """The update of an instance that is held for now; None if there is none."""
-    report = instance.check_answer.report if instance.check_answer is not None else None
-    target = _would_take(instance, this_pass)
-    if report is None or target is None:
+    offered = offered_update(instance, this_pass)
+    if offered is None:
         return None
+    report, target = offered.report, offered.target
     staged = isinstance(candidate, Ready) or (report.state is UpdateState.READY and report.staged == target)
     return Update(instance.id, instance.zone, report.running, target, staged, tasks_to_move(instance))
 
 
 def _update(instance: Instance, candidate: CandidateState) -> Update:
-    report = instance.check_answer.report if instance.check_answer is not None else None
+    report = instance.report
     if report is None or not isinstance(candidate, Stageable | Ready):
         raise ValueError(f"{instance.id} has no update")
     ready = isinstance(candidate, Ready)
@@ -302,8 +295,8 @@ def _forecast(updates: tuple[Update, ...], this_pass: Pass, pace: Pace) -> Forec
         )
         for one in updates
     ]
-    rolls = {version: roll_of(version, this_pass) for version in targets} if rules.checkpoints.steps else {}
-    lately = begun_lately(fleet)
+    rollouts = {version: rollout_of(version, this_pass) for version in targets} if rules.checkpoints.steps else {}
+    lately = started_lately(fleet)
     opens, closes = (at(rules.calendars, fleet.calendars) for at in (opens_at, closes_at))
-    rollouts = Rolls(rules.schedule, rules.checkpoints, rolls, lately, opens, closes)
-    return forecast(pending, pace, limits, rollouts, this_pass.at)
+    rollout_rules = RolloutRules(rules.schedule, rules.checkpoints, rollouts, lately, opens, closes)
+    return forecast(pending, pace, limits, rollout_rules, this_pass.at)

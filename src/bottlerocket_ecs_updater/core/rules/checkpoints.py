@@ -73,7 +73,7 @@ class Checkpoints:
 
 
 @dataclass(frozen=True, slots=True)
-class Roll:
+class RolloutState:
     """How far the rollout of one version is in one cluster."""
 
     version: Version
@@ -83,7 +83,7 @@ class Roll:
     """When each instance was done that runs the version, or ran it when it left the cluster."""
     failed: int = 0
     """How many instances it failed on since a person last released it."""
-    under_way: int = 0
+    in_progress: int = 0
     """How many instances have an update to it in progress."""
 
 
@@ -109,28 +109,28 @@ class Allowance:
 FREE = Allowance(None)
 
 
-def allow(checkpoints: Checkpoints, roll: Roll, now: datetime) -> Allowance:
+def allow(checkpoints: Checkpoints, rollout: RolloutState, now: datetime) -> Allowance:
     """How many more updates to that version may start now, by its checkpoints."""
-    done = sorted(roll.done)
-    tried = len(done) + roll.failed
-    for size in _sizes(checkpoints.steps, roll.total):
+    done = sorted(rollout.done)
+    tried = len(done) + rollout.failed
+    for size in _sizes(checkpoints.steps, rollout.total):
         if tried < size:
-            return _up_to(size, roll, len(done))
+            return _up_to(size, rollout, len(done))
         if len(done) <= size // 2:
-            held = hold(Reason.CHECKPOINT_FAILED, failed=roll.failed, limit=tried, version=roll.version)
+            held = hold(Reason.CHECKPOINT_FAILED, failed=rollout.failed, limit=tried, version=rollout.version)
             return Allowance(0, held)
         until = done[min(size, len(done)) - 1] + checkpoints.wait
         if now < until:
-            return Allowance(0, _waiting(roll, len(done), until), until)
+            return Allowance(0, _waiting(rollout, len(done), until), until)
     return FREE
 
 
-def allow_today(checkpoints: Checkpoints, begun: Sequence[datetime], now: datetime) -> Allowance:
+def allow_today(checkpoints: Checkpoints, started: Sequence[datetime], now: datetime) -> Allowance:
     """How many more updates may start now, given those that started in the last 24 hours."""
     limit = checkpoints.per_day
     if limit is None:
         return FREE
-    recent = sorted(at for at in begun if at > now - DAY)
+    recent = sorted(at for at in started if at > now - DAY)
     room = max(0, limit - len(recent))
     until = (recent + [now] * room)[-limit] + DAY
     held = hold(Reason.DAILY_LIMIT, begun=len(recent), next=room, limit=limit, until=time_text(until))
@@ -147,20 +147,20 @@ def _sizes(steps: Sequence[Checkpoint], total: int) -> Iterator[int]:
             yield size
 
 
-def _up_to(size: int, roll: Roll, done: int) -> Allowance:
-    room = max(0, size - done - roll.failed - roll.under_way)
+def _up_to(size: int, rollout: RolloutState, done: int) -> Allowance:
+    room = max(0, size - done - rollout.failed - rollout.in_progress)
     full = hold(
         Reason.CHECKPOINT_FULL,
         limit=size,
-        total=roll.total,
-        version=roll.version,
+        total=rollout.total,
+        version=rollout.version,
         done=done,
-        under_way=roll.under_way,
-        failed=roll.failed,
+        under_way=rollout.in_progress,
+        failed=rollout.failed,
         next=room,
     )
     return Allowance(room, full)
 
 
-def _waiting(roll: Roll, done: int, until: datetime) -> Hold:
-    return hold(Reason.CHECKPOINT_WAIT, done=done, total=roll.total, version=roll.version, until=time_text(until))
+def _waiting(rollout: RolloutState, done: int, until: datetime) -> Hold:
+    return hold(Reason.CHECKPOINT_WAIT, done=done, total=rollout.total, version=rollout.version, until=time_text(until))

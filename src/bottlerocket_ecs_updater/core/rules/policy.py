@@ -199,7 +199,7 @@ class Policy:
         """The longest that a phase of a claim can last while its run is alive."""
         draining = self.drain_timeout + self.rules.tasks.longest
         # A reboot sent at the end of its limit gets the full limit again, and the after-reboot document follows it.
-        rebooting = 2 * self.reboot_timeout + self.second_proof_spacing + COMMAND_LIFE + INHIBITED_FOR
+        rebooting = 2 * self.reboot_timeout + self.second_check_spacing + COMMAND_LIFE + INHIBITED_FOR
         rebooting += self.hook_timeout if self.after_reboot else timedelta()
         return max(draining, rebooting) + self.answer_timeout
 
@@ -259,7 +259,7 @@ class Policy:
         return self._time(REBOOT_AGAIN_TIME, 6)
 
     @property
-    def second_proof_spacing(self) -> timedelta:
+    def second_check_spacing(self) -> timedelta:
         """How far apart two verifications of one boot must be if several reboots were requested."""
         return self._time(SECOND_BOOT_TIME, 12)
 

@@ -14,7 +14,7 @@ from bottlerocket_ecs_updater.core.model.wording import NAMED_AT_MOST
 
 def known_as(instance: Instance, nodes: Sequence[Node]) -> str:
     """Under which other id Systems Manager knows, or may know, an instance, as text; empty if there is none."""
-    machine = instance.around.machine if instance.around is not None else None
+    machine = instance.machine
     address = machine.address if machine is not None else ""
     if address:
         found = next((node for node in nodes if node.address == address), None)

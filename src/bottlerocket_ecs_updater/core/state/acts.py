@@ -36,7 +36,7 @@ def see_marked(instance: Instance, claim: Claim, now: datetime) -> Instance:
         case ClaimPhase.REBOOTING:
             left = instance.registration.remaining if instance.registration is not None else None
             gpus = left.gpus if left is not None and before is not None else progress.gpus_before
-            progress = replace(progress, reboot_sent_at=None, away_at=None, proof=None, gpus_before=gpus)
+            progress = replace(progress, reboot_sent_at=None, away_at=None, new_boot=None, gpus_before=gpus)
             return replace(instance, claim=claim, after_reboot_result=None, progress=progress)
         case ClaimPhase.QUARANTINED:
             return replace(instance, claim=claim, progress=progress)
@@ -67,7 +67,7 @@ def see_drain_sent(
     """A drain was sent; `confirmed` says whether ECS confirmed it. `running` are the tasks of each service."""
     moving: dict[str, int] = {}
     groups = tuple(sorted({task.group for task in instance.tasks.left})) if instance.tasks is not None else ()
-    for task in instance.tasks.left if instance.tasks is not None else ():
+    for task in instance.tasks_left:
         if task.group.startswith(SERVICE_GROUP) and not task.daemon:
             name = task.group.removeprefix(SERVICE_GROUP)
             moving[name] = moving.get(name, 0) + 1

@@ -33,7 +33,7 @@ _V = TypeVar("_V")
 RECORDED_AT_MOST = 50
 """How many durations of each kind are kept: enough for a median, and recent."""
 
-BEGUN_FOR = timedelta(hours=24)
+STARTS_KEPT_FOR = timedelta(hours=24)
 """How long the start of an update is kept: the daily limit counts back this far."""
 
 ABSENT_FOR = timedelta(days=7)
@@ -81,9 +81,9 @@ class Ledger:
     """The version to which each instance was last updated, and when."""
     found_on: Mapping[InstanceId, PastUpdate] = field(default_factory=dict)
     """Instances on a version that no run had updated them to, and when they were first found on it."""
-    begun: Mapping[InstanceId, datetime] = field(default_factory=dict)
+    started: Mapping[InstanceId, datetime] = field(default_factory=dict)
     """When each instance was last drained for an update, in the last day."""
-    begun_nameless: tuple[datetime, ...] = ()
+    started_nameless: tuple[datetime, ...] = ()
     """When updates started, as written by an older updater without instance ids. Nothing is added to it."""
     recorded: RecordedDurations = field(default_factory=RecordedDurations)
     broken: Mapping[Version, BrokenVersion] = field(default_factory=dict)
@@ -111,9 +111,9 @@ class Ledger:
         return History(
             self.first_seen,
             self.updated,
-            self.begun_nameless,
+            self.started_nameless,
             self.recorded,
-            self.begun,
+            self.started,
             self.found_on,
             self.failed_on,
             self.released,
@@ -272,11 +272,11 @@ def with_release(ledger: Ledger, version: Version, at: datetime) -> Ledger:
     )
 
 
-def with_begun(ledger: Ledger, instance: InstanceId, at: datetime) -> Ledger:
+def with_start(ledger: Ledger, instance: InstanceId, at: datetime) -> Ledger:
     """Record when an instance was drained for an update, and drop starts from more than a day before."""
-    kept = {id_: then for id_, then in ledger.begun.items() if then > at - BEGUN_FOR}
-    nameless = tuple(then for then in ledger.begun_nameless if then > at - BEGUN_FOR)
-    return replace(ledger, begun={**kept, instance: at}, begun_nameless=nameless)
+    kept = {id_: then for id_, then in ledger.started.items() if then > at - STARTS_KEPT_FOR}
+    nameless = tuple(then for then in ledger.started_nameless if then > at - STARTS_KEPT_FOR)
+    return replace(ledger, started={**kept, instance: at}, started_nameless=nameless)
 
 
 def with_update(
@@ -357,8 +357,8 @@ def without_future(ledger: Ledger, now: datetime) -> Ledger:
     """Replace times in the future, written by a machine with a fast clock, by now, so that no wait becomes longer."""
     clamped = replace(
         ledger,
-        begun=_no_later(ledger.begun, now),
-        begun_nameless=tuple(min(at, now) for at in ledger.begun_nameless),
+        started=_no_later(ledger.started, now),
+        started_nameless=tuple(min(at, now) for at in ledger.started_nameless),
         updated=_until(ledger.updated, now),
         found_on=_until(ledger.found_on, now),
         first_seen=_no_later(ledger.first_seen, now),

@@ -154,7 +154,7 @@ def _impaired(progress: RunProgress, claim: Claim | None, registration: Registra
     for its reboot. Neither says anything about its containers.
     """
     before = progress.impaired
-    counts = registration.connected and (claim is None or progress.proof is not None)
+    counts = registration.connected and (claim is None or progress.new_boot is not None)
     if not (counts and registration.impaired):
         over = before is not None and before.since is not None
         return replace(progress, impaired=replace(before, since=None)) if before is not None and over else progress

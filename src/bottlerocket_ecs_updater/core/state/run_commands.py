@@ -17,7 +17,7 @@ from bottlerocket_ecs_updater.core.model.run_command import (
     PendingCommand,
 )
 from bottlerocket_ecs_updater.core.model.run_progress import (
-    BootProof,
+    NewBoot,
     RunProgress,
 )
 
@@ -31,11 +31,11 @@ def see_check_answer(instance: Instance, check_answer: CheckAnswer) -> Instance:
                 progress, checks_failed=0, first_busy_at=None, offered=check_answer.answer.target or progress.offered
             )
             if _proves_boot(instance, check_answer, check_answer.answer) and (
-                progress.proof is None or progress.proof.boot != check_answer.answer.boot
+                progress.new_boot is None or progress.new_boot.boot != check_answer.answer.boot
             ):
                 progress = replace(
                     progress,
-                    proof=BootProof(check_answer.asked_at, check_answer.at, check_answer.answer.boot),
+                    new_boot=NewBoot(check_answer.asked_at, check_answer.at, check_answer.answer.boot),
                     connected_looks=_looks_since_boot(progress, check_answer),
                 )
         case HostProblem(problem=Problem.BUSY):
@@ -53,7 +53,7 @@ def _looks_since_boot(progress: RunProgress, check_answer: CheckAnswer) -> int:
     including the look that led to it, because no host boots while a check is answered quickly. After a slow answer only
     one look counts.
     """
-    went = progress.away_at is not None and (progress.proof is None or progress.away_at > progress.proof.asked_at)
+    went = progress.away_at is not None and (progress.new_boot is None or progress.away_at > progress.new_boot.asked_at)
     if went:
         return progress.connected_looks
     if check_answer.at - check_answer.asked_at >= FIRST_RUN:
@@ -88,13 +88,13 @@ def see_ended(instance: Instance, ended: CommandResult) -> Instance:
 
 def see_denied(instance: Instance, kind: DocumentKind, why: str) -> Instance:
     """AWS denied a command to it. If that was a check, it cannot be checked at all."""
-    return replace(instance, send_denied=why, mute=instance.mute or kind is DocumentKind.CHECK)
+    return replace(instance, send_denied=why, check_denied=instance.check_denied or kind is DocumentKind.CHECK)
 
 
 def see_sent(instance: Instance, pending: PendingCommand, *, bound: bool = False) -> Instance:
     """A command was sent to it; `bound` says whether a reboot is bound to the claimed boot and version."""
-    if pending.kind is DocumentKind.CHECK or not instance.mute:
-        instance = replace(instance, send_denied="", mute=False)
+    if pending.kind is DocumentKind.CHECK or not instance.check_denied:
+        instance = replace(instance, send_denied="", check_denied=False)
     progress = instance.progress
     match pending.kind:
         case DocumentKind.CHECK:
@@ -104,7 +104,7 @@ def see_sent(instance: Instance, pending: PendingCommand, *, bound: bool = False
         case DocumentKind.BEFORE_DRAIN | DocumentKind.AFTER_REBOOT:
             return replace(instance, pending=pending)
         case DocumentKind.APPLY:
-            report = instance.check_answer.report if instance.check_answer is not None else None
+            report = instance.report
             boot = report.boot if report is not None else None
             target = report.chosen if report is not None else None
             applies = replace(progress.applies, sent=progress.applies.sent + 1, on_boot=boot, target=target)
@@ -121,9 +121,9 @@ def see_reboot_sent(instance: Instance, reboot: SentReboot) -> Instance:
         reboot_sent_at=reboot.sent_at,
         away_at=None,
         connected_looks=0,
-        proof=None,
+        new_boot=None,
     )
-    denied = instance.send_denied if instance.mute else ""
+    denied = instance.send_denied if instance.check_denied else ""
     return replace(
         instance, reboots=(*instance.reboots, reboot), send_denied=denied, after_reboot_result=None, progress=progress
     )

@@ -22,9 +22,9 @@ from bottlerocket_ecs_updater.core.model.services import Slot
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.state.acts import see_marked
 from bottlerocket_ecs_updater.core.state.ledger import (
-    with_begun,
     with_claim,
     with_duration,
+    with_start,
     with_troubled,
     with_update,
     without_blockers,
@@ -94,7 +94,7 @@ class ClaimWriter:
 
         It is recorded with the first attempt to write a claim, so it needs no separate write.
         """
-        self._note_begun(instance)
+        self._note_start(instance)
         progress, applied, claim = instance.progress, instance.applied, instance.claim
         written = self._ledger.value.claims.get(instance.id)
         if written is not None and written.claim.phase is phase:
@@ -110,13 +110,13 @@ class ClaimWriter:
             self._ledger.change(partial(with_duration, drain=self._known.fleet.at - progress.drain.at))
             self._ledger.change(partial(without_blockers, groups=progress.drain.groups))
 
-    def _note_begun(self, instance: Instance) -> None:
+    def _note_start(self, instance: Instance) -> None:
         """Record that the instance was drained, by this run or an earlier one. Until then, its claim records it."""
-        claim, begun = instance.claim, self._ledger.value.begun.get(instance.id)
+        claim, started = instance.claim, self._ledger.value.started.get(instance.id)
         if claim is None or claim.phase is not ClaimPhase.DRAINING or not instance.progress.drain_seen:
             return
-        if begun is None or begun < claim.since:
-            self._ledger.change(partial(with_begun, instance=instance.id, at=claim.since))
+        if started is None or started < claim.since:
+            self._ledger.change(partial(with_start, instance=instance.id, at=claim.since))
 
     def _marked(self, command: Mark, result: Result | None) -> bool:
         now = self._clock.now()
@@ -173,7 +173,7 @@ class ClaimWriter:
         if denied is None:
             self._drop_leftovers({command.instance for command in dropped})
         for command in dropped:
-            self._note_begun(self._known.instance(command.instance))
+            self._note_start(self._known.instance(command.instance))
             self._ledger.change(partial(without_claim, instance=command.instance))
             if isinstance(command.outcome, Updated):
                 self._note_update(command.instance, command.outcome.target)
@@ -212,8 +212,8 @@ class ClaimWriter:
         self._known.learn_ledger(self._ledger.value)
         if instance.backoff is not None and instance.backoff.version == version:
             self._known.learn(replace(instance, backoff=None))
-        if progress.reboot_sent_at is not None and progress.proof is not None:
-            self._ledger.change(partial(with_duration, reboot=progress.proof.asked_at - progress.reboot_sent_at))
+        if progress.reboot_sent_at is not None and progress.new_boot is not None:
+            self._ledger.change(partial(with_duration, reboot=progress.new_boot.asked_at - progress.reboot_sent_at))
 
     def _written_on(self, id_: InstanceId) -> ContainerInstanceArn | None:
         """Where to delete our claim; None if the instance is gone, or another run overwrote the claim."""
@@ -226,7 +226,7 @@ class ClaimWriter:
         now = self._clock.now()
         instance = self._known.instance(command.instance)
         progress = instance.progress
-        self._known.note_proof(instance)
+        self._known.note_verification(instance)
         if command.took_slot:
             before = self._known.baseline.worst if progress.drain is None else progress.drain.deficits_before
             had = progress.drain.running_before if progress.drain is not None else None

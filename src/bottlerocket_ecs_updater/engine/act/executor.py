@@ -196,14 +196,14 @@ class Executor:
         except (Denied, NotFound) as problem:
             self.denied = self.denied or problem
             if isinstance(batch[0], Check):
-                self._known.fleet = replace(self._known.fleet, hosts_mute=True)
+                self._known.fleet = replace(self._known.fleet, hosts_denied=True)
             return {command.instance for command in batch}
 
     def _note_stalled(self, batch: Sequence[Command], failed: Collection[InstanceId]) -> None:
         now = self._clock.now()
         for command in batch:
             instance = self._known.instance(command.instance)
-            if isinstance(command, Check) and (instance.mute or self._known.fleet.hosts_mute):
+            if isinstance(command, Check) and (instance.check_denied or self._known.fleet.hosts_denied):
                 continue  # the update continues without the check's answer
             progress = instance.progress
             stalled = instance.id in failed or (isinstance(command, Return) and not progress.return_confirmed)

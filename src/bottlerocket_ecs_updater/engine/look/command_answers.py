@@ -29,8 +29,8 @@ class CommandAnswers:
         """The answers to these commands; also to those `along`, if that takes no extra call."""
         if not commands:
             return {}
-        return self._calls.ask(ANSWERS, partial(self._hosts.answers_to, commands, along), mute=True) or {}
+        return self._calls.ask(ANSWERS, partial(self._hosts.answers_to, commands, along), hosts_denied=True) or {}
 
     def on_instance(self, instance: InstanceId, commands: Mapping[CommandId, DocumentKind]) -> Answers:
         """The answers of one instance to several commands, in one call."""
-        return self._calls.ask(ANSWERS, partial(self._hosts.answers_on, instance, commands), mute=True) or {}
+        return self._calls.ask(ANSWERS, partial(self._hosts.answers_on, instance, commands), hosts_denied=True) or {}

@@ -66,7 +66,7 @@ class CommandResults:
         """
         known = self._known
         for id_, pending in (
-            self._calls.ask("ssm:ListCommands", partial(self._hosts.under_way, DocumentKind.APPLY)) or {}
+            self._calls.ask("ssm:ListCommands", partial(self._hosts.commands_in_progress, DocumentKind.APPLY)) or {}
         ).items():
             if id_ in known.instances and known.instances[id_].pending is None:
                 known.learn(replace(known.instances[id_], pending=replace(pending, sent_at=known.now)))
@@ -90,7 +90,7 @@ class CommandResults:
         answers = self._read(asked, ends, late, others)
         for (command, kind), ids in asked.items():
             if not command:
-                self._calls.ask(ANSWERS, partial(self._adopt, kind, ids), mute=True)
+                self._calls.ask(ANSWERS, partial(self._adopt, kind, ids), hosts_denied=True)
         for (command, _), ids in (asked | {one: ids for one, ids in late.items() if one[0] in answers}).items():
             self._polled_at[command] = self._known.now
             for id_ in ids:
@@ -142,7 +142,7 @@ class CommandResults:
     def _adopt(self, kind: DocumentKind, ids: Collection[InstanceId]) -> None:
         """Find the id of a command whose SendCommand reply was lost, among the commands in progress."""
         sent = {id_: pending.sent_at for id_ in ids if (pending := self._known.instance(id_).pending) is not None}
-        for id_, found in self._hosts.under_way(kind, min(sent.values())).items():
+        for id_, found in self._hosts.commands_in_progress(kind, min(sent.values())).items():
             if id_ in sent:
                 # Use the send time on our own clock.
                 ours = replace(found, sent_at=sent[id_])
@@ -187,11 +187,11 @@ class CommandResults:
             reported = read_check(exit_code, answer.stdout, answer.stderr)
         else:
             reported = HostProblem(Problem.NO_ANSWER, ended.detail)
-        proven_before = instance.progress.proof
+        verified_before = instance.progress.new_boot
         after = see_check_answer(instance, CheckAnswer(reported, pending.sent_at, now))
         self._recorder.record(HostChecked(now, instance.id, reported))
-        report = after.check_answer.report if after.check_answer else None
-        if proven_before is None and after.progress.proof is not None and report is not None:
+        report = after.report
+        if verified_before is None and after.progress.new_boot is not None and report is not None:
             sent = after.progress.reboot_sent_at
             self._recorder.record(Rebooted(now, after.id, report.running, now - sent if sent else None))
             self._known.learn_reboot(after)

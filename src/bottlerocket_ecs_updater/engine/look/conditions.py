@@ -15,11 +15,14 @@ from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.rules.health import AlarmRule, judge_alarms
 from bottlerocket_ecs_updater.core.rules.published import build_of, published_parameter, read_published
 from bottlerocket_ecs_updater.engine.look.context import LookContext
+from bottlerocket_ecs_updater.engine.look.rule_calls import Backoffs
 from bottlerocket_ecs_updater.engine.ports import Survey
-from bottlerocket_ecs_updater.errors import Interrupted, LeaseLost, Throttled, Unreachable, UpdaterError
+from bottlerocket_ecs_updater.errors import Denied, Interrupted, LeaseLost, Throttled, Unreachable, UpdaterError
 
 CALENDARS_EVERY = timedelta(minutes=1)
 """A calendar also changes when people add entries: it is read this often, with a look at the services."""
+
+ALARMS = "alarms"
 
 PUBLISHED_EVERY, PUBLISHED_AGAIN = timedelta(minutes=2), timedelta(minutes=1)
 """How often public parameters are read, and how soon again if that failed: they change every few weeks."""
@@ -37,6 +40,9 @@ class ConditionLooks:
         self._published_due: datetime | None = None
         self._withdrawn: set[tuple[str, Version]] = set()
         """Withdrawn versions that this run has reported, by parameter."""
+        self._backoffs = Backoffs(self._known)
+        self._alarms_denied = ""
+        """AWS's denial of the call for alarms, which is not repeated in the run; empty if there was none."""
 
     def look_at_health(self) -> None:
         """Check the operator's alarms and probes, with every look at services. Unknown counts as not healthy."""
@@ -113,12 +119,19 @@ class ConditionLooks:
     def _unwell_alarms(self, rules: Sequence[AlarmRule]) -> tuple[str, ...]:
         if not rules or self._survey is None:
             return ("the alarms cannot be read",) if rules else ()
+        unread = self._alarms_denied or self._backoffs.why_not_now(ALARMS)
+        if unread:
+            return (f"the alarms could not be read: {unread}",)
         try:
-            return judge_alarms(rules, self._survey.alarms(rules))
+            states = self._survey.alarms(rules)
         except (LeaseLost, Interrupted):
             raise
         except UpdaterError as error:
+            self._backoffs.failed(ALARMS, str(error))
+            self._alarms_denied = str(error) if isinstance(error, Denied) else ""
             return (f"the alarms could not be read: {error}",)
+        self._backoffs.answered(ALARMS)
+        return judge_alarms(rules, states)
 
     def _unwell_probes(self, urls: Sequence[str]) -> tuple[str, ...]:
         survey = self._survey

@@ -23,13 +23,13 @@ class DeniableCalls:
         """The first denial in this run; None if there was none."""
         return next(iter(self._denied.values()), None)
 
-    def ask(self, what: str, question: Callable[[], T], *, mute: bool = False) -> T | None:
-        """Make a call; None if AWS denies it. With `mute`, a denial means that no command results can be read."""
+    def ask(self, what: str, question: Callable[[], T], *, hosts_denied: bool = False) -> T | None:
+        """Make a call; None if AWS denies it. With `hosts_denied`, it means that no results can be read."""
         if what in self._denied:
             return None
         try:
             return question()
         except (Denied, NotFound) as problem:
             self._denied[what] = problem
-            self._known.block_denied(problem, mute=mute)
+            self._known.block_denied(problem, hosts_denied=hosts_denied)
             return None

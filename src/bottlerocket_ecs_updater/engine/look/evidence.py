@@ -120,7 +120,7 @@ class Evidence:
     def _impaired_on_the_way(self, fleet: Fleet) -> None:
         """Record the version that claimed hosts have booted and on which they are IMPAIRED, or lack GPUs."""
         for one in fleet.instances.values():
-            if one.claim is not None and one.progress.proof is not None and long_impaired(one, fleet):
+            if one.claim is not None and one.progress.new_boot is not None and long_impaired(one, fleet):
                 self._note(one.claim.target, broken_by_health([one], fleet.at))
             elif one.claim is not None and lost_gpus(one) and one.claim.target not in fleet.past.broken:
                 self._note(one.claim.target, broken_by_loss(one, fleet.at))

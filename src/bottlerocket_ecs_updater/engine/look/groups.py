@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import islice
 
-from bottlerocket_ecs_updater.core.model.auto_scaling import InGroup, LifecycleState, Membership, taken_away
+from bottlerocket_ecs_updater.core.model.auto_scaling import InGroup, Membership, is_warm, taken_away
 from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
 from bottlerocket_ecs_updater.core.model.container_instance import PingStatus, Status
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, RunId
@@ -124,6 +124,7 @@ class GroupLooks:
                 group=group,
                 group_at=now,
                 group_missed_since=None,
+                warm_at=now if is_warm(membership) else before.warm_at,
                 leaving_since=(before.leaving_since or now) if taken_away(membership) is not None else None,
             )
             self._known.learn_around(id_, after)
@@ -138,16 +139,20 @@ def _still_refreshing(found: Membership | None, before: Membership | None) -> Me
 
 
 def _may_be_moved(instance: Instance) -> bool:
-    """Whether its group explains why an unclaimed instance is DRAINING, or why its agent came or went."""
+    """Whether its group explains why an unclaimed instance is DRAINING, or why its agent came or went.
+
+    A claimed instance is read while its group keeps it in its warm pool: its update continues afterwards.
+    """
     registration = instance.registration
-    if registration is None or instance.claim is not None or not instance.bottlerocket:
+    if instance.claim is not None:
+        return _is_warm(instance)
+    if registration is None or not instance.bottlerocket:
         return False
     return registration.status is Status.DRAINING or not registration.connected or _is_warm(instance)
 
 
 def _is_warm(instance: Instance) -> bool:
-    membership = instance.around.membership if instance.around is not None else None
-    return isinstance(membership, InGroup) and membership.state is LifecycleState.WARMED
+    return is_warm(instance.membership)
 
 
 def _group_due(instance: Instance, moving_since: datetime, now: datetime) -> bool:

@@ -122,8 +122,8 @@ class RegistrationLooks:
     def _notice_survival(self, instance: Instance) -> None:
         """Record that attributes survive reboots in this cluster, if one is there after a verified reboot."""
         progress, registration = instance.progress, instance.registration
-        proven = progress.proof is not None and progress.reboot_sent_at is not None
-        if proven and registration is not None and registration.connected and instance.claim_on_instance:
+        verified = progress.new_boot is not None and progress.reboot_sent_at is not None
+        if verified and registration is not None and registration.connected and instance.claim_on_instance:
             self._known.fleet = replace(self._known.fleet, attributes_survive=True)
 
     def _notice_claim(self, before: Instance, after: Instance) -> None:

@@ -122,7 +122,8 @@ class StoreLooks:
         known, ledger = self._known, self._ledger
         self._look_at_shared(known_for)
         for version in known.reported_versions():
-            seen = self._first_seen.note(version, known.fleet.at)
+            new = version not in ledger.value.first_seen
+            seen = self._first_seen.note(version, known.fleet.at, new=new)
             ledger.change(partial(with_sighting, version=version, at=seen))
             if version not in self._sighted:
                 self._sighted.add(version)

@@ -77,7 +77,7 @@ class Surveyor:
         survey = self._survey
         for arn in arns if survey is not None else ():
             assert survey is not None
-            found = self._rules.ask(ROOM, partial(survey.definition, arn))
+            found = self._rules.ask(ROOM, partial(survey.definition, arn), arn)
             if isinstance(found, Definition):
                 self._known.learn_definition(arn, found)
 
@@ -90,7 +90,7 @@ class Surveyor:
         wanted = {id_: list(unread_definitions(known.instance(id_), fleet)) for id_ in ids}
         missed: dict[str, str] = {}
         for arn in sorted({arn for arns in wanted.values() for arn in arns}):
-            found: Definition | NotNow | None = self._rules.ask(ROOM, partial(survey.definition, arn))
+            found: Definition | NotNow | None = self._rules.ask(ROOM, partial(survey.definition, arn), arn)
             match found:
                 case None:
                     known.fleet = replace(known.fleet, definitions=None)
@@ -168,5 +168,4 @@ class Surveyor:
 
 def _movable(instance: Instance) -> list[TaskArn]:
     """The tasks of services on it, without daemon services. Only these can be protected."""
-    tasks = instance.tasks.left if instance.tasks is not None else ()
-    return [task.arn for task in tasks if task.of_service and not task.daemon]
+    return [task.arn for task in instance.tasks_left if task.of_service and not task.daemon]

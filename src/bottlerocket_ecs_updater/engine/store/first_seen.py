@@ -29,10 +29,13 @@ class FirstSeen:
         self._known: dict[Version, datetime] = {}
         self._unreadable: list[tuple[str, str]] = []
 
-    def note(self, version: Version, at: datetime) -> datetime:
-        """Note that a version was seen. Returns when it was first seen. Raises what the store raises."""
+    def note(self, version: Version, at: datetime, *, new: bool = False) -> datetime:
+        """Note that a version was seen. Returns when it was first seen. Raises what the store raises.
+
+        `new` says that this cluster sees it for the first time, so that there is probably no object yet.
+        """
         if version not in self._known:
-            noted = _noted(self._store, version, at) if self._store is not None else None
+            noted = _noted(self._store, version, at, new=new) if self._store is not None else None
             self._known[version] = min(at, self._read(noted, version) or at)
         return self._known[version]
 
@@ -55,11 +58,11 @@ class FirstSeen:
             return None
 
 
-def _noted(store: Store, version: Version, at: datetime) -> Stored | None:
+def _noted(store: Store, version: Version, at: datetime, *, new: bool) -> Stored | None:
     """The existing note; None if this call wrote the first one. Raises what the store raises."""
     fault: UpdaterError | None = None
-    for _ in range(NOTE_TRIES):
-        stored = store.get(_key(version))
+    for attempt in range(NOTE_TRIES):
+        stored = store.get(_key(version)) if attempt or not new else None
         if stored is not None:
             return stored
         try:

@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
 from cattrs import Converter
+from cattrs.gen import make_dict_structure_fn
 
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
+from bottlerocket_ecs_updater.core.model.history import History
+from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.reasons import Failure, Reason
 from bottlerocket_ecs_updater.core.model.resources import Port
+from bottlerocket_ecs_updater.core.model.run_progress import RunProgress
 from bottlerocket_ecs_updater.engine.store.json_values import converter, structured
 from bottlerocket_ecs_updater.engine.store.read_json import Unreadable, read_object, text_of, whole_of
 from bottlerocket_ecs_updater.errors import UsageError
 
 FLEET_FILE_FORMAT = 2
 """Format version. New keys do not change it; a changed meaning of a key does."""
+
+_RENAMED: Mapping[type, Mapping[str, str]] = {
+    RunProgress: {"proof": "new_boot"},
+    Instance: {"mute": "check_denied"},
+    History: {"begun": "started_nameless", "begun_on": "started"},
+    Fleet: {"hosts_mute": "hosts_denied"},
+}
+"""Keys that earlier versions wrote under another name; inner values first."""
 
 
 def write_fleet(fleet: Fleet, cluster: str) -> str:
@@ -58,7 +70,14 @@ def _converter() -> Converter:
     for kind in (Reason, Failure):
         made.register_unstructure_hook(kind, lambda each: each.code)
         made.register_structure_hook(kind, read)
+    for value, names in _RENAMED.items():
+        made.register_structure_hook(value, _with_names(make_dict_structure_fn(value, made), names))
     return made
+
+
+def _with_names(read: Callable[[Any, Any], Any], names: Mapping[str, str]) -> Callable[[Any, Any], Any]:
+    """Read an object, also if it has keys of an earlier version."""
+    return lambda value, kind: read({names.get(key, key): each for key, each in value.items()}, kind)
 
 
 def _read_port(text: Any, _: object) -> Port:

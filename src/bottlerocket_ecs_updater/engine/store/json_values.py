@@ -58,9 +58,9 @@ def ledger_converter() -> Converter:
     """The converter for ledgers, created once: every pass that changes something writes the ledger."""
     made = converter()
     # An older updater, after a rollback, expects `begun` to be a list of times.
-    begun, nameless = override(rename="begun_on"), override(rename="begun")
-    writes = make_dict_unstructure_fn(Ledger, made, begun=begun, begun_nameless=nameless)
-    reads = make_dict_structure_fn(Ledger, made, begun=begun, begun_nameless=nameless)
+    started, nameless = override(rename="begun_on"), override(rename="begun")
+    writes = make_dict_unstructure_fn(Ledger, made, started=started, started_nameless=nameless)
+    reads = make_dict_structure_fn(Ledger, made, started=started, started_nameless=nameless)
     made.register_unstructure_hook(Ledger, writes)
     made.register_structure_hook(Ledger, reads)
     return made

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from bottlerocket_ecs_updater.core.model.ids import RunId
 from bottlerocket_ecs_updater.core.state.ledger import Change, Ledger
-from bottlerocket_ecs_updater.engine.ports import ABSENT, Conflict, Store
+from bottlerocket_ecs_updater.engine.ports import ABSENT, Conflict, Store, Stored
 from bottlerocket_ecs_updater.engine.store.read_json import Unreadable, read_object, whole_of
 from bottlerocket_ecs_updater.errors import LeaseLost, Throttled, Unreachable, UpdaterError
 
@@ -108,12 +108,23 @@ class KeptLedger:
         self.beside: dict[str, Any] = {}
         """Other keys of the object: those of a newer updater, and the mark of a state migration."""
         self._broken = False
+        self._peeked: tuple[Stored | None] | None = None
+        """What `peek` read, until `load` takes it."""
         self._check: Callable[[], None] = _nothing
         self.key = ledger_key(cluster)
         self.value = self._safe
 
+    def peek(self) -> Stored | None:
+        """Read the object, which the next `load` then does not read again.
+
+        Only for the run that holds the lease: no other run writes it.
+        """
+        self._peeked = (self._store.get(self.key),)
+        return self._peeked[0]
+
     def load(self) -> Ledger:
-        stored = self._store.get(self.key)
+        stored = self._peeked[0] if self._peeked is not None else self._store.get(self.key)
+        self._peeked = None
         if stored is not None:
             self._tag = stored.tag
             self._broken = True

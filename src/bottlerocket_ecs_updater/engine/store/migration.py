@@ -72,6 +72,10 @@ class MovingLedger:
     def saved(self) -> Ledger:
         return self._ledger.saved
 
+    def has_left(self) -> bool:
+        """Whether the migration is complete. Only for the run that holds the lease. Raises what the store raises."""
+        return _has_left(self._ledger.peek())
+
     def load(self) -> Ledger:
         self._ledger.load()
         if self._ledger.beside.get(MARK) != LEFT:
@@ -161,7 +165,10 @@ def _may_be(arn: str, place: Location) -> bool:
 
 def has_left(store: Store, place: Location) -> bool:
     """Whether the migration is complete. Raises what the store raises."""
-    stored = store.get(ledger_key(str(place)))
+    return _has_left(store.get(ledger_key(str(place))))
+
+
+def _has_left(stored: Stored | None) -> bool:
     try:
         return stored is not None and read_object(stored.data, dict).get(MARK) == LEFT
     except Unreadable:
@@ -184,8 +191,8 @@ def end_pause(store: Store, place: Location) -> None:
 
 
 def move_pause(store: Store, place: Location) -> None:
-    """Copy an old pause, if there is no new one and the migration is not complete. Raises what the store raises."""
-    paused = store.get(pause_key(place.name)) if not has_left(store, place) else None
+    """Copy an old pause, if there is no new one. Only until the migration is complete. Raises what the store raises."""
+    paused = store.get(pause_key(place.name))
     if paused is None:
         return
     try:

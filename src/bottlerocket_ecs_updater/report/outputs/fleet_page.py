@@ -70,25 +70,27 @@ class FleetPage:
 
 def refresh_fleet_page(store: Store, now: datetime, own: Location | None = None) -> FleetOverview:
     """Update the JSON and the page with the cluster's new standing. Raises what the store raises."""
+    # The tag of the page is older than the data that is written to it. So of two runs that write at the same time, the
+    # one with older data finds another tag, and reads again.
+    page = store.get(PAGE_KEY)
+    gathered = _write_json(store, own)
+    for _ in range(PAGE_WRITE_TRIES):
+        shown = overview_of(gathered[0].values(), gathered[1], look_for_acts(store), now)
+        if _put(store, PAGE_KEY, fleet_html(shown).encode(), page):
+            return shown
+        page = store.get(PAGE_KEY)
+        gathered = _read(store.get(JSON_KEY))
+    raise Unreachable(f"{PAGE_KEY} could not be written: other writers keep changing it")
+
+
+def _write_json(store: Store, own: Location | None) -> tuple[Standings, Mapping[str, str]]:
+    """Add what the JSON lacks, and the cluster's own standing. Returns what it has now."""
     for _ in range(PAGE_WRITE_TRIES):
         stored = store.get(JSON_KEY)
         standings, unreadable = _gathered(store, _read(stored), own)
         if _put(store, JSON_KEY, _json(standings, unreadable), stored):
-            break
-    else:
-        raise Unreachable(f"{JSON_KEY} could not be written: other writers keep changing it")
-    return _write_page(store, now)
-
-
-def _write_page(store: Store, now: datetime) -> FleetOverview:
-    for _ in range(PAGE_WRITE_TRIES):
-        # The tag is older than the data of the page, so a run that writes in between has at least the same data.
-        page = store.get(PAGE_KEY)
-        read = _read(store.get(JSON_KEY))
-        shown = overview_of(read[0].values(), read[1], look_for_acts(store), now)
-        if _put(store, PAGE_KEY, fleet_html(shown).encode(), page):
-            return shown
-    raise Unreachable(f"{PAGE_KEY} could not be written: other writers keep changing it")
+            return standings, unreadable
+    raise Unreachable(f"{JSON_KEY} could not be written: other writers keep changing it")
 
 
 def _gathered(

@@ -116,9 +116,9 @@ def _costs(account: RunReport) -> Iterator[str]:
     if rows:
         yield from ("", "## Durations", "", "step | count | shortest | median | longest", "---|---:|---:|---:|---:")
         yield from (f"{one.part} | {one.times} | {one.shortest} | {one.median} | {one.longest}" for one in rows)
-    proven = account.summary.reboots
-    if proven:
-        seen, unseen, twice = (proven.get(way, 0) for way in ("seen_to_begin", "over_unseen", "proven_twice"))
+    verified = account.summary.reboots
+    if verified:
+        seen, unseen, twice = (verified.get(way, 0) for way in ("seen_to_begin", "over_unseen", "proven_twice"))
         yield from (
             "",
             f"{counted(seen + unseen, 'reboot')} verified; {unseen} finished before a look saw them, {twice} verified "

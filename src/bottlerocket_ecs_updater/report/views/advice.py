@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any, assert_never
 
 from bottlerocket_ecs_updater.core.planning.launch_advice import Advice, StartsOld, StartsUnknown
-from bottlerocket_ecs_updater.core.planning.roll_advice import NeverMoves, RollAdvice, TakesDrained
+from bottlerocket_ecs_updater.core.planning.rollout_advice import NeverMoves, RolloutAdvice, TakesDrained
 from bottlerocket_ecs_updater.core.planning.room_advice import RoomNote, Unchecked
 from bottlerocket_ecs_updater.report.words.sanitize import sanitize
 
 
-def advice_lines(advice: Sequence[Advice | RoomNote | Unchecked | RollAdvice]) -> Iterator[str]:
+def advice_lines(advice: Sequence[Advice | RoomNote | Unchecked | RolloutAdvice]) -> Iterator[str]:
     """Advice as lines; empty without advice."""
     if advice:
         yield "\nAdvice"
@@ -21,17 +21,17 @@ def advice_lines(advice: Sequence[Advice | RoomNote | Unchecked | RollAdvice]) -
             yield f"    to do: {sanitize(each.remedy)}"
 
 
-def _sentence(advice: Advice | RoomNote | Unchecked | RollAdvice) -> str:
+def _sentence(advice: Advice | RoomNote | Unchecked | RolloutAdvice) -> str:
     text = str(advice)
     return text[:1].upper() + text[1:]
 
 
-def advice_json(advice: Sequence[Advice | RoomNote | Unchecked | RollAdvice]) -> list[dict[str, Any]]:
+def advice_json(advice: Sequence[Advice | RoomNote | Unchecked | RolloutAdvice]) -> list[dict[str, Any]]:
     """Advice as JSON values."""
     return [_json(each) for each in advice]
 
 
-def _json(advice: Advice | RoomNote | Unchecked | RollAdvice) -> dict[str, Any]:
+def _json(advice: Advice | RoomNote | Unchecked | RolloutAdvice) -> dict[str, Any]:
     match advice:
         case StartsOld():
             return {

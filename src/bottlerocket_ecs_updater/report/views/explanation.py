@@ -155,7 +155,7 @@ def _known(explanation: Explanation, fleet: Fleet) -> Iterator[LabelledFact]:
     yield "Systems Manager", instance.reach.value
     yield from _last_check(instance, explanation.target, fleet)
     yield from _history(instance, fleet)
-    for task in instance.tasks.left if instance.tasks is not None else ():
+    for task in instance.tasks_left:
         kind = "daemon" if task.daemon else "service" if task.of_service else "standalone"
         yield "task", f"{task.group or task.family or task.arn} ({kind}, {task.last_status.value})"
 
@@ -170,7 +170,7 @@ def _health(instance: Instance) -> str:
 
 
 def _group(instance: Instance) -> Iterator[LabelledFact]:
-    match instance.around.membership if instance.around is not None else None:
+    match instance.membership:
         case InGroup(group=group, state=state, refreshing=refreshing):
             yield (
                 "Auto Scaling",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
@@ -17,6 +18,9 @@ Shape = dict[str, Any]
 
 CALLS_KEPT = 20_000
 """How many calls the log keeps. Counts have no limit."""
+
+FAILING_WITHIN = timedelta(minutes=5)
+"""The time in which the log counts calls that fail one after the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,10 @@ class CallLog:
     errors: Counter[str] = field(default_factory=Counter)
     """Rejected and failed calls, by error code."""
     recent: deque[Call] = field(default_factory=lambda: deque(maxlen=CALLS_KEPT))
+    most_failing: Counter[str] = field(default_factory=Counter)
+    """By action: the most calls of one caller within `FAILING_WITHIN` that all failed."""
+    _failing: dict[tuple[str, str], deque[datetime]] = field(default_factory=dict)
+    """By caller and action: when the last calls failed, if no other has succeeded since."""
 
     def record(self, call: Call) -> None:
         """Count an incoming call, whatever its result."""
@@ -57,6 +65,19 @@ class CallLog:
         self.by_caller[call.caller] += 1
         self.by_second[int(call.at.timestamp())] += 1
         self.recent.append(call)
+
+    def failed(self, call: Call, code: str) -> None:
+        """Note that a call failed with an error code."""
+        self.errors[code] += 1
+        times = self._failing.setdefault((call.caller, call.action), deque())
+        times.append(call.at)
+        while call.at - times[0] > FAILING_WITHIN:
+            times.popleft()
+        self.most_failing[call.action] = max(self.most_failing[call.action], len(times))
+
+    def succeeded(self, call: Call) -> None:
+        """Note that a call succeeded."""
+        self._failing.pop((call.caller, call.action), None)
 
     def of(self, action: str) -> list[Call]:
         """The kept calls of one action, oldest first."""

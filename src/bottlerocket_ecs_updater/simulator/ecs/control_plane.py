@@ -21,14 +21,16 @@ if TYPE_CHECKING:
 
     from bottlerocket_ecs_updater.simulator.aws_basics.calls import Shape
     from bottlerocket_ecs_updater.simulator.aws_basics.names import Names
-    from bottlerocket_ecs_updater.simulator.clock import Clock
+    from bottlerocket_ecs_updater.simulator.clock import WorldClock
     from bottlerocket_ecs_updater.simulator.ecs.timing import EcsTiming
 
 
 class ControlPlane:
     """ECS of one account and region. `operations` takes requests; the rest is for the world around it."""
 
-    def __init__(self, clock: Clock, names: Names, chances: random.Random, timing: EcsTiming | None = None) -> None:
+    def __init__(
+        self, clock: WorldClock, names: Names, chances: random.Random, timing: EcsTiming | None = None
+    ) -> None:
         self.registry = Registry(clock, names, chances, timing)
         self.lifecycle = Lifecycle(self.registry)
         self.agents = Agents(self.registry, self.lifecycle)

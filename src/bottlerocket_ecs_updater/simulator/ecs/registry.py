@@ -16,14 +16,16 @@ if TYPE_CHECKING:
 
     from bottlerocket_ecs_updater.simulator.aws_basics.calls import Shape
     from bottlerocket_ecs_updater.simulator.aws_basics.names import Names
-    from bottlerocket_ecs_updater.simulator.clock import Clock
+    from bottlerocket_ecs_updater.simulator.clock import WorldClock
     from bottlerocket_ecs_updater.simulator.faults import TasksBreak
 
 
 class Registry:
     """All ECS records, and the listeners for changes."""
 
-    def __init__(self, clock: Clock, names: Names, chances: random.Random, timing: EcsTiming | None = None) -> None:
+    def __init__(
+        self, clock: WorldClock, names: Names, chances: random.Random, timing: EcsTiming | None = None
+    ) -> None:
         self.clock = clock
         self.names = names
         self.chances = chances

@@ -366,7 +366,7 @@ class Scheduler:
 
     def _note_progress(self, service: Service) -> None:
         if service.strategy is Strategy.DAEMON:
-            enough = service.count(Bucket.STARTING, Bucket.UNHEALTHY) == 0
+            enough = service.count(Bucket.STARTING, Bucket.UNHEALTHY, Bucket.STOPPING) == 0
         else:
             enough = service.count(Bucket.HEALTHY) == service.staying == service.desired
         if service.steady or not enough or (service.leaving and not service.baking):

@@ -129,6 +129,11 @@ FAULTS: Mapping[str, CatalogueEntry] = MappingProxyType(
             boots.HealthUnknown,
         ),
         "F48": _entry("GPUs are missing on a version", "bottlerocket#3960", boots.GpusGone),
+        "F49": _entry(
+            "its Auto Scaling group puts the instance into its warm pool, and into service again later",
+            "instance reuse policy of warm pools, bottlerocket#4888",
+            world.GroupKeepsWarm,
+        ),
         "W1": _entry("stale reads", "eventual consistency of AWS", world.StaleReads),
         "W2": _entry("a call takes effect, but the reply is lost", "networks", world.RepliesLost),
         "W3": _entry("the updater is killed at any call", "Spot, deployments, people", world.UpdaterDies),

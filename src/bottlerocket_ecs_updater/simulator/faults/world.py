@@ -65,6 +65,19 @@ class GroupTakes:
 
 
 @dataclass(frozen=True, slots=True)
+class GroupKeepsWarm:
+    """F49. The group puts the instance into its warm pool (instance reuse on scale-in): at a time, or after a step.
+
+    The instance waits for `hook` in `Warmed:Pending:Wait`, is stopped, and comes back into service after `lasts`.
+    """
+
+    at: timedelta = AT_ONCE
+    step: Step | None = None
+    hook: timedelta = timedelta(minutes=1)
+    lasts: timedelta | None = timedelta(minutes=30)
+
+
+@dataclass(frozen=True, slots=True)
 class InstanceStopped:
     """F43. Someone stops the EC2 instance, at a time or after a step started, and starts it again after `lasts`."""
 
@@ -202,6 +215,7 @@ WorldFault = (
     | SomebodySets
     | SomebodyStages
     | GroupTakes
+    | GroupKeepsWarm
     | InstanceStopped
     | ApiFails
     | PartialFailures

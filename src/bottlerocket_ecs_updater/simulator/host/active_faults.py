@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from bottlerocket_ecs_updater.simulator.clock import Clock
+    from bottlerocket_ecs_updater.simulator.clock import WorldClock
     from bottlerocket_ecs_updater.simulator.faults import Fault
 
 F = TypeVar("F")
@@ -18,7 +18,7 @@ F = TypeVar("F")
 class ActiveFaults:
     """A host's faults by kind, with how often each will still strike."""
 
-    def __init__(self, faults: Iterable[Fault], clock: Clock) -> None:
+    def __init__(self, faults: Iterable[Fault], clock: WorldClock) -> None:
         self._clock = clock
         self._born = clock.now()
         self._faults: dict[type[object], list[tuple[int, Fault]]] = defaultdict(list)

@@ -158,15 +158,15 @@ class UpdateDispatcher:
                 assert_never(command)
 
     def _refreshed(self, status: UpdateStatus, outcome: UpdogResult) -> UpdateStatus:
-        begun = status.update_state in {UpdateState.STAGED, UpdateState.READY}
+        prepared = status.update_state in {UpdateState.STAGED, UpdateState.READY}
         if outcome.offer is None:
             # The lists keep the entries of an earlier refresh.
-            return status if begun else replace(status, update_state=UpdateState.IDLE)
+            return status if prepared else replace(status, update_state=UpdateState.IDLE)
         chosen = outcome.offer.chosen
         found = UpdateState.AVAILABLE if chosen else UpdateState.IDLE
         return replace(
             status,
-            update_state=status.update_state if begun else found,
+            update_state=status.update_state if prepared else found,
             available_updates=outcome.offer.available,
             chosen_update=self._machine.image(chosen) if chosen else None,
         )
@@ -181,8 +181,8 @@ class UpdateDispatcher:
         )
 
     def _in_this_boot(self, busy: LockBusy) -> bool:
-        begun: datetime = self._machine.active_faults.begins_at(busy.at)
-        return self._booted <= begun
+        busy_since: datetime = self._machine.active_faults.begins_at(busy.at)
+        return self._booted <= busy_since
 
 
 def _next_boots(status: UpdateStatus, state: UpdateState, *, staging: bool) -> UpdateStatus:

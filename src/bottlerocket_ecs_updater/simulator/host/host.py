@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Sequence
 
-    from bottlerocket_ecs_updater.simulator.clock import Clock, Timer
+    from bottlerocket_ecs_updater.simulator.clock import Timer, WorldClock
     from bottlerocket_ecs_updater.simulator.host.active_faults import ActiveFaults
     from bottlerocket_ecs_updater.simulator.host.dispatcher import ApiReply
     from bottlerocket_ecs_updater.simulator.host.partitions import Partitions
@@ -67,7 +67,7 @@ class Host:
     The `on_…` lists are called in order, at the moment when something happens.
     """
 
-    def __init__(self, clock: Clock, spec: HostSpec, repository: Repository, chances: random.Random) -> None:
+    def __init__(self, clock: WorldClock, spec: HostSpec, repository: Repository, chances: random.Random) -> None:
         self.clock = clock
         self.spec = spec
         self.instance_id = spec.instance_id

@@ -28,7 +28,7 @@ from bottlerocket_ecs_updater.simulator.repository import Offer, Repository, Vie
 if TYPE_CHECKING:
     import random
 
-    from bottlerocket_ecs_updater.simulator.clock import Clock
+    from bottlerocket_ecs_updater.simulator.clock import WorldClock
     from bottlerocket_ecs_updater.simulator.host.spec import HostSpec
 
 
@@ -56,7 +56,7 @@ OfVersion = (
 class HostMachine:
     """The disk, settings and environment of one host, which survive a reboot."""
 
-    def __init__(self, clock: Clock, spec: HostSpec, repository: Repository, chances: random.Random) -> None:
+    def __init__(self, clock: WorldClock, spec: HostSpec, repository: Repository, chances: random.Random) -> None:
         self.clock = clock
         self.spec = spec
         self.repository = repository

@@ -12,7 +12,7 @@ from bottlerocket_ecs_updater.simulator.host.spec import ScriptResult
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bottlerocket_ecs_updater.simulator.clock import Clock, Timer
+    from bottlerocket_ecs_updater.simulator.clock import Timer, WorldClock
     from bottlerocket_ecs_updater.simulator.faults import RebootEnding
 
 Program = Generator[timedelta, None, int]
@@ -42,7 +42,7 @@ class Script:
 
     def __init__(
         self,
-        clock: Clock,
+        clock: WorldClock,
         lines: tuple[str, ...],
         program: Callable[[Streams], Program],
         timeout: timedelta,

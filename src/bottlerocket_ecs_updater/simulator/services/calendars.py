@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from bottlerocket_ecs_updater.simulator.aws_basics.calls import Shape
-    from bottlerocket_ecs_updater.simulator.clock import Clock
+    from bottlerocket_ecs_updater.simulator.clock import WorldClock
 
 OPEN, CLOSED = "OPEN", "CLOSED"
 OPPOSITE = {OPEN: CLOSED, CLOSED: OPEN}
@@ -33,7 +33,7 @@ class _Calendar:
 class ChangeCalendars:
     """Calendars by ARN; those of other accounts are shared with this one."""
 
-    def __init__(self, clock: Clock, *, is_document: Callable[[str], bool] = lambda _: False) -> None:
+    def __init__(self, clock: WorldClock, *, is_document: Callable[[str], bool] = lambda _: False) -> None:
         self._clock = clock
         self._is_document = is_document
         self._calendars: dict[str, _Calendar] = {}

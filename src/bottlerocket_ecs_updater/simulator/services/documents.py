@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from bottlerocket_ecs_updater.simulator.aws_basics.calls import Shape
-    from bottlerocket_ecs_updater.simulator.clock import Clock
+    from bottlerocket_ecs_updater.simulator.clock import WorldClock
 
 CHECK = "bottlerocket-ecs-updater-check"
 APPLY = "bottlerocket-ecs-updater-apply"
@@ -66,7 +66,7 @@ STANDARD: Mapping[str, str] = {
 class DocumentStore:
     """Documents by name. Over HTTP, moto may hold documents, too: `sources` are searched first."""
 
-    def __init__(self, clock: Clock, documents: Mapping[str, str]) -> None:
+    def __init__(self, clock: WorldClock, documents: Mapping[str, str]) -> None:
         self._clock = clock
         self._made: dict[str, tuple[str, datetime]] = {
             name: (content, clock.now()) for name, content in documents.items()

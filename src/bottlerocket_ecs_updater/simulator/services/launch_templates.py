@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from bottlerocket_ecs_updater.simulator.aws_basics.calls import Shape
-    from bottlerocket_ecs_updater.simulator.clock import Clock
+    from bottlerocket_ecs_updater.simulator.clock import WorldClock
 
 VERSIONS_AT_ONCE = 200
 ALIASES = ("$Latest", "$Default")
@@ -31,7 +31,7 @@ class _Template:
 class Launching:
     """Templates and images that tests add."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: WorldClock) -> None:
         self._clock = clock
         self._images: dict[str, str] = {}
         self._templates: dict[str, _Template] = {}

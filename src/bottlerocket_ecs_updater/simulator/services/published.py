@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from bottlerocket_ecs_updater.simulator.aws_basics.calls import Shape
     from bottlerocket_ecs_updater.simulator.aws_basics.names import Names
-    from bottlerocket_ecs_updater.simulator.clock import Clock
+    from bottlerocket_ecs_updater.simulator.clock import WorldClock
     from bottlerocket_ecs_updater.simulator.repository import Repository
 
 NAMES_MAX = 10
@@ -31,7 +31,7 @@ class PublicParameters:
     In a served world, anyone sets one with PutParameter and deletes one with DeleteParameter, in place of AWS.
     """
 
-    def __init__(self, clock: Clock, names: Names, repository: Repository) -> None:
+    def __init__(self, clock: WorldClock, names: Names, repository: Repository) -> None:
         self._clock = clock
         self._names = names
         self._repository = repository

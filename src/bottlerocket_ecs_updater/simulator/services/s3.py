@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from bottlerocket_ecs_updater.simulator.aws_basics.calls import Shape
-    from bottlerocket_ecs_updater.simulator.clock import Clock
+    from bottlerocket_ecs_updater.simulator.clock import WorldClock
 
 KEYS_PAGE = 1000
 
@@ -37,7 +37,7 @@ class _Bucket:
 class ObjectStore:
     """Buckets in memory. Bodies are bytes here; the clients convert them to streams."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: WorldClock) -> None:
         self._clock = clock
         self._buckets: dict[str, _Bucket] = {}
 

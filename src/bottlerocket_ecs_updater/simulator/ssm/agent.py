@@ -13,7 +13,7 @@ from bottlerocket_ecs_updater.simulator.ssm.invocation import State
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from bottlerocket_ecs_updater.simulator.clock import Clock
+    from bottlerocket_ecs_updater.simulator.clock import WorldClock
     from bottlerocket_ecs_updater.simulator.host import ScriptResult
     from bottlerocket_ecs_updater.simulator.ssm.inventory import ManagedInstance
     from bottlerocket_ecs_updater.simulator.ssm.invocation import Invocation
@@ -30,7 +30,7 @@ WORKER_TIMED_OUT = (
 class Agent:
     """The agents of all hosts, as the service sees them."""
 
-    def __init__(self, clock: Clock, timing: SsmTiming) -> None:
+    def __init__(self, clock: WorldClock, timing: SsmTiming) -> None:
         self._clock = clock
         self._timing = timing
 

@@ -11,7 +11,7 @@ from bottlerocket_ecs_updater.simulator.ssm.validate import at_most
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from bottlerocket_ecs_updater.simulator.clock import Clock
+    from bottlerocket_ecs_updater.simulator.clock import WorldClock
     from bottlerocket_ecs_updater.simulator.host import Host
     from bottlerocket_ecs_updater.simulator.ssm.timing import SsmTiming
 
@@ -22,7 +22,7 @@ MAX_FILTER_VALUES = 100
 class ManagedInstance:
     """One host as SSM knows it. Pings are computed on demand, not stored by events."""
 
-    def __init__(self, number: int, clock: Clock, timing: SsmTiming, host: Host, since: datetime) -> None:
+    def __init__(self, number: int, clock: WorldClock, timing: SsmTiming, host: Host, since: datetime) -> None:
         self.number = number
         self.host = host
         self.registered = since

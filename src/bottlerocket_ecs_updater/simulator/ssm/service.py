@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Mapping, Sequence
 
-    from bottlerocket_ecs_updater.simulator.clock import Clock
+    from bottlerocket_ecs_updater.simulator.clock import WorldClock
     from bottlerocket_ecs_updater.simulator.host import Host
     from bottlerocket_ecs_updater.simulator.ssm.inventory import KnownNode
 
@@ -39,7 +39,7 @@ class RunCommand:
 
     def __init__(
         self,
-        clock: Clock,
+        clock: WorldClock,
         chances: random.Random,
         timing: SsmTiming | None = None,
         document_source: Callable[[str], str | None] = lambda _: None,

@@ -100,6 +100,8 @@ class Outages:
         if host.power in (Power.STOPPED, Power.TERMINATED) or host.spec.managed_by or name in not_counted:
             return False
         outage = one.outage
+        if outage is not None and not outage.by_updater and self._world.autoscaling.is_warm(name):
+            return False
         managed = self._world.instance(name).launch is TaskLaunch.MANAGED_INSTANCES
         if managed and outage is not None and not outage.by_updater:
             return False

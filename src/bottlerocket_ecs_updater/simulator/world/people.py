@@ -9,6 +9,7 @@ from bottlerocket_ecs_updater.simulator.ecs import Workload
 from bottlerocket_ecs_updater.simulator.ecs.model import InstanceStatus
 from bottlerocket_ecs_updater.simulator.ecs.requests import arn_like
 from bottlerocket_ecs_updater.simulator.faults import (
+    GroupKeepsWarm,
     GroupTakes,
     InBetween,
     InstanceStopped,
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from bottlerocket_ecs_updater.simulator.world.world import World
 
 
-Person = InstanceTerminated | InstanceStopped | GroupTakes | SomebodySets | SomebodyStages
+Person = InstanceTerminated | InstanceStopped | GroupTakes | GroupKeepsWarm | SomebodySets | SomebodyStages
 """Faults that act once on an instance: at a time, or after a step of its update."""
 
 
@@ -51,6 +52,7 @@ class People:
             InstanceTerminated,
             InstanceStopped,
             GroupTakes,
+            GroupKeepsWarm,
             SomebodySets,
             SomebodyStages,
         )
@@ -91,6 +93,8 @@ class People:
                     self._world.clock.after(lasts, host.start)
             case GroupTakes(hook=hook, drains=drains):
                 self._world.take_away(host.instance_id, hook=hook, drains=drains)
+            case GroupKeepsWarm(hook=hook, lasts=lasts):
+                self._world.keep_warm(host.instance_id, hook=hook, lasts=lasts)
             case SomebodySets(SetStatus.ACTIVE):
                 self._world.operator_activate(host.instance_id)
             case SomebodySets(SetStatus.DRAINING):

@@ -39,7 +39,7 @@ from bottlerocket_ecs_updater.simulator.faults import (
 )
 from bottlerocket_ecs_updater.simulator.host import Host, HostSpec, Power
 from bottlerocket_ecs_updater.simulator.repository import Release, Repository
-from bottlerocket_ecs_updater.simulator.services.autoscaling import AutoScaling
+from bottlerocket_ecs_updater.simulator.services.autoscaling import IN_SERVICE, AutoScaling
 from bottlerocket_ecs_updater.simulator.services.calendars import ChangeCalendars
 from bottlerocket_ecs_updater.simulator.services.cloudwatch import CloudWatch
 from bottlerocket_ecs_updater.simulator.services.documents import STANDARD, DocumentStore
@@ -56,7 +56,7 @@ from bottlerocket_ecs_updater.simulator.world.people import People
 
 if TYPE_CHECKING:
     from bottlerocket_ecs_updater.simulator.aws_basics.calls import Shape
-    from bottlerocket_ecs_updater.simulator.clock import Clock
+    from bottlerocket_ecs_updater.simulator.clock import WorldClock
 
 
 OPERATOR = "operator"
@@ -72,7 +72,7 @@ class World:
 
     def __init__(  # noqa: PLR0913 - a world is described by keywords, and each has a default
         self,
-        clock: Clock,
+        clock: WorldClock,
         seed: int = 0,
         *,
         names: Names | None = None,
@@ -156,9 +156,10 @@ class World:
                 if failures:
                     answer = {**answer, "failures": [*answer.get("failures", ()), *failures]}
             except AwsError as error:
-                self.calls.errors[error.code] += 1
+                self.calls.failed(call, error.code)
                 self.disturbances.after_refusal(call)
                 raise
+            self.calls.succeeded(call)
             self.watch.served(call, answer)
             self._interventions.served(call)
             self.disturbances.after(call)
@@ -172,7 +173,7 @@ class World:
             try:
                 self.disturbances.before(call)
             except AwsError as error:
-                self.calls.errors[error.code] += 1
+                self.calls.failed(call, error.code)
                 raise
             return call
 
@@ -277,6 +278,27 @@ class World:
     def _complete_termination(self, instance_id: str) -> None:
         self.autoscaling.set_lifecycle(instance_id, "Terminating:Proceed")
         self.terminate_instance(instance_id)
+
+    def keep_warm(
+        self, instance_id: str, *, hook: timedelta = timedelta(minutes=1), lasts: timedelta | None = None
+    ) -> None:
+        """The Auto Scaling group puts the instance into its warm pool, and into service again after `lasts`."""
+        if self.hosts[instance_id].power is Power.TERMINATED or self.autoscaling.takes_away(instance_id):
+            return
+        self.autoscaling.take_away(instance_id, "Warmed:Pending:Wait")
+        self.clock.after(hook, partial(self._stop_in_warm_pool, instance_id))
+        if lasts is not None:
+            self.clock.after(hook + lasts, partial(self._into_service, instance_id))
+
+    def _stop_in_warm_pool(self, instance_id: str) -> None:
+        if self.autoscaling.is_warm(instance_id):
+            self.autoscaling.set_lifecycle(instance_id, "Warmed:Stopped")
+            self.hosts[instance_id].stop()
+
+    def _into_service(self, instance_id: str) -> None:
+        if self.autoscaling.is_warm(instance_id) and self.hosts[instance_id].power is not Power.TERMINATED:
+            self.autoscaling.set_lifecycle(instance_id, IN_SERVICE)
+            self.hosts[instance_id].start()
 
     def scale_out(self, group: str, host: HostSpec, zone: str, spec: ContainerInstanceSpec | None = None) -> None:
         """A group launches another instance, which joins the cluster at once."""

@@ -20,7 +20,7 @@ from tests.core.builders import (
     RUN,
     SECOND,
     a_claim,
-    a_proof,
+    a_new_boot,
     acceptance,
     available,
     claimed,
@@ -443,7 +443,7 @@ def test_a_host_whose_reboot_stalled_does_not_count_against_its_version() -> Non
 
 
 def test_a_host_that_cannot_be_asked_any_more_is_returned_to_service_when_no_reboot_can_come() -> None:
-    changes = {"blocked": "not allowed: ssm:SendCommand", "hosts_mute": True}
+    changes = {"blocked": "not allowed: ssm:SendCommand", "hosts_denied": True}
     away = {"away_at": NOW - 6 * MINUTE, "connected_looks": CONNECTED_LOOKS}
     for minutes, expected in ((7, []), (8, [Return, Unmark])):
         when = NOW - minutes * MINUTE
@@ -453,7 +453,7 @@ def test_a_host_that_cannot_be_asked_any_more_is_returned_to_service_when_no_reb
 
 
 def test_a_host_that_cannot_be_asked_and_was_never_seen_away_is_not_returned_to_service_after_it_accepted() -> None:
-    changes = {"blocked": "not allowed: ssm:SendCommand", "hosts_mute": True}
+    changes = {"blocked": "not allowed: ssm:SendCommand", "hosts_denied": True}
     when = NOW - 10 * MINUTE
     one = sent(10, reboots=(sent_reboot(when, acceptance(when)),))
     assert waits(next_step(one, **changes))
@@ -478,14 +478,14 @@ def back(
     """A host that answered from a new boot half a minute ago, and whose reboot command ended."""
     when = NOW - minutes * MINUTE
     claim = changes.pop("claim", None) or a_claim(ClaimPhase.REBOOTING, since=when)
-    proof = {"proof": a_proof(NOW - 30 * SECOND), "connected_looks": looks}
+    new_boot = {"new_boot": a_new_boot(NOW - 30 * SECOND), "connected_looks": looks}
     return rebooting(
         claim,
         sent=when,
         away=when + 10 * SECOND,
         says=says or rebooted(),
         asked=NOW - 30 * SECOND,
-        progress={**proof, **changes.pop("progress", {})},
+        progress={**new_boot, **changes.pop("progress", {})},
         **{"reboots": (sent_reboot(when, acceptance(when + SECOND)),), **changes},
     )
 
@@ -561,12 +561,12 @@ def test_a_host_that_came_back_without_its_claim_attribute_is_verified_anyway() 
 
 def unended(seconds: int, *, asked_end: bool = True, **changes: Any) -> Instance:
     """A verified host whose reboot command has no known end, that long after the first check."""
-    proof = NOW - seconds * SECOND
-    command = sent_reboot(NOW - 3 * MINUTE, end_asked_at=proof + 10 * SECOND if asked_end else None)
-    return back(progress={"proof": a_proof(proof)}, **{"reboots": (command,), **changes})
+    new_boot = NOW - seconds * SECOND
+    command = sent_reboot(NOW - 3 * MINUTE, end_asked_at=new_boot + 10 * SECOND if asked_end else None)
+    return back(progress={"new_boot": a_new_boot(new_boot)}, **{"reboots": (command,), **changes})
 
 
-def proven_again(one: Instance) -> Instance:
+def verified_again(one: Instance) -> Instance:
     """The same, after the host was checked again and the results of its commands were read."""
     assert one.check_answer is not None
     check_answer = replace(one.check_answer, asked_at=NOW - 5 * SECOND)
@@ -594,8 +594,8 @@ def test_the_second_verification_is_half_a_minute_after_the_first_question_and_m
     assert Check not in kinds(next_step(unended(29)))
     slow = unended(40)
     for heard, expected in ((24, False), (25, True)):
-        proof = a_proof(NOW - 40 * SECOND, NOW - heard * SECOND)
-        progress = replace(slow.progress, proof=proof)
+        new_boot = a_new_boot(NOW - 40 * SECOND, NOW - heard * SECOND)
+        progress = replace(slow.progress, new_boot=new_boot)
         assert (Check in kinds(next_step(replace(slow, progress=progress)))) is expected
 
 
@@ -612,11 +612,11 @@ def test_the_second_verification_is_waited_for() -> None:
 
 
 def test_such_a_host_is_returned_after_its_second_verification() -> None:
-    assert returned(next_step(proven_again(unended(90)))) == UPDATED
+    assert returned(next_step(verified_again(unended(90)))) == UPDATED
 
 
 def test_the_results_of_its_commands_are_read_after_the_second_verification() -> None:
-    one = proven_again(unended(90))
+    one = verified_again(unended(90))
     before = replace(one, reboots=(replace(one.reboots[0], end_asked_at=NOW - 20 * SECOND),))
     verdict = next_step(before)
     assert (verdict.commands, verdict.wants_reboot_end, verdict.look_at) == ((), True, NOW)
@@ -645,7 +645,7 @@ def test_after_a_success_that_may_be_from_a_second_run_another_reboot_may_follow
     """The agent ran the command again on the new boot: an inhibitor may delay that shutdown too."""
     for seconds, expected in ((290, []), (301, [Return, Unmark])):
         late = acceptance(NOW - seconds * SECOND, first_run=False)
-        one = proven_again(unended(400, reboots=(sent_reboot(NOW - 8 * MINUTE, late),)))
+        one = verified_again(unended(400, reboots=(sent_reboot(NOW - 8 * MINUTE, late),)))
         assert one.check_answer is not None
         assert kinds(next_step(replace(one, check_answer=replace(one.check_answer, asked_at=NOW)))) == expected
 
@@ -668,7 +668,7 @@ def test_a_host_that_is_not_back_at_the_limit_is_quarantined() -> None:
 
 def test_a_host_whose_checks_are_denied_is_quarantined_at_the_limit_without_blaming_the_version() -> None:
     reboots = (sent_reboot(NOW - 20 * MINUTE, acceptance(NOW - 19 * MINUTE)),)
-    command, note = next_step(sent(20, reboots=reboots, send_denied="ssm:SendCommand", mute=True)).commands
+    command, note = next_step(sent(20, reboots=reboots, send_denied="ssm:SendCommand", check_denied=True)).commands
     assert isinstance(command, Quarantine)
     assert "AWS denies update checks: ssm:SendCommand" in str(command.why)
     assert isinstance(note, Note)
@@ -756,13 +756,13 @@ def test_the_host_of_a_dead_run_that_rebooted_is_verified_and_returned() -> None
         says=rebooted(),
         asked=NOW - 30 * SECOND,
         reboots=(taken,),
-        progress={"connected_looks": CONNECTED_LOOKS, "proof": a_proof(NOW - 30 * SECOND)},
+        progress={"connected_looks": CONNECTED_LOOKS, "new_boot": a_new_boot(NOW - 30 * SECOND)},
     )
     assert returned(next_step(one)) == UPDATED
     unknown = resumed(
         says=rebooted(),
         asked=NOW - 30 * SECOND,
-        progress={"connected_looks": CONNECTED_LOOKS, "proof": a_proof(NOW - 30 * SECOND)},
+        progress={"connected_looks": CONNECTED_LOOKS, "new_boot": a_new_boot(NOW - 30 * SECOND)},
     )
     assert Return not in kinds(next_step(unknown))
 
@@ -939,7 +939,7 @@ def test_a_quarantined_instance_is_not_returned_to_service_while_a_reboot_of_our
 
 
 def test_a_quarantined_instance_that_is_back_gets_the_second_verification() -> None:
-    fresh = in_quarantine(rebooted(), progress={"proof": a_proof(NOW - 10 * SECOND)})
+    fresh = in_quarantine(rebooted(), progress={"new_boot": a_new_boot(NOW - 10 * SECOND)})
     assert Return not in kinds(next_step(reported(fresh)))
 
 

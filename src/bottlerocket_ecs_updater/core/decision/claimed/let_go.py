@@ -1,22 +1,28 @@
-"""A claimed instance that its Auto Scaling group is removing: drop the claim and leave the instance DRAINING.
+"""A claimed instance that its Auto Scaling group is removing is left DRAINING, and its claim is dropped or kept.
 
 A scale-in or an instance refresh may terminate any instance at any time. While a lifecycle hook or managed draining
 delays the termination, the instance is in `Terminating:Wait`, and ECS does not show who drained it. If the updater set
 it ACTIVE then, it would get tasks that are killed a moment later. So the group is read before the drain, again before
-the claim for the reboot, which would disturb the hook, and again before the return.
+the claim for the reboot, which would disturb the hook, and again before the return. A termination is final, so the
+claim is dropped. With instance reuse on scale-in, the group puts the instance into its warm pool instead, from where it
+comes back.
 """
 
 from __future__ import annotations
 
 from datetime import timedelta
 
+from bottlerocket_ecs_updater.core.decision.backoff import next_backoff
 from bottlerocket_ecs_updater.core.decision.claimed.give_back import cancel_open
 from bottlerocket_ecs_updater.core.decision.not_counted import why_leaving
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
+from bottlerocket_ecs_updater.core.model.auto_scaling import InGroup, is_warm
 from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
-from bottlerocket_ecs_updater.core.model.command import Command, Mark, NextStep, Return, Unmark
+from bottlerocket_ecs_updater.core.model.claimed_instance import ClaimedInstance
+from bottlerocket_ecs_updater.core.model.command import Command, Mark, NextStep, Note, Return, Unmark
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.instance import Instance
+from bottlerocket_ecs_updater.core.model.reasons import Reason, hold
 from bottlerocket_ecs_updater.core.model.time_text import has_passed
 
 RETURNS_AFTER_ANSWER = timedelta(seconds=30)
@@ -29,12 +35,36 @@ SOON_SHARE = 2 / 3
 """An answer older than this share of its maximum age is renewed together with the next look."""
 
 
-def let_go_if_leaving(instance: Instance) -> NextStep | None:
-    """Drop the claim if its group is removing the instance, in any phase; None if it is not."""
+def let_go_if_leaving(claimed: ClaimedInstance, this_pass: Pass) -> NextStep | None:
+    """Drop the claim if its group is terminating the instance, in any phase; None if its group lets it be.
+
+    An instance that the group puts into its warm pool comes back under the same registration, still DRAINING. Only the
+    claim shows then that the updater drained it, so the claim stays until a run finds the instance in service.
+    """
+    instance = claimed.instance
     why = why_leaving(instance)
     if why is None:
         return None
+    membership = instance.membership
+    if isinstance(membership, InGroup) and is_warm(membership) and _drained_by_us(claimed, this_pass):
+        notes = _note_cut_off(claimed, this_pass)
+        return NextStep((*cancel_open(instance), *notes), hold=hold(Reason.WARM_POOL_DRAINED, group=membership.group))
     return NextStep((*cancel_open(instance), Unmark(instance.id, why, took_slot=False)), hold=why)
+
+
+def _note_cut_off(claimed: ClaimedInstance, this_pass: Pass) -> tuple[Note, ...]:
+    """Record once that the group may stop it during its reboot: then the old version says nothing against the new."""
+    rest, why = claimed.instance.backoff, Reason.WARM_POOL_DRAINED.code
+    if claimed.claim.phase is not ClaimPhase.REBOOTING or (rest is not None and rest.why == why):
+        return ()
+    return (Note(claimed.id, next_backoff(rest, claimed.claim.target, why, this_pass.at)),)
+
+
+def _drained_by_us(claimed: ClaimedInstance, this_pass: Pass) -> bool:
+    """Whether it may be DRAINING because of our claim. The drain may not have followed the claim yet."""
+    claim, progress = claimed.claim, claimed.progress
+    undrained = claim.run == this_pass.fleet.run and claim.phase is ClaimPhase.DRAINING and progress.drain is None
+    return not undrained
 
 
 def ask_group_first(step: NextStep, instance: Instance, this_pass: Pass) -> NextStep:

@@ -15,7 +15,7 @@ reports them. It always leaves a quarantined instance, because it waits for a pe
 
 from __future__ import annotations
 
-from bottlerocket_ecs_updater.core.decision.host_checks import ask_host, is_mute
+from bottlerocket_ecs_updater.core.decision.host_checks import ask_host, is_check_denied
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
 from bottlerocket_ecs_updater.core.model.claimed_instance import ClaimedInstance
@@ -33,12 +33,12 @@ def lost_claim(claimed: ClaimedInstance, this_pass: Pass) -> NextStep | None:
     if not _only_in_store(claimed, this_pass):
         return None
     if claim.phase is not ClaimPhase.QUARANTINED and not fleet.attributes_survive:
-        report = instance.check_answer.report if instance.check_answer is not None else None
+        report = instance.report
         if report is not None and report.boot != claim.boot:
             return None
         if report is None and claim.phase is ClaimPhase.REBOOTING:
             return None  # the reboot phase checks it
-        may_be_asked = registration.connected and not is_mute(instance, fleet)
+        may_be_asked = registration.connected and not is_check_denied(instance, fleet)
         if report is None and may_be_asked and instance.progress.checks_failed < CHECK_TRIES:
             return ask_host(instance, this_pass)
     if not has_passed(instance.progress.claimed_at or this_pass.at, this_pass.policy.reader_lag, registration.at):

@@ -75,7 +75,7 @@ def _by_phase(claimed: ClaimedInstance, this_pass: Pass) -> NextStep:
     sent_return = instance.progress.sent_return
     if sent_return is not None and claimed.registration.status is Status.ACTIVE:
         return NextStep((Unmark(instance.id, sent_return.outcome, took_slot=True),), look_at=this_pass.at)
-    leaving = let_go_if_leaving(instance)
+    leaving = let_go_if_leaving(claimed, this_pass)
     if leaving is not None:
         return leaving
     if sent_return is not None:

@@ -6,8 +6,8 @@ from dataclasses import replace
 from datetime import datetime
 
 from bottlerocket_ecs_updater.core.decision.claimed.give_back import give_back
-from bottlerocket_ecs_updater.core.decision.claimed.verify import never_rebooted, note_failure, return_when_proven
-from bottlerocket_ecs_updater.core.decision.host_checks import ask_host, is_mute
+from bottlerocket_ecs_updater.core.decision.claimed.verify import never_rebooted, note_failure, return_when_verified
+from bottlerocket_ecs_updater.core.decision.host_checks import ask_host, is_check_denied
 from bottlerocket_ecs_updater.core.decision.instance_health import awaited_health, impaired_by_update, unhealthy_until
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.model.claim import CLAIM_ATTRIBUTE, Claim
@@ -29,7 +29,11 @@ def quarantined(claimed: ClaimedInstance, this_pass: Pass) -> NextStep:
     if registration.status is Status.ACTIVE:
         return NextStep((Unmark(instance.id, hold(Reason.RETURNED_BY_OTHERS), took_slot=True),), look_at=this_pass.at)
     conclusion = _conclusion(claimed, this_pass)
-    if not registration.connected or registration.status is not Status.DRAINING or is_mute(instance, this_pass.fleet):
+    if (
+        not registration.connected
+        or registration.status is not Status.DRAINING
+        or is_check_denied(instance, this_pass.fleet)
+    ):
         # An instance that is REGISTERING or the like cannot be returned.
         return NextStep(conclusion)
     since = instance.progress.phase_seen_at or instance.phase_began
@@ -57,7 +61,7 @@ def _recovered(claimed: ClaimedInstance, report: HostReport, this_pass: Pass) ->
     if report.boot == claimed.claim.boot:
         quiet = max(moment for moment in (quiet_from(instance.reboots), _quiet_of_quarantine(instance)) if moment)
         return NextStep() if this_pass.at < quiet else give_back(claimed, never_rebooted(claimed), this_pass)
-    step = return_when_proven(claimed, report, this_pass)
+    step = return_when_verified(claimed, report, this_pass)
     return step if isinstance(step, NextStep) else NextStep()
 
 

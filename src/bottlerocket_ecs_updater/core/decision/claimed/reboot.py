@@ -33,7 +33,7 @@ from bottlerocket_ecs_updater.core.decision.claimed.verify import (
     stalled,
     verify,
 )
-from bottlerocket_ecs_updater.core.decision.host_checks import ask_host, is_mute, next_poll
+from bottlerocket_ecs_updater.core.decision.host_checks import ask_host, is_check_denied, next_poll
 from bottlerocket_ecs_updater.core.decision.polling import next_look, quiet_time
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
@@ -43,7 +43,7 @@ from bottlerocket_ecs_updater.core.model.container_instance import Status
 from bottlerocket_ecs_updater.core.model.host_report import HostReport
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.reasons import Failed, Hold, Reason, hold
-from bottlerocket_ecs_updater.core.model.reboots import FIRST_RUN, SentReboot, quiet_from, quiet_unproven
+from bottlerocket_ecs_updater.core.model.reboots import FIRST_RUN, SentReboot, quiet_from, quiet_unverified
 from bottlerocket_ecs_updater.core.model.time_text import duration_text, has_passed
 from bottlerocket_ecs_updater.core.rules.policy import CONNECTED_LOOKS, REBOOT_MARKS, REBOOT_TRIES, Policy
 
@@ -61,8 +61,8 @@ def rebooting(claimed: ClaimedInstance, this_pass: Pass) -> NextStep:
         return verify(claimed, report, this_pass)
     if claim.run == fleet.run and claimed.progress.reboot_sent_at is None:
         return _not_sent(claimed, report, this_pass)
-    if is_mute(claimed.instance, fleet):
-        return _mute(claimed, this_pass)
+    if is_check_denied(claimed.instance, fleet):
+        return _without_checks(claimed, this_pass)
     return _await_boot(claimed, report, this_pass)
 
 
@@ -290,14 +290,14 @@ def _give_back_when_quiet(
     return give_back(claimed, why, this_pass, backs_off=backs_off)
 
 
-def _mute(claimed: ClaimedInstance, this_pass: Pass) -> NextStep:
+def _without_checks(claimed: ClaimedInstance, this_pass: Pass) -> NextStep:
     """AWS denies checks: rely on ECS and on time. Its version stays unverified."""
     instance = claimed.instance
     policy = this_pass.policy
     progress, blocked = instance.progress, why_blocked(instance, this_pass.fleet)
     assert blocked is not None
     came_back = progress.away_at is not None and progress.connected_looks >= CONNECTED_LOOKS
-    quiet = quiet_unproven(instance.reboots) if came_back else quiet_from(instance.reboots)
+    quiet = quiet_unverified(instance.reboots) if came_back else quiet_from(instance.reboots)
     if quiet is not None and this_pass.at < quiet:
         if this_pass.at >= limit_of_reboot(claimed, this_pass):
             return quarantine(claimed, not_back(claimed, this_pass), this_pass)

@@ -8,7 +8,7 @@ from bottlerocket_ecs_updater.core.decision.backoff import next_backoff
 from bottlerocket_ecs_updater.core.decision.claimed.after_reboot_hook import Unhealthy, ask_after_reboot, ask_again
 from bottlerocket_ecs_updater.core.decision.claimed.give_back import cancel_open, hand_back
 from bottlerocket_ecs_updater.core.decision.claimed.let_go import RETURNS_AFTER_ANSWER, group_due_soon
-from bottlerocket_ecs_updater.core.decision.host_checks import ask_host, is_mute
+from bottlerocket_ecs_updater.core.decision.host_checks import ask_host, is_check_denied
 from bottlerocket_ecs_updater.core.decision.instance_health import (
     awaited_health,
     impaired_by_update,
@@ -27,14 +27,14 @@ from bottlerocket_ecs_updater.core.model.reasons import Failed, Failure, Hold, R
 from bottlerocket_ecs_updater.core.model.reboots import (
     bound_to_old_boot,
     quiet_after_boot,
-    quiet_unproven,
+    quiet_unverified,
     surely_over,
 )
-from bottlerocket_ecs_updater.core.model.run_progress import BootProof
+from bottlerocket_ecs_updater.core.model.run_progress import NewBoot
 from bottlerocket_ecs_updater.core.model.time_text import duration_text
 from bottlerocket_ecs_updater.core.rules.policy import CONNECTED_LOOKS, Policy
 
-SECOND_PROOF_LOOK_POLLS = 6
+SECOND_CHECK_LOOK_POLLS = 6
 """While waiting for the second verification, look at the instance once in this many polls: it may go down again."""
 
 
@@ -54,7 +54,7 @@ def verify(claimed: ClaimedInstance, report: HostReport, this_pass: Pass) -> Nex
         nearly = instance.progress.connected_looks == CONNECTED_LOOKS - 1 and registration.connected
         wants_group = nearly and group_due_soon(instance, RETURNS_AFTER_ANSWER, this_pass.fleet)
         return NextStep(look_at=soon, wants_reboot_end=_end_unasked(instance), wants_group=wants_group)
-    step = return_when_proven(claimed, report, this_pass)
+    step = return_when_verified(claimed, report, this_pass)
     if isinstance(step, NextStep):
         return step
     if not over:
@@ -65,7 +65,7 @@ def verify(claimed: ClaimedInstance, report: HostReport, this_pass: Pass) -> Nex
 
 def _not_well(claimed: ClaimedInstance, now: datetime) -> str:
     """Why a host that booted is not known to be healthy yet; empty if it is."""
-    instance, proof = claimed.instance, claimed.progress.proof
+    instance, new_boot = claimed.instance, claimed.progress.new_boot
     impaired = impaired_by_update(instance)
     if impaired:
         return impaired
@@ -73,10 +73,10 @@ def _not_well(claimed: ClaimedInstance, now: datetime) -> str:
         return "its ECS agent does not stay connected"
     if unhealthy_until(instance, now) is not None:
         return "ECS keeps reporting it as IMPAIRED"
-    return awaited_health(instance, proof.asked_at if proof is not None else now, now)
+    return awaited_health(instance, new_boot.asked_at if new_boot is not None else now, now)
 
 
-def return_when_proven(claimed: ClaimedInstance, report: HostReport, this_pass: Pass) -> NextStep | Unhealthy:
+def return_when_verified(claimed: ClaimedInstance, report: HostReport, this_pass: Pass) -> NextStep | Unhealthy:
     """Return it if no second reboot can come and the after-reboot document, if there is one, succeeds."""
     again = _second_reboot_possible(claimed, this_pass)
     if again is not None:
@@ -86,8 +86,8 @@ def return_when_proven(claimed: ClaimedInstance, report: HostReport, this_pass: 
 
 
 def _end_unasked(instance: Instance) -> bool:
-    proof = instance.progress.proof
-    since = proof.asked_at if proof is not None else None
+    new_boot = instance.progress.new_boot
+    since = new_boot.asked_at if new_boot is not None else None
     return any(one.not_asked_since(since or one.sent_at) for one in instance.reboots if not one.bound)
 
 
@@ -97,26 +97,26 @@ def _second_reboot_possible(claimed: ClaimedInstance, this_pass: Pass) -> NextSt
     Commands that are bound to the boot that the claim names do nothing on the new one. Without that:
 
     The agent may run an unfinished command again, and one of several commands may arrive late. So pending commands are
-    cancelled, and the same boot is verified again some time after the first check (see `_second_proof_from`). Then the
+    cancelled, and the same boot is verified again some time after the first check (see `_second_check_from`). Then the
     results of the commands are read: a command that ran again reports success, and then the host goes down again.
     """
     instance = claimed.instance
     policy = this_pass.policy
-    proof, check_answer = instance.progress.proof, instance.check_answer
-    if proof is None or check_answer is None or bound_to_old_boot(instance.reboots):
+    new_boot, check_answer = instance.progress.new_boot, instance.check_answer
+    if new_boot is None or check_answer is None or bound_to_old_boot(instance.reboots):
         return None
-    if claimed.claim.reboots <= 1 and surely_over(instance.reboots, proof.asked_at):
+    if claimed.claim.reboots <= 1 and surely_over(instance.reboots, new_boot.asked_at):
         return None
-    second = _second_proof_from(claimed, proof, this_pass)
-    quiet = quiet_after_boot(instance.reboots, proof.asked_at)
-    if is_mute(instance, this_pass.fleet):
-        quiet = quiet_unproven(instance.reboots)
+    second = _second_check_from(claimed, new_boot, this_pass)
+    quiet = quiet_after_boot(instance.reboots, new_boot.asked_at)
+    if is_check_denied(instance, this_pass.fleet):
+        quiet = quiet_unverified(instance.reboots)
         if quiet is None or this_pass.at >= quiet:
             return None
         return NextStep(cancel_open(instance), look_at=min(quiet, this_pass.at + policy.answer_timeout))
     due = max(second, quiet) if quiet is not None else second
     if this_pass.at < due:
-        soon = min(due, this_pass.at + SECOND_PROOF_LOOK_POLLS * policy.poll_interval)
+        soon = min(due, this_pass.at + SECOND_CHECK_LOOK_POLLS * policy.poll_interval)
         # The second check shows whether it went down in between: a look right before it would add nothing.
         last = soon == due and not _end_unasked(instance)
         return NextStep(
@@ -130,7 +130,7 @@ def _second_reboot_possible(claimed: ClaimedInstance, this_pass: Pass) -> NextSt
     return None
 
 
-def _second_proof_from(claimed: ClaimedInstance, proof: BootProof, this_pass: Pass) -> datetime:
+def _second_check_from(claimed: ClaimedInstance, new_boot: NewBoot, this_pass: Pass) -> datetime:
     """The earliest time at which a second verification of the same boot rules out another reboot.
 
     If this run sent exactly one command, the host went down because of it, and the agent can only run it again. An
@@ -144,8 +144,8 @@ def _second_proof_from(claimed: ClaimedInstance, proof: BootProof, this_pass: Pa
     only = instance.reboots[0] if len(instance.reboots) == 1 else None
     known = only is not None and only.command and claim.reboots <= 1 and claim.run == this_pass.fleet.run
     if not known:
-        return proof.asked_at + policy.second_proof_spacing
-    return max(proof.asked_at + policy.run_again_spacing, proof.answered_at + policy.answering_spacing)
+        return new_boot.asked_at + policy.second_check_spacing
+    return max(new_boot.asked_at + policy.run_again_spacing, new_boot.answered_at + policy.answering_spacing)
 
 
 def _return_verified(claimed: ClaimedInstance, report: HostReport, this_pass: Pass) -> NextStep:
@@ -170,10 +170,16 @@ def _judge(claimed: ClaimedInstance, report: HostReport, this_pass: Pass) -> tup
 
 
 def _was_stopped(claimed: ClaimedInstance) -> bool:
-    """Whether it was quarantined because somebody stopped it: a boot that is cut off makes the host roll back."""
-    rest, claim = claimed.instance.backoff, claimed.claim
-    stopped = rest is not None and rest.version == claim.target and rest.why == Failure.STOPPED_IN_EC2.code
-    return stopped and claim.phase is ClaimPhase.QUARANTINED
+    """Whether it was quarantined because somebody stopped it, or its group stopped it for its warm pool.
+
+    A boot that is cut off makes the host roll back.
+    """
+    rest, claim, around = claimed.instance.backoff, claimed.claim, claimed.instance.around
+    if around is not None and around.warm_at is not None:
+        return True
+    why = rest.why if rest is not None and rest.version == claim.target else ""
+    quarantined = claim.phase is ClaimPhase.QUARANTINED
+    return why == Reason.WARM_POOL_DRAINED.code or (why == Failure.STOPPED_IN_EC2.code and quarantined)
 
 
 _SAY_NOTHING = (Failure.REBOOT_STALLED, Failure.STOPPED_IN_EC2)
@@ -185,8 +191,8 @@ def quarantine(claimed: ClaimedInstance, why: Failed, this_pass: Pass) -> NextSt
     # A reboot that did not happen says nothing about the version. Neither does a host that cannot be checked, or that
     # somebody stopped.
     instance = claimed.instance
-    told_of_version = why.failure not in _SAY_NOTHING and not is_mute(instance, this_pass.fleet)
-    note = note_failure(claimed, why, this_pass, against_version=told_of_version)
+    blames_version = why.failure not in _SAY_NOTHING and not is_check_denied(instance, this_pass.fleet)
+    note = note_failure(claimed, why, this_pass, against_version=blames_version)
     if claimed.registration.status is Status.ACTIVE:
         # DRAINING did not survive the reboot: it is in service, so there is nothing to return.
         return NextStep((Unmark(instance.id, why, took_slot=False), note), look_at=this_pass.at)
@@ -227,11 +233,11 @@ def not_back(claimed: ClaimedInstance, this_pass: Pass) -> Failed:
     """Why it is quarantined if no new boot was seen."""
     instance, registration = claimed.instance, claimed.registration
     fleet = this_pass.fleet
-    machine = instance.around.machine if instance.around is not None else None
+    machine = instance.machine
     if not registration.connected and machine is not None and machine.stopped:
         limit = duration_text(this_pass.policy.reboot_timeout)
         return failed(Failure.STOPPED_IN_EC2, state=machine.state, limit=limit)
-    if registration.connected and is_mute(instance, fleet):
+    if registration.connected and is_check_denied(instance, fleet):
         why = instance.send_denied or fleet.blocked
         detail = f"its ECS agent is connected, but AWS denies update checks: {why}"
     elif registration.connected:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from bottlerocket_ecs_updater.core.decision.not_counted import members, why_leaving
+from bottlerocket_ecs_updater.core.decision.not_counted import is_kept_warm, members, why_leaving
 from bottlerocket_ecs_updater.core.decision.rival_runs import lives
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.decision.unclaimed.before_drain_hook import being_prepared
@@ -122,6 +122,8 @@ def _count_budget(this_pass: Pass) -> Budget:
 def _cause(instance: Instance) -> str:
     """Why an instance is out of service; empty if a run is updating it, or if that is not known."""
     registration, claim = instance.registration, instance.claim
+    if claim is not None and is_kept_warm(instance):
+        return "its group puts it into its warm pool"
     if claim is not None:
         return "quarantined" if claim.phase is ClaimPhase.QUARANTINED else ""
     if registration is None or instance.unknown:
@@ -158,6 +160,7 @@ def left_out_of_service(this_pass: Pass) -> tuple[InstanceId, ...]:
             instance.claim is not None
             and instance.claim.phase is not ClaimPhase.QUARANTINED
             and not lives(instance.claim, this_pass)
+            and not is_kept_warm(instance)
             and _may_be_out(instance, instance.claim, fleet)
         )
     )

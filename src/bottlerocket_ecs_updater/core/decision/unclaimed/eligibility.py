@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from bottlerocket_ecs_updater.core.capacity.cluster_room import ClusterRoom
 from bottlerocket_ecs_updater.core.capacity.will_it_fit import Fits, NoRoom, room_hold
-from bottlerocket_ecs_updater.core.decision.admission import not_published, rules_for
+from bottlerocket_ecs_updater.core.decision.admission import OfferedUpdate, not_published, rules_for
 from bottlerocket_ecs_updater.core.decision.affected import deploying_on, hold_for_deployments
 from bottlerocket_ecs_updater.core.decision.blockers import blocked, groups_on
 from bottlerocket_ecs_updater.core.decision.instance_health import impaired_on_trial
@@ -26,12 +26,11 @@ from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.model.container_instance import Status
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.history import RecordedDurations
-from bottlerocket_ecs_updater.core.model.host_report import HostReport
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.model.version import Version
-from bottlerocket_ecs_updater.core.rules.checkpoints import Allowance, Roll, allow, allow_today
+from bottlerocket_ecs_updater.core.rules.checkpoints import Allowance, RolloutState, allow, allow_today
 from bottlerocket_ecs_updater.core.rules.health import hold_for_health
 from bottlerocket_ecs_updater.core.rules.pace import Pace, needed, pace_from
 from bottlerocket_ecs_updater.core.rules.policy import Policy
@@ -42,21 +41,18 @@ CUTOFF_SHARE = 0.9
 """Before a window closes, an update is expected to take as long as this share of the recorded updates did."""
 
 
-def answers_before_staging(
-    instance: Instance, report: HostReport, target: Version, this_pass: Pass
-) -> tuple[RuleAnswer, ...]:
+def answers_before_staging(offered: OfferedUpdate, this_pass: Pass) -> tuple[RuleAnswer, ...]:
     """Whether the update may be staged, or a staged one kept for a drain, rule by rule."""
-    rules = rules_for(target, this_pass)
-    case = _case(instance, report, target, this_pass, _needed(instance, this_pass, staged=False))
+    rules = rules_for(offered.target, this_pass)
+    case = _case(offered, this_pass, _needed(offered.instance, this_pass, staged=False))
     return (_pause(this_pass.fleet), *before_staging(case, rules, this_pass.at)) if case is not None else ()
 
 
 def tasks_hold(instance: Instance, this_pass: Pass) -> Hold | None:
     """Why its tasks do not allow a drain; None if they do."""
     rules = this_pass.policy.rules.tasks
-    tasks = instance.tasks.left if instance.tasks is not None else ()
     nothing_special = not rules.rules and (instance.around is None or not instance.around.protected)
-    if nothing_special and all(task.of_service for task in tasks):
+    if nothing_special and all(task.of_service for task in instance.tasks_left):
         return None
     return may_leave(tasks_on(instance, this_pass.fleet), rules, this_pass.at)
 
@@ -66,7 +62,7 @@ class RolloutLimits:
 
     def __init__(self, this_pass: Pass) -> None:
         self._pass = this_pass
-        self._today = allow_today(this_pass.policy.rules.checkpoints, begun_lately(this_pass.fleet), this_pass.at)
+        self._today = allow_today(this_pass.policy.rules.checkpoints, started_lately(this_pass.fleet), this_pass.at)
         self._rooms = ClusterRoom(this_pass.fleet)
         self._allowances: dict[Version, Allowance] = {}
         self._taking = groups_that_take(this_pass.fleet)
@@ -77,17 +73,13 @@ class RolloutLimits:
         """The instances in the order in which they are updated."""
         return in_order(instances, self.tasks_moved_again, self._pass.fleet.past.broken)
 
-    def answers(
-        self, instance: Instance, report: HostReport, target: Version, *, room: bool = False
-    ) -> tuple[RuleAnswer, ...]:
+    def answers(self, offered: OfferedUpdate, *, room: bool = False) -> tuple[RuleAnswer, ...]:
         """Whether the instance may be drained, rule by rule; with `room`, also whether its tasks fit elsewhere."""
-        fleet, time = self._pass.fleet, _needed(instance, self._pass, staged=True)
+        fleet, instance, target = self._pass.fleet, offered.instance, offered.target
         case = _case(
-            instance,
-            report,
-            target,
+            offered,
             self._pass,
-            time,
+            _needed(instance, self._pass, staged=True),
             left=tasks_on(instance, fleet),
             allowances=self._left(target),
             room=self.room(instance) if room else None,
@@ -158,7 +150,7 @@ class RolloutLimits:
 
     def take_reported(self, instance: Instance) -> None:
         """Count an instance for the version that its host reported as its target, if it reported one."""
-        report = instance.check_answer.report if instance.check_answer is not None else None
+        report = instance.report
         if report is not None and report.target is not None:
             self.take(report.target)
 
@@ -168,12 +160,12 @@ class RolloutLimits:
     def _of(self, target: Version) -> Allowance:
         if target not in self._allowances:
             checkpoints = rules_for(target, self._pass).checkpoints
-            roll = roll_of(target, self._pass) if checkpoints.steps else Roll(target, 0)
-            self._allowances[target] = allow(checkpoints, roll, self._pass.at)
+            rollout = rollout_of(target, self._pass) if checkpoints.steps else RolloutState(target, 0)
+            self._allowances[target] = allow(checkpoints, rollout, self._pass.at)
         return self._allowances[target]
 
 
-def roll_of(version: Version, this_pass: Pass) -> Roll:
+def rollout_of(version: Version, this_pass: Pass) -> RolloutState:
     """How far the rollout of a version is in the cluster: which instances are done, failed or in progress.
 
     Instances that the updater manages count. One that left the cluster keeps its result, because a terminated canary
@@ -183,15 +175,17 @@ def roll_of(version: Version, this_pass: Pass) -> Roll:
     there = [instance for instance in fleet.instances.values() if instance.bottlerocket and is_there(instance)]
     selected = [one for one in there if (not_selected(one, this_pass.policy) or set_aside(one)) is None]
     claims = [(one.id, one.claim) for one in there if one.claim is not None and one.claim.target == version]
-    under_way = {id_ for id_, claim in claims if claim.phase is not ClaimPhase.QUARANTINED}
-    failed = {*_failed_at(version, fleet), *(id_ for id_, claim in claims if _is_failed(claim, fleet))} - under_way
+    in_progress = {id_ for id_, claim in claims if claim.phase is not ClaimPhase.QUARANTINED}
+    failed = {*_failed_at(version, fleet), *(id_ for id_, claim in claims if _is_failed(claim, fleet))} - in_progress
     done = {one.id: at for one in selected if (at := _on_since(one, version, fleet)) is not None}
     done |= _done_and_gone(version, fleet, {instance.id for instance in there})
-    done = {id_: at for id_, at in done.items() if id_ not in failed | under_way}
+    done = {id_: at for id_, at in done.items() if id_ not in failed | in_progress}
     left = {*done, *failed} - {instance.id for instance in there}
     # A fleet file saved by an older updater has only the number of failures.
     nameless = max(0, fleet.suspects.get(version, 0) - len(_failed_at(version, fleet)))
-    return Roll(version, len(selected) + len(left), tuple(done.values()), len(failed) + nameless, len(under_way))
+    return RolloutState(
+        version, len(selected) + len(left), tuple(done.values()), len(failed) + nameless, len(in_progress)
+    )
 
 
 def _failed_at(version: Version, fleet: Fleet) -> frozenset[InstanceId]:
@@ -210,7 +204,7 @@ def _on_since(instance: Instance, version: Version, fleet: Fleet) -> datetime | 
     If it runs the version without an update of ours, it counts from when it was first found on it: it may have been
     launched with the version days ago, or updated by hand a minute ago.
     """
-    report = instance.check_answer.report if instance.check_answer is not None else None
+    report = instance.report
     if report is not None and report.running != version:
         return None
     known = fleet.past.came_to(instance.id, version)
@@ -243,7 +237,7 @@ def newly_found(fleet: Fleet, policy: Policy) -> Mapping[InstanceId, Version]:
     return found
 
 
-def begun_lately(fleet: Fleet) -> tuple[datetime, ...]:
+def started_lately(fleet: Fleet) -> tuple[datetime, ...]:
     """When updates started in the last day, once for each instance: those drained, and those claimed for a drain.
 
     A claimed instance that was not drained yet counts only while it has its claim, so a refused or repeated claim does
@@ -251,9 +245,8 @@ def begun_lately(fleet: Fleet) -> tuple[datetime, ...]:
     """
     claims = ((one.id, one.claim) for one in fleet.instances.values())
     marked = {id_: claim.since for id_, claim in claims if claim is not None and claim.phase is ClaimPhase.DRAINING}
-    begun = fleet.past.begun_on
-    each = {id_: max(marked.get(id_, at), at) for id_, at in begun.items()}
-    return (*fleet.past.begun, *(marked | each).values())
+    each = {id_: max(marked.get(id_, at), at) for id_, at in fleet.past.started.items()}
+    return (*fleet.past.started_nameless, *(marked | each).values())
 
 
 def expected_pace(this_pass: Pass, share: float = 0.5) -> Pace:
@@ -267,9 +260,7 @@ def expected_wait(instance: Instance, fleet: Fleet, rules: Rules) -> timedelta:
 
 
 def _case(
-    instance: Instance,
-    report: HostReport,
-    target: Version,
+    offered: OfferedUpdate,
     this_pass: Pass,
     time: timedelta,
     *,
@@ -277,17 +268,17 @@ def _case(
     allowances: Iterable[Allowance] = (),
     room: Fits | NoRoom | None = None,
 ) -> Case | None:
-    fleet = this_pass.fleet
+    fleet, instance = this_pass.fleet, offered.instance
     registration = instance.registration
     if registration is None:
         return None
     return Case(
         registration=registration,
-        running=report.running,
-        target=target,
+        running=offered.report.running,
+        target=offered.target,
         first_seen=fleet.past.first_seen,
         capacity_provider=registration.capacity_provider,
-        membership=instance.around.membership if instance.around is not None else None,
+        membership=instance.membership,
         needed=time,
         allowances=tuple(allowances),
         left=left,
@@ -295,7 +286,7 @@ def _case(
         health=fleet.health,
         shared=fleet.shared,
         calendars=fleet.calendars,
-        published=not_published(instance, target, this_pass),
+        published=not_published(instance, offered.target, this_pass),
     )
 
 

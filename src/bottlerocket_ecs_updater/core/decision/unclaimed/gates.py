@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import assert_never
 
+from bottlerocket_ecs_updater.core.decision.not_counted import is_kept_warm
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.decision.unclaimed.assess import (
     Asking,
@@ -92,6 +93,6 @@ def start_gates(whole: Hold | None, candidates: Mapping[InstanceId, CandidateSta
 def work_goes_on(fleet: Fleet) -> bool:
     """Whether updates are in progress, so that a slot will be free again in this run."""
     return bool(fleet.slots) or any(
-        instance.claim is not None and instance.claim.phase is not ClaimPhase.QUARANTINED
+        instance.claim is not None and instance.claim.phase is not ClaimPhase.QUARANTINED and not is_kept_warm(instance)
         for instance in fleet.instances.values()
     )

@@ -54,4 +54,4 @@ def _expected_back(instance: Instance, fleet: Fleet) -> datetime | None:
     if claim is None or claim.phase is not ClaimPhase.REBOOTING or sent is None or usual is None:
         return None
     at = sent + usual + VERIFIED_AFTER
-    return at if progress.proof is not None or at > fleet.at else None
+    return at if progress.new_boot is not None or at > fleet.at else None

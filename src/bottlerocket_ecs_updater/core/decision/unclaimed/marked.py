@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bottlerocket_ecs_updater.core.decision.admission import OfferedUpdate
 from bottlerocket_ecs_updater.core.decision.draft import DecisionDraft
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.decision.unclaimed.assess import answers_about
@@ -69,12 +70,12 @@ def _undrainable(instance: Instance, this_pass: Pass, gates: StartGates) -> Hold
     """Why a claimed instance may not be drained now; None if it may. It already counts for checkpoints and limits."""
     if not instance.claim_on_instance:
         return hold(Reason.UNCLEAR, what="the claim", why="ECS does not show it")
-    report = instance.check_answer.report if instance.check_answer is not None else None
+    report = instance.report
     if report is None or report.target is None:
         return hold(Reason.NO_ANSWER, detail="its last answer is out of date")
     return (
         gates.whole
-        or first_hold(answers_about(instance, report, report.target, this_pass))
+        or first_hold(answers_about(OfferedUpdate(instance, report, report.target), this_pass))
         or gates.limits.unready()
         or gates.limits.unmovable(instance)
         or gates.limits.no_room(instance)

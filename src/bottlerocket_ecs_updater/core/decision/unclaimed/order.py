@@ -59,7 +59,7 @@ def in_order(
 
 def _class_of(instance: Instance, tasks_moved_again: Callable[[Instance], int], broken: Collection[Version]) -> _Class:
     failures = instance.backoff.attempts if instance.backoff is not None else 0
-    report = instance.check_answer.report if instance.check_answer is not None else None
+    report = instance.report
     running = report.running if report else _UNKNOWN
     return failures, running not in broken, running, tasks_moved_again(instance)
 

@@ -57,10 +57,10 @@ class NeverMoves:
         return f"raise maximumPercent of {self.service}, or lower its minimumHealthyPercent"
 
 
-RollAdvice = TakesDrained | NeverMoves
+RolloutAdvice = TakesDrained | NeverMoves
 
 
-def advise_on_roll(this_pass: Pass) -> tuple[RollAdvice, ...]:
+def advise_on_rollout(this_pass: Pass) -> tuple[RolloutAdvice, ...]:
     """Advice before a rollout; none if it can reach every host."""
     ours = members(this_pass)
     return (*_protections(ours, this_pass.fleet), *_rigid(ours, this_pass.fleet))
@@ -77,10 +77,9 @@ def _protections(ours: Iterable[Instance], fleet: Fleet) -> Iterator[TakesDraine
 def _rigid(ours: Iterable[Instance], fleet: Fleet) -> Iterator[NeverMoves]:
     hosts: dict[str, int] = {}
     for instance in ours:
-        tasks = instance.tasks.left if instance.tasks is not None else ()
-        for group in {task.group for task in tasks if task.of_service}:
+        for group in {task.group for task in instance.tasks_left if task.of_service}:
             hosts[group] = hosts.get(group, 0) + 1
-    for service in fleet.services.all if fleet.services is not None else ():
+    for service in fleet.all_services:
         on = hosts.get(f"service:{service.name}", 0)
         if on and _is_rigid(service) and service.moving is not None:
             moving = service.moving

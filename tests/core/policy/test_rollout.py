@@ -28,14 +28,14 @@ from tests.core.strategies import fleets
 from tests.support.rules import parse_checkpoints
 
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
-from bottlerocket_ecs_updater.core.decision.unclaimed.eligibility import begun_lately, newly_found, roll_of
+from bottlerocket_ecs_updater.core.decision.unclaimed.eligibility import newly_found, rollout_of, started_lately
 from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
 from bottlerocket_ecs_updater.core.model.container_instance import Status
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.history import History, PastUpdate
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.instance import Instance
-from bottlerocket_ecs_updater.core.rules.checkpoints import Checkpoints, Roll
+from bottlerocket_ecs_updater.core.rules.checkpoints import Checkpoints, RolloutState
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.core.rules.selection import Selection, parse_selector
@@ -59,8 +59,8 @@ def quarantined(name: str = "i-a") -> Instance:
 
 def counted(past: History, *instances: Instance, policy: Policy = STEPS) -> tuple[int, int, int, int]:
     """How many are done, failed and in progress, and the total."""
-    roll = roll_of(NEW, Pass(fleet(*instances, past=past), policy))
-    return len(roll.done), roll.failed, roll.under_way, roll.total
+    rollout = rollout_of(NEW, Pass(fleet(*instances, past=past), policy))
+    return len(rollout.done), rollout.failed, rollout.in_progress, rollout.total
 
 
 # One state
@@ -99,7 +99,7 @@ def test_claims_and_records_of_other_versions_do_not_count() -> None:
 
 def test_failures_of_which_only_the_number_is_known_count() -> None:
     saved = fleet(instance("i-a"), suspects={NEW: 2})
-    assert roll_of(NEW, Pass(saved, STEPS)).failed == 2
+    assert rollout_of(NEW, Pass(saved, STEPS)).failed == 2
 
 
 ids = st.sampled_from([InstanceId(f"i-{number}") for number in range(8)])
@@ -115,11 +115,11 @@ pasts = st.builds(
 @given(fleets(), pasts)
 def test_no_instance_is_counted_twice_and_none_that_nothing_came_to(a_fleet: Fleet, past: History) -> None:
     whole = replace(a_fleet, past=past, suspects={version: len(ids) for version, ids in past.failed_on.items()})
-    roll = roll_of(NEW, Pass(whole, STEPS))
+    rollout = rollout_of(NEW, Pass(whole, STEPS))
     everyone = {*whole.instances, *past.updated, *past.found_on, *past.failed_on.get(NEW, ())}
-    assert len(roll.done) + roll.failed + roll.under_way <= len(everyone)
-    assert roll.total <= len(everyone)
-    assert all(at <= whole.at for at in roll.done)
+    assert len(rollout.done) + rollout.failed + rollout.in_progress <= len(everyone)
+    assert rollout.total <= len(everyone)
+    assert all(at <= whole.at for at in rollout.done)
 
 
 # Instances that left, and instances that are not selected
@@ -149,8 +149,8 @@ def test_only_failures_count_for_instances_that_are_not_selected() -> None:
 
 def test_an_instance_on_the_version_without_an_update_is_done_from_when_it_was_found() -> None:
     launched = instance("i-a", idle(NEW))
-    assert roll_of(NEW, Pass(fleet(launched), STEPS)).done == (NOW,)
-    assert roll_of(NEW, Pass(fleet(launched, past=History(found_on={ONE: came()})), STEPS)).done == (EARLIER,)
+    assert rollout_of(NEW, Pass(fleet(launched), STEPS)).done == (NOW,)
+    assert rollout_of(NEW, Pass(fleet(launched, past=History(found_on={ONE: came()})), STEPS)).done == (EARLIER,)
 
 
 @pytest.mark.parametrize("change", [{"status": Status.DRAINING}, {"connected": False}])
@@ -182,24 +182,24 @@ def test_only_what_others_are_offered_is_written_down_and_only_once() -> None:
 
 def test_an_instance_that_is_claimed_and_one_that_was_drained_are_started_once_each() -> None:
     claim = a_claim()
-    past = History(begun_on={ONE: NOW - MINUTE / 2, TWO: EARLIER})
+    past = History(started={ONE: NOW - MINUTE / 2, TWO: EARLIER})
     drained, other = claimed("i-a", claim), claimed("i-c", claim)
-    assert sorted(begun_lately(fleet(drained, other, past=past))) == [EARLIER, claim.since, NOW - MINUTE / 2]
+    assert sorted(started_lately(fleet(drained, other, past=past))) == [EARLIER, claim.since, NOW - MINUTE / 2]
 
 
 def test_an_update_that_is_started_again_counts_from_its_new_claim() -> None:
     claim = a_claim()
-    assert begun_lately(fleet(claimed("i-a", claim), past=History(begun_on={ONE: EARLIER}))) == (claim.since,)
+    assert started_lately(fleet(claimed("i-a", claim), past=History(started={ONE: EARLIER}))) == (claim.since,)
 
 
 @pytest.mark.parametrize("phase", [ClaimPhase.REBOOTING, ClaimPhase.QUARANTINED])
 def test_an_update_past_its_drain_counts_from_the_drain(phase: ClaimPhase) -> None:
-    assert begun_lately(fleet(claimed("i-a", a_claim(phase)))) == ()
+    assert started_lately(fleet(claimed("i-a", a_claim(phase)))) == ()
 
 
 def test_starts_without_an_instance_id_count_too() -> None:
-    assert begun_lately(fleet(past=History(begun=(EARLIER, NOW)))) == (EARLIER, NOW)
+    assert started_lately(fleet(past=History(started_nameless=(EARLIER, NOW)))) == (EARLIER, NOW)
 
 
 def test_a_rollout_that_was_not_started_is_empty() -> None:
-    assert roll_of(NEW, Pass(fleet(instance("i-a", available())), STEPS)) == Roll(NEW, 1)
+    assert rollout_of(NEW, Pass(fleet(instance("i-a", available())), STEPS)) == RolloutState(NEW, 1)
