@@ -129,6 +129,10 @@ class AutoScaling:
         """Whether its group is terminating it, or keeps it in its warm pool."""
         return instance_id in self._taken_since
 
+    def sets_aside(self, instance_id: str) -> bool:
+        """Whether its group is terminating it, keeps it in its warm pool, or has it in standby."""
+        return self.takes_away(instance_id) or self._lifecycle.get(instance_id) == "Standby"
+
     def is_warm(self, instance_id: str) -> bool:
         """Whether its group keeps it in its warm pool."""
         return self._lifecycle.get(instance_id, "").startswith("Warmed")
