@@ -226,8 +226,8 @@ class Reason(Enum):
     DRAIN_TIMED_OUT = _Words(
         "drain-timed-out",
         "its drain timed out after {limit}, so it was returned to service; tasks left: {tasks}",
-        "find out why these tasks do not stop: stop timeouts, minimumHealthyPercent with no room elsewhere, or task "
-        "protection",
+        "find out why these tasks do not stop: stop timeouts, replacements that do not start, minimumHealthyPercent "
+        "with no room elsewhere, or task protection",
     )
     DRAIN_BLOCKED = _Words(
         "drain-blocked",
