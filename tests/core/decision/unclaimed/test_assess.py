@@ -206,6 +206,14 @@ def test_an_instance_that_systems_manager_does_not_reach_is_held(reach: PingStat
     assert held(instance(says=available(), reach=reach)) is reason
 
 
+def test_a_ping_status_that_the_updater_does_not_know_is_reported_as_it_is() -> None:
+    """It was said to be not registered in Systems Manager, with the advice to register it."""
+    found = candidate(instance(says=available(), reach=PingStatus.UNKNOWN, ping="Draining"))
+    assert isinstance(found, Held)
+    assert found.hold.reason is Reason.SSM_STATUS_UNKNOWN
+    assert "Systems Manager reports its ping status as Draining" in str(found.hold)
+
+
 def test_an_instance_that_systems_manager_refused_is_held() -> None:
     assert held(instance(send_refused="InvalidInstanceId")) is Reason.SEND_REFUSED
 
