@@ -9,6 +9,7 @@ import sys
 import pytest
 import tests.support.given  # noqa: F401 - it keeps what is forgotten here
 from hypothesis import HealthCheck, settings
+from tests.support.order import in_blocks
 
 FOREIGN = ("AWS_", "BOTTLEROCKET_ECS_UPDATER_", "ECS_CONTAINER_METADATA_URI", "TASK_DEFINITION_ARN")
 """Variables that would mix the machine's own configuration into the tests."""
@@ -31,6 +32,13 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["AWS_CONFIG_FILE"] = os.environ["AWS_SHARED_CREDENTIALS_FILE"] = os.devnull
     if not config.getoption("--hypothesis-profile", None):
         settings.load_profile("default")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Arrange the tests for the workers of xdist. Without workers, their order stays as it is."""
+    if workers := getattr(config, "workerinput", {}).get("workercount", 0):
+        items[:] = [items[position] for position in in_blocks([item.nodeid for item in items], workers)]
 
 
 def pytest_collection_finish() -> None:

@@ -136,7 +136,7 @@ def test_f42_an_instance_that_its_group_takes_away_while_it_is_ours_is_dropped_a
 @pytest.mark.parametrize("step", [Step.CHECK, Step.APPLY])
 def test_f42_an_instance_that_its_group_takes_away_before_it_is_ours_is_left_to_it(step: Step) -> None:
     town = befall(f.GroupTakes(step=step), hosts=6, budget=2)
-    assert town.fates == ["gone", "not mentioned"]
+    assert town.fates == ["leaving-group", "not mentioned"]
     assert "its Auto Scaling group hosts terminated it" in town.words()
     assert (town.boots, town.sent("reboot")) == (0, 0)
     assert town.updated_the_others()

@@ -291,7 +291,7 @@ MUTANTS = (
     broken(
         "a version that the operator denies is staged and booted",
         "core/decision/unclaimed/assess.py",
-        "        *answers_before_staging(instance, report, target, this_pass),\n",
+        "        *answers_before_staging(offered, this_pass),\n",
         "",
         f"{CORE}/decision/unclaimed/test_assess.py",
     ),

@@ -19,7 +19,7 @@ from bottlerocket_ecs_updater.core.capacity.crowding import (
     rooms_if_last,
 )
 from bottlerocket_ecs_updater.core.capacity.host_room import Capacity, HostRoom, ServiceRules
-from bottlerocket_ecs_updater.core.capacity.will_it_fit import Fits, Leaving, NoRoom, will_drain
+from bottlerocket_ecs_updater.core.capacity.will_it_fit import Fits, Leaving, NoRoom, PlannedDrain, will_drain
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, ServiceArn
 from bottlerocket_ecs_updater.core.model.resources import PlacementStrategy, Port, StrategyKind, TaskRequirements
 
@@ -126,14 +126,14 @@ def test_a_drain_in_progress_keeps_the_room_that_it_needs() -> None:
     small = ServiceRules(ServiceArn("small"), "small", 1, 1, demand=TaskRequirements(100, 100), strategies=RANDOM)
     capacity = dict(rooms_of((1000, 1000), (0, 0), (0, 0), (100, 100)))
     tasks = [Leaving(name(1), big.arn), Leaving(name(2), small.arn)]
-    answer = will_drain(name(2), capacity, {one.arn: one for one in (big, small)}, tasks)
+    answer = will_drain(PlannedDrain(name(2), capacity, {one.arn: one for one in (big, small)}, tasks))
     assert isinstance(answer, NoRoom)
     assert answer.service == "small"
     assert answer.missing == (
         "ECS may place them before 1 task of big from an instance that is draining, which would then have no room"
     )
     capacity[name(0)] = Capacity(1100, 1000)
-    assert isinstance(will_drain(name(2), capacity, {one.arn: one for one in (big, small)}, tasks), Fits)
+    assert isinstance(will_drain(PlannedDrain(name(2), capacity, {one.arn: one for one in (big, small)}, tasks)), Fits)
 
 
 def test_a_search_that_would_take_too_long_is_left_out() -> None:

@@ -12,6 +12,7 @@ from bottlerocket_ecs_updater.core.capacity.will_it_fit import (
     Fits,
     Leaving,
     NoRoom,
+    PlannedDrain,
     room_hold,
     will_drain,
     without,
@@ -46,7 +47,9 @@ def drained(
     services: Iterable[ServiceRules], capacity: Mapping[InstanceId, Capacity], tasks: Sequence[Leaving] | None = None
 ) -> Fits | NoRoom:
     known = {each.arn: each for each in services}
-    return will_drain(A, capacity, known, tasks if tasks is not None else [Leaving(A, key) for key in known])
+    return will_drain(
+        PlannedDrain(A, capacity, known, tasks if tasks is not None else [Leaving(A, key) for key in known])
+    )
 
 
 def refused(answer: Fits | NoRoom) -> NoRoom:
@@ -317,7 +320,7 @@ GROWING = Coming("hosts", 2, 6, replace(IN_HOSTS, cpu=512, memory=1024, hosts=fr
 
 def growing(capacity: Mapping[InstanceId, Capacity], count: int, coming: Coming = GROWING) -> Fits | NoRoom:
     web = service(providers=("hosts",), desired=9)
-    return will_drain(A, capacity, {web.arn: web}, on(A, *["web"] * count), (coming,))
+    return will_drain(PlannedDrain(A, capacity, {web.arn: web}, on(A, *["web"] * count), (coming,)))
 
 
 def test_room_that_is_not_there_yet_is_said_and_ends_at_the_maximum_of_the_group() -> None:
@@ -334,17 +337,17 @@ def test_room_that_is_not_there_yet_is_said_and_ends_at_the_maximum_of_the_group
 
 def test_no_instance_is_added_for_a_service_without_a_provider_though_it_uses_what_came_for_another() -> None:
     plain, web = service("plain"), service("web", providers=("hosts",))
-    refused(will_drain(A, {}, {plain.arn: plain}, on(A, "plain"), (GROWING,)))
-    both = will_drain(A, {}, {plain.arn: plain, web.arn: web}, on(A, "plain", "web"), (GROWING,))
+    refused(will_drain(PlannedDrain(A, {}, {plain.arn: plain}, on(A, "plain"), (GROWING,))))
+    both = will_drain(PlannedDrain(A, {}, {plain.arn: plain, web.arn: web}, on(A, "plain", "web"), (GROWING,)))
     assert isinstance(both, Fits)
 
 
 def test_in_which_zone_a_new_instance_will_be_is_not_known() -> None:
     web = service(providers=("hosts",), member_of=("attribute:ecs.availability-zone == us-east-1a",))
     other = replace(GROWING, like=replace(GROWING.like, attributes={"ecs.availability-zone": "us-east-1b"}))
-    assert isinstance(will_drain(A, {}, {web.arn: web}, on(A, "web"), (other,)), Fits)
+    assert isinstance(will_drain(PlannedDrain(A, {}, {web.arn: web}, on(A, "web"), (other,))), Fits)
     ringed = replace(web, member_of=("attribute:ring == prod",))
-    refused(will_drain(A, {}, {web.arn: ringed}, on(A, "web"), (other,)))
+    refused(will_drain(PlannedDrain(A, {}, {web.arn: ringed}, on(A, "web"), (other,))))
 
 
 def test_distinct_tasks_do_not_share_an_instance() -> None:
@@ -535,7 +538,7 @@ World = tuple[dict[InstanceId, Capacity], dict[ServiceArn, ServiceRules], list[L
 @given(worlds())
 def test_it_never_says_that_tasks_fit_where_no_order_of_starts_and_stops_lets_them_leave(world: World) -> None:
     capacity, services, tasks = world
-    if isinstance(will_drain(A, capacity, services, tasks), Fits):
+    if isinstance(will_drain(PlannedDrain(A, capacity, services, tasks)), Fits):
         assert can_finish(capacity, services, tasks)
 
 
@@ -546,22 +549,24 @@ def test_a_service_with_unlimited_room_is_held_only_by_its_own_limits(world: Wor
     endless = {id_: Capacity(10**6, 10**6, 10**6, attributes={"ring": "prod"}) for id_ in (B, C, D)}
     free = {key: replace(each, distinct=False, demand=SMALL) for key, each in services.items()}
     endless = {id_: replace(left, hosts=frozenset()) for id_, left in endless.items()}
-    assert isinstance(will_drain(A, endless, free, tasks), Fits) == can_finish(endless, free, tasks)
+    assert isinstance(will_drain(PlannedDrain(A, endless, free, tasks)), Fits) == can_finish(endless, free, tasks)
 
 
 @given(worlds())
 def test_every_task_definition_that_is_unknown_keeps_the_answer_from_becoming_better(world: World) -> None:
     capacity, services, tasks = world
     unknown = {key: replace(each, demand=None) for key, each in services.items()}
-    if isinstance(will_drain(A, capacity, services, tasks), NoRoom):
-        assert isinstance(will_drain(A, capacity, unknown, tasks), NoRoom)
+    if isinstance(will_drain(PlannedDrain(A, capacity, services, tasks)), NoRoom):
+        assert isinstance(will_drain(PlannedDrain(A, capacity, unknown, tasks)), NoRoom)
 
 
 @given(worlds())
 def test_the_answer_does_not_depend_on_the_order_of_the_facts(world: World) -> None:
     capacity, services, tasks = world
-    turned = will_drain(A, dict(reversed(capacity.items())), dict(reversed(services.items())), list(reversed(tasks)))
-    answer = will_drain(A, capacity, services, tasks)
+    turned = will_drain(
+        PlannedDrain(A, dict(reversed(capacity.items())), dict(reversed(services.items())), list(reversed(tasks)))
+    )
+    answer = will_drain(PlannedDrain(A, capacity, services, tasks))
     assert isinstance(turned, Fits) == isinstance(answer, Fits)
 
 
@@ -575,13 +580,13 @@ def test_tasks_that_another_service_lacks_may_take_the_room_first() -> None:
     web = service("web", desired=1, running=1)
     loop = replace(service("loop", desired=2, running=1), pending=0)
     room = {A: Capacity(0, 0), B: Capacity(SMALL.cpu, SMALL.memory)}
-    answer = will_drain(A, room, {web.arn: web, loop.arn: loop}, on(A, "web"))
+    answer = will_drain(PlannedDrain(A, room, {web.arn: web, loop.arn: loop}, on(A, "web")))
     assert isinstance(answer, NoRoom)
     assert "1 of loop" in answer.missing
     for harmless in (replace(loop, pending=1), replace(loop, starts=False), replace(loop, daemon=True)):
-        assert isinstance(will_drain(A, room, {web.arn: web, harmless.arn: harmless}, on(A, "web")), Fits)
+        assert isinstance(will_drain(PlannedDrain(A, room, {web.arn: web, harmless.arn: harmless}, on(A, "web"))), Fits)
     larger = {A: Capacity(0, 0), B: Capacity(2 * SMALL.cpu, 2 * SMALL.memory)}
-    assert isinstance(will_drain(A, larger, {web.arn: web, loop.arn: loop}, on(A, "web")), Fits)
+    assert isinstance(will_drain(PlannedDrain(A, larger, {web.arn: web, loop.arn: loop}, on(A, "web"))), Fits)
 
 
 def test_replacements_that_need_not_be_healthy_may_take_the_room_of_those_that_must() -> None:
@@ -589,6 +594,6 @@ def test_replacements_that_need_not_be_healthy_may_take_the_room_of_those_that_m
     loose = service("loose", desired=2, running=2, minimum_healthy_percent=0)
     room = {A: Capacity(0, 0), B: Capacity(2 * SMALL.cpu, 2 * SMALL.memory)}
     services = {web.arn: web, loose.arn: loose}
-    assert isinstance(will_drain(A, room, services, on(A, "web", "loose", "loose")), NoRoom)
-    assert isinstance(will_drain(A, room, services, on(A, "loose", "loose")), Fits)
-    assert isinstance(will_drain(A, room, services, on(A, "web")), Fits)
+    assert isinstance(will_drain(PlannedDrain(A, room, services, on(A, "web", "loose", "loose"))), NoRoom)
+    assert isinstance(will_drain(PlannedDrain(A, room, services, on(A, "loose", "loose"))), Fits)
+    assert isinstance(will_drain(PlannedDrain(A, room, services, on(A, "web"))), Fits)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tests.simulator.world_bench import Bench, bench, daemon, instance_id, replica
 
 from bottlerocket_ecs_updater.core.capacity.host_room import Capacity, ServiceRules
-from bottlerocket_ecs_updater.core.capacity.will_it_fit import Fits, Leaving, NoRoom, will_drain
+from bottlerocket_ecs_updater.core.capacity.will_it_fit import Fits, Leaving, NoRoom, PlannedDrain, will_drain
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, ServiceArn
 from bottlerocket_ecs_updater.core.model.resources import Port, TaskRequirements
 from bottlerocket_ecs_updater.simulator.ecs import Workload
@@ -20,7 +20,7 @@ def foretold(cluster: Bench, instances: int, work: Workload) -> Fits | NoRoom:
     tasks = [
         Leaving(InstanceId(instance_id(0)), ServiceArn(task.service.arn)) for task in cluster.live(0) if task.service
     ]
-    return will_drain(InstanceId(instance_id(0)), capacity, {each.arn: each for each in services}, tasks)
+    return will_drain(PlannedDrain(InstanceId(instance_id(0)), capacity, {each.arn: each for each in services}, tasks))
 
 
 def _capacity(shown: dict[str, Any]) -> Capacity:

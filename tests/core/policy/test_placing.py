@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bottlerocket_ecs_updater.core.capacity.host_room import Capacity, ServiceRules
 from bottlerocket_ecs_updater.core.capacity.incremental import IncrementalPlacement
-from bottlerocket_ecs_updater.core.capacity.will_it_fit import Fits, Leaving, NoRoom, will_drain
+from bottlerocket_ecs_updater.core.capacity.will_it_fit import Fits, Leaving, NoRoom, PlannedDrain, will_drain
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, ServiceArn
 from bottlerocket_ecs_updater.core.model.resources import TaskRequirements
 
@@ -52,7 +52,7 @@ class Pass:
         return self.placing.fits(instance, self.rules, self.tasks.get(instance, ()), counts)
 
     def long(self, instance: InstanceId) -> Fits | NoRoom:
-        return will_drain(instance, self.capacity, self.rules, self.leaving(instance))
+        return will_drain(PlannedDrain(instance, self.capacity, self.rules, self.leaving(instance)))
 
     def begin(self, instance: InstanceId) -> None:
         self.placing.keep()

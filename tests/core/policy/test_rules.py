@@ -10,7 +10,7 @@ from tests.core.builders import registration
 from tests.support.rules import parse_checkpoints, parse_freezes, parse_ranges, parse_task_rules, parse_windows
 
 from bottlerocket_ecs_updater.core.capacity.host_room import Capacity, ServiceRules
-from bottlerocket_ecs_updater.core.capacity.will_it_fit import Leaving, NoRoom, will_drain
+from bottlerocket_ecs_updater.core.capacity.will_it_fit import Leaving, NoRoom, PlannedDrain, will_drain
 from bottlerocket_ecs_updater.core.decision.unclaimed.rule_answers import (
     Case,
     RuleAnswer,
@@ -113,7 +113,9 @@ def test_a_batch_family_that_needs_four_hours_starts_only_in_a_window_that_is_lo
 
 def test_a_service_with_maximum_100_and_minimum_healthy_100_holds_its_instances_and_says_what_to_change() -> None:
     rigid = ServiceRules(WEB, "web", 2, 2, 100, 100, demand=TaskRequirements(256, 512))
-    answer = will_drain(HOST.id, {InstanceId("i-b"): Capacity(4096, 8192)}, {WEB: rigid}, [Leaving(HOST.id, WEB)])
+    answer = will_drain(
+        PlannedDrain(HOST.id, {InstanceId("i-b"): Capacity(4096, 8192)}, {WEB: rigid}, [Leaving(HOST.id, WEB)])
+    )
     held = first_hold(before_drain(case(room=answer), Rules(), NOW))
     assert held is not None
     assert held.reason is Reason.NO_ROOM

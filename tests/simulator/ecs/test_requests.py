@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.simulator.world_bench import Bench, bench, daemon, instance_id, replica
 
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
-from bottlerocket_ecs_updater.simulator.aws_basics.paging import list_page
+from bottlerocket_ecs_updater.simulator.aws_basics.paging import ECS_PAGES, list_page
 
 
 @pytest.fixture(scope="module")
@@ -173,7 +173,8 @@ def test_pages_stay_right_while_records_disappear(count: int, size: int, disappe
     seen: list[int] = []
     token = None
     while True:
-        found, token = list_page(records, token, size, 100)
+        found, more = list_page(records, {"nextToken": token, "maxResults": size}, ECS_PAGES, 100)
+        token = more.get("nextToken")
         seen += [record.number for record in found]
         if token is None:
             break
@@ -185,4 +186,4 @@ def test_pages_stay_right_while_records_disappear(count: int, size: int, disappe
 @pytest.mark.parametrize("size", [0, 101])
 def test_a_page_of_a_wrong_size_is_refused(size: int) -> None:
     with pytest.raises(AwsError, match="maxResults"):
-        list_page([], None, size, 100)
+        list_page([], {"maxResults": size}, ECS_PAGES, 100)

@@ -22,6 +22,7 @@ from bottlerocket_ecs_updater.core.capacity.will_it_fit import (
     Fits,
     Leaving,
     NoRoom,
+    PlannedDrain,
     blocked_by_limits,
     crowded_out,
     must_place,
@@ -104,39 +105,26 @@ class ClusterRoom:
         if self._placing is None:
             self._placing = IncrementalPlacement(capacity, {task.instance for task in others})
         tasks = [*others, *self._tasks_on(instance)]
+        drain = PlannedDrain(instance.id, capacity, rules, tasks, self._all_coming())
         if self._placing.fits(instance.id, rules, here, leaving):
-            crowded = self._crowded_out(instance.id, capacity, rules, tasks)
+            crowded = None if self._is_spacious(drain) else crowded_out(self._with_staying(drain))
             if crowded is not None:
                 return crowded
             self._placed = instance.id
             return Fits(provisos=tuple(doubt for arn in dict.fromkeys(here) for doubt in rules[arn].doubts))
-        answer = will_drain(instance.id, capacity, rules, tasks, self._all_coming(), self._staying_tasks())
+        answer = will_drain(self._with_staying(drain))
         if isinstance(answer, NoRoom) and answer.service in nowhere:
             self._refusals[answer.service] = answer
         return answer
 
-    def _crowded_out(
-        self,
-        instance: InstanceId,
-        capacity: Mapping[InstanceId, Capacity],
-        rules: Mapping[ServiceArn, ServiceRules],
-        tasks: Sequence[Leaving],
-    ) -> NoRoom | None:
-        emptied = {task.instance for task in tasks} | {instance}
-        leaving = Counter(task.service for task in tasks)
-        if self._is_spacious(rules, leaving, emptied):
-            return None
-        return crowded_out(instance, capacity, rules, tasks, self._all_coming(), self._staying_tasks())
-
-    def _is_spacious(
-        self, rules: Mapping[ServiceArn, ServiceRules], leaving: Mapping[ServiceArn, int], emptied: Set[InstanceId]
-    ) -> bool:
+    def _is_spacious(self, drain: PlannedDrain) -> bool:
         """Whether each service has room on as many instances as tasks will be placed, so that the order is irrelevant.
 
         Each task that ECS places first can take away the room of another one on one instance at most.
         """
-        placed = sum(will_place(service, leaving.get(arn, 0)) for arn, service in rules.items())
-        moving = [service for arn, service in rules.items() if leaving.get(arn) and must_place(service, leaving[arn])]
+        leaving, emptied, rules = drain.leaving(), drain.emptied(), drain.services.items()
+        placed = sum(will_place(service, leaving[arn]) for arn, service in rules)
+        moving = [service for arn, service in rules if leaving[arn] and must_place(service, leaving[arn])]
         return all(self._has_room_on(service, placed, emptied) for service in moving)
 
     def _has_room_on(self, service: ServiceRules, wanted: int, emptied: Set[InstanceId]) -> bool:
@@ -153,15 +141,15 @@ class ClusterRoom:
                 break
         return short <= 0
 
-    def _staying_tasks(self) -> StayingTasks:
-        """How many tasks of each service are on each instance."""
+    def _with_staying(self, drain: PlannedDrain) -> PlannedDrain:
+        """The drain, with how many tasks of each service are on each instance."""
         if self._staying is None:
             found: dict[ServiceArn, Counter[InstanceId]] = {}
             for instance in self._fleet.instances.values():
                 for task in self._tasks_on(instance):
                     found.setdefault(task.service, Counter())[instance.id] += 1
             self._staying = found
-        return self._staying
+        return replace(drain, staying=self._staying)
 
     def _full_provider(
         self,
@@ -185,7 +173,8 @@ class ClusterRoom:
                     continue
                 alone = limited_to(service, provider, share, self._fleet)
                 moved = [Leaving(instance, arn)] * share
-                answer = will_drain(instance, self._all_capacity() or {}, {arn: alone}, moved, self._all_coming())
+                drain = PlannedDrain(instance, self._all_capacity() or {}, {arn: alone}, moved, self._all_coming())
+                answer = will_drain(drain)
                 if isinstance(answer, NoRoom):
                     return answer
         return None

@@ -23,8 +23,8 @@ Tasks of daemon services never block, and a drain does not move standalone tasks
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from bottlerocket_ecs_updater.core.capacity.crowding import StayingTasks, ToPlace, rooms_if_last
@@ -76,47 +76,60 @@ class NoRoom:
     advice: str
 
 
-def will_drain(
-    instance: InstanceId,
-    capacity: Mapping[InstanceId, Capacity],
-    services: Mapping[ServiceArn, ServiceRules],
-    tasks: Sequence[Leaving],
-    coming: Sequence[Coming] = (),
-    staying: StayingTasks | None = None,
-) -> Fits | NoRoom:
-    """Whether a drain of the instance can finish, together with the drains in progress.
+@dataclass(frozen=True, slots=True)
+class PlannedDrain:
+    """A drain that would start now, with all that decides whether it can finish."""
 
-    `capacity` is of all instances, `tasks` all that must leave: those on the instance and on others that drain.
-    `coming` are the instances that capacity providers may still add. `staying` are the tasks on each instance.
-    """
-    here = Counter(task.service for task in tasks if task.instance == instance)
-    leaving = Counter(task.service for task in tasks)
+    instance: InstanceId
+    capacity: Mapping[InstanceId, Capacity]
+    """What all instances have left."""
+    services: Mapping[ServiceArn, ServiceRules]
+    tasks: Sequence[Leaving]
+    """All tasks that must leave: those on the instance, and those on others that are draining."""
+    coming: Sequence[Coming] = ()
+    """The instances that capacity providers may still add."""
+    staying: StayingTasks = field(default_factory=dict)
+    """The tasks of each service, by instance."""
+
+    def here(self) -> Counter[ServiceArn]:
+        """How many tasks of each service are on the instance."""
+        return Counter(task.service for task in self.tasks if task.instance == self.instance)
+
+    def leaving(self) -> Counter[ServiceArn]:
+        """How many tasks of each service must leave."""
+        return Counter(task.service for task in self.tasks)
+
+    def emptied(self) -> Set[InstanceId]:
+        """The instance, and the others that are draining."""
+        return {task.instance for task in self.tasks} | {self.instance}
+
+    def open(self) -> Mapping[InstanceId, Capacity]:
+        """The instances that take tasks, in their order, apart from those that are emptied."""
+        emptied = self.emptied()
+        return {id_: left for id_, left in sorted(self.capacity.items()) if left.accepts and id_ not in emptied}
+
+
+def will_drain(drain: PlannedDrain) -> Fits | NoRoom:
+    """Whether a drain can finish, together with the drains in progress."""
+    here, leaving = drain.here(), drain.leaving()
     for arn in here:
-        blocked = blocked_by_limits(arn, services.get(arn), leaving[arn])
+        blocked = blocked_by_limits(arn, drain.services.get(arn), leaving[arn])
         if blocked is not None:
             return blocked
-    open_ = _open(instance, capacity, tasks)
-    needs = [_need(service, leaving[arn]) for arn, service in services.items()]
-    rooms, ours, unplaced = _try_to_place(needs, here, open_, coming, spread=False)
+    open_ = drain.open()
+    needs = [_need(service, leaving[arn]) for arn, service in drain.services.items()]
+    rooms, ours, unplaced = _try_to_place(needs, here, open_, drain.coming, spread=False)
     if unplaced is not None and any(asks_for_tasks(need.service) for need in needs):
         # A constraint depends on where other tasks are: place them spread out, as ECS does by default.
-        rooms, ours, unplaced = _try_to_place(needs, here, open_, coming, spread=True)
+        rooms, ours, unplaced = _try_to_place(needs, here, open_, drain.coming, spread=True)
     if unplaced is not None:
         return _no_room(unplaced, rooms)
-    crowded = crowded_out(instance, capacity, services, tasks, coming, staying)
+    crowded = crowded_out(drain)
     if crowded is not None:
         return crowded
-    added = [proviso for need in ours for proviso in _comings(need.service, rooms, coming)]
+    added = [proviso for need in ours for proviso in _comings(need.service, rooms, drain.coming)]
     doubts = [doubt for need in ours for doubt in need.service.doubts]
     return Fits(tuple(_notes(ours, leaving, rooms)), (*added, *doubts))
-
-
-def _open(
-    instance: InstanceId, capacity: Mapping[InstanceId, Capacity], tasks: Sequence[Leaving]
-) -> Mapping[InstanceId, Capacity]:
-    """The instances that take tasks, in their order, apart from those that are emptied."""
-    emptied = {task.instance for task in tasks} | {instance}
-    return {id_: left for id_, left in sorted(capacity.items()) if left.accepts and id_ not in emptied}
 
 
 def without(capacity: Mapping[InstanceId, Capacity], instance: InstanceId) -> Mapping[InstanceId, Capacity]:
@@ -189,32 +202,21 @@ def _need(service: ServiceRules, leaving: int) -> _Need:
     return _Need(service, must_place(service, leaving) if leaving else 0, will_place(service, leaving))
 
 
-def crowded_out(
-    instance: InstanceId,
-    capacity: Mapping[InstanceId, Capacity],
-    services: Mapping[ServiceArn, ServiceRules],
-    tasks: Sequence[Leaving],
-    coming: Sequence[Coming] = (),
-    staying: StayingTasks | None = None,
-) -> NoRoom | None:
-    """The refusal if tasks of other services may take the room that one must have; None if all have room in any order.
-
-    The parameters are those of `will_drain`.
-    """
-    here = Counter(task.service for task in tasks if task.instance == instance)
-    leaving = Counter(task.service for task in tasks)
-    needs = [_need(service, leaving[arn]) for arn, service in services.items()]
+def crowded_out(drain: PlannedDrain) -> NoRoom | None:
+    """The refusal if other services may take the room that one must have; None if all have room in any order."""
+    here, leaving = drain.here(), drain.leaving()
+    needs = [_need(service, leaving[arn]) for arn, service in drain.services.items()]
     placed = [need for need in needs if need.wanted and need.service.demand is not None]
     if len(placed) < 2:
         return None
-    rooms = [*_open(instance, capacity, tasks).items()]
-    rooms += [(room.instance, room.capacity) for room in _expected(coming, sum(need.wanted for need in placed))]
+    rooms = [*drain.open().items()]
+    rooms += [(room.instance, room.capacity) for room in _expected(drain.coming, sum(need.wanted for need in placed))]
     for need in placed:
         others = [one for one in placed if one is not need]
         if not need.count or need.service.grows or not (need.service.arn in here or _any_here(others, here)):
             continue
         rivals = [ToPlace(one.service, one.wanted) for one in others]
-        left = rooms_if_last(ToPlace(need.service, need.count), rivals, rooms, staying or {})
+        left = rooms_if_last(ToPlace(need.service, need.count), rivals, rooms, drain.staying)
         if left is not None:
             return _crowded(need, others, here, left)
     return None

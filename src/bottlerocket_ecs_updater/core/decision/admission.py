@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.model.history import BrokenVersion
 from bottlerocket_ecs_updater.core.model.host_report import HostReport, UpdateState
@@ -16,6 +18,16 @@ from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.core.rules.versions import admit
 
 _TRIED_AGAIN = "wait until then, or clear the backoff with `release`"
+
+
+@dataclass(frozen=True, slots=True)
+class OfferedUpdate:
+    """An update that a host offers, by its last report."""
+
+    instance: Instance
+    report: HostReport
+    target: Version
+    """The version that the instance would be updated to."""
 
 
 def not_admitted(instance: Instance, target: Version, running: Version, this_pass: Pass) -> Hold | None:
@@ -54,6 +66,13 @@ def target_of(instance: Instance, report: HostReport, this_pass: Pass) -> Versio
     if report.chosen in (None, report.target) or not_bootable(instance, report, this_pass) is None:
         return report.target
     return report.chosen
+
+
+def offered_update(instance: Instance, this_pass: Pass) -> OfferedUpdate | None:
+    """The update that a host offers; None if it offers none, or has not reported."""
+    report = instance.report
+    target = target_of(instance, report, this_pass) if report is not None else None
+    return OfferedUpdate(instance, report, target) if report is not None and target is not None else None
 
 
 def not_published(instance: Instance, target: Version, this_pass: Pass) -> Hold | None:

@@ -2,8 +2,9 @@
 
 A budget limits how many of the instances in service may be out of service together. An instance does not count if it is
 stopped in a warm pool, if a person stopped it, if AWS manages it, if only its registration is left, or if the policy
-excludes it. It may stay that way for months and must not block the cluster. A claimed instance counts, unless it is
-quarantined and stopped in EC2, or in its warm pool.
+excludes it. Neither does one that its group is terminating or keeps in standby, once its tasks have moved. It may stay
+that way for months and must not block the cluster. A claimed instance counts, unless it is quarantined and stopped in
+EC2, or in its warm pool.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.model.auto_scaling import InGroup, LifecycleState, is_warm, taken_away
 from bottlerocket_ecs_updater.core.model.capacity_provider import is_managed
 from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
+from bottlerocket_ecs_updater.core.model.container_instance import Status
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.instance import Instance, Machine
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
@@ -81,7 +83,20 @@ def outside(instance: Instance, policy: Policy) -> Hold | None:
     if instance.claim is not None:
         aside = set_aside(instance) if instance.claim.phase is ClaimPhase.QUARANTINED else None
         return aside if aside is not None and aside.reason is Reason.INSTANCE_STOPPED else None
-    return set_aside(instance) or left_out(instance, policy)
+    return set_aside(instance) or _emptied(instance) or left_out(instance, policy)
+
+
+def _emptied(instance: Instance) -> Hold | None:
+    """Why its group has taken it out of service, once its tasks have moved; None if it has not, or if it has tasks.
+
+    A lifecycle hook may delay a termination for two days, and a person may keep an instance in standby for longer.
+    """
+    registration, membership = instance.registration, instance.membership
+    if registration is None or registration.status is not Status.DRAINING or not isinstance(membership, InGroup):
+        return None
+    empty = not registration.running_tasks + registration.pending_tasks
+    out = membership.state in (LifecycleState.TERMINATING, LifecycleState.STANDBY)
+    return hold(Reason.LEAVING_GROUP, group=membership.group, state=membership.state.value) if empty and out else None
 
 
 def left_out(instance: Instance, policy: Policy) -> Hold | None:

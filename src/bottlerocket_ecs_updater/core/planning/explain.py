@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from bottlerocket_ecs_updater.core.decision.admission import target_of
+from bottlerocket_ecs_updater.core.decision.admission import OfferedUpdate, offered_update
 from bottlerocket_ecs_updater.core.decision.not_counted import not_selected
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.decision.unclaimed.assess import (
@@ -23,7 +23,6 @@ from bottlerocket_ecs_updater.core.decision.unclaimed.budget import count_budget
 from bottlerocket_ecs_updater.core.decision.unclaimed.eligibility import RolloutLimits
 from bottlerocket_ecs_updater.core.decision.unclaimed.rule_answers import RuleAnswer
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
-from bottlerocket_ecs_updater.core.model.host_report import HostReport
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.outcome import UpToDate
@@ -69,8 +68,8 @@ def explain_instance(instance: Instance, fleet: Fleet, policy: Policy) -> Explan
     answered = (one for one in _answers(instance, this_pass) if one.hold is not None or one.rule not in fleet.rules_off)
     unchecked = (RuleAnswer(rule, None, unchecked=why) for rule, why in unchecked_rules(fleet.rules_off))
     answers = tuple(_with_outcome((*answered, *unchecked), outcome))
-    report = instance.report
-    target = target_of(instance, report, this_pass) if report is not None else None
+    offered = offered_update(instance, this_pass)
+    target = offered.target if offered is not None else None
     return Explanation(instance, assess(instance, this_pass), answers, outcome, _turn(instance, planned), target)
 
 
@@ -104,24 +103,23 @@ def _answers(instance: Instance, this_pass: Pass) -> Iterator[RuleAnswer]:
     yield RuleAnswer("reach", reach)
     if reach is not None and reach.reason is Reason.NOT_BOTTLEROCKET:
         return
-    report = instance.report
-    target = target_of(instance, report, this_pass) if report is not None else None
-    if report is None or target is None:
+    offered = offered_update(instance, this_pass)
+    if offered is None:
         if refused is None:
             yield RuleAnswer("selection", not_selected(instance, this_pass.policy))
         return
     asked: set[str] = {"selection"} if refused is not None else set()
-    for answer in _about_update(instance, report, target, this_pass):
+    for answer in _about_update(offered, this_pass):
         # Some rules apply both before staging and before a drain: show them once.
         if answer.rule not in asked or answer.hold is not None:
             yield answer
         asked.add(answer.rule)
 
 
-def _about_update(instance: Instance, report: HostReport, target: Version, this_pass: Pass) -> Iterator[RuleAnswer]:
-    before = answers_about(instance, report, target, this_pass)
+def _about_update(offered: OfferedUpdate, this_pass: Pass) -> Iterator[RuleAnswer]:
+    before = answers_about(offered, this_pass)
     yield from before
     said = {(answer.rule, answer.hold) for answer in before}
-    drain = RolloutLimits(this_pass).answers(instance, report, target, room=True)
+    drain = RolloutLimits(this_pass).answers(offered, room=True)
     yield from (answer for answer in drain if (answer.rule, answer.hold) not in said)
-    yield RuleAnswer("budget", count_budget(this_pass).refusal(instance.zone))
+    yield RuleAnswer("budget", count_budget(this_pass).refusal(offered.instance.zone))

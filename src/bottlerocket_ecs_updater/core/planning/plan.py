@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from bottlerocket_ecs_updater.core.decision.admission import rules_for, target_of
+from bottlerocket_ecs_updater.core.decision.admission import OfferedUpdate, offered_update, rules_for
 from bottlerocket_ecs_updater.core.decision.claimed.quarantine import still_quarantined
 from bottlerocket_ecs_updater.core.decision.halting import in_quarantine
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
@@ -154,7 +154,7 @@ def make_plan(fleet: Fleet, policy: Policy) -> Plan:
     limits = RolloutLimits(this_pass)
     passing = [fleet.instances[id_] for id_, why in held.items() if why.reason in HELD_BY_TIME]
     still_held = {one.id: why for one in passing if (why := _behind(one, limits, this_pass)) is not None}
-    waiting = [one for one in passing if one.id not in still_held and _would_take(one, this_pass) is not None]
+    waiting = [one for one in passing if one.id not in still_held and offered_update(one, this_pass) is not None]
     in_line = own_last(limits.in_order(able), fleet)
     updates = tuple(_update(one, candidates[one.id]) for one in in_line if one.id not in refused)
     later = tuple(
@@ -211,7 +211,8 @@ def _refused(
     for instance in limits.in_order(able):
         update = _update(instance, candidates[instance.id])
         report = instance.report
-        answers = limits.answers(instance, report, update.target, room=True) if report is not None else ()
+        offered = OfferedUpdate(instance, report, update.target) if report is not None else None
+        answers = limits.answers(offered, room=True) if offered is not None else ()
         why = first_hold(answers)
         if why is not None:
             refused[instance.id] = why
@@ -221,20 +222,12 @@ def _refused(
     return refused, tuple(notes)
 
 
-def _would_take(instance: Instance, this_pass: Pass) -> Version | None:
-    """The version that it would be updated to; None if there is none."""
-    report = instance.report
-    return target_of(instance, report, this_pass) if report is not None else None
-
-
 def _behind(instance: Instance, limits: RolloutLimits, this_pass: Pass) -> Hold | None:
     """The first hold that does not pass by itself, after those that do; None if there is none."""
-    report = instance.report
-    target = _would_take(instance, this_pass)
-    if report is None or target is None:
+    offered = offered_update(instance, this_pass)
+    if offered is None:
         return None
-    before = answers_about(instance, report, target, this_pass)
-    answers = (*before, *limits.answers(instance, report, target, room=True))
+    answers = (*answers_about(offered, this_pass), *limits.answers(offered, room=True))
     return first_hold([one for one in answers if one.hold is not None and one.hold.reason not in HELD_BY_TIME])
 
 
@@ -261,10 +254,10 @@ def _held(candidate: CandidateState) -> Hold | None:
 
 def _later(instance: Instance, candidate: CandidateState, this_pass: Pass) -> Update | None:
     """The update of an instance that is held for now; None if there is none."""
-    report = instance.report
-    target = _would_take(instance, this_pass)
-    if report is None or target is None:
+    offered = offered_update(instance, this_pass)
+    if offered is None:
         return None
+    report, target = offered.report, offered.target
     staged = isinstance(candidate, Ready) or (report.state is UpdateState.READY and report.staged == target)
     return Update(instance.id, instance.zone, report.running, target, staged, tasks_to_move(instance))
 

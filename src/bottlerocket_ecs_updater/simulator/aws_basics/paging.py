@@ -6,12 +6,27 @@ import base64
 import binascii
 from bisect import bisect_right
 from itertools import islice
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+    from bottlerocket_ecs_updater.simulator.aws_basics.calls import Shape
+
+
+class PageKeys(NamedTuple):
+    """How a service names the token and the size of a page."""
+
+    token: str
+    size: str
+
+
+ECS_PAGES = PageKeys("nextToken", "maxResults")
+EC2_PAGES = PageKeys("NextToken", "MaxResults")
+MAX_RECORDS_PAGES = PageKeys("NextToken", "MaxRecords")
+"""The keys of Auto Scaling and CloudWatch."""
 
 
 class Numbered(Protocol):
@@ -26,17 +41,18 @@ NumberedT = TypeVar("NumberedT", bound=Numbered)
 
 def list_page(
     records: Iterable[NumberedT],
-    token: str | None,
-    asked: int | None,
+    request: Shape,
+    keys: PageKeys,
     largest: int,
     default: int | None = None,
     wanted: Callable[[NumberedT], bool] = lambda _: True,
-) -> tuple[list[NumberedT], str | None]:
-    """One page of the requested records, and the token of the next page.
+) -> tuple[list[NumberedT], Shape]:
+    """One page of the requested records, and what the reply says about the next page.
 
     Records are ordered by number. Raises InvalidParameterException for an unknown token,
     or a page size out of range.
     """
+    token, asked = request.get(keys.token), request.get(keys.size)
     size = default or largest if asked is None else asked
     if not 1 <= size <= largest:
         raise AwsError("InvalidParameterException", f"maxResults must be between 1 and {largest}.")
@@ -44,8 +60,8 @@ def list_page(
     begin = bisect_right(known, _decode(token), key=lambda record: record.number) if token else 0
     found = list(islice(filter(wanted, islice(known, begin, None)), size + 1))
     if len(found) <= size:
-        return found, None
-    return found[:size], _encode(found[size - 1].number)
+        return found, {}
+    return found[:size], {keys.token: _encode(found[size - 1].number)}
 
 
 def _encode(number: int) -> str:

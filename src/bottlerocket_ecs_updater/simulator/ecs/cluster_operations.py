@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from bottlerocket_ecs_updater.core.model.capacity_provider import FARGATE_PROVIDERS
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
 from bottlerocket_ecs_updater.simulator.aws_basics.names import last_part
-from bottlerocket_ecs_updater.simulator.aws_basics.paging import list_page
+from bottlerocket_ecs_updater.simulator.aws_basics.paging import ECS_PAGES, list_page
 from bottlerocket_ecs_updater.simulator.ecs.model import CapacityProvider
 from bottlerocket_ecs_updater.simulator.ecs.requests import LIST_PAGE, UNKNOWN_NAME, check_count, invalid_parameter
 from bottlerocket_ecs_updater.simulator.ecs.shapes import cluster_shape, definition_shape, provider_shape
@@ -72,9 +72,8 @@ class ClusterOperations:
     def list_clusters(self, request: Shape) -> Shape:
         """ARNs of all clusters."""
         records = [_Numbered(number, cluster) for number, cluster in enumerate(self._registry.clusters.values(), 1)]
-        found, token = list_page(records, request.get("nextToken"), request.get("maxResults"), LIST_PAGE)
-        answer: Shape = {"clusterArns": [each.value.arn for each in found]}
-        return answer if token is None else {**answer, "nextToken": token}
+        found, more = list_page(records, request, ECS_PAGES, LIST_PAGE)
+        return {"clusterArns": [each.value.arn for each in found]} | more
 
     def describe(self, request: Shape) -> Shape:
         """Up to 100; `default` if none is named."""
@@ -103,8 +102,8 @@ class ClusterOperations:
         asked = [last_part(name) for name in request.get("capacityProviders") or known]
         check_count(asked, CLUSTERS_DESCRIBED, "Capacity providers")
         found = [_Numbered(number, known[name]) for number, name in enumerate(asked, 1) if name in known]
-        shown, token = list_page(found, request.get("nextToken"), request.get("maxResults"), PROVIDERS_PAGE)
-        answer: Shape = {
+        shown, more = list_page(found, request, ECS_PAGES, PROVIDERS_PAGE)
+        return {
             "capacityProviders": [
                 provider_shape(provider, self._registry.names.ecs("capacity-provider", provider.name), cluster_arn)
                 for cluster_arn, provider in (each.value for each in shown)
@@ -114,8 +113,7 @@ class ClusterOperations:
                 for name in asked
                 if name not in known and not request.get("nextToken")
             ],
-        }
-        return answer if token is None else {**answer, "nextToken": token}
+        } | more
 
     def register_definition(self, request: Shape) -> Shape:
         """The next revision of a family."""

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
-from bottlerocket_ecs_updater.simulator.aws_basics.paging import list_page
+from bottlerocket_ecs_updater.simulator.aws_basics.paging import ECS_PAGES, list_page
 from bottlerocket_ecs_updater.simulator.ecs.agents import BUILT_IN_PREFIXES
 from bottlerocket_ecs_updater.simulator.ecs.expressions import parse_placement
 from bottlerocket_ecs_updater.simulator.ecs.model import SETTABLE, ContainerInstance, Desired, InstanceStatus
@@ -72,9 +72,8 @@ class InstanceOperations:
             return listed and matches(instance)
 
         records = cluster.instances.values()
-        found, token = list_page(records, request.get("nextToken"), request.get("maxResults"), LIST_PAGE, wanted=wanted)
-        answer: Shape = {"containerInstanceArns": [instance.arn for instance in found]}
-        return answer if token is None else {**answer, "nextToken": token}
+        found, more = list_page(records, request, ECS_PAGES, LIST_PAGE, wanted=wanted)
+        return {"containerInstanceArns": [instance.arn for instance in found]} | more
 
     def describe(self, request: Shape) -> Shape:
         """Up to 100."""
@@ -135,11 +134,8 @@ class InstanceOperations:
         cluster = self._registry.cluster(request)
         if request["targetType"] != "container-instance":
             raise invalid_parameter("targetType must be container-instance.")
-        found, token = list_page(
-            _matching_attributes(cluster, request), request.get("nextToken"), request.get("maxResults"), LIST_PAGE
-        )
-        answer: Shape = {"attributes": [attribute.shape for attribute in found]}
-        return answer if token is None else {**answer, "nextToken": token}
+        found, more = list_page(_matching_attributes(cluster, request), request, ECS_PAGES, LIST_PAGE)
+        return {"attributes": [attribute.shape for attribute in found]} | more
 
     def put_attributes(self, request: Shape) -> Shape:
         """Set up to 10, all or none."""

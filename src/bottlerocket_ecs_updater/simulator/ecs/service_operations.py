@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from bottlerocket_ecs_updater.core.model.capacity_provider import FARGATE_PROVIDERS
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
 from bottlerocket_ecs_updater.simulator.aws_basics.names import last_part
-from bottlerocket_ecs_updater.simulator.aws_basics.paging import list_page
+from bottlerocket_ecs_updater.simulator.aws_basics.paging import ECS_PAGES, list_page
 from bottlerocket_ecs_updater.simulator.ecs.expressions import parse_placement
 from bottlerocket_ecs_updater.simulator.ecs.model import Service, TaskDefinition
 from bottlerocket_ecs_updater.simulator.ecs.requests import UNKNOWN_NAME, check_count, invalid_parameter
@@ -89,11 +89,8 @@ class ServiceOperations:
             and strategy in (None, service.strategy.value)
             and (launch is None or (not service.providers and launch == service.launch.value))
         )
-        found, token = list_page(
-            records, request.get("nextToken"), request.get("maxResults"), PAGE_LARGEST, PAGE_DEFAULT
-        )
-        answer: Shape = {"serviceArns": [service.arn for service in found]}
-        return answer if token is None else {**answer, "nextToken": token}
+        found, more = list_page(records, request, ECS_PAGES, PAGE_LARGEST, PAGE_DEFAULT)
+        return {"serviceArns": [service.arn for service in found]} | more
 
     def describe(self, request: Shape) -> Shape:
         """Up to 10."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from bottlerocket_ecs_updater.core.model.capacity_provider import FARGATE_PROVIDERS
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
 from bottlerocket_ecs_updater.simulator.aws_basics.names import last_part
-from bottlerocket_ecs_updater.simulator.aws_basics.paging import list_page
+from bottlerocket_ecs_updater.simulator.aws_basics.paging import ECS_PAGES, list_page
 from bottlerocket_ecs_updater.simulator.ecs.expressions import Predicate, parse_placement
 from bottlerocket_ecs_updater.simulator.ecs.model import (
     ContainerInstance,
@@ -88,9 +88,8 @@ class TaskOperations:
             return self._memory.desired(task) == desired and _matches(task, request)
 
         records = self._candidates(cluster, request)
-        found, token = list_page(records, request.get("nextToken"), request.get("maxResults"), LIST_PAGE, wanted=wanted)
-        answer: Shape = {"taskArns": [task.arn for task in found]}
-        return answer if token is None else {**answer, "nextToken": token}
+        found, more = list_page(records, request, ECS_PAGES, LIST_PAGE, wanted=wanted)
+        return {"taskArns": [task.arn for task in found]} | more
 
     def describe(self, request: Shape) -> Shape:
         """Up to 100."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
-from bottlerocket_ecs_updater.simulator.aws_basics.paging import list_page
+from bottlerocket_ecs_updater.simulator.aws_basics.paging import MAX_RECORDS_PAGES, list_page
 
 if TYPE_CHECKING:
     import random
@@ -129,6 +129,10 @@ class AutoScaling:
         """Whether its group is terminating it, or keeps it in its warm pool."""
         return instance_id in self._taken_since
 
+    def sets_aside(self, instance_id: str) -> bool:
+        """Whether its group is terminating it, keeps it in its warm pool, or has it in standby."""
+        return self.takes_away(instance_id) or self._lifecycle.get(instance_id) == "Standby"
+
     def is_warm(self, instance_id: str) -> bool:
         """Whether its group keeps it in its warm pool."""
         return self._lifecycle.get(instance_id, "").startswith("Warmed")
@@ -152,32 +156,28 @@ class AutoScaling:
             )
         machines = [machine for name, machine in self._ec2.machines.items() if name in self._group_of]
         records = machines if not asked else [each for each in machines if each.host.instance_id in asked]
-        found, token = list_page(records, request.get("NextToken"), request.get("MaxRecords"), INSTANCES_PAGE)
-        answer: Shape = {
+        found, more = list_page(records, request, MAX_RECORDS_PAGES, INSTANCES_PAGE)
+        return {
             "AutoScalingInstances": [
                 {**self._member(machine), "AutoScalingGroupName": self._group_of[machine.host.instance_id]}
                 for machine in found
             ]
-        }
-        return answer if token is None else {**answer, "NextToken": token}
+        } | more
 
     def describe_groups(self, request: Shape) -> Shape:
         """The named groups, or all."""
         names = request.get("AutoScalingGroupNames")
         records = [group for group in self._groups.values() if not names or group.name in names]
-        found, token = list_page(
-            records, request.get("NextToken"), request.get("MaxRecords"), GROUPS_PAGE, GROUPS_DEFAULT
-        )
-        answer: Shape = {"AutoScalingGroups": [self._group(group) for group in found]}
-        return answer if token is None else {**answer, "NextToken": token}
+        found, more = list_page(records, request, MAX_RECORDS_PAGES, GROUPS_PAGE, GROUPS_DEFAULT)
+        return {"AutoScalingGroups": [self._group(group) for group in found]} | more
 
     def describe_refreshes(self, request: Shape) -> Shape:
         """The refreshes of one group, newest first."""
         group = self._groups.get(request["AutoScalingGroupName"])
         if group is None:
             raise AwsError("ValidationError", "AutoScalingGroup name not found - null")
-        found, token = list_page(group.refreshes, request.get("NextToken"), request.get("MaxRecords"), REFRESHES_PAGE)
-        answer: Shape = {
+        found, more = list_page(group.refreshes, request, MAX_RECORDS_PAGES, REFRESHES_PAGE)
+        return {
             "InstanceRefreshes": [
                 {
                     "InstanceRefreshId": refresh.id,
@@ -188,8 +188,7 @@ class AutoScaling:
                 }
                 for refresh in found
             ]
-        }
-        return answer if token is None else {**answer, "NextToken": token}
+        } | more
 
     def _group(self, group: _Group) -> Shape:
         members = [self._ec2.machines[name] for name in group.members]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
-from bottlerocket_ecs_updater.simulator.aws_basics.paging import list_page
+from bottlerocket_ecs_updater.simulator.aws_basics.paging import MAX_RECORDS_PAGES, list_page
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -100,19 +100,18 @@ class CloudWatch:
             named = alarm.name in names if names else alarm.name.startswith(prefix or "")
             return named and kind in types and request.get("StateValue") in (None, alarm.state)
 
-        found, token = list_page(
+        found, more = list_page(
             self._alarms.values(),
-            request.get("NextToken"),
-            request.get("MaxRecords"),
+            request,
+            MAX_RECORDS_PAGES,
             PAGE_LARGEST,
             PAGE_DEFAULT,
             wanted,
         )
-        answer: Shape = {
+        return {
             "MetricAlarms": [self._metric(alarm) for alarm in found if not alarm.rule],
             "CompositeAlarms": [{**self._common(alarm), "AlarmRule": alarm.rule} for alarm in found if alarm.rule],
-        }
-        return answer if token is None else {**answer, "NextToken": token}
+        } | more
 
     def _metric(self, alarm: _Alarm) -> Shape:
         return {

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
-from bottlerocket_ecs_updater.simulator.aws_basics.paging import list_page
+from bottlerocket_ecs_updater.simulator.aws_basics.paging import EC2_PAGES, list_page
 from bottlerocket_ecs_updater.simulator.ecs.attachments import interfaces_of, volume_limit
 from bottlerocket_ecs_updater.simulator.host import Power
 
@@ -100,24 +100,20 @@ class Ec2:
             for machine in self._asked(request)
             if machine.state == "running" or request.get("IncludeAllInstances")
         ]
-        found, token = list_page(records, request.get("NextToken"), request.get("MaxResults"), EC2_PAGE)
-        answer: Shape = {"InstanceStatuses": [self._status(machine) for machine in found]}
-        return answer if token is None else {**answer, "NextToken": token}
+        found, more = list_page(records, request, EC2_PAGES, EC2_PAGE)
+        return {"InstanceStatuses": [self._status(machine) for machine in found]} | more
 
     def describe_instances(self, request: Shape) -> Shape:
         """Instances, each in its own reservation."""
         self._check_ids(request)
         wanted = _filters(request.get("Filters", []))
-        found, token = list_page(
-            self._asked(request), request.get("NextToken"), request.get("MaxResults"), EC2_PAGE, wanted=wanted
-        )
-        answer: Shape = {
+        found, more = list_page(self._asked(request), request, EC2_PAGES, EC2_PAGE, wanted=wanted)
+        return {
             "Reservations": [
                 {"ReservationId": f"r-{machine.number:017x}", "Instances": [self._instance(machine)]}
                 for machine in found
             ]
-        }
-        return answer if token is None else {**answer, "NextToken": token}
+        } | more
 
     def reboot(self, request: Shape) -> Shape:
         """Reboot instances, as in the console. This also works if a host hangs."""
@@ -183,8 +179,8 @@ class Ec2:
         asked += request.get("InstanceTypes", [])
         known = sorted({machine.instance_type for machine in self.machines.values()} - {""})
         records = [_Type(number, name) for number, name in enumerate(known, 1) if not asked or name in asked]
-        found, token = list_page(records, request.get("NextToken"), request.get("MaxResults"), TYPES_PAGE)
-        answer: Shape = {
+        found, more = list_page(records, request, EC2_PAGES, TYPES_PAGE)
+        return {
             "InstanceTypes": [
                 {
                     "InstanceType": each.name,
@@ -193,8 +189,7 @@ class Ec2:
                 }
                 for each in found
             ]
-        }
-        return answer if token is None else {**answer, "NextToken": token}
+        } | more
 
     def _check_ids(self, request: Shape) -> None:
         ids = request.get("InstanceIds", [])

@@ -95,14 +95,20 @@ class Outages:
         return out + [self.zone_of(name) for name in together if name not in self._out]
 
     def _counts(self, name: str, one: _Service, not_counted: Collection[str]) -> bool:
-        """Whether an outage counts: not for instances that are stopped, in a warm pool, excluded, or managed by AWS."""
-        host = self._world.hosts[name]
+        """Whether an outage counts: not for instances that are stopped, in a warm pool, excluded, or managed by AWS.
+
+        Neither does one that its group is terminating or keeps in standby, once its tasks have moved.
+        """
+        host, instance = self._world.hosts[name], self._world.instance(name)
+        emptied = instance.status is InstanceStatus.DRAINING and not instance.tasks
+        if emptied and self._world.autoscaling.sets_aside(name):
+            return False
         if host.power in (Power.STOPPED, Power.TERMINATED) or host.spec.managed_by or name in not_counted:
             return False
         outage = one.outage
         if outage is not None and not outage.by_updater and self._world.autoscaling.is_warm(name):
             return False
-        managed = self._world.instance(name).launch is TaskLaunch.MANAGED_INSTANCES
+        managed = instance.launch is TaskLaunch.MANAGED_INSTANCES
         if managed and outage is not None and not outage.by_updater:
             return False
         if outage is None or not one.bottlerocket:

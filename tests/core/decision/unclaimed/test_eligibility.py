@@ -11,6 +11,7 @@ from tests.core.builders import NEW, NOW, service
 from tests.core.strategies import crowds, fleets
 from tests.support.rules import parse_windows
 
+from bottlerocket_ecs_updater.core.decision.admission import OfferedUpdate
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.decision.unclaimed.assess import Ready, assess
 from bottlerocket_ecs_updater.core.decision.unclaimed.eligibility import RolloutLimits
@@ -61,5 +62,6 @@ def test_a_block_for_all_ready_hosts_blocks_each(
     for one in fleet.instances.values():
         candidate = assess(one, Pass(fleet, policy)) if one.claim is None else None
         if isinstance(candidate, Ready):
-            each = first_hold(RolloutLimits(Pass(fleet, policy)).answers(one, candidate.report, candidate.target))
+            offered = OfferedUpdate(one, candidate.report, candidate.target)
+            each = first_hold(RolloutLimits(Pass(fleet, policy)).answers(offered))
             assert RolloutLimits(Pass(fleet, policy)).blocked(candidate.target) == each

@@ -11,7 +11,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import assert_never
 
-from bottlerocket_ecs_updater.core.decision.admission import failed_before, not_bootable, target_of
+from bottlerocket_ecs_updater.core.decision.admission import OfferedUpdate, failed_before, not_bootable, offered_update
 from bottlerocket_ecs_updater.core.decision.host_checks import ask_host
 from bottlerocket_ecs_updater.core.decision.not_counted import (
     LISTED_NO_MORE,
@@ -251,53 +251,55 @@ def _problem(instance: Instance, answer: HostProblem, this_pass: Pass) -> Candid
 def _report(instance: Instance, report: HostReport, this_pass: Pass) -> CandidateState:
     if report.state is UpdateState.IDLE:
         return _idle(instance, report)
-    target = target_of(instance, report, this_pass)
-    if target is None:
+    offered = offered_update(instance, this_pass)
+    if offered is None:
         return Held(hold(Reason.NOTHING_CHOSEN))
-    why = first_hold(answers_about(instance, report, target, this_pass))
+    why = first_hold(answers_about(offered, this_pass))
     if why is not None:
         return Held(why)
-    if report.state is UpdateState.READY and target == report.staged:
+    if report.state is UpdateState.READY and offered.target == report.staged:
         refusal = before_drain_hold(instance, this_pass.policy)
-        return Ready(report, target) if refusal is None else Finished(refusal)
-    return _stageable(instance, report, target, this_pass)
+        return Ready(report, offered.target) if refusal is None else Finished(refusal)
+    return _stageable(offered, this_pass)
 
 
-def _stageable(instance: Instance, report: HostReport, target: Version, this_pass: Pass) -> CandidateState:
+def _stageable(offered: OfferedUpdate, this_pass: Pass) -> CandidateState:
+    instance, report, target = offered.instance, offered.report, offered.target
     applied, replaces = instance.applied, report.staged if report.state is UpdateState.READY else None
     if replaces is not None and instance.progress.applies.target != target:
         return Stageable(target, False, replaces)  # an earlier apply was for the version that is staged
     if applied is None or _worth_another_apply(instance, report):
         return Stageable(target, applied is not None, replaces)
-    staged_stays = _staged_stays(instance, report, target, this_pass)
+    staged_stays = _staged_stays(offered, this_pass)
     return Held(staged_stays) if staged_stays is not None else Finished(_apply_failed(instance))
 
 
-def _staged_stays(instance: Instance, report: HostReport, target: Version, this_pass: Pass) -> Hold | None:
+def _staged_stays(offered: OfferedUpdate, this_pass: Pass) -> Hold | None:
     """The hold of a host on which an apply left a bad version staged; None if none is ready to boot.
 
     This is not a failure of the new version: the host did not try it.
     """
-    bad = not_bootable(instance, report, this_pass)
-    if bad is None or report.staged is None or instance.applied is None:
+    applied, staged = offered.instance.applied, offered.report.staged
+    bad = not_bootable(offered.instance, offered.report, this_pass)
+    if bad is None or staged is None or applied is None:
         return None
-    detail = instance.applied.detail or instance.applied.end.value
-    return hold(Reason.STAGED_STAYS, staged=report.staged, why=bad, version=target, detail=detail)
+    detail = applied.detail or applied.end.value
+    return hold(Reason.STAGED_STAYS, staged=staged, why=bad, version=offered.target, detail=detail)
 
 
-def answers_about(instance: Instance, report: HostReport, target: Version, this_pass: Pass) -> tuple[RuleAnswer, ...]:
+def answers_about(offered: OfferedUpdate, this_pass: Pass) -> tuple[RuleAnswer, ...]:
     """Whether it may be updated to the version, rule by rule.
 
     ECS moves only tasks of services; a standalone task would be killed, and nothing would restart it. So a standalone
     task holds its instance before anything is staged on it.
     """
-    fleet = this_pass.fleet
+    fleet, instance, target = this_pass.fleet, offered.instance, offered.target
     return (
         RuleAnswer("block", block_on(target, fleet.shared.acts)),
         RuleAnswer("record", failed_before(instance, target, this_pass)),
-        RuleAnswer("staged", _withdrawn(report, target)),
-        RuleAnswer("claim", _unclaimable(report, target, fleet)),
-        *answers_before_staging(instance, report, target, this_pass),
+        RuleAnswer("staged", _withdrawn(offered.report, target)),
+        RuleAnswer("claim", _unclaimable(offered.report, target, fleet)),
+        *answers_before_staging(offered, this_pass),
         RuleAnswer("own-host", own_host_hold(instance, this_pass)),
         RuleAnswer("tasks", tasks_hold(instance, this_pass)),
         # This check is last: if it is the hold, no other rule prevents the update now.

@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from bottlerocket_ecs_updater.core.capacity.cluster_room import ClusterRoom
 from bottlerocket_ecs_updater.core.capacity.will_it_fit import Fits, NoRoom, room_hold
-from bottlerocket_ecs_updater.core.decision.admission import not_published, rules_for
+from bottlerocket_ecs_updater.core.decision.admission import OfferedUpdate, not_published, rules_for
 from bottlerocket_ecs_updater.core.decision.affected import deploying_on, hold_for_deployments
 from bottlerocket_ecs_updater.core.decision.blockers import blocked, groups_on
 from bottlerocket_ecs_updater.core.decision.instance_health import impaired_on_trial
@@ -26,7 +26,6 @@ from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.model.container_instance import Status
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.history import RecordedDurations
-from bottlerocket_ecs_updater.core.model.host_report import HostReport
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
@@ -42,12 +41,10 @@ CUTOFF_SHARE = 0.9
 """Before a window closes, an update is expected to take as long as this share of the recorded updates did."""
 
 
-def answers_before_staging(
-    instance: Instance, report: HostReport, target: Version, this_pass: Pass
-) -> tuple[RuleAnswer, ...]:
+def answers_before_staging(offered: OfferedUpdate, this_pass: Pass) -> tuple[RuleAnswer, ...]:
     """Whether the update may be staged, or a staged one kept for a drain, rule by rule."""
-    rules = rules_for(target, this_pass)
-    case = _case(instance, report, target, this_pass, _needed(instance, this_pass, staged=False))
+    rules = rules_for(offered.target, this_pass)
+    case = _case(offered, this_pass, _needed(offered.instance, this_pass, staged=False))
     return (_pause(this_pass.fleet), *before_staging(case, rules, this_pass.at)) if case is not None else ()
 
 
@@ -76,17 +73,13 @@ class RolloutLimits:
         """The instances in the order in which they are updated."""
         return in_order(instances, self.tasks_moved_again, self._pass.fleet.past.broken)
 
-    def answers(
-        self, instance: Instance, report: HostReport, target: Version, *, room: bool = False
-    ) -> tuple[RuleAnswer, ...]:
+    def answers(self, offered: OfferedUpdate, *, room: bool = False) -> tuple[RuleAnswer, ...]:
         """Whether the instance may be drained, rule by rule; with `room`, also whether its tasks fit elsewhere."""
-        fleet, time = self._pass.fleet, _needed(instance, self._pass, staged=True)
+        fleet, instance, target = self._pass.fleet, offered.instance, offered.target
         case = _case(
-            instance,
-            report,
-            target,
+            offered,
             self._pass,
-            time,
+            _needed(instance, self._pass, staged=True),
             left=tasks_on(instance, fleet),
             allowances=self._left(target),
             room=self.room(instance) if room else None,
@@ -267,9 +260,7 @@ def expected_wait(instance: Instance, fleet: Fleet, rules: Rules) -> timedelta:
 
 
 def _case(
-    instance: Instance,
-    report: HostReport,
-    target: Version,
+    offered: OfferedUpdate,
     this_pass: Pass,
     time: timedelta,
     *,
@@ -277,14 +268,14 @@ def _case(
     allowances: Iterable[Allowance] = (),
     room: Fits | NoRoom | None = None,
 ) -> Case | None:
-    fleet = this_pass.fleet
+    fleet, instance = this_pass.fleet, offered.instance
     registration = instance.registration
     if registration is None:
         return None
     return Case(
         registration=registration,
-        running=report.running,
-        target=target,
+        running=offered.report.running,
+        target=offered.target,
         first_seen=fleet.past.first_seen,
         capacity_provider=registration.capacity_provider,
         membership=instance.membership,
@@ -295,7 +286,7 @@ def _case(
         health=fleet.health,
         shared=fleet.shared,
         calendars=fleet.calendars,
-        published=not_published(instance, target, this_pass),
+        published=not_published(instance, offered.target, this_pass),
     )
 
 

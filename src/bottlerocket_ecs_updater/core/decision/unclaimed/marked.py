@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bottlerocket_ecs_updater.core.decision.admission import OfferedUpdate
 from bottlerocket_ecs_updater.core.decision.draft import DecisionDraft
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.decision.unclaimed.assess import answers_about
@@ -74,7 +75,7 @@ def _undrainable(instance: Instance, this_pass: Pass, gates: StartGates) -> Hold
         return hold(Reason.NO_ANSWER, detail="its last answer is out of date")
     return (
         gates.whole
-        or first_hold(answers_about(instance, report, report.target, this_pass))
+        or first_hold(answers_about(OfferedUpdate(instance, report, report.target), this_pass))
         or gates.limits.unready()
         or gates.limits.unmovable(instance)
         or gates.limits.no_room(instance)
