@@ -199,13 +199,10 @@ def _ever_fits(schedule: Schedule, after: datetime, needed: timedelta) -> bool:
     """Whether any of the next windows after that time stays open long enough."""
     at = after
     for _ in range(WINDOWS_AHEAD):
-        match open_at(schedule.windows, schedule.freezes, at):
-            case Open(until=until) if until is None or until - at >= needed:
-                return True
-            case Open(until=until) if until is not None:
-                at = until
-            case Closed(next_opens=opens):
-                at = opens
+        state = open_at(schedule.windows, schedule.freezes, at)
+        if isinstance(state, Open) and (state.until is None or state.until - at >= needed):
+            return True
+        at = state.next_opens if isinstance(state, Closed) else state.until or at
     return False
 
 
