@@ -422,7 +422,7 @@ def test_every_instance_that_is_asked_for_is_reported_with_its_connection() -> N
     pings = ["Online", "ConnectionLost", "Inactive", "SomethingNew"]
     bench.ssm.information = [{"InstanceId": f"i-{ping}", "PingStatus": ping} for ping in pings]
     found = bench.hosts().reach([InstanceId(f"i-{ping}") for ping in pings])
-    assert {id_: told.reach for id_, told in found.items()} == {
+    assert {id_: node.reach for id_, node in found.items()} == {
         "i-Online": PingStatus.ONLINE,
         "i-ConnectionLost": PingStatus.CONNECTION_LOST,
         "i-Inactive": PingStatus.CONNECTION_LOST,

@@ -324,8 +324,8 @@ class Dark:
 
     def list_all(self) -> Listing:
         whole = self.desk.cluster.list_all()
-        told = tuple(each for each in whole.registrations if each.arn != self.arn)
-        return Listing(told, {ContainerInstanceArn(self.arn): "SERVER: try again"})
+        others = tuple(each for each in whole.registrations if each.arn != self.arn)
+        return Listing(others, {ContainerInstanceArn(self.arn): "SERVER: try again"})
 
 
 @pytest.mark.parametrize("anew", [False, True])

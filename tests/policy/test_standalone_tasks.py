@@ -33,15 +33,15 @@ def started(world: World, number: int, lasts: timedelta) -> None:
 
 def rolled(world: World, *gaps: timedelta, policy: Policy | None = None) -> list[tuple[int, dict[str, int]]]:
     """The exit code of each run, and how many hosts had each outcome."""
-    ledger, told = UnkeptLedger(), []
+    ledger, runs = UnkeptLedger(), []
     for number, gap in enumerate((*gaps, timedelta())):
         finished = Updater(world, policy or at_most(1), name=f"run-{number}", ledger=ledger).run()
         outcomes = finished.outcomes.values()
         held = sum(isinstance(one, Hold) and one.reason.code == "standalone-task" for one in outcomes)
-        told.append((finished.exit_code, {"held": held, "updated": sum(isinstance(one, Updated) for one in outcomes)}))
+        runs.append((finished.exit_code, {"held": held, "updated": sum(isinstance(one, Updated) for one in outcomes)}))
         world.clock.sleep(gap)
     assert world.findings().clean
-    return told
+    return runs
 
 
 def test_the_host_of_a_task_of_hours_is_left_until_the_task_has_ended() -> None:

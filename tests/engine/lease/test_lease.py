@@ -118,21 +118,21 @@ def held_by_a_dead_run(store: MemoryStore, time: Time, term: timedelta = SPAN) -
 
 def test_a_wait_for_a_lease_that_another_run_holds_is_reported_once_with_its_end(store: Cut, time: Time) -> None:
     held_by_a_dead_run(store, time)
-    told: list[Wait] = []
-    waits = Waits(told.append)
+    shown: list[Wait] = []
+    waits = Waits(shown.append)
     StoreLease(store, KEY, "b", RunId("run-b"), SPAN, time, lambda: time.monotonic, waits).acquire()
-    (wait,) = told
+    (wait,) = shown
     assert "which dead holds since 2026-01-05 09:00 UTC" in wait.what
     assert (wait.since, wait.until) == (START, START + SPAN)
 
 
 def test_a_store_that_does_not_answer_is_reported_before_the_first_wait_for_it(store: Cut, time: Time) -> None:
     store.down = True
-    told: list[tuple[Wait, int]] = []
-    waits = Waits(lambda wait: told.append((wait, len(time.naps))))
+    shown: list[tuple[Wait, int]] = []
+    waits = Waits(lambda wait: shown.append((wait, len(time.naps))))
     with pytest.raises(Unreachable):
         StoreLease(store, KEY, "b", RunId("run-b"), SPAN, time, lambda: time.monotonic, waits).acquire()
-    ((wait, naps_before),) = told
+    ((wait, naps_before),) = shown
     assert (wait.since, naps_before) == (START, 0)
     assert wait.until is not None
     assert time.wall <= wait.until, "it does not last longer than was said"
@@ -639,8 +639,8 @@ def test_the_object_in_the_store_says_who_holds_it_in_words(store: Cut, time: Ti
     lease(store, time, "task/1").acquire()
     stored = store.get(KEY)
     assert stored is not None
-    told = json.loads(stored.data)
-    assert (told["holder"], told["run"], told["epoch"], told["released"]) == ("task/1", "run-task/1", 1, False)
+    note = json.loads(stored.data)
+    assert (note["holder"], note["run"], note["epoch"], note["released"]) == ("task/1", "run-task/1", 1, False)
 
 
 # Properties
