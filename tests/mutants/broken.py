@@ -865,15 +865,15 @@ MUTANTS = (
     broken(
         "an unreadable standing is ignored",
         "core/rules/promotion.py",
-        'cannot be read", earliest) for key in shared.unreadable]\n',
-        'cannot be read", earliest) for key in shared.unreadable[:0]]\n',
+        'cannot be read", earliest, unreported=True) for key in shared.unreadable]\n',
+        'cannot be read", earliest, unreported=True) for key in shared.unreadable[:0]]\n',
         PROMOTION,
     ),
     broken(
         "a cluster that lost its standing is ignored",
         "core/rules/promotion.py",
-        'lost its standing", earliest) for place in shared.lost)\n',
-        'lost its standing", earliest) for place in shared.lost[:0])\n',
+        'lost its standing", earliest, unreported=True) for place in shared.lost)\n',
+        'lost its standing", earliest, unreported=True) for place in shared.lost[:0])\n',
         PROMOTION,
     ),
     broken(
