@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from bottlerocket_ecs_updater.core.decision.evidence import on_trial
+from bottlerocket_ecs_updater.core.decision.trials import on_trial
 from bottlerocket_ecs_updater.core.model.event import ClusterLooked
 from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, InstanceId
 from bottlerocket_ecs_updater.core.model.time_text import has_passed
