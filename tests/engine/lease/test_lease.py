@@ -349,8 +349,6 @@ def test_facts_from_before_a_long_sleep_are_read_again(store: Cut, time: Time, h
 
 
 @pytest.mark.parametrize("answer", [Throttled("409: another write came first"), Conflict("412"), Unreachable("503")])
-    "answer", [Throttled("409: another write came first"), Conflict("412"), Unreachable("503")]
-)
 def test_a_renewal_that_was_rejected_without_another_write_is_retried(
     store: Cut, time: Time, answer: Exception, held: StoreLease
 ) -> None:
