@@ -89,7 +89,7 @@ def test_a_service_that_can_never_move_is_said_at_once() -> None:
     assert "fixed" in finished.why
 
 
-def test_a_run_that_remembers_no_other_one_tells_by_the_age_of_the_deployment() -> None:
+def test_a_run_without_records_of_others_goes_by_the_age_of_the_deployment() -> None:
     world = deploying()
     assert [Updater(world).run().exit_code for _ in range(2)] == [0, 0]
     world.clock.sleep(timedelta(days=1))
@@ -208,7 +208,7 @@ def test_a_run_is_stuck_where_all_others_wait_for_the_ones_that_never_start() ->
         assert "its tasks of fixed cannot move" in finished.why
 
 
-def test_what_waits_for_a_person_is_marked_beside_what_passes_by_itself() -> None:
+def test_holds_that_need_a_person_are_marked_apart_from_those_that_pass_by_themselves() -> None:
     """The run is not stuck: the standalone task may end. But two instances stay as they are until a person acts."""
     world = row(3, services=0)
     world.add_service(replace(UNMOVABLE, desired=2))

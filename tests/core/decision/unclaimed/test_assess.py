@@ -376,7 +376,7 @@ def unheard(times: int, applies: int) -> Instance:
     return instance(says=available(), applied=last, progress=RunProgress(applies=Applies(applies, times)))
 
 
-def test_an_apply_that_may_never_have_been_sent_says_nothing_of_the_host() -> None:
+def test_an_apply_that_may_never_have_been_sent_is_no_failure_of_the_host() -> None:
     assert candidate(unheard(APPLY_TRIES + 1, applies=APPLY_TRIES + 1)) == Stageable(NEW, again=True)
 
 
@@ -523,7 +523,7 @@ def test_a_standalone_task_is_named() -> None:
 
 
 def test_a_task_whose_starter_only_looks_like_a_service_is_standalone() -> None:
-    """W16, changed: `startedBy` can be set by whoever calls RunTask; the group that ECS derives must agree."""
+    """W16, changed: `startedBy` can be set by any caller of RunTask; the group that ECS derives must agree."""
     assert held(instance(says=ready(), tasks=(task(group="family:batch"),))) is Reason.STANDALONE_TASK
 
 
