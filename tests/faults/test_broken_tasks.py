@@ -296,7 +296,7 @@ def world_in_trouble(work: Workload, fault: Fault | None, *, alone: bool) -> Wor
 
 @pytest.mark.parametrize("work", IN_TROUBLE)
 @pytest.mark.parametrize("alone", [False, True])
-def test_f44_a_service_that_lost_tasks_before_is_not_held_against_a_good_version(work: str, alone: bool) -> None:
+def test_f44_a_service_that_lost_tasks_before_does_not_count_against_a_good_version(work: str, alone: bool) -> None:
     finished = Updater(world_in_trouble(IN_TROUBLE[work], None, alone=alone)).run()
     assert (finished.exit_code, finished.counts["updated"]) == (0, 4)
 

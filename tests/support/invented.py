@@ -620,6 +620,20 @@ def story_of_pinned_tasks(choose: Chooser) -> Story:
     return replace(story, scenario=scenario, policy=policy)
 
 
+LAUNCHED_BAD_EVERY = 3
+"""In one of so many of these stories, a host was launched with the version that breaks tasks."""
+
+
+def _launched(place: int) -> Member:
+    host = HostSpec(f"i-{place:017x}", VARIANT, version=NEW, seed=place)
+    return Member(host, ZONES[0], fate=Fate.UP_TO_DATE)
+
+
+def _on_new(fault: Fault) -> Fault:
+    """The fault on every host of the new version, also if it was launched with it."""
+    return replace(fault, version=NEW) if isinstance(fault, f.TasksBreak) else fault
+
+
 def story_of_the_field(choose: Chooser) -> Story:
     """Services with failing tasks share the cluster, and some versions break tasks although they boot."""
     story = quiet_story(choose)
@@ -630,6 +644,9 @@ def story_of_the_field(choose: Chooser) -> Story:
         f.HealthImpaired(after=seconds(choose.number(0, 120))),
     )
     plan = FaultPlan((Placed(choose.one_of(broken)),) if choose.happens(40) else (), scenario.seed)
+    if scenario.seed % LAUNCHED_BAD_EVERY == 0:
+        scenario = replace(scenario, members=(*scenario.members, _launched(len(scenario.members))))
+        plan = replace(plan, faults=tuple(replace(one, fault=_on_new(one.fault)) for one in plan.faults))
     field = replace(
         scenario,
         story="services in trouble, and versions that break tasks",

@@ -78,7 +78,7 @@ class Run:
         self._looker = Looker(known, ports, policy)
         ports.ledger.ask_first(partial(lease_guard(ports.lease), True))
         self._executor = Executor(known, ports)
-        self._evidence = Evidence(known, ports.cluster, ports.ledger)
+        self._evidence = Evidence(known, ports.cluster, ports.ledger, policy)
         self._stored = StoreLooks(known, policy, ports, self._looker.conditions)
         self._obstacles = Obstacles(known, self._executor, ports.clock, policy)
         self._changes = ChangeRecord(known, ports.recorder, ports.clock)

@@ -6,7 +6,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from bottlerocket_ecs_updater.core.decision.evidence import TASK_PENDING_FOR, on_trial
+from bottlerocket_ecs_updater.core.decision.evidence import TASK_PENDING_FOR
+from bottlerocket_ecs_updater.core.decision.trials import on_trial
 from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
 from bottlerocket_ecs_updater.core.model.event import ClusterLooked
 from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, InstanceId

@@ -251,8 +251,9 @@ class InvariantChecker:
 
     def _task_changed(self, task: Task) -> None:
         instance = task.instance
-        if instance is not None and self._seen[instance.ec2_instance_id].reboot_by is not None:
-            self.broken.task_changed(task, self._world.hosts[instance.ec2_instance_id])
+        if instance is not None and instance.ec2_instance_id in self._world.hosts:
+            updated = self._seen[instance.ec2_instance_id].reboot_by is not None
+            self.broken.task_changed(task, self._world.hosts[instance.ec2_instance_id], updated=updated)
         if (
             task.desired is Desired.STOPPED
             and task.last in (Last.RUNNING, Last.PENDING, Last.PROVISIONING)
