@@ -44,7 +44,7 @@ def test_text_that_is_not_the_arn_of_a_task_definition_is_rejected(text: str, wh
         family_of(text)
 
 
-def test_the_metadata_endpoint_tells_task_cluster_and_family() -> None:
+def test_the_metadata_endpoint_gives_task_cluster_and_family() -> None:
     asked: list[str] = []
 
     def fetch(url: str) -> bytes:

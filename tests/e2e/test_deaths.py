@@ -72,7 +72,7 @@ def test_a_run_that_is_stopped_leaves_in_time_and_the_next_one_finishes_at_once(
         assert output.last["event"] == "run.finished"
         assert output.last["outcome"] == "interrupted"
         after = here.run("--lease", "10m")
-        assert after.of("lease.taken"), "the lease was given back"
+        assert after.of("lease.taken"), "the lease was released"
         assert after.exit_code == 0
         assert_clean(here.findings())
         assert here.not_as_foretold() == []

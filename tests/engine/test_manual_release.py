@@ -263,7 +263,7 @@ def test_the_claim_is_dropped_wherever_it_is_written() -> None:
 
 
 @pytest.mark.parametrize("in_store", [False, True])
-def test_an_old_registration_that_is_quarantined_releases_nothing_that_is_under_way(*, in_store: bool) -> None:
+def test_an_old_registration_that_is_quarantined_releases_nothing_that_is_in_progress(*, in_store: bool) -> None:
     """A run is updating the host under its new registration."""
     desk = quarantined(in_store=False)
     desk.register_anew()

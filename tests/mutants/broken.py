@@ -78,14 +78,14 @@ MUTANTS = (
         "core/capacity/crowding.py",
         "    return left if _place_anywhere(last, left) else None\n",
         "    return None\n",
-        f"{CORE}/policy/test_crowding.py",
+        f"{CORE}/capacity/test_crowding.py",
     ),
     broken(
         "a place is taken for safe that one more small task would take",
         "core/capacity/crowding.py",
         "max(1, left - slots * needs + 1)",
         "max(1, left - slots * needs + 2)",
-        f"{CORE}/policy/test_crowding.py",
+        f"{CORE}/capacity/test_crowding.py",
     ),
     broken(
         "the run does not wait for the cluster to settle",
@@ -568,7 +568,7 @@ MUTANTS = (
         "core/decision/unclaimed/eligibility.py",
         "    in_progress = {id_ for id_, claim in claims if claim.phase is not ClaimPhase.QUARANTINED}\n",
         "    in_progress = {id_ for id_, claim in claims}\n",
-        f"{CORE}/policy/test_rollout.py",
+        f"{CORE}/decision/unclaimed/test_rollout.py",
     ),
     broken(
         "a verified update does not clear the earlier failure of the instance",
@@ -582,7 +582,7 @@ MUTANTS = (
         "core/decision/unclaimed/eligibility.py",
         "    done |= _done_and_gone(version, fleet, {instance.id for instance in there})\n",
         "",
-        f"{CORE}/policy/test_rollout.py",
+        f"{CORE}/decision/unclaimed/test_rollout.py",
     ),
     broken(
         "an instance that was claimed but never drained counts as started",
@@ -865,15 +865,15 @@ MUTANTS = (
     broken(
         "an unreadable standing is ignored",
         "core/rules/promotion.py",
-        'cannot be read", earliest) for key in shared.unreadable]\n',
-        'cannot be read", earliest) for key in shared.unreadable[:0]]\n',
+        'cannot be read", earliest, unreported=True) for key in shared.unreadable]\n',
+        'cannot be read", earliest, unreported=True) for key in shared.unreadable[:0]]\n',
         PROMOTION,
     ),
     broken(
         "a cluster that lost its standing is ignored",
         "core/rules/promotion.py",
-        'lost its standing", earliest) for place in shared.lost)\n',
-        'lost its standing", earliest) for place in shared.lost[:0])\n',
+        'lost its standing", earliest, unreported=True) for place in shared.lost)\n',
+        'lost its standing", earliest, unreported=True) for place in shared.lost[:0])\n',
         PROMOTION,
     ),
     broken(

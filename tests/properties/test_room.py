@@ -150,7 +150,7 @@ PLACES = st.builds(
 )
 
 
-def foretold(world: World) -> Fits | NoRoom | None:
+def predicted(world: World) -> Fits | NoRoom | None:
     """The updater's result for the first host, from what AWS reports about the cluster alone."""
     fleet = snapshot_of(world)
     return ClusterRoom(fleet).for_drain_of(fleet.instances[InstanceId(instance_id(0))])
@@ -176,7 +176,7 @@ def left_in_any_order(place: Place) -> set[str]:
 @example(Place(desired=1, cpu=TIGHT_CPU, databases=3, provided=2, blue=0, scaling=False))
 @example(Place(desired=1, cpu=TIGHT_CPU, databases=3, provided=2, blue=0, scaling=False, web_first=True))
 def test_a_drain_ends_in_the_simulated_cluster_where_it_was_said_to_fit_and_nowhere_else(place: Place) -> None:
-    said = foretold(place.build())
+    said = predicted(place.build())
     left = left_in_any_order(place)
     # Among equally good instances, the simulated ECS may choose a different one than the real ECS.
     may_end = isinstance(said, NoRoom) and "ECS may place first" in said.missing
@@ -185,7 +185,7 @@ def test_a_drain_ends_in_the_simulated_cluster_where_it_was_said_to_fit_and_nowh
 
 def test_the_places_have_both_answers_and_every_reason() -> None:
     answers = [
-        foretold(place.build())
+        predicted(place.build())
         for place in (
             Place(),
             Place(cpu=1800),
@@ -203,4 +203,4 @@ def test_the_places_have_both_answers_and_every_reason() -> None:
 def test_a_service_on_ecs_anywhere_does_not_affect_the_forecast() -> None:
     world = Place(elsewhere="external").build()
     world.add_service(ServiceSpec("edge", desired=2, launch=TaskLaunch.EXTERNAL, workload=Workload(cpu=4000)))
-    assert isinstance(foretold(world), Fits)
+    assert isinstance(predicted(world), Fits)

@@ -348,7 +348,7 @@ def test_facts_from_before_a_long_sleep_are_read_again(store: Cut, time: Time, h
 # Writes that are rejected although nobody else wrote
 
 
-@pytest.mark.parametrize("answer", [Throttled("409: another write is under way"), Conflict("412"), Unreachable("503")])
+@pytest.mark.parametrize("answer", [Throttled("409: another write came first"), Conflict("412"), Unreachable("503")])
 def test_a_renewal_that_was_rejected_without_another_write_is_retried(
     store: Cut, time: Time, answer: Exception, held: StoreLease
 ) -> None:
@@ -359,7 +359,7 @@ def test_a_renewal_that_was_rejected_without_another_write_is_retried(
     assert store.refuses == []
 
 
-@pytest.mark.parametrize("answer", [Throttled("409: another write is under way"), Conflict("412")])
+@pytest.mark.parametrize("answer", [Throttled("409: another write came first"), Conflict("412")])
 def test_a_lease_is_released_although_the_first_attempt_was_rejected(
     store: Cut, time: Time, answer: Exception, held: StoreLease
 ) -> None:
@@ -368,7 +368,7 @@ def test_a_lease_is_released_although_the_first_attempt_was_rejected(
     assert lease(store, time, "b").acquire() == Taken(epoch=2)
 
 
-@pytest.mark.parametrize("answer", [Throttled("409: another write is under way"), Conflict("412")])
+@pytest.mark.parametrize("answer", [Throttled("409: another write came first"), Conflict("412")])
 def test_a_free_lease_is_taken_though_that_was_refused_once(store: Cut, time: Time, answer: Exception) -> None:
     store.refuses = [answer]
     assert lease(store, time).acquire() == Taken(epoch=1)
@@ -386,7 +386,7 @@ def test_a_renewal_that_landed_late_after_its_repeat_was_refused_is_known_for_ou
                 raise Unreachable("no reply")
             if self.writes == 1 and self.slow is not None:
                 super().put(*self.slow)
-                raise Throttled("409: another write is under way")
+                raise Throttled("409: another write came first")
             return super().put(key, data, expect)
 
     store = Late()

@@ -225,7 +225,7 @@ def test_a_backoff_that_only_a_person_ends_stays_one() -> None:
         lambda ledger: without_future(ledger, NOW),
     ],
 )
-def test_a_change_that_changes_nothing_gives_back_the_same_ledger(change: Change) -> None:
+def test_a_change_that_changes_nothing_returns_the_same_ledger(change: Change) -> None:
     ledger = with_backoff(with_claim(Ledger(), ONE, CLAIM, ARN), ONE, ROLLED_BACK)
     assert change(ledger) is ledger
 
@@ -301,7 +301,7 @@ def test_a_ledger_that_somebody_removed_is_not_written_again() -> None:
         ledger.flush()
 
 
-@pytest.mark.parametrize("answer", [Conflict(KEY), Throttled("409: another write is under way")])
+@pytest.mark.parametrize("answer", [Conflict(KEY), Throttled("409: another write came first")])
 @pytest.mark.parametrize("there", [True, False], ids=["there", "new"])
 def test_a_write_that_was_refused_without_that_anybody_wrote_is_repeated(answer: Exception, *, there: bool) -> None:
     store = Counting()
@@ -335,7 +335,7 @@ def test_a_write_that_landed_late_after_its_repeat_was_refused_is_known_for_our_
     with pytest.raises(Unreachable):
         ledger.flush()
     ledger.change(claiming(TWO))
-    store.refuses = [Throttled("409: another write is under way")]
+    store.refuses = [Throttled("409: another write came first")]
     ledger.flush()
     assert set(kept(store).value.claims) == {ONE, TWO}
 

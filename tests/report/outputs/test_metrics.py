@@ -194,7 +194,7 @@ def test_quarantined_instances_are_counted_at_the_end() -> None:
     assert values(metrics_of(events_of("broken")), "InstancesQuarantined")[-1] == 4
 
 
-def test_a_run_that_left_for_another_tells_nothing() -> None:
+def test_a_run_that_left_for_another_writes_no_metrics() -> None:
     assert metrics_of([RunFinished(START, SAMPLE_RUN, RunOutcome.LEFT, 0, {}, timedelta(), "", {}, {})]) == []
 
 

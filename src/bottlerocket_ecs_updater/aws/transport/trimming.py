@@ -74,6 +74,7 @@ KEPT: Mapping[str, tuple[str, frozenset[str]]] = {
                 "startedBy",
                 "desiredStatus",
                 "startedAt",
+                "executionStoppedAt",
                 "stopCode",
                 "stoppedAt",
                 "stoppedReason",
@@ -87,7 +88,8 @@ KEPT: Mapping[str, tuple[str, frozenset[str]]] = {
 
 RESOURCE_KEPT = ("name", "integerValue", "stringSetValue")
 _RESOURCES = frozenset({"registeredResources", "remainingResources"})
-DEPLOYMENT_KEPT = ("status", "rolloutState", "createdAt", "launchType", "capacityProviderStrategy")
+DEPLOYMENT_KEPT = ("status", "rolloutState", "createdAt", "launchType", "capacityProviderStrategy", "taskDefinition")
+"""What is kept of a deployment or task set. With an external controller, only task sets name a task definition."""
 
 CONTAINER_KEPT = ("exitCode", "reason")
 

@@ -186,6 +186,8 @@ class ManagedNode:
     reach: PingStatus
     version: Version | None = None
     """The version that its agent last reported; hosts before 1.7.0 report none. It may be minutes old."""
+    ping: str = ""
+    """Its ping status as Systems Manager writes it; empty if Systems Manager does not know it."""
 
 
 EXITED = "EssentialContainerExited"

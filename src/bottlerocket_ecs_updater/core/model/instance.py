@@ -122,6 +122,8 @@ class Instance:
     undescribed: str = ""
     """ECS's reason for not describing it."""
     reach: PingStatus = PingStatus.UNKNOWN
+    ping: str = ""
+    """Its ping status as Systems Manager writes it; empty if Systems Manager does not know it."""
     node: str = ""
     """The other id under which Systems Manager knows it, or may know it; empty if there is none."""
     shown_version: Version | None = None

@@ -212,6 +212,8 @@ def _not_reachable(instance: Instance, registration: Registration) -> Hold | Non
             return None
         case PingStatus.CONNECTION_LOST:
             return hold(Reason.SSM_CONNECTION_LOST)
+        case PingStatus.UNKNOWN if instance.ping:
+            return hold(Reason.SSM_STATUS_UNKNOWN, status=instance.ping)
         case PingStatus.UNKNOWN:
             known = instance.node
             return hold(Reason.HYBRID_ACTIVATION, known=known) if known else hold(Reason.UNKNOWN_TO_SSM)
