@@ -64,6 +64,10 @@ MANAGED_DRAINING = "managed draining"
 NOBODY = "anonymous"
 
 
+RUN_BEFORE = timedelta(hours=6)
+"""How long a standalone task without an end has run when it is added."""
+
+
 class World:
     """The whole simulation. Hold `clock.lock` to access it from another thread.
 
@@ -231,9 +235,13 @@ class World:
         return self.ecs.services.add(self.cluster, spec)
 
     def run_standalone_task(self, instance_id: str, workload: Workload | None = None, family: str = "batch") -> Task:
-        """Add a standalone task that is running on an instance."""
+        """Add a standalone task that is running on an instance, for some hours if it never ends by itself."""
         definition = self.ecs.registry.define(family, workload or Workload(), {"family": family})
-        return self.ecs.lifecycle.start(self.cluster, definition, self.instance(instance_id), already_running=True)
+        task = self.ecs.lifecycle.start(self.cluster, definition, self.instance(instance_id), already_running=True)
+        if definition.workload.runs_for is None:
+            task.created_at -= RUN_BEFORE
+            task.started_at = task.created_at
+        return task
 
     def run_fargate_task(self, family: str, started_by: str = "events-rule") -> Task:
         """Add a running task on Fargate, such as the updater itself."""
