@@ -32,7 +32,7 @@ ONE_CALL = 100
 PROVIDERS_EVERY = timedelta(minutes=15)
 """How often capacity providers are read again: their limits change with settings and scaling."""
 
-GROWING_EVERY = timedelta(minutes=2)
+GROWING_EVERY = timedelta(seconds=20)
 """How often, if one of them may still launch instances. Room that it no longer has makes a drain time out."""
 
 
