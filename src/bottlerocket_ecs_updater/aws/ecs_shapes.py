@@ -205,7 +205,13 @@ def _moving(shape: ServiceTypeDef) -> DeploymentLimits | None:
         _placing(placed.get("capacityProviderStrategy") or ()),
         tuple(_strategies(shape.get("placementStrategy") or ())),
         _shares(placed.get("capacityProviderStrategy") or ()),
+        _subnets(placed.get("networkConfiguration") or {}),
     )
+
+
+def _subnets(network: Mapping[str, Any]) -> tuple[str, ...]:
+    """Where the network interfaces of its tasks may be; empty if they have none of their own."""
+    return tuple(sorted((network.get("awsvpcConfiguration") or {}).get("subnets") or ()))
 
 
 def _primary_task_set(shape: ServiceTypeDef) -> Mapping[str, Any]:
