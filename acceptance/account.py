@@ -59,10 +59,10 @@ class Ran:
     @property
     def finished(self) -> Mapping[str, Any]:
         """The run's last line; empty if there is none."""
-        return next((line for line in reversed(self.told) if line.get("event") == "run.finished"), {})
+        return next((line for line in reversed(self.log) if line.get("event") == "run.finished"), {})
 
     @property
-    def told(self) -> list[Mapping[str, Any]]:
+    def log(self) -> list[Mapping[str, Any]]:
         """The lines of the log that are JSON."""
         found = []
         for line in self.lines:

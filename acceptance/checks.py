@@ -139,7 +139,7 @@ def first_run(ground: Ground, notes: Notes) -> None:
     expect(ran.denied[:2], [], "denials in the log")
     expect(ran.finished.get("exit_code"), 0, "exit code")
     notes.fact(
-        f"{len(ran.told)} lines of JSON; the last: {ran.finished.get('outcome')}, {ran.finished.get('updated')} updated"
+        f"{len(ran.log)} lines of JSON; the last: {ran.finished.get('outcome')}, {ran.finished.get('updated')} updated"
     )
 
 
@@ -253,7 +253,7 @@ def one_group(ground: Ground, notes: Notes) -> None:
     """7: one of two groups named: only it is updated, the other is held."""
     deploy(ground, AutoScalingGroups=ground.groups[0])
     before, ran = boots_by_group(ground), run(ground)
-    held = [line for line in ran.told if line.get("event") == "instance.held" and line.get("hold") == "send-denied"]
+    held = [line for line in ran.log if line.get("event") == "instance.held" and line.get("hold") == "send-denied"]
     expect({line["instance"] for line in held}, before[ground.groups[1]], "hosts held as send-denied")
     expect((ran.finished.get("exit_code"), ran.finished.get("updated")), (0, len(before[ground.groups[0]])), "the run")
     notes.fact(f"{len(held)} hosts of the group that was not named were held")
@@ -394,7 +394,7 @@ def alarms(ground: Ground, notes: Notes) -> None:
     account = ground.account
     deploy(ground)
     ran = run(ground)
-    emitted = {name for line in ran.told for name in line if line.get("_aws")}
+    emitted = {name for line in ran.log for name in line if line.get("_aws")}
     cloudwatch = account.client("cloudwatch")
     watched = {
         alarm["MetricName"]

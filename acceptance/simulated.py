@@ -34,6 +34,6 @@ def new_site(groups: Sequence[str]) -> tuple[SimulatedAccount, Account]:
     for place, group in enumerate(groups):
         for name in names[place :: len(groups)]:
             site.facts.tags[name] = {"aws:autoscaling:groupName": group}
-    told = site.environment()
-    keys = {"aws_access_key_id": told["AWS_ACCESS_KEY_ID"], "aws_secret_access_key": told["AWS_SECRET_ACCESS_KEY"]}
-    return site, Account(world.names.region, told["AWS_ENDPOINT_URL"], keys, SPEED)
+    variables = site.environment()
+    keys = {"aws_access_key_id": variables["AWS_ACCESS_KEY_ID"], "aws_secret_access_key": variables["AWS_SECRET_ACCESS_KEY"]}
+    return site, Account(world.names.region, variables["AWS_ENDPOINT_URL"], keys, SPEED)

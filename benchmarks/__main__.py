@@ -27,12 +27,12 @@ def main() -> int:
         print(f"{time.monotonic() - began:6.0f} s  {what}", file=sys.stderr, flush=True)
 
     found = measure(QUICK if asked.quick else WHOLE, say)
-    told = json.dumps({"machine": machine(), **as_json(found)}, indent=1) + "\n"
+    text = json.dumps({"machine": machine(), **as_json(found)}, indent=1) + "\n"
     if asked.json is not None:
-        asked.json.write_text(told)
+        asked.json.write_text(text)
     if not asked.quick:
         write(found, DOCS)
-        (DOCS / "develop" / "benchmarks.json").write_text(told)
+        (DOCS / "develop" / "benchmarks.json").write_text(text)
     print(machine(), *rows(figures(found)), sep="\n")
     return 0
 

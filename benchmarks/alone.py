@@ -61,8 +61,8 @@ def look(size: Size) -> Look:
             stdout=subprocess.PIPE,
             text=True,
         )
-    told = json.loads(done.stdout)
-    return Look(told["first"], told["full"])
+    found = json.loads(done.stdout)
+    return Look(found["first"], found["full"])
 
 
 def run(size: Size, speed: float, *, until_updated: int | None = None) -> Alone:

@@ -142,7 +142,7 @@ def short(found: Measured) -> str:
     calls = ", ".join(
         f"{calls_per_instance(size[count], 'ecs', 'ssm'):.1f} with {count:,} instances" for count in CALLS_ASKED
     )
-    told = {
+    rows = {
         f"a rollout of {MIDDLE} instances, {rolled.size.budget} at a time, settling 60 s": (
             f"{rolled.took.total_seconds() / 60:.0f} minutes, {ratio:.2f} times the ideal schedule"
         ),
@@ -160,7 +160,7 @@ def short(found: Measured) -> str:
             f"{decision(size[max(size)])[0]:.2f} s for a decision"
         ),
     }
-    return "\n".join(["| | |", "|---|---|", *(f"| {what} | {got} |" for what, got in told.items())])
+    return "\n".join(["| | |", "|---|---|", *(f"| {what} | {got} |" for what, got in rows.items())])
 
 
 def _raced(race: Race, found: Measured) -> str:

@@ -50,9 +50,9 @@ def served(size: Size, speed: float) -> Iterator[Served]:
     )
     try:
         assert process.stdout is not None
-        told = json.loads(process.stdout.readline())
+        ready = json.loads(process.stdout.readline())
         mine = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "ECS_"))}
-        yield Served({**mine, **told["environment"]}, told["arguments"], process)
+        yield Served({**mine, **ready["environment"]}, ready["arguments"], process)
     finally:
         process.kill()
         process.wait()
@@ -91,8 +91,8 @@ def main(words: Sequence[str]) -> None:
         seen = world.findings()
         counted = {"updated": sum(boots for boots in seen.boots.values()), "calls": sum(seen.calls.values())}
         kept = not (seen.violations or any(task.by_updater for task in seen.tasks_killed))
-        told = {"clean": seen.clean, "kept": kept, "moves": seen.task_moves}
-        print(json.dumps({**counted, **told}), flush=True)
+        checked = {"clean": seen.clean, "kept": kept, "moves": seen.task_moves}
+        print(json.dumps({**counted, **checked}), flush=True)
     clock.stop()
 
 

@@ -83,7 +83,7 @@ def test_one_arn_that_ecs_rejects_does_not_hide_the_other_instances() -> None:
     assert "malformed" in listing.undescribed[arn(42)]
 
 
-def test_an_instance_of_which_ecs_tells_next_to_nothing_is_still_read() -> None:
+def test_an_instance_that_ecs_describes_with_two_fields_only_is_still_read() -> None:
     bench = Bench()
     bench.ecs.add({"containerInstanceArn": arn(1), "ec2InstanceId": "i-1"})
     [registration] = bench.cluster().describe([arn(1)]).registrations
@@ -174,7 +174,7 @@ def names(bench: Bench) -> list[str]:
     return [one.rsplit("/", 1)[-1] for request in bench.ecs.asked("describe_services") for one in request["services"]]
 
 
-def test_a_service_that_is_listed_and_not_described_is_unknown_and_otherwise_as_it_was() -> None:
+def test_a_service_that_is_listed_and_not_described_is_unknown_and_otherwise_unchanged() -> None:
     bench = bench_with([service(1, schedulingStrategy="DAEMON", runningCount=2), service(2)])
     cluster = bench.cluster()
     before = cluster.services()
@@ -191,7 +191,7 @@ def test_a_service_that_was_never_described_is_known_by_its_name_alone() -> None
     assert (unknown.name, unknown.unknown, unknown.moving) == ("s1", "InternalError", None)
 
 
-def test_a_service_that_ecs_says_nothing_of_is_unknown() -> None:
+def test_a_service_that_ecs_does_not_mention_is_unknown() -> None:
     bench = bench_with([service(1), service(2)])
     cluster = bench.cluster()
     cluster.services()

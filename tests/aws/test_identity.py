@@ -18,7 +18,7 @@ from bottlerocket_ecs_updater.core.model.ids import TaskArn
 
 URI = "ECS_CONTAINER_METADATA_URI_V4"
 DEFINITION = "arn:aws:ecs:eu-west-1:111122223333:task-definition/updater-family:7"
-TOLD = {"Cluster": "web", "TaskARN": "arn:aws:ecs:eu-west-1:111122223333:task/web/me", "Family": "updater-family"}
+METADATA = {"Cluster": "web", "TaskARN": "arn:aws:ecs:eu-west-1:111122223333:task/web/me", "Family": "updater-family"}
 
 
 def test_the_family_is_between_the_prefix_and_the_revision() -> None:
@@ -44,22 +44,22 @@ def test_text_that_is_not_the_arn_of_a_task_definition_is_rejected(text: str, wh
         family_of(text)
 
 
-def test_the_metadata_endpoint_tells_task_cluster_and_family() -> None:
+def test_the_metadata_endpoint_gives_task_cluster_and_family() -> None:
     asked: list[str] = []
 
     def fetch(url: str) -> bytes:
         asked.append(url)
-        return json.dumps(TOLD).encode()
+        return json.dumps(METADATA).encode()
 
-    told = identify({URI: "http://169.254.170.2/v4/abc"}, fetch)
-    assert told == Identity("updater-family", "web", TaskArn(TOLD["TaskARN"]))
+    found = identify({URI: "http://169.254.170.2/v4/abc"}, fetch)
+    assert found == Identity("updater-family", "web", TaskArn(METADATA["TaskARN"]))
     assert asked == ["http://169.254.170.2/v4/abc/task"]
 
 
 @pytest.mark.parametrize("said", [b"", b"[]", b"{}", b"<html>"])
 def test_an_endpoint_that_says_something_else_leaves_the_family_to_the_environment(said: bytes) -> None:
-    told = identify({URI: "http://169.254.170.2/v4/abc", "TASK_DEFINITION_ARN": DEFINITION}, lambda _: said)
-    assert told == Identity("updater-family", "", None)
+    found = identify({URI: "http://169.254.170.2/v4/abc", "TASK_DEFINITION_ARN": DEFINITION}, lambda _: said)
+    assert found == Identity("updater-family", "", None)
 
 
 def test_without_the_endpoint_the_environment_gives_the_family() -> None:
@@ -67,16 +67,16 @@ def test_without_the_endpoint_the_environment_gives_the_family() -> None:
 
 
 def test_outside_of_ecs_no_task_is_identified_and_the_reason_is_reported() -> None:
-    told = identify({})
-    assert isinstance(told, Unidentified)
-    assert URI in told.why
-    assert "TASK_DEFINITION_ARN" in told.why
+    found = identify({})
+    assert isinstance(found, Unidentified)
+    assert URI in found.why
+    assert "TASK_DEFINITION_ARN" in found.why
 
 
 def test_an_environment_without_a_task_definition_identifies_no_task() -> None:
-    told = identify({"TASK_DEFINITION_ARN": "updater-family"})
-    assert isinstance(told, Unidentified)
-    assert "begins with arn:" in told.why
+    found = identify({"TASK_DEFINITION_ARN": "updater-family"})
+    assert isinstance(found, Unidentified)
+    assert "begins with arn:" in found.why
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def endpoint() -> Iterator[str]:
             found = self.path == "/v4/abc/task"
             self.send_response(200 if found else 404)
             self.end_headers()
-            self.wfile.write(json.dumps(TOLD).encode() if found else b"{}")
+            self.wfile.write(json.dumps(METADATA).encode() if found else b"{}")
 
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name that is overridden
             """Say nothing."""
@@ -102,7 +102,7 @@ def endpoint() -> Iterator[str]:
 
 def test_the_endpoint_is_called_over_http_without_a_proxy(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
-    assert identify({URI: f"{endpoint}/v4/abc"}) == Identity("updater-family", "web", TaskArn(TOLD["TaskARN"]))
+    assert identify({URI: f"{endpoint}/v4/abc"}) == Identity("updater-family", "web", TaskArn(METADATA["TaskARN"]))
 
 
 @pytest.mark.parametrize("path", ["/elsewhere", ""])

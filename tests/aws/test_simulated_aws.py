@@ -156,7 +156,7 @@ def test_the_answers_to_several_commands_take_one_call(aws: Aws) -> None:
     answers = hosts.answers_to(dict.fromkeys(commands, DocumentKind.CHECK))
     assert aws.calls["ssm:ListCommandInvocations"] == asked + 1
     assert [set(answers[command]) for command in commands] == [{id_} for id_ in ids(3)]
-    assert {one.end for told in answers.values() for one in told.values()} == {CommandStatus.SUCCESS}
+    assert {one.end for by_host in answers.values() for one in by_host.values()} == {CommandStatus.SUCCESS}
 
 
 def test_commands_of_others_hide_no_answer(aws: Aws) -> None:

@@ -181,7 +181,7 @@ def test_a_document_that_is_denied_is_tried_once(resource: str) -> None:
 
 
 @pytest.mark.parametrize("telling", [True, False])
-def test_what_is_denied_for_everybody_is_told_of_each(telling: bool) -> None:
+def test_a_denial_for_all_instances_is_reported_for_each(telling: bool) -> None:
     assert set(denying(set(ids(7)), telling=telling).hosts().send(DocumentKind.CHECK, ids(7)).denied) == set(ids(7))
 
 
@@ -422,12 +422,13 @@ def test_every_instance_that_is_asked_for_is_reported_with_its_connection() -> N
     pings = ["Online", "ConnectionLost", "Inactive", "SomethingNew"]
     bench.ssm.information = [{"InstanceId": f"i-{ping}", "PingStatus": ping} for ping in pings]
     found = bench.hosts().reach([InstanceId(f"i-{ping}") for ping in pings])
-    assert {id_: told.reach for id_, told in found.items()} == {
+    assert {id_: node.reach for id_, node in found.items()} == {
         "i-Online": PingStatus.ONLINE,
         "i-ConnectionLost": PingStatus.CONNECTION_LOST,
         "i-Inactive": PingStatus.CONNECTION_LOST,
         "i-SomethingNew": PingStatus.UNKNOWN,
     }
+    assert {id_: told.ping for id_, told in found.items()} == {f"i-{ping}": ping for ping in pings}
 
 
 def test_the_version_that_the_agent_names_is_reported_for_bottlerocket_only() -> None:
@@ -467,7 +468,7 @@ def test_other_answers_are_read_if_systems_manager_refuses_one_id() -> None:
     ]
 
 
-def test_nobody_is_asked_for_without_a_call() -> None:
+def test_no_instances_take_no_call() -> None:
     bench = Bench()
     assert bench.hosts().reach([]) == {}
     assert bench.ssm.count("describe_instance_information") == 0
@@ -518,7 +519,7 @@ def test_a_command_is_found_although_our_clock_is_ahead_of_the_clock_of_aws() ->
 
 
 @pytest.mark.parametrize("years", [0, -1, 6])
-def test_commands_are_listed_no_further_back_than_one_may_be_under_way_by_the_clock_of_aws(years: int) -> None:
+def test_commands_are_listed_no_further_back_than_one_may_be_in_progress_by_the_clock_of_aws(years: int) -> None:
     bench = Bench()
     newest = START + timedelta(days=365 * years)
     times = [newest - timedelta(hours=hours) for hours in range(500)]

@@ -57,11 +57,11 @@ def _fields_of(kind: type[Event]) -> str:
     meanings = dict(_meanings(kind))
     # The page describes `at` and the instance once, above the table.
     shown = [field.name for field in fields(kind) if field.name not in ("at", "instance")]
-    told = ["*of an instance*"] if issubclass(kind, InstanceEvent) else []
+    facts = ["*of an instance*"] if issubclass(kind, InstanceEvent) else []
     for name in shown:
         meaning = f" ({meanings[name].rstrip('.').replace('None', 'null')})" if name in meanings else ""
-        told.append(f"`{name.rstrip('_')}`: {form_of(hints[name])}{meaning}")
-    return "; ".join(told)
+        facts.append(f"`{name.rstrip('_')}`: {form_of(hints[name])}{meaning}")
+    return "; ".join(facts)
 
 
 def form_of(hint: Any) -> str:

@@ -32,7 +32,7 @@ def test_one_file_serves_every_command(command: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["status", "history"])
-def test_a_slip_in_the_file_is_refused_by_every_command(command: str, tmp_path: Path) -> None:
+def test_a_misspelt_setting_in_the_file_is_refused_by_every_command(command: str, tmp_path: Path) -> None:
     file = tmp_path / "updater.toml"
     file.write_text(FILE.replace("window", "windw"))
     with pytest.raises(UsageError, match="window"):

@@ -22,7 +22,7 @@ def test_every_setting_has_a_meaning_that_is_a_sentence() -> None:
 
 @pytest.mark.parametrize("command", ["", *COMMANDS])
 def test_the_prepared_help_equals_the_help_of_the_program(command: str) -> None:
-    assert page_of(command).read_text(encoding="utf-8") == help_page(command), "make docs writes it anew"
+    assert page_of(command).read_text(encoding="utf-8") == help_page(command), "run `make docs`"
 
 
 @pytest.mark.parametrize("tokens", [["run", "--help", "--cluster"], ["rum", "--help"], ["run", "plan", "-h"], ["run"]])

@@ -127,12 +127,12 @@ def test_the_record_and_the_reports_do_not_take_it_for_a_fault_of_the_store(kind
 
 def test_every_later_call_that_hangs_is_cut_short_too_and_the_log_gets_its_last_line() -> None:
     log, record = Collected(), Record(Silent(), "web", RunId("r"))
-    told = SummaryLast(log, Tee([record, Hanging(), Hanging()]))
+    recorder = SummaryLast(log, Tee([record, Hanging(), Hanging()]))
     began = time.monotonic()
     with handle_signals(Stop(), threading.Event(), leave_within_seconds=5 * LONG):
         tell_to_stop()
         with pytest.raises(Interrupted):
-            told.record(FINISHED)
+            recorder.record(FINISHED)
     assert log.events == [FINISHED]
     assert time.monotonic() - began < SOON
 

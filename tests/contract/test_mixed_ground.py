@@ -45,11 +45,11 @@ def test_both_interfaces_give_the_same_answer(
 
 def test_the_capacity_that_a_provider_may_add_is_read_over_http(doors: tuple[Door, Door]) -> None:
     wire, _ = doors
-    told = wire.ask("ecs", "describe_capacity_providers", cluster="demo", capacityProviders=NAMES)
-    by_name = {each["name"]: each for each in told["capacityProviders"]}
+    reply = wire.ask("ecs", "describe_capacity_providers", cluster="demo", capacityProviders=NAMES)
+    by_name = {each["name"]: each for each in reply["capacityProviders"]}
     assert by_name["growing"]["autoScalingGroupProvider"]["managedScaling"]["status"] == "ENABLED"
     assert by_name["managed"]["type"] == "MANAGED_INSTANCES"
-    assert [failure["reason"] for failure in told["failures"]] == ["MISSING"]
+    assert [failure["reason"] for failure in reply["failures"]] == ["MISSING"]
     groups = wire.ask("autoscaling", "describe_auto_scaling_groups", AutoScalingGroupNames=["growing"])
     [group] = groups["AutoScalingGroups"]
     assert by_name["growing"]["autoScalingGroupProvider"]["autoScalingGroupArn"] == group["AutoScalingGroupARN"]

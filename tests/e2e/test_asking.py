@@ -109,8 +109,8 @@ def test_a_status_asks_no_host_and_gives_the_same_advice(built: Town) -> None:
     text = ask(built, "status")
     assert "7 Bottlerocket instances of 8" in text
     assert "New instances of Auto Scaling group web start with 1.50.0" in text
-    told = json.loads(ask(built, "status", "--format", "json"))
-    assert {each["instance"] for each in told["instances"]} == set(built.world.hosts)
+    shown = json.loads(ask(built, "status", "--format", "json"))
+    assert {each["instance"] for each in shown["instances"]} == set(built.world.hosts)
     assert built.world.calls.by_action["ssm:SendCommand"] == sent
 
 

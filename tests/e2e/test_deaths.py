@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from subprocess import Popen
 
-from tests.e2e.town import Told, Town, assert_clean, heard, kill, town
+from tests.e2e.town import Output, Town, assert_clean, kill, output_of, town
 
 from bottlerocket_ecs_updater.simulator.scenarios import row
 
@@ -31,7 +31,7 @@ def test_a_run_that_is_killed_again_and_again_strands_nothing(tmp_path: Path) ->
             if killed < KILLS and _killed_after(here, process, chances.randrange(1, CALLS_SURVIVED_MOST)):
                 killed += 1
                 continue
-            last = heard(process)
+            last = output_of(process)
             if last.exit_code == 0 and not here.not_as_foretold():
                 break
         assert last is not None
@@ -55,10 +55,10 @@ def _killed_after(here: Town, process: Popen[str], calls: int) -> bool:
 def test_one_of_three_rival_runs_acts_and_the_others_name_it_and_exit(tmp_path: Path) -> None:
     with town(row(3), tmp_path) as here:
         rivals = [here.start("--lease", "5m") for _ in range(3)]
-        told = [heard(rival) for rival in rivals]
-        assert [each.exit_code for each in told] == [0, 0, 0]
-        assert sorted(each.last["outcome"] for each in told) == ["left", "left", "ok"]
-        assert all(each.of("lease.refused")[0]["holder"] for each in told if each.last["outcome"] == "left")
+        outputs = [output_of(rival) for rival in rivals]
+        assert [each.exit_code for each in outputs] == [0, 0, 0]
+        assert sorted(each.last["outcome"] for each in outputs) == ["left", "left", "ok"]
+        assert all(each.of("lease.refused")[0]["holder"] for each in outputs if each.last["outcome"] == "left")
         assert_clean(here.findings())
         assert here.not_as_foretold() == []
 
@@ -67,12 +67,12 @@ def test_a_run_that_is_stopped_leaves_in_time_and_the_next_one_finishes_at_once(
     with town(row(3), tmp_path) as here:
         process = here.start("--lease", "10m")
         here.wait_until(lambda: here.findings().most_out_at_once == 1)
-        told, took = _stopped_by(process, signal.SIGTERM)
+        output, took = _stopped_by(process, signal.SIGTERM)
         assert took < 10 + BUSY_SECONDS
-        assert told.last["event"] == "run.finished"
-        assert told.last["outcome"] == "interrupted"
+        assert output.last["event"] == "run.finished"
+        assert output.last["outcome"] == "interrupted"
         after = here.run("--lease", "10m")
-        assert after.of("lease.taken"), "the lease was given back"
+        assert after.of("lease.taken"), "the lease was released"
         assert after.exit_code == 0
         assert_clean(here.findings())
         assert here.not_as_foretold() == []
@@ -99,14 +99,14 @@ def test_a_run_that_was_suspended_past_its_lease_does_nothing_more(tmp_path: Pat
         here.clock.sleep(timedelta(minutes=2))
         second = here.run("--lease", "2m")
         first.send_signal(signal.SIGCONT)
-        woken = heard(first)
+        woken = output_of(first)
         assert (second.exit_code, second.last["outcome"]) == (0, "ok")
         assert woken.exit_code == 1, woken.last
         assert_clean(here.findings())
         assert here.not_as_foretold() == []
 
 
-def _stopped_by(process: Popen[str], number: int) -> tuple[Told, float]:
+def _stopped_by(process: Popen[str], number: int) -> tuple[Output, float]:
     began = time.monotonic()
     process.send_signal(number)
-    return heard(process), time.monotonic() - began
+    return output_of(process), time.monotonic() - began

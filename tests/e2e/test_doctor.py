@@ -86,12 +86,12 @@ def test_doctor_says_that_all_is_well_and_changes_nothing(built: Town) -> None:
 
 def test_programs_get_the_same_events(built: Town) -> None:
     code, said = examine(built, "--format", "json")
-    told = json.loads(said)
-    assert (code, told["ok"], told["schema"]) == (0, True, 1)
+    output = json.loads(said)
+    assert (code, output["ok"], output["schema"]) == (0, True, 1)
     assert {"credentials", "clock", "cluster", "document", "permission", "store", "instance"} <= {
-        finding["check"] for finding in told["findings"]
+        finding["check"] for finding in output["findings"]
     }
-    assert all(bool(finding["remedy"]) == (finding["grade"] != "OK") for finding in told["findings"])
+    assert all(bool(finding["remedy"]) == (finding["grade"] != "OK") for finding in output["findings"])
 
 
 def test_a_document_with_other_steps_is_reported(built: Town) -> None:
@@ -219,9 +219,9 @@ def test_a_bucket_that_ignores_conditions_is_reported_and_no_run_trusts_it(
     code, said = examine(built)
     assert code == 1
     assert any(f"ignores {header}" in line for line in graded(said, "FAIL")), said
-    told = built.run("--state", BUCKET)
-    assert told.exit_code == 1
-    assert f"ignores {header}" in json.dumps(told.lines[-1])
+    output = built.run("--state", BUCKET)
+    assert output.exit_code == 1
+    assert f"ignores {header}" in json.dumps(output.lines[-1])
     assert {host.boot_id for host in built.world.hosts.values()} == before
 
 

@@ -48,9 +48,9 @@ def test_a_run_into_a_pipe_that_breaks_updates_all_and_exits_as_ever(
         assert here.not_as_foretold() == []
         assert_clean(here.findings())
         batches = sorted(tmp_path.rglob("events-*.jsonl"))
-        told = [decode(line) for batch in batches for line in batch.read_bytes().splitlines()]
-        assert [event.name for event in told].count("run.finished") == 1
-        assert [event.what for event in told if isinstance(event, OutputFailed)] == failed
+        events = [decode(line) for batch in batches for line in batch.read_bytes().splitlines()]
+        assert [event.name for event in events].count("run.finished") == 1
+        assert [event.what for event in events if isinstance(event, OutputFailed)] == failed
 
 
 @pytest.mark.parametrize("command", ["status", "history", "--help"])

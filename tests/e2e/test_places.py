@@ -72,9 +72,9 @@ def test_a_cluster_by_its_arn_is_the_same_cluster_as_by_its_name(tmp_path: Path)
 def test_a_run_that_cannot_find_out_which_cluster_it_is_waits_for_aws_and_says_so(tmp_path: Path) -> None:
     away = ApiFails("ServerException", 500, operation="ListContainerInstances", times=20)
     with town(row(2, faults=FaultPlan((Placed(away),))), tmp_path) as here:
-        told = here.run()
-        assert (told.exit_code, told.last["updated"]) == (0, 2)
-        first = next(line for line in told.lines if line["event"] == "look.postponed")
+        output = here.run()
+        assert (output.exit_code, output.last["updated"]) == (0, 2)
+        first = next(line for line in output.lines if line["event"] == "look.postponed")
         assert first["level"] == "warning"
         assert "ecs:ListContainerInstances" in first["why"]
         assert_clean(here.findings())
@@ -83,10 +83,10 @@ def test_a_run_that_cannot_find_out_which_cluster_it_is_waits_for_aws_and_says_s
 def test_the_arn_of_a_cluster_of_another_account_is_refused_before_anything_is_done(tmp_path: Path) -> None:
     with town(row(2), tmp_path) as here:
         arn = here.scenario.names.ecs("cluster", here.scenario.cluster).replace(":123456789012:", ":999999999999:")
-        told = here.run("--cluster", arn)
-        assert told.exit_code == 2
-        assert told.last["event"] == "run.finished"
-        assert told.last["outcome"] == "error"
-        assert "999999999999" in told.last["why"]
+        output = here.run("--cluster", arn)
+        assert output.exit_code == 2
+        assert output.last["event"] == "run.finished"
+        assert output.last["outcome"] == "error"
+        assert "999999999999" in output.last["why"]
         assert here.findings().most_out_at_once == 0
     assert list(FolderStore(tmp_path).keys("")) == []

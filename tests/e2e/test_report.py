@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.e2e.town import SPEED, Town, heard, town
+from tests.e2e.town import SPEED, Town, output_of, town
 
 from bottlerocket_ecs_updater.simulator.scenarios import row
 
@@ -41,8 +41,8 @@ def ask(built: Town, *words: str) -> str:
 
 
 def test_a_run_leaves_its_reports_and_they_can_be_made_again(built: Town) -> None:
-    told = built.run()
-    (run,) = {line["run"] for line in told.lines}
+    output = built.run()
+    (run,) = {line["run"] for line in output.lines}
     folder = built.state / "runs" / built.scenario.names.account / built.scenario.names.region / CLUSTER
     page = (folder / run / "report.html").read_text("utf-8")
     assert "All 2 instances updated to 1.53.1" in page
@@ -57,9 +57,9 @@ def test_a_run_leaves_its_reports_and_they_can_be_made_again(built: Town) -> Non
 
 
 def test_the_last_line_of_a_log_with_metrics_is_still_the_canonical_one(built: Town) -> None:
-    told = built.run()
-    assert told.last["event"] == "run.finished"
-    assert [line["RunsSucceeded"] for line in told.of("metrics") if "RunsSucceeded" in line] == [1]
+    output = built.run()
+    assert output.last["event"] == "run.finished"
+    assert [line["RunsSucceeded"] for line in output.of("metrics") if "RunsSucceeded" in line] == [1]
 
 
 def test_metrics_can_be_turned_off(built: Town) -> None:
@@ -73,9 +73,9 @@ def test_a_topic_and_a_bus_deliver_to_a_queue(built: Town) -> None:
     mails = [json.loads(body) for body in _received(built, mail)]
     assert mails[0]["Subject"].startswith("[demo] update from 1.52.0 to 1.53.1 started")
     assert any("All 2 instances updated" in mail["Message"] for mail in mails)
-    told = [json.loads(body) for body in _received(built, events)]
-    assert {"run.started", "instance.updated", "run.finished"} <= {event["detail-type"] for event in told}
-    (end,) = [event["detail"] for event in told if event["detail-type"] == "run.finished"]
+    sent = [json.loads(body) for body in _received(built, events)]
+    assert {"run.started", "instance.updated", "run.finished"} <= {event["detail-type"] for event in sent}
+    (end,) = [event["detail"] for event in sent if event["detail-type"] == "run.finished"]
     assert (end["updated"], end["cluster"]) == (2, CLUSTER)
 
 
@@ -83,17 +83,17 @@ def test_a_webhook_behind_a_secret_is_reported_and_its_address_is_in_no_log(buil
     with _listener() as (address, bodies):
         held = json.dumps({"url": address})
         secret = built.client("secretsmanager").create_secret(Name="chat", SecretString=held)["ARN"]
-        told = built.run("--webhook-secret", secret)
+        output = built.run("--webhook-secret", secret)
     assert any("All 2 instances updated" in body["text"] for body in bodies)
-    assert address not in json.dumps([dict(line) for line in told.lines])
+    assert address not in json.dumps([dict(line) for line in output.lines])
 
 
 def test_an_unreachable_recipient_causes_a_warning_and_stops_no_run(built: Town) -> None:
     topic = f"arn:aws:sns:{built.scenario.names.region}:{built.scenario.names.account}:gone"
-    told = heard(built.start("--notify-topic", topic))
-    assert told.exit_code == 0
-    assert [line["outcome"] for line in told.of("run.finished")] == ["ok"]
-    assert told.of("output.failed")
+    output = output_of(built.start("--notify-topic", topic))
+    assert output.exit_code == 0
+    assert [line["outcome"] for line in output.of("run.finished")] == ["ok"]
+    assert output.of("output.failed")
 
 
 def _queue_behind_a_topic(built: Town) -> tuple[str, str]:

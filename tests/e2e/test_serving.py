@@ -78,8 +78,8 @@ def test_no_time_is_ahead_and_a_run_gets_the_world_s_own_time(served: Served) ->
     times = times_in([shown, pings])
     assert times
     assert max(times) <= datetime.now(UTC)  # noqa: TID251 - the clock of every other client
-    told = {name.removeprefix("BOTTLEROCKET_ECS_UPDATER_"): value for name, value in served.environment.items()}
-    clock = SystemClock(float(told["TIME_SCALE"]), datetime.fromisoformat(told["TIME_ORIGIN"]))
+    variables = {name.removeprefix("BOTTLEROCKET_ECS_UPDATER_"): value for name, value in served.environment.items()}
+    clock = SystemClock(float(variables["TIME_SCALE"]), datetime.fromisoformat(variables["TIME_ORIGIN"]))
     # Agents ping every five minutes; the rest is what the calls took, at the world's speed.
     took = timedelta(seconds=(time.monotonic() - began) * SPEED)
     assert timedelta() <= clock.now() - max(times) < timedelta(hours=1) + took

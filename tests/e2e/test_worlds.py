@@ -22,23 +22,23 @@ BECAUSE = ("--state-reason", "somebody said so")
 
 def test_thirteen_kinds_of_broken_hosts_do_not_affect_the_healthy_ones(tmp_path: Path) -> None:
     with town(thirteen_broken(healthy=5), tmp_path, budget=8) as here:
-        told = here.run("--max-unavailable", "8", "--max-failures", "20", "--suspect-after", "20", *PATIENT)
-        assert told.exit_code == 3, told.last
+        output = here.run("--max-unavailable", "8", "--max-failures", "20", "--suspect-after", "20", *PATIENT)
+        assert output.exit_code == 3, output.last
         assert here.not_as_foretold() == []
         assert_clean(here.findings())
-        named = {each["instance"] for each in told.last["needs_a_person"]}
+        named = {each["instance"] for each in output.last["needs_a_person"]}
         broken = {name for name, fate in here.scenario.fates.items() if fate in (Fate.FAILED, Fate.QUARANTINED)}
         assert named == broken
-        assert told.last["quarantined"] == len(here.findings().quarantined)
+        assert output.last["quarantined"] == len(here.findings().quarantined)
 
 
 def test_throttles_and_server_errors_delay_a_run_and_lose_nothing(tmp_path: Path) -> None:
     throttled = Placed(ApiFails(every=5))
     failing = Placed(ApiFails(code="InternalServerError", status=500, every=7))
     with town(row(3, faults=FaultPlan((throttled, failing))), tmp_path) as here:
-        told = here.run(*PATIENT)
-        assert told.exit_code == 0, told.last
-        assert told.last["updated"] == 3
+        output = here.run(*PATIENT)
+        assert output.exit_code == 0, output.last
+        assert output.last["updated"] == 3
         assert_clean(here.findings())
 
 
@@ -46,10 +46,10 @@ def test_a_drain_that_never_ends_is_returned_to_service_and_the_others_are_updat
     scenario = row(3)
     stuck = ServiceSpec("stuck", 1, Workload(never_stops=True))
     with town(replace(scenario, services=(*scenario.services, stuck)), tmp_path) as here:
-        told = here.run("--drain-timeout", "4m", *PATIENT)
-        assert told.exit_code == 0, told.last
-        assert told.last["updated"] == 2
-        assert told.last["held_by_reason"] == {"drain-timed-out": 1}
+        output = here.run("--drain-timeout", "4m", *PATIENT)
+        assert output.exit_code == 0, output.last
+        assert output.last["updated"] == 2
+        assert output.last["held_by_reason"] == {"drain-timed-out": 1}
         assert {here.world.instance(id_).status for id_ in here.world.hosts} == {"ACTIVE"}
         assert_clean(here.findings())
 
@@ -61,9 +61,9 @@ def test_an_instance_that_somebody_else_drained_is_left_alone_as_awscli_sees_it(
             *("ecs", "update-container-instances-state", "--cluster", "demo", "--status", "DRAINING"),
             *("--container-instances", first["containerInstanceArn"]),
         )
-        told = here.run("--max-unavailable", "2", *PATIENT)
-        assert told.exit_code == 0, told.last
-        assert told.last["held_by_reason"] == {"drained-by-others": 1}
+        output = here.run("--max-unavailable", "2", *PATIENT)
+        assert output.exit_code == 0, output.last
+        assert output.last["held_by_reason"] == {"drained-by-others": 1}
         after = {each["ec2InstanceId"]: each for each in _instances(here)}
         assert after.pop(first["ec2InstanceId"])["status"] == "DRAINING"
         assert {each["status"] for each in after.values()} == {"ACTIVE"}
@@ -76,9 +76,9 @@ def test_an_instance_that_somebody_else_drained_is_left_alone_as_awscli_sees_it(
 def test_a_world_at_speed_is_updated_where_only_its_speed_is_known(tmp_path: Path) -> None:
     """A run against someone's own ECS and SSM server that is sixty times as fast as real time."""
     with town(row(3), tmp_path) as here:
-        told = here.run("--time-scale", str(SPEED), *PATIENT, scaled=False)
-        assert told.exit_code == 0, told.last
-        assert told.last["updated"] == 3
+        output = here.run("--time-scale", str(SPEED), *PATIENT, scaled=False)
+        assert output.exit_code == 0, output.last
+        assert output.last["updated"] == 3
         assert here.not_as_foretold() == []
         assert_clean(here.findings())
 
@@ -91,10 +91,10 @@ def test_alarms_and_documents_made_with_awscli_apply_to_every_host(tmp_path: Pat
             content = shell_document("Somebody's own", ("sleep 2", "true"), 60)
             here.aws(*("ssm", "create-document", "--name", name, "--document-type", "Command"), "--content", content)
         own = ("--before-drain-document", "leave", "--after-reboot-document", "vet", "--alarm", "err*")
-        told = here.run(*own, *PATIENT)
-        assert told.exit_code == 0, told.last
-        assert told.last["updated"] == 2
-        sent = [line["kind"] for line in told.of("command.sent")]
+        output = here.run(*own, *PATIENT)
+        assert output.exit_code == 0, output.last
+        assert output.last["updated"] == 2
+        sent = [line["kind"] for line in output.of("command.sent")]
         assert (sent.count("before-drain"), sent.count("after-reboot")) == (2, 2)
         assert_clean(here.findings())
 

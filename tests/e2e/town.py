@@ -61,9 +61,9 @@ class Town:
         self.processes.append(process)
         return process
 
-    def run(self, *flags: str, scaled: bool = True) -> Told:
+    def run(self, *flags: str, scaled: bool = True) -> Output:
         """Run until it ends."""
-        return heard(self.start(*flags, scaled=scaled))
+        return output_of(self.start(*flags, scaled=scaled))
 
     def arguments(self) -> list[str]:
         values = {
@@ -131,7 +131,7 @@ class Town:
 
 
 @dataclass(frozen=True)
-class Told:
+class Output:
     """The output of a run, and its exit code."""
 
     exit_code: int
@@ -145,10 +145,10 @@ class Told:
         return [line for line in self.lines if line["event"] == event]
 
 
-def heard(process: subprocess.Popen[str]) -> Told:
+def output_of(process: subprocess.Popen[str]) -> Output:
     """Wait for a run's end, and read its log."""
     _, said = process.communicate(timeout=ENDS_WITHIN_SECONDS)
-    return Told(process.returncode, tuple(json.loads(line) for line in said.splitlines() if line.startswith("{")))
+    return Output(process.returncode, tuple(json.loads(line) for line in said.splitlines() if line.startswith("{")))
 
 
 def kill(process: subprocess.Popen[str]) -> None:

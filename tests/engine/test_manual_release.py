@@ -24,8 +24,8 @@ from bottlerocket_ecs_updater.core.state.ledger import (
     with_backoff,
     with_claim,
     with_failure,
+    without_backoff,
     without_claim,
-    without_rest,
 )
 from bottlerocket_ecs_updater.engine.manual_release import (
     Changed,
@@ -101,7 +101,7 @@ class Desk:
     def forget(self) -> None:
         ledger = self.ledger()
         ledger.change(partial(without_claim, instance=ONE))
-        ledger.change(partial(without_rest, instance=ONE))
+        ledger.change(partial(without_backoff, instance=ONE))
         ledger.flush()
 
     def consider(self, id_: InstanceId = ONE) -> ManualRelease:
@@ -263,7 +263,7 @@ def test_the_claim_is_dropped_wherever_it_is_written() -> None:
 
 
 @pytest.mark.parametrize("in_store", [False, True])
-def test_an_old_registration_that_is_quarantined_releases_nothing_that_is_under_way(*, in_store: bool) -> None:
+def test_an_old_registration_that_is_quarantined_releases_nothing_that_is_in_progress(*, in_store: bool) -> None:
     """A run is updating the host under its new registration."""
     desk = quarantined(in_store=False)
     desk.register_anew()
@@ -324,8 +324,8 @@ class Dark:
 
     def list_all(self) -> Listing:
         whole = self.desk.cluster.list_all()
-        told = tuple(each for each in whole.registrations if each.arn != self.arn)
-        return Listing(told, {ContainerInstanceArn(self.arn): "SERVER: try again"})
+        others = tuple(each for each in whole.registrations if each.arn != self.arn)
+        return Listing(others, {ContainerInstanceArn(self.arn): "SERVER: try again"})
 
 
 @pytest.mark.parametrize("anew", [False, True])

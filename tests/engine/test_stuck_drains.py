@@ -15,6 +15,8 @@ from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.core.rules.tasks import TaskRules
 from bottlerocket_ecs_updater.simulator.ecs import ServiceSpec, Workload
 
+HOURS = timedelta(hours=5)
+
 
 def test_a_task_that_does_not_stop_is_named_before_those_that_should_run() -> None:
     world = row(1, services=0)
@@ -29,3 +31,12 @@ def test_a_task_that_does_not_stop_is_named_before_those_that_should_run() -> No
     named = dict(why.facts)["tasks"]
     assert named.startswith("service:stuck")
     assert "family:batch" in named
+
+
+def test_a_daemon_is_named_after_the_tasks_that_keep_it_there() -> None:
+    world = row(2, services=0)
+    world.add_service(ServiceSpec("web", 2, Workload(shutdown=HOURS, stop_timeout=HOURS), distinct_instances=True))
+    world.clock.sleep(timedelta(minutes=1))
+    finished = Updater(world, Policy(rules=Rules(check_room=False))).run()
+    timed_out = [one for one in finished.outcomes.values() if getattr(one, "reason", None) is Reason.DRAIN_TIMED_OUT]
+    assert [dict(one.facts)["tasks"] for one in timed_out if isinstance(one, Hold)] == ["service:web, service:agent"]

@@ -137,7 +137,7 @@ def test_f42_an_instance_that_its_group_takes_away_while_it_is_ours_is_dropped_a
 def test_f42_an_instance_that_its_group_takes_away_before_it_is_ours_is_left_to_it(step: Step) -> None:
     town = befall(f.GroupTakes(step=step), hosts=6, budget=2)
     assert town.fates == ["leaving-group", "not mentioned"]
-    assert "its Auto Scaling group hosts terminated it" in town.words()
+    assert "its lifecycle state in Auto Scaling group hosts is Terminating" in town.words()
     assert (town.boots, town.sent("reboot")) == (0, 0)
     assert town.updated_the_others()
 
@@ -229,6 +229,9 @@ def test_f40_an_instance_in_a_state_in_which_it_takes_no_tasks_fills_the_budget(
     assert town.exits == [0, 3]
     assert (town.boots, town.version) == (0, OLD)
     assert town.of_the_others() == {"budget"}
+    finished = town.runs[0].finished
+    assert finished is not None
+    assert f"{town.sick} (its status is {status})" in str(finished.outcomes[town.others[0]])
 
 
 def test_f40_an_instance_that_is_registering_for_a_time_is_updated_with_the_others_after_it() -> None:

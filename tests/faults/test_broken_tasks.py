@@ -71,6 +71,18 @@ def test_f44_the_tasks_own_words_are_in_the_halt() -> None:
     assert WORDS in finished.why
 
 
+def test_f44_a_drain_that_waits_for_tasks_pending_on_the_version_does_not_blame_their_service() -> None:
+    """Looks at a drain read its tasks only. The hosts on trial were next described after the drain had timed out."""
+    plan = FaultPlan((Placed(TasksBreak(Breaking.STAYS_PENDING, group="service:db")),))
+    world = row(5, plan=plan, services=1, tasks=1)
+    world.add_service(ServiceSpec("db", desired=2, workload=Workload(ebs=True)))
+    world.clock.sleep(timedelta(minutes=2))
+    finished = Updater(world, replace(Policy(), drain_timeout=timedelta(minutes=10))).run()
+    assert finished.exit_code == 4
+    assert f"{NEW} does not work on" in finished.why
+    assert world.findings().clean
+
+
 def test_f44_the_next_run_knows_it_and_a_person_ends_it() -> None:
     world, ledger = world_of(TasksBreak()), UnkeptLedger()
     Updater(world, ledger=ledger).run()
@@ -284,7 +296,7 @@ def world_in_trouble(work: Workload, fault: Fault | None, *, alone: bool) -> Wor
 
 @pytest.mark.parametrize("work", IN_TROUBLE)
 @pytest.mark.parametrize("alone", [False, True])
-def test_f44_a_service_that_lost_tasks_before_is_not_held_against_a_good_version(work: str, alone: bool) -> None:
+def test_f44_a_service_that_lost_tasks_before_does_not_count_against_a_good_version(work: str, alone: bool) -> None:
     finished = Updater(world_in_trouble(IN_TROUBLE[work], None, alone=alone)).run()
     assert (finished.exit_code, finished.counts["updated"]) == (0, 4)
 

@@ -12,7 +12,7 @@ import pytest
 from bottlerocket_ecs_updater.simulator.faults import FAULTS
 
 
-def _told() -> Iterator[str]:
+def _numbers() -> Iterator[str]:
     """The fault numbers in the names of the tests: `test_f07_…`, or `test_f19_f25_…` for two."""
     for path in Path(__file__).parent.glob("test_*.py"):
         for node in ast.parse(path.read_text()).body:
@@ -27,8 +27,8 @@ def _short(name: str) -> str:
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_every_fault_of_the_catalogue_has_a_story(name: str) -> None:
-    assert _short(name) in set(_told())
+    assert _short(name) in set(_numbers())
 
 
 def test_no_story_is_named_after_a_fault_that_is_not_in_the_catalogue() -> None:
-    assert set(_told()) <= {_short(name) for name in FAULTS}
+    assert set(_numbers()) <= {_short(name) for name in FAULTS}

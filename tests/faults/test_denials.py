@@ -34,7 +34,7 @@ from bottlerocket_ecs_updater.simulator.world.api_faults import denied, denying
 from bottlerocket_ecs_updater.simulator.world.world import World
 
 
-def story(world: World, folder: Path, places: int = 1) -> Story:
+def story_of(world: World, folder: Path, places: int = 1) -> Story:
     return Story(world, Rules(), folder, at_most(places))
 
 
@@ -73,21 +73,23 @@ def assert_given_back(world: World, finished: RunFinished, named: str) -> None:
 def test_a_host_whose_reboot_is_denied_is_returned_to_service_and_the_error_ends_the_run(tmp_path: Path) -> None:
     world = row(3)
     deny_reboots(world)
-    told = story(world, tmp_path)
-    assert_given_back(world, told.run(), f"document/{REBOOT}")
-    assert told.run().counts["updated"] == 3
+    story = story_of(world, tmp_path)
+    assert_given_back(world, story.run(), f"document/{REBOOT}")
+    assert story.run().counts["updated"] == 3
 
 
 def test_a_host_for_which_there_is_no_reboot_document_is_returned_to_service(tmp_path: Path) -> None:
     world = row(3)
-    lost = replace(story(world, tmp_path).updater(), documents={**DOCUMENTS, DocumentKind.REBOOT: "no-such-document"})
+    lost = replace(
+        story_of(world, tmp_path).updater(), documents={**DOCUMENTS, DocumentKind.REBOOT: "no-such-document"}
+    )
     assert_given_back(world, lost.run(), "no-such-document does not exist")
 
 
 def test_a_host_that_reboots_already_is_verified_and_returned_when_the_next_reboot_is_denied(tmp_path: Path) -> None:
     world = row(2, budget=2)
     deny_reboots(world, after=1)
-    finished = story(world, tmp_path, places=2).run()
+    finished = story_of(world, tmp_path, places=2).run()
     assert_given_back(world, finished, "ssm:SendCommand")
     assert finished.counts["updated"] >= 1
 
@@ -95,7 +97,7 @@ def test_a_host_that_reboots_already_is_verified_and_returned_when_the_next_rebo
 def test_a_claim_is_dropped_when_the_drain_is_denied(tmp_path: Path) -> None:
     world = row(3)
     world.authorize = denying("ecs:UpdateContainerInstancesState")
-    assert_given_back(world, story(world, tmp_path).run(), "ecs:UpdateContainerInstancesState")
+    assert_given_back(world, story_of(world, tmp_path).run(), "ecs:UpdateContainerInstancesState")
 
 
 def deny_the_second_drain(world: World) -> None:
@@ -116,7 +118,7 @@ def test_hosts_that_were_drained_before_it_was_denied_for_the_rest_of_a_batch_ar
 ) -> None:
     world = row(12, services=0, budget=12)
     deny_the_second_drain(world)
-    finished = story(world, tmp_path, places=12).run()
+    finished = story_of(world, tmp_path, places=12).run()
     assert_given_back(world, finished, "ecs:UpdateContainerInstancesState")
 
 
@@ -124,15 +126,15 @@ def test_hosts_that_were_drained_before_it_was_denied_for_the_rest_of_a_batch_ar
 def test_a_denial_before_any_update_is_in_progress_ends_the_run_at_once(action: str, tmp_path: Path) -> None:
     world = row(3)
     world.authorize = denying(action)
-    finished = story(world, tmp_path).run()
+    finished = story_of(world, tmp_path).run()
     assert finished.exit_code == 1
     assert action in finished.why
     assert world.findings().most_out_at_once == 0
 
 
-def leave_one_drained(told: Story, world: World) -> None:
+def leave_one_drained(story: Story, world: World) -> None:
     """A run that is stopped right after its first drain."""
-    first = told.updater()
+    first = story.updater()
 
     def authorize(call: Call) -> None:
         if call.action == "ecs:UpdateContainerInstancesState":
@@ -147,31 +149,31 @@ def leave_one_drained(told: Story, world: World) -> None:
 @pytest.mark.parametrize("key", [f"first-seen/{NEW}.json", f"first-seen/{OLD}.json"])
 def test_a_drained_instance_is_finished_although_a_first_seen_object_is_unreadable(key: str, tmp_path: Path) -> None:
     world = row(3)
-    told = story(world, tmp_path)
-    leave_one_drained(told, world)
-    told.store.put(key, b"nonsense", None)
-    assert told.run().counts["updated"] == 3
+    story = story_of(world, tmp_path)
+    leave_one_drained(story, world)
+    story.store.put(key, b"nonsense", None)
+    assert story.run().counts["updated"] == 3
     assert world.findings().stranded == ()
 
 
 def test_a_drained_instance_is_returned_to_service_although_the_ledger_is_unreadable(tmp_path: Path) -> None:
     world = row(3)
-    told = story(world, tmp_path)
-    leave_one_drained(told, world)
-    told.store.put(ledger_key("demo"), b"[" * 10_000, None)
-    assert_given_back(world, told.run(), "clusters/demo/ledger.json in the state store cannot be read")
-    stored = told.store.get(ledger_key("demo"))
+    story = story_of(world, tmp_path)
+    leave_one_drained(story, world)
+    story.store.put(ledger_key("demo"), b"[" * 10_000, None)
+    assert_given_back(world, story.run(), "clusters/demo/ledger.json in the state store cannot be read")
+    stored = story.store.get(ledger_key("demo"))
     assert stored is not None
     assert stored.data == b"[" * 10_000, "a person may want to see it"
-    told.store.delete(ledger_key("demo"), None)
-    assert told.run().counts["updated"] == 3
+    story.store.delete(ledger_key("demo"), None)
+    assert story.run().counts["updated"] == 3
 
 
 def test_a_run_with_an_unreadable_ledger_starts_no_update(tmp_path: Path) -> None:
     world = row(3)
-    told = story(world, tmp_path)
-    told.store.put(ledger_key("demo"), b'{"format": 99, "claims": {}, "backoffs": {}}', None)
-    finished = told.run()
+    story = story_of(world, tmp_path)
+    story.store.put(ledger_key("demo"), b'{"format": 99, "claims": {}, "backoffs": {}}', None)
+    finished = story.run()
     assert (finished.outcome, finished.exit_code) == (RunOutcome.ERROR, 1)
     assert "delete it" in finished.why
     assert world.findings().most_out_at_once == 0
@@ -204,18 +206,18 @@ def test_no_instance_stays_out_of_service_if_any_action_is_denied_at_any_time(
             raise denied(call)
 
     world.authorize = authorize
-    told = story(world, tmp_path, places=2)
-    finished = told.run()
+    story = story_of(world, tmp_path, places=2)
+    finished = story.run()
     assert (finished.exit_code, action in finished.why) in ((0, False), (1, True))
     if action not in NEVER_RESTORED:
         assert out_of_service(world) == []
-    again = told.run()
+    again = story.run()
     if action not in NEVER_RESTORED:
         assert out_of_service(world) == []
     assert again.took < timedelta(minutes=15)
     world.authorize = allowing
     world.clock.sleep(timedelta(hours=49))
-    told.run()
+    story.run()
     verdict = world.findings()
     assert (verdict.stranded, verdict.violations, verdict.tasks_killed) == ((), (), ())
     assert set(verdict.versions.values()) == {NEW}
@@ -234,7 +236,7 @@ def test_a_call_that_is_denied_while_instances_are_claimed_is_made_once_in_a_run
             raise denied(call)
 
     world.authorize = authorize
-    assert action in story(world, tmp_path, places=2).run().why
+    assert action in story_of(world, tmp_path, places=2).run().why
     assert len(asked) == 1
 
 
@@ -249,14 +251,14 @@ def test_a_claim_that_may_not_be_deleted_is_overwritten_by_one_that_is_finished(
             denies(call)
 
     world.authorize = authorize
-    told = story(world, tmp_path)
-    finished = told.run()
+    story = story_of(world, tmp_path)
+    finished = story.run()
     assert (finished.exit_code, finished.counts["updated"]) == (1, 1)
     (name,) = [name for name in world.hosts if world.hosts[name].boots > 1]
     assert world.instance(name).custom[CLAIM_ATTRIBUTE] == FINISHED
     world.operator_drain(name)
     world.authorize = allowing
-    later = told.run()
+    later = story.run()
     outcome = later.outcomes[InstanceId(name)]
     assert isinstance(outcome, Hold)
     assert outcome.reason is Reason.DRAINED_BY_OTHERS
@@ -284,7 +286,7 @@ def deny_documents(world: World, document: str, instances: set[str]) -> None:
 def test_no_third_host_is_drained_if_the_reboot_was_denied_for_two_and_allowed_for_none(tmp_path: Path) -> None:
     world = row(5)
     deny_documents(world, REBOOT, all_of(world, 5))
-    finished = story(world, tmp_path).run()
+    finished = story_of(world, tmp_path).run()
     assert_given_back(world, finished, "ssm:SendCommand on instance/i-0")
     assert sum(seconds > 0 for seconds in world.findings().seconds_out.values()) == 2
     assert set(world.findings().boots.values()) == {0}
@@ -293,7 +295,7 @@ def test_no_third_host_is_drained_if_the_reboot_was_denied_for_two_and_allowed_f
 def test_hosts_whose_reboot_is_denied_by_name_do_not_affect_the_others(tmp_path: Path) -> None:
     world, denied_ones = row(6), {instance_id(1), instance_id(4)}
     deny_documents(world, REBOOT, denied_ones)
-    finished = story(world, tmp_path).run()
+    finished = story_of(world, tmp_path).run()
     assert (finished.exit_code, finished.counts["updated"]) == (0, 4)
     assert {id_ for id_, one in finished.outcomes.items() if _denied(one)} == denied_ones
     assert world.findings().stranded == ()
@@ -306,7 +308,7 @@ def test_a_document_that_is_denied_for_every_host_by_name_is_an_error_and_nothin
 ) -> None:
     world = row(3)
     deny_documents(world, document, all_of(world, 3))
-    finished = story(world, tmp_path).run()
+    finished = story_of(world, tmp_path).run()
     assert_given_back(world, finished, "ssm:SendCommand on instance/i-0")
     assert world.findings().most_out_at_once == 0
 
@@ -322,7 +324,7 @@ def test_a_denied_host_is_checked_once_in_a_run(tmp_path: Path) -> None:
         one_by_one(call)
 
     world.authorize = authorize
-    assert story(world, tmp_path).run().counts["updated"] == 3
+    assert story_of(world, tmp_path).run().counts["updated"] == 3
     assert len(asked) == 1
 
 
@@ -338,18 +340,18 @@ def test_a_command_that_may_not_be_cancelled_is_reported_once_and_ends_no_run(tm
     lasting = RebootEnds(RebootEnding.WORKER_TIMED_OUT, times=None)
     world = row(3, faults=dict.fromkeys(range(3), (lasting,)))
     world.documents.add(REBOOT, shell_document("Reboot", PLAIN_REBOOT, 60))
-    updater = story(world, tmp_path).updater()
+    updater = story_of(world, tmp_path).updater()
     world.authorize = denying("ssm:CancelCommand")
     finished = updater.run()
     assert (finished.exit_code, finished.counts["updated"], cancels(world)) == (0, 3, 1)
-    [told] = updater.tape.of(ActDenied)
-    assert (told.action, "ssm:CancelCommand" in told.why) == ("ssm:CancelCommand", True)
+    [story] = updater.tape.of(ActDenied)
+    assert (story.action, "ssm:CancelCommand" in story.why) == ("ssm:CancelCommand", True)
 
 
 def test_a_cancelled_command_is_not_reported(tmp_path: Path) -> None:
     world = row(2, faults={0: (RebootEnds(RebootEnding.WORKER_TIMED_OUT, times=None),)})
     world.documents.add(REBOOT, shell_document("Reboot", PLAIN_REBOOT, 60))
-    updater = story(world, tmp_path).updater()
+    updater = story_of(world, tmp_path).updater()
     assert updater.run().counts["updated"] == 2
     assert cancels(world) > 0
     assert updater.tape.of(ActDenied) == []
@@ -357,8 +359,8 @@ def test_a_cancelled_command_is_not_reported(tmp_path: Path) -> None:
 
 def test_a_plan_shows_the_hosts_that_commands_are_denied_for_and_plans_the_others(tmp_path: Path) -> None:
     world = row(4)
-    told = story(world, tmp_path)
+    story = story_of(world, tmp_path)
     world.authorize = denying("ssm:SendCommand", instances={instance_id(2)}, named=False)
-    planned = told.plan()
+    planned = story.plan()
     assert {id_: why.reason for id_, why in planned.held} == {instance_id(2): Reason.SEND_DENIED}
     assert len(planned.updates) == 3

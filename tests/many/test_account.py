@@ -63,7 +63,7 @@ def test_the_line_of_the_page_installs_a_stack_whose_schedule_updates_a_cluster(
         ("PullImage", "ecr:BatchCheckLayerAvailability"),
     ],
 )
-def test_an_execution_without_a_permission_fails_and_tells_that_the_clusters_were_not_found(
+def test_an_execution_without_a_permission_fails_and_says_that_the_clusters_were_not_found(
     hurried: FleetGround, sid: str, action: str
 ) -> None:
     ground = hurried
@@ -93,7 +93,7 @@ def test_without_the_topic_the_waves_run_and_no_message_is_sent(ground: FleetGro
     assert ground.site.world.findings().versions == NEW
 
 
-def test_without_the_rule_that_tells_of_ended_tasks_the_stack_is_not_made(ground: FleetGround) -> None:
+def test_without_the_rule_for_ended_tasks_the_stack_is_not_created(ground: FleetGround) -> None:
     assert ground.make(without("HearOfTheEnd")) == "ROLLBACK_COMPLETE"
     assert ground.refused == {"events:PutTargets"}
 

@@ -68,7 +68,7 @@ def test_acts_on_versions_stand_in_the_history_of_each_cluster_beside_its_own(
     assert "replacing an earlier one by " in acts_of(store, state)[-1].done
 
 
-def test_an_entry_of_an_older_version_says_nothing_of_what_it_did(tmp_path: Path) -> None:
+def test_an_entry_of_an_older_version_lacks_what_it_did(tmp_path: Path) -> None:
     store = FolderStore(tmp_path)
     typed(tmp_path, "block", "1.26.1")
     stored = store.get(ACTS_KEY)

@@ -58,27 +58,27 @@ class Pretended:
 
     def run(self, request: Mapping[str, Any]) -> str:
         [override] = request["overrides"]["containerOverrides"]
-        told = {one["name"]: one["value"] for one in override["environment"]}
+        variables = {one["name"]: one["value"] for one in override["environment"]}
         with self.lock:
-            name = told.get("BOTTLEROCKET_ECS_UPDATER_CLUSTER", "")
+            name = variables.get("BOTTLEROCKET_ECS_UPDATER_CLUSTER", "")
             if self.not_started.get(name, 0):
                 self.not_started[name] -= 1
                 raise NotStartedError("Capacity is unavailable at this time")
             arn = f"arn:aws:ecs:us-east-1:123456789012:task/runner/{len(self.tasks):032x}"
             self.tasks[arn] = {"taskArn": arn, "clusterArn": "arn:cluster", "lastStatus": "RUNNING", "containers": []}
-        threading.Thread(target=self._live, args=(arn, told), daemon=True).start()
+        threading.Thread(target=self._live, args=(arn, variables), daemon=True).start()
         return arn
 
     def look(self, arn: str) -> Mapping[str, Any]:
         return dict(self.tasks[arn])
 
-    def _live(self, arn: str, told: Mapping[str, str]) -> None:
+    def _live(self, arn: str, variables: Mapping[str, str]) -> None:
         containers: list[dict[str, Any]] = [{"name": "updater", "exitCode": 0}]
-        if "WAVES_TASK_TOKEN" in told:
+        if "WAVES_TASK_TOKEN" in variables:
             assert self.states is not None
-            self.states.succeed(told["WAVES_TASK_TOKEN"], self.waves)
+            self.states.succeed(variables["WAVES_TASK_TOKEN"], self.waves)
         else:
-            name = told["BOTTLEROCKET_ECS_UPDATER_CLUSTER"]
+            name = variables["BOTTLEROCKET_ECS_UPDATER_CLUSTER"]
             with self.lock:
                 self.ran.append(name)
                 self.at_once += 1

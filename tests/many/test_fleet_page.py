@@ -210,14 +210,14 @@ def test_runs_of_clusters_write_where_they_stand_and_how_long_it_took() -> None:
     clusters = Clusters()
     shop = clusters.add("shop", "staging")
     shop.run()
-    [told] = shop.updaters[-1].tape.of(StandingPublished)
-    assert told.version == Version.parse(NEW)
-    assert told.updated_within is not None
-    assert timedelta(0) < told.updated_within < timedelta(hours=2)
-    assert told.behind is None
+    [published] = shop.updaters[-1].tape.of(StandingPublished)
+    assert published.version == Version.parse(NEW)
+    assert published.updated_within is not None
+    assert timedelta(0) < published.updated_within < timedelta(hours=2)
+    assert published.behind is None
     shown = refresh_fleet_page(clusters.store, clusters.now)
     assert shown.rows[0].state is ClusterState.CURRENT
-    assert shown.rows[0].updated_within == told.updated_within
+    assert shown.rows[0].updated_within == published.updated_within
     shop.run()
     assert shop.updaters[-1].tape.of(StandingPublished)[0].updated_within is None
 
@@ -244,8 +244,8 @@ def test_fleet_status_shows_the_same_as_text_and_as_json(tmp_path: Path, capsys:
     text = capsys.readouterr().out
     assert "web (111122223333 eu-west-1)" in text
     assert run_program(["fleet", "status", "--state", str(tmp_path), "--format", "json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert {one["cluster"] for one in told["clusters"]} == {"web", "batch"}
+    answer = json.loads(capsys.readouterr().out)
+    assert {one["cluster"] for one in answer["clusters"]} == {"web", "batch"}
 
 
 def test_a_person_forgets_a_cluster_that_is_gone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -214,7 +214,7 @@ def test_a_cluster_takes_the_defaults_and_every_section_that_matches_in_the_orde
         ("[cluster", ["file"]),
     ],
 )
-def test_a_slip_in_any_section_is_refused_and_named(text: str, names: list[str]) -> None:
+def test_a_misspelt_setting_in_any_section_is_refused_and_named(text: str, names: list[str]) -> None:
     with pytest.raises(UsageError) as refused:
         read_sections(text, "file", KNOWN)
     for name in names:

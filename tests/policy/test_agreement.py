@@ -57,18 +57,18 @@ SOURCE = Path(bottlerocket_ecs_updater.__file__).parent
 RULE_OF = re.compile(r'Answer\(\s*"([a-z-]+)"(?: if .*? else "([a-z-]+)")?')
 
 
-def reasons_of(told: Mapping[str, Any]) -> dict[str, str | None]:
+def reasons_of(shown: Mapping[str, Any]) -> dict[str, str | None]:
     """Why a plan leaves each instance alone, from its JSON; None for instances that are current or would be updated."""
-    held = {one["instance"]: one["reason"] for one in (*told["held"], *told["failing"])}
-    free = {one["instance"]: None for one in (*told["updates"], *told["current"])}
+    held = {one["instance"]: one["reason"] for one in (*shown["held"], *shown["failing"])}
+    free = {one["instance"]: None for one in (*shown["updates"], *shown["current"])}
     return free | held
 
 
 def assert_that_each_is_explained_as_planned(fleet: Fleet, policy: Policy) -> dict[str, str | None]:
     planned = make_plan(fleet, policy)
-    told = reasons_of(plan_json(planned, "demo"))
+    shown = reasons_of(plan_json(planned, "demo"))
     updates = [update.instance for update in planned.updates]
-    for id_, reason in told.items():
+    for id_, reason in shown.items():
         explanation = explain_instance(fleet.instances[id_], fleet, policy)  # type: ignore[index]  # ids as JSON has them
         said = explanation_json(explanation, fleet, "demo")
         assert said["reason"] == reason, id_
@@ -81,7 +81,7 @@ def assert_that_each_is_explained_as_planned(fleet: Fleet, policy: Policy) -> di
             assert said["conclusion"].startswith("Nothing holds it: a run would update it to ")
         holds = [one["reason"] for one in said["asked"] if not one["allows"]]
         assert reason is None or reason in holds or said["conclusion"].startswith("It failed")
-    return told
+    return shown
 
 
 @PURE
@@ -89,11 +89,11 @@ def assert_that_each_is_explained_as_planned(fleet: Fleet, policy: Policy) -> di
 def test_an_explanation_and_a_plan_say_the_same_of_every_instance(fleet: Fleet, policy: Policy) -> None:
     # Only a run has slots, and reasons to start no more updates.
     fleet = replace(fleet, slots=(), halt=None, stopping="")
-    told = assert_that_each_is_explained_as_planned(fleet, policy)
+    shown = assert_that_each_is_explained_as_planned(fleet, policy)
     assert_that_claimed_instances_are_told_alike(fleet, policy)
     for id_, instance in fleet.instances.items():
         if instance.claim is not None:
-            assert id_ not in told
+            assert id_ not in shown
             assert explain_instance(instance, fleet, policy).outcome is None
 
 
@@ -140,13 +140,13 @@ def test_four_commands_and_a_page_say_the_same_of_every_instance(seed: int, tmp_
     updater = story.updater()
     updater.run()
     fleet = story.picture()
-    told = assert_that_each_is_explained_as_planned(fleet, story.policy)
+    shown = assert_that_each_is_explained_as_planned(fleet, story.policy)
     assert_that_claimed_instances_are_told_alike(fleet, story.policy)
 
     # Status and the rules agree about suspect versions and backoffs.
     status = status_of(story, fleet)
     said, text = status_json(status), status_text(status)
-    for id_, reason in told.items():
+    for id_, reason in shown.items():
         instance = fleet.instances[id_]  # type: ignore[index]  # ids as JSON has them
         asked = {
             one.hold.reason for one in explain_instance(instance, fleet, story.policy).answers if one.hold is not None
@@ -168,11 +168,11 @@ def test_four_commands_and_a_page_say_the_same_of_every_instance(seed: int, tmp_
             and one.check_answer is not None
             and one.check_answer.report is not None
             and str(one.check_answer.report.target) == version
-            and one.id in told
-            and told[one.id] not in LASTING
+            and one.id in shown
+            and shown[one.id] not in LASTING
         ]
         for one in takers:
-            assert told[one.id] is not None, f"{version} is suspect, and {one.id} would take it"
+            assert shown[one.id] is not None, f"{version} is suspect, and {one.id} would take it"
 
     # The log and the page of the run agree with a plan right after it, for reasons that do not pass by themselves.
     events = updater.tape.events
@@ -182,7 +182,7 @@ def test_four_commands_and_a_page_say_the_same_of_every_instance(seed: int, tmp_
     writer = TextLog(log, run="run-1", cluster="demo", level=Level.DEBUG, paint=Paint(False))
     for event in events:
         writer.record(event)
-    for id_, reason in told.items():
+    for id_, reason in shown.items():
         if reason in LASTING or ended.get(id_) in LASTING:
             assert ended.get(id_) == reason, id_
     for held in page["held"]:

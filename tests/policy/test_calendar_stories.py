@@ -26,12 +26,12 @@ SHARED = "arn:aws:ssm:us-east-1:999999999999:document/group-changes"
 HOUR = timedelta(hours=1)
 
 
-def story(world: World, folder: Path, *calendars: str) -> Story:
+def story_of(world: World, folder: Path, *calendars: str) -> Story:
     return Story(world, Rules(calendars=calendars or (OURS,)), folder)
 
 
-def the_hold(told: Story) -> Hold:
-    holds = {why for why in told.run().outcomes.values() if isinstance(why, Hold)}
+def the_hold(story: Story) -> Hold:
+    holds = {why for why in story.run().outcomes.values() if isinstance(why, Hold)}
     assert len(holds) == 1
     return holds.pop()
 
@@ -40,32 +40,32 @@ def test_while_all_calendars_are_open_every_instance_is_updated(tmp_path: Path) 
     world = row(3)
     world.calendars.set_calendar(OURS, "OPEN", world.clock.now() + 24 * HOUR)
     world.calendars.set_calendar(SHARED, "OPEN")
-    assert updated(story(world, tmp_path, OURS, SHARED).run()) == 3
+    assert updated(story_of(world, tmp_path, OURS, SHARED).run()) == 3
 
 
 def test_a_closed_calendar_holds_every_instance_until_it_opens(tmp_path: Path) -> None:
     world = row(3)
     opens = world.clock.now().replace(microsecond=0) + 5 * HOUR
     world.calendars.set_calendar(OURS, "CLOSED", opens)
-    told = story(world, tmp_path)
-    why = the_hold(told)
+    story = story_of(world, tmp_path)
+    why = the_hold(story)
     assert why.reason is Reason.CALENDAR_CLOSED
     assert time_text(opens) in str(why)
     world.clock.sleep(5 * HOUR)
-    assert updated(told.run()) == 3
+    assert updated(story.run()) == 3
 
 
 def test_one_closed_calendar_of_several_is_enough_to_hold(tmp_path: Path) -> None:
     world = row(2)
     world.calendars.set_calendar(OURS, "OPEN")
     world.calendars.set_calendar(SHARED, "CLOSED", world.clock.now() + HOUR)
-    assert "group-changes" in str(the_hold(story(world, tmp_path, OURS, SHARED)))
+    assert "group-changes" in str(the_hold(story_of(world, tmp_path, OURS, SHARED)))
 
 
 def test_nothing_starts_that_would_not_end_before_the_calendar_closes(tmp_path: Path) -> None:
     world = row(3)
     world.calendars.set_calendar(OURS, "OPEN", world.clock.now() + timedelta(minutes=3))
-    assert the_hold(story(world, tmp_path)).reason is Reason.CALENDAR_CUTOFF
+    assert the_hold(story_of(world, tmp_path)).reason is Reason.CALENDAR_CUTOFF
     assert world.findings().most_out_at_once == 0
 
 
@@ -74,7 +74,7 @@ def test_an_entry_that_is_added_during_a_run_holds_the_next_drain(tmp_path: Path
     world.calendars.set_calendar(OURS, "OPEN")
     close = lambda: world.calendars.set_calendar(OURS, "CLOSED", world.clock.now() + HOUR)  # noqa: E731
     world.clock.after(timedelta(minutes=4), close)
-    finished = story(world, tmp_path).run()
+    finished = story_of(world, tmp_path).run()
     assert 0 < updated(finished) < 4
     assert {why.reason for why in finished.outcomes.values() if isinstance(why, Hold)} == {Reason.CALENDAR_CLOSED}
     assert world.findings().stranded == ()
@@ -92,7 +92,7 @@ def test_an_entry_that_is_added_during_a_run_holds_the_next_drain(tmp_path: Path
 def test_a_calendar_without_a_usable_answer_holds_and_says_why(tmp_path: Path, prepare: object, words: str) -> None:
     world = row(2)
     prepare(world)  # type: ignore[operator]
-    why = the_hold(story(world, tmp_path))
+    why = the_hold(story_of(world, tmp_path))
     assert why.reason is Reason.CALENDAR_UNKNOWN
     assert words in str(why)
 
@@ -101,12 +101,12 @@ def test_plan_and_explain_show_what_a_run_would_say_and_when_it_starts(tmp_path:
     world = row(2)
     opens = world.clock.now().replace(microsecond=0) + 5 * HOUR
     world.calendars.set_calendar(OURS, "CLOSED", opens)
-    told = story(world, tmp_path)
-    planned, fleet = told.plan(), told.picture()
+    story = story_of(world, tmp_path)
+    planned, fleet = story.plan(), story.picture()
     assert {why.reason for _, why in planned.held} == {Reason.CALENDAR_CLOSED}
     assert planned.forecast.batches[0].begins >= opens
     first = InstanceId(instance_id(0))
-    outcome = explain_instance(fleet.instances[first], fleet, replace(told.policy, rules=told.rules)).outcome
+    outcome = explain_instance(fleet.instances[first], fleet, replace(story.policy, rules=story.rules)).outcome
     assert isinstance(outcome, Hold)
     assert outcome.reason is Reason.CALENDAR_CLOSED
 
@@ -115,7 +115,7 @@ def test_the_forecast_plans_nothing_past_the_time_at_which_the_calendar_closes(t
     world = row(9)
     closes = world.clock.now() + HOUR / 2
     world.calendars.set_calendar(OURS, "OPEN", closes)
-    planned = story(world, tmp_path).plan()
+    planned = story_of(world, tmp_path).plan()
     assert planned.forecast.batches
     assert all(batch.begins < closes for batch in planned.forecast.batches)
     assert {why.reason for _, why in planned.held} == {Reason.CALENDAR_CUTOFF}
@@ -125,7 +125,7 @@ def test_a_saved_fleet_keeps_the_calendars(tmp_path: Path) -> None:
     world = row(1)
     world.calendars.set_calendar(OURS, "OPEN", world.clock.now() + 24 * HOUR)
     world.calendars.set_calendar(SHARED, "CLOSED")
-    fleet = story(world, tmp_path, OURS, SHARED, OURS + "-gone").picture()
+    fleet = story_of(world, tmp_path, OURS, SHARED, OURS + "-gone").picture()
     assert {type(state) for state in fleet.calendars.values()} == {CalendarOpen, CalendarClosed, CalendarUnread}
     assert read_fleet(write_fleet(fleet, "demo"), "here")[0].calendars == fleet.calendars
 
@@ -133,7 +133,7 @@ def test_a_saved_fleet_keeps_the_calendars(tmp_path: Path) -> None:
 def test_calendars_are_read_at_most_once_a_minute(tmp_path: Path) -> None:
     world = row(3)
     world.calendars.set_calendar(OURS, "OPEN")
-    updater = story(world, tmp_path).updater()
+    updater = story_of(world, tmp_path).updater()
     began = world.clock.now()
     updater.run()
     assert updater.calls["ssm:GetCalendarState"] <= (world.clock.now() - began) / timedelta(minutes=1) + 1

@@ -46,13 +46,13 @@ def cluster(leave: tuple[str, ...] = WELL, vet: tuple[str, ...] = WELL, **option
     return world
 
 
-def story(world: World, folder: Path, **changes: Any) -> Hooked:
+def story_of(world: World, folder: Path, **changes: Any) -> Hooked:
     return Hooked(world, Rules(), folder, replace(Policy(before_drain=True, after_reboot=True), **changes))
 
 
 def test_every_host_is_updated_with_both_documents_run_on_it(tmp_path: Path) -> None:
     world = cluster()
-    updater = story(world, tmp_path).updater()
+    updater = story_of(world, tmp_path).updater()
     finished = updater.run()
     assert finished.counts["updated"] == 3
     sent = [event.kind for event in updater.tape.of(CommandSent) if event.instance == FIRST]
@@ -69,7 +69,7 @@ def test_every_host_is_updated_with_both_documents_run_on_it(tmp_path: Path) -> 
 
 def test_a_document_that_fails_keeps_the_host_in_service_and_its_output_is_shown(tmp_path: Path) -> None:
     world = cluster(leave=("cat /tmp/no-such-file", "exit 3"))
-    finished = story(world, tmp_path).run()
+    finished = story_of(world, tmp_path).run()
     for why in finished.outcomes.values():
         assert isinstance(why, Hold)
         assert why.reason is Reason.BEFORE_DRAIN_FAILED
@@ -81,13 +81,13 @@ def test_a_document_that_fails_keeps_the_host_in_service_and_its_output_is_shown
 
 def test_a_host_that_is_not_healthy_stays_out_of_service_until_it_is(tmp_path: Path) -> None:
     world = cluster(vet=("false",))
-    told = story(world, tmp_path)
-    first = told.run()
+    story = story_of(world, tmp_path)
+    first = story.run()
     assert first.exit_code == 4
     [unwell] = [one for one in first.outcomes.values() if isinstance(one, Quarantined)]
     assert unwell.why.failure is Failure.UNHEALTHY
     world.documents.add(VET, shell_document("Is the host well?", WELL, 60))
-    second = told.run()
+    second = story.run()
     assert world.findings().stranded == ()
     assert any(isinstance(outcome, Updated) for outcome in second.outcomes.values())
 
@@ -96,13 +96,13 @@ def test_a_host_that_needs_some_minutes_to_become_healthy_is_waited_for(tmp_path
     world = cluster(vet=("false",))
     mend = lambda: world.documents.add(VET, shell_document("Is the host well?", WELL, 60))  # noqa: E731 - said once
     world.clock.after(timedelta(minutes=6), mend)
-    assert story(world, tmp_path).run().counts["updated"] == 3
+    assert story_of(world, tmp_path).run().counts["updated"] == 3
 
 
 def test_a_document_that_hangs_is_given_up_after_its_limit(tmp_path: Path) -> None:
     world = cluster(leave=("sleep 100000",))
     world.documents.add(LEAVE, shell_document("Leave the mesh", ("sleep 100000",), 36000))
-    finished = story(world, tmp_path, hook_timeout=timedelta(minutes=2)).run()
+    finished = story_of(world, tmp_path, hook_timeout=timedelta(minutes=2)).run()
     assert {why.reason for why in finished.outcomes.values() if isinstance(why, Hold)} == {Reason.BEFORE_DRAIN_FAILED}
     assert finished.took < timedelta(minutes=12)
 
@@ -112,8 +112,8 @@ def test_a_document_that_does_not_exist_ends_the_run_before_anything_is_started(
     tmp_path: Path, kind: DocumentKind
 ) -> None:
     world = cluster()
-    told = replace(story(world, tmp_path), documents={**WITH_HOOKS, kind: "no-such-document"})
-    finished = told.run()
+    story = replace(story_of(world, tmp_path), documents={**WITH_HOOKS, kind: "no-such-document"})
+    finished = story.run()
     assert (finished.outcome, finished.exit_code) == (RunOutcome.ERROR, 1)
     assert "no-such-document" in finished.why
     assert world.findings().most_out_at_once == 0
@@ -124,7 +124,7 @@ def test_a_permission_that_is_missing_for_the_look_at_the_documents_is_named_bef
 ) -> None:
     world = cluster()
     world.authorize = denying("ssm:DescribeDocument")
-    finished = story(world, tmp_path).run()
+    finished = story_of(world, tmp_path).run()
     assert finished.exit_code == 1
     assert "ssm:DescribeDocument" in finished.why
     assert world.findings().most_out_at_once == 0
@@ -138,7 +138,7 @@ def test_a_document_that_is_denied_after_the_reboot_quarantines_the_host_and_end
             raise denied(call, "document/" + VET)
 
     world.authorize = authorize
-    finished = story(world, tmp_path).run()
+    finished = story_of(world, tmp_path).run()
     assert finished.exit_code == 4
     [unwell] = [one for one in finished.outcomes.values() if isinstance(one, Quarantined)]
     assert "ssm:SendCommand" in str(unwell.why)
@@ -147,8 +147,8 @@ def test_a_document_that_is_denied_after_the_reboot_quarantines_the_host_and_end
 
 def test_with_several_at_once_the_documents_go_in_batches(tmp_path: Path) -> None:
     world = cluster(budget=3)
-    told = story(world, tmp_path, max_unavailable=replace(Policy().max_unavailable, number=3))
-    updater = told.updater()
+    story = story_of(world, tmp_path, max_unavailable=replace(Policy().max_unavailable, number=3))
+    updater = story.updater()
     assert updater.run().counts["updated"] == 3
     sent = [event for event in updater.tape.of(CommandSent) if event.kind is DocumentKind.BEFORE_DRAIN]
     assert len({event.command for event in sent}) < len(sent)

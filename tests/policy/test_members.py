@@ -394,7 +394,7 @@ def test_a_run_does_not_wait_for_a_termination_that_a_hook_delays_for_hours() ->
     assert world.findings().violations == ()
 
 
-def test_what_fills_the_budget_is_told_of_an_instance_that_was_updated_before_its_group_took_it() -> None:
+def test_an_instance_that_was_updated_before_its_group_took_it_is_named_as_filling_the_budget() -> None:
     world = row(4, services=0)
     world.autoscaling.add_group("web", *(instance_id(number) for number in range(4)))
     taken: list[str] = []

@@ -83,11 +83,11 @@ def left_by_a_dead_run(world: World, policy: Policy, calls: int) -> None:
 
 def places(plan: Plan) -> list[str]:
     """Every instance, once for each place that lists it; each place must list an instance at most once."""
-    told = (plan.held, plan.failing, plan.current)
+    outcomes = (plan.held, plan.failing, plan.current)
     return [
         *(each.instance for each in plan.unfinished),
         *(each.instance for each in plan.updates),
-        *(id_ for one in told for id_, _ in one),
+        *(id_ for one in outcomes for id_, _ in one),
     ]
 
 
@@ -100,12 +100,12 @@ def assert_well_told(plan: Plan, instances: list[str]) -> None:
 
 @pytest.mark.parametrize("seed", range(24))
 def test_in_an_invented_world_a_plan_names_every_instance_and_changes_nothing(seed: int, tmp_path: Path) -> None:
-    told = story_of_faults(Dice(seed))
-    world = world_of(told)
-    world.clock.sleep(told.lead)
-    story, calls = story_in(world, tmp_path, policy=told.policy)
+    drawn = story_of_faults(Dice(seed))
+    world = world_of(drawn)
+    world.clock.sleep(drawn.lead)
+    story, calls = story_in(world, tmp_path, policy=drawn.policy)
     fleet = story.picture()
-    assert_well_told(plan_of(fleet, told.policy), list(fleet.instances))
+    assert_well_told(plan_of(fleet, drawn.policy), list(fleet.instances))
     assert len(fleet.instances) == len(world.hosts)
     assert calls.changes == []
     assert list(tmp_path.rglob("*")) == []
@@ -288,15 +288,15 @@ def test_managed_termination_protection_is_warned_of_before_the_rollout(tmp_path
 
 
 @pytest.mark.parametrize(
-    ("minimum", "maximum", "told"), [(100, 100, True), (100, 133, True), (100, 134, False), (50, 100, False)]
+    ("minimum", "maximum", "rigid"), [(100, 100, True), (100, 133, True), (100, 134, False), (50, 100, False)]
 )
 def test_a_service_whose_tasks_can_never_move_is_warned_of(
-    tmp_path: Path, minimum: int, maximum: int, told: bool
+    tmp_path: Path, minimum: int, maximum: int, rigid: bool
 ) -> None:
     world = row(3, services=0)
     world.add_service(ServiceSpec("rigid", desired=3, minimum_healthy_percent=minimum, maximum_percent=maximum))
     world.clock.sleep(timedelta(minutes=2))
     story, _ = story_in(world, tmp_path)
     warned = [advice for advice in story.plan().advice if isinstance(advice, NeverMoves)]
-    assert warned == ([NeverMoves("rigid", minimum, maximum, 3)] if told else [])
+    assert warned == ([NeverMoves("rigid", minimum, maximum, 3)] if rigid else [])
     assert all("maximumPercent of rigid" in advice.remedy for advice in warned)

@@ -33,30 +33,30 @@ HOUR = timedelta(hours=1)
 PUBLISHED = Rules(versions=VersionRules(published_only=True))
 
 
-def story(world: World, folder: Path) -> Story:
+def story_of(world: World, folder: Path) -> Story:
     return Story(world, PUBLISHED, folder)
 
 
-def the_hold(told: Story) -> Hold:
-    holds = {why for why in told.run().outcomes.values() if isinstance(why, Hold)}
+def the_hold(story: Story) -> Hold:
+    holds = {why for why in story.run().outcomes.values() if isinstance(why, Hold)}
     assert len(holds) == 1
     return holds.pop()
 
 
 def test_a_published_version_is_taken(tmp_path: Path) -> None:
-    assert updated(story(row(3), tmp_path).run()) == 3
+    assert updated(story_of(row(3), tmp_path).run()) == 3
 
 
 def test_a_version_that_is_not_published_yet_is_neither_staged_nor_drained_for(tmp_path: Path) -> None:
     world = row(3)
     world.published.name(OLD)
-    told = story(world, tmp_path)
-    why = the_hold(told)
+    story = story_of(world, tmp_path)
+    why = the_hold(story)
     assert why.reason is Reason.NOT_PUBLISHED
     assert str(why) == f"{NEW} is not published for aws-ecs-2/x86_64: the newest published version is {OLD}"
     assert world.findings().most_out_at_once == 0
     world.published.name(NEW)
-    assert updated(told.run()) == 3
+    assert updated(story.run()) == 3
 
 
 def test_without_the_setting_the_parameter_is_not_read(tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def test_each_architecture_has_its_own_parameter_and_one_call_reads_all(tmp_path
         world.publish(Release(version, "aws-ecs-2", "arm64"))
     world.add_instance(HostSpec(instance_id(7), version=OLD, arch="arm64"), "us-east-1a")
     world.published.name(OLD, arch="arm64")
-    updater = story(world, tmp_path).updater()
+    updater = story_of(world, tmp_path).updater()
     outcomes = updater.run().outcomes
     held = {id_: why.reason for id_, why in outcomes.items() if isinstance(why, Hold)}
     assert held == {InstanceId(instance_id(7)): Reason.NOT_PUBLISHED}
@@ -94,8 +94,8 @@ def test_an_unreadable_parameter_holds_the_update_and_the_hold_says_why(
 ) -> None:
     world = row(2)
     prepare(world)  # type: ignore[operator]
-    told = story(world, tmp_path)
-    finished = told.run()
+    story = story_of(world, tmp_path)
+    finished = story.run()
     why = next(why for why in finished.outcomes.values() if isinstance(why, Hold))
     assert why.reason is Reason.PUBLISHED_UNKNOWN
     assert words in str(why)
@@ -107,20 +107,20 @@ def throttled(at: timedelta = timedelta(), lasts: timedelta | None = None) -> Fa
 
 
 def test_a_parameter_that_is_throttled_all_the_time_holds(tmp_path: Path) -> None:
-    why = the_hold(story(row(2, plan=throttled()), tmp_path))
+    why = the_hold(story_of(row(2, plan=throttled()), tmp_path))
     assert why.reason is Reason.PUBLISHED_UNKNOWN
     assert "ssm:GetParameters" in str(why)
 
 
 def test_throttling_for_some_minutes_in_a_run_holds_nothing(tmp_path: Path) -> None:
     plan = throttled(at=timedelta(minutes=4), lasts=timedelta(minutes=12))
-    assert updated(story(row(4, plan=plan), tmp_path).run()) == 4
+    assert updated(story_of(row(4, plan=plan), tmp_path).run()) == 4
 
 
 def test_throttling_for_longer_than_an_answer_counts_holds_the_next_drains(tmp_path: Path) -> None:
     plan = throttled(at=timedelta(minutes=4), lasts=10 * HOUR)
     world = row(12, plan=plan)
-    finished = story(world, tmp_path).run()
+    finished = story_of(world, tmp_path).run()
     assert 0 < updated(finished) < 12
     assert {why.reason for why in finished.outcomes.values() if isinstance(why, Hold)} == {Reason.PUBLISHED_UNKNOWN}
     assert world.findings().stranded == ()
@@ -129,13 +129,13 @@ def test_throttling_for_longer_than_an_answer_counts_holds_the_next_drains(tmp_p
 def test_a_version_that_is_withdrawn_during_a_run_starts_nowhere_else_and_is_reported_once(tmp_path: Path) -> None:
     world = row(6)
     world.clock.after(timedelta(minutes=6), lambda: world.published.name(OLD))
-    updater = story(world, tmp_path).updater()
+    updater = story_of(world, tmp_path).updater()
     finished = updater.run()
     assert 0 < updated(finished) < 6
     why = next(why for why in finished.outcomes.values() if isinstance(why, Hold))
     assert why.reason is Reason.VERSION_WITHDRAWN
-    [told] = updater.tape.of(VersionWithdrawn)
-    assert (told.build, str(told.version), str(told.latest)) == ("aws-ecs-2/x86_64", NEW, OLD)
+    [withdrawn] = updater.tape.of(VersionWithdrawn)
+    assert (withdrawn.build, str(withdrawn.version), str(withdrawn.latest)) == ("aws-ecs-2/x86_64", NEW, OLD)
     assert world.findings().stranded == ()
 
 
@@ -144,7 +144,7 @@ def test_a_host_that_is_drained_when_its_version_is_withdrawn_is_returned_withou
     world = row(2, services=0)
     world.add_service(slow)
     world.clock.sleep(timedelta(minutes=2))
-    told = story(world, tmp_path)
+    story = story_of(world, tmp_path)
     drained: list[Call] = []
 
     def see(call: Call) -> None:
@@ -153,7 +153,7 @@ def test_a_host_that_is_drained_when_its_version_is_withdrawn_is_returned_withou
             world.published.name(OLD)
 
     world.authorize = see
-    finished = told.run()
+    finished = story.run()
     assert drained
     assert {why.reason for why in finished.outcomes.values() if isinstance(why, Hold)} == {Reason.VERSION_WITHDRAWN}
     assert [host.running for host in world.hosts.values()] == [OLD, OLD]
@@ -174,49 +174,49 @@ def test_the_world_reports_an_updater_that_starts_an_unpublished_version(tmp_pat
 
 def test_the_next_run_remembers_that_a_version_was_published(tmp_path: Path) -> None:
     world = row(2)
-    told = story(world, tmp_path)
-    told.run()
+    story = story_of(world, tmp_path)
+    story.run()
     late = HostSpec(instance_id(9), version=OLD)
     world.add_instance(late, "us-east-1a")
     world.published.name(OLD)
     world.clock.sleep(HOUR)
-    why = told.run().outcomes[InstanceId(instance_id(9))]
+    why = story.run().outcomes[InstanceId(instance_id(9))]
     assert isinstance(why, Hold)
     assert why.reason is Reason.VERSION_WITHDRAWN
-    planned = dict(told.plan().held)[InstanceId(instance_id(9))]
+    planned = dict(story.plan().held)[InstanceId(instance_id(9))]
     assert planned == why
 
 
 def test_a_withdrawn_version_that_is_published_again_is_taken(tmp_path: Path) -> None:
     world = row(2)
-    told = story(world, tmp_path)
+    story = story_of(world, tmp_path)
     world.published.name(NEW)
-    told.plan()
+    story.plan()
     world.published.name(OLD)
-    assert the_hold(told).reason is Reason.NOT_PUBLISHED  # a plan writes nothing
+    assert the_hold(story).reason is Reason.NOT_PUBLISHED  # a plan writes nothing
     world.published.name(NEW)
-    assert updated(told.run()) == 2
+    assert updated(story.run()) == 2
 
 
 def test_plan_and_explain_say_what_a_run_says(tmp_path: Path) -> None:
     world = row(2)
     world.published.name(OLD)
-    told = story(world, tmp_path)
-    planned, fleet = told.plan(), told.picture()
+    story = story_of(world, tmp_path)
+    planned, fleet = story.plan(), story.picture()
     assert {why.reason for _, why in planned.held} == {Reason.NOT_PUBLISHED}
     explained = explain_instance(
-        fleet.instances[InstanceId(instance_id(0))], fleet, replace(told.policy, rules=told.rules)
+        fleet.instances[InstanceId(instance_id(0))], fleet, replace(story.policy, rules=story.rules)
     )
-    assert explained.outcome == planned.held[0][1] == the_hold(told)
+    assert explained.outcome == planned.held[0][1] == the_hold(story)
 
 
 def test_a_saved_fleet_keeps_the_published_versions(tmp_path: Path) -> None:
     world = row(1)
-    fleet = story(world, tmp_path).picture()
+    fleet = story_of(world, tmp_path).picture()
     assert [type(state) for state in fleet.published.values()] == [Published]
     assert read_fleet(write_fleet(fleet, "demo"), "here")[0].published == fleet.published
     world.published.say(None)
-    fleet = story(world, tmp_path).picture()
+    fleet = story_of(world, tmp_path).picture()
     assert [type(state) for state in fleet.published.values()] == [PublishedUnread]
     assert read_fleet(write_fleet(fleet, "demo"), "here")[0].published == fleet.published
 

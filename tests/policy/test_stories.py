@@ -310,12 +310,12 @@ def test_an_instance_in_standby_or_of_a_refreshing_group_is_left_to_its_group(tm
 def test_why_a_host_was_not_updated_is_reported_rule_by_rule(tmp_path: Path) -> None:
     story = Story(row(2), Rules(schedule=Schedule(parse_windows("Sat 02:00 4h Europe/Berlin"))), tmp_path)
     fleet = story.picture()
-    told = explain_instance(
+    explained = explain_instance(
         fleet.instances[InstanceId(instance_id(0))], fleet, replace(story.policy, rules=story.rules)
     )
-    rules = [answer.rule for answer in told.answers]
+    rules = [answer.rule for answer in explained.answers]
     assert {"selection", "version", "window", "tasks", "pace", "room", "budget"} <= set(rules)
-    held = first_hold(told.answers)
+    held = first_hold(explained.answers)
     assert held is not None
     assert held == dict(story.plan().held)[InstanceId(instance_id(0))]
 

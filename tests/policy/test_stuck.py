@@ -6,17 +6,19 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from tests.support.simulated import Updater, row
+from tests.support.rules import parse_task_rules, parse_windows
+from tests.support.simulated import Updater, instance_id, row
 
 from bottlerocket_ecs_updater.core.model.event import RunFinished
 from bottlerocket_ecs_updater.core.model.outcome import RunOutcome
-from bottlerocket_ecs_updater.core.model.passing import BY_ITSELF, CHOSEN, NEEDS_A_PERSON, NEVER_PASSES
+from bottlerocket_ecs_updater.core.model.passing import BY_ITSELF, CHOSEN, HAS_A_PERSON, NEEDS_A_PERSON, NEVER_PASSES
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
 from bottlerocket_ecs_updater.core.rules.checkpoints import Checkpoint, Checkpoints
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.core.rules.selection import Selection, parse_selector
 from bottlerocket_ecs_updater.core.rules.tasks import TaskRules
+from bottlerocket_ecs_updater.core.rules.windows import Schedule
 from bottlerocket_ecs_updater.engine.store.ledger_store import UnkeptLedger
 from bottlerocket_ecs_updater.report.analysis.ending import Ending
 from bottlerocket_ecs_updater.report.analysis.run_report import run_report
@@ -87,7 +89,7 @@ def test_a_service_that_can_never_move_is_said_at_once() -> None:
     assert "fixed" in finished.why
 
 
-def test_a_run_that_remembers_no_other_one_tells_by_the_age_of_the_deployment() -> None:
+def test_a_run_without_records_of_others_goes_by_the_age_of_the_deployment() -> None:
     world = deploying()
     assert [Updater(world).run().exit_code for _ in range(2)] == [0, 0]
     world.clock.sleep(timedelta(days=1))
@@ -115,6 +117,34 @@ def test_a_budget_that_others_fill_is_said() -> None:
     assert ends(world) == [(RunOutcome.OK, 0), (RunOutcome.STUCK, 3), (RunOutcome.STUCK, 3)]
 
 
+def test_a_cluster_that_people_have_drained_is_no_success() -> None:
+    """No run can start an update until somebody sets an instance ACTIVE. It was reported as a success for good."""
+    world = row(3)
+    world.operator_drain(*world.hosts)
+    updater = Updater(world)
+    finished = updater.run()
+    assert (finished.outcome, finished.exit_code) == (RunOutcome.STUCK, 3)
+    assert finished.why == "no update could start: somebody else set it to DRAINING"
+    assert run_report(updater.tape.events).headline.startswith("No update could start: somebody else set it")
+
+
+def test_hosts_that_people_have_drained_are_no_failure_beside_hosts_that_are_up_to_date() -> None:
+    world = row(3)
+    Updater(world).run()
+    world.operator_drain(instance_id(0))
+    assert ends(world) == [(RunOutcome.OK, 0)] * 3
+
+
+def test_windows_that_are_all_too_short_are_said_at_once() -> None:
+    """Each run in a window reported a success, and no update ever started."""
+    world = row(2)
+    rules = Rules(schedule=Schedule(parse_windows("Mon 09:00 1h UTC; Tue 09:00 1h UTC")))
+    waiting = replace(rules, tasks=TaskRules(parse_task_rules("service:web-* wait 8h")))
+    assert ends(world, Policy(rules=waiting), runs=1) == [(RunOutcome.STUCK, 3)]
+    longer = replace(waiting, schedule=Schedule(parse_windows("Mon 09:00 1h UTC; Sun 09:00 20h UTC")))
+    assert ends(row(2), Policy(rules=longer), runs=4) == [(RunOutcome.OK, 0)] * 4
+
+
 def test_a_standalone_task_has_a_day() -> None:
     world = row(2)
     for id_ in world.hosts:
@@ -128,7 +158,7 @@ def test_every_reason_is_classified_once(reason: Reason) -> None:
 
 
 def test_a_hold_that_never_passes_needs_a_person() -> None:
-    assert NEVER_PASSES < NEEDS_A_PERSON
+    assert NEVER_PASSES - HAS_A_PERSON < NEEDS_A_PERSON
 
 
 def test_a_run_to_which_ecs_describes_no_instance_is_no_success() -> None:
@@ -178,7 +208,7 @@ def test_a_run_is_stuck_where_all_others_wait_for_the_ones_that_never_start() ->
         assert "its tasks of fixed cannot move" in finished.why
 
 
-def test_what_waits_for_a_person_is_marked_beside_what_passes_by_itself() -> None:
+def test_holds_that_need_a_person_are_marked_apart_from_those_that_pass_by_themselves() -> None:
     """The run is not stuck: the standalone task may end. But two instances stay as they are until a person acts."""
     world = row(3, services=0)
     world.add_service(replace(UNMOVABLE, desired=2))

@@ -231,8 +231,8 @@ def _read_fleet(data: bytes) -> None:
 
 
 def _read_task(data: bytes) -> None:
-    told = identify({"ECS_CONTAINER_METADATA_URI_V4": "http://x"}, lambda _: data)
-    assert isinstance(told, Identity | Unidentified)
+    found = identify({"ECS_CONTAINER_METADATA_URI_V4": "http://x"}, lambda _: data)
+    assert isinstance(found, Identity | Unidentified)
 
 
 READERS: Mapping[str, Callable[[bytes], None]] = {

@@ -116,9 +116,9 @@ def _tokens(text: str) -> list[_Token]:
     return found
 
 
-def _sum_up(function: str, told: Sequence[tuple[datetime, Any]]) -> Any:
+def _sum_up(function: str, pairs: Sequence[tuple[datetime, Any]]) -> Any:
     """A function of `stats`, applied to the values of a group's rows, each with its time."""
-    values = [value for _, value in told]
+    values = [value for _, value in pairs]
     match function:
         case "count":
             return len(values)
@@ -130,7 +130,7 @@ def _sum_up(function: str, told: Sequence[tuple[datetime, Any]]) -> Any:
             return (min if function == "min" else max)(values, default=None)
         case "latest" | "earliest":
             pick = max if function == "latest" else min
-            return pick(told, key=lambda one: one[0])[1] if told else None
+            return pick(pairs, key=lambda one: one[0])[1] if pairs else None
         case _:
             raise Refused(f"the function {function}")
 
@@ -162,10 +162,10 @@ class _Parser:
             raise Refused(f"left over: {[token.text for token in self._tokens]}")
 
     def listed(self, one: Callable[[], _T]) -> list[_T]:
-        told = [one()]
+        parts = [one()]
         while self._may("sign", ","):
-            told.append(one())
-        return told
+            parts.append(one())
+        return parts
 
     # Parts of commands
 
@@ -181,16 +181,16 @@ class _Parser:
         return value, False
 
     def condition(self) -> Callable[[Row], bool]:
-        told = [self._all_of()]
+        parts = [self._all_of()]
         while self._may("word", "or"):
-            told.append(self._all_of())
-        return lambda row: any(one(row) for one in told)
+            parts.append(self._all_of())
+        return lambda row: any(one(row) for one in parts)
 
     def _all_of(self) -> Callable[[Row], bool]:
-        told = [self._one()]
+        parts = [self._one()]
         while self._may("word", "and"):
-            told.append(self._one())
-        return lambda row: all(one(row) for one in told)
+            parts.append(self._one())
+        return lambda row: all(one(row) for one in parts)
 
     def _one(self) -> Callable[[Row], bool]:
         if self._may("word", "not"):
@@ -269,13 +269,13 @@ class _Parser:
         groups: dict[tuple[Any, ...], list[Row]] = {}
         for row in rows:
             groups.setdefault(tuple(value(row) for _, value in by), []).append(row)
-        told = []
+        answer = []
         for key, members in groups.items():
             # A row that lacks a grouping field is in no group.
             if None not in key:
                 about = dict(zip((name for name, _ in by), key, strict=True))
-                told.append(about | {name: gather(members) for name, gather in gathered})
-        return told, [name for name, _ in [*by, *gathered]]
+                answer.append(about | {name: gather(members) for name, gather in gathered})
+        return answer, [name for name, _ in [*by, *gathered]]
 
     def _gathered(self) -> tuple[str, Callable[[Sequence[Row]], Any]]:
         function = self.take("name")
@@ -289,8 +289,8 @@ class _Parser:
         name = self.take("name") if self._may("word", "as") else f"{function}({inside})"
 
         def gather(rows: Sequence[Row]) -> Any:
-            told = [(row["@timestamp"], value(row)) for row in rows if value(row) is not None]
-            return _sum_up(function, told)
+            pairs = [(row["@timestamp"], value(row)) for row in rows if value(row) is not None]
+            return _sum_up(function, pairs)
 
         return name, gather
 

@@ -54,7 +54,7 @@ def finished(
     return RunFinished(START + took, RUN, outcome, exit_code, {}, took, why, outcomes, {"ecs:ListTasks": 12})
 
 
-def told(outcomes: Mapping[InstanceId, Outcome]) -> list[Event]:
+def events_for(outcomes: Mapping[InstanceId, Outcome]) -> list[Event]:
     """The events with the outcome of each instance, one a minute."""
     events: list[Event] = [STARTED]
     for minute, (instance, outcome) in enumerate(outcomes.items(), 1):
@@ -100,15 +100,15 @@ SEEN: tuple[Event, ...] = (
 )
 OFFERED = HostChecked(START, name(6), HostReport(BootId("b"), UpdateState.AVAILABLE, OLD, NEW, None))
 
-CLEAN_RUN: list[Event] = [*told(CLEAN), *SEEN, finished(CLEAN)]
+CLEAN_RUN: list[Event] = [*events_for(CLEAN), *SEEN, finished(CLEAN)]
 HALTED_RUN: list[Event] = [
-    *told(HALTED),
+    *events_for(HALTED),
     *SEEN,
     OFFERED,
     RunHalted(START + timedelta(minutes=20), HALT),
     finished(HALTED, RunOutcome.HALTED, 4, HALT),
 ]
-LARGE_RUN: list[Event] = [*told(LARGE), finished(LARGE, RunOutcome.FAILURES, 3)]
+LARGE_RUN: list[Event] = [*events_for(LARGE), finished(LARGE, RunOutcome.FAILURES, 3)]
 
 
 def started_as(run: RunId, events: Iterable[Event]) -> Iterator[Event]:

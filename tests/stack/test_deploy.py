@@ -175,7 +175,7 @@ def test_deleting_the_stack_keeps_the_record_and_removes_the_rest(ground: Ground
     assert ([each["Name"] for each in buckets], roles) == ([bucket], [])
 
 
-def test_a_deployment_that_fails_leaves_the_stack_as_it_was(ground: Ground, tmp_path: Path) -> None:
+def test_a_deployment_that_fails_leaves_the_stack_unchanged(ground: Ground, tmp_path: Path) -> None:
     assert ground.deploy(ScheduleState="DISABLED").returncode == 0
     before = ground.outputs()["UpdaterTaskDefinitionArn"]["OutputValue"]
     broken = tmp_path / "broken.yaml"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.account.iam.asks import TABLE
+from tests.account.iam.iam_requests import TABLE
 from tests.account.iam.matching import like_ignoring_case
 from tests.stack.stage import deployed, several, statements
 

@@ -233,7 +233,7 @@ def test_the_program_runs_in_it(built: Built) -> None:
     assert (result.returncode, result.stdout.strip()) == (0, __version__)
 
 
-def test_it_runs_as_nobody_who_could_write_to_it(built: Built) -> None:
+def test_it_runs_as_a_user_who_cannot_write_to_it(built: Built) -> None:
     code = "import os; print(os.getuid(), os.getgid(), os.access('/opt/bottlerocket-ecs-updater', os.W_OK))"
     result = built.run("python3", "-c", code)
     assert result.stdout.split() == ["65532", "65532", "False"], result.stderr

@@ -108,8 +108,8 @@ def _task_role(**parameters: str) -> Caller:
 
 
 def _told(lines: list[str], event: str) -> list[dict[str, Any]]:
-    told = [json.loads(line) for line in lines if line.startswith("{")]
-    return [line for line in told if line.get("event") == event]
+    logged = [json.loads(line) for line in lines if line.startswith("{")]
+    return [line for line in logged if line.get("event") == event]
 
 
 def _held(lines: list[str], hold: str) -> list[str]:

@@ -367,7 +367,7 @@ def test_the_dead_man_alarm_counts_hours_and_rests_with_the_schedule() -> None:
 
 # Source: "Configuring how CloudWatch alarms treat missing data": with `missing`, an alarm that has no data goes to
 # INSUFFICIENT_DATA. A new alarm is in that state already, and actions are taken on a change of state only.
-def test_the_dead_man_alarm_is_quiet_until_a_run_has_succeeded_and_then_tells_of_silence() -> None:
+def test_the_dead_man_alarm_is_quiet_until_a_run_has_succeeded_and_then_reports_silence() -> None:
     alarm = properties(STACK, "DeadManAlarm")
     assert alarm["TreatMissingData"] == "missing"
     assert alarm["InsufficientDataActions"] == alarm["AlarmActions"]
@@ -378,7 +378,7 @@ def test_no_alarm_looks_back_further_than_cloudwatch_does() -> None:
     assert timedelta(hours=longest) <= timedelta(days=7)
 
 
-def test_every_alarm_tells_the_topic() -> None:
+def test_every_alarm_notifies_the_topic() -> None:
     topic = STACK.holdings["Notifications"].made.physical_id
     alarms = [holding.properties for holding in STACK.holdings.values() if holding.kind == "AWS::CloudWatch::Alarm"]
     assert len(alarms) == 7

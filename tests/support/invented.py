@@ -15,7 +15,7 @@ from typing import Protocol, TypeVar
 from hypothesis import strategies as st
 from tests.support.rules import parse_checkpoints, parse_ranges
 from tests.support.scenarios import anywhere
-from tests.support.story import AFTER_REBOOT, ALARM, BEFORE_DRAIN, Nap, Ringing, Story, Told
+from tests.support.story import AFTER_REBOOT, ALARM, BEFORE_DRAIN, Interruption, Nap, Ringing, Story
 
 from bottlerocket_ecs_updater.core.rules.checkpoints import Checkpoints
 from bottlerocket_ecs_updater.core.rules.health import AlarmRule, HealthRules
@@ -477,9 +477,9 @@ def story_of_departures(choose: Chooser) -> Story:
         if member.bottlerocket and choose.happens(30)
     )
     scenario = replace(story.scenario, faults=FaultPlan((*faults.faults, *taken), faults.seed))
-    told = _with_trouble(choose, replace(story, scenario=scenario), ())
+    troubled = _with_trouble(choose, replace(story, scenario=scenario), ())
     timing = replace(scenario.ecs_timing, describes_deregistered=not choose.happens(40))
-    return replace(told, scenario=replace(told.scenario, ecs_timing=timing))
+    return replace(troubled, scenario=replace(troubled.scenario, ecs_timing=timing))
 
 
 def _departure(choose: Chooser) -> Fault:
@@ -620,6 +620,20 @@ def story_of_pinned_tasks(choose: Chooser) -> Story:
     return replace(story, scenario=scenario, policy=policy)
 
 
+LAUNCHED_BAD_EVERY = 3
+"""In one of so many of these stories, a host was launched with the version that breaks tasks."""
+
+
+def _launched(place: int) -> Member:
+    host = HostSpec(f"i-{place:017x}", VARIANT, version=NEW, seed=place)
+    return Member(host, ZONES[0], fate=Fate.UP_TO_DATE)
+
+
+def _on_new(fault: Fault) -> Fault:
+    """The fault on every host of the new version, also if it was launched with it."""
+    return replace(fault, version=NEW) if isinstance(fault, f.TasksBreak) else fault
+
+
 def story_of_the_field(choose: Chooser) -> Story:
     """Services with failing tasks share the cluster, and some versions break tasks although they boot."""
     story = quiet_story(choose)
@@ -630,6 +644,9 @@ def story_of_the_field(choose: Chooser) -> Story:
         f.HealthImpaired(after=seconds(choose.number(0, 120))),
     )
     plan = FaultPlan((Placed(choose.one_of(broken)),) if choose.happens(40) else (), scenario.seed)
+    if scenario.seed % LAUNCHED_BAD_EVERY == 0:
+        scenario = replace(scenario, members=(*scenario.members, _launched(len(scenario.members))))
+        plan = replace(plan, faults=tuple(replace(one, fault=_on_new(one.fault)) for one in plan.faults))
     field = replace(
         scenario,
         story="services in trouble, and versions that break tasks",
@@ -637,8 +654,8 @@ def story_of_the_field(choose: Chooser) -> Story:
         faults=plan,
     )
     # Its tasks have failed for a while before the first run.
-    told = replace(story, scenario=field, lead=seconds(choose.one_of((3000, 60, 600))))
-    return _with_odd_health(choose, told) if choose.happens(30) else told
+    drawn = replace(story, scenario=field, lead=seconds(choose.one_of((3000, 60, 600))))
+    return _with_odd_health(choose, drawn) if choose.happens(30) else drawn
 
 
 _ODD_HEALTH: tuple[Callable[[Chooser], Fault], ...] = (
@@ -715,8 +732,8 @@ def story_of_operators(choose: Chooser) -> Story:
         rules=replace(story.policy.rules, health=health),
     )
     own = {name: shell_document("The operator's own", _own_lines(choose), 900) for name in (BEFORE_DRAIN, AFTER_REBOOT)}
-    told = replace(story, policy=policy, documents=own, alarms=tuple(ringing) if health else ())
-    return _published_only(choose, told) if choose.happens(40) else told
+    drawn = replace(story, policy=policy, documents=own, alarms=tuple(ringing) if health else ())
+    return _published_only(choose, drawn) if choose.happens(40) else drawn
 
 
 def _published_only(choose: Chooser, story: Story) -> Story:
@@ -764,7 +781,7 @@ def _with_trouble(choose: Chooser, story: Story, api: tuple[Placed, ...]) -> Sto
     denied = denials(choose, story) if choose.happens(10) else ()
     placed = (*story.scenario.faults.faults, *api, *deaths(choose, 4), *others, *denied)
     naps = [Nap(choose.number(0, 3), choose.number(1, 60), seconds(choose.number(1, 1200)), choose.happens(50))]
-    told = [Told(choose.number(0, 3), seconds(choose.number(1, 900)))]
+    signals = [Interruption(choose.number(0, 3), seconds(choose.number(1, 900)))]
     ahead = ((choose.number(0, 2), timedelta(hours=choose.number(1, 48))),) if choose.happens(10) else ()
     return replace(
         story,
@@ -772,7 +789,7 @@ def _with_trouble(choose: Chooser, story: Story, api: tuple[Placed, ...]) -> Sto
         # Only the store's lease protects against a run that was suspended.
         ahead=ahead,
         naps=tuple(naps) if story.right == "store" and choose.happens(30) else (),
-        told=tuple(told) if choose.happens(20) else (),
+        interruptions=tuple(signals) if choose.happens(20) else (),
         right=_right_to_act(choose, story),
         spacing=max(seconds(choose.one_of((70, 5, 600, 4000))), _out_of_the_way(api)),
     )

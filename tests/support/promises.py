@@ -118,7 +118,7 @@ def _excuses(
         case 4, f.SomebodySets(status=f.SetStatus.DRAINING, step=None):
             return died_returning or forgetful  # the boot put it into service before any look, and then it was drained
         case 12, f.SsmUnreachable(kind=f.OutOfReach.CONNECTION_LOST):
-            return True  # to SSM its apply is under way for ever; apiclient gave up long before our limit
+            return True  # to SSM its apply stays in progress; apiclient gave up long before our limit
         case _:
             return False
 

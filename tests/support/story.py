@@ -80,7 +80,7 @@ class Nap:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Interruption:
     """Somebody sends SIGTERM to a run, that long after its start."""
 
     run: int
@@ -146,7 +146,7 @@ class Story:
     spacing: timedelta = timedelta(seconds=70)
     """From the end or death of one run to the start of the next."""
     naps: tuple[Nap, ...] = ()
-    told: tuple[Told, ...] = ()
+    interruptions: tuple[Interruption, ...] = ()
     ahead: tuple[tuple[int, timedelta], ...] = ()
     """How far the clock of a run is ahead of the world's, by the number of the run."""
     rivals_have_own_stores: bool = False
@@ -525,8 +525,8 @@ class _Play:
             updater.policy = replace(updater.policy, own_host=OwnHost.HOLD if called else OwnHost.HAND_OVER)
             begin = lambda calls: self._stage.enter(STARTING, lambda: self._called(f"{name}-called", calls))  # noqa: E731
             updater.successors = _Calls(begin)
-        for told in (one for one in self._story.told if one.run == number):
-            world.clock.after(told.after, lambda: stop.request("SIGTERM was received"))
+        for one in (one for one in self._story.interruptions if one.run == number):
+            world.clock.after(one.after, lambda: stop.request("SIGTERM was received"))
         finished, exit_code = None, None
         with suppress(KilledError):
             finished, exit_code = self._run(updater, clock, task)

@@ -50,6 +50,9 @@ _ENDS: Mapping[str, CommandStatus] = {
 
 _UNDER_WAY = frozenset({"pending", "inprogress", "delayed", "cancelling"})
 
+NO_STATUS = "missing"
+"""In place of the ping status of a node that Systems Manager lists without one."""
+
 _REACHES = {
     "Online": PingStatus.ONLINE,
     "ConnectionLost": PingStatus.CONNECTION_LOST,
@@ -70,7 +73,7 @@ def _plain(words: str) -> str:
 
 
 def read_ping_status(ping_status: str) -> PingStatus:
-    """Parse a PingStatus: whether Systems Manager has a connection to an instance."""
+    """Parse a PingStatus: whether Systems Manager has a connection to an instance. UNKNOWN for any new status."""
     return _REACHES.get(ping_status, PingStatus.UNKNOWN)
 
 
@@ -80,7 +83,8 @@ def managed(shape: InstanceInformationTypeDef) -> ManagedNode:
     if shape.get("PlatformName") == "Bottlerocket":
         with suppress(ValueError):
             version = Version.parse(shape.get("PlatformVersion", ""))
-    return ManagedNode(read_ping_status(shape.get("PingStatus", "")), version)
+    ping = shape.get("PingStatus", NO_STATUS)
+    return ManagedNode(read_ping_status(ping), version, ping)
 
 
 def activated_node(shape: InstanceInformationTypeDef) -> Node | None:

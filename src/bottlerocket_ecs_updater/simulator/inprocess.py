@@ -93,14 +93,6 @@ class InProcessClient:
         operation = _operations(self._service)[method]
         return InProcessPaginator(self, operation, _paginators(self._service).get_paginator(operation))
 
-    def can_paginate(self, method: str) -> bool:
-        """Whether botocore has a paginator for an operation."""
-        try:
-            _paginators(self._service).get_paginator(_operations(self._service)[method])
-        except ValueError:
-            return False
-        return True
-
     def _call(self, operation: str, params: Shape) -> Shape:
         clients = self._clients
         clients.before_call(self._service, operation, params)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from tests.account.iam.asks import IamRequest
+from tests.account.iam.iam_requests import IamRequest
 from tests.account.iam.policy import Decision, Policy, decide
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import assert_never
 
-from tests.account.iam.asks import Facts, IamRequest, asks_of
 from tests.account.iam.callers import Caller, Callers
+from tests.account.iam.iam_requests import Facts, IamRequest, asks_of
 from tests.account.iam.policy import Decision
 
 from bottlerocket_ecs_updater.simulator.aws_basics.calls import Call

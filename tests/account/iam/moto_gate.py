@@ -15,7 +15,7 @@ from moto.core.exceptions import AccessDeniedError, JsonRESTError
 from moto.iam.access_control import PermissionResult
 from moto.s3.exceptions import S3ClientError
 from moto.s3.models import FakeBucket
-from tests.account.iam.asks import IamRequest
+from tests.account.iam.iam_requests import IamRequest
 from tests.account.iam.policy import Decision, Policy, decide
 
 from bottlerocket_ecs_updater.simulator.aws_basics.calls import Call

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from tests.account.iam.asks import IamRequest
 from tests.account.iam.conditions import UnreadablePolicy, hold
+from tests.account.iam.iam_requests import IamRequest
 from tests.account.iam.matching import Context, Unset, like_ignoring_case, resource_like, tokens
 
 VARIABLES_SINCE = "2012-10-17"

@@ -51,7 +51,7 @@ class TaskEndpoint:
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
-                with suppress(ConnectionError):  # whoever asked may have gone by now
+                with suppress(ConnectionError):  # the caller may have left by now
                     self.wfile.write(content)
 
             def log_message(self, *_: object) -> None:

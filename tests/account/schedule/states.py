@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from tests.account.iam.asks import IamRequest
+from tests.account.iam.iam_requests import IamRequest
 
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
 from bottlerocket_ecs_updater.simulator.waves.interpreter import interpreting

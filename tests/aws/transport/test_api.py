@@ -35,8 +35,8 @@ class Way:
     def __init__(self) -> None:
         self.clock = FakeClock()
         self.calls = Calls()
-        self.told: list[bool] = []
-        self.api = Api(self.clock, CallPace(self.clock, rates=UNPACED), self.calls, self.told.append)
+        self.acting: list[bool] = []
+        self.api = Api(self.clock, CallPace(self.clock, rates=UNPACED), self.calls, self.acting.append)
 
     def look(self, method: Scripted) -> int:
         return self.api.look(Operation.LIST_TASKS, "web", method)
@@ -63,24 +63,24 @@ def test_a_look_is_repeated_a_limited_number_of_times() -> None:
 
 
 def test_a_look_without_an_answer_is_reported_after_some_seconds_and_once() -> None:
-    way, told = Way(), list[Wait]()
+    way, shown = Way(), list[Wait]()
 
     class Hanging(Scripted):
         def __call__(self) -> int:
             way.clock.sleep(timedelta(seconds=6))
             return super().__call__()
 
-    way.api = Api(way.clock, CallPace(way.clock, rates=UNPACED), way.calls, waits=Waits(told.append))
+    way.api = Api(way.clock, CallPace(way.clock, rates=UNPACED), way.calls, waits=Waits(shown.append))
     began = way.clock.now()
     way.look(Hanging(BROKEN, BROKEN, BROKEN))
-    assert [(wait.since, "ServerException" in wait.what) for wait in told] == [(began, True)]
+    assert [(wait.since, "ServerException" in wait.what) for wait in shown] == [(began, True)]
 
 
 def test_a_look_that_is_answered_within_seconds_is_no_wait() -> None:
-    way, told = Way(), list[Wait]()
-    way.api = Api(way.clock, CallPace(way.clock, rates=UNPACED), way.calls, waits=Waits(told.append))
+    way, shown = Way(), list[Wait]()
+    way.api = Api(way.clock, CallPace(way.clock, rates=UNPACED), way.calls, waits=Waits(shown.append))
     way.look(Scripted(BROKEN, BROKEN))
-    assert told == []
+    assert shown == []
 
 
 def test_pauses_between_repeats_grow() -> None:
@@ -108,7 +108,7 @@ def test_a_denied_look_is_not_repeated() -> None:
 def test_an_act_that_was_refused_for_its_rate_is_sent_again() -> None:
     way = Way()
     assert way.act(Scripted(THROTTLED, THROTTLED)) == 3
-    assert way.told == [True, True, True]
+    assert way.acting == [True, True, True]
 
 
 def test_an_act_is_refused_for_its_rate_only_so_often() -> None:
@@ -129,7 +129,7 @@ def test_the_hook_learns_before_every_request_whether_it_acts() -> None:
     way = Way()
     way.look(Scripted(BROKEN))
     way.act(Scripted())
-    assert way.told == [False, False, True]
+    assert way.acting == [False, False, True]
 
 
 def test_an_error_of_the_hook_stops_the_request() -> None:

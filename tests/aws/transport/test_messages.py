@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tests.report.hostile import hostile_run
-from tests.report.outputs.test_messages import told
+from tests.report.outputs.test_messages import messages_of
 from tests.report.runs import events_of
 
 from bottlerocket_ecs_updater.aws.transport.messages import SLACK_TEXT_MAX_CHARACTERS, slack_form
@@ -17,7 +17,7 @@ FENCE = "```"
 
 def messages() -> list[Message]:
     runs: list[list[Event]] = [list(events_of("halted")), list(events_of("clean")), hostile_run()]
-    return [message for run in runs for message in told(run)]
+    return [message for run in runs for message in messages_of(run)]
 
 
 def test_slack_shows_the_subject_above_one_block_that_holds_the_rest() -> None:
@@ -41,7 +41,7 @@ def test_nothing_in_a_message_is_a_link_or_calls_anybody_in_slack() -> None:
 
 
 def test_a_command_is_whole_in_slack() -> None:
-    (quarantine,) = [message for message in told(events_of("halted")) if message.occasion.value == "quarantine"]
+    (quarantine,) = [message for message in messages_of(events_of("halted")) if message.occasion.value == "quarantine"]
     flags = "--cluster demo --region eu-central-1 --state s3://state/updater/"
     assert any(
         line.startswith("    bottlerocket-ecs-updater release i-") and line.endswith(flags)

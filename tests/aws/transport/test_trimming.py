@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,10 +12,13 @@ from botocore.session import Session
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.aws.fakes import START, arn, instance
+from tests.support.simulated import instance_id, row
 
 from bottlerocket_ecs_updater.aws.ecs_shapes import registration, service
+from bottlerocket_ecs_updater.aws.ecs_tasks import _end
 from bottlerocket_ecs_updater.aws.transport.trimming import KEPT, trimmed
 from bottlerocket_ecs_updater.core.model.capacity_provider import LaunchType
+from bottlerocket_ecs_updater.simulator.ecs import Controller, Rollout, ServiceSpec
 
 MODEL: Any = Session().get_service_model("ecs")
 EPOCH = START.timestamp()
@@ -101,7 +105,38 @@ def test_the_launch_type_deployments_and_events_of_a_service_are_not_trimmed() -
     found = service(cut, START)
     assert found == service(whole, START)
     assert found is not None
-    assert (found.elsewhere, found.deploying_since, found.restless) == (True, START, 2)
+    assert (found.elsewhere, found.deploying_since, found.flaps_by) == (True, START, 2)
+
+
+@pytest.mark.parametrize("controller", Controller)
+@pytest.mark.parametrize("providers", [(), ("hosts",)])
+def test_a_trimmed_service_of_any_controller_is_read_the_same(
+    controller: Controller, providers: tuple[str, ...]
+) -> None:
+    """With an external controller, only the task sets name a task definition. Without it, no room is checked."""
+    world = row(1, services=0)
+    world.add_service(ServiceSpec("web", 1, providers=providers, rollout=Rollout(controller=controller)))
+    answer = world.call("ecs", "DescribeServices", {"cluster": "demo", "services": ["web"]})
+    body = json.dumps(answer, default=datetime.timestamp).encode()
+    whole, cut = (
+        service(parsed("DescribeServices", one)["services"][0], START)
+        for one in (body, trimmed(body, *KEPT["DescribeServices"]))
+    )
+    assert whole is not None
+    assert whole.moving is not None
+    assert cut == whole
+
+
+def test_a_trimmed_task_is_read_the_same() -> None:
+    world = row(2, services=1)
+    world.operator_drain(instance_id(0))
+    world.clock.sleep(timedelta(minutes=2))
+    stopped = world.call("ecs", "ListTasks", {"cluster": "demo", "desiredStatus": "STOPPED"})["taskArns"]
+    answer = world.call("ecs", "DescribeTasks", {"cluster": "demo", "tasks": stopped})
+    body = json.dumps(answer, default=datetime.timestamp).encode()
+    whole, cut = (parsed("DescribeTasks", one)["tasks"] for one in (body, trimmed(body, *KEPT["DescribeTasks"])))
+    assert whole
+    assert [_end(one) for one in cut] == [_end(one) for one in whole]
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def test_tasks_that_fail_on_the_version_and_run_elsewhere_count_against_the_vers
     assert blamed_on_version(TRIAL, TasksAlike(TWICE, [runs(OLD, timedelta(days=3))]), NOW)
 
 
-def test_a_service_of_one_task_that_ran_for_days_before_it_moved_tells_enough() -> None:
+def test_a_service_of_one_task_that_ran_for_days_before_it_moved_is_enough_evidence() -> None:
     assert blamed_on_version(TRIAL, TasksAlike([*TWICE, moved(OLD)]), NOW)
 
 

@@ -71,7 +71,7 @@ def test_failures_after_the_drain_started_halt_the_run(outcome: Outcome) -> None
 
 
 @pytest.mark.parametrize("outcome", [APPLY, WRONG, Updated(OLD, NEW), hold(Reason.DRAIN_TIMED_OUT)])
-def test_what_disturbed_nobody_does_not(outcome: Outcome) -> None:
+def test_failures_that_drained_nothing_do_not(outcome: Outcome) -> None:
     assert not why(ended_as("i-a", outcome), ended_as("i-b", ROLLED_BACK))
 
 

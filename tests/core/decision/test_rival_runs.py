@@ -86,7 +86,7 @@ def test_a_run_leaves_an_instance_with_the_claim_of_a_newer_run_alone_and_contin
     [(NOW - HOUR, THEIR_STORE), (NOW + 24 * HOUR, THEIR_STORE), (NOW - MINUTE, OUR_STORE)],
     ids=["older than any phase", "of a clock that is wrong", "of the same store"],
 )
-def test_the_claim_of_a_run_that_is_dead_is_gone_on_with(since: datetime, store: str) -> None:
+def test_the_claim_of_a_dead_run_is_taken_over(since: datetime, store: str) -> None:
     assert why("i-x", seen(theirs(since=since, store=store))) is not Reason.ANOTHER_RUN
 
 

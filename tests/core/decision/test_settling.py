@@ -50,7 +50,7 @@ def test_a_steady_cluster_is_steady_since_the_first_look_that_saw_it() -> None:
     assert see_services(once, seen(service(), later=40), {}).steady_since == NOW + 10 * SECOND
 
 
-def test_a_look_from_before_the_return_proves_nothing_of_the_time_before_it() -> None:
+def test_a_look_from_before_the_return_does_not_count_for_the_time_before_it() -> None:
     assert see_services(SLOT, seen(service(), later=-30), {}).steady_since == NOW
 
 

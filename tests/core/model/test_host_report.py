@@ -344,7 +344,7 @@ def test_the_telling_line_is_from_the_error_before_the_output() -> None:
     assert cause_line("output", "error") == "error"
 
 
-def test_the_output_tells_where_the_error_says_nothing() -> None:
+def test_the_output_is_used_if_the_error_is_empty() -> None:
     assert cause_line("output", REFRESHING + RUN_COMMAND_SUFFIX) == "output"
 
 

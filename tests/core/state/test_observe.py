@@ -77,7 +77,7 @@ def test_a_description_replaces_the_one_before() -> None:
     assert seen(UNKNOWN, running_tasks=3).registration == registration("i-a", running_tasks=3)
 
 
-def test_a_description_ends_what_was_said_of_not_describing_it() -> None:
+def test_a_description_clears_the_reason_for_not_describing_it() -> None:
     assert seen(replace(UNKNOWN, undescribed="MISSING")).undescribed == ""
 
 
@@ -230,12 +230,12 @@ def test_an_agent_that_disconnects_again_is_recorded_again() -> None:
     assert away(here(away(SENT, 10), 20), 30).progress.away_at == NOW + 30 * SECOND
 
 
-def test_an_agent_that_goes_after_the_proof_may_have_gone_to_a_second_reboot() -> None:
+def test_an_agent_that_disconnects_after_the_new_boot_was_seen_may_be_in_a_second_reboot() -> None:
     proven = see_check_answer(away(SENT, 10), check_answer(rebooted(), NOW + 20 * SECOND))
     assert away(here(proven, 25), 30).progress.away_at == NOW + 30 * SECOND
 
 
-def test_another_boot_after_the_proof_is_proven_anew() -> None:
+def test_another_boot_after_the_new_one_is_verified_again() -> None:
     proven = see_check_answer(away(SENT, 10), check_answer(rebooted(), NOW + 20 * SECOND))
     same = see_check_answer(proven, check_answer(rebooted(), NOW + 50 * SECOND))
     assert verified_by(same.progress) == NOW + 20 * SECOND
@@ -445,7 +445,7 @@ def test_a_command_that_is_allowed_again_clears_its_denial(kind: DocumentKind) -
 
 
 @pytest.mark.parametrize("kind", [DocumentKind.AFTER_REBOOT, DocumentKind.REBOOT])
-def test_a_host_whose_check_is_denied_counts_as_mute_even_if_other_commands_are_allowed(kind: DocumentKind) -> None:
+def test_a_host_whose_check_is_denied_cannot_be_checked_even_if_other_commands_are_allowed(kind: DocumentKind) -> None:
     after = see_sent(see_denied(instance(), DocumentKind.CHECK, "denied"), pending(kind))
     assert (after.send_denied, after.check_denied) == ("denied", True)
 
@@ -470,7 +470,7 @@ def test_a_claim_for_a_reboot_keeps_what_is_known_of_the_drain() -> None:
     assert (after.claim, after.progress.reboot_sent_at) == (REBOOTING, None)
 
 
-def test_a_mark_for_one_more_reboot_waits_anew_and_remembers_the_one_before() -> None:
+def test_a_claim_for_one_more_reboot_waits_again_and_remembers_the_one_before() -> None:
     once = see_reboot_sent(SENT, sent_reboot())
     again = see_marked(once, replace(REBOOTING, reboots=2), NOW)
     assert (again.progress.reboot_sent_at, again.progress.away_at) == (None, None)

@@ -118,21 +118,21 @@ def held_by_a_dead_run(store: MemoryStore, time: Time, term: timedelta = SPAN) -
 
 def test_a_wait_for_a_lease_that_another_run_holds_is_reported_once_with_its_end(store: Cut, time: Time) -> None:
     held_by_a_dead_run(store, time)
-    told: list[Wait] = []
-    waits = Waits(told.append)
+    shown: list[Wait] = []
+    waits = Waits(shown.append)
     StoreLease(store, KEY, "b", RunId("run-b"), SPAN, time, lambda: time.monotonic, waits).acquire()
-    (wait,) = told
+    (wait,) = shown
     assert "which dead holds since 2026-01-05 09:00 UTC" in wait.what
     assert (wait.since, wait.until) == (START, START + SPAN)
 
 
 def test_a_store_that_does_not_answer_is_reported_before_the_first_wait_for_it(store: Cut, time: Time) -> None:
     store.down = True
-    told: list[tuple[Wait, int]] = []
-    waits = Waits(lambda wait: told.append((wait, len(time.naps))))
+    shown: list[tuple[Wait, int]] = []
+    waits = Waits(lambda wait: shown.append((wait, len(time.naps))))
     with pytest.raises(Unreachable):
         StoreLease(store, KEY, "b", RunId("run-b"), SPAN, time, lambda: time.monotonic, waits).acquire()
-    ((wait, naps_before),) = told
+    ((wait, naps_before),) = shown
     assert (wait.since, naps_before) == (START, 0)
     assert wait.until is not None
     assert time.wall <= wait.until, "it does not last longer than was said"
@@ -348,7 +348,7 @@ def test_facts_from_before_a_long_sleep_are_read_again(store: Cut, time: Time, h
 # Writes that are rejected although nobody else wrote
 
 
-@pytest.mark.parametrize("answer", [Throttled("409: another write is under way"), Conflict("412"), Unreachable("503")])
+@pytest.mark.parametrize("answer", [Throttled("409: another write came first"), Conflict("412"), Unreachable("503")])
 def test_a_renewal_that_was_rejected_without_another_write_is_retried(
     store: Cut, time: Time, answer: Exception, held: StoreLease
 ) -> None:
@@ -359,7 +359,7 @@ def test_a_renewal_that_was_rejected_without_another_write_is_retried(
     assert store.refuses == []
 
 
-@pytest.mark.parametrize("answer", [Throttled("409: another write is under way"), Conflict("412")])
+@pytest.mark.parametrize("answer", [Throttled("409: another write came first"), Conflict("412")])
 def test_a_lease_is_released_although_the_first_attempt_was_rejected(
     store: Cut, time: Time, answer: Exception, held: StoreLease
 ) -> None:
@@ -368,7 +368,7 @@ def test_a_lease_is_released_although_the_first_attempt_was_rejected(
     assert lease(store, time, "b").acquire() == Taken(epoch=2)
 
 
-@pytest.mark.parametrize("answer", [Throttled("409: another write is under way"), Conflict("412")])
+@pytest.mark.parametrize("answer", [Throttled("409: another write came first"), Conflict("412")])
 def test_a_free_lease_is_taken_though_that_was_refused_once(store: Cut, time: Time, answer: Exception) -> None:
     store.refuses = [answer]
     assert lease(store, time).acquire() == Taken(epoch=1)
@@ -386,7 +386,7 @@ def test_a_renewal_that_landed_late_after_its_repeat_was_refused_is_known_for_ou
                 raise Unreachable("no reply")
             if self.writes == 1 and self.slow is not None:
                 super().put(*self.slow)
-                raise Throttled("409: another write is under way")
+                raise Throttled("409: another write came first")
             return super().put(key, data, expect)
 
     store = Late()
@@ -639,8 +639,8 @@ def test_the_object_in_the_store_says_who_holds_it_in_words(store: Cut, time: Ti
     lease(store, time, "task/1").acquire()
     stored = store.get(KEY)
     assert stored is not None
-    told = json.loads(stored.data)
-    assert (told["holder"], told["run"], told["epoch"], told["released"]) == ("task/1", "run-task/1", 1, False)
+    note = json.loads(stored.data)
+    assert (note["holder"], note["run"], note["epoch"], note["released"]) == ("task/1", "run-task/1", 1, False)
 
 
 # Properties

@@ -29,10 +29,10 @@ def describing(world: World, *, without: str, after: timedelta, lasts: timedelta
         answer = real(operation, params)
         if operation != "DescribeContainerInstances" or not since <= world.clock.now() < since + lasts:
             return answer
-        told = [shape for shape in answer["containerInstances"] if shape["containerInstanceArn"] != arn]
-        left_out = len(told) < len(answer["containerInstances"])
+        kept = [shape for shape in answer["containerInstances"] if shape["containerInstanceArn"] != arn]
+        left_out = len(kept) < len(answer["containerInstances"])
         failures = [{"arn": arn, "reason": "SERVER", "detail": "try again"}] if left_out else []
-        return {**answer, "containerInstances": told, "failures": failures}
+        return {**answer, "containerInstances": kept, "failures": failures}
 
     ecs._call = call  # type: ignore[method-assign]
     return clients

@@ -239,7 +239,7 @@ def test_a_run_of_an_older_version_that_acts_keeps_the_first_new_one_away() -> N
             return super().sleep(span)
 
     assert leases(store, Working()).acquire() == HeldBy("older", NOW)
-    assert lease(store, time, str(WEST), "next").acquire() == Taken(2), "the new one was given back"
+    assert lease(store, time, str(WEST), "next").acquire() == Taken(2), "the new one was released"
 
 
 def test_a_new_run_keeps_runs_of_older_versions_away_while_it_moves_the_state() -> None:

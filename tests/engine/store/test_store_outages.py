@@ -38,7 +38,7 @@ from bottlerocket_ecs_updater.simulator.world.world import World
 MINUTE = timedelta(minutes=1)
 
 
-def told(*faults: StoreOutage | ApiFails | SecondUpdater, policy: Policy | None = None, runs: int = 1) -> Played:
+def played_with(*faults: StoreOutage | ApiFails | SecondUpdater, policy: Policy | None = None, runs: int = 1) -> Played:
     """Three instances with a service, and faults."""
     plan = FaultPlan(tuple(map(Placed, faults)))
     scenario = replace(scenario_row(3, services=(ServiceSpec("web", 3),)), faults=plan)
@@ -60,7 +60,7 @@ def out_of_service(played: Played) -> list[str]:
 def test_an_outage_of_minutes_ends_no_run_whenever_it_comes(*, lasts: timedelta, writes_only: bool) -> None:
     for begins in (40, 55, *range(60, 600, 43)):
         outage = StoreOutage(at=timedelta(seconds=begins), lasts=lasts, writes_only=writes_only)
-        played = told(outage)
+        played = played_with(outage)
         assert went_well(played), (begins, played.last.finished)
         assert out_of_service(played) == []
         assert played.verdict.violations == ()
@@ -68,7 +68,7 @@ def test_an_outage_of_minutes_ends_no_run_whenever_it_comes(*, lasts: timedelta,
 
 def test_every_nth_write_is_refused_for_another_one_and_no_run_notices() -> None:
     for nth in range(1, 40):
-        played = told(ApiFails("ConditionalRequestConflict", 409, operation="PutObject", every=nth, times=1))
+        played = played_with(ApiFails("ConditionalRequestConflict", 409, operation="PutObject", every=nth, times=1))
         assert went_well(played), (nth, played.last.finished)
         assert not [event for event in played.last.events if isinstance(event, LookPostponed)]
 
@@ -77,14 +77,14 @@ def test_every_nth_write_is_refused_for_another_one_and_no_run_notices() -> None
 def test_writes_that_overlap_for_a_minute_end_no_run(every: int) -> None:
     for begins in range(65, 600, 97):
         at = timedelta(seconds=begins)
-        played = told(
+        played = played_with(
             ApiFails("ConditionalRequestConflict", 409, operation="PutObject", every=every, at=at, lasts=MINUTE)
         )
         assert went_well(played), (begins, played.last.finished)
 
 
 def test_while_the_lease_has_lapsed_nothing_is_done() -> None:
-    played = told(StoreOutage(at=timedelta(seconds=200), lasts=3 * MINUTE))
+    played = played_with(StoreOutage(at=timedelta(seconds=200), lasts=3 * MINUTE))
     (postponed, *_) = [event for event in played.last.events if isinstance(event, LookPostponed)]
     ended = played.last.began + timedelta(seconds=140) + 3 * MINUTE
     during = [event for event in played.last.events if postponed.at < event.at < ended]
@@ -95,7 +95,7 @@ def test_a_run_whose_lease_a_rival_took_meanwhile_ends_and_the_rival_finishes() 
     """Only the first run has the outage: its network is down, the rival's is not."""
     for begins in range(100, 400, 61):
         cut = StoreOutage(at=timedelta(seconds=begins), lasts=4 * MINUTE, caller="run-0")
-        played = told(cut, SecondUpdater(timedelta(seconds=begins + 30)), runs=3)
+        played = played_with(cut, SecondUpdater(timedelta(seconds=begins + 30)), runs=3)
         first, rival = _ending(played, "run-0"), _ending(played, "rival-0")
         assert rival.finished is not None, begins
         assert (first.exit_code, rival.exit_code) == (1, 0)
@@ -110,7 +110,7 @@ def _ending(played: Played, name: str) -> Ending:
 
 def test_an_outage_that_outlasts_a_drain_ends_the_run_with_an_error_that_says_so() -> None:
     policy = Policy(drain_timeout=5 * MINUTE)
-    played = told(StoreOutage(at=timedelta(seconds=200), lasts=60 * MINUTE), policy=policy)
+    played = played_with(StoreOutage(at=timedelta(seconds=200), lasts=60 * MINUTE), policy=policy)
     finished = played.last.finished
     assert finished is not None
     assert (finished.outcome, finished.exit_code) == (RunOutcome.ERROR, 1)

@@ -99,9 +99,9 @@ def test_an_unreadable_sighting_matters_only_with_a_minimum_age(name: str) -> No
     world, store = row(2), MemoryStore()
     for version in (OLD, NEW):
         store.put(f"first-seen/{version}.json", GARBAGE[name], None)
-    told = updater(world, store)
-    assert told.run().counts["updated"] == 2
-    assert [event.key for event in told.tape.of(StateUnreadable)].count(f"first-seen/{NEW}.json") == 1
+    again = updater(world, store)
+    assert again.run().counts["updated"] == 2
+    assert [event.key for event in again.tape.of(StateUnreadable)].count(f"first-seen/{NEW}.json") == 1
 
 
 @pytest.mark.parametrize("name", GARBAGE)

@@ -27,5 +27,5 @@ def test_its_start_is_known_from_how_long_it_took() -> None:
     assert history_text([entry_of(account)]).splitlines()[1].startswith("2026-01-05 09:00  ")
 
 
-def test_nothing_is_said_of_no_instances_at_all() -> None:
+def test_a_run_without_instances_mentions_none() -> None:
     assert headline(run_report(LEFT).summary) == f"no instances were checked in 1m (run {RUN})"

@@ -21,9 +21,9 @@ from tests.report.samples import (
     RUN,
     START,
     STARTED,
+    events_for,
     finished,
     name,
-    told,
 )
 from tests.report.strategies import ANY_EVENT
 
@@ -64,7 +64,7 @@ ONE = name(1)
 def run_of(
     outcomes: dict[InstanceId, Outcome], outcome: RunOutcome = RunOutcome.OK, code: int = 0, why: str = ""
 ) -> list[Event]:
-    return [*told(outcomes), finished(outcomes, outcome, code, why)]
+    return [*events_for(outcomes), finished(outcomes, outcome, code, why)]
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def run_of(
             "The run could not continue: 1 of 1 instance updated to 1.21.0",
         ),
         (
-            told({ONE: Updated(OLD, NEW)}),
+            events_for({ONE: Updated(OLD, NEW)}),
             Ending.DIED,
             "The record of this run ends after 1m, before the run's end: 1 of 1 instance updated to 1.21.0",
         ),
@@ -203,8 +203,8 @@ def test_every_command_is_one_that_the_program_takes() -> None:
     accounts = [run_report(run, reach=reach) for run in (events_of("broken"), events_of("halted"), died("clean"))]
     typed = [about.commands for account in accounts for about in account.troubles]
     typed += [group.commands for account in accounts for group in account.holds]
-    told = [line for commands in typed for one in commands for line in one.lines]
-    ours = {tuple(shlex.split(line)[1:]) for line in told if not line.startswith("aws ")}
+    lines = [line for commands in typed for one in commands for line in one.lines]
+    ours = {tuple(shlex.split(line)[1:]) for line in lines if not line.startswith("aws ")}
     assert {words[0] for words in ours} == {"release", "pause", "resume", "status"}
     for words in ours:
         parse(build_app({}), words)
@@ -328,7 +328,7 @@ def test_a_run_that_leaves_something_to_a_person_is_never_called_well(
 @pytest.mark.parametrize("others", [{ONE: Updated(OLD, NEW)}, {ONE: UpToDate(NEW)}, {ONE: UpToDate(OLD)}, {}])
 def test_a_withdrawn_version_is_in_the_headline(others: dict[InstanceId, Outcome]) -> None:
     withdrawn = VersionWithdrawn(START, "aws-ecs-2/x86_64", NEW, OLD, START)
-    account = run_report([*told(others), withdrawn, finished(others)])
+    account = run_report([*events_for(others), withdrawn, finished(others)])
     assert account.ending is Ending.NEEDS_A_PERSON
     run_it = ", which 1 instance runs" if version_of(others.get(ONE, UpToDate(OLD))) == NEW else ""
     assert account.headline.split("; ")[0] == f"AWS withdrew 1.21.0{run_it}"
@@ -338,13 +338,13 @@ def test_a_withdrawn_version_counts_instances_that_are_held_on_it() -> None:
     outcomes: dict[InstanceId, Outcome] = {ONE: hold(Reason.DOWNGRADE_HELD, version=OLD, running=NEW)}
     report = HostReport(BootId("b"), UpdateState.AVAILABLE, NEW, OLD, None)
     withdrawn = VersionWithdrawn(START, "aws-ecs-2/x86_64", NEW, OLD, START)
-    account = run_report([*told(outcomes), HostChecked(START, ONE, report), withdrawn, finished(outcomes)])
+    account = run_report([*events_for(outcomes), HostChecked(START, ONE, report), withdrawn, finished(outcomes)])
     assert account.headline == "AWS withdrew 1.21.0, which 1 instance runs; nothing was updated"
 
 
 def test_a_withdrawn_version_is_named_after_how_a_run_was_stopped() -> None:
     withdrawn = VersionWithdrawn(START, "aws-ecs-2/x86_64", NEW, OLD, START)
     outcomes: dict[InstanceId, Outcome] = {ONE: Updated(OLD, NEW)}
-    account = run_report([*told(outcomes), withdrawn, finished(outcomes, RunOutcome.INTERRUPTED, 0, "SIGTERM")])
+    account = run_report([*events_for(outcomes), withdrawn, finished(outcomes, RunOutcome.INTERRUPTED, 0, "SIGTERM")])
     assert account.ending is Ending.STOPPED
     assert account.headline.endswith("; AWS withdrew 1.21.0, which 1 instance runs")

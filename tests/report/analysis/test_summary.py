@@ -18,9 +18,9 @@ from tests.report.samples import (
     OLD,
     START,
     STARTED,
+    events_for,
     finished,
     name,
-    told,
 )
 from tests.report.strategies import ANY_EVENT, OUTCOMES
 
@@ -78,7 +78,7 @@ def test_every_instance_is_counted_once(outcomes: dict[InstanceId, Outcome]) -> 
 
 
 def test_a_run_that_died_is_summed_up_from_its_last_events() -> None:
-    summary = summarize(told(HALTED))
+    summary = summarize(events_for(HALTED))
     assert summary.outcome == RunOutcome.UNFINISHED
     assert summary.exit_code is None
     assert summary.took == timedelta(minutes=6) + timedelta(minutes=2)
@@ -89,7 +89,7 @@ def test_a_run_that_died_is_summed_up_from_its_last_events() -> None:
 def test_the_last_recorded_outcome_of_an_instance_counts() -> None:
     why = failed(Failure.APPLY_FAILED, detail="no route")
     events: list[Event] = [
-        *told({name(1): hold(Reason.STANDALONE_TASK, task="a")}),
+        *events_for({name(1): hold(Reason.STANDALONE_TASK, task="a")}),
         InstanceFailed(START, name(1), why),
     ]
     assert [row.became for row in summarize(events).rows] == [OutcomeKind.FAILED]

@@ -57,7 +57,7 @@ def test_remaining_instances_are_counted_and_a_downgrade_is_not_an_update() -> N
     assert days_behind(HALTED_RUN) == {name(6): 2}
 
 
-def test_a_record_of_an_older_version_says_nothing_of_it() -> None:
+def test_a_record_of_an_older_version_lacks_it() -> None:
     older = [event for event in HALTED_RUN if not isinstance(event, VersionSeen)]
     account = run_report(older)
     assert (account.versions, account.days_behind) == ((), {})

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 import pytest
 from tests.report.hostile import ANSI, HTML, LONG, hostile_run
-from tests.report.outputs.test_messages import told
+from tests.report.outputs.test_messages import messages_of
 from tests.report.samples import RUN
 
 from bottlerocket_ecs_updater.report.analysis.run_report import run_report
@@ -71,7 +71,7 @@ def live() -> str:
 
 
 def messages() -> str:
-    return "\n".join(f"{message.subject}\n{message.text}" for message in told(hostile_run()))
+    return "\n".join(f"{message.subject}\n{message.text}" for message in messages_of(hostile_run()))
 
 
 def index() -> str:

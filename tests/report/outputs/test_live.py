@@ -148,8 +148,8 @@ def test_a_line_from_elsewhere_scrolls_by_and_the_block_stays() -> None:
     screen = Screen()
     live = live_on(screen)
     live.record(STARTED)
-    live.say("warning: nobody could be told")
-    assert "warning: nobody could be told" in screen.lines
+    live.say("warning: the webhook does not answer")
+    assert "warning: the webhook does not answer" in screen.lines
     assert screen.lines[-1].startswith("demo") or screen.lines[-1].startswith("web")
 
 

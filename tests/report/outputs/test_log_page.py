@@ -61,7 +61,7 @@ def runs() -> dict[RunId, tuple[e.Event, ...]]:
     """
     world = thirteen_broken(6).build(VirtualClock(), budget=UpdaterLimits(8))
     world.clock.sleep(timedelta(minutes=1))
-    told: dict[RunId, tuple[e.Event, ...]] = {}
+    runs: dict[RunId, tuple[e.Event, ...]] = {}
     for run in (FIRST, SECOND):
         began = world.clock.now()
         policy = Policy(max_unavailable=Limit(number=8), max_failures=20, suspect_after=20)
@@ -69,14 +69,14 @@ def runs() -> dict[RunId, tuple[e.Event, ...]]:
         updater.run()
         *before, end = updater.tape.events
         assert isinstance(end, e.RunFinished)
-        told[run] = (e.LeaseTaken(began, 1, ""), *before, replace(end, throttles=7) if run == FIRST else end)
+        runs[run] = (e.LeaseTaken(began, 1, ""), *before, replace(end, throttles=7) if run == FIRST else end)
         world.clock.sleep(began + timedelta(days=1) - world.clock.now())
     now = world.clock.now()
     end = e.RunFinished(now, LEFT, RunOutcome.LEFT, 0, {}, timedelta(), "another run acts", {}, {})
-    told[LEFT] = (e.LeaseRefused(now, HOLDER, now - timedelta(minutes=5)), end)
+    runs[LEFT] = (e.LeaseRefused(now, HOLDER, now - timedelta(minutes=5)), end)
     late = now + timedelta(days=1) - events_of("clean")[0].at
-    told[DEAD] = tuple(started_as(DEAD, [replace(event, at=event.at + late) for event in died("clean")]))
-    return told
+    runs[DEAD] = tuple(started_as(DEAD, [replace(event, at=event.at + late) for event in died("clean")]))
+    return runs
 
 
 @cache
@@ -92,7 +92,7 @@ def lines() -> tuple[str, ...]:
     return tuple(stream.getvalue().splitlines())
 
 
-def told(kind: type[E], *of: RunId) -> list[tuple[RunId, E]]:
+def recorded(kind: type[E], *of: RunId) -> list[tuple[RunId, E]]:
     """The events of one kind, each with its run."""
     return [(run, event) for run in of or runs() for event in runs()[run] if isinstance(event, kind)]
 
@@ -136,13 +136,13 @@ def test_the_last_runs_are_listed_newest_first_with_their_ends() -> None:
         (SECOND, "failures"),
         (FIRST, "failures"),
     ]
-    end = told(e.RunFinished, FIRST)[0][1]
+    end = recorded(e.RunFinished, FIRST)[0][1]
     assert (found[-1]["updated"], found[-1]["quarantined"]) == (end.counts["updated"], end.counts["quarantined"])
     assert found[-1]["duration_seconds"] == end.took.total_seconds()
 
 
 def test_the_query_counts_updates_by_run_and_version() -> None:
-    expected = Counter((run, str(event.source), str(event.target)) for run, event in told(e.InstanceUpdated))
+    expected = Counter((run, str(event.source), str(event.target)) for run, event in recorded(e.InstanceUpdated))
     found = answer("What was updated in the last runs?")
     assert {(row["run"], row["source"], row["target"]): row["instances"] for row in found} == expected
     assert expected
@@ -150,7 +150,7 @@ def test_the_query_counts_updates_by_run_and_version() -> None:
 
 def test_a_failure_includes_the_hosts_own_message() -> None:
     found = answer("What failed, and what did the host say?")
-    expected = told(e.InstanceFailed) + told(e.InstanceQuarantined)
+    expected = recorded(e.InstanceFailed) + recorded(e.InstanceQuarantined)
     assert len(found) == len(expected)
     for run, event in expected:
         key = (run, event.instance, event.name)
@@ -162,8 +162,8 @@ def test_a_failure_includes_the_hosts_own_message() -> None:
 
 def test_the_query_for_broken_instances_finds_quarantined_ones_that_were_not_returned() -> None:
     found = answer("What is broken now, and since when?")
-    quarantined = {event.instance: event.at for _, event in told(e.InstanceQuarantined, FIRST)}
-    (returned,) = quarantined.keys() & {event.instance for _, event in told(e.Returned, SECOND)}
+    quarantined = {event.instance: event.at for _, event in recorded(e.InstanceQuarantined, FIRST)}
+    (returned,) = quarantined.keys() & {event.instance for _, event in recorded(e.Returned, SECOND)}
     assert len(quarantined) == 4
     assert {row["instance"]: row["first_told"] for row in found} == {
         id_: at for id_, at in quarantined.items() if id_ != returned
@@ -173,19 +173,19 @@ def test_the_query_for_broken_instances_finds_quarantined_ones_that_were_not_ret
 
 def test_every_instance_that_was_held_or_failed_says_why() -> None:
     question = "Why was this instance not updated?"
-    for run, event in told(e.InstanceHeld):
+    for run, event in recorded(e.InstanceHeld):
         rows = [row for row in answer(question, event.instance) if row["run"] == run]
         assert event.hold.reason.code in {row["hold"] for row in rows}
-    for run, failed_ in told(e.InstanceFailed):
+    for run, failed_ in recorded(e.InstanceFailed):
         rows = [row for row in answer(question, failed_.instance) if row["run"] == run]
         assert failed_.failure.failure.code in {row["failure"] for row in rows}
     assert answer(question) == []
 
 
 def test_the_reasons_of_holds_are_those_of_the_last_run_that_ended() -> None:
-    (last,) = [event for _, event in told(e.RunFinished, SECOND)]
+    (last,) = [event for _, event in recorded(e.RunFinished, SECOND)]
     held: list[Outcome] = [outcome for outcome in last.outcomes.values() if kind_of(outcome) is OutcomeKind.HELD]
-    expected = Counter(getattr(outcome, "reason").code for outcome in held)  # noqa: B009 - told by its kind
+    expected = Counter(getattr(outcome, "reason").code for outcome in held)  # noqa: B009 - recorded by its kind
     found = {row["Reason"]: row["instances"] for row in answer("How many instances were held back, for which reasons?")}
     assert expected
     assert expected.items() <= found.items()
@@ -194,7 +194,7 @@ def test_the_reasons_of_holds_are_those_of_the_last_run_that_ended() -> None:
 def test_each_instance_was_out_of_service_for_as_long_as_its_return_says() -> None:
     expected = {
         (run, event.instance): event.out_of_service.total_seconds()
-        for run, event in told(e.Returned)
+        for run, event in recorded(e.Returned)
         if event.out_of_service is not None
     }
     found = answer("How long was each instance out of service?")
@@ -204,9 +204,9 @@ def test_each_instance_was_out_of_service_for_as_long_as_its_return_says() -> No
 
 
 def test_weeks_are_separate() -> None:
-    spans = [event.out_of_service for _, event in told(e.Returned) if event.out_of_service is not None]
+    spans = [event.out_of_service for _, event in recorded(e.Returned) if event.out_of_service is not None]
     found = answer("How long are instances out of service, week by week?")
-    assert sum(row["instances"] for row in found) == len(told(e.Returned))
+    assert sum(row["instances"] for row in found) == len(recorded(e.Returned))
     assert max(row["longest"] for row in found) == max(spans).total_seconds()
 
 
@@ -224,7 +224,7 @@ def test_a_run_that_exited_names_who_held_the_lease() -> None:
 def test_throttles_and_calls_are_those_of_each_run() -> None:
     found = {row["run"]: row for row in answer("Did AWS throttle calls, and how many calls of each kind were made?")}
     assert {run: row["throttles"] for run, row in found.items()} == {FIRST: 7, SECOND: 0, LEFT: 0}
-    for run, event in told(e.RunFinished, FIRST, SECOND):
+    for run, event in recorded(e.RunFinished, FIRST, SECOND):
         assert found[run]["calls.ssm:SendCommand"] == event.calls["ssm:SendCommand"] > 0
 
 
@@ -251,7 +251,7 @@ def test_the_end_of_a_run_is_found_whole_for_any_number_of_instances() -> None:
     outcomes: dict[InstanceId, Outcome] = {
         name(number): failed(Failure.APPLY_FAILED, detail="full") for number in range(500)
     }
-    end = replace(told(e.RunFinished, FIRST)[0][1], outcomes=outcomes)
+    end = replace(recorded(e.RunFinished, FIRST)[0][1], outcomes=outcomes)
     stream = io.StringIO()
     JsonLog(stream, run=FIRST, cluster="demo").record(end)
     line = json.loads(stream.getvalue())

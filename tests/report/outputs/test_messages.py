@@ -75,47 +75,49 @@ def tell(
         messenger.record(event)
 
 
-def told(events: Iterable[Event]) -> list[Message]:
+def messages_of(events: Iterable[Event]) -> list[Message]:
     box = Mailbox()
     tell(events, box)
     return box.messages
 
 
 def test_a_run_that_updates_is_reported_at_its_start_and_its_end() -> None:
-    assert [message.occasion for message in told(events_of("clean"))] == [Occasion.STARTED, Occasion.FINISHED]
+    assert [message.occasion for message in messages_of(events_of("clean"))] == [Occasion.STARTED, Occasion.FINISHED]
 
 
 def test_a_run_with_trouble_is_reported_once_of_each_kind() -> None:
-    occasions = [message.occasion for message in told(events_of("halted"))]
+    occasions = [message.occasion for message in messages_of(events_of("halted"))]
     assert sorted(occasions, key=list(Occasion).index) == list(Occasion)
     assert occasions[-1] is Occasion.FINISHED
 
 
 def test_a_run_in_which_nothing_happened_sends_no_message() -> None:
-    assert told([STARTED, finished({name(1): UpToDate(NEW)})]) == []
+    assert messages_of([STARTED, finished({name(1): UpToDate(NEW)})]) == []
 
 
 def test_a_run_that_could_not_go_on_is_reported_though_nothing_was_started() -> None:
-    (message,) = told([STARTED, finished({}, RunOutcome.ERROR, 1, "no permission for ecs:ListContainerInstances")])
+    (message,) = messages_of(
+        [STARTED, finished({}, RunOutcome.ERROR, 1, "no permission for ecs:ListContainerInstances")]
+    )
     assert "no permission for ecs:ListContainerInstances" in message.text
     assert message.subject == "[demo] The run could not start: no permission for ecs:ListContainerInstances"
 
 
 def test_the_subject_says_what_happened_on_which_cluster() -> None:
-    first, last = (message.subject for message in told(events_of("clean")))
+    first, last = (message.subject for message in messages_of(events_of("clean")))
     assert first == "[demo] update from 1.52.0 to 1.53.1 started"
     assert last.startswith("[demo] All 6 instances updated to 1.53.1, in ")
 
 
 def test_every_message_names_the_report_and_the_next_step() -> None:
-    for message in told(events_of("halted")):
+    for message in messages_of(events_of("halted")):
         assert REPORT in message.text
         assert message.facts["run"] == RUN
 
 
 def test_the_last_message_names_every_instance_that_needs_a_person() -> None:
     events = events_of("broken")
-    digest = told(events)[-1].text
+    digest = messages_of(events)[-1].text
     for event in events:
         if isinstance(event, InstanceFailed | InstanceQuarantined):
             assert event.instance in digest
@@ -125,7 +127,7 @@ def test_the_last_message_names_every_instance_that_needs_a_person() -> None:
 @pytest.mark.parametrize(("run", "golden"), [(CLEAN_RUN, "clean"), (HALTED_RUN, "halted")])
 def test_the_digest_is_the_golden_one(run: list[Event], golden: str) -> None:
     """Look at the file if this fails: it is what people will read in their mail."""
-    message = told(run)[-1]
+    message = messages_of(run)[-1]
     assert f"{message.subject}\n\n{message.text}\n" == (GOLDEN / f"{golden}.mail.txt").read_text("utf-8")
 
 
@@ -148,7 +150,7 @@ def test_programs_get_important_events_at_once_and_the_others_in_batches() -> No
 
 
 def test_a_message_of_trouble_brings_the_commands_that_end_it() -> None:
-    texts = {message.occasion: message.text for message in told(events_of("halted"))}
+    texts = {message.occasion: message.text for message in messages_of(events_of("halted"))}
     flags = "--cluster demo --region eu-central-1 --state s3://state/updater/"
     assert f"\n    bottlerocket-ecs-updater pause {flags}\n" in texts[Occasion.HALTED]
     for occasion in (Occasion.FAILED, Occasion.QUARANTINED, Occasion.FINISHED):
@@ -187,7 +189,7 @@ def test_one_output_that_fails_does_not_stop_the_others() -> None:
 
 
 def test_hostile_text_is_text_in_a_message() -> None:
-    for message in told(hostile_run()):
+    for message in messages_of(hostile_run()):
         assert message.subject.isascii()
         assert message.subject.isprintable()
         assert [one for one in message.text if not one.isprintable() and one != "\n"] == []
@@ -206,19 +208,19 @@ def test_a_subject_is_as_sns_takes_it(text: str) -> None:
 
 @given(events=st.lists(ANY_EVENT, max_size=15))
 def test_messages_can_be_written_for_any_events(events: list[Event]) -> None:
-    occasions = [message.occasion for message in told([STARTED, *events])]
+    occasions = [message.occasion for message in messages_of([STARTED, *events])]
     assert len(occasions) == len(set(occasions))
 
 
 def test_holds_that_wait_for_a_person_send_no_repeated_messages() -> None:
     outcomes: dict[InstanceId, Outcome] = {name(1): hold(Reason.AGENT_DISCONNECTED), name(2): UpToDate(NEW)}
-    assert told([STARTED, finished(outcomes)]) == []
+    assert messages_of([STARTED, finished(outcomes)]) == []
 
 
 def test_a_withdrawn_version_is_reported_by_the_run_that_saw_it_first() -> None:
     outcomes: dict[InstanceId, Outcome] = {name(1): UpToDate(NEW)}
     seen, earlier = START + timedelta(minutes=1), START - timedelta(days=1)
     first, later = (VersionWithdrawn(seen, "aws-ecs-2/x86_64", NEW, OLD, at) for at in (seen, earlier))
-    (message,) = told([STARTED, first, finished(outcomes)])
+    (message,) = messages_of([STARTED, first, finished(outcomes)])
     assert message.subject == "[demo] AWS withdrew 1.21.0, which 1 instance runs; nothing was updated"
-    assert told([STARTED, later, finished(outcomes)]) == []
+    assert messages_of([STARTED, later, finished(outcomes)]) == []

@@ -96,7 +96,7 @@ def _metric_faults(line: dict[str, Any], metrics: Any) -> Iterable[str]:
             yield f"value of {metric['Name']}"
 
 
-def told(events: Iterable[Event]) -> list[dict[str, Any]]:
+def metrics_of(events: Iterable[Event]) -> list[dict[str, Any]]:
     stream = io.StringIO()
     metrics = Metrics(stream, run=RUN, cluster="demo")
     for event in events:
@@ -113,18 +113,18 @@ def values(lines: list[dict[str, Any]], metric: str) -> list[Any]:
 
 @pytest.mark.parametrize("run", ["clean", "broken", "halted", "large"])
 def test_every_line_of_a_run_is_valid(run: str) -> None:
-    lines = told(events_of(run))
+    lines = metrics_of(events_of(run))
     assert lines
     assert [fault for line in lines for fault in emf_faults(line)] == []
 
 
 @given(events=st.lists(ANY_EVENT, max_size=20))
 def test_every_line_is_valid_for_any_events(events: list[Event]) -> None:
-    assert [fault for line in told([STARTED, *events]) for fault in emf_faults(line)] == []
+    assert [fault for line in metrics_of([STARTED, *events]) for fault in emf_faults(line)] == []
 
 
 def test_hostile_text_reaches_no_metric() -> None:
-    text = json.dumps(told(hostile_run()))
+    text = json.dumps(metrics_of(hostile_run()))
     assert "script" not in text
     assert "evil" not in text
 
@@ -145,7 +145,7 @@ def test_the_schema_here_finds_what_is_wrong(wrong: dict[str, Any], fault: str) 
 
 
 def test_a_line_is_also_a_line_of_the_log() -> None:
-    assert {"time", "level", "event", "run", "cluster"} <= told(events_of("clean"))[0].keys()
+    assert {"time", "level", "event", "run", "cluster"} <= metrics_of(events_of("clean"))[0].keys()
 
 
 # The names
@@ -155,7 +155,7 @@ def test_every_metric_of_the_table_is_reported_in_some_run_and_no_other() -> Non
     seen = set()
     progress = StandingPublished(START, "staging", None, None, timedelta(days=2), timedelta(hours=3), "")
     for run in ("clean", "broken", "halted"):
-        for line in told([progress, *events_of(run)]):
+        for line in metrics_of([progress, *events_of(run)]):
             for directive in line["_aws"]["CloudWatchMetrics"]:
                 assert directive["Namespace"] == NAMESPACE
                 seen |= {metric["Name"] for metric in directive["Metrics"]}
@@ -174,32 +174,32 @@ def test_the_table_of_the_documentation_is_that_of_the_program() -> None:
 
 
 def test_a_run_that_went_well_says_so_and_that_it_did_not_fail() -> None:
-    lines = told(events_of("clean"))
+    lines = metrics_of(events_of("clean"))
     assert (values(lines, "RunsSucceeded"), values(lines, "RunsFailed"), values(lines, "RunsHalted")) == ([1], [0], [0])
     assert values(lines, "InstancesUpdated") == [6]
 
 
 def test_a_halted_run_failed_and_was_no_success() -> None:
-    lines = told(events_of("halted"))
+    lines = metrics_of(events_of("halted"))
     assert (values(lines, "RunsSucceeded"), values(lines, "RunsFailed"), values(lines, "RunsHalted")) == ([0], [1], [1])
     assert values(lines, "LastSuccessTime") == []
 
 
 def test_the_last_success_is_reported_in_seconds_since_1970() -> None:
     end = events_of("clean")[-1].at
-    assert values(told(events_of("clean")), "LastSuccessTime") == [end.timestamp()]
+    assert values(metrics_of(events_of("clean")), "LastSuccessTime") == [end.timestamp()]
 
 
 def test_quarantined_instances_are_counted_at_the_end() -> None:
-    assert values(told(events_of("broken")), "InstancesQuarantined")[-1] == 4
+    assert values(metrics_of(events_of("broken")), "InstancesQuarantined")[-1] == 4
 
 
-def test_a_run_that_left_for_another_tells_nothing() -> None:
-    assert told([RunFinished(START, SAMPLE_RUN, RunOutcome.LEFT, 0, {}, timedelta(), "", {}, {})]) == []
+def test_a_run_that_left_for_another_writes_no_metrics() -> None:
+    assert metrics_of([RunFinished(START, SAMPLE_RUN, RunOutcome.LEFT, 0, {}, timedelta(), "", {}, {})]) == []
 
 
 def test_each_instance_is_one_value_of_a_duration() -> None:
-    lines = told(events_of("large"))
+    lines = metrics_of(events_of("large"))
     out = [value for values_ in values(lines, "SecondsOutOfService") for value in values_]
     assert len(out) == 300
     assert all(60 < value < 300 for value in out)
@@ -208,14 +208,14 @@ def test_each_instance_is_one_value_of_a_duration() -> None:
 def test_throttles_are_reported_at_the_end() -> None:
     *before, end = events_of("clean")
     assert isinstance(end, RunFinished)
-    assert values(told([*before, replace(end, throttles=7)]), "ApiThrottles") == [7]
+    assert values(metrics_of([*before, replace(end, throttles=7)]), "ApiThrottles") == [7]
 
 
 def test_held_instances_are_distinguished_by_reason_within_a_bound() -> None:
     outcomes: dict[InstanceId, Outcome] = {
         name(n): hold(reason, **dict.fromkeys(_facts(reason), "x")) for n, reason in enumerate(Reason)
     }
-    lines = [line for line in told([STARTED, finished(outcomes)]) if "InstancesHeldByReason" in line]
+    lines = [line for line in metrics_of([STARTED, finished(outcomes)]) if "InstancesHeldByReason" in line]
     assert len(lines) == 16
     assert lines[-1]["Reason"] == "other"
     assert sum(line["InstancesHeldByReason"] for line in lines) == len(Reason) - 1
@@ -257,14 +257,14 @@ def test_a_run_with_nothing_in_progress_has_no_gauges() -> None:
 
 def test_an_instance_that_waits_for_a_person_makes_no_run_stuck() -> None:
     found = ClaimFound(START, name(1), "quarantined", SAMPLE_RUN, START - timedelta(days=1))
-    assert told([STARTED, found]) == []
+    assert metrics_of([STARTED, found]) == []
 
 
 def test_a_run_that_died_has_already_sent_its_gauges() -> None:
-    assert values(told(died("clean")), "InstancesInProgress") == [1]
+    assert values(metrics_of(died("clean")), "InstancesInProgress") == [1]
 
 
 def test_the_cluster_is_the_only_dimension_of_what_alarms_watch() -> None:
-    for line in told(events_of("halted")):
+    for line in metrics_of(events_of("halted")):
         if "RunsHalted" in line or "SecondsSinceProgress" in line:
             assert line["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [[CLUSTER_DIMENSION]]

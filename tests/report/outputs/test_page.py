@@ -248,9 +248,9 @@ def test_a_whole_output_is_cut_and_says_so(form: str) -> None:
     assert LONG not in text
 
 
-def test_json_keeps_what_was_said_as_it_was_said() -> None:
-    told = json.loads(render_report(run_report(hostile_run()), "json"))
-    (quarantined,) = [one for one in told["instances"] if one["became"] == "quarantined"]
+def test_json_keeps_texts_unchanged() -> None:
+    shown = json.loads(render_report(run_report(hostile_run()), "json"))
+    (quarantined,) = [one for one in shown["instances"] if one["became"] == "quarantined"]
     assert ALL in quarantined["why"]
 
 

@@ -107,7 +107,7 @@ def test_the_form_of_an_event_does_not_change(event: Event, form: dict[str, obje
     assert json.loads(encode(event)) == {"format": 1, "event": event.name, "at": "2026-01-05T09:24:11Z", **form}
 
 
-def test_the_outcomes_of_a_run_say_what_became_of_each_instance() -> None:
+def test_the_outcomes_of_a_run_name_the_result_for_each_instance() -> None:
     outcomes: dict[InstanceId, Outcome] = {
         ONE: Updated(OLD, NEW),
         InstanceId("i-2"): Quarantined(failed(Failure.NOT_BACK, limit="20m", detail="silence")),

@@ -26,9 +26,9 @@ class Noted:
 
 def test_the_log_has_the_first_word_of_what_happens_and_the_last_of_the_end() -> None:
     heard: list[str] = []
-    told = SummaryLast(Noted("log", heard), Tee([Noted("metrics", heard), Noted("record", heard)]))
-    told.record(RunStopping(NOW, "SIGTERM"))
-    told.record(RunFinished(NOW, RunId("r"), RunOutcome.OK, 0, {}, timedelta(), "", {}, {}))
+    recorder = SummaryLast(Noted("log", heard), Tee([Noted("metrics", heard), Noted("record", heard)]))
+    recorder.record(RunStopping(NOW, "SIGTERM"))
+    recorder.record(RunFinished(NOW, RunId("r"), RunOutcome.OK, 0, {}, timedelta(), "", {}, {}))
     assert heard == [
         "log run.stopping",
         "metrics run.stopping",
@@ -64,16 +64,16 @@ FAULTS = [
 @pytest.mark.parametrize("event", [STOPPING, END], ids=lambda event: event.name)
 def test_if_a_recorder_fails_the_others_still_get_every_event(error: Exception, event: Event) -> None:
     first, last, speaker = Collected(), Collected(), Collected()
-    told = SummaryLast(speaker, Tee([first, Broken(error), last]))
-    told.record(event)
+    recorder = SummaryLast(speaker, Tee([first, Broken(error), last]))
+    recorder.record(event)
     assert first.events == last.events == speaker.events == [event]
 
 
 def test_a_log_that_fails_does_not_affect_the_others() -> None:
     others = Collected()
-    told = SummaryLast(Broken(BrokenPipeError()), others)
-    told.record(STOPPING)
-    told.record(END)
+    recorder = SummaryLast(Broken(BrokenPipeError()), others)
+    recorder.record(STOPPING)
+    recorder.record(END)
     assert others.events == [STOPPING, END]
 
 
@@ -91,7 +91,7 @@ def test_a_failing_recorder_is_reported_once_to_all_others() -> None:
     assert heard.events.count(STOPPING) == 3
 
 
-@pytest.mark.parametrize("error", [Interrupted("told to stop"), LeaseLost("somebody has it")])
+@pytest.mark.parametrize("error", [Interrupted("recorder to stop"), LeaseLost("somebody has it")])
 def test_an_error_that_ends_the_run_is_raised_after_all_recorders_got_the_event(error: BaseException) -> None:
     heard = Collected()
     with pytest.raises(type(error)):

@@ -75,21 +75,21 @@ def test_an_instance_is_so_many_days_behind_as_a_newer_version_has_been_known() 
     seen = {OLD: NOW - timedelta(days=90), NEW: NOW - timedelta(days=3, hours=5), NEWER: NOW - timedelta(hours=1)}
     offered = {InstanceId(id_): NEWER for id_ in ("i-a", "i-b", "i-c", "i-d")}
     ledger = Ledger(first_seen=seen, offered=offered)
-    told = status(host("i-a"), host("i-b", NEW), host("i-c", NEWER), host("i-d", None), ledger=ledger)
-    text = status_text(told)
+    shown = status(host("i-a"), host("i-b", NEW), host("i-c", NEWER), host("i-d", None), ledger=ledger)
+    text = status_text(shown)
     section = text.partition("\nBehind\n")[2].partition("\n\n")[0].splitlines()
     assert section == [
         "  1 instance for 3 days: a newer version was first seen 2026-02-27 05:00 UTC, and 1.22.0 is offered",
         "  1 instance for less than a day: a newer version was first seen 2026-03-02 09:00 UTC, and 1.22.0 is offered",
     ]
-    days = {one["instance"]: one["days_behind"] for one in status_json(told)["instances"]}
+    days = {one["instance"]: one["days_behind"] for one in status_json(shown)["instances"]}
     assert days == {"i-a": 3, "i-b": 0, "i-c": 0, "i-d": 0}
 
 
 def test_a_host_that_is_offered_nothing_is_not_behind_a_version_that_was_seen_elsewhere_or_withdrawn() -> None:
     seen = {OLD: NOW - timedelta(days=90), NEWER: NOW - timedelta(days=30)}
-    told = status(host("i-a"), host("i-b"), ledger=Ledger(first_seen=seen, offered={InstanceId("i-b"): NEWER}))
-    assert {one["instance"]: one["days_behind"] for one in status_json(told)["instances"]} == {"i-a": 0, "i-b": 30}
+    shown = status(host("i-a"), host("i-b"), ledger=Ledger(first_seen=seen, offered={InstanceId("i-b"): NEWER}))
+    assert {one["instance"]: one["days_behind"] for one in status_json(shown)["instances"]} == {"i-a": 0, "i-b": 30}
 
 
 def test_a_cluster_that_knows_no_newer_version_is_not_behind() -> None:

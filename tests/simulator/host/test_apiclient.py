@@ -244,7 +244,7 @@ def test_arguments_that_apiclient_does_not_know_are_a_usage_error(arguments: str
     assert (result.exit_code, "Usage: apiclient" in result.stderr) == (2, True)
 
 
-def test_get_os_tells_the_version_on_hosts_that_know_get() -> None:
+def test_get_os_shows_the_version_on_hosts_that_know_get() -> None:
     assert '"version_id": "1.20.0"' in bench().run("apiclient get os").stdout
     assert bench(version="1.4.2").run("apiclient get os").exit_code == 2
 

@@ -48,6 +48,7 @@ KEPT: Mapping[str, tuple[str, frozenset[str]]] = {
                 "desiredCount",
                 "events",
                 "launchType",
+                "networkConfiguration",
                 "pendingCount",
                 "placementConstraints",
                 "placementStrategy",
@@ -74,6 +75,7 @@ KEPT: Mapping[str, tuple[str, frozenset[str]]] = {
                 "startedBy",
                 "desiredStatus",
                 "startedAt",
+                "executionStoppedAt",
                 "stopCode",
                 "stoppedAt",
                 "stoppedReason",
@@ -87,7 +89,16 @@ KEPT: Mapping[str, tuple[str, frozenset[str]]] = {
 
 RESOURCE_KEPT = ("name", "integerValue", "stringSetValue")
 _RESOURCES = frozenset({"registeredResources", "remainingResources"})
-DEPLOYMENT_KEPT = ("status", "rolloutState", "createdAt", "launchType", "capacityProviderStrategy")
+DEPLOYMENT_KEPT = (
+    "status",
+    "rolloutState",
+    "createdAt",
+    "launchType",
+    "capacityProviderStrategy",
+    "taskDefinition",
+    "networkConfiguration",
+)
+"""What is kept of a deployment or task set. With an external controller, only task sets have the last two."""
 
 CONTAINER_KEPT = ("exitCode", "reason")
 

@@ -1,9 +1,9 @@
 """Evidence from tasks against a version that boots but on which containers fail.
 
 A host that is back shows that the version boots. Only tasks can show whether containers run on it. So the hosts that
-were updated to the version in this rollout are watched: tasks that failed to start, exited with an error or stay
-PENDING count against it, and so do ECS health checks that find the container instance IMPAIRED. Whether the version is
-the cause, or the service itself, `contrast.py` decides.
+were updated to the version in this rollout, or launched with it, are watched (`trials.py`): tasks that failed to start,
+exited with an error or stay PENDING count against it. On updated hosts, so do ECS health checks that find the container
+instance IMPAIRED. Whether the version is the cause, or the service itself, `contrast.py` decides.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from bottlerocket_ecs_updater.core.decision.contrast import (
     started_apart,
 )
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
+from bottlerocket_ecs_updater.core.decision.trials import launched_hosts, on_trial
 from bottlerocket_ecs_updater.core.model.claim import Claim
 from bottlerocket_ecs_updater.core.model.container_instance import EXITED, LiveTask, TaskEnd
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
@@ -32,9 +33,6 @@ from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.services import Service
 from bottlerocket_ecs_updater.core.model.time_text import has_passed
 from bottlerocket_ecs_updater.core.model.version import Version
-
-ROLLOUT_LASTS = timedelta(days=7)
-"""A host that was updated longer ago has run tasks since then, and is no longer on trial."""
 
 KILLED = frozenset({None, 137, 143})
 """Exit codes of containers that were killed, or whose end the ECS agent did not see."""
@@ -56,23 +54,6 @@ LOSING_ASKED = 20
 InstanceNames = Mapping[ContainerInstanceArn, InstanceId]
 
 
-def on_trial(fleet: Fleet) -> Mapping[InstanceId, tuple[Version, datetime]]:
-    """The hosts that were updated to a version in this rollout and are in service, with the version and since when.
-
-    Evidence from before a person released the version does not count again: its trial restarts with the release.
-    """
-    found: dict[InstanceId, tuple[Version, datetime]] = {}
-    for id_, update in fleet.past.updated.items():
-        instance = fleet.instances.get(id_)
-        if instance is None or instance.claim is not None or has_passed(update.at, ROLLOUT_LASTS, fleet.at):
-            continue
-        report = instance.report
-        if report is None or report.running == update.version:
-            released = fleet.past.released.get(update.version, update.at)
-            found[id_] = update.version, max(update.at, released)
-    return found
-
-
 def evidence_is_old(claim: Claim, this_pass: Pass, fresh: timedelta = EVIDENCE_FRESH) -> bool:
     """Whether services must be described before another host is rebooted into a version that is on trial.
 
@@ -82,17 +63,18 @@ def evidence_is_old(claim: Claim, this_pass: Pass, fresh: timedelta = EVIDENCE_F
     services = fleet.services
     if services is not None and not has_passed(services.at, fresh, fleet.at):
         return False
-    came = this_pass.once(_trials_since).get(claim.target)
+    came = this_pass.once(_tried_since).get(claim.target)
     if came is None:
         return False
     carried = has_passed(came, CARRIED_FOR, fleet.at)
     return services is None or not carried or has_passed(services.at, EVIDENCE_FRESH_LATER, fleet.at)
 
 
-def _trials_since(this_pass: Pass) -> Mapping[Version, datetime]:
-    """Since when each version is on trial: since its first host was updated to it."""
+def _tried_since(this_pass: Pass) -> Mapping[Version, datetime]:
+    """Since when hosts have run each version that is on trial."""
     since: dict[Version, datetime] = {}
-    for version, at in on_trial(this_pass.fleet).values():
+    launched = ((one.version, at) for one in launched_hosts(this_pass) for at in one.since.values())
+    for version, at in (*on_trial(this_pass.fleet).values(), *launched):
         since[version] = min(at, since.get(version, at))
     return since
 
@@ -113,7 +95,7 @@ def suspicious(fleet: Fleet, starts_before: Mapping[ServiceArn, int]) -> tuple[S
     # A daemon service stops a task at each drain and starts one at each return, which events show only in part.
     moving.update({one.name: 2 * in_progress for one in services if one.daemon})
     lost = {
-        one: one.unasked_starts - starts_before[one.arn] - moving[one.name]
+        one: one.extra_starts - starts_before[one.arn] - moving[one.name]
         for one in services
         if one.arn in starts_before
     }
@@ -128,9 +110,9 @@ def losing_on_trial(trial: Iterable[InstanceId], fleet: Fleet) -> frozenset[str]
     unsteady.
     """
     here = frozenset(name for id_ in trial for name in services_on(fleet.instances[id_]))
-    losing = [one for one in fleet.all_services if one.unasked_starts and one.name in here]
-    losing.sort(key=lambda one: (-one.unasked_starts, one.name))
-    enough = sum(one.unasked_starts for one in losing) >= FAILED_TASKS
+    losing = [one for one in fleet.all_services if one.extra_starts and one.name in here]
+    losing.sort(key=lambda one: (-one.extra_starts, one.name))
+    enough = sum(one.extra_starts for one in losing) >= FAILED_TASKS
     return frozenset(one.name for one in losing[:LOSING_ASKED]) if enough else frozenset()
 
 

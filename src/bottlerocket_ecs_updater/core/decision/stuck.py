@@ -18,7 +18,7 @@ from bottlerocket_ecs_updater.core.model.history import LastingHold
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.outcome import UNTIL_CLEARED, Outcome, Updated, UpToDate
-from bottlerocket_ecs_updater.core.model.passing import DATED, Passing, passing
+from bottlerocket_ecs_updater.core.model.passing import Passing, dated, never_passes, passing
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
 from bottlerocket_ecs_updater.core.model.time_text import has_passed, time_text
 
@@ -100,14 +100,14 @@ def _has_update(instance: Instance | None) -> bool:
 def _lasts(why: Hold, fleet: Fleet) -> bool:
     """Whether a hold does not pass by itself, or has lasted so long that it counts as one that does not."""
     facts = dict(why.facts)
-    if passing(why.reason) is Passing.NEVER:
+    if never_passes(why):
         return True
     if why.reason is Reason.BACKING_OFF:
         return facts.get("until") == UNTIL_CLEARED
     if why.reason is Reason.DRAIN_BLOCKED:
         one = fleet.past.blockers.get(facts.get("what", ""))
         return one is not None and one.times >= REPEATED
-    if why.reason in DATED:
+    if dated(why):
         return False
     known = fleet.past.waiting.get(why.reason.code)
     if known is not None and _too_long(why.reason, known, fleet.at):
@@ -126,8 +126,8 @@ def waiting_codes(outcomes: Mapping[InstanceId, Outcome], fleet: Fleet) -> Colle
     """The reason codes to record: they stopped this run from starting any update, but should pass by themselves."""
     if has_started(fleet.instances.values()):
         return ()
-    reasons = {why.reason for why in _that_count(outcomes, fleet)}
-    return sorted(one.code for one in reasons if passing(one) is Passing.BY_ITSELF and one not in DATED)
+    held = _that_count(outcomes, fleet)
+    return sorted({why.reason.code for why in held if passing(why.reason) is Passing.BY_ITSELF and not dated(why)})
 
 
 def said(why: Hold, fleet: Fleet) -> str:

@@ -139,6 +139,8 @@ class Task:
     """Whether it has its own network interface, as in network mode awsvpc."""
     own_volume: bool = False
     """Whether ECS attached an EBS volume to its instance for it."""
+    launched_at: datetime | None = None
+    """When a task that no service started was created; None for others, or if ECS did not say."""
 
     @property
     def stopped(self) -> bool:
@@ -184,6 +186,8 @@ class ManagedNode:
     reach: PingStatus
     version: Version | None = None
     """The version that its agent last reported; hosts before 1.7.0 report none. It may be minutes old."""
+    ping: str = ""
+    """Its ping status as Systems Manager writes it; empty if Systems Manager does not know it."""
 
 
 EXITED = "EssentialContainerExited"

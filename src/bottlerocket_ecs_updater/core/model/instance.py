@@ -106,9 +106,9 @@ class SurveyedFacts:
     """Until when tasks on it are protected."""
     asked_at: datetime | None = None
     """When all of it was last read together, as is done before a drain; None if never."""
-    unasked: str = ""
+    unanswered: str = ""
     """What a rule needs that AWS did not answer then, and why; empty if it answered everything."""
-    unasked_since: datetime | None = None
+    unanswered_since: datetime | None = None
     """Since when every survey has missed something."""
 
 
@@ -122,6 +122,8 @@ class Instance:
     undescribed: str = ""
     """ECS's reason for not describing it."""
     reach: PingStatus = PingStatus.UNKNOWN
+    ping: str = ""
+    """Its ping status as Systems Manager writes it; empty if Systems Manager does not know it."""
     node: str = ""
     """The other id under which Systems Manager knows it, or may know it; empty if there is none."""
     shown_version: Version | None = None

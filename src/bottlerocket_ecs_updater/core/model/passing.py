@@ -28,8 +28,6 @@ CHOSEN = frozenset(
         Reason.INSTANCE_TERMINATED,
         Reason.WARM_POOL,
         Reason.BLOCKED,
-        Reason.DRAINED_BY_OTHERS,
-        Reason.OWN_HOST,
         Reason.CLAIM_REMOVED,
         Reason.RETURNED_BY_OTHERS,
         Reason.PAUSED,
@@ -51,9 +49,11 @@ CHOSEN = frozenset(
 NEVER_PASSES = frozenset(
     {
         Reason.AGENT_DISCONNECTED,
+        Reason.DRAINED_BY_OTHERS,
         Reason.UNKNOWN_TO_SSM,
         Reason.HYBRID_ACTIVATION,
         Reason.SSM_CONNECTION_LOST,
+        Reason.SSM_STATUS_UNKNOWN,
         Reason.SEND_DENIED,
         Reason.TOO_OLD,
         Reason.CHECK_FAILED,
@@ -98,7 +98,10 @@ DATED = frozenset(
         Reason.DRAIN_BLOCKED,
     }
 )
-"""Holds that end at a known time, or when others are done. Nobody has to act, however long they last."""
+"""Holds that end at a known time, or when others are done. Nobody has to act, however long they last.
+
+See `dated` for the exception.
+"""
 
 BY_ITSELF = DATED | frozenset(
     {
@@ -111,6 +114,7 @@ BY_ITSELF = DATED | frozenset(
         Reason.STAGED_WITHDRAWN,
         Reason.WITHDRAWN,
         Reason.STANDALONE_TASK,
+        Reason.OWN_HOST,
         Reason.OWN_HOST_LAST,
         Reason.HANDED_OVER,
         Reason.BUDGET,
@@ -162,8 +166,27 @@ NEEDS_A_LOOK = frozenset(
 )
 """Holds that a person should look at although they may pass, or were chosen."""
 
-NEEDS_A_PERSON = NEVER_PASSES | NEEDS_A_LOOK
+UNREPORTED = ("unreported", "yes")
+"""The fact of a hold that waits for another stage that does not report."""
+
+NO_WINDOW_FITS = ("no_window_fits", "yes")
+"""The fact of a hold for a maintenance window that closes too early, if all others do so too."""
+
+HAS_A_PERSON = frozenset({Reason.DRAINED_BY_OTHERS})
+"""Holds that stay until somebody acts, and that somebody caused: usually they are still working on it."""
+
+NEEDS_A_PERSON = NEVER_PASSES - HAS_A_PERSON | NEEDS_A_LOOK
 """Holds that a person should look at."""
+
+
+def dated(hold: Hold) -> bool:
+    """Whether a hold ends at a known time, or when others are done. Nobody knows when a silent stage reports again."""
+    return hold.reason in DATED and UNREPORTED not in hold.facts
+
+
+def never_passes(hold: Hold) -> bool:
+    """Whether a hold stays until somebody acts, by its reason or by its facts: some windows are all too short."""
+    return hold.reason in NEVER_PASSES or NO_WINDOW_FITS in hold.facts
 
 
 def passing(reason: Reason) -> Passing:

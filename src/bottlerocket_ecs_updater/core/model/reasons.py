@@ -80,6 +80,11 @@ class Reason(Enum):
         "Systems Manager has lost the connection to it",
         "check the control container and the host's route to Systems Manager",
     )
+    SSM_STATUS_UNKNOWN = _Words(
+        "ssm-status-unknown",
+        "Systems Manager reports its ping status as {status}, which this version of the updater does not know",
+        "check the control container; if it works, upgrade the updater",
+    )
     SEND_REFUSED = _Words(
         "send-refused",
         "Systems Manager refused to send it a command: {why}",
@@ -226,8 +231,8 @@ class Reason(Enum):
     DRAIN_TIMED_OUT = _Words(
         "drain-timed-out",
         "its drain timed out after {limit}, so it was returned to service; tasks left: {tasks}",
-        "find out why these tasks do not stop: stop timeouts, minimumHealthyPercent with no room elsewhere, or task "
-        "protection",
+        "find out why these tasks do not stop: stop timeouts, replacements that do not start, minimumHealthyPercent "
+        "with no room elsewhere, or task protection",
     )
     DRAIN_BLOCKED = _Words(
         "drain-blocked",
@@ -298,7 +303,7 @@ class Reason(Enum):
     CUTOFF = _Words(
         "cutoff",
         "its update is expected to take {needed}, and the maintenance window closes at {closes}",
-        "wait for a window that stays open long enough, or make one longer",
+        "wait for a window that stays open long enough; if there is none, make one longer",
     )
     FROZEN = _Words(
         "frozen",

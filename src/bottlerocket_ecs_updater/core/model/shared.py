@@ -145,8 +145,6 @@ class Shared:
     """Standings that cannot be read. Any of them may belong to a stage that this cluster waits for."""
     lost: tuple[Location, ...] = ()
     """Clusters of those stages that were seen earlier and have no standing now."""
-    circle: tuple[str, ...] = ()
-    """Stages that wait for each other, including this cluster's own; empty if there are none."""
 
 
 def circle_of(stage: str, waits_for: Iterable[str], standings: Iterable[ClusterStanding]) -> tuple[str, ...]:

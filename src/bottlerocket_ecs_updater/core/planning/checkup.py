@@ -18,6 +18,7 @@ from bottlerocket_ecs_updater.core.model.host_report import HostProblem, Problem
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.published import Published, PublishedUnread
+from bottlerocket_ecs_updater.core.model.reasons import Reason, hold
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.planning.launch_advice import Advice, StartsOld, StartsUnknown, advise
 from bottlerocket_ecs_updater.core.rules.policy import Policy
@@ -182,6 +183,16 @@ def _worth_knowing(instance: Instance, registration: Registration) -> Iterator[F
         yield warn("instance", instance.id, "it was not asked for an update", remedy)
 
 
+def _unreached(instance: Instance) -> str:
+    if instance.reach is not PingStatus.UNKNOWN:
+        return "Systems Manager has no connection to it"
+    return (
+        f"Systems Manager reports its ping status as {instance.ping}"
+        if instance.ping
+        else str(hold(Reason.UNKNOWN_TO_SSM))
+    )
+
+
 def _gets_no_versions(registration: Registration) -> bool:
     variant = registration.variant or ""
     return any(variant == end or variant.startswith(f"{end}-") for end in END_OF_LIFE_VARIANTS)
@@ -196,11 +207,10 @@ def _troubles(instance: Instance, registration: Registration) -> Iterator[Findin
         # There is no update that could fail.
         return
     if instance.reach is not PingStatus.ONLINE:
-        said = "Systems Manager has no connection to it"
         yield fail(
             "instance",
             instance.id,
-            said if instance.reach is not PingStatus.UNKNOWN else "it is not registered in Systems Manager",
+            _unreached(instance),
             "Enable the control container (settings.host-containers.control.enabled), give the instance role "
             "AmazonSSMManagedInstanceCore, and let the host reach the ssm and ssmmessages endpoints",
         )

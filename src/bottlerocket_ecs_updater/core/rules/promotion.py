@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from bottlerocket_ecs_updater.core.model.location import Location
+from bottlerocket_ecs_updater.core.model.passing import UNREPORTED
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.model.shared import ClusterStanding, Shared, VersionActs
 from bottlerocket_ecs_updater.core.model.time_text import duration_text, parse_duration, time_text
@@ -105,6 +106,8 @@ class _Lack:
 
     why: str
     until: datetime
+    unreported: bool = False
+    """Whether nothing is known about it now, so that the wait may never end."""
 
 
 def block_on(version: Version, acts: VersionActs) -> Hold | None:
@@ -129,7 +132,8 @@ def not_promoted(version: Version, rules: StageRules, shared: Shared, now: datet
         return None
     waits = "; ".join(f"{one}: {_named(lacks)}" for one, lacks in lacking)
     until = max(lack.until for _, lacks in lacking for lack in lacks)
-    return hold(Reason.NOT_PROMOTED, version=version, waits=waits, until=time_text(until))
+    unreported = dict([UNREPORTED]) if any(lack.unreported for _, lacks in lacking for lack in lacks) else {}
+    return hold(Reason.NOT_PROMOTED, version=version, waits=waits, until=time_text(until), **unreported)
 
 
 def _lacks(
@@ -137,12 +141,12 @@ def _lacks(
 ) -> Sequence[_Lack]:
     """Everything that stops one stage from promoting, the longest wait first."""
     earliest = now + requirement.wait
-    found = [_Lack(f"the standing {key} cannot be read", earliest) for key in shared.unreadable]
-    found += (_Lack(f"{_name(place)} has lost its standing", earliest) for place in shared.lost)
+    found = [_Lack(f"the standing {key} cannot be read", earliest, unreported=True) for key in shared.unreadable]
+    found += (_Lack(f"{_name(place)} has lost its standing", earliest, unreported=True) for place in shared.lost)
     members = [one for one in shared.standings if one.stage == requirement.stage]
     counted = [one for one in members if not (rules.ignore_silent and one.silent(rules.silent_after, now))]
     if not counted:
-        found.append(_Lack("no cluster of it has reported", earliest))
+        found.append(_Lack("no cluster of it has reported", earliest, unreported=True))
     found += (lack for one in counted if (lack := _lack(one, requirement, version, rules, now)) is not None)
     return sorted(found, key=lambda lack: lack.until, reverse=True)
 
@@ -154,7 +158,8 @@ def _lack(
     earliest = now + requirement.wait
     until = since + requirement.wait if since is not None else earliest
     if standing.silent(rules.silent_after, now):
-        return _Lack(f"{name} has been silent since {time_text(standing.looked_at)}", max(until, now))
+        silent = f"{name} has been silent since {time_text(standing.looked_at)}"
+        return _Lack(silent, max(until, now), unreported=True)
     if since is None:
         return _Lack(f"{name} {_why_not(standing, version)}", earliest)
     if now < until:

@@ -19,6 +19,7 @@ from functools import lru_cache
 from heapq import merge
 from zoneinfo import ZoneInfo
 
+from bottlerocket_ecs_updater.core.model.passing import NO_WINDOW_FITS
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.model.time_text import duration_text, parse_duration, time_text
 
@@ -36,6 +37,11 @@ HORIZON = timedelta(days=366)
 """Windows that follow each other without a gap for this long count as always open."""
 
 _LAST_YEAR = 9000
+
+
+WINDOWS_AHEAD = 60
+"""How many times of opening and closing are considered: a month of daily windows, and more than half a year of weekly
+ones. If the only window that is long enough comes later than that, a person should know too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,9 +188,22 @@ def may_begin(schedule: Schedule, now: datetime, needed: timedelta = timedelta()
         case Closed(next_opens=opens, freeze=freeze):
             return hold(Reason.FROZEN, freeze=freeze, opens=time_text(opens))
         case Open(until=until) if until is not None and until - now < needed:
-            return hold(Reason.CUTOFF, closes=time_text(until), needed=duration_text(needed))
+            never = {} if _ever_fits(schedule, until, needed) else dict([NO_WINDOW_FITS])
+            return hold(Reason.CUTOFF, closes=time_text(until), needed=duration_text(needed), **never)
         case Open():
             return None
+
+
+@lru_cache(maxsize=64)
+def _ever_fits(schedule: Schedule, after: datetime, needed: timedelta) -> bool:
+    """Whether any of the next windows after that time stays open long enough."""
+    at = after
+    for _ in range(WINDOWS_AHEAD):
+        state = open_at(schedule.windows, schedule.freezes, at)
+        if isinstance(state, Open) and (state.until is None or state.until - at >= needed):
+            return True
+        at = state.next_opens if isinstance(state, Closed) else state.until or at
+    return False
 
 
 def fits(now: datetime, needed: timedelta, windows: Sequence[Window], freezes: Sequence[Freeze] = ()) -> bool:

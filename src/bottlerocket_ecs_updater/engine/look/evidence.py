@@ -22,10 +22,11 @@ from bottlerocket_ecs_updater.core.decision.evidence import (
     long_pending,
     losing_on_trial,
     lost_gpus,
-    on_trial,
     suspicious,
 )
 from bottlerocket_ecs_updater.core.decision.instance_health import impaired_in_turn, long_impaired
+from bottlerocket_ecs_updater.core.decision.this_pass import Pass
+from bottlerocket_ecs_updater.core.decision.trials import LaunchedHosts, launched_hosts, on_trial
 from bottlerocket_ecs_updater.core.model.container_instance import SERVICE_GROUP, LiveTask, Status, TaskEnd
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.history import BrokenVersion
@@ -33,6 +34,7 @@ from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, Instan
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.time_text import has_passed
 from bottlerocket_ecs_updater.core.model.version import Version
+from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.core.state.ledger import with_broken
 from bottlerocket_ecs_updater.engine.ports import Cluster
 from bottlerocket_ecs_updater.engine.run_state import RunState
@@ -45,6 +47,9 @@ ASKED_AGAIN, ASKED_AGAIN_MAX = timedelta(seconds=30), timedelta(minutes=10)
 SERVICES_READ = 10
 """The most services whose tasks one look reads. Each takes at least four calls."""
 
+HOSTS_READ = 5
+"""The most hosts with PENDING tasks whose tasks are read before the first drain."""
+
 UNSTEADY_FOR = timedelta(minutes=3)
 """If a slot is not steady after this time, read how its services' tasks ended."""
 
@@ -56,8 +61,9 @@ OnTrial = Mapping[InstanceId, tuple[Version, datetime]]
 class Evidence:
     """Looks for evidence against versions. Create one per run."""
 
-    def __init__(self, known: RunState, cluster: Cluster, ledger: LedgerKeeping) -> None:
+    def __init__(self, known: RunState, cluster: Cluster, ledger: LedgerKeeping, policy: Policy) -> None:
         self._known = known
+        self._policy = policy
         self._cluster = cluster
         self._ledger = ledger
         self._asked: dict[str, tuple[datetime, timedelta]] = {}
@@ -78,28 +84,48 @@ class Evidence:
             if found is not None:
                 self._note(version, found)
                 return
+        launched = launched_hosts(Pass(fleet, self._policy))
+        if self._pending_where_launched(launched, fleet):
+            return
         self._impaired_on_the_way(fleet)
-        if trial and fleet.services is not None and fleet.services.at == fleet.at:
-            self._ask(sorted(self._in_doubt(trial, fleet)), trial, fleet)
+        if (trial or launched) and fleet.services is not None and fleet.services.at == fleet.at:
+            self._ask(sorted(self._in_doubt(trial, launched, fleet)), trial, launched, fleet)
 
     def _note_trouble_before(self) -> None:
         """Read once how tasks end of the services that lose tasks by themselves, for comparison later."""
         if not self._known.drained:
-            for name in sorted(self._known.baseline.restless - self._before.keys())[:SERVICES_READ]:
+            for name in sorted(self._known.baseline.flapping - self._before.keys())[:SERVICES_READ]:
                 self._before[name] = self._read(partial(self._cluster.ended_of, name))
 
     def _by_counts(
         self, version: Version, hosts: Collection[Instance], trial: OnTrial, fleet: Fleet
     ) -> BrokenVersion | None:
-        pending = [one for one in hosts if long_pending(one)]
-        waiting = self._waiting(version, pending, trial, fleet) if pending else ()
+        mine = self._names(id_ for id_, (to, _) in trial.items() if to == version)
+        pending = self._pending(hosts)
+        waiting = self._waiting(self._trial(version, trial, fleet), pending, fleet) if pending else ()
         if waiting:
-            return broken_by_pending(waiting, self._names(version, trial), fleet.at)
+            return broken_by_pending(waiting, mine, fleet.at)
         impaired = [one for one in hosts if long_impaired(one, fleet)] or impaired_in_turn(hosts, fleet)
         return broken_by_health(impaired, fleet.at) if impaired else None
 
+    def _pending_where_launched(self, launched: Sequence[LaunchedHosts], fleet: Fleet) -> bool:
+        """Record the versions on which tasks stay PENDING on hosts that were launched with them."""
+        for one in launched:
+            pending = self._pending(fleet.instances[id_] for id_ in one.since)
+            here = self._trial_of(one, fleet)
+            waiting = self._waiting(here, pending, fleet, one) if pending else ()
+            if waiting:
+                self._note(one.version, broken_by_pending(waiting, self._names(one.since), fleet.at))
+                return True
+        return False
+
+    def _pending(self, hosts: Iterable[Instance]) -> Sequence[Instance]:
+        """The hosts whose tasks have been PENDING for long, or may have been since before the run started."""
+        waiting = [one for one in hosts if one.progress.pending_since is not None]
+        return [one for one in waiting if long_pending(one)] if self._known.drained else waiting[:HOSTS_READ]
+
     def _waiting(
-        self, version: Version, hosts: Collection[Instance], trial: OnTrial, fleet: Fleet
+        self, trial: Trial, hosts: Collection[Instance], fleet: Fleet, like: LaunchedHosts | None = None
     ) -> Sequence[LiveTask]:
         """The tasks on these hosts that do not start because of the version."""
         due = [one for one in hosts if self._due(one.id)]
@@ -109,8 +135,9 @@ class Evidence:
             one for one in here if one.started_at is None and has_passed(one.launched_at, TASK_PENDING_FOR, fleet.at)
         ]
         names = sorted({one.group.removeprefix(SERVICE_GROUP) for one in long if one.group.startswith(SERVICE_GROUP)})
-        alike = self._tasks_of(names) if names else TasksAlike()
-        return waiting_for_version(self._trial(version, trial, fleet), here, alike, fleet.at, TASK_PENDING_FOR)
+        tasks = self._tasks_of(names) if names else TasksAlike()
+        alike = like.alike(tasks) if like is not None else tasks
+        return waiting_for_version(trial, here, alike, fleet.at, TASK_PENDING_FOR)
 
     def _connected(self, arns: Sequence[ContainerInstanceArn]) -> Sequence[ContainerInstanceArn]:
         """Those whose agents are connected now: on a host that is down, no task starts whatever its version."""
@@ -125,12 +152,13 @@ class Evidence:
             elif one.claim is not None and lost_gpus(one) and one.claim.target not in fleet.past.broken:
                 self._note(one.claim.target, broken_by_loss(one, fleet.at))
 
-    def _in_doubt(self, trial: OnTrial, fleet: Fleet) -> Iterable[str]:
+    def _in_doubt(self, trial: OnTrial, launched: Sequence[LaunchedHosts], fleet: Fleet) -> Iterable[str]:
         """The services whose ended tasks to read."""
         known = self._known
         if not known.drained:
-            # Hosts that an earlier run updated may have broken tasks since then.
-            return known.baseline.restless | losing_on_trial(trial, fleet)
+            # Hosts that an earlier run updated, or that were launched, may have broken tasks since then.
+            hosts = {*trial, *(id_ for one in launched for id_ in one.since)}
+            return known.baseline.flapping | losing_on_trial(hosts, fleet)
         unsteady = {
             name
             for slot in fleet.slots
@@ -138,38 +166,51 @@ class Evidence:
             for name in slot.unsteady
         }
         suspects = {one.name for one in suspicious(fleet, known.baseline.starts)}
-        return suspects | unsteady | known.baseline.restless
+        return suspects | unsteady | known.baseline.flapping
 
-    def _ask(self, names: Collection[str], trial: OnTrial, fleet: Fleet) -> None:
+    def _ask(self, names: Collection[str], trial: OnTrial, launched: Sequence[LaunchedHosts], fleet: Fleet) -> None:
         known_names = {one.name for one in fleet.services.all} if fleet.services is not None else set()
-        soon = self._reboots_soon(trial, fleet)
+        versions = {version for version, _ in trial.values()}
+        soon = self._reboots_soon(versions | {one.version for one in launched}, fleet)
         longest_ago = sorted((name for name in names if name in known_names), key=self._read_at)
         due = [name for name in longest_ago[:SERVICES_READ] if self._due(name, soon=soon)]
         tasks = self._tasks_of(due) if due else TasksAlike()
         if not any(end.failed for end in tasks.ended):
             return
-        for version in sorted({version for version, _ in trial.values()}):
-            hosts = self._names(version, trial)
+        for version in sorted(versions):
+            hosts = self._names(id_ for id_, (to, _) in trial.items() if to == version)
             found = broken_by_ends(self._trial(version, trial, fleet), hosts, tasks, fleet.at)
             if found is not None:
                 self._note(version, found)
+        for one in launched:
+            there = broken_by_ends(self._trial_of(one, fleet), self._names(one.since), one.alike(tasks), fleet.at)
+            if there is not None:
+                self._note(one.version, there)
 
-    def _names(self, version: Version, trial: OnTrial) -> Mapping[ContainerInstanceArn, InstanceId]:
-        mine = (id_ for id_, (to, _) in trial.items() if to == version)
-        return {arn: id_ for id_ in mine if (arn := self._known.arn_of(id_)) is not None}
+    def _names(self, ids: Iterable[InstanceId]) -> Mapping[ContainerInstanceArn, InstanceId]:
+        return {arn: id_ for id_ in ids if (arn := self._known.arn_of(id_)) is not None}
 
     def _trial(self, version: Version, trial: OnTrial, fleet: Fleet) -> Trial:
-        names = self._names(version, trial)
-        tasks = (fleet.instances[id_].tasks for id_ in names.values())
-        groups = frozenset(task.group for each in tasks if each is not None for task in each.left)
-        in_trouble = frozenset(f"{SERVICE_GROUP}{name}" for name in self._known.baseline.restless)
+        since = {id_: at for id_, (to, at) in trial.items() if to == version}
         troubled = frozenset(f"{SERVICE_GROUP}{name}" for name in fleet.past.troubled.get(version, ()))
-        since = {arn: trial[id_][1] for arn, id_ in names.items()}
-        return Trial(since, groups, in_trouble, troubled, _others_on(version, since, fleet))
+        return self._trial_on(version, since, fleet, troubled)
 
-    def _reboots_soon(self, trial: OnTrial, fleet: Fleet) -> bool:
-        """Whether another host is on its way to a version on trial: the evidence against it is read again."""
-        targets = {version for version, _ in trial.values()}
+    def _trial_of(self, hosts: LaunchedHosts, fleet: Fleet) -> Trial:
+        """The trial of hosts that were launched with a version.
+
+        That all their services fail is no evidence: nobody knows whether these services ran before.
+        """
+        return self._trial_on(hosts.version, hosts.since, fleet, _groups_on(hosts.since, fleet))
+
+    def _trial_on(
+        self, version: Version, since: Mapping[InstanceId, datetime], fleet: Fleet, troubled: frozenset[str]
+    ) -> Trial:
+        in_trouble = frozenset(f"{SERVICE_GROUP}{name}" for name in self._known.baseline.flapping)
+        here = {arn: since[id_] for arn, id_ in self._names(since).items()}
+        return Trial(here, _groups_on(since, fleet), in_trouble, troubled, _others_on(version, here, fleet))
+
+    def _reboots_soon(self, targets: Collection[Version], fleet: Fleet) -> bool:
+        """Whether another host is on its way to one of these versions: the evidence against it is read again."""
         unsent = (one.claim for one in fleet.instances.values() if one.progress.reboot_sent_at is None)
         return any(claim is not None and claim.target in targets for claim in unsent)
 
@@ -205,6 +246,12 @@ class Evidence:
     def _note(self, version: Version, found: BrokenVersion) -> None:
         self._ledger.change(partial(with_broken, version=version, found=found))
         self._known.learn_ledger(self._ledger.value)
+
+
+def _groups_on(hosts: Iterable[InstanceId], fleet: Fleet) -> frozenset[str]:
+    """The groups of all tasks on these hosts."""
+    tasks = (fleet.instances[id_].tasks for id_ in hosts)
+    return frozenset(task.group for each in tasks if each is not None for task in each.left)
 
 
 def _others_on(

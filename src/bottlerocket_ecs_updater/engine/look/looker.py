@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
+from datetime import datetime, timedelta
 
-from bottlerocket_ecs_updater.core.decision.evidence import on_trial
+from bottlerocket_ecs_updater.core.decision.evidence import TASK_PENDING_FOR
+from bottlerocket_ecs_updater.core.decision.trials import on_trial
+from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
 from bottlerocket_ecs_updater.core.model.event import ClusterLooked
 from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, InstanceId
+from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.time_text import has_passed
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.core.state.acts import see_successor
@@ -33,6 +37,11 @@ DESCRIBED_AT_ONCE = 100
 
 JUST_NOW_SHARE = 4
 """If only its group is needed, an instance is not described again within the poll interval divided by this."""
+
+
+LONG_DRAIN = TASK_PENDING_FOR / 2
+"""After this long, a drain may wait for replacements that do not start. Hosts on trial are described this often then.
+"""
 
 
 class Looker:
@@ -107,6 +116,7 @@ class Looker:
         asked = self._tasks.look_at_known(wants.due)
         others = [id_ for id_ in wants.due if id_ not in asked and not self._described_just_now(id_, wants)]
         others += [id_ for id_ in self._services.long_unsteady() if id_ not in others] if wants.services else []
+        others += [id_ for id_ in self._tried_beside_long_drains(wants.due) if id_ not in others]
         self._describe_with_others(self._registrations.arns(others))
         self._tasks.look_at_known(others)
 
@@ -128,6 +138,17 @@ class Looker:
         if not described or described >= DESCRIBED_AT_ONCE:
             return []
         return self._registrations.arns(on_trial(self._known.fleet))[: DESCRIBED_AT_ONCE - described]
+
+    def _tried_beside_long_drains(self, due: Collection[InstanceId]) -> Sequence[InstanceId]:
+        """Hosts on trial to describe again, because a drain takes long: its tasks may stay PENDING there.
+
+        Looks at a drain read only its tasks, and without these the drain would time out before the next look at all.
+        """
+        known = self._known
+        if not any(_drains_for_long(known.instance(id_), known.now) for id_ in due):
+            return []
+        old = [id_ for id_ in on_trial(known.fleet) if _is_older(known.instance(id_), LONG_DRAIN, known.now)]
+        return old[:DESCRIBED_AT_ONCE]
 
     def _described_just_now(self, id_: InstanceId, wants: Wants) -> bool:
         """Whether the instance was just described, and only its group is needed."""
@@ -168,3 +189,13 @@ class Looker:
             task = self._successors.placed() if waits and self._successors is not None else None
             if task is not None:
                 self._known.learn(see_successor(instance, task))
+
+
+def _drains_for_long(instance: Instance, now: datetime) -> bool:
+    drains = instance.claim is not None and instance.claim.phase is ClaimPhase.DRAINING
+    return drains and has_passed(instance.phase_began, LONG_DRAIN, now)
+
+
+def _is_older(instance: Instance, age: timedelta, now: datetime) -> bool:
+    """Whether it was described longer ago than that, or not yet."""
+    return instance.registration is None or has_passed(instance.registration.at, age, now)

@@ -41,8 +41,9 @@ class ManagedNodeLooks:
             return
         for instance in asked:
             managed = reach.get(instance.id, ManagedNode(PingStatus.UNKNOWN))
-            if (instance.reach, instance.shown_version) != (managed.reach, managed.version):
-                self._known.learn(replace(instance, reach=managed.reach, shown_version=managed.version))
+            found = replace(instance, reach=managed.reach, ping=managed.ping, shown_version=managed.version)
+            if found != instance:
+                self._known.learn(found)
 
     def find_activated(self) -> None:
         """Find hosts that Systems Manager may know under another id (hybrid activation)."""
@@ -58,4 +59,4 @@ class ManagedNodeLooks:
 def _could_be_known(instance: Instance) -> bool:
     """Whether it is a connected host of ours, and nothing else explains why Systems Manager does not know it."""
     connected = instance.registration is not None and instance.registration.connected
-    return instance.bottlerocket and connected and set_aside(instance) is None
+    return instance.bottlerocket and connected and not instance.ping and set_aside(instance) is None

@@ -152,7 +152,7 @@ def _known(explanation: Explanation, fleet: Fleet) -> Iterator[LabelledFact]:
         if registration.remaining is not None:
             left = registration.remaining
             yield "room left", f"{left.cpu} CPU units, {left.memory} MiB{f', {left.gpus} GPU(s)' if left.gpus else ''}"
-    yield "Systems Manager", instance.reach.value
+    yield "Systems Manager", instance.ping or instance.reach.value
     yield from _last_check(instance, explanation.target, fleet)
     yield from _history(instance, fleet)
     for task in instance.tasks_left:

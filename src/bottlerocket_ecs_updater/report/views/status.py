@@ -369,7 +369,7 @@ def _instance_json(instance: Instance, status: ClusterStatus) -> dict[str, Any]:
         "zone": instance.zone,
         "status": registration.status.value if registration is not None else None,
         "connected": registration.connected if registration is not None else None,
-        "ssm": instance.reach.value,
+        "ssm": instance.ping or instance.reach.value,
         "claim": None
         if claim is None
         else {

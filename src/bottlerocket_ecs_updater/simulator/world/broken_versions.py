@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from bottlerocket_ecs_updater.simulator.ecs.model import Desired, Last
-from bottlerocket_ecs_updater.simulator.ecs.scheduler import FAILURES
+from bottlerocket_ecs_updater.simulator.ecs.task_failures import FAILURES
 from bottlerocket_ecs_updater.simulator.faults import Breaking
 from bottlerocket_ecs_updater.simulator.host import Power
 
@@ -40,8 +40,14 @@ PENDING_NOTICEABLE = timedelta(minutes=8)
 """How long a task must be PENDING, or a host IMPAIRED, to count: image pulls take minutes."""
 
 
+RUNS_NOTICEABLE = timedelta(minutes=3)
+"""How long a task must have run on another version to show that its service is not the cause."""
+
+INSTANCE_TYPE = "ecs.instance-type"
+
+
 class BrokenVersions:
-    """The versions on which tasks failed, on hosts that an updater updated to them."""
+    """The versions on which tasks failed, on hosts that were updated to them or launched with them."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -73,16 +79,38 @@ class BrokenVersions:
                 self.released(version)
             self._released[key] = now
 
-    def task_changed(self, task: Task, host: Host) -> None:
-        """A task on a host that an updater rebooted has changed."""
+    def task_changed(self, task: Task, host: Host, *, updated: bool) -> None:
+        """A task has changed, on a host that an updater has `updated`, or on another.
+
+        On a host that was launched with a version, a failed task shows that the version is the cause only if others of
+        the same deployment run on a host of another version.
+        """
         broken = self._world.ecs.registry.breaks(task)
         if broken is None or host.power is not Power.RUNNING:
+            return
+        if not updated and not self._runs_elsewhere(task, host):
             return
         failed = task.stop_code in FAILURES or task.stopped_reason.startswith("Task failed ")
         if task.last is Last.STOPPED and failed:
             self._note_failure(task, broken, host.running)
         elif task.last is Last.PENDING and task.desired is Desired.RUNNING and not task.workload.stays_pending:
             self._world.clock.after(PENDING_NOTICEABLE, partial(self._note_pending, task, host))
+
+    def _runs_elsewhere(self, task: Task, host: Host) -> bool:
+        """Whether tasks like it run on hosts of the same kind with another version, and none has run on its version."""
+        alike = [one for one in self._world.cluster.tasks.values() if one.definition is task.definition]
+        versions = {self._version_of(one, task) for one in alike if self._ran_for(one) > RUNS_NOTICEABLE}
+        return bool(versions - {host.running, None}) and host.running not in versions
+
+    def _version_of(self, task: Task, like: Task) -> str | None:
+        """The version of the task's host; None if the host is not of the same kind as that of another task."""
+        if task.instance is None or like.instance is None:
+            return None
+        same = task.instance.built_in.get(INSTANCE_TYPE) == like.instance.built_in.get(INSTANCE_TYPE)
+        return self._world.hosts[task.instance.ec2_instance_id].running if same else None
+
+    def _ran_for(self, task: Task) -> timedelta:
+        return (task.stopped_at or self._now()) - task.started_at if task.started_at is not None else timedelta()
 
     def _note_failure(self, task: Task, broken: TasksBreak, version: str) -> None:
         """Count a failed task, unless it fails in much the same way on every version.

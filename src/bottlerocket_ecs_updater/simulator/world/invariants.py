@@ -13,7 +13,7 @@ from bottlerocket_ecs_updater.core.model.claim import CLAIM_ATTRIBUTE, ClaimPhas
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
 from bottlerocket_ecs_updater.simulator.ecs.model import Desired, InstanceStatus, Last
 from bottlerocket_ecs_updater.simulator.ecs.requests import arn_like
-from bottlerocket_ecs_updater.simulator.ecs.scheduler import SCHEDULED
+from bottlerocket_ecs_updater.simulator.ecs.task_failures import SCHEDULED
 from bottlerocket_ecs_updater.simulator.host import Power
 from bottlerocket_ecs_updater.simulator.world.blocked_drains import BlockedDrains
 from bottlerocket_ecs_updater.simulator.world.broken_versions import BrokenVersions
@@ -251,8 +251,9 @@ class InvariantChecker:
 
     def _task_changed(self, task: Task) -> None:
         instance = task.instance
-        if instance is not None and self._seen[instance.ec2_instance_id].reboot_by is not None:
-            self.broken.task_changed(task, self._world.hosts[instance.ec2_instance_id])
+        if instance is not None and instance.ec2_instance_id in self._world.hosts:
+            updated = self._seen[instance.ec2_instance_id].reboot_by is not None
+            self.broken.task_changed(task, self._world.hosts[instance.ec2_instance_id], updated=updated)
         if (
             task.desired is Desired.STOPPED
             and task.last in (Last.RUNNING, Last.PENDING, Last.PROVISIONING)

@@ -632,7 +632,9 @@ def test_a_claim_with_more_than_one_reboot_gets_the_second_verification(number: 
 
 
 @pytest.mark.parametrize("end", [unknown_end(NOW - MINUTE), None])
-def test_a_command_whose_end_says_nothing_of_the_host_gets_the_second_verification(end: RebootEnd | None) -> None:
+def test_a_command_with_an_unclear_result_gets_the_second_verification(
+    end: RebootEnd | None,
+) -> None:
     assert Return not in kinds(next_step(back(reboots=(sent_reboot(NOW - 2 * MINUTE, end),))))
 
 

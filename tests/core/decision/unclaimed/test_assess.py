@@ -206,6 +206,14 @@ def test_an_instance_that_systems_manager_does_not_reach_is_held(reach: PingStat
     assert held(instance(says=available(), reach=reach)) is reason
 
 
+def test_a_ping_status_that_the_updater_does_not_know_is_reported_as_it_is() -> None:
+    """It was said to be not registered in Systems Manager, with the advice to register it."""
+    found = candidate(instance(says=available(), reach=PingStatus.UNKNOWN, ping="Draining"))
+    assert isinstance(found, Held)
+    assert found.hold.reason is Reason.SSM_STATUS_UNKNOWN
+    assert "Systems Manager reports its ping status as Draining" in str(found.hold)
+
+
 def test_an_instance_that_systems_manager_refused_is_held() -> None:
     assert held(instance(send_refused="InvalidInstanceId")) is Reason.SEND_REFUSED
 
@@ -368,7 +376,7 @@ def unheard(times: int, applies: int) -> Instance:
     return instance(says=available(), applied=last, progress=RunProgress(applies=Applies(applies, times)))
 
 
-def test_an_apply_that_may_never_have_been_sent_says_nothing_of_the_host() -> None:
+def test_an_apply_that_may_never_have_been_sent_is_no_failure_of_the_host() -> None:
     assert candidate(unheard(APPLY_TRIES + 1, applies=APPLY_TRIES + 1)) == Stageable(NEW, again=True)
 
 
@@ -515,7 +523,7 @@ def test_a_standalone_task_is_named() -> None:
 
 
 def test_a_task_whose_starter_only_looks_like_a_service_is_standalone() -> None:
-    """W16, changed: `startedBy` can be set by whoever calls RunTask; the group that ECS derives must agree."""
+    """W16, changed: `startedBy` can be set by any caller of RunTask; the group that ECS derives must agree."""
     assert held(instance(says=ready(), tasks=(task(group="family:batch"),))) is Reason.STANDALONE_TASK
 
 

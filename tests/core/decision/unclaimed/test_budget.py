@@ -71,7 +71,7 @@ def test_a_percentage_is_of_the_bottlerocket_instances_only() -> None:
 # What counts
 
 
-def test_a_cluster_in_service_takes_nothing_of_the_budget() -> None:
+def test_a_cluster_in_service_takes_no_budget() -> None:
     assert reason(policy(), other("i-a"), other("i-b")) is None
 
 

@@ -167,7 +167,7 @@ def _drained() -> Any:
     return registration("i-d", status=Status.DRAINING)
 
 
-def test_others_that_are_held_for_good_do_not_keep_it_waiting() -> None:
+def test_others_that_are_held_permanently_do_not_keep_it_waiting() -> None:
     stuck = instance("i-a", ready(), tasks=(STANDALONE,))
     assert commands(decide(around(own_host(), stuck), HAND_OVER)) == [CallSuccessor]
 

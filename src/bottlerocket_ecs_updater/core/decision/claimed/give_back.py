@@ -83,9 +83,9 @@ def give_back_not_empty(claimed: ClaimedInstance, limit: timedelta, this_pass: P
 
 
 def not_empty_hold(instance: Instance, limit: timedelta) -> Hold:
-    """The hold of an instance whose tasks did not stop in time."""
-    tasks = instance.tasks.left[:TASKS_NAMED_AT_MOST] if instance.tasks is not None else ()
-    left = ", ".join(task.group or task.arn for task in tasks) or "none that ECS names"
+    """The hold of an instance whose tasks did not stop in time. Daemons are named last, because ECS stops them last."""
+    tasks = sorted(instance.tasks.left, key=lambda task: task.daemon) if instance.tasks is not None else []
+    left = ", ".join(task.group or task.arn for task in tasks[:TASKS_NAMED_AT_MOST]) or "none that ECS names"
     return hold(Reason.DRAIN_TIMED_OUT, limit=duration_text(limit), tasks=left)
 
 

@@ -183,7 +183,7 @@ def some_may_be_back(this_pass: Pass) -> bool:
     describe now.
     """
     fleet = this_pass.fleet
-    if any(one.unknown and one.progress.dark_looks <= UNDESCRIBED_LOOKS for one in fleet.instances.values()):
+    if any(one.unknown and one.progress.undescribed_looks <= UNDESCRIBED_LOOKS for one in fleet.instances.values()):
         return True
     gone = (one.progress.disconnected_since for one in fleet.instances.values() if _only_disconnected(one))
     return any(since is not None and not has_passed(since, this_pass.policy.flap_time, this_pass.at) for since in gone)
@@ -212,6 +212,8 @@ def _not_reachable(instance: Instance, registration: Registration) -> Hold | Non
             return None
         case PingStatus.CONNECTION_LOST:
             return hold(Reason.SSM_CONNECTION_LOST)
+        case PingStatus.UNKNOWN if instance.ping:
+            return hold(Reason.SSM_STATUS_UNKNOWN, status=instance.ping)
         case PingStatus.UNKNOWN:
             known = instance.node
             return hold(Reason.HYBRID_ACTIVATION, known=known) if known else hold(Reason.UNKNOWN_TO_SSM)

@@ -132,6 +132,8 @@ def _cause(instance: Instance) -> str:
         return "its group terminates it"
     if registration.status is Status.DRAINING:
         return "drained by somebody else"
+    if registration.status is not Status.ACTIVE:
+        return f"its status is {registration.status.value}"
     return "" if registration.connected else "its agent is disconnected"
 
 

@@ -97,7 +97,6 @@ class Drawing:
     ticks: tuple[Tick, ...]
     load: str
     """The number of instances out of service over time, as an SVG path."""
-    load_most: int
     load_base: float
     halted: float | None
     """The position of the halt."""
@@ -126,7 +125,7 @@ def draw(account: RunReport, halted_at: datetime | None = None) -> Drawing | Non
     if not groups or timeline.ended <= timeline.began:
         return None
     scale = _Scale(timeline.began, timeline.ended - timeline.began)
-    most, load = _load(timeline, scale)
+    load = _load(timeline, scale)
     top = _LOAD_HEIGHT + _AXIS_HEIGHT
     y, lanes, headings = top, list[Drawn](), list[Heading]()
     for text, members in groups:
@@ -147,7 +146,6 @@ def draw(account: RunReport, halted_at: datetime | None = None) -> Drawing | Non
         headings=tuple(headings),
         ticks=tuple(_ticks(timeline, scale)),
         load=load,
-        load_most=most,
         load_base=_LOAD_HEIGHT,
         halted=round(scale.x(halted_at), 1) if halted_at is not None else None,
         parts=tuple(part.value for part in Part if part in shown),
@@ -226,18 +224,18 @@ def _in_words(row: Row, lane: Lane) -> str:
     return f"{sanitize(lane.instance, 40)}: {row.became.words}; {parts}{start}"
 
 
-def _load(timeline: Timeline, scale: _Scale) -> tuple[int, str]:
+def _load(timeline: Timeline, scale: _Scale) -> str:
     """The area under the number of instances out of service."""
     steps = timeline.out_at_once()
     most = max((count for _, count in steps), default=0)
     if not most:
-        return 0, ""
+        return ""
     unit = (_LOAD_HEIGHT - 14) / most
     path = [f"M{_LEFT:.1f} {_LOAD_HEIGHT:.1f}"]
     for at, count in steps:
         path.append(f"H{scale.x(at):.1f}V{_LOAD_HEIGHT - count * unit:.1f}")
     path.append(f"H{scale.x(timeline.ended):.1f}V{_LOAD_HEIGHT:.1f}Z")
-    return most, "".join(path)
+    return "".join(path)
 
 
 def _ticks(timeline: Timeline, scale: _Scale) -> Iterator[Tick]:

@@ -68,7 +68,7 @@ def test_in_a_full_cluster_every_hold_names_the_room_that_another_instance_lacks
         assert f"{one.id}, the nearest" not in said.missing
 
 
-def test_a_service_of_which_ecs_says_too_little_is_left_out_and_named_and_the_others_are_checked() -> None:
+def test_a_service_that_ecs_describes_too_little_is_left_out_and_named_and_the_others_are_checked() -> None:
     """A service that ECS says little about must not stop the check of the others, and its name is in the answer."""
     unsaid = Service(ServiceArn("arn:blue"), "blue", 1, 1)
 

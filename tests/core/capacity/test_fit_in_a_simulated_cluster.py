@@ -13,7 +13,7 @@ from bottlerocket_ecs_updater.core.model.resources import Port, TaskRequirements
 from bottlerocket_ecs_updater.simulator.ecs import Workload
 
 
-def foretold(cluster: Bench, instances: int, work: Workload) -> Fits | NoRoom:
+def predicted(cluster: Bench, instances: int, work: Workload) -> Fits | NoRoom:
     """The result of `will_drain`, from what ECS reports about the cluster alone."""
     capacity = {InstanceId(instance_id(number)): _capacity(cluster.show(number)) for number in range(instances)}
     services = [_rules(cluster.service(name), work) for name in ("web", "agent")]
@@ -64,7 +64,7 @@ def test_a_drain_ends_exactly_where_it_was_predicted_to_end(
     web = replica(desired=desired, workload=work, minimum_healthy_percent=minimum, maximum_percent=maximum)
     cluster = bench(instances, services=(web, daemon()))
     cluster.wait(120)
-    answer = foretold(cluster, instances, work)
+    answer = predicted(cluster, instances, work)
     cluster.drain(0)
     cluster.wait(3600)
     assert isinstance(answer, Fits) == (cluster.live(0) == [])

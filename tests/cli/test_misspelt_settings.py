@@ -54,7 +54,7 @@ def test_a_setting_that_is_like_no_other_brings_no_suggestion(name: str, tmp_pat
     assert refused("run", *COMPLETE, "--config", str(file)) == f"unknown setting {name} in {file}"
 
 
-def test_a_table_in_the_file_is_told_as_one(tmp_path: Path) -> None:
+def test_a_table_in_the_file_is_named_as_a_table(tmp_path: Path) -> None:
     file = tmp_path / "updater.toml"
     file.write_text('[foo]\nwindow = "daily 22:00 6h UTC"\n')
     assert refused("run", *COMPLETE, "--config", str(file)) == (

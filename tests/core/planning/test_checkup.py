@@ -62,6 +62,7 @@ def test_a_clock_is_judged_by_how_far_it_is_off(seconds: int, grade: Grade) -> N
         ({}, Grade.OK, "agent is connected"),
         ({"reach": PingStatus.CONNECTION_LOST}, Grade.FAIL, "no connection"),
         ({"reach": PingStatus.UNKNOWN}, Grade.FAIL, "not registered in"),
+        ({"reach": PingStatus.UNKNOWN, "ping": "Draining"}, Grade.FAIL, "ping status as Draining"),
         ({"send_denied": "not allowed: ssm:SendCommand"}, Grade.FAIL, "ssm:SendCommand"),
     ],
 )

@@ -68,7 +68,7 @@ def test_a_host_is_returned_to_service_that_cannot_be_claimed_for_its_reboot(cod
     ("which", "code"),
     [(drops_claims, "ThrottlingException"), (drops_claims, "ServerException"), (checks, "ThrottlingException")],
 )
-def test_what_disturbs_nobody_ends_a_run_too(which: object, code: str) -> None:
+def test_a_call_that_affects_no_instance_ends_a_run_too(which: object, code: str) -> None:
     world = row(2)
     refuse(world, which, code)
     assert Updater(world).run().exit_code == 1

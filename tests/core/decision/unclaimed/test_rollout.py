@@ -1,4 +1,4 @@
-"""How far a release has come: each instance is done, has failed, or is under way, and is counted once."""
+"""How far a rollout is: each instance is done, failed or in progress, and is counted once."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_claims_and_records_of_other_versions_do_not_count() -> None:
     assert counted(past, instance("i-a"), claimed("i-b", a_claim(target=NEWER))) == (0, 0, 0, 2)
 
 
-def test_failures_of_which_only_the_number_is_known_count() -> None:
+def test_failures_count_even_if_only_their_number_is_known() -> None:
     saved = fleet(instance("i-a"), suspects={NEW: 2})
     assert rollout_of(NEW, Pass(saved, STEPS)).failed == 2
 

@@ -105,7 +105,7 @@ def test_groups_that_could_not_be_read_are_reported_once() -> None:
     )
 
 
-def test_nobody_who_did_not_look_gives_advice() -> None:
+def test_without_a_look_there_is_no_advice() -> None:
     assert advise(a_fleet(host())) == ()
 
 

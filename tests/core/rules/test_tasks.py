@@ -101,7 +101,7 @@ def test_a_rule_about_its_group_is_as_good() -> None:
     assert may_leave([standalone(group="nightly")], rules("nightly wait 4h"), NOW) is None
 
 
-def test_a_family_is_known_by_its_group_where_nothing_else_tells_it() -> None:
+def test_a_family_is_known_by_its_group_if_nothing_else_names_it() -> None:
     unnamed = TaskOnHost(standalone().task)
     assert may_leave([unnamed], rules("nightly-batch wait 4h"), NOW) is None
 
@@ -225,7 +225,7 @@ def test_no_task_is_stopped_but_a_standalone_one_whose_rule_says_so_and_whose_ti
 
 
 @given(works, rule_sets)
-def test_an_instance_that_may_be_drained_has_only_tasks_that_ecs_moves_or_a_rule_lets_go(
+def test_an_instance_that_may_be_drained_has_only_tasks_that_ecs_moves_or_a_rule_allows_to_stop(
     left: list[TaskOnHost], drawn: TaskRules
 ) -> None:
     if may_leave(left, drawn, NOW) is None:

@@ -29,7 +29,7 @@ def test_why_an_instance_was_returned_to_service_is_said_once() -> None:
     assert held == [(second, Reason.DRAIN_BLOCKED), (first, Reason.DRAIN_TIMED_OUT)]
 
 
-def test_nothing_is_said_of_an_instance_that_failed_once_and_left_the_cluster_since() -> None:
+def test_an_instance_that_failed_once_and_then_left_the_cluster_is_not_mentioned() -> None:
     world, store = row(2), MemoryStore()
     here, gone = InstanceId(instance_id(0)), InstanceId(instance_id(7))
     earlier = KeptLedger(store, "demo", RunId("run-0"))
