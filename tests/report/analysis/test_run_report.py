@@ -50,7 +50,7 @@ from bottlerocket_ecs_updater.core.model.outcome import (
     UpToDate,
     version_of,
 )
-from bottlerocket_ecs_updater.core.model.passing import NEEDS_A_PERSON, NEVER_PASSES
+from bottlerocket_ecs_updater.core.model.passing import NEEDS_A_PERSON
 from bottlerocket_ecs_updater.core.model.phase import Phase
 from bottlerocket_ecs_updater.core.model.reasons import Failure, Hold, Reason, failed, hold
 from bottlerocket_ecs_updater.report.analysis.ending import Ending
@@ -313,7 +313,7 @@ def test_an_instance_that_waits_for_its_turn_is_not_reported_as_in_progress() ->
     assert (row.code, row.remedy) == ("not-reached", "wait for the next run, or start one")
 
 
-@pytest.mark.parametrize("reason", [one for one in Reason if one in NEVER_PASSES | NEEDS_A_PERSON])
+@pytest.mark.parametrize("reason", [one for one in Reason if one in NEEDS_A_PERSON])
 @pytest.mark.parametrize("others", [{}, {name(2): Updated(OLD, NEW)}, {name(2): UpToDate(NEW)}])
 def test_a_run_that_leaves_something_to_a_person_is_never_called_well(
     reason: Reason, others: dict[InstanceId, Outcome]
