@@ -765,7 +765,7 @@ MUTANTS = (
     ),
     broken(
         "a run waits for times in the future that a fast clock recorded",
-        "core/state/ledger.py",
+        "core/state/ledger_upkeep.py",
         "        first_seen=_no_later(ledger.first_seen, now),\n",
         "",
         "tests/engine/store/test_ledger_store.py",
