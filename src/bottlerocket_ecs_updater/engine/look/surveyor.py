@@ -67,10 +67,12 @@ class Surveyor:
             *self._groups.look_at(self._groups.sharing_a_call(candidates)),
         )
         for id_ in candidates:
-            unasked = "; ".join(why for one, why in missed if one == id_)
+            unanswered = "; ".join(why for one, why in missed if one == id_)
             before = self._known.around(id_)
-            since = (before.unasked_since or now) if unasked else None
-            self._known.learn_around(id_, replace(before, at=now, asked_at=now, unasked=unasked, unasked_since=since))
+            since = (before.unanswered_since or now) if unanswered else None
+            self._known.learn_around(
+                id_, replace(before, at=now, asked_at=now, unanswered=unanswered, unanswered_since=since)
+            )
 
     def look_at_definitions(self, arns: Iterable[str]) -> None:
         """Read task definitions whose constraints may show that a service never runs on our hosts."""

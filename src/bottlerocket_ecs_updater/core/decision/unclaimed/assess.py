@@ -183,7 +183,7 @@ def some_may_be_back(this_pass: Pass) -> bool:
     describe now.
     """
     fleet = this_pass.fleet
-    if any(one.unknown and one.progress.dark_looks <= UNDESCRIBED_LOOKS for one in fleet.instances.values()):
+    if any(one.unknown and one.progress.undescribed_looks <= UNDESCRIBED_LOOKS for one in fleet.instances.values()):
         return True
     gone = (one.progress.disconnected_since for one in fleet.instances.values() if _only_disconnected(one))
     return any(since is not None and not has_passed(since, this_pass.policy.flap_time, this_pass.at) for since in gone)
