@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from bottlerocket_ecs_updater.aws.survey_shapes import task_definition, type_limits
-from bottlerocket_ecs_updater.core.model.resources import TypeLimits, VolumeLimit
+from bottlerocket_ecs_updater.core.model.resources import Port, TypeLimits, VolumeLimit
 
 
 @pytest.mark.parametrize(
@@ -44,3 +46,12 @@ def test_a_volume_that_is_left_to_the_service_is_attached_to_the_instance() -> N
     volumes = [{"name": "data", "configuredAtLaunch": True}]
     assert task_definition({"volumes": volumes}).demand.volumes == 1  # type: ignore[typeddict-item]
     assert task_definition({"volumes": [{"name": "files", "efsVolumeConfiguration": {}}]}).demand.volumes == 0  # type: ignore[typeddict-item]
+
+
+@pytest.mark.parametrize(
+    ("mode", "ports"), [("bridge", {Port(8080)}), ("host", {Port(8080), Port(53, "udp")}), ("awsvpc", set())]
+)
+def test_in_network_mode_host_every_port_of_a_container_is_one_of_the_host(mode: Any, ports: set[Port]) -> None:
+    mappings: Any = [{"containerPort": 80, "hostPort": 8080}, {"containerPort": 53, "protocol": "udp"}]
+    shape: Any = {"networkMode": mode, "containerDefinitions": [{"portMappings": mappings}]}
+    assert task_definition(shape).demand.ports == ports

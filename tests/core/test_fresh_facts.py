@@ -21,7 +21,7 @@ from bottlerocket_ecs_updater.core.model.services import Services
 from bottlerocket_ecs_updater.core.rules.policy import Limit, OwnHost
 
 ONE, TWO = InstanceId("i-a"), InstanceId("i-b")
-MISSED = SurveyedFacts(NOW, asked_at=NOW, unasked="the protection of its tasks: slow down", unasked_since=NOW)
+MISSED = SurveyedFacts(NOW, asked_at=NOW, unanswered="the protection of its tasks: slow down", unanswered_since=NOW)
 
 
 def one(around: SurveyedFacts | None, name: str = "i-a") -> Instance:
@@ -91,9 +91,9 @@ def test_an_instance_that_is_held_for_it_takes_no_slot_from_others() -> None:
 
 def test_the_run_does_not_wait_forever_for_facts_that_aws_does_not_give() -> None:
     since = NOW - POLICY.answer_timeout
-    still = decided(one(replace(MISSED, unasked_since=since + SECOND)))
+    still = decided(one(replace(MISSED, unanswered_since=since + SECOND)))
     assert is_soon(still.look_at)
-    decision = decided(one(replace(MISSED, unasked_since=since)))
+    decision = decided(one(replace(MISSED, unanswered_since=since)))
     assert decision.holds[ONE].reason is Reason.SURVEY_FAILED
     assert decision.look_at is None
 
@@ -101,7 +101,7 @@ def test_the_run_does_not_wait_forever_for_facts_that_aws_does_not_give() -> Non
 @pytest.mark.parametrize(("ago", "asks"), [(POLL, False), (POLICY.full_look_spacing, True)])
 def test_a_run_that_continues_reads_missed_facts_again_from_time_to_time(ago: timedelta, *, asks: bool) -> None:
     long_since: datetime = NOW - 3 * POLICY.full_look_spacing
-    around = replace(MISSED, asked_at=NOW - ago, unasked_since=long_since)
+    around = replace(MISSED, asked_at=NOW - ago, unanswered_since=long_since)
     assert decided(one(around)).steps[ONE].wants_tasks is asks
 
 
@@ -110,7 +110,7 @@ def test_an_unreadable_definition_holds_and_is_not_requested_again_immediately()
     services = Services((service(moving=moving),), NOW)
     unread = decided(one(SurveyedFacts(NOW, asked_at=NOW)), services=services, definitions={})
     assert unread.steps[ONE].wants_tasks
-    missed = replace(MISSED, unasked="the task definition arn:definition: no")
+    missed = replace(MISSED, unanswered="the task definition arn:definition: no")
     decision = decided(one(missed), services=services, definitions={})
     assert decision.holds[ONE].reason is Reason.SURVEY_FAILED
     assert is_soon(decision.look_at)

@@ -24,8 +24,8 @@ from bottlerocket_ecs_updater.core.state.ledger import (
     with_backoff,
     with_claim,
     with_failure,
+    without_backoff,
     without_claim,
-    without_rest,
 )
 from bottlerocket_ecs_updater.engine.manual_release import (
     Changed,
@@ -101,7 +101,7 @@ class Desk:
     def forget(self) -> None:
         ledger = self.ledger()
         ledger.change(partial(without_claim, instance=ONE))
-        ledger.change(partial(without_rest, instance=ONE))
+        ledger.change(partial(without_backoff, instance=ONE))
         ledger.flush()
 
     def consider(self, id_: InstanceId = ONE) -> ManualRelease:

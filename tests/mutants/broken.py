@@ -765,7 +765,7 @@ MUTANTS = (
     ),
     broken(
         "a run waits for times in the future that a fast clock recorded",
-        "core/state/ledger.py",
+        "core/state/ledger_upkeep.py",
         "        first_seen=_no_later(ledger.first_seen, now),\n",
         "",
         "tests/engine/store/test_ledger_store.py",
@@ -994,6 +994,13 @@ MUTANTS = (
         "    return unwanted or left_out(instance, this_pass.policy)\n",
         "    return unwanted\n",
         "tests/policy/test_members.py",
+    ),
+    broken(
+        "a run ends although the tasks that hold its hosts end within minutes",
+        "core/decision/unclaimed/task_waits.py",
+        "    if not held:\n",
+        "    if held:\n",
+        "tests/policy/test_standalone_tasks.py",
     ),
     broken(
         "tasks on hosts that were launched with a version say nothing about it",

@@ -16,6 +16,7 @@ from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.core.rules.tasks import TaskRules
 from bottlerocket_ecs_updater.engine.store.ledger_store import UnkeptLedger
 from bottlerocket_ecs_updater.simulator.ecs import Workload
+from bottlerocket_ecs_updater.simulator.ecs.model import InstanceStatus
 from bottlerocket_ecs_updater.simulator.world.world import World
 
 HOSTS = 3
@@ -69,3 +70,57 @@ def test_a_rule_lets_the_drain_wait_for_the_task_or_stop_it(rule: str) -> None:
     finished = Updater(world, policy, ledger=ledger).run()
     assert (finished.exit_code, set(world.findings().versions.values())) == (0, {NEW})
     assert not world.findings().tasks_killed
+
+
+def busy(hosts: int, lasts: timedelta, every: timedelta) -> World:
+    """On every host a task of some minutes starts again and again, at a different time on each."""
+    world = row(hosts)
+
+    def start(number: int) -> None:
+        definition = world.ecs.registry.define("cron", Workload(cpu=64, memory=64, runs_for=lasts))
+        instance = world.instance(instance_id(number))
+        if instance.status is InstanceStatus.ACTIVE:
+            request = {"cluster": "demo", "taskDefinition": definition.arn, "containerInstances": [instance.arn]}
+            world.call("ecs", "StartTask", request, "a schedule")
+        world.clock.after(every, lambda: start(number))
+
+    for number in range(hosts):
+        world.clock.after(every * number / hosts, lambda number=number: start(number))  # type: ignore[misc]
+    world.clock.sleep(2 * every)
+    return world
+
+
+@pytest.mark.parametrize("minutes", [(2, 2.4), (3, 4), (8, 60)])
+def test_a_run_waits_for_tasks_of_minutes_on_every_host(minutes: tuple[float, float]) -> None:
+    """Before, it ended after a few seconds, or after the first host."""
+    lasts, every = (timedelta(minutes=one) for one in minutes)
+    assert rolled(busy(HOSTS, lasts, every)) == [(0, {"held": 0, "updated": HOSTS})]
+
+
+def test_a_run_waits_no_longer_than_the_settle_timeout_for_tasks_that_never_leave_a_gap() -> None:
+    world = busy(HOSTS, timedelta(minutes=2), timedelta(minutes=1.9))
+    updater = Updater(world, at_most(1))
+    finished = updater.run()
+    assert (finished.exit_code, finished.counts["held"]) == (0, HOSTS)
+    assert timedelta(minutes=10) <= finished.took < timedelta(minutes=11)
+    assert sum(updater.calls.values()) < 120
+
+
+def test_a_run_does_not_wait_for_tasks_that_have_run_for_an_hour() -> None:
+    world = row(HOSTS)
+    for number in range(HOSTS):
+        started(world, number, 200 * HOUR)
+    world.clock.sleep(HOUR)
+    assert Updater(world, at_most(1)).run().took < timedelta(minutes=1)
+
+
+@pytest.mark.parametrize(("minutes", "updated"), [(5, HOSTS), (30, 0)])
+def test_a_run_waits_for_task_protection_that_ends_soon(minutes: int, updated: int) -> None:
+    world = row(HOSTS)
+    tasks = [task.arn for task in world.cluster.tasks.values() if "web" in task.group]
+    request = {"cluster": "demo", "tasks": tasks, "protectionEnabled": True, "expiresInMinutes": minutes}
+    world.call("ecs", "UpdateTaskProtection", request, "the application")
+    finished = Updater(world, at_most(1)).run()
+    assert (finished.exit_code, finished.counts["updated"]) == (0, updated)
+    assert (finished.took < timedelta(minutes=1)) == (updated == 0)
+    assert world.findings().clean

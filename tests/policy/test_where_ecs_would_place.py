@@ -34,6 +34,7 @@ from bottlerocket_ecs_updater.simulator.ecs import (
     TaskLaunch,
     Workload,
 )
+from bottlerocket_ecs_updater.simulator.ecs.model import subnet_of
 from bottlerocket_ecs_updater.simulator.host import HostSpec
 from bottlerocket_ecs_updater.simulator.scenarios import Fate
 from bottlerocket_ecs_updater.simulator.world.findings import UpdaterLimits
@@ -433,6 +434,30 @@ def test_a_full_provider_whose_base_is_filled_holds_no_host_of_the_other_ones() 
     finished = rolled(world)
     assert len(no_room(finished)) == 1
     assert updated(finished) == 3
+
+
+@pytest.mark.parametrize(("hosts", "updates"), [(3, 2), (6, 6)])
+def test_a_task_with_its_own_network_interface_stays_in_the_zones_of_its_subnets(hosts: int, updates: int) -> None:
+    """With one host in each zone it has no other place, although other hosts have room."""
+    world = row(hosts, services=0)
+    world.add_service(ServiceSpec("db", 1, Workload(awsvpc=True), subnets=(subnet_of(ZONES[0]),)))
+    world.clock.sleep(timedelta(minutes=2))
+    finished = rolled(world)
+    assert updated(finished) == updates
+    assert all(f"it is in {ZONES[1]}, and none of its subnets is" in one for one in no_room(finished))
+
+
+def test_a_subnet_without_an_instance_is_named_if_it_may_matter() -> None:
+    world = row(3, services=0)
+    definition = world.ecs.registry.define("db", Workload(awsvpc=True)).arn
+    for name, subnets in (("db", ["subnet-0a"]), ("web", ["subnet-0a", "subnet-0b", "subnet-0c"])):
+        network = {"awsvpcConfiguration": {"subnets": subnets}}
+        asked = {"cluster": "demo", "serviceName": name, "taskDefinition": definition, "desiredCount": 1}
+        world.call("ecs", "CreateService", {**asked, "networkConfiguration": network}, "operator")
+    world.clock.sleep(timedelta(minutes=2))
+    plan_said, _ = planned(world)
+    assert "in which zones tasks of db may have network interfaces: no instance is in its subnet subnet-0a" in plan_said
+    assert "zones tasks of web" not in plan_said
 
 
 def test_tasks_that_moved_during_the_run_count_for_constraints_that_depend_on_them() -> None:

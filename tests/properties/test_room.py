@@ -23,6 +23,7 @@ from bottlerocket_ecs_updater.simulator.ecs import (
     TaskLaunch,
     Workload,
 )
+from bottlerocket_ecs_updater.simulator.ecs.model import subnet_of
 from bottlerocket_ecs_updater.simulator.host import HostSpec
 from bottlerocket_ecs_updater.simulator.world.world import World
 
@@ -65,6 +66,8 @@ class Place:
     ports: tuple[int, ...] = ()
     awsvpc: bool = False
     """Whether each task has a network interface of its own: an m6i.large has two for tasks."""
+    zones: int = 3
+    """In how many zones these interfaces may be, if no instance is added: that one may be in any zone."""
     blue: int = 2
     """How many hosts, from the first on, have the attribute ring=blue."""
     databases: int = 2
@@ -113,6 +116,7 @@ class Place:
             minimum_healthy_percent=self.minimum,
             distinct_instances=self.distinct,
             member_of="" if self.of_definition else self.expression,
+            subnets=tuple(map(subnet_of, ZONES[: self.zones])) if self.awsvpc and not self.grows_by else (),
             providers=("hosts",) if self.provided else (),
             spreading=self.spreading,
         )
@@ -140,6 +144,7 @@ PLACES = st.builds(
     spreading=st.sampled_from(Spreading),
     ports=st.sampled_from([(), (8080,)]),
     awsvpc=st.booleans(),
+    zones=st.integers(1, 3),
     blue=st.integers(0, 4),
     databases=st.integers(0, 3),
     provided=st.integers(0, 3),
@@ -195,9 +200,11 @@ def test_the_places_have_both_answers_and_every_reason() -> None:
             Place(elsewhere="external", cpu=1800),
             Place(awsvpc=True, cpu=100, desired=4, hosts=2),
             Place(awsvpc=True, cpu=100, desired=2, hosts=2),
+            Place(awsvpc=True, cpu=100, desired=1, zones=1),
         )
     ]
-    assert [isinstance(answer, Fits) for answer in answers] == [True, False, False, True, True, False, False, True]
+    fits = [True, False, False, True, True, False, False, True, False]
+    assert [isinstance(answer, Fits) for answer in answers] == fits
 
 
 def test_a_service_on_ecs_anywhere_does_not_affect_the_forecast() -> None:

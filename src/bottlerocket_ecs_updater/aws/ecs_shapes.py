@@ -54,10 +54,10 @@ ELSEWHERE = ("FARGATE", "EXTERNAL", "MANAGED_INSTANCES")
 """Launch types whose tasks never run on the instances that we update."""
 
 
-RESTLESS_WITHIN = timedelta(hours=1)
+FLAPS_WITHIN = timedelta(hours=1)
 """How far back a service's events count. DescribeServices shows the 100 newest."""
 
-RESTLESS_STARTS = 3
+FLAPS_FROM_STARTS = 3
 """If a service started tasks this many times more often than it stopped any, its tasks are failing by themselves."""
 
 
@@ -160,9 +160,9 @@ def service(shape: ServiceTypeDef, at: datetime) -> Service | None:
         elsewhere=_elsewhere(shape),
         providers=tuple(sorted({one for each in (shape, *_rollouts(shape)) for one in _providers(each)})),
         deploying_since=_deploying_since(shape),
-        unasked_starts=max(0, sum(starts) - max(0, sum(stops) - unhealthy)),
+        extra_starts=max(0, sum(starts) - max(0, sum(stops) - unhealthy)),
         pending=shape.get("pendingCount", 0),
-        restless=max(starts) if starts and len(starts) - max(0, len(stops) - unhealthy) >= RESTLESS_STARTS else 0,
+        flaps_by=max(starts) if starts and len(starts) - max(0, len(stops) - unhealthy) >= FLAPS_FROM_STARTS else 0,
     )
 
 
@@ -205,7 +205,13 @@ def _moving(shape: ServiceTypeDef) -> DeploymentLimits | None:
         _placing(placed.get("capacityProviderStrategy") or ()),
         tuple(_strategies(shape.get("placementStrategy") or ())),
         _shares(placed.get("capacityProviderStrategy") or ()),
+        _subnets(placed.get("networkConfiguration") or {}),
     )
+
+
+def _subnets(network: Mapping[str, Any]) -> tuple[str, ...]:
+    """Where the network interfaces of its tasks may be; empty if they have none of their own."""
+    return tuple(sorted((network.get("awsvpcConfiguration") or {}).get("subnets") or ()))
 
 
 def _primary_task_set(shape: ServiceTypeDef) -> Mapping[str, Any]:
@@ -291,7 +297,7 @@ def _starts_and_stops(shape: ServiceTypeDef, at: datetime) -> tuple[Sequence[int
 
     ECS stops an unhealthy task itself, and reports that with the same event as a requested stop.
     """
-    since = at - RESTLESS_WITHIN
+    since = at - FLAPS_WITHIN
     recent = [one.get("message", "") for one in shape.get("events") or () if moment(one.get("createdAt")) >= since]
     started = [int(found[1]) for text in recent if (found := _STARTED.search(text))]
     stopped = [int(found[1]) for text in recent if (found := _STOPPED.search(text))]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import islice
 from sys import intern
 from typing import TYPE_CHECKING, Literal
@@ -232,6 +232,13 @@ class _Found:
     """Neither described nor MISSING: do not assume anything, above all not that they have stopped."""
 
 
+def _launched_at(shape: TaskTypeDef) -> datetime | None:
+    """When it was created, for a task that no service started; there are many of the others."""
+    created = shape.get("createdAt")
+    of_service = shape.get("startedBy", "").startswith("ecs-svc/")
+    return moment(created) if created is not None and not of_service else None
+
+
 def _task(shape: TaskTypeDef) -> tuple[ContainerInstanceArn, Task]:
     task = Task(
         arn=TaskArn(shape.get("taskArn", "")),
@@ -241,5 +248,6 @@ def _task(shape: TaskTypeDef) -> tuple[ContainerInstanceArn, Task]:
         family=intern(shape.get("taskDefinitionArn", "").rpartition("/")[2].partition(":")[0]),
         own_interface=any(one.get("type") == INTERFACE for one in shape.get("attachments") or ()),
         own_volume=any(one.get("type") == VOLUME for one in shape.get("attachments") or ()),
+        launched_at=_launched_at(shape),
     )
     return ContainerInstanceArn(intern(shape.get("containerInstanceArn", ""))), task

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
         TaskDefinitionTypeDef,
     )
 
-AWSVPC = "awsvpc"
+AWSVPC, HOST = "awsvpc", "host"
 
 
 def machines_in(reply: DescribeInstancesResultTypeDef) -> Iterable[tuple[InstanceId, Machine]]:
@@ -37,14 +37,14 @@ def task_definition(shape: TaskDefinitionTypeDef) -> Definition:
     containers = shape.get("containerDefinitions") or ()
     constraints = shape.get("placementConstraints") or ()
     required = (attribute.get("name", "") for attribute in shape.get("requiresAttributes") or ())
-    awsvpc = shape.get("networkMode") == AWSVPC
+    awsvpc, host_mode = (shape.get("networkMode") == mode for mode in (AWSVPC, HOST))
     return Definition(
         TaskRequirements(
             cpu=_number(shape.get("cpu")) or sum(one.get("cpu", 0) for one in containers),
             memory=_number(shape.get("memory")) or sum(map(_memory, containers)),
             gpus=sum(_gpus(one) for one in containers),
             # A task with its own network interface uses no host ports.
-            ports=frozenset() if awsvpc else frozenset(port for one in containers for port in _ports(one)),
+            ports=frozenset(port for one in containers if not awsvpc for port in _ports(one, host_mode=host_mode)),
             interfaces=1 if awsvpc else 0,
             volumes=1 if any(one.get("configuredAtLaunch") for one in shape.get("volumes") or ()) else 0,
             required=frozenset(name for name in required if name),
@@ -141,8 +141,9 @@ def _gpus(container: ContainerDefinitionOutputTypeDef) -> int:
     return sum(_number(one.get("value")) for one in wanted if one.get("type") == "GPU")
 
 
-def _ports(container: ContainerDefinitionOutputTypeDef) -> Iterable[Port]:
+def _ports(container: ContainerDefinitionOutputTypeDef, *, host_mode: bool) -> Iterable[Port]:
+    """The fixed ports on the host. In network mode host, every port of the container is one."""
     for mapping in container.get("portMappings") or ():
-        number = mapping.get("hostPort", 0)
+        number = mapping.get("hostPort") or (mapping.get("containerPort", 0) if host_mode else 0)
         if number:
             yield Port(number, mapping.get("protocol", "tcp"))

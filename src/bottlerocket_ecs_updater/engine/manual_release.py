@@ -25,7 +25,7 @@ from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, Instan
 from bottlerocket_ecs_updater.core.model.outcome import Backoff
 from bottlerocket_ecs_updater.core.model.time_text import time_text
 from bottlerocket_ecs_updater.core.model.version import Version
-from bottlerocket_ecs_updater.core.state.ledger import Ledger, with_release, without_claim, without_rest
+from bottlerocket_ecs_updater.core.state.ledger import Ledger, with_release, without_backoff, without_claim
 from bottlerocket_ecs_updater.engine.look.registrations import one_per_instance
 from bottlerocket_ecs_updater.engine.ports import Clock, Cluster, Done, Gone, Listing, Result, Survey, Unclear
 from bottlerocket_ecs_updater.engine.resume import refuse_foreign
@@ -192,7 +192,7 @@ def perform(
         done = f"{now.instance} no longer carries a claim" if done.startswith("nothing") else f"{done} without a claim"
     if now.instance is not None:
         ledger.change(partial(without_claim, instance=now.instance))
-        ledger.change(partial(without_rest, instance=now.instance))
+        ledger.change(partial(without_backoff, instance=now.instance))
     if now.version is not None:
         ledger.change(partial(with_release, version=now.version, at=clock.now()))
     with _say_what_was_done(done, now):

@@ -8,7 +8,8 @@ from functools import partial
 
 from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn
 from bottlerocket_ecs_updater.core.model.location import elsewhere, location_of
-from bottlerocket_ecs_updater.core.state.ledger import Ledger, without_future
+from bottlerocket_ecs_updater.core.state.ledger import Ledger
+from bottlerocket_ecs_updater.core.state.ledger_upkeep import without_future
 from bottlerocket_ecs_updater.engine.look.looker import Looker
 from bottlerocket_ecs_updater.engine.run_state import RunState
 from bottlerocket_ecs_updater.engine.store.ledger_store import LedgerKeeping

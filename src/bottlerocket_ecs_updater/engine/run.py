@@ -14,7 +14,8 @@ from bottlerocket_ecs_updater.core.model.ids import RunId
 from bottlerocket_ecs_updater.core.model.shared import LastRun
 from bottlerocket_ecs_updater.core.planning.cluster_standing import Seen, published
 from bottlerocket_ecs_updater.core.rules.policy import Policy
-from bottlerocket_ecs_updater.core.state.ledger import with_suspect_after, without_gone
+from bottlerocket_ecs_updater.core.state.ledger import with_suspect_after
+from bottlerocket_ecs_updater.core.state.ledger_upkeep import without_gone
 from bottlerocket_ecs_updater.engine.act.executor import Executor
 from bottlerocket_ecs_updater.engine.change_record import ChangeRecord
 from bottlerocket_ecs_updater.engine.lease.run_lease import lease_guard

@@ -41,7 +41,7 @@ class Baseline:
     """The most tasks that each service lacked, or lost at once."""
     starts: Mapping[ServiceArn, int] = field(default_factory=dict)
     """How many tasks each service started by itself in the last hour."""
-    restless: frozenset[str] = frozenset()
+    flapping: frozenset[str] = frozenset()
     """Services that lost tasks by themselves."""
     looks: int = 0
     """How many looks at services were taken."""
@@ -50,8 +50,8 @@ class Baseline:
         """The baseline after one more look at the services."""
         return replace(
             self.with_worst(found),
-            starts={one.arn: one.unasked_starts for one in found},
-            restless=self.restless | {one.name for one in found if one.restless},
+            starts={one.arn: one.extra_starts for one in found},
+            flapping=self.flapping | {one.name for one in found if one.flaps_by},
             looks=self.looks + 1,
         )
 

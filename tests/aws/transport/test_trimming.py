@@ -105,7 +105,7 @@ def test_the_launch_type_deployments_and_events_of_a_service_are_not_trimmed() -
     found = service(cut, START)
     assert found == service(whole, START)
     assert found is not None
-    assert (found.elsewhere, found.deploying_since, found.restless) == (True, START, 2)
+    assert (found.elsewhere, found.deploying_since, found.flaps_by) == (True, START, 2)
 
 
 @pytest.mark.parametrize("controller", Controller)

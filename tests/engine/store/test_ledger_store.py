@@ -17,9 +17,7 @@ from bottlerocket_ecs_updater.core.model.ids import BootId, ContainerInstanceArn
 from bottlerocket_ecs_updater.core.model.outcome import LONGEST_BACKOFF, Backoff
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.state.ledger import (
-    ABSENT_FOR,
-    FAILED_RELEASES_MAX,
-    GONE_FOR,
+    FAILED_VERSIONS_MAX,
     TROUBLED_MAX,
     Change,
     Ledger,
@@ -33,12 +31,11 @@ from bottlerocket_ecs_updater.core.state.ledger import (
     with_start,
     with_troubled,
     with_update,
+    without_backoff,
     without_claim,
     without_failure,
-    without_future,
-    without_gone,
-    without_rest,
 )
+from bottlerocket_ecs_updater.core.state.ledger_upkeep import ABSENT_FOR, GONE_FOR, without_future, without_gone
 from bottlerocket_ecs_updater.engine.ports import ABSENT, Conflict
 from bottlerocket_ecs_updater.engine.store.ledger_store import (
     FLUSH_TRIES,
@@ -96,7 +93,7 @@ def test_a_claim_is_remembered_until_it_is_dropped() -> None:
 
 
 def test_a_backoff_is_remembered_until_it_is_cleared() -> None:
-    assert without_rest(with_backoff(Ledger(), ONE, REST), ONE) == Ledger()
+    assert without_backoff(with_backoff(Ledger(), ONE, REST), ONE) == Ledger()
 
 
 def test_a_backoff_after_a_failed_apply_makes_no_version_suspect() -> None:
@@ -110,7 +107,7 @@ def test_a_version_that_rolled_back_counts_once_per_instance() -> None:
 
 
 def test_clearing_a_backoff_does_not_clear_the_version() -> None:
-    assert without_rest(with_backoff(Ledger(), ONE, ROLLED_BACK), ONE).suspects == {NEW: 1}
+    assert without_backoff(with_backoff(Ledger(), ONE, ROLLED_BACK), ONE).suspects == {NEW: 1}
 
 
 def test_a_person_who_releases_a_version_clears_its_failures_everywhere_and_no_other() -> None:
@@ -175,9 +172,9 @@ def test_an_instance_that_fails_after_its_update_counts_as_failed() -> None:
 
 def test_the_versions_that_failed_are_remembered_in_bounds_the_newest_of_them() -> None:
     ledger = Ledger()
-    for minor in range(FAILED_RELEASES_MAX + 5):
+    for minor in range(FAILED_VERSIONS_MAX + 5):
         ledger = with_failure(ledger, Version(1, minor, 0), ONE)
-    assert len(ledger.failed_on) == FAILED_RELEASES_MAX
+    assert len(ledger.failed_on) == FAILED_VERSIONS_MAX
     assert min(ledger.failed_on) == Version(1, 5, 0)
 
 
@@ -218,7 +215,7 @@ def test_a_backoff_that_only_a_person_ends_stays_one() -> None:
         claiming(ONE),
         lambda ledger: without_claim(ledger, TWO),
         lambda ledger: with_backoff(ledger, ONE, ROLLED_BACK),
-        lambda ledger: without_rest(ledger, TWO),
+        lambda ledger: without_backoff(ledger, TWO),
         lambda ledger: with_failure(ledger, NEW, ONE),
         lambda ledger: without_gone(ledger, {ONE}, NOW),
         lambda ledger: without_failure(ledger, NEW, TWO),
@@ -517,6 +514,6 @@ def test_services_in_trouble_are_recorded_once_for_each_version_and_survive_the_
     assert read.past.troubled == {NEW: {"web", "api"}}
     many = with_troubled(Ledger(), NEW, [f"s{number}" for number in range(2 * TROUBLED_MAX)])
     assert len(many.troubled[NEW]) == TROUBLED_MAX
-    for minor in range(2 * FAILED_RELEASES_MAX):
+    for minor in range(2 * FAILED_VERSIONS_MAX):
         many = with_troubled(many, Version(2, minor, 0), ())
-    assert len(many.troubled) == FAILED_RELEASES_MAX
+    assert len(many.troubled) == FAILED_VERSIONS_MAX

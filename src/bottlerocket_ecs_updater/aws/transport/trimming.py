@@ -48,6 +48,7 @@ KEPT: Mapping[str, tuple[str, frozenset[str]]] = {
                 "desiredCount",
                 "events",
                 "launchType",
+                "networkConfiguration",
                 "pendingCount",
                 "placementConstraints",
                 "placementStrategy",
@@ -88,8 +89,16 @@ KEPT: Mapping[str, tuple[str, frozenset[str]]] = {
 
 RESOURCE_KEPT = ("name", "integerValue", "stringSetValue")
 _RESOURCES = frozenset({"registeredResources", "remainingResources"})
-DEPLOYMENT_KEPT = ("status", "rolloutState", "createdAt", "launchType", "capacityProviderStrategy", "taskDefinition")
-"""What is kept of a deployment or task set. With an external controller, only task sets name a task definition."""
+DEPLOYMENT_KEPT = (
+    "status",
+    "rolloutState",
+    "createdAt",
+    "launchType",
+    "capacityProviderStrategy",
+    "taskDefinition",
+    "networkConfiguration",
+)
+"""What is kept of a deployment or task set. With an external controller, only task sets have the last two."""
 
 CONTAINER_KEPT = ("exitCode", "reason")
 

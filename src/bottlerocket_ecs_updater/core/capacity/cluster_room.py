@@ -14,6 +14,7 @@ from bottlerocket_ecs_updater.core.capacity.fleet_capacity import (
     limited_to,
     rules_of,
     with_doubts,
+    zones_of_subnets,
 )
 from bottlerocket_ecs_updater.core.capacity.host_room import Capacity, ServiceRules, asks_for_tasks
 from bottlerocket_ecs_updater.core.capacity.incremental import IncrementalPlacement
@@ -63,6 +64,8 @@ class ClusterRoom:
         """Whether any instance has room for another task of a service. Within a pass, room only shrinks."""
         self._refusals: dict[str, NoRoom] = {}
         """The result for each service that has no room anywhere, by service name."""
+        self._subnets: Mapping[str, str] | None = None
+        """The zone of each subnet with an instance in it."""
         self._coming: Sequence[Coming] | None = None
         self._staying: StayingTasks | None = None
         self._able: dict[ServiceArn, tuple[list[InstanceId], Iterator[InstanceId]]] = {}
@@ -215,7 +218,7 @@ class ClusterRoom:
         """Whether a task of that service fits on an instance that is not drained again in this rollout."""
         if group not in self._settles:
             service = self._by_name.get(group.removeprefix(SERVICE_GROUP))
-            rules = rules_of(service, self._fleet) if service is not None else None
+            rules = self._rules_of(service) if service is not None else None
             known = rules is not None and rules.demand is not None
             self._settles[group] = not known or any(takes(id_, left, rules) for id_, left in self._done() if rules)
         return self._settles[group]
@@ -256,11 +259,16 @@ class ClusterRoom:
             self._leaving_counts = Counter(task.service for task in self._leaving)
         return self._leaving
 
+    def _rules_of(self, service: Service) -> ServiceRules | None:
+        if self._subnets is None:
+            self._subnets = zones_of_subnets(self._fleet)
+        return rules_of(service, self._fleet, self._subnets)
+
     def _rules_of_all(self, arns: Iterable[ServiceArn]) -> Mapping[ServiceArn, ServiceRules] | None:
         if not self._rules:
             capacity = self._all_capacity() or {}
             self._rules = {
-                service.arn: with_doubts(rules_of(service, self._fleet), capacity) for service in self._by_name.values()
+                service.arn: with_doubts(self._rules_of(service), capacity) for service in self._by_name.values()
             }
         found: dict[ServiceArn, ServiceRules] = {}
         for arn in arns:

@@ -17,6 +17,7 @@ from bottlerocket_ecs_updater.core.model.resources import VolumeLimit
 from bottlerocket_ecs_updater.core.model.services import Service
 
 TYPE_ATTRIBUTE = "ecs.instance-type"
+SUBNET_ATTRIBUTE = "ecs.subnet-id"
 TRUNK_ATTRIBUTE = "ecs.awsvpc-trunk-id"
 """The attribute of an instance with trunking, which has many more network interfaces for tasks.
 
@@ -157,8 +158,18 @@ def with_doubts(rules: ServiceRules | None, capacity: Mapping[InstanceId, Capaci
     return replace(rules, doubts=(*rules.doubts, *doubts)) if rules is not None and doubts else rules
 
 
-def rules_of(service: Service, fleet: Fleet) -> ServiceRules | None:
-    """How ECS places the tasks of a service; None if its deployment limits or its task definition are not known."""
+def zones_of_subnets(fleet: Fleet) -> Mapping[str, str]:
+    """The zone of each subnet with an instance in it."""
+    registrations = (one.registration for one in fleet.instances.values())
+    known = ((one.attributes.get(SUBNET_ATTRIBUTE, ""), one.zone) for one in registrations if one is not None)
+    return {subnet: zone for subnet, zone in known if subnet and zone}
+
+
+def rules_of(service: Service, fleet: Fleet, subnets: Mapping[str, str]) -> ServiceRules | None:
+    """How ECS places the tasks of a service; None if its deployment limits or its task definition are not known.
+
+    `subnets` are the zones of subnets, as far as they are known.
+    """
     moving = service.moving
     if moving is None or fleet.definitions is None:
         return None
@@ -168,6 +179,7 @@ def rules_of(service: Service, fleet: Fleet) -> ServiceRules | None:
     # Of its launch types, only these have room that no instance here provides.
     elsewhere = moving.launch in (LaunchType.FARGATE, LaunchType.MANAGED_INSTANCES, LaunchType.OTHER)
     growth = _growth_of(moving.providers, fleet) if moving.providers else _Growth(elsewhere)
+    reach = _reach_of(service.name, moving.subnets if definition.demand.interfaces else (), subnets)
     return ServiceRules(
         arn=service.arn,
         name=service.name,
@@ -185,10 +197,32 @@ def rules_of(service: Service, fleet: Fleet) -> ServiceRules | None:
         providers=moving.providers,
         grows=growth.without_end,
         why_not=growth.why_not,
-        doubts=growth.doubts,
+        doubts=(*growth.doubts, *reach.doubts),
         strategies=moving.strategies,
         shares=moving.shares,
+        zones=reach.zones,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Reach:
+    """The zones in which the tasks of a service may have their network interfaces."""
+
+    zones: frozenset[str] | None = None
+    doubts: tuple[str, ...] = ()
+
+
+def _reach_of(name: str, wanted: Sequence[str], subnets: Mapping[str, str]) -> _Reach:
+    """The zones of its subnets; all zones if one is not known, with a doubt if they cannot be in all zones."""
+    unknown = [subnet for subnet in wanted if subnet not in subnets]
+    if not wanted:
+        return _Reach()
+    if not unknown:
+        return _Reach(frozenset(subnets[subnet] for subnet in wanted))
+    if len(wanted) >= len(frozenset(subnets.values())):
+        return _Reach()
+    where = f"no instance is in its subnet {unknown[0]}, so the zone of that is not known"
+    return _Reach(doubts=(f"not evaluated: in which zones tasks of {name} may have network interfaces: {where}",))
 
 
 def limited_to(service: ServiceRules, provider: str, share: int, fleet: Fleet) -> ServiceRules:

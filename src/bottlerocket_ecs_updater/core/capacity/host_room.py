@@ -96,6 +96,9 @@ class ServiceRules:
     """How ECS chooses between instances with room, in this order; empty for ECS's default."""
     shares: tuple[ProviderPart, ...] = ()
     """The parts of its capacity providers; empty if not known."""
+    zones: frozenset[str] | None = None
+    """The zones of its subnets: a task's network interface must be in the zone of its instance. None for all zones, or
+    if not known."""
 
     def share_of(self, provider: str, moving: int, own: str) -> int:
         """How many of the tasks that must leave an instance of provider `own` may need a place with this provider.
@@ -223,6 +226,9 @@ class HostRoom:
     def takes_from(self, service: ServiceRules) -> str:
         """Why ECS never places a task of the service on this instance; empty if it may."""
         capacity = self.capacity
+        zone = capacity.attributes.get(ZONE_ATTRIBUTE, "")
+        if service.zones is not None and zone and not capacity.expected and zone not in service.zones:
+            return f"it is in {zone}, and none of its subnets is"
         if service.providers:
             names = " or ".join(service.providers)
             return "" if capacity.provider in service.providers else f"it is not in capacity provider {names}"

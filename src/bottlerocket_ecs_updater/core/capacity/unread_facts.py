@@ -22,13 +22,13 @@ def unsurveyed(instance: Instance, fleet: Fleet, poll: timedelta) -> bool:
     around = instance.around
     if around is None or around.asked_at is None or has_passed(around.asked_at, poll, fleet.at):
         return True
-    return not around.unasked and any(True for _ in unread_definitions(instance, fleet))
+    return not around.unanswered and any(True for _ in unread_definitions(instance, fleet))
 
 
 def missed(instance: Instance) -> Hold | None:
     """The hold if AWS did not answer everything at its last survey; None if it did."""
     around = instance.around
-    return hold(Reason.SURVEY_FAILED, what=around.unasked) if around is not None and around.unasked else None
+    return hold(Reason.SURVEY_FAILED, what=around.unanswered) if around is not None and around.unanswered else None
 
 
 def held_for_survey(instance: Instance, fleet: Fleet, policy: Policy) -> tuple[Hold, datetime | None] | None:
@@ -38,9 +38,9 @@ def held_for_survey(instance: Instance, fleet: Fleet, policy: Policy) -> tuple[H
     continues anyway: then the time is None, and the run does not wait for it.
     """
     around, why = instance.around, missed(instance)
-    if around is None or why is None or around.asked_at is None or around.unasked_since is None:
+    if around is None or why is None or around.asked_at is None or around.unanswered_since is None:
         return None
-    long_since = has_passed(around.unasked_since, policy.answer_timeout, around.asked_at)
+    long_since = has_passed(around.unanswered_since, policy.answer_timeout, around.asked_at)
     again_at = around.asked_at + (policy.full_look_spacing if long_since else policy.poll_interval)
     if fleet.at >= again_at:
         return None

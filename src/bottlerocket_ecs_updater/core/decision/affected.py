@@ -123,6 +123,6 @@ def seen_deploying_since(instance: Instance, fleet: Fleet) -> datetime | None:
 
 def worst_of(before: Mapping[ServiceArn, int], services: Iterable[Service]) -> Mapping[ServiceArn, int]:
     """The most tasks that each service lacked at any look, or lost at once by itself, after one more look."""
-    now = {one.arn: max(one.deficit, one.restless) for one in services}
+    now = {one.arn: max(one.deficit, one.flaps_by) for one in services}
     worst = {arn: max(before.get(arn, 0), now.get(arn, 0)) for arn in {*before, *now}}
     return {arn: count for arn, count in worst.items() if count}

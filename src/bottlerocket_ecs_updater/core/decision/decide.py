@@ -40,6 +40,7 @@ from bottlerocket_ecs_updater.core.decision.unclaimed.gates import (
 from bottlerocket_ecs_updater.core.decision.unclaimed.marked import drain_marked
 from bottlerocket_ecs_updater.core.decision.unclaimed.stage import stage
 from bottlerocket_ecs_updater.core.decision.unclaimed.start import leave_own_host, start_updates
+from bottlerocket_ecs_updater.core.decision.unclaimed.task_waits import wait_for_tasks
 from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
 from bottlerocket_ecs_updater.core.model.command import (
     Apply,
@@ -195,6 +196,8 @@ def _close(this_pass: Pass, halt: Halt | None, whole: Hold | None, draft: Decisi
         # Ending now would leave it out, and others too, because it takes a slot in the budget.
         draft.wants_full_look = True
         looks.append(this_pass.at + 2 * this_pass.policy.poll_interval)
+    if not looks and whole is None:
+        looks += filter(None, [wait_for_tasks(this_pass, draft)])
     return Decision(
         draft.steps,
         halt,

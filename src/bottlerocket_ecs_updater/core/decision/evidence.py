@@ -95,7 +95,7 @@ def suspicious(fleet: Fleet, starts_before: Mapping[ServiceArn, int]) -> tuple[S
     # A daemon service stops a task at each drain and starts one at each return, which events show only in part.
     moving.update({one.name: 2 * in_progress for one in services if one.daemon})
     lost = {
-        one: one.unasked_starts - starts_before[one.arn] - moving[one.name]
+        one: one.extra_starts - starts_before[one.arn] - moving[one.name]
         for one in services
         if one.arn in starts_before
     }
@@ -110,9 +110,9 @@ def losing_on_trial(trial: Iterable[InstanceId], fleet: Fleet) -> frozenset[str]
     unsteady.
     """
     here = frozenset(name for id_ in trial for name in services_on(fleet.instances[id_]))
-    losing = [one for one in fleet.all_services if one.unasked_starts and one.name in here]
-    losing.sort(key=lambda one: (-one.unasked_starts, one.name))
-    enough = sum(one.unasked_starts for one in losing) >= FAILED_TASKS
+    losing = [one for one in fleet.all_services if one.extra_starts and one.name in here]
+    losing.sort(key=lambda one: (-one.extra_starts, one.name))
+    enough = sum(one.extra_starts for one in losing) >= FAILED_TASKS
     return frozenset(one.name for one in losing[:LOSING_ASKED]) if enough else frozenset()
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
 from bottlerocket_ecs_updater.core.model.container_instance import Task
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.instance import Instance
@@ -14,16 +12,12 @@ GIVEN_BACK = "so it was returned to service: an earlier run had started to drain
 
 def is_own_host(instance: Instance, fleet: Fleet) -> bool:
     """Whether this run's own task was listed on it."""
-    return fleet.own is not None and any(task.arn == fleet.own.task for task in _tasks(instance))
+    return fleet.own is not None and any(task.arn == fleet.own.task for task in instance.tasks_left)
 
 
 def is_updaters(task: Task, fleet: Fleet) -> bool:
     """Whether a task is this run or another run of the updater. It does not hold an instance, and is never stopped."""
     return fleet.own is not None and (task.arn == fleet.own.task or task.family == fleet.own.family)
-
-
-def _tasks(instance: Instance) -> Collection[Task]:
-    return instance.tasks_left
 
 
 def tasks_on(instance: Instance, fleet: Fleet) -> tuple[TaskOnHost, ...]:

@@ -139,6 +139,8 @@ class Task:
     """Whether it has its own network interface, as in network mode awsvpc."""
     own_volume: bool = False
     """Whether ECS attached an EBS volume to its instance for it."""
+    launched_at: datetime | None = None
+    """When a task that no service started was created; None for others, or if ECS did not say."""
 
     @property
     def stopped(self) -> bool:

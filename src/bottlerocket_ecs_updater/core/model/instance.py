@@ -106,9 +106,9 @@ class SurveyedFacts:
     """Until when tasks on it are protected."""
     asked_at: datetime | None = None
     """When all of it was last read together, as is done before a drain; None if never."""
-    unasked: str = ""
+    unanswered: str = ""
     """What a rule needs that AWS did not answer then, and why; empty if it answered everything."""
-    unasked_since: datetime | None = None
+    unanswered_since: datetime | None = None
     """Since when every survey has missed something."""
 
 

@@ -123,3 +123,5 @@ class DeploymentLimits:
     """Its placement strategies, in order; empty if it has none."""
     shares: tuple[ProviderPart, ...] = ()
     """The parts of its capacity providers; empty if not known."""
+    subnets: tuple[str, ...] = ()
+    """Where its tasks may have network interfaces of their own; empty if they have none."""

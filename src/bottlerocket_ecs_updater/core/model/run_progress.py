@@ -150,7 +150,7 @@ class RunProgress:
     """How many GPUs ECS showed on it when it was empty, right before its reboot; None if that is not known."""
     missing_looks: int = 0
     """How many looks in a row did not list it."""
-    dark_looks: int = 0
+    undescribed_looks: int = 0
     """How many looks in a row listed it but did not describe it."""
     stalled_since: datetime | None = None
     """Since when AWS has accepted no call for it; None if it accepted the last one."""

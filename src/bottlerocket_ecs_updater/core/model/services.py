@@ -37,9 +37,9 @@ class Service:
     """The capacity providers that run its tasks; empty if any instance may."""
     deploying_since: datetime | None = None
     """When the deployment in progress started; None if ECS does not say."""
-    unasked_starts: int = 0
+    extra_starts: int = 0
     """How many more tasks it started than stopped in the last hour, by its events."""
-    restless: int = 0
+    flaps_by: int = 0
     """How many tasks it loses at once by itself, by its events of the last hour; 0 if it loses none."""
     pending: int = 0
     """How many of its tasks have a place, and do not run yet."""

@@ -134,7 +134,7 @@ def _trouble(now: ClusterStanding, fleet: Fleet) -> Iterator[str]:
         # A version that failed but is older than everything that runs now no longer matters.
         if count and (now.lowest is None or version >= now.lowest):
             yield f"{version} failed on {counted(count, 'instance')}"
-    lacking = sorted(one.name for one in fleet.all_services if one.deficit > one.restless and not one.deploying)
+    lacking = sorted(one.name for one in fleet.all_services if one.deficit > one.flaps_by and not one.deploying)
     if lacking:
         yield f"services with missing tasks: {and_more(lacking)}"
     if fleet.halt is not None:

@@ -47,6 +47,9 @@ LISTING_TIME = timedelta(minutes=10)
 LISTED_AGAIN = timedelta(seconds=10)
 """Three listings in a row must miss an instance before it counts as gone; together they outlast stale reads of ECS."""
 
+TASKS_AGAIN = timedelta(seconds=30)
+"""Standalone tasks that end usually run for minutes."""
+
 LEAVING_AGAIN = timedelta(seconds=30)
 """A termination takes minutes."""
 
@@ -246,6 +249,11 @@ class Policy:
     def leaving_spacing(self) -> timedelta:
         """The time between two looks for an instance that its Auto Scaling group terminates."""
         return LEAVING_AGAIN
+
+    @property
+    def tasks_spacing(self) -> timedelta:
+        """The time between two looks at tasks that hold every host with an update."""
+        return TASKS_AGAIN
 
     @property
     def gone_after(self) -> timedelta:

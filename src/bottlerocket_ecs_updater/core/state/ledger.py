@@ -23,7 +23,7 @@ from bottlerocket_ecs_updater.core.model.history import (
     RecordedDurations,
 )
 from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, InstanceId
-from bottlerocket_ecs_updater.core.model.outcome import Backoff, longest_backoff
+from bottlerocket_ecs_updater.core.model.outcome import Backoff
 from bottlerocket_ecs_updater.core.model.published import NewestPublished, Published, see_published
 from bottlerocket_ecs_updater.core.model.version import Version
 
@@ -36,14 +36,8 @@ RECORDED_AT_MOST = 50
 STARTS_KEPT_FOR = timedelta(hours=24)
 """How long the start of an update is kept: the daily limit counts back this far."""
 
-ABSENT_FOR = timedelta(days=7)
-"""How long an instance must be absent before its records are dropped."""
-
 UPDATED_FOR = timedelta(days=180)
 """How long the last update of an instance is kept: its rollout is over by then."""
-
-GONE_FOR = timedelta(days=30)
-"""How long the last update of an instance that left the cluster is kept: no checkpoint wait is longer."""
 
 BLOCKERS_FOR = timedelta(days=30)
 """How long blockers are kept: by then their service has probably changed."""
@@ -51,7 +45,7 @@ BLOCKERS_FOR = timedelta(days=30)
 TROUBLED_MAX = 100
 """The most services in trouble that are recorded for a version."""
 
-FAILED_RELEASES_MAX = 50
+FAILED_VERSIONS_MAX = 50
 """How many failed versions are kept, the newest ones: hosts are not offered older ones."""
 
 
@@ -172,7 +166,7 @@ def with_backoff(ledger: Ledger, instance: InstanceId, backoff: Backoff) -> Ledg
     return ledger if backoffs is ledger.backoffs else replace(ledger, backoffs=backoffs)
 
 
-def without_rest(ledger: Ledger, instance: InstanceId) -> Ledger:
+def without_backoff(ledger: Ledger, instance: InstanceId) -> Ledger:
     """Drop the backoff of an instance."""
     backoffs = _without(ledger.backoffs, instance)
     return ledger if backoffs is ledger.backoffs else replace(ledger, backoffs=backoffs)
@@ -184,7 +178,7 @@ def with_failure(ledger: Ledger, version: Version, instance: InstanceId) -> Ledg
     failed_on = _with(ledger.failed_on, version, before | {instance})
     if failed_on is ledger.failed_on:
         return ledger
-    kept = sorted(failed_on, reverse=True)[:FAILED_RELEASES_MAX]
+    kept = sorted(failed_on, reverse=True)[:FAILED_VERSIONS_MAX]
     return replace(ledger, failed_on={each: failed_on[each] for each in kept})
 
 
@@ -229,7 +223,7 @@ def with_broken(ledger: Ledger, version: Version, found: BrokenVersion) -> Ledge
     for instance in found.hosts:
         ledger = with_failure(ledger, version, instance)
     kept = sorted({**ledger.broken, version: found}.items(), key=lambda item: item[0], reverse=True)[
-        :FAILED_RELEASES_MAX
+        :FAILED_VERSIONS_MAX
     ]
     return replace(ledger, broken=dict(kept))
 
@@ -240,7 +234,7 @@ def with_troubled(ledger: Ledger, version: Version, services: Collection[str]) -
         return ledger
     names = frozenset(sorted(services)[:TROUBLED_MAX])
     kept = sorted({**ledger.troubled, version: names}.items(), key=lambda item: item[0], reverse=True)
-    return replace(ledger, troubled=dict(kept[:FAILED_RELEASES_MAX]))
+    return replace(ledger, troubled=dict(kept[:FAILED_VERSIONS_MAX]))
 
 
 def without_failure(ledger: Ledger, version: Version, instance: InstanceId) -> Ledger:
@@ -250,7 +244,7 @@ def without_failure(ledger: Ledger, version: Version, instance: InstanceId) -> L
         left = {**ledger.failed_on, version: failed - {instance}}
         ledger = replace(ledger, failed_on={each: ids for each, ids in left.items() if ids})
     backoff = ledger.backoffs.get(instance)
-    return without_rest(ledger, instance) if backoff is not None and backoff.version == version else ledger
+    return without_backoff(ledger, instance) if backoff is not None and backoff.version == version else ledger
 
 
 def with_sighting(ledger: Ledger, version: Version, at: datetime) -> Ledger:
@@ -329,66 +323,6 @@ def with_offer(ledger: Ledger, instance: InstanceId, offered: Version | None) ->
 def with_survival(ledger: Ledger) -> Ledger:
     """Record that attributes survive reboots."""
     return ledger if ledger.attributes_survive else replace(ledger, attributes_survive=True)
-
-
-def without_gone(ledger: Ledger, present: Collection[InstanceId], now: datetime) -> Ledger:
-    """Drop the records of instances that have been absent from the cluster for a while.
-
-    A listing may miss an instance for a moment. Claims stay: only a decision drops them. The last update of an instance
-    stays longer, because a terminated canary was still a test of the version. Failures stay until a person releases
-    them.
-    """
-    remembered = ledger.backoffs.keys() | ledger.updated.keys() | ledger.found_on.keys()
-    absent = {id_: ledger.absent_since.get(id_, now) for id_ in remembered if id_ not in present}
-    gone = {id_ for id_, since in absent.items() if now - since >= ABSENT_FOR}
-
-    def kept(past: Mapping[InstanceId, PastUpdate]) -> Mapping[InstanceId, PastUpdate]:
-        return {id_: one for id_, one in past.items() if id_ not in gone or one.at > now - GONE_FOR}
-
-    backoffs = {id_: backoff for id_, backoff in ledger.backoffs.items() if id_ not in gone}
-    updated, found_on = kept(ledger.updated), kept(ledger.found_on)
-    absent = {id_: since for id_, since in absent.items() if id_ in backoffs or id_ in updated or id_ in found_on}
-    offered = {id_: version for id_, version in ledger.offered.items() if id_ in present}
-    left = replace(ledger, backoffs=backoffs, updated=updated, found_on=found_on, absent_since=absent, offered=offered)
-    return ledger if left == ledger else left
-
-
-def without_future(ledger: Ledger, now: datetime) -> Ledger:
-    """Replace times in the future, written by a machine with a fast clock, by now, so that no wait becomes longer."""
-    clamped = replace(
-        ledger,
-        started=_no_later(ledger.started, now),
-        started_nameless=tuple(min(at, now) for at in ledger.started_nameless),
-        updated=_until(ledger.updated, now),
-        found_on=_until(ledger.found_on, now),
-        first_seen=_no_later(ledger.first_seen, now),
-        released=_no_later(ledger.released, now),
-        waiting={code: replace(one, since=min(one.since, now)) for code, one in ledger.waiting.items()},
-        blockers={
-            group: replace(one, first=min(one.first, now), last=min(one.last, now))
-            for group, one in ledger.blockers.items()
-        },
-        published={name: _published_until(one, now) for name, one in ledger.published.items()},
-        absent_since=_no_later(ledger.absent_since, now),
-        backoffs={
-            id_: replace(backoff, until=min(backoff.until, now + longest_backoff(backoff)))
-            for id_, backoff in ledger.backoffs.items()
-        },
-    )
-    return ledger if clamped == ledger else clamped
-
-
-def _no_later(times: Mapping[_K, datetime], now: datetime) -> Mapping[_K, datetime]:
-    return {key: min(at, now) for key, at in times.items()}
-
-
-def _until(past: Mapping[InstanceId, PastUpdate], now: datetime) -> Mapping[InstanceId, PastUpdate]:
-    return {id_: replace(one, at=min(one.at, now)) for id_, one in past.items()}
-
-
-def _published_until(one: NewestPublished, now: datetime) -> NewestPublished:
-    back_at = min(one.back_at, now) if one.back_at is not None else None
-    return replace(one, seen_at=min(one.seen_at, now), back_at=back_at)
 
 
 def _since(past: Mapping[InstanceId, PastUpdate], then: datetime) -> Mapping[InstanceId, PastUpdate]:

@@ -183,7 +183,7 @@ def health_before(instance: Instance) -> HealthStatus | None:
 def _trail_after(instance: Instance, progress: RunProgress, registration: Registration, run: RunId) -> RunProgress:
     claim = instance.claim
     missing = progress.missing_looks + 1 if registration.status is Status.INACTIVE else 0
-    progress = _with(progress, missing_looks=missing, dark_looks=0)
+    progress = _with(progress, missing_looks=missing, undescribed_looks=0)
     if claim is None:
         return progress
     if progress.claimed_at is None:
@@ -219,7 +219,7 @@ def _apart(before: RunProgress, at: datetime, apart: timedelta) -> bool:
 def see_missing(instance: Instance) -> Instance:
     """ECS does not list it."""
     progress = replace(
-        instance.progress, missing_looks=instance.progress.missing_looks + 1, dark_looks=0, connected_looks=0
+        instance.progress, missing_looks=instance.progress.missing_looks + 1, undescribed_looks=0, connected_looks=0
     )
     gone = instance.registration is None or progress.missing_looks > 1
     registration = None if gone else instance.registration
@@ -230,5 +230,7 @@ def see_undescribed(instance: Instance, why: str, *, listed: bool = True) -> Ins
     """ECS did not describe it: the known facts are out of date. If ECS listed it, it exists."""
     progress = instance.progress
     missing = 0 if listed else progress.missing_looks
-    progress = replace(progress, dark_looks=progress.dark_looks + 1, missing_looks=missing, connected_looks=0)
+    progress = replace(
+        progress, undescribed_looks=progress.undescribed_looks + 1, missing_looks=missing, connected_looks=0
+    )
     return replace(instance, undescribed=why, progress=progress)

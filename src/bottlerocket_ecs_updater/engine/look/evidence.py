@@ -94,7 +94,7 @@ class Evidence:
     def _note_trouble_before(self) -> None:
         """Read once how tasks end of the services that lose tasks by themselves, for comparison later."""
         if not self._known.drained:
-            for name in sorted(self._known.baseline.restless - self._before.keys())[:SERVICES_READ]:
+            for name in sorted(self._known.baseline.flapping - self._before.keys())[:SERVICES_READ]:
                 self._before[name] = self._read(partial(self._cluster.ended_of, name))
 
     def _by_counts(
@@ -158,7 +158,7 @@ class Evidence:
         if not known.drained:
             # Hosts that an earlier run updated, or that were launched, may have broken tasks since then.
             hosts = {*trial, *(id_ for one in launched for id_ in one.since)}
-            return known.baseline.restless | losing_on_trial(hosts, fleet)
+            return known.baseline.flapping | losing_on_trial(hosts, fleet)
         unsteady = {
             name
             for slot in fleet.slots
@@ -166,7 +166,7 @@ class Evidence:
             for name in slot.unsteady
         }
         suspects = {one.name for one in suspicious(fleet, known.baseline.starts)}
-        return suspects | unsteady | known.baseline.restless
+        return suspects | unsteady | known.baseline.flapping
 
     def _ask(self, names: Collection[str], trial: OnTrial, launched: Sequence[LaunchedHosts], fleet: Fleet) -> None:
         known_names = {one.name for one in fleet.services.all} if fleet.services is not None else set()
@@ -205,7 +205,7 @@ class Evidence:
     def _trial_on(
         self, version: Version, since: Mapping[InstanceId, datetime], fleet: Fleet, troubled: frozenset[str]
     ) -> Trial:
-        in_trouble = frozenset(f"{SERVICE_GROUP}{name}" for name in self._known.baseline.restless)
+        in_trouble = frozenset(f"{SERVICE_GROUP}{name}" for name in self._known.baseline.flapping)
         here = {arn: since[id_] for arn, id_ in self._names(since).items()}
         return Trial(here, _groups_on(since, fleet), in_trouble, troubled, _others_on(version, here, fleet))
 

@@ -32,7 +32,7 @@ ONE_CALL = 100
 PROVIDERS_EVERY = timedelta(minutes=15)
 """How often capacity providers are read again: their limits change with settings and scaling."""
 
-GROWING_EVERY = timedelta(minutes=2)
+GROWING_EVERY = timedelta(seconds=20)
 """How often, if one of them may still launch instances. Room that it no longer has makes a drain time out."""
 
 
@@ -67,10 +67,12 @@ class Surveyor:
             *self._groups.look_at(self._groups.sharing_a_call(candidates)),
         )
         for id_ in candidates:
-            unasked = "; ".join(why for one, why in missed if one == id_)
+            unanswered = "; ".join(why for one, why in missed if one == id_)
             before = self._known.around(id_)
-            since = (before.unasked_since or now) if unasked else None
-            self._known.learn_around(id_, replace(before, at=now, asked_at=now, unasked=unasked, unasked_since=since))
+            since = (before.unanswered_since or now) if unanswered else None
+            self._known.learn_around(
+                id_, replace(before, at=now, asked_at=now, unanswered=unanswered, unanswered_since=since)
+            )
 
     def look_at_definitions(self, arns: Iterable[str]) -> None:
         """Read task definitions whose constraints may show that a service never runs on our hosts."""

@@ -12,10 +12,11 @@ from cattrs.gen import make_dict_structure_fn
 
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.history import History
-from bottlerocket_ecs_updater.core.model.instance import Instance
+from bottlerocket_ecs_updater.core.model.instance import Instance, SurveyedFacts
 from bottlerocket_ecs_updater.core.model.reasons import Failure, Reason
 from bottlerocket_ecs_updater.core.model.resources import Port
 from bottlerocket_ecs_updater.core.model.run_progress import RunProgress
+from bottlerocket_ecs_updater.core.model.services import Service
 from bottlerocket_ecs_updater.engine.store.json_values import converter, structured
 from bottlerocket_ecs_updater.engine.store.read_json import Unreadable, read_object, text_of, whole_of
 from bottlerocket_ecs_updater.errors import UsageError
@@ -24,7 +25,9 @@ FLEET_FILE_FORMAT = 2
 """Format version. New keys do not change it; a changed meaning of a key does."""
 
 _RENAMED: Mapping[type, Mapping[str, str]] = {
-    RunProgress: {"proof": "new_boot"},
+    RunProgress: {"proof": "new_boot", "dark_looks": "undescribed_looks"},
+    Service: {"restless": "flaps_by", "unasked_starts": "extra_starts"},
+    SurveyedFacts: {"unasked": "unanswered", "unasked_since": "unanswered_since"},
     Instance: {"mute": "check_denied"},
     History: {"begun": "started_nameless", "begun_on": "started"},
     Fleet: {"hosts_mute": "hosts_denied"},

@@ -41,9 +41,6 @@ from bottlerocket_ecs_updater.core.model.phase import IN_PROGRESS, Phase
 from bottlerocket_ecs_updater.core.model.reasons import Failed, Hold, Reason, hold
 from bottlerocket_ecs_updater.core.model.version import Version
 
-"""The outcomes that the last line of a run counts, in order."""
-
-
 NEEDS_A_PERSON_TEXT = ", needs a person"
 """Follows the code of a hold that lasts until a person acts."""
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bottlerocket_ecs_updater.simulator.ecs.model import ContainerInstance, InstanceStatus
+from bottlerocket_ecs_updater.simulator.ecs.model import ContainerInstance, InstanceStatus, subnet_of
 from bottlerocket_ecs_updater.simulator.ecs.specs import ContainerInstanceSpec
 
 if TYPE_CHECKING:
@@ -175,6 +175,7 @@ def _built_in_attributes(spec: ContainerInstanceSpec) -> dict[str, str | None]:
         "ecs.instance-type": spec.instance_type,
         "ecs.os-family": "LINUX",
         "ecs.os-type": "linux",
+        "ecs.subnet-id": subnet_of(spec.zone),
     }
     given.update(dict.fromkeys(_CAPABILITIES))
     given.update((name, value) for name, value in spec.attributes if name.startswith(BUILT_IN_PREFIXES))

@@ -185,6 +185,11 @@ class ContainerInstance:
         return "RESOURCE:GPU" if self.free_gpus < work.gpus else None
 
 
+def subnet_of(zone: str) -> str:
+    """The subnet of all instances in a zone. A task's network interface must be in the zone of its instance."""
+    return f"subnet-{zone}"
+
+
 class Bucket(Enum):
     """How the service scheduler classifies a task. 'Leaving': on a draining instance, or of an old deployment."""
 
@@ -295,6 +300,8 @@ class Service:
     providers: tuple[str, ...] = ()
     shares: tuple[ProviderShare, ...] = ()
     spreading: Spreading = Spreading.SPREAD
+    subnets: tuple[str, ...] = ()
+    """Where ECS creates the network interfaces of its tasks; empty for anywhere."""
     rollout: Rollout = field(default_factory=Rollout)
     rebalanced_every: timedelta | None = None
     primary_task_set: str = ""
@@ -353,7 +360,8 @@ class Service:
         taken = self.distinct_instances and any(
             task.service is self and task.desired is Desired.RUNNING for task in instance.tasks.values()
         )
-        return not taken and self.runs_on(instance) and self.suits(instance)
+        reached = not self.subnets or subnet_of(instance.zone) in self.subnets
+        return not taken and reached and self.runs_on(instance) and self.suits(instance)
 
     def runs_on(self, instance: ContainerInstance) -> bool:
         """Whether ECS may place its tasks on an instance, apart from room and constraints.

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import TYPE_CHECKING
 
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
 from bottlerocket_ecs_updater.simulator.aws_basics.names import last_part
-from bottlerocket_ecs_updater.simulator.ecs.model import Cluster, ContainerInstance, Task, TaskDefinition
+from bottlerocket_ecs_updater.simulator.ecs.model import Cluster, ContainerInstance, Service, Task, TaskDefinition
 from bottlerocket_ecs_updater.simulator.ecs.specs import Workload
 from bottlerocket_ecs_updater.simulator.ecs.timing import EcsTiming
 
@@ -58,6 +59,11 @@ class Registry:
     def new_id(self) -> str:
         """A new id, as in the ARNs of tasks and container instances."""
         return f"{self.chances.getrandbits(128):032x}"
+
+    def note(self, service: Service, message: str) -> None:
+        """Add to a service's events, as DescribeServices shows them."""
+        event_id = str(uuid.UUID(int=self.chances.getrandbits(128), version=4))
+        service.events.appendleft((event_id, self.clock.now(), f"(service {service.name}) {message}"))
 
     def create_cluster(self, name: str) -> Cluster:
         """The cluster with this name, created if necessary."""

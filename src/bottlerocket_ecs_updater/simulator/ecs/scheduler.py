@@ -8,8 +8,6 @@ On a draining instance, tasks of daemon services stop last.
 
 from __future__ import annotations
 
-import uuid
-from datetime import timedelta
 from typing import TYPE_CHECKING, assert_never
 
 from bottlerocket_ecs_updater.core.model.capacity_provider import FARGATE_PROVIDERS
@@ -21,8 +19,8 @@ from bottlerocket_ecs_updater.simulator.ecs.model import (
     Last,
 )
 from bottlerocket_ecs_updater.simulator.ecs.specs import Spreading, Strategy, TaskLaunch
+from bottlerocket_ecs_updater.simulator.ecs.task_failures import SCHEDULED, TaskFailures
 from bottlerocket_ecs_updater.simulator.ecs.timing import Order
-from bottlerocket_ecs_updater.simulator.faults import Breaking
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -30,19 +28,6 @@ if TYPE_CHECKING:
     from bottlerocket_ecs_updater.simulator.ecs.lifecycle import Lifecycle
     from bottlerocket_ecs_updater.simulator.ecs.model import Cluster, ContainerInstance, Service, Task, TaskDefinition
     from bottlerocket_ecs_updater.simulator.ecs.registry import Registry
-
-SCHEDULED = "ServiceSchedulerInitiated"
-FAILURES = frozenset({"TaskFailedToStart", "EssentialContainerExited"})
-"""Stop codes that count as failures of the deployment."""
-
-CONTAINER_CHECKS, TIMED_OUT = "container health checks", "Request timed out"
-"""Source: "Amazon ECS service event messages" and "Stopped task error messages"."""
-
-BREAKS_AFTER = (3, 200)
-"""Bounds of the circuit breaker threshold. Source: ECS's threshold is half of the desired count."""
-
-FIRST_THROTTLE, LONGEST_THROTTLE = timedelta(seconds=5), timedelta(minutes=15)
-"""Delay between retries if tasks fail to start. Source: "Service throttle logic" in the ECS guide."""
 
 NO_ROOM = (
     "was unable to place a task because no container instance met all of its requirements. "
@@ -60,6 +45,7 @@ class Scheduler:
         self._instances: dict[str, ContainerInstance] = {}
         self._blocked: dict[str, Service] = {}
         self._ticking = False
+        self._failures = TaskFailures(registry, lifecycle, self.wake)
         self.on_shortage: list[Callable[[Cluster, str], None]] = []
         """Called if a capacity provider (or, with an empty name, a launch type) has no room for a task."""
         registry.on_task.append(self._task_changed)
@@ -112,61 +98,23 @@ class Scheduler:
         if service.steady and zones and max(zones.values()) - min(zones.values()) > 1:
             most = max(zones, key=lambda zone: zones[zone])
             there = [one for one in service.live_tasks() if one.instance is not None and one.instance.zone == most]
-            self.note(service, f"is not AZ balanced with {zones[most]} tasks in {most}. AZ Rebalancing in progress.")
+            self._registry.note(
+                service, f"is not AZ balanced with {zones[most]} tasks in {most}. AZ Rebalancing in progress."
+            )
             self._stop(service, [one for one in there if not self._is_protected(one)][-1:])
         self.rebalance_from_now(service)
 
     def _task_changed(self, task: Task) -> None:
         if task.service is not None:
             self.wake(task.service)
-            self._watch_health(task, task.service)
+            self._failures.watch(task, task.service)
         if task.last is not Last.STOPPED:
             return
         if task.instance is not None:
             self.visit(task.instance)
         if task.service is not None:
-            self._count_failure(task.service, task)
+            self._failures.count(task.service, task)
         self._wake_blocked(task.cluster)
-
-    def _watch_health(self, task: Task, service: Service) -> None:
-        """Stop a task after a while if its host's version makes it unhealthy. Replacements are started as usual."""
-        broken = self._registry.breaks(task) if task.last is Last.RUNNING and task.desired is Desired.RUNNING else None
-        if broken is not None and broken.how is Breaking.UNHEALTHY:
-            self._registry.clock.after(broken.after, lambda: self._stop_unhealthy(task, service))
-
-    def _stop_unhealthy(self, task: Task, service: Service) -> None:
-        if task.last is not Last.RUNNING or task.desired is not Desired.RUNNING:
-            return
-        name = task.arn.rsplit("/", 1)[-1]
-        if service.load_balanced:
-            self.note(service, f"(port 80) is unhealthy in (target-group {service.name}) due to (reason {TIMED_OUT})")
-        else:
-            self.note(service, f"(task {name}) failed container health checks.")
-        which = f"ELB health checks in (target-group {service.name})" if service.load_balanced else CONTAINER_CHECKS
-        self._lifecycle.stop(task, SCHEDULED, f"Task failed {which}")
-        self.note(service, f"has stopped 1 running tasks: (task {name}).")
-
-    def _count_failure(self, service: Service, task: Task) -> None:
-        """Count a failed task of a deployment. Enough consecutive failures trip the circuit breaker."""
-        primary = service.deployments[0]
-        if task.deployment != primary.id or task.stop_code not in FAILURES:
-            return
-        self._throttle(service, task)
-        if primary.completed:
-            return
-        primary.failed_tasks += 1
-        limit = min(max(BREAKS_AFTER[0], -(-service.desired // 2)), BREAKS_AFTER[1])
-        if service.rollout.circuit_breaker and primary.failed_tasks >= limit:
-            primary.failed, primary.updated_at = True, self._registry.clock.now()
-            self.note(service, f"(deployment {primary.id}) deployment failed: tasks failed to start.")
-
-    def _throttle(self, service: Service, task: Task) -> None:
-        """Back off if tasks fail to start. Tasks that start and then exit are not throttled."""
-        service.failed_starts = service.failed_starts + 1 if task.stop_code == "TaskFailedToStart" else 0
-        if service.failed_starts:
-            wait = min(FIRST_THROTTLE * 2 ** min(service.failed_starts - 1, 10), LONGEST_THROTTLE)
-            service.starts_again_at = self._registry.clock.now() + wait
-            self._registry.clock.after(wait, lambda: self.wake(service))
 
     def _instance_changed(self, instance: ContainerInstance) -> None:
         for task in list(instance.tasks.values()):
@@ -248,7 +196,7 @@ class Scheduler:
             self._blocked.pop(service.arn, None)
         if started:
             names = ", ".join(f"(task {name})" for name in started)
-            self.note(service, f"has started {len(started)} tasks: {names}.")
+            self._registry.note(service, f"has started {len(started)} tasks: {names}.")
 
     def _place(self, service: Service, *, already_running: bool = False) -> Task | None:
         """Start another task if the launch type or next capacity provider has room; None if not."""
@@ -313,9 +261,9 @@ class Scheduler:
             return
         elif instance.has_room_for(primary.definition.workload):
             name = self._start(service, instance).arn.rsplit("/", 1)[-1]
-            self.note(service, f"has started 1 tasks: (task {name}).")
+            self._registry.note(service, f"has started 1 tasks: (task {name}).")
         else:
-            self.note(service, NO_ROOM)
+            self._registry.note(service, NO_ROOM)
 
     def _start(
         self,
@@ -347,7 +295,7 @@ class Scheduler:
         for task in chosen:
             self._lifecycle.stop(task, SCHEDULED, f"Scaling activity initiated by (deployment {task.deployment})")
         names = ", ".join(f"(task {task.arn.rsplit('/', 1)[-1]})" for task in chosen)
-        self.note(service, f"has stopped {len(chosen)} running tasks: {names}.")
+        self._registry.note(service, f"has stopped {len(chosen)} running tasks: {names}.")
 
     def _is_protected(self, task: Task) -> bool:
         return task.protected_until is not None and task.protected_until > self._registry.clock.now()
@@ -355,7 +303,7 @@ class Scheduler:
     def _block(self, service: Service) -> None:
         if not service.blocked:
             service.blocked = True
-            self.note(service, NO_ROOM)
+            self._registry.note(service, NO_ROOM)
         if service.arn not in self._blocked:
             self._blocked[service.arn] = service
             self._registry.clock.after(self._registry.timing.retry_placement, lambda: self._unblock(service))
@@ -377,12 +325,12 @@ class Scheduler:
                 return
             primary.completed, primary.updated_at, primary.failed_tasks = True, self._registry.clock.now(), 0
             del service.deployments[1:]
-            self.note(service, f"(deployment {primary.id}) deployment completed.")
+            self._registry.note(service, f"(deployment {primary.id}) deployment completed.")
             for task in service.live_tasks():
                 self._lifecycle.reclassify(task)
             self.wake(service)
         service.steady = True
-        self.note(service, "has reached a steady state.")
+        self._registry.note(service, "has reached a steady state.")
 
     def _has_baked(self, service: Service, primary: Deployment) -> bool:
         """Whether a steady deployment may complete. If not, schedules another look."""
@@ -394,11 +342,6 @@ class Scheduler:
             if rollout.lasts:
                 self._registry.clock.after(rollout.lasts, lambda: self.wake(service))
         return now >= primary.steady_at + rollout.lasts
-
-    def note(self, service: Service, message: str) -> None:
-        """Add to the service's events, as DescribeServices shows them."""
-        event_id = str(uuid.UUID(int=self._registry.chances.getrandbits(128), version=4))
-        service.events.appendleft((event_id, self._registry.clock.now(), f"(service {service.name}) {message}"))
 
 
 def _may_stay(task: Task) -> bool:

@@ -70,7 +70,7 @@ class ServiceOperations:
         service.maximum_percent = spec.maximum_percent
         service.load_balanced = spec.load_balanced
         service.launch, service.providers, service.rollout = spec.launch, spec.providers, spec.rollout
-        service.shares, service.spreading = spec.shares, spec.spreading
+        service.shares, service.spreading, service.subnets = spec.shares, spec.spreading, spec.subnets
         service.rebalanced_every = spec.rebalanced_every
         _constrain(service, spec.member_of, distinct=spec.distinct_instances)
         self._scheduler.rebalance_from_now(service)

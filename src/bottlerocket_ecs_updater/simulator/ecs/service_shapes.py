@@ -27,6 +27,7 @@ def service_shape(service: Service) -> Shape:
         "runningCount": service.running,
         "pendingCount": service.pending,
         **_placed_by(service),
+        **_network(service),
         "deploymentConfiguration": _deployment_configuration(service),
         **_deployments(service),
         "events": [{"id": event_id, "createdAt": at, "message": message} for event_id, at, message in service.events],
@@ -48,6 +49,14 @@ def _placed_by(service: Service) -> Shape:
     if service.rollout.controller is Controller.EXTERNAL:
         return {}
     return {**_launched_by(service), "taskDefinition": service.deployments[0].definition.arn}
+
+
+def _network(service: Service) -> Shape:
+    """Its network configuration, if it was created with one."""
+    if service.subnets:
+        return {"networkConfiguration": {"awsvpcConfiguration": {"subnets": list(service.subnets)}}}
+    given = service.registered.get("networkConfiguration")
+    return {"networkConfiguration": given} if given else {}
 
 
 def _launched_by(service: Service) -> Shape:
@@ -101,6 +110,7 @@ def _task_set_shape(service: Service, deployment: Deployment) -> Shape:
         "createdAt": deployment.created_at,
         "updatedAt": deployment.updated_at,
         **_launched_by(service),
+        **_network(service),
         "scale": {"value": 100.0, "unit": "PERCENT"},
         "stabilityStatus": "STABILIZING" if shown["pendingCount"] else "STEADY_STATE",
     }

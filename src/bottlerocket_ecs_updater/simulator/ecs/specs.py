@@ -160,6 +160,8 @@ class ServiceSpec:
     shares: tuple[ProviderShare, ...] = ()
     """Weights and bases of its providers. Providers that are not listed have weight 1 and base 0."""
     spreading: Spreading = Spreading.SPREAD
+    subnets: tuple[str, ...] = ()
+    """Its subnets in network mode awsvpc: `subnet-` and a zone, as instances are in; empty for all zones."""
     rollout: Rollout = Rollout()
     rebalanced_every: timedelta | None = None
     """How often ECS moves a task to another zone if the zones are uneven; None without zone rebalancing."""

@@ -1,6 +1,6 @@
 """The fault catalogue: every fault by number, with its effect, where it was seen, and the classes that cause it.
 
-F1 to F48 are faults of hosts and AWS; W1 to W7 concern the updater's own calls and process.
+F1 to F49 are faults of hosts and AWS; W1 to W7 concern the updater's own calls and process.
 Issues are cited as `repository#number`, source files by their program.
 """
 

@@ -61,6 +61,17 @@ class RunCommand:
         self._invocations: list[Invocation] = []
         self._of_instance: dict[str, list[Invocation]] = defaultdict(list)
 
+    def handlers(self) -> dict[str, Callable[[Shape], Shape]]:
+        """By the operation's name."""
+        return {
+            "SendCommand": self.send_command,
+            "GetCommandInvocation": self.get_command_invocation,
+            "ListCommandInvocations": self.list_command_invocations,
+            "ListCommands": self.list_commands,
+            "CancelCommand": self.cancel_command,
+            "DescribeInstanceInformation": self.describe_instance_information,
+        }
+
     def register(self, host: Host) -> None:
         """Register a host as a managed instance, connected for some time. Skips hosts that never register."""
         if not host.managed:

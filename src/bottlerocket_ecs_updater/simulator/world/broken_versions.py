@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from bottlerocket_ecs_updater.simulator.ecs.model import Desired, Last
-from bottlerocket_ecs_updater.simulator.ecs.scheduler import FAILURES
+from bottlerocket_ecs_updater.simulator.ecs.task_failures import FAILURES
 from bottlerocket_ecs_updater.simulator.faults import Breaking
 from bottlerocket_ecs_updater.simulator.host import Power
 

@@ -13,7 +13,7 @@ from bottlerocket_ecs_updater.core.model.claim import CLAIM_ATTRIBUTE, ClaimPhas
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
 from bottlerocket_ecs_updater.simulator.ecs.model import Desired, InstanceStatus, Last
 from bottlerocket_ecs_updater.simulator.ecs.requests import arn_like
-from bottlerocket_ecs_updater.simulator.ecs.scheduler import SCHEDULED
+from bottlerocket_ecs_updater.simulator.ecs.task_failures import SCHEDULED
 from bottlerocket_ecs_updater.simulator.host import Power
 from bottlerocket_ecs_updater.simulator.world.blocked_drains import BlockedDrains
 from bottlerocket_ecs_updater.simulator.world.broken_versions import BrokenVersions

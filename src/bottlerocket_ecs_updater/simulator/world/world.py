@@ -64,6 +64,10 @@ MANAGED_DRAINING = "managed draining"
 NOBODY = "anonymous"
 
 
+RUN_BEFORE = timedelta(hours=6)
+"""How long a standalone task without an end has run when it is added."""
+
+
 class World:
     """The whole simulation. Hold `clock.lock` to access it from another thread.
 
@@ -94,7 +98,7 @@ class World:
         self.hosts: dict[str, Host] = {}
         self.calls = CallLog()
         self.authorize: Callable[[Call], None] = lambda _: None
-        self.disturbances = ApiFaultsAtWork(self.faults, clock.now(), self.names)
+        self.api_faults = ApiFaultsAtWork(self.faults, clock.now(), self.names)
         self.documents = DocumentStore(clock, documents)
         # Each part has its own random numbers, so that a change in one part does not affect the others.
         self.ecs = ControlPlane(clock, self.names, _chances(seed, "ecs"), ecs_timing)
@@ -116,7 +120,7 @@ class World:
         self.ecs.registry.health = lambda instance: self.hosts[instance.ec2_instance_id].health.status()
         self._seed = seed
         self._elsewhere: dict[str, World] = {}
-        self._interventions = People(self)
+        self._people = People(self)
         self._throttles = Throttles(rates)
         for fault in self.faults.world:
             if isinstance(fault, PublicationMoves):
@@ -125,7 +129,7 @@ class World:
         self._handlers: dict[str, dict[str, Handler]] = {
             "ecs": self.ecs.operations,
             "ssm": {
-                **_run_command_handlers(self.ssm),
+                **self.ssm.handlers(),
                 **self.documents.handlers(),
                 **self.calendars.handlers(),
                 **self.published.handlers(),
@@ -136,8 +140,8 @@ class World:
             "s3": self.s3.handlers(),
             "sts": {"GetCallerIdentity": self._caller_identity},
         }
-        if self.disturbances.may_be_stale:
-            self.ecs.memory.remember(lambda: self.disturbances.lag(self.clock.now()))
+        if self.api_faults.may_be_stale:
+            self.ecs.memory.remember(lambda: self.api_faults.lag(self.clock.now()))
 
     def call(self, service: str, operation: str, params: Mapping[str, Any], caller: str | None = None) -> Shape:
         """Handle one AWS call.
@@ -150,19 +154,19 @@ class World:
             call = Call(self.calls.total + 1, self.clock.now(), service, operation, params, caller or NOBODY)
             self.calls.record(call)
             try:
-                self.disturbances.before(call)
-                spoiled, failures = self.disturbances.spoil(call)
+                self.api_faults.before(call)
+                spoiled, failures = self.api_faults.spoil(call)
                 answer = self._serve(spoiled) if spoiled is not None else {}
                 if failures:
                     answer = {**answer, "failures": [*answer.get("failures", ()), *failures]}
             except AwsError as error:
                 self.calls.failed(call, error.code)
-                self.disturbances.after_refusal(call)
+                self.api_faults.after_refusal(call)
                 raise
             self.calls.succeeded(call)
             self.watch.served(call, answer)
-            self._interventions.served(call)
-            self.disturbances.after(call)
+            self._people.served(call)
+            self.api_faults.after(call)
             return answer
 
     def overhear(self, service: str, operation: str, caller: str) -> Call:
@@ -171,7 +175,7 @@ class World:
             call = Call(self.calls.total + 1, self.clock.now(), service, operation, {}, caller)
             self.calls.record(call)
             try:
-                self.disturbances.before(call)
+                self.api_faults.before(call)
             except AwsError as error:
                 self.calls.failed(call, error.code)
                 raise
@@ -180,7 +184,7 @@ class World:
     def overheard(self, call: Call) -> None:
         """Note that the call took effect. Raises what `call` would if its reply is lost."""
         with self.clock.lock:
-            self.disturbances.after(call)
+            self.api_faults.after(call)
 
     def elsewhere(self, region: str) -> World:
         """ECS and Systems Manager in another Region of the account, initially empty."""
@@ -221,7 +225,7 @@ class World:
         self.watch.follow(machine)
         instance = self.ecs.agents.register(self.cluster, spec)
         self.ec2.add(machine, zone, spec.instance_type, spec.ami_id)
-        self._interventions.follow(machine)
+        self._people.follow(machine)
         if bottlerocket:
             self.ssm.register(machine)
         return instance
@@ -231,9 +235,13 @@ class World:
         return self.ecs.services.add(self.cluster, spec)
 
     def run_standalone_task(self, instance_id: str, workload: Workload | None = None, family: str = "batch") -> Task:
-        """Add a standalone task that is running on an instance."""
+        """Add a standalone task that is running on an instance, for some hours if it never ends by itself."""
         definition = self.ecs.registry.define(family, workload or Workload(), {"family": family})
-        return self.ecs.lifecycle.start(self.cluster, definition, self.instance(instance_id), already_running=True)
+        task = self.ecs.lifecycle.start(self.cluster, definition, self.instance(instance_id), already_running=True)
+        if definition.workload.runs_for is None:
+            task.created_at -= RUN_BEFORE
+            task.started_at = task.created_at
+        return task
 
     def run_fargate_task(self, family: str, started_by: str = "events-rule") -> Task:
         """Add a running task on Fargate, such as the updater itself."""
@@ -382,17 +390,6 @@ class World:
 
 
 _REFUSALS = {"ecs": "InvalidParameterException", "ec2": "InvalidParameterValue", "s3": "InvalidArgument"}
-
-
-def _run_command_handlers(ssm: RunCommand) -> dict[str, Handler]:
-    return {
-        "SendCommand": ssm.send_command,
-        "GetCommandInvocation": ssm.get_command_invocation,
-        "ListCommandInvocations": ssm.list_command_invocations,
-        "ListCommands": ssm.list_commands,
-        "CancelCommand": ssm.cancel_command,
-        "DescribeInstanceInformation": ssm.describe_instance_information,
-    }
 
 
 def _of_releases(plan: FaultPlan) -> tuple[Fault, ...]:

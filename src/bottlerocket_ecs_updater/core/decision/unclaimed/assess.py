@@ -183,7 +183,7 @@ def some_may_be_back(this_pass: Pass) -> bool:
     describe now, or show one as ACTIVE that was just returned.
     """
     fleet = this_pass.fleet
-    if any(one.unknown and one.progress.dark_looks <= UNDESCRIBED_LOOKS for one in fleet.instances.values()):
+    if any(one.unknown and one.progress.undescribed_looks <= UNDESCRIBED_LOOKS for one in fleet.instances.values()):
         return True
     if any(_shown_late(one, this_pass) for one in fleet.instances.values()):
         return True
