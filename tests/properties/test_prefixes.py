@@ -94,7 +94,7 @@ def dies(name: str, call: int, *, after: bool) -> Played:
 
 def what_is_wrong(played: Played) -> list[str]:
     """The broken promises; none if the crash was safe."""
-    seen, ids = played.verdict, [member.host.instance_id for member in played.story.scenario.members]
+    seen, ids = played.findings, [member.host.instance_id for member in played.story.scenario.members]
     boots = [seen.boots[id_] for id_ in ids]
     wrong = broken_promises(played)
     if not seen.clean:
@@ -127,6 +127,6 @@ def test_the_cluster_of_these_stories_has_one_of_each() -> None:
     """One instance that is updated, one that fails, and two that are left alone."""
     played = play(ROLLS_BACK)
     ids = [member.host.instance_id for member in ROLLS_BACK.scenario.members]
-    assert [played.verdict.versions[id_] for id_ in ids] == [NEW, OLD, OLD, OLD]
-    assert [played.verdict.boots[id_] for id_ in ids] == [1, 1, 0, 0]
+    assert [played.findings.versions[id_] for id_ in ids] == [NEW, OLD, OLD, OLD]
+    assert [played.findings.boots[id_] for id_ in ids] == [1, 1, 0, 0]
     assert played.endings[0].exit_code == 3
