@@ -1003,6 +1003,20 @@ MUTANTS = (
         "tests/policy/test_standalone_tasks.py",
     ),
     broken(
+        "a host that the run has just drained is room for the next one until ECS shows it as DRAINING",
+        "core/capacity/fleet_capacity.py",
+        "    return instance.claim is not None and instance.claim.phase is ClaimPhase.DRAINING\n",
+        "    return False\n",
+        "tests/policy/test_tight_rooms.py",
+    ),
+    broken(
+        "what daemon tasks will take on a host that was just returned counts as room",
+        "core/capacity/daemon_share.py",
+        "        return few or not self.groups <= {task.group for task in instance.tasks_left}\n",
+        "        return False\n",
+        "tests/policy/test_tight_rooms.py",
+    ),
+    broken(
         "tasks on hosts that were launched with a version say nothing about it",
         "core/decision/trials.py",
         "    offered = _offered(this_pass)\n",

@@ -3,7 +3,7 @@
 Most of what a short process computes is its imports, and the tests start hundreds of processes. Here one process per
 worker has imported the modules, and each start is a fork of it. The arguments, environment, folder, streams and signals
 are those of a process that was started from a shell, and so is its parent. What differs is only that the modules are
-loaded: `tests/cli` starts the program in the usual way, and so do the wheel and the image.
+loaded: `tests/cli/test_process.py` starts the program in the usual way, and so do the wheel and the image.
 """
 
 from __future__ import annotations
@@ -23,11 +23,10 @@ from pathlib import Path
 from typing import Any, AnyStr
 
 import pytest
-from tests.support.forker import AWSCLI, LENGTH_BYTES, ROOM, read
+from tests.support.forker import LENGTH_BYTES, MODULES, read
 
 ROOT = Path(__file__).parents[2]
 
-PROGRAM = [sys.executable, "-m", ROOM]
 SUBREAPER = 36
 """PR_SET_CHILD_SUBREAPER of prctl(2): orphans get this process as their parent."""
 
@@ -72,11 +71,11 @@ def _known(asked: Mapping[str, Any]) -> list[str] | None:
     words = [os.fspath(word) for word in asked["args"]]
     if _interpreter(asked["env"]) != _interpreter(None):
         return None
-    if words[:3] == PROGRAM:
-        return [ROOM, *words[3:]]
-    if words[:2] == [sys.executable, AWSCLI]:
-        return words[1:]
-    return words if words[:1] == [AWSCLI] else None
+    if words[:2] == [sys.executable, "-m"]:
+        words = words[2:]
+    elif words[:1] == [sys.executable]:
+        words = words[1:]
+    return words if words and words[0] in MODULES else None
 
 
 def _interpreter(environment: Mapping[str, str] | None) -> set[tuple[str, str]]:

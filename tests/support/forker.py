@@ -1,4 +1,4 @@
-"""The process that has imported the program and awscli, and forks itself for each start of one of them.
+"""The process that has imported the program or awscli, and forks itself for each start.
 
 `forked` starts it and sends it what to start. It has no threads, so a fork is complete.
 """
@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib import import_module
 from pathlib import Path
+from runpy import run_module
 from typing import Any
 
 ROOM = "bottlerocket_ecs_updater"
@@ -26,8 +27,10 @@ MODULES = {
     ROOM: [f"{ROOM}.{part}" for part in ("cli", "cli.app", *(f"cli.commands.{each}" for each in COMMANDS))],
     "simulate": [f"{ROOM}.cli.commands.simulate", f"{ROOM}.simulator.wire.server"],
     AWSCLI: ["awscli.clidriver", "awscli.handlers"],
+    "acceptance": ["acceptance.checks", "acceptance.ground"],
+    "tests.acceptance_driver": ["acceptance.checks", "acceptance.ground"],
 }
-"""The modules that are imported before the first start of any command, of `simulate`, and of awscli."""
+"""What can be started, and `simulate`, each with the modules that are imported before its first start."""
 
 SERVICES = ("ecs", "ssm", "ec2", "autoscaling", "s3")
 TEMPLATES = ("report.html.j2", "index.html.j2")
@@ -142,4 +145,4 @@ if __name__ == "__main__":
     serve(socket.socket(fileno=int(sys.argv[1])))
     if sys.argv[0] == AWSCLI:
         sys.exit(import_module("awscli.clidriver").main())
-    sys.exit(import_module(f"{ROOM}.cli").main())
+    run_module(sys.argv[0], run_name="__main__", alter_sys=True)

@@ -37,6 +37,10 @@ _PLACES_COUNTED = 20
 """A service that fits on this many instances is not constrained, so counting stops there."""
 
 
+ADDED_FOR = ServiceArn("the service that an instance is added for")
+"""Stands for the first task on an instance that does not exist yet."""
+
+
 @dataclass(frozen=True, slots=True)
 class Coming:
     """The instances that a capacity provider may still add."""
@@ -47,6 +51,10 @@ class Coming:
     """The maximum size of its Auto Scaling group."""
     like: Capacity
     """The capacity of one of them."""
+
+    def when_added(self) -> Coming:
+        """The same once a task has caused the provider to add them: then ECS also places others there."""
+        return replace(self, like=replace(self.like, hosts=frozenset({ADDED_FOR})))
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +218,8 @@ def crowded_out(drain: PlannedDrain) -> NoRoom | None:
     if len(placed) < 2:
         return None
     rooms = [*drain.open().items()]
-    rooms += [(room.instance, room.capacity) for room in _expected(drain.coming, sum(need.wanted for need in placed))]
+    wanted = sum(need.wanted for need in placed)
+    rooms += [(room.instance, room.capacity) for room in _expected(_as_added(drain.coming, placed), wanted)]
     for need in placed:
         others = [one for one in placed if one is not need]
         if not need.count or need.service.grows or not (need.service.arn in here or _any_here(others, here)):
@@ -220,6 +229,12 @@ def crowded_out(drain: PlannedDrain) -> NoRoom | None:
         if left is not None:
             return _crowded(need, others, here, left)
     return None
+
+
+def _as_added(coming: Iterable[Coming], placed: Iterable[_Need]) -> Sequence[Coming]:
+    """Those as they are once they are added: they take tasks of other services too, if a task needs their provider."""
+    wanted = {provider for need in placed for provider in need.service.providers}
+    return [one.when_added() if one.provider in wanted else one for one in coming]
 
 
 def _any_here(needs: Iterable[_Need], here: Mapping[ServiceArn, int]) -> bool:

@@ -17,6 +17,7 @@ from bottlerocket_ecs_updater.core.model.event import (
     InstanceEvent,
     InstanceFailed,
     InstanceHeld,
+    InstanceLost,
     InstanceQuarantined,
     InstanceUpdated,
     PhaseEntered,
@@ -125,6 +126,8 @@ class Summary:
     """How many calls AWS throttled."""
     reboots: Mapping[str, int] = field(default_factory=dict)
     """How reboots were verified, as in `RunFinished`."""
+    lost: tuple[InstanceId, ...] = ()
+    """Instances that left the cluster after their update."""
 
     @property
     def counts(self) -> Mapping[OutcomeKind, int]:
@@ -143,6 +146,8 @@ class _Seen:
 
     phase: Phase = Phase.UNKNOWN
     running: Version | None = None
+    lost: bool = False
+    """Whether it left the cluster after its update."""
 
     def note(self, event: InstanceEvent) -> None:
         match event:
@@ -154,6 +159,8 @@ class _Seen:
                 self.phase = Phase.DRAINING
             case HostChecked(answer=HostReport(running=running)) | Rebooted(version=running):
                 self.running = running
+            case InstanceLost():
+                self.lost = True
             case _:
                 pass
 
@@ -217,6 +224,7 @@ def summarize(events: Iterable[Event]) -> Summary:
         calls=dict(finished.calls) if finished is not None else {},
         throttles=finished.throttles if finished is not None else 0,
         reboots=dict(finished.reboots) if finished is not None else {},
+        lost=tuple(sorted(id_ for id_, one in seen.items() if one.lost)),
     )
 
 
