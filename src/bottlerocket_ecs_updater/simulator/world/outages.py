@@ -117,4 +117,4 @@ class Outages:
         since = max(outage.since, host.started_at)
         known = outage.by_updater and since == outage.since
         now = self._world.clock.now()
-        return known or now - since >= NOTICEABLE + (self._world.disturbances.lag(now) or timedelta())
+        return known or now - since >= NOTICEABLE + (self._world.api_faults.lag(now) or timedelta())
