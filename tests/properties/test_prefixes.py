@@ -68,14 +68,20 @@ STORIES = {
 
 @cache
 def deaths_of(name: str) -> list[tuple[int, bool]]:
-    """The calls of a whole run, to AWS and to the store, at which it dies, each with whether it dies after the call."""
+    """The calls of a whole run, to AWS and to the store, at which it dies, each with whether it dies after the call.
+
+    Between two calls at the same time a run changes nothing outside itself. So to die after the first of them is to die
+    before the second, which is played already.
+    """
     played = play(STORIES[name])
     assert broken_promises(played) == []
     made = [call for call in played.world.calls.recent if call.caller == "run-0"]
     assert [call.number for call in made] == list(range(1, len(made) + 1))
     acts = {call.number for call in made if call.operation in ACTS}
-    before = [call.number for call in made if name == EVERY_CALL or call.number in acts]
-    return sorted([*((number, False) for number in before), *((number, True) for number in acts)])
+    before = {call.number for call in made if name == EVERY_CALL or call.number in acts}
+    at = {call.number: call.at for call in made}
+    after = {number for number in acts if number + 1 not in before or at[number + 1] != at[number]}
+    return sorted([*((number, False) for number in before), *((number, True) for number in after)])
 
 
 def dies(name: str, call: int, *, after: bool) -> Played:
