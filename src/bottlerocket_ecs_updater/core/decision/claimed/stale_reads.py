@@ -17,7 +17,7 @@ from bottlerocket_ecs_updater.core.model.reasons import Reason, hold
 from bottlerocket_ecs_updater.core.model.time_text import has_passed
 
 CLAIM_ABSENT_LOOKS = 2
-"""How many looks in a row must miss our claim. Whoever deleted it takes the instance over."""
+"""How many looks in a row must miss our claim. A person who deletes it takes the instance over."""
 
 
 def may_be_stale(claimed: ClaimedInstance, this_pass: Pass) -> bool:
