@@ -23,7 +23,7 @@ from bottlerocket_ecs_updater.core.decision.claimed.let_go import (
 )
 from bottlerocket_ecs_updater.core.decision.claimed.reboot import is_seen_empty, send_reboot
 from bottlerocket_ecs_updater.core.decision.claimed.rival_claim import wait_for_rival
-from bottlerocket_ecs_updater.core.decision.claimed.stale_reads import may_be_stale, without_claim
+from bottlerocket_ecs_updater.core.decision.claimed.stale_reads import await_claim, may_be_stale
 from bottlerocket_ecs_updater.core.decision.evidence import evidence_is_old
 from bottlerocket_ecs_updater.core.decision.host_checks import ask_host
 from bottlerocket_ecs_updater.core.decision.not_counted import set_aside
@@ -65,7 +65,7 @@ def draining(claimed: ClaimedInstance, this_pass: Pass) -> NextStep:
         # It was ACTIVE when we claimed it, and we have not drained it: somebody else has.
         return _let_go(instance, hold(Reason.DRAINED_BY_OTHERS))
     if progress.claim_absent_looks:
-        return without_claim(claimed, this_pass)
+        return await_claim(claimed, this_pass)
     blocked = why_blocked(instance, fleet)
     if blocked is not None:
         return give_back_blocked(claimed, blocked, this_pass)

@@ -25,7 +25,7 @@ from bottlerocket_ecs_updater.core.decision.claimed.give_back import (
     why_blocked,
 )
 from bottlerocket_ecs_updater.core.decision.claimed.rival_claim import wait_for_rival
-from bottlerocket_ecs_updater.core.decision.claimed.stale_reads import may_be_stale, without_claim
+from bottlerocket_ecs_updater.core.decision.claimed.stale_reads import await_claim, may_be_stale
 from bottlerocket_ecs_updater.core.decision.claimed.verify import (
     limit_of_reboot,
     never_rebooted,
@@ -99,7 +99,7 @@ def _not_sent(claimed: ClaimedInstance, report: HostReport | None, this_pass: Pa
             return NextStep(look_at=this_pass.next_poll)
         return NextStep((Unmark(instance.id, hold(Reason.RETURNED_BY_OTHERS), took_slot=True),))
     if instance.progress.claim_absent_looks:
-        return without_claim(claimed, this_pass)
+        return await_claim(claimed, this_pass)
     blocked = why_blocked(instance, this_pass.fleet)
     if blocked is not None:
         backs_off = backs_off_when_blocked(claimed.claim, blocked)

@@ -35,7 +35,7 @@ def _may_precede(call_at: datetime, claimed: ClaimedInstance, this_pass: Pass) -
     return not has_passed(call_at, this_pass.policy.stale_at_most, claimed.registration.at)
 
 
-def without_claim(claimed: ClaimedInstance, this_pass: Pass) -> NextStep:
+def await_claim(claimed: ClaimedInstance, this_pass: Pass) -> NextStep:
     """The instance does not show the claim that it had: no reboot follows, and it is let go if somebody deleted it."""
     if claimed.progress.claim_absent_looks < CLAIM_ABSENT_LOOKS or claim_may_be_stale(claimed, this_pass):
         return NextStep(look_at=this_pass.next_poll)
