@@ -104,8 +104,8 @@ class Cluster:
         return self.world.instance(instance_id(number)).arn
 
     def clean(self) -> bool:
-        verdict = self.world.findings()
-        return not verdict.violations and not verdict.tasks_killed
+        findings = self.world.findings()
+        return not findings.violations and not findings.tasks_killed
 
 
 def single(**options: object) -> Cluster:

@@ -156,6 +156,24 @@ def test_a_task_that_moved_before_it_ran_or_ran_late_elsewhere_says_nothing_abou
     assert blamed_on_version(TRIAL, TasksAlike([*TWICE, replace(waited, ran_for=timedelta(minutes=8))]), NOW)
 
 
+@pytest.mark.parametrize(
+    ("why", "counts"),
+    [
+        ("CannotPullContainerError: failed to resolve ref: dial tcp 203.0.113.7:443: i/o timeout", True),
+        ("CannotPullContainerError: x509: certificate signed by unknown authority", True),
+        ("CannotStartContainerError: exec: /bin/app: not found", True),
+        ("CannotPullContainerError: failed open: unexpected status code https://x/v2/: 429 Too Many Requests", False),
+        ("CannotPullContainerError: Error response from daemon: toomanyrequests: pull rate limit", False),
+        ("CannotPullContainerError: manifest for web:7 not found: manifest unknown", False),
+        ("ResourceInitializationError: unable to pull secrets: ThrottlingException: Rate exceeded", False),
+    ],
+)
+def test_an_image_that_a_registry_refuses_is_not_the_versions_fault(why: str, *, counts: bool) -> None:
+    """ECS starts the next tasks on the hosts that were just updated: these meet a rate limit first."""
+    ends = [replace(one, code="TaskFailedToStart", why=why, exit_code=None, ran_for=None) for one in TWICE]
+    assert bool(blamed_on_version(TRIAL, TasksAlike(ends, [runs(OLD, timedelta(days=3))]), NOW)) is counts
+
+
 def test_a_service_that_fails_everywhere_every_few_minutes_does_not_count_against_the_version() -> None:
     """A crash loop with ten minutes between failures: nothing failed elsewhere in the two minutes before, and all
     running tasks are young.

@@ -44,7 +44,7 @@ from bottlerocket_ecs_updater.simulator.services.calendars import ChangeCalendar
 from bottlerocket_ecs_updater.simulator.services.cloudwatch import CloudWatch
 from bottlerocket_ecs_updater.simulator.services.documents import STANDARD, DocumentStore
 from bottlerocket_ecs_updater.simulator.services.ec2 import Ec2
-from bottlerocket_ecs_updater.simulator.services.launch_templates import Launching
+from bottlerocket_ecs_updater.simulator.services.launch_templates import LaunchTemplates
 from bottlerocket_ecs_updater.simulator.services.published import PublicParameters
 from bottlerocket_ecs_updater.simulator.services.s3 import ObjectStore
 from bottlerocket_ecs_updater.simulator.ssm import RunCommand, SsmTiming
@@ -106,8 +106,10 @@ class World:
         self.ssm = RunCommand(
             clock, _chances(seed, "ssm"), ssm_timing, self.documents.content, tags_of=self.ec2.tags_of
         )
-        self.launching = Launching(clock)
-        self.autoscaling = AutoScaling(clock, self.names, self.ec2, self.launching, _chances(seed, "autoscaling"))
+        self.launch_templates = LaunchTemplates(clock)
+        self.autoscaling = AutoScaling(
+            clock, self.names, self.ec2, self.launch_templates, _chances(seed, "autoscaling")
+        )
         self.calendars = ChangeCalendars(clock, is_document=lambda name: self.documents.content(name) is not None)
         self.published = PublicParameters(clock, self.names, self.repository)
         self.cloudwatch = CloudWatch(clock, self.names)
@@ -134,14 +136,14 @@ class World:
                 **self.calendars.handlers(),
                 **self.published.handlers(),
             },
-            "ec2": {**self.ec2.handlers(), **self.launching.handlers()},
+            "ec2": {**self.ec2.handlers(), **self.launch_templates.handlers()},
             "autoscaling": self.autoscaling.handlers(),
             "cloudwatch": self.cloudwatch.handlers(),
             "s3": self.s3.handlers(),
             "sts": {"GetCallerIdentity": self._caller_identity},
         }
         if self.api_faults.may_be_stale:
-            self.ecs.memory.remember(lambda: self.api_faults.lag(self.clock.now()))
+            self.ecs.reads.remember(lambda: self.api_faults.lag(self.clock.now()))
 
     def call(self, service: str, operation: str, params: Mapping[str, Any], caller: str | None = None) -> Shape:
         """Handle one AWS call.
