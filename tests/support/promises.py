@@ -88,8 +88,9 @@ def _excused(played: Played, invariant: int, subject: str) -> bool:
     forgetful = _is_forgetful(played)
     died = _died_returning(played, subject)
     # As long as ECS may show old state, a command may be in progress.
-    in_flight = in_flight or _is_any(played, f.StaleReads)
-    known = {"in_flight": in_flight, "unheard": unheard, "forgetful": forgetful, "died_returning": died}
+    stale = _is_any(played, f.StaleReads)
+    in_flight = in_flight or stale
+    known = {"stale": stale, "in_flight": in_flight, "unheard": unheard, "forgetful": forgetful, "died_returning": died}
     return any(_excuses(fault, invariant, **known) for fault in faults)
 
 
@@ -104,7 +105,14 @@ def _died_returning(played: Played, subject: str) -> bool:
 
 
 def _excuses(
-    fault: f.Fault, invariant: int, *, in_flight: bool, unheard: bool, forgetful: bool, died_returning: bool
+    fault: f.Fault,
+    invariant: int,
+    *,
+    stale: bool,
+    in_flight: bool,
+    unheard: bool,
+    forgetful: bool,
+    died_returning: bool,
 ) -> bool:
     match invariant, fault:
         case 2, f.SomebodySets(status=f.SetStatus.ACTIVE, step=None):
@@ -115,6 +123,8 @@ def _excuses(
             return forgetful  # its first boot has wiped out the claim, or its DRAINING, and nobody reboots it again
         case 4, f.SomebodySets(status=f.SetStatus.DRAINING, step=f.Step.RETURN):
             return unheard  # no answer showed that our return had taken effect before
+        case 4, f.SomebodySets(status=f.SetStatus.DRAINING) if stale:
+            return True  # no look showed it yet
         case 4, f.SomebodySets(status=f.SetStatus.DRAINING, step=None):
             return died_returning or forgetful  # the boot put it into service before any look, and then it was drained
         case 12, f.SsmUnreachable(kind=f.OutOfReach.CONNECTION_LOST):

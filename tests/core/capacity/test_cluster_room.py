@@ -20,7 +20,7 @@ from bottlerocket_ecs_updater.core.model.resources import (
 )
 from bottlerocket_ecs_updater.core.model.services import Service, Services
 
-WEB = Service(ServiceArn("arn:web"), "web", 2, 2, moving=DeploymentLimits(100, 200, "web:1"))
+WEB = Service(ServiceArn("arn:web"), "web", 2, 2, deployment=DeploymentLimits(100, 200, "web:1"))
 
 
 def host(name: str, says: HostReport, memory: int) -> Instance:

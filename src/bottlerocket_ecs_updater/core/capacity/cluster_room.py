@@ -331,7 +331,7 @@ def lacks_tasks(service: Service) -> bool:
 
 
 def _is_placed(service: Service) -> bool:
-    return service.moving is not None or bool(service.unknown)
+    return service.deployment is not None or bool(service.unknown)
 
 
 def _drains(instance: Instance) -> bool:

@@ -79,10 +79,10 @@ def _is_settled(instance: Instance, returned: Container[InstanceId], now: dateti
 def _demands(fleet: Fleet) -> Mapping[str, TaskRequirements]:
     """What a task of each service needs, by its group, where it is known."""
     definitions = fleet.definitions or {}
-    moving = ((one.name, one.moving) for one in fleet.all_services if one.moving is not None)
+    deployments = ((one.name, one.deployment) for one in fleet.all_services if one.deployment is not None)
     return {
         f"{SERVICE_GROUP}{name}": definitions[one.definition].demand
-        for name, one in moving
+        for name, one in deployments
         if one.definition in definitions
     }
 

@@ -196,16 +196,16 @@ def rules_of(service: Service, fleet: Fleet, subnets: Mapping[str, str]) -> Serv
 
     `subnets` are the zones of subnets, as far as they are known.
     """
-    moving = service.moving
-    if moving is None or fleet.definitions is None:
+    deployment = service.deployment
+    if deployment is None or fleet.definitions is None:
         return None
-    definition = fleet.definitions.get(moving.definition)
+    definition = fleet.definitions.get(deployment.definition)
     if definition is None:
         return None
     # Of its launch types, only these have room that no instance here provides.
-    elsewhere = moving.launch in (LaunchType.FARGATE, LaunchType.MANAGED_INSTANCES, LaunchType.OTHER)
-    growth = _growth_of(moving.providers, fleet) if moving.providers else _Growth(elsewhere)
-    reach = _reach_of(service.name, moving.subnets if definition.demand.interfaces else (), subnets)
+    elsewhere = deployment.launch in (LaunchType.FARGATE, LaunchType.MANAGED_INSTANCES, LaunchType.OTHER)
+    growth = _growth_of(deployment.providers, fleet) if deployment.providers else _Growth(elsewhere)
+    reach = _reach_of(service.name, deployment.subnets if definition.demand.interfaces else (), subnets)
     return ServiceRules(
         arn=service.arn,
         name=service.name,
@@ -213,19 +213,19 @@ def rules_of(service: Service, fleet: Fleet, subnets: Mapping[str, str]) -> Serv
         running=service.running,
         pending=service.pending,
         starts=not service.failed,
-        minimum_healthy_percent=moving.minimum_healthy_percent,
-        maximum_percent=moving.maximum_percent,
+        minimum_healthy_percent=deployment.minimum_healthy_percent,
+        maximum_percent=deployment.maximum_percent,
         daemon=service.daemon,
-        distinct=moving.distinct,
-        member_of=(*moving.member_of, *definition.member_of),
+        distinct=deployment.distinct,
+        member_of=(*deployment.member_of, *definition.member_of),
         demand=definition.demand,
-        launch=moving.launch,
-        providers=moving.providers,
+        launch=deployment.launch,
+        providers=deployment.providers,
         grows=growth.without_end,
         why_not=growth.why_not,
         doubts=(*growth.doubts, *reach.doubts),
-        strategies=moving.strategies,
-        shares=moving.shares,
+        strategies=deployment.strategies,
+        shares=deployment.shares,
         zones=reach.zones,
     )
 

@@ -265,5 +265,12 @@ def _waits_long(one: LiveTask, alike: _Alike | None, now: datetime, limit: timed
     stuck = [each for each in alike.alive_elsewhere if each.started_at is None and now - each.launched_at >= limit]
     if waited < OUTLIVES * max(alike.starts(), default=timedelta()):
         return False
-    ran = bool(started) or any(end.started and not end.failed and end.lasted > limit for end in alike.ended_elsewhere)
-    return ran and len(stuck) <= len(started) / 2
+    # Of a service that crashes in a loop, no task may run elsewhere now, but some have started since this one waits.
+    lately = [end for end in alike.ended_elsewhere if _started_since(end, one.launched_at)]
+    before = any(end.started and not end.failed and end.lasted > limit for end in alike.ended_elsewhere)
+    ran = bool(started or lately) or before
+    return ran and len(stuck) <= (len(started) + len(lately)) / 2
+
+
+def _started_since(end: TaskEnd, at: datetime) -> bool:
+    return end.ran_for is not None and end.stopped_at - end.ran_for >= at

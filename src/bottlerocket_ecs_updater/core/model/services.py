@@ -27,7 +27,7 @@ class Service:
     """Whether a deployment of it is in progress."""
     failed: bool = False
     """Whether its newest deployment failed, so that ECS starts no task of it until somebody deploys it again."""
-    moving: DeploymentLimits | None = None
+    deployment: DeploymentLimits | None = None
     """How it replaces its tasks; None if ECS did not say."""
     unknown: str = ""
     """Why ECS listed it but did not describe it now. All other fields are then from an earlier look, or empty."""

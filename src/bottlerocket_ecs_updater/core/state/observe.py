@@ -192,6 +192,8 @@ def _trail_after(instance: Instance, progress: RunProgress, registration: Regist
     drained = progress.drain is not None or claim.run != run
     if registration.status is Status.DRAINING and drained:
         progress = _with(progress, drain_seen=True)
+    if progress.drain is not None and progress.drain_seen and registration.status is Status.ACTIVE:
+        progress = _with(progress, read_lag=max(progress.read_lag, registration.at - progress.drain.at))
     if instance.claim_on_instance:
         return _with(progress, claim_seen=True, claim_absent_looks=0)
     absent = progress.claim_absent_looks + 1 if progress.claim_seen else 0

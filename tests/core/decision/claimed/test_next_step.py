@@ -57,7 +57,7 @@ from bottlerocket_ecs_updater.core.model.fleet import Durations, Halt
 from bottlerocket_ecs_updater.core.model.host_report import HostAnswer, Problem
 from bottlerocket_ecs_updater.core.model.ids import RunId
 from bottlerocket_ecs_updater.core.model.instance import Instance
-from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
+from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.model.run_progress import RunProgress, SentDrain
 from bottlerocket_ecs_updater.core.rules.policy import MISSING_LOOKS
@@ -380,7 +380,8 @@ def test_a_drain_that_no_look_shows_is_sent_again() -> None:
 
 def test_a_drain_that_never_comes_is_dropped_at_the_limit() -> None:
     assert let_go(decided(marked_only(25))) is Reason.UNCLEAR
-    assert let_go(next_step(replace(unclear_drain(20), claim=a_claim(since=NOW - 25 * MINUTE)))) is Reason.UNCLEAR
+    unclear = next_step(replace(unclear_drain(20), claim=a_claim(since=NOW - 25 * MINUTE)))
+    assert kinds(unclear) == [Return, Unmark], "the drain may have taken effect after all"
 
 
 # Other people
@@ -391,7 +392,22 @@ def test_an_instance_that_somebody_else_drained_between_our_claim_and_our_drain_
 
 
 def test_an_instance_that_somebody_returned_while_we_drained_it_is_dropped() -> None:
-    assert let_go(next_step(claimed(status=Status.ACTIVE))) is Reason.RETURNED_BY_OTHERS
+    step = next_step(claimed(status=Status.ACTIVE))
+    assert kinds(step) == [Return, Unmark], "the read may be from before our drain, however old reads should be"
+    assert [getattr(command, "outcome", None) for command in step.commands] == [hold(Reason.RETURNED_BY_OTHERS)] * 2
+
+
+def test_a_look_from_before_the_drain_does_not_show_a_return_by_somebody_else() -> None:
+    claim = a_claim(since=NOW - POLICY.stale_at_most + SECOND)
+    assert kinds(next_step(claimed(claim=claim, status=Status.ACTIVE, progress=drained_by_us(claim)))) == []
+
+
+def test_a_look_from_before_the_claim_does_not_show_that_somebody_removed_it() -> None:
+    """It was let go as DRAINING, and nobody knew any more who had drained it. No reboot follows either."""
+    one = claimed()
+    young = replace(one.progress, claim_absent_looks=2, phase_seen_at=NOW - POLICY.stale_at_most + SECOND)
+    assert kinds(next_step(replace(one, progress=young))) == []
+    assert kinds(next_step(replace(one, progress=replace(young, phase_seen_at=NOW - POLICY.stale_at_most)))) == [Unmark]
 
 
 @pytest.mark.parametrize(("looks", "gone"), [(0, False), (1, False), (2, True)])

@@ -201,9 +201,9 @@ def test_an_instance_that_somebody_returned_before_its_reboot_is_dropped() -> No
 
 def test_a_look_that_may_be_older_than_the_drain_does_not_show_a_return_by_somebody_else() -> None:
     one = rebooting(status=Status.ACTIVE)
-    drained = replace(one, progress=replace(one.progress, drain=SentDrain(NOW - POLICY.reader_lag + SECOND)))
+    drained = replace(one, progress=replace(one.progress, drain=SentDrain(NOW - POLICY.stale_at_most + SECOND)))
     assert waits(next_step(drained))
-    drained = replace(one, progress=replace(one.progress, drain=SentDrain(NOW - POLICY.reader_lag)))
+    drained = replace(one, progress=replace(one.progress, drain=SentDrain(NOW - POLICY.stale_at_most)))
     assert reason(next_step(drained)) is Reason.RETURNED_BY_OTHERS
 
 

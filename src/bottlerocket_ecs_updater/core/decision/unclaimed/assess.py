@@ -179,14 +179,24 @@ _UNKNOWN = frozenset({Reason.NOT_DESCRIBED, Reason.GONE, Reason.NOT_BOTTLEROCKET
 def some_may_be_back(this_pass: Pass) -> bool:
     """Whether a missing instance may be back in a moment.
 
-    A healthy agent may disconnect for some seconds, and ECS may describe at the next look an instance that it did not
-    describe now.
+    A healthy agent may disconnect for some seconds. ECS may describe at the next look an instance that it did not
+    describe now, or show one as ACTIVE that was just returned.
     """
     fleet = this_pass.fleet
     if any(one.unknown and one.progress.undescribed_looks <= UNDESCRIBED_LOOKS for one in fleet.instances.values()):
         return True
+    if any(_shown_late(one, this_pass) for one in fleet.instances.values()):
+        return True
     gone = (one.progress.disconnected_since for one in fleet.instances.values() if _only_disconnected(one))
     return any(since is not None and not has_passed(since, this_pass.policy.flap_time, this_pass.at) for since in gone)
+
+
+def _shown_late(instance: Instance, this_pass: Pass) -> bool:
+    """Whether ECS may still show it as it was before our return, which it has confirmed."""
+    sent, registration = instance.progress.sent_return, instance.registration
+    if sent is None or not sent.confirmed or registration is None or registration.status is not Status.DRAINING:
+        return False
+    return not has_passed(sent.at, this_pass.policy.stale_at_most, registration.at)
 
 
 def _only_disconnected(instance: Instance) -> bool:
