@@ -87,7 +87,6 @@ class World:
         ssm_timing: SsmTiming | None = None,
         rates: tuple[TokenBucket, ...] = (),
         budget: UpdaterLimits | None = None,
-        operators: Iterable[str] = (OPERATOR,),
         documents: Mapping[str, str] = STANDARD,
         validate_answers: bool = False,
     ) -> None:
@@ -104,7 +103,12 @@ class World:
         self.ecs = ControlPlane(clock, self.names, _chances(seed, "ecs"), ecs_timing)
         self.ec2 = Ec2(clock)
         self.ssm = RunCommand(
-            clock, _chances(seed, "ssm"), ssm_timing, self.documents.content, tags_of=self.ec2.tags_of
+            clock,
+            _chances(seed, "ssm"),
+            ssm_timing,
+            self.documents.content,
+            account=self.names.account,
+            tags_of=self.ec2.tags_of,
         )
         self.launch_templates = LaunchTemplates(clock)
         self.autoscaling = AutoScaling(
@@ -116,7 +120,7 @@ class World:
         self.s3 = ObjectStore(clock)
         self.cluster = self.ecs.registry.create_cluster(cluster)
         self.scaling = ManagedScaling(self)
-        self.watch = InvariantChecker(self, budget, frozenset({*operators, MANAGED_DRAINING}))
+        self.watch = InvariantChecker(self, budget, operators=frozenset({OPERATOR, MANAGED_DRAINING}))
         self.ecs.registry.breaks = self._breaks
         self.ecs.registry.gpus = lambda one: self.hosts[one.ec2_instance_id].health.gpus(one.spec.gpus)
         self.ecs.registry.health = lambda instance: self.hosts[instance.ec2_instance_id].health.status()
