@@ -57,7 +57,7 @@ def test_an_instance_that_registers_under_another_arn_keeps_no_claim_and_no_slot
     assert Updater(world, name="run-2", ledger=ledger).run().exit_code == 0
     assert {host.running for host in world.hosts.values()} == {"1.21.0"}
     findings = world.findings()
-    assert not (findings.violations or findings.stranded)
+    assert (findings.violations, findings.stranded) == ((), ())
     assert not any(task.by_updater for task in findings.tasks_killed)
 
 
