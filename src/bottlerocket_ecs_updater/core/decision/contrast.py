@@ -130,8 +130,21 @@ class _Alike:
         stayed = sum(one.started_at is not None and self._outlives(one, now) for one in self.alive_elsewhere)
         if not failed + stayed:
             return None
+        if self._new_ones_fail(now):
+            return False
         here, outlived = len(self.failed), self.outlived_here(now)
         return failed / (failed + stayed) <= here / (here + outlived) / 2 or self._contrast_later(now)
+
+    def _new_ones_fail(self, now: datetime) -> bool:
+        """Whether those launched elsewhere since the first that failed here fail too, and none of them stays.
+
+        Then what is new fails everywhere, for example because of a secret that was changed. Those that stay elsewhere
+        are older than that.
+        """
+        first, long = min(end.launched_at for end in self.failed), self.long()
+        fail = [end for end in self.ended_elsewhere if end.failed and end.launched_at >= first and end.lasted <= long]
+        launches = self._launches_of_outlived(self.alive_elsewhere, self.ended_elsewhere, now)
+        return len(fail) >= FAILED_TASKS and not any(at >= first for at in launches)
 
     def _contrast_later(self, now: datetime) -> bool:
         """The same for tasks launched since the first that failed here, once others launched since have lived long.
