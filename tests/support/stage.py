@@ -72,6 +72,6 @@ class Stage:
         finally:
             self._back.release()
 
-    def _hand_to(self, turn: threading.Semaphore) -> None:
+    def _hand_to(self, turn: threading.Lock) -> None:
         turn.release()
         self._back.acquire()
