@@ -314,6 +314,17 @@ def test_f44_a_service_that_lost_tasks_before_does_not_hide_a_bad_version(work: 
     assert on_new(world) <= 3
 
 
+@pytest.mark.parametrize("seconds", [1, 3, 10, 20])
+def test_f44_tasks_that_stay_pending_are_noticed_though_their_service_crashes_in_seconds(seconds: int) -> None:
+    """At no look does one of its tasks run elsewhere, but some have started and crashed since."""
+    work = Workload(runs_for=timedelta(seconds=seconds), exit_code=1)
+    world = world_in_trouble(work, TasksBreak(Breaking.STAYS_PENDING), alone=True)
+    finished = Updater(world).run()
+    assert finished.exit_code == 4
+    assert "service:looper: tasks have been PENDING" in finished.why
+    assert not world.findings().violations
+
+
 def test_f44_a_task_that_waits_on_every_host_says_nothing_against_the_version() -> None:
     world = row(4)
     world.add_service(ServiceSpec("waits", desired=1, minimum_healthy_percent=0, workload=Workload(stays_pending=True)))

@@ -1017,6 +1017,20 @@ MUTANTS = (
         "tests/policy/test_tight_rooms.py",
     ),
     broken(
+        "a service that crashes in seconds hides tasks that stay PENDING on a version",
+        "core/decision/contrast.py",
+        "    ran = bool(started or lately) or before\n",
+        "    ran = bool(started) or before\n",
+        "tests/faults/test_broken_tasks.py -k pending",
+    ),
+    broken(
+        "services that crash every ten minutes on every host make a version suspect",
+        "engine/act/claim_writer.py",
+        "services=baseline.flapping | baseline.losing)",
+        "services=baseline.flapping)",
+        "tests/policy/test_crash_looping.py -k few",
+    ),
+    broken(
         "tasks on hosts that were launched with a version say nothing about it",
         "core/decision/trials.py",
         "    offered = _offered(this_pass)\n",

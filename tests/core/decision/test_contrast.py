@@ -71,6 +71,15 @@ def test_an_outage_that_ends_is_not_blamed_on_the_version() -> None:
     assert not blamed_on_version(TRIAL, TasksAlike([*TWICE, *RESTARTED], again), NOW)
 
 
+def test_what_makes_every_new_task_fail_is_not_the_versions_fault() -> None:
+    """A secret was changed: tasks that run elsewhere are older than that, and those launched there since fail too."""
+    old = [runs(OLD, timedelta(days=3)) for _ in range(8)]
+    ends = [*TWICE, failed(OLD, 100), failed(OLD, 90)]
+    assert not blamed_on_version(TRIAL, TasksAlike(ends, old), NOW)
+    assert blamed_on_version(TRIAL, TasksAlike(ends, [*old, runs(OLD, timedelta(seconds=120))]), NOW)
+    assert blamed_on_version(TRIAL, TasksAlike(ends[:3], old), NOW)
+
+
 def test_running_tasks_on_hosts_that_were_launched_with_the_version_count_for_it() -> None:
     launched = ContainerInstanceArn("launched")
     lives = [runs(launched, timedelta(days=1)) for _ in range(4)]

@@ -208,7 +208,8 @@ class ClaimWriter:
         self._ledger.change(
             partial(with_update, instance=id_, version=version, at=self._known.fleet.at, impaired_before=impaired)
         )
-        self._ledger.change(partial(with_troubled, version=version, services=self._known.baseline.flapping))
+        baseline = self._known.baseline
+        self._ledger.change(partial(with_troubled, version=version, services=baseline.flapping | baseline.losing))
         self._known.learn_ledger(self._ledger.value)
         if instance.backoff is not None and instance.backoff.version == version:
             self._known.learn(replace(instance, backoff=None))
