@@ -24,6 +24,9 @@ from acceptance.result import Result, Verdict, Wrong
 from acceptance.simulated import new_site
 from botocore.exceptions import ClientError
 from tests.account.schedule import SimulatedAccount
+from tests.support.forked import quick_starts
+
+__all__ = ["quick_starts"]
 
 
 def test_there_are_fifteen_checks_each_with_its_limit() -> None:

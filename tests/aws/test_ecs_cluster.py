@@ -188,7 +188,7 @@ def test_a_service_that_was_never_described_is_known_by_its_name_alone() -> None
     bench = bench_with([service(1)])
     bench.ecs.failing = dict.fromkeys(bench.ecs.all_services, "InternalError")
     (unknown,) = bench.cluster().services()
-    assert (unknown.name, unknown.unknown, unknown.moving) == ("s1", "InternalError", None)
+    assert (unknown.name, unknown.unknown, unknown.deployment) == ("s1", "InternalError", None)
 
 
 def test_a_service_that_ecs_does_not_mention_is_unknown() -> None:

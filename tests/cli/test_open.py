@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from tests.support.forked import quick_starts
 
 from bottlerocket_ecs_updater.cli.commands.report import write_index_beside
 from bottlerocket_ecs_updater.cli.commands.status import as_last
@@ -25,6 +26,8 @@ from bottlerocket_ecs_updater.engine.store.folder_store import FolderStore
 from bottlerocket_ecs_updater.report.outputs.archive import Archive
 from bottlerocket_ecs_updater.report.outputs.index import entries_of
 from bottlerocket_ecs_updater.report.record.record import Record
+
+__all__ = ["quick_starts"]
 
 NOW = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 ARN = "arn:aws:ecs:eu-west-1:123456789012:cluster/web"

@@ -107,8 +107,8 @@ def test_a_refusal_is_worded_alike(doors: tuple[Door, Door], service: str, metho
 
 def test_groups_and_alarms_are_described_alike(fresh_doors: tuple[Door, Door]) -> None:
     for door in fresh_doors:
-        door.world.launching.add_image(OLD_IMAGE, "bottlerocket-aws-ecs-2-x86_64-v1.20.0-0123abcd")
-        door.world.launching.add_template("hosts", OLD_IMAGE, "resolve:ssm:/image", default=2)
+        door.world.launch_templates.add_image(OLD_IMAGE, "bottlerocket-aws-ecs-2-x86_64-v1.20.0-0123abcd")
+        door.world.launch_templates.add_template("hosts", OLD_IMAGE, "resolve:ssm:/image", default=2)
         door.world.autoscaling.add_group("hosts", FIRST, SECOND)
         door.world.autoscaling.set_lifecycle(SECOND, "Terminating:Wait")
         door.world.autoscaling.start_refresh("hosts")

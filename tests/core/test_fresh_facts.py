@@ -106,8 +106,8 @@ def test_a_run_that_continues_reads_missed_facts_again_from_time_to_time(ago: ti
 
 
 def test_an_unreadable_definition_holds_and_is_not_requested_again_immediately() -> None:
-    moving = DeploymentLimits(100, 200, "arn:definition", distinct=False)
-    services = Services((service(moving=moving),), NOW)
+    limits = DeploymentLimits(100, 200, "arn:definition", distinct=False)
+    services = Services((service(deployment=limits),), NOW)
     unread = decided(one(SurveyedFacts(NOW, asked_at=NOW)), services=services, definitions={})
     assert unread.steps[ONE].wants_tasks
     missed = replace(MISSED, unanswered="the task definition arn:definition: no")

@@ -136,8 +136,8 @@ def test_only_a_claimed_draining_empty_instance_is_rebooted_and_only_by_a_fresh_
 @PURE
 @given(fleets(), policies)
 def test_a_reboot_comes_after_its_claim_and_nothing_else(fleet: Fleet, policy: Policy) -> None:
-    for verdict in decide(fleet, policy).steps.values():
-        kinds = [type(command) for command in verdict.commands]
+    for step in decide(fleet, policy).steps.values():
+        kinds = [type(command) for command in step.commands]
         if Reboot in kinds:
             assert kinds in ([Reboot], [Mark, Reboot])
 
@@ -145,11 +145,11 @@ def test_a_reboot_comes_after_its_claim_and_nothing_else(fleet: Fleet, policy: P
 @PURE
 @given(fleets(), policies)
 def test_a_drain_is_preceded_by_its_claim_in_the_same_queue_or_by_our_claim(fleet: Fleet, policy: Policy) -> None:
-    for verdict in decide(fleet, policy).steps.values():
-        kinds = [type(command) for command in verdict.commands]
+    for step in decide(fleet, policy).steps.values():
+        kinds = [type(command) for command in step.commands]
         if Drain in kinds:
             before = kinds[: kinds.index(Drain)]
-            claim = fleet.instances[verdict.commands[0].instance].claim
+            claim = fleet.instances[step.commands[0].instance].claim
             assert Mark in before or (claim is not None and claim.phase is ClaimPhase.DRAINING)
 
 
@@ -205,7 +205,7 @@ def test_everything_that_is_reported_reads_as_a_sentence(fleet: Fleet, policy: P
 @given(fleets(), policies)
 def test_no_look_lies_in_the_past(fleet: Fleet, policy: Policy) -> None:
     decision = decide(fleet, policy)
-    looks = [verdict.look_at for verdict in decision.steps.values()] + [decision.look_at, decision.services_at]
+    looks = [step.look_at for step in decision.steps.values()] + [decision.look_at, decision.services_at]
     assert all(look >= fleet.at for look in looks if look is not None)
 
 
@@ -229,8 +229,8 @@ def test_no_check_and_no_apply_is_sent_to_a_host_that_has_one_in_progress(fleet:
 def test_every_instance_has_a_verdict_and_is_passed_over_with_a_reason_only(fleet: Fleet, policy: Policy) -> None:
     steps = decide(fleet, policy).steps
     assert steps.keys() == fleet.instances.keys()
-    for id_, verdict in steps.items():
-        goes_on = verdict.commands or verdict.hold is not None or verdict.look_at is not None
+    for id_, step in steps.items():
+        goes_on = step.commands or step.hold is not None or step.look_at is not None
         assert goes_on or fleet.instances[id_].progress.outcome is not None
 
 
@@ -310,8 +310,8 @@ def test_every_claim_that_is_claimed_can_be_written(fleet: Fleet, policy: Policy
 @PURE
 @given(fleets(), policies)
 def test_every_failure_that_ends_a_claim_is_noted(fleet: Fleet, policy: Policy) -> None:
-    for verdict in decide(fleet, policy).steps.values():
-        kinds = {type(command) for command in verdict.commands}
+    for step in decide(fleet, policy).steps.values():
+        kinds = {type(command) for command in step.commands}
         if Quarantine in kinds:
             assert Note in kinds
 

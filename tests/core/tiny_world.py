@@ -287,9 +287,9 @@ class Run:
                 self._reboot(host)
                 host.reboots.append(sent_reboot(now))
                 known = see_reboot_sent(known, sent_reboot(now))
-            case Return(outcome=verdict):
+            case Return(outcome=step):
                 host.status, host.drained_at, host.tasks = Status.ACTIVE, None, 2
-                progress = replace(known.progress, sent_return=SentReturn(now, verdict, confirmed=True))
+                progress = replace(known.progress, sent_return=SentReturn(now, step, confirmed=True))
                 known = replace(known, progress=progress)
             case Unmark():
                 host.attributes.pop(CLAIM_ATTRIBUTE, None)

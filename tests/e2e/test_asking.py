@@ -20,8 +20,8 @@ LOOKS = ("Describe", "List", "Get")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
     with town(showcase_cluster(8), tmp_path_factory.mktemp("town") / "state", speed=SPEED) as made:
         world = made.world
-        world.launching.add_image("ami-0123456789abcdef0", "bottlerocket-aws-ecs-2-x86_64-v1.50.0-0123abcd")
-        world.launching.add_template("hosts", "ami-0123456789abcdef0")
+        world.launch_templates.add_image("ami-0123456789abcdef0", "bottlerocket-aws-ecs-2-x86_64-v1.50.0-0123abcd")
+        world.launch_templates.add_template("hosts", "ami-0123456789abcdef0")
         world.autoscaling.add_group("web", *world.hosts, launch_template="hosts", version="$Latest")
         yield made
 

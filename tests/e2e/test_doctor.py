@@ -286,7 +286,7 @@ def test_each_host_that_cannot_be_updated_is_reported_and_the_others_are_checked
     with built.clock.lock:
         world.hosts[gone]._set_ecs(up=False)
         world.hosts[unreachable]._lose_ssm()
-    built.clock.sleep(timedelta(minutes=15))
+    built.clock.skip(timedelta(minutes=15))
     code, said = examine(built)
     failed = graded(said, "FAIL")
     assert any(f"instance {gone}: its ECS agent is disconnected" in line for line in failed), said
@@ -303,8 +303,8 @@ def test_with_a_bucket_that_is_not_there_the_hosts_are_checked_anyway(built: Tow
 
 def test_an_old_image_and_a_group_that_takes_drained_hosts_are_reported(built: Town) -> None:
     world, hosts = built.world, list(built.world.hosts)
-    world.launching.add_image("ami-old", "bottlerocket-aws-ecs-2-x86_64-v1.20.0-0123abcd")
-    world.launching.add_template("hosts", "ami-old")
+    world.launch_templates.add_image("ami-old", "bottlerocket-aws-ecs-2-x86_64-v1.20.0-0123abcd")
+    world.launch_templates.add_template("hosts", "ami-old")
     world.autoscaling.add_group("hosts", *hosts)
     world.scaling.add("protecting", *hosts[1:3]).termination_protection = True
     code, said = examine(built)

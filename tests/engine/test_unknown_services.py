@@ -24,6 +24,9 @@ class Failing:
         self.world, self.name, self.since, self.until = world, name, since, until
         self.ecs = self
 
+    def client(self, service: str) -> Any:
+        return self if service == "ecs" else self.inner.client(service)
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner if name in OTHER_SERVICES else self.inner.ecs, name)
 

@@ -184,7 +184,7 @@ def test_f42_a_group_that_does_not_answer_keeps_no_host_out_of_service_forever()
     silent = f.ApiFails("ServiceUnavailable", 503, "DescribeAutoScalingInstances", at=timedelta(minutes=4))
     town = befall(world=(silent,))
     assert town.exits[0] == 0
-    assert town.played.verdict.clean
+    assert town.played.findings.clean
 
 
 @pytest.mark.parametrize("step", [Step.CHECK, Step.APPLY, Step.DRAIN, Step.REBOOT, Step.RETURN])
@@ -273,7 +273,7 @@ def test_f38_a_run_that_cannot_renew_its_lease_for_long_stops_and_the_next_one_f
     assert town.exits == [1, 0, 0]
     assert town.fates[-1] == "up-to-date"
     assert (town.boots, town.version) == (1, NEW)
-    assert all(town.played.verdict.versions[id_] == NEW for id_ in town.others)
+    assert all(town.played.findings.versions[id_] == NEW for id_ in town.others)
 
 
 def test_f38_a_denied_act_is_tried_once_and_nothing_is_drained() -> None:
@@ -284,7 +284,7 @@ def test_f38_a_denied_act_is_tried_once_and_nothing_is_drained() -> None:
     assert first is not None
     assert "ecs:PutAttributes" in first.why
     assert town.minutes_out == town.boots == 0
-    assert town.played.verdict.calls["ecs:PutAttributes"] == 2
+    assert town.played.findings.calls["ecs:PutAttributes"] == 2
 
 
 def test_an_instance_that_has_no_room_for_one_more_attribute_is_held_and_not_drained() -> None:
@@ -294,13 +294,13 @@ def test_an_instance_that_has_no_room_for_one_more_attribute_is_held_and_not_dra
     attributes = [{"name": name, "value": "1", "targetId": world.instance(full).arn} for name in names]
     InProcessClients(world, "operator").ecs.put_attributes(cluster="demo", attributes=attributes)
     finished = Updater(world).run()
-    verdict = world.findings()
+    findings = world.findings()
     held = finished.outcomes[InstanceId(full)]
     assert isinstance(held, Hold)
     assert held.reason is Reason.NO_ROOM_FOR_CLAIM
-    assert verdict.clean
-    assert (verdict.seconds_out[full], verdict.boots[full]) == (0, 0)
-    assert [verdict.boots[instance_id(other)] for other in (1, 2)] == [1, 1]
+    assert findings.clean
+    assert (findings.seconds_out[full], findings.boots[full]) == (0, 0)
+    assert [findings.boots[instance_id(other)] for other in (1, 2)] == [1, 1]
 
 
 @pytest.mark.parametrize("times", [1, None])
@@ -312,7 +312,7 @@ def test_f39_a_host_that_somebody_returns_so_that_tasks_arrive_is_not_rebooted()
     town = befall(f.TaskArrives(), f.SomebodySets(SetStatus.ACTIVE, SECONDS, Step.DRAIN))
     assert town.fates == ["returned-by-others", "updated", "up-to-date"]
     assert town.sent("reboot") == 0
-    assert town.played.verdict.tasks_killed == ()
+    assert town.played.findings.tasks_killed == ()
 
 
 # The updater's own calls and process
@@ -335,7 +335,7 @@ def test_w3_updates_of_a_killed_updater_are_finished_by_the_next(call: int, afte
     assert town.exits[0] is None
     assert set(town.exits[1:]) == {0}
     assert (town.boots, town.version) == (1, NEW)
-    assert all(town.played.verdict.boots[id_] == 1 for id_ in town.others)
+    assert all(town.played.findings.boots[id_] == 1 for id_ in town.others)
     assert town.minutes_out < 60 + 2 * USUAL_MINUTES
 
 
@@ -345,7 +345,7 @@ def test_w3_an_updater_that_is_killed_again_and_again_is_finished_by_the_last() 
     assert town.exits[-1] == 0
     assert town.exits.count(None) == len(deaths)
     assert (town.boots, town.version) == (1, NEW)
-    assert all(town.played.verdict.boots[id_] == 1 for id_ in town.others)
+    assert all(town.played.findings.boots[id_] == 1 for id_ in town.others)
 
 
 @pytest.mark.parametrize("minutes", [1, 3, 8])

@@ -67,7 +67,7 @@ def spoiled(why: str, world: World) -> tuple[Policy, UnkeptLedger]:
                 lambda one: with_broken(one, version, BrokenVersion((elsewhere(1),), ("web",), "exit 1", now))
             )
         case _:
-            world.retract(BAD)
+            world.repository.retract(BAD)
     return Policy(), ledger
 
 
@@ -89,11 +89,11 @@ def test_a_newer_good_version_takes_the_place_of_a_bad_staged_one(why: str) -> N
     policy, ledger = spoiled(why, world)
     updater = Updater(world, policy, ledger=ledger)
     finished = updater.run()
-    verdict = world.findings()
+    findings = world.findings()
     assert (finished.exit_code, codes(finished)) == (0, {"Updated"})
-    assert set(verdict.versions.values()) == {NEXT}
-    assert set(verdict.boots.values()) == {1}
-    assert verdict.clean
+    assert set(findings.versions.values()) == {NEXT}
+    assert set(findings.boots.values()) == {1}
+    assert findings.clean
     assert sent(updater, DocumentKind.APPLY) == HOSTS
 
 
@@ -153,10 +153,10 @@ def test_an_apply_that_is_killed_between_cancelling_and_staging_boots_nothing_ba
     for number in range(3):
         Updater(world, DENIED, name=f"run-{number}", ledger=ledger).run()
         world.clock.sleep(2 * HOUR)
-    verdict = world.findings()
-    assert set(verdict.versions.values()) == {NEXT}
-    assert set(verdict.boots.values()) == {1}
-    assert verdict.clean
+    findings = world.findings()
+    assert set(findings.versions.values()) == {NEXT}
+    assert set(findings.boots.values()) == {1}
+    assert findings.clean
 
 
 def test_a_better_version_that_cannot_be_written_counts_as_the_failure_and_nothing_is_booted() -> None:
@@ -171,7 +171,7 @@ def test_a_better_version_that_cannot_be_written_counts_as_the_failure_and_nothi
 def test_a_version_that_is_withdrawn_while_its_host_drains_is_not_booted() -> None:
     world = row(HOSTS, releases=(OLD, NEW))
     policy = replace(at_most(1), poll_interval=timedelta(seconds=15))
-    world.clock.after(timedelta(minutes=1), lambda: world.retract(NEW))
+    world.clock.after(timedelta(minutes=1), lambda: world.repository.retract(NEW))
     Updater(world, policy).run()
     booted = [name for name, boots in world.findings().boots.items() if boots]
     assert len(booted) <= 1

@@ -117,7 +117,7 @@ def test_f44_the_hosts_of_a_broken_version_go_first_to_the_one_that_mends_it() -
     assert Updater(world, at_most(1), ledger=ledger).run().outcome is RunOutcome.HALTED
     broken = [name for name, host in world.hosts.items() if host.running == NEW]
     world.clock.sleep(timedelta(hours=1))
-    world.publish(Release("1.22.0", "aws-ecs-2"))
+    world.repository.publish(Release("1.22.0", "aws-ecs-2"))
     mended = Updater(world, at_most(1), "run-2", ledger=ledger)
     finished = mended.run()
     assert (finished.outcome, finished.counts["updated"]) == (RunOutcome.OK, len(world.hosts))
@@ -312,6 +312,17 @@ def test_f44_a_service_that_lost_tasks_before_does_not_hide_a_bad_version(work: 
     assert f"{NEW} does not work on" in finished.why
     assert not world.findings().violations
     assert on_new(world) <= 3
+
+
+@pytest.mark.parametrize("seconds", [1, 3, 10, 20])
+def test_f44_tasks_that_stay_pending_are_noticed_though_their_service_crashes_in_seconds(seconds: int) -> None:
+    """At no look does one of its tasks run elsewhere, but some have started and crashed since."""
+    work = Workload(runs_for=timedelta(seconds=seconds), exit_code=1)
+    world = world_in_trouble(work, TasksBreak(Breaking.STAYS_PENDING), alone=True)
+    finished = Updater(world).run()
+    assert finished.exit_code == 4
+    assert "service:looper: tasks have been PENDING" in finished.why
+    assert not world.findings().violations
 
 
 def test_f44_a_task_that_waits_on_every_host_says_nothing_against_the_version() -> None:

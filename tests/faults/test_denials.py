@@ -218,9 +218,9 @@ def test_no_instance_stays_out_of_service_if_any_action_is_denied_at_any_time(
     world.authorize = allowing
     world.clock.sleep(timedelta(hours=49))
     story.run()
-    verdict = world.findings()
-    assert (verdict.stranded, verdict.violations, verdict.tasks_killed) == ((), (), ())
-    assert set(verdict.versions.values()) == {NEW}
+    findings = world.findings()
+    assert (findings.stranded, findings.violations, findings.tasks_killed) == ((), (), ())
+    assert set(findings.versions.values()) == {NEW}
     assert claims(world) == 0
 
 

@@ -107,8 +107,8 @@ def test_f17_a_delayed_shutdown_affects_no_instance_in_service(end: str, minutes
     tape = Tape()
     finished = Updater(world, at_most(1), clients=clients, tape=tape).run()
     world.clock.sleep(timedelta(minutes=15))
-    verdict = world.findings()
-    assert (verdict.violations, verdict.tasks_killed) == ((), ())
+    findings = world.findings()
+    assert (findings.violations, findings.tasks_killed) == ((), ())
     assert isinstance(finished.outcomes[InstanceId(instance_id(0))], Updated)
     sent = [event for event in tape.of(CommandSent) if event.kind is DocumentKind.REBOOT]
     assert len(sent) <= 3
@@ -126,8 +126,8 @@ def held_up(shutdown: timedelta, limit: timedelta) -> Played:
 @pytest.mark.parametrize("shutdown", [100, 240, 300, 1260, 1500])
 def test_f17_f18_past_its_limit_an_instance_that_accepted_its_reboot_is_quarantined(shutdown: int, limit: int) -> None:
     played = held_up(timedelta(seconds=shutdown), timedelta(minutes=limit))
-    assert played.verdict.violations == ()
-    assert played.verdict.tasks_killed == ()
+    assert played.findings.violations == ()
+    assert played.findings.tasks_killed == ()
     assert [text for text in broken_promises(played) if "killed" in text or "invariant" in text] == []
 
 
@@ -158,8 +158,8 @@ def test_f16_a_command_that_the_agent_runs_again_affects_no_instance_in_service(
     world = row(2, services=1, faults={0: faults}, ssm_timing=timing)
     finished = Updater(world, at_most(1)).run()
     world.clock.sleep(timedelta(minutes=15))
-    verdict = world.findings()
-    assert (verdict.violations, verdict.tasks_killed) == ((), ())
+    findings = world.findings()
+    assert (findings.violations, findings.tasks_killed) == ((), ())
     assert isinstance(finished.outcomes[InstanceId(instance_id(0))], Updated | Quarantined)
 
 

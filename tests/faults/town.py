@@ -59,17 +59,17 @@ class Town:
     @property
     def boots(self) -> int:
         """How often the host with the fault booted."""
-        return self.played.verdict.boots[self.sick]
+        return self.played.findings.boots[self.sick]
 
     @property
     def minutes_out(self) -> float:
         """How long the host with the fault was out of service, in and between all runs."""
-        return self.played.verdict.seconds_out[self.sick] / 60
+        return self.played.findings.seconds_out[self.sick] / 60
 
     @property
     def version(self) -> str:
         """The version that the host with the fault runs at the end."""
-        return self.played.verdict.versions[self.sick]
+        return self.played.findings.versions[self.sick]
 
     @property
     def others(self) -> list[InstanceId]:
@@ -83,14 +83,14 @@ class Town:
 
     def updated_the_others(self, run: int = 0) -> bool:
         """Whether that run updated every healthy host to the new version, with one boot each."""
-        verdict = self.played.verdict
-        there = all(verdict.versions[id_] == NEW and verdict.boots[id_] == 1 for id_ in self.others)
+        findings = self.played.findings
+        there = all(findings.versions[id_] == NEW and findings.boots[id_] == 1 for id_ in self.others)
         return there and self.of_the_others(run) == {"updated"}
 
     @property
     def minutes_out_of_the_others(self) -> float:
         """The longest time that a healthy host was out of service."""
-        return max(self.played.verdict.seconds_out[id_] for id_ in self.others) / 60
+        return max(self.played.findings.seconds_out[id_] for id_ in self.others) / 60
 
     def took(self, run: int = 0) -> timedelta:
         """How long a run took."""
@@ -129,9 +129,9 @@ def befall(
     if not quiet:
         broken = [text for text in broken if not text.startswith("every_run_ends")]
     assert broken == []
-    assert town.played.verdict.clean
+    assert town.played.findings.clean
     assert town.played.quiet == quiet
-    assert town.played.verdict.most_out_at_once <= budget + _down_by_others(faults)
+    assert town.played.findings.most_out_at_once <= budget + _down_by_others(faults)
     return town
 
 

@@ -167,9 +167,9 @@ def test_a_block_in_the_middle_of_a_rollout_stops_it_and_drained_hosts_are_retur
     assert 0 < updated(finished) < 6
     assert reasons(finished) == {"blocked"}
     assert "blocked by ann since" in held(finished)
-    verdict = shop.world.findings()
-    assert verdict.violations == ()
-    assert verdict.stranded == ()
+    findings = shop.world.findings()
+    assert findings.violations == ()
+    assert findings.stranded == ()
     change_acts(clusters.store, lambda acts: with_block(acts, TARGET, None))
     shop.run()
     assert shop.versions == {NEW}

@@ -130,9 +130,9 @@ def test_a_failing_cluster_in_the_second_wave_and_a_block_half_way(state: Path) 
         assert "blocked" in "\n".join(fleet.processes.of("staging-b")[0].lines)
         assert Version.parse(NEW) in look_for_acts(FolderStore(state)).said.blocked
         for name in ("canary-a", "staging-b", "prod-a"):
-            verdict = fleet.worlds[name].findings()
-            assert verdict.violations == ()
-            assert verdict.stranded == ()
+            findings = fleet.worlds[name].findings()
+            assert findings.violations == ()
+            assert findings.stranded == ()
 
 
 def test_an_updater_that_is_killed_fails_its_wave_and_the_next_execution_finishes_its_updates(state: Path) -> None:
@@ -160,8 +160,8 @@ def test_an_updater_that_is_killed_fails_its_wave_and_the_next_execution_finishe
         fleet.clock.sleep(timedelta(minutes=3))
         run_until(fleet, lambda versions: versions == {name: {NEW} for name in clusters})
         for one in fleet.worlds.values():
-            verdict = one.findings()
-            assert (verdict.violations, verdict.stranded) == ((), ())
+            findings = one.findings()
+            assert (findings.violations, findings.stranded) == ((), ())
 
 
 def test_an_execution_that_a_person_stops_leaves_nothing_stranded_and_the_next_one_finishes(state: Path) -> None:
@@ -185,8 +185,8 @@ def test_an_execution_that_a_person_stops_leaves_nothing_stranded_and_the_next_o
         assert fleet.versions()["prod-a"] == {OLD}
         run_until(fleet, lambda versions: versions == {"staging-a": {NEW}, "staging-b": {NEW}, "prod-a": {OLD}})
         for one in fleet.worlds.values():
-            verdict = one.findings()
-            assert (verdict.violations, verdict.stranded) == ((), ())
+            findings = one.findings()
+            assert (findings.violations, findings.stranded) == ((), ())
 
 
 # Settings

@@ -169,8 +169,8 @@ MUTANTS = (
         "core/decision/claimed/reboot.py",
         (
             (
-                "    if registration.status is Status.ACTIVE:\n        drain = ",
-                "    if not claimed.claim.run:\n        drain = ",
+                "    if registration.status is Status.ACTIVE:\n        if may_be_stale",
+                "    if not claimed.claim.run:\n        if may_be_stale",
             ),
             (
                 "    return empty and registration.status is Status.DRAINING and registration.connected\n",
@@ -678,8 +678,8 @@ MUTANTS = (
     broken(
         "a look from before the drain counts as a return by somebody else before the reboot",
         "core/decision/claimed/reboot.py",
-        "        if drain is not None and not has_passed(drain.at, policy.reader_lag, registration.at):\n",
-        "        if drain is None:\n",
+        "    if registration.status is Status.ACTIVE:\n        if may_be_stale(claimed, this_pass):\n",
+        "    if registration.status is Status.ACTIVE:\n        if not claimed.claim.run:\n",
         f"{CORE}/decision/claimed/test_reboot.py",
     ),
     broken(
@@ -1003,6 +1003,34 @@ MUTANTS = (
         "tests/policy/test_standalone_tasks.py",
     ),
     broken(
+        "a host that the run has just drained is room for the next one until ECS shows it as DRAINING",
+        "core/capacity/fleet_capacity.py",
+        "    return instance.claim is not None and instance.claim.phase is ClaimPhase.DRAINING\n",
+        "    return False\n",
+        "tests/policy/test_tight_rooms.py",
+    ),
+    broken(
+        "what daemon tasks will take on a host that was just returned counts as room",
+        "core/capacity/daemon_share.py",
+        "        return few or not self.groups <= {task.group for task in instance.tasks_left}\n",
+        "        return False\n",
+        "tests/policy/test_tight_rooms.py",
+    ),
+    broken(
+        "a service that crashes in seconds hides tasks that stay PENDING on a version",
+        "core/decision/contrast.py",
+        "    ran = bool(started or lately) or before\n",
+        "    ran = bool(started) or before\n",
+        "tests/faults/test_broken_tasks.py -k pending",
+    ),
+    broken(
+        "services that crash every ten minutes on every host make a version suspect",
+        "engine/act/claim_writer.py",
+        "services=baseline.flapping | baseline.losing)",
+        "services=baseline.flapping)",
+        "tests/policy/test_crash_looping.py -k few",
+    ),
+    broken(
         "tasks on hosts that were launched with a version say nothing about it",
         "core/decision/trials.py",
         "    offered = _offered(this_pass)\n",
@@ -1064,6 +1092,20 @@ MUTANTS = (
         "is_warm(membership) and _drained_by_us(claimed, this_pass)",
         "is_warm(membership) and not claimed.claim",
         "tests/faults/test_around.py -k warm_pool",
+    ),
+    broken(
+        "a look from before the drain counts as a return by somebody else while an instance drains",
+        "core/decision/claimed/drain.py",
+        "    if progress.drain_seen and may_be_stale(claimed, this_pass):\n",
+        "    if progress.drain_seen and not claimed.claim.run:\n",
+        f"{CORE}/decision/claimed/test_next_step.py",
+    ),
+    broken(
+        "a look from before the claim shows that somebody removed it",
+        "core/decision/claimed/stale_reads.py",
+        "CLAIM_ABSENT_LOOKS or claim_may_be_stale(claimed, this_pass):\n",
+        "CLAIM_ABSENT_LOOKS:\n",
+        f"{CORE}/decision/claimed/test_next_step.py",
     ),
     broken(
         "a wave that is not approved is a failure",

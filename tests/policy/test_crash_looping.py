@@ -14,7 +14,7 @@ from bottlerocket_ecs_updater.core.model.outcome import Updated
 from bottlerocket_ecs_updater.core.model.reasons import Hold
 from bottlerocket_ecs_updater.engine.store.ledger_store import UnkeptLedger
 from bottlerocket_ecs_updater.simulator.clock import VirtualClock
-from bottlerocket_ecs_updater.simulator.ecs import ServiceSpec, Workload
+from bottlerocket_ecs_updater.simulator.ecs import EcsTiming, Order, ServiceSpec, Workload
 from bottlerocket_ecs_updater.simulator.host import HostSpec
 from bottlerocket_ecs_updater.simulator.repository import Release, Repository
 from bottlerocket_ecs_updater.simulator.world.findings import UpdaterLimits
@@ -26,13 +26,23 @@ EXPECTED = {"updated", "up-to-date", "no-room"}
 
 
 def town(
-    hosts: int, services: int, desired: int, every: int, *, minimum: int = 100, cpu: int = 256, web: int = 2
+    hosts: int,
+    services: int,
+    desired: int,
+    every: int,
+    *,
+    minimum: int = 100,
+    cpu: int = 256,
+    web: int = 2,
+    order: Order = Order.WOKEN,
 ) -> World:
     """A cluster whose services have crash-looped for a while, and a healthy service."""
     repository = Repository()
     for release in (OLD, NEW):
         repository.publish(Release(release, "aws-ecs-2"))
-    world = World(VirtualClock(), 1, repository=repository, budget=UpdaterLimits(1), validate_answers=True)
+    timing = EcsTiming(order=order)
+    limits = UpdaterLimits(1)
+    world = World(VirtualClock(), 1, repository=repository, budget=limits, ecs_timing=timing, validate_answers=True)
     for number in range(hosts):
         world.add_instance(HostSpec(instance_id(number), version=OLD), ZONES[number % len(ZONES)])
     for number in range(services):
@@ -76,11 +86,12 @@ def assert_harmless(world: World) -> None:
     every=st.sampled_from([1, 3, 10, 30, 60, 180, 600]),
     minimum=st.sampled_from([0, 50, 100]),
     cpu=st.sampled_from([256, 1024]),
+    order=st.sampled_from(Order),
 )
 def test_a_crash_loop_makes_no_drain_time_out_and_no_version_suspect(
-    hosts: int, services: int, desired: int, every: int, minimum: int, cpu: int
+    hosts: int, services: int, desired: int, every: int, minimum: int, cpu: int, order: Order
 ) -> None:
-    assert_harmless(town(hosts, services, desired, every, minimum=minimum, cpu=cpu))
+    assert_harmless(town(hosts, services, desired, every, minimum=minimum, cpu=cpu, order=order))
 
 
 @pytest.mark.parametrize(
@@ -100,6 +111,12 @@ def test_crash_loops_that_once_made_a_drain_time_out_or_a_version_suspect(
     hosts: int, services: int, desired: int, every: int, minimum: int, cpu: int
 ) -> None:
     assert_harmless(town(hosts, services, desired, every, minimum=minimum, cpu=cpu))
+
+
+@pytest.mark.parametrize("order", Order)
+def test_services_that_crashed_only_a_few_times_before_the_rollout_make_no_version_suspect(order: Order) -> None:
+    """An hour after the rollout, ECS shows failed tasks on the new version only."""
+    assert_harmless(town(5, 3, 1, 600, minimum=0, cpu=64, web=0, order=order))
 
 
 def test_the_hold_names_the_tasks_that_may_take_the_room() -> None:

@@ -46,7 +46,7 @@ def test_no_other_host_gets_a_version_that_is_blocked_during_a_run(number: int, 
     assert broken_promises(played) == []
     assert updated(played) < HOSTS
     assert reasons(played) == {Reason.BLOCKED}
-    assert set(played.verdict.versions.values()) == {NEW}
+    assert set(played.findings.versions.values()) == {NEW}
 
 
 @pytest.mark.parametrize("minutes", [3, 5, 6, 7, 12])
@@ -56,5 +56,5 @@ def test_no_other_host_gets_a_version_that_is_withdrawn_while_hosts_drain_for_it
         world.clock.after(timedelta(minutes=minutes), lambda: world.repository.retract(NEW))
 
     played = play(Story(row(HOSTS, services=(SLOW,)), Policy(Limit(number=number)), runs_max=2), withdraw)
-    assert played.verdict.clean
+    assert played.findings.clean
     assert updated(played) < HOSTS

@@ -10,6 +10,8 @@ from tests.support.simulated import NEW, Updater, at_most, instance_id, row
 from bottlerocket_ecs_updater.core.model.event import InstanceLost
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.outcome import Updated
+from bottlerocket_ecs_updater.report.analysis.run_report import run_report
+from bottlerocket_ecs_updater.report.outputs.summary_text import summary_text
 from bottlerocket_ecs_updater.report.words.event_text import event_text
 from bottlerocket_ecs_updater.simulator.world.world import World
 
@@ -33,6 +35,8 @@ def test_an_updated_instance_that_is_terminated_while_its_services_settle_is_rep
     assert (lost.instance, str(lost.version)) == (InstanceId(taken), NEW)
     assert lost.after < timedelta(minutes=15)
     assert "keep the AMI" in event_text(lost)
+    said = summary_text(run_report(updater.tape.events).summary)
+    assert f"left since        {taken}, after the update" in said
     assert isinstance(finished.outcomes[InstanceId(taken)], Updated)
     assert world.findings().violations == ()
 

@@ -463,6 +463,18 @@ def test_a_group_that_takes_each_drained_host_is_left_alone_after_three() -> Non
     assert finished.why.startswith("Auto Scaling group web took away 3 instances that this run had drained: ")
 
 
+def test_a_group_that_takes_each_host_right_after_its_update_is_left_alone_too() -> None:
+    """Each host that replaces one starts with the old version: without a limit, the run would update them forever."""
+    faults = {number: (GroupTakes(timedelta(seconds=5), Step.RETURN),) for number in range(8)}
+    world = row(8, faults=faults, tasks=1)
+    world.autoscaling.add_group("web", *(instance_id(number) for number in range(8)))
+    finished = Updater(world).run()
+    held = [one for one in finished.outcomes.values() if isinstance(one, Hold)]
+    assert (updated(finished), sum(one.reason is Reason.GROUP_TAKES_DRAINED for one in held)) == (3, 5)
+    assert finished.exit_code == 3
+    assert finished.why.startswith("Auto Scaling group web took away 3 instances that this run had drained: ")
+
+
 def test_a_group_that_takes_some_of_many_drained_hosts_stops_no_rollout() -> None:
     faults = {number: (GroupTakes(step=Step.DRAIN, hook=timedelta(seconds=20)),) for number in (4, 6, 8)}
     world = row(9, faults=faults, tasks=1)

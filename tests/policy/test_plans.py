@@ -226,8 +226,8 @@ def test_the_plan_of_a_saved_fleet_shows_holds_after_the_window_too(tmp_path: Pa
 
 def put_in_group(world: World, name: str) -> None:
     """All instances are in one group whose template names an image with that name."""
-    world.launching.add_image(OLD_IMAGE, name)
-    world.launching.add_template("hosts", OLD_IMAGE)
+    world.launch_templates.add_image(OLD_IMAGE, name)
+    world.launch_templates.add_template("hosts", OLD_IMAGE)
     world.autoscaling.add_group("web", *world.hosts, launch_template="hosts", version="$Latest")
 
 

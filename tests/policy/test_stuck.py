@@ -217,11 +217,11 @@ def test_holds_that_need_a_person_are_marked_apart_from_those_that_pass_by_thems
     world.run_standalone_task(free, replace(SMALL, runs_for=timedelta(days=10)))
     updater = Updater(world, ledger=UnkeptLedger())
     assert updater.run().exit_code == 0
-    account = run_report(updater.tape.events)
-    assert account.ending is Ending.NEEDS_A_PERSON
-    assert account.headline == "2 instances need a person (no-room); nothing was updated"
-    assert "3 held (2 need a person)" in summary_text(account.summary)
-    for text in (summary_text(account.summary), markdown(account), finish_text(account, "")):
+    report = run_report(updater.tape.events)
+    assert report.ending is Ending.NEEDS_A_PERSON
+    assert report.headline == "2 instances need a person (no-room); nothing was updated"
+    assert "3 held (2 need a person)" in summary_text(report.summary)
+    for text in (summary_text(report.summary), markdown(report), finish_text(report, "")):
         assert "no-room, needs a person: " in text
         assert "standalone-task: " in text
 
@@ -235,6 +235,6 @@ def test_a_headline_ends_at_a_whole_word() -> None:
     world.add_service(ServiceSpec("a-service-with-a-long-name", desired=3, maximum_percent=100))
     updater = Updater(world)
     updater.run()
-    account = run_report(updater.tape.events)
-    assert account.headline.endswith(" …")
-    assert f"{updater.tape.of(RunFinished)[0].why} ".startswith(account.headline[1:-1].strip(), 1)
+    report = run_report(updater.tape.events)
+    assert report.headline.endswith(" …")
+    assert f"{updater.tape.of(RunFinished)[0].why} ".startswith(report.headline[1:-1].strip(), 1)

@@ -19,6 +19,7 @@ from tests.support.invented import (
     story_of_own_ground,
     story_of_pinned_tasks,
     story_of_reboots,
+    story_of_stale_reads,
     story_of_the_field,
     story_of_the_platform,
 )
@@ -40,6 +41,7 @@ KINDS = (
     story_of_the_field,
     story_of_the_platform,
     story_of_pinned_tasks,
+    story_of_stale_reads,
 )
 
 

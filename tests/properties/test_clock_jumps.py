@@ -43,10 +43,10 @@ def test_a_clock_change_delays_the_run_little_and_does_no_harm(jump: timedelta, 
     world = row(3)
     began = world.clock.now()
     finished = Updater(world, clock=Jumping(world, jump, frozenset({after}))).run()
-    verdict = world.findings()
-    assert verdict.clean
+    findings = world.findings()
+    assert findings.clean
     assert finished.exit_code == 0
-    assert set(verdict.versions.values()) == {NEW}
+    assert set(findings.versions.values()) == {NEW}
     assert world.clock.now() - began < 2 * HOUR
 
 
@@ -70,8 +70,8 @@ def test_a_clock_that_is_set_forward_by_hours_ends_waits_early_and_does_no_harm(
     world = row(3)
     Updater(world, clock=Jumping(world, 5 * HOUR, frozenset({after}))).run()
     Updater(world, name="run-2").run()
-    verdict = world.findings()
-    assert verdict.stranded == ()
-    assert verdict.tasks_killed == ()
+    findings = world.findings()
+    assert findings.stranded == ()
+    assert findings.tasks_killed == ()
     # A check is sent while an apply seems to be over for hours: the host reports that its lock is held.
-    assert {violation.invariant for violation in verdict.violations} <= {12}
+    assert {violation.invariant for violation in findings.violations} <= {12}

@@ -129,8 +129,8 @@ def test_no_invariant_breaks_in_any_mixed_cluster(case: Case) -> None:
         updater = Updater(world, at_most(case.budget), f"run-{number}", ledger=ledger)
         finished = updater.run()
         assert says_so(updater, finished), finished.outcomes
-        verdict = world.findings()
-        assert verdict.clean, (verdict.violations, verdict.tasks_killed, verdict.stranded)
+        findings = world.findings()
+        assert findings.clean, (findings.violations, findings.tasks_killed, findings.stranded)
         world.clock.sleep(case.apart)
 
 

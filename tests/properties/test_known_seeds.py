@@ -36,7 +36,7 @@ def test_a_drain_is_not_treated_as_undone_by_what_was_seen_before_it() -> None:
     slow = ServiceSpec("slow", 9, Workload(shutdown=timedelta(seconds=29)))
     for instances in (5, 6):
         played = play(Story(row(instances, services=(stuck, slow)), Policy(Limit(number=2), settle=timedelta())))
-        assert played.verdict.stranded == ()
+        assert played.findings.stranded == ()
 
 
 def test_updates_start_even_if_a_look_takes_longer_than_a_poll() -> None:
@@ -47,7 +47,7 @@ def test_updates_start_even_if_a_look_takes_longer_than_a_poll() -> None:
     """
     polling = Policy(poll_interval=timedelta(seconds=1))
     played = play(Story(row(3), polling, latency=timedelta(seconds=0.6), runs_max=2))
-    assert set(played.verdict.versions.values()) == {NEW}
+    assert set(played.findings.versions.values()) == {NEW}
 
 
 def test_a_last_look_for_room_and_the_look_at_the_own_host_are_one_where_looks_are_slow() -> None:
@@ -70,7 +70,7 @@ def test_no_drain_is_lost_if_ecs_lags_for_longer_than_three_polls() -> None:
     scenario = row(3)
     played = play(Story(replace(scenario, faults=lagging), polling, runs_max=3))
     assert broken_promises(played) == []
-    assert set(played.verdict.versions.values()) == {NEW}
+    assert set(played.findings.versions.values()) == {NEW}
 
 
 SLOW = timedelta(seconds=20)
@@ -117,7 +117,7 @@ def test_calls_that_fail_in_step_with_the_looks_are_no_failure_of_the_hosts(
     plan = FaultPlan((Placed(f.ApiFails(code, status, every=every)),))
     played = play(Story(row(instances, faults=plan)))
     assert broken_promises(played) == []
-    assert set(played.verdict.versions.values()) == {NEW}
+    assert set(played.findings.versions.values()) == {NEW}
 
 
 def test_an_instance_that_was_not_described_at_first_is_not_checked_while_an_apply_of_a_dead_run_is_in_progress() -> (
@@ -155,7 +155,7 @@ def test_a_denial_for_one_host_ends_no_run_while_calls_for_others_fail_for_the_m
         )
     )
     played = play(Story(replace(cluster, faults=plan), right="task"))
-    assert played.verdict.versions[cluster.members[0].host.instance_id] == NEW
+    assert played.findings.versions[cluster.members[0].host.instance_id] == NEW
     assert broken_promises(played) == []
 
 
@@ -167,7 +167,7 @@ def test_runs_that_ecs_shows_no_instance_are_followed_by_ones_that_update_them(m
     blind = [ending for ending in played.endings if ending.saw_nothing]
     assert blind
     assert {ending.exit_code for ending in blind} == {3}
-    assert set(played.verdict.versions.values()) == {NEW}
+    assert set(played.findings.versions.values()) == {NEW}
     assert broken_promises(played) == []
 
 

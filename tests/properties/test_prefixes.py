@@ -68,14 +68,20 @@ STORIES = {
 
 @cache
 def deaths_of(name: str) -> list[tuple[int, bool]]:
-    """The calls of a whole run, to AWS and to the store, at which it dies, each with whether it dies after the call."""
+    """The calls of a whole run, to AWS and to the store, at which it dies, each with whether it dies after the call.
+
+    Between two calls at the same time a run changes nothing outside itself. So to die after the first of them is to die
+    before the second, which is played already.
+    """
     played = play(STORIES[name])
     assert broken_promises(played) == []
     made = [call for call in played.world.calls.recent if call.caller == "run-0"]
     assert [call.number for call in made] == list(range(1, len(made) + 1))
     acts = {call.number for call in made if call.operation in ACTS}
-    before = [call.number for call in made if name == EVERY_CALL or call.number in acts]
-    return sorted([*((number, False) for number in before), *((number, True) for number in acts)])
+    before = {call.number for call in made if name == EVERY_CALL or call.number in acts}
+    at = {call.number: call.at for call in made}
+    after = {number for number in acts if number + 1 not in before or at[number + 1] != at[number]}
+    return sorted([*((number, False) for number in before), *((number, True) for number in after)])
 
 
 def dies(name: str, call: int, *, after: bool) -> Played:
@@ -88,7 +94,7 @@ def dies(name: str, call: int, *, after: bool) -> Played:
 
 def what_is_wrong(played: Played) -> list[str]:
     """The broken promises; none if the crash was safe."""
-    seen, ids = played.verdict, [member.host.instance_id for member in played.story.scenario.members]
+    seen, ids = played.findings, [member.host.instance_id for member in played.story.scenario.members]
     boots = [seen.boots[id_] for id_ in ids]
     wrong = broken_promises(played)
     if not seen.clean:
@@ -121,6 +127,6 @@ def test_the_cluster_of_these_stories_has_one_of_each() -> None:
     """One instance that is updated, one that fails, and two that are left alone."""
     played = play(ROLLS_BACK)
     ids = [member.host.instance_id for member in ROLLS_BACK.scenario.members]
-    assert [played.verdict.versions[id_] for id_ in ids] == [NEW, OLD, OLD, OLD]
-    assert [played.verdict.boots[id_] for id_ in ids] == [1, 1, 0, 0]
+    assert [played.findings.versions[id_] for id_ in ids] == [NEW, OLD, OLD, OLD]
+    assert [played.findings.boots[id_] for id_ in ids] == [1, 1, 0, 0]
     assert played.endings[0].exit_code == 3

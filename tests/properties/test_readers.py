@@ -221,8 +221,8 @@ def _read_index(data: bytes) -> None:
 def _read_event(data: bytes) -> None:
     past = read_batches([("events-001.jsonl", data)])
     assert all(text.startswith("events-001.jsonl line ") for text in past.unreadable)
-    account = run_report([*past.events, *CLEAN_RUN], past.unreadable, cluster="web")
-    assert all(render_report(account, form).encode() for form in FORMS)
+    report = run_report([*past.events, *CLEAN_RUN], past.unreadable, cluster="web")
+    assert all(render_report(report, form).encode() for form in FORMS)
 
 
 def _read_fleet(data: bytes) -> None:

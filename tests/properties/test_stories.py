@@ -18,6 +18,7 @@ from tests.support.invented import (
     story_of_operators,
     story_of_own_ground,
     story_of_pinned_tasks,
+    story_of_stale_reads,
     story_of_the_field,
     story_of_the_platform,
 )
@@ -86,6 +87,12 @@ def test_actions_of_ecs_and_auto_scaling_break_no_promise(story: Story) -> None:
 @settings(ALWAYS_THE_SAME, max_examples=60)
 @given(stories(story_of_deaths))
 def test_updaters_may_die_stand_still_and_run_beside_each_other_at_any_time(story: Story) -> None:
+    assert broken_promises(play(story)) == []
+
+
+@settings(ALWAYS_THE_SAME, max_examples=25)
+@given(stories(story_of_stale_reads))
+def test_an_ecs_that_shows_what_was_true_a_minute_ago_keeps_no_promise_from_being_kept(story: Story) -> None:
     assert broken_promises(play(story)) == []
 
 

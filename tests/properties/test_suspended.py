@@ -26,7 +26,7 @@ def test_a_run_that_was_suspended_past_its_lease_does_nothing_more(share: int) -
     for sleep in range(1 + share, SLEEPS + 1, SHARES):
         nap = Nap(0, sleep, timedelta(minutes=4), monotonic_stops=sleep % 2 == 0)
         played = play(Story(row(2, faults=FaultPlan(RIVALS)), naps=(nap,)))
-        acted_again = [each for each in played.verdict.violations if each.invariant == 7]
+        acted_again = [each for each in played.findings.violations if each.invariant == 7]
         if found := [*broken_promises(played), *acted_again]:
             wrong[sleep] = found
     assert wrong == {}

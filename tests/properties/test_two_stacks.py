@@ -42,7 +42,7 @@ def met(second_begins: float, *, latency: float = 0, after_death_of: int | None 
 
 
 def harm(played: Played) -> list[str]:
-    seen = played.verdict
+    seen = played.findings
     found = [f"{each}" for each in seen.violations if each.invariant not in NEED_A_COMMON_LEASE]
     found += [f"killed {each}" for each in seen.tasks_killed if each.by_updater]
     found += [f"stranded {each}" for each in seen.stranded]

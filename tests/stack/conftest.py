@@ -15,12 +15,15 @@ from tests.account.schedule import SimulatedAccount
 from tests.account.schedule.containers import Container
 from tests.account.schedule.firing import Start
 from tests.stack.stage import STACK, TEMPLATE, given
+from tests.support.forked import quick_starts
 
 from bottlerocket_ecs_updater.simulator.clock import ScaledClock
 from bottlerocket_ecs_updater.simulator.ecs import ServiceSpec
 from bottlerocket_ecs_updater.simulator.host import HostSpec
 from bottlerocket_ecs_updater.simulator.repository import Release, Repository
 from bottlerocket_ecs_updater.simulator.world.world import World
+
+__all__ = ["quick_starts"]
 
 SPEED = 120
 PATIENCE = timedelta(minutes=2)

@@ -718,6 +718,33 @@ def _everything(choose: Chooser) -> Story:
     return _with_trouble(choose, story, api)
 
 
+def story_of_stale_reads(choose: Chooser) -> Story:
+    """ECS shows old state for up to a minute, now and then; updaters die, and people drain and return instances."""
+    story = quiet_story(choose)
+    ids = [member.host.instance_id for member in story.scenario.members if member.bottlerocket]
+    stale = tuple(Placed(_stale(choose)) for _ in range(choose.number(1, 3)))
+    people = tuple(Placed(_somebody_sets(choose), id_) for id_ in ids if choose.happens(15))
+    lost = (Placed(f.RepliesLost(choose.one_of(_ACTS), every=choose.number(1, 4), times=choose.number(1, 4))),)
+    faults = (*stale, *people, *(lost if choose.happens(30) else ()), *deaths(choose, 3))
+    scenario = replace(story.scenario, story="ECS answers from the past", faults=FaultPlan(faults, story.scenario.seed))
+    return replace(story, scenario=scenario, spacing=seconds(choose.one_of((70, 5, 30, 600))))
+
+
+def _stale(choose: Chooser) -> f.StaleReads:
+    """Stale from the start, or suddenly: then a read may be older than one before it."""
+    lag = seconds(choose.one_of((20, 30, 45, 60)))
+    lasts = choose.one_of((None, seconds(choose.number(5, 600))))
+    return f.StaleReads(lag, seconds(choose.one_of((0, choose.number(60, 1200)))), lasts)
+
+
+def _somebody_sets(choose: Chooser) -> f.SomebodySets:
+    if choose.happens(50):
+        return f.SomebodySets(
+            choose.one_of(list(f.SetStatus)), seconds(choose.number(0, 10)), choose.one_of(_STEPS_BETWEEN)
+        )
+    return f.SomebodySets(choose.one_of(list(f.SetStatus)), at=seconds(choose.number(10, 1500)))
+
+
 def story_of_operators(choose: Chooser) -> Story:
     """All faults, and the operator has documents and an alarm, which fail now and then."""
     story = _everything(choose)

@@ -52,15 +52,15 @@ def overheard(said: list[str]) -> Iterator[None]:
 
 def _unreasoned(fleet: Fleet, decision: Decision) -> Iterator[str]:
     for instance in fleet.instances.values():
-        verdict = decision.steps.get(instance.id)
-        if verdict is None:
+        findings = decision.steps.get(instance.id)
+        if findings is None:
             yield f"{instance.id} is left out of the decision"
-        elif any(isinstance(command, Return) for command in verdict.commands) and not _group_known(instance, fleet):
+        elif any(isinstance(command, Return) for command in findings.commands) and not _group_known(instance, fleet):
             yield f"{instance.id} is returned, and its Auto Scaling group was not asked"
-        elif verdict.hold is not None:
-            if not str(verdict.hold) or not verdict.hold.remedy:
+        elif findings.hold is not None:
+            if not str(findings.hold) or not findings.hold.remedy:
                 yield f"{instance.id} is held for a reason without words"
-        elif not (verdict.commands or verdict.look_at or _asks(verdict) or _settled(instance)):
+        elif not (findings.commands or findings.look_at or _asks(findings) or _settled(instance)):
             yield f"{instance.id} is passed over without a reason"
 
 
@@ -74,8 +74,8 @@ def _group_known(instance: Instance, fleet: Fleet) -> bool:
     return around.group_missed_since is not None or fleet.at - around.group_at <= RETURNS_AFTER_ANSWER
 
 
-def _asks(verdict: object) -> bool:
-    return any(getattr(verdict, want) for want in ("wants_tasks", "wants_reboot_end", "wants_listing"))
+def _asks(findings: object) -> bool:
+    return any(getattr(findings, want) for want in ("wants_tasks", "wants_reboot_end", "wants_listing"))
 
 
 def _settled(instance: Instance) -> bool:
@@ -83,6 +83,6 @@ def _settled(instance: Instance) -> bool:
 
 
 def _open(decision: Decision) -> str:
-    due = [(id_, verdict) for id_, verdict in decision.steps.items() if verdict.look_at == decision.look_at]
+    due = [(id_, findings) for id_, findings in decision.steps.items() if findings.look_at == decision.look_at]
     services = f"services at {decision.services_at}, "
-    return services + "; ".join(f"{id_} {verdict}" for id_, verdict in due[:3])
+    return services + "; ".join(f"{id_} {findings}" for id_, findings in due[:3])

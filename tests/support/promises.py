@@ -49,13 +49,13 @@ def broken_promises(played: Played) -> list[str]:
 
 
 def invariants_hold(played: Played) -> Broken:
-    for violation in played.verdict.violations:
+    for violation in played.findings.violations:
         if not _excused(played, violation.invariant, violation.subject):
             yield f"invariant {violation.invariant}: {violation.subject} {violation.facts} at {violation.at}"
 
 
 def nobody_is_killed(played: Played) -> Broken:
-    for task in played.verdict.tasks_killed:
+    for task in played.findings.tasks_killed:
         if task.by_updater and not _excused(played, 2, task.instance):
             yield f"{task.group} on {task.instance} at {task.at}"
 
@@ -63,7 +63,7 @@ def nobody_is_killed(played: Played) -> Broken:
 def nothing_is_stranded(played: Played) -> Broken:
     if played.quiet:
         allowed = _LEFT if _is_forgetful(played) else frozenset[Reason]()
-        yield from (name for name in played.verdict.stranded if _reason_of(played.last, name) not in allowed)
+        yield from (name for name in played.findings.stranded if _reason_of(played.last, name) not in allowed)
 
 
 _LEFT = frozenset({Reason.CLAIM_LOST, Reason.CLAIM_UNREADABLE})
@@ -88,8 +88,9 @@ def _excused(played: Played, invariant: int, subject: str) -> bool:
     forgetful = _is_forgetful(played)
     died = _died_returning(played, subject)
     # As long as ECS may show old state, a command may be in progress.
-    in_flight = in_flight or _is_any(played, f.StaleReads)
-    known = {"in_flight": in_flight, "unheard": unheard, "forgetful": forgetful, "died_returning": died}
+    stale = _is_any(played, f.StaleReads)
+    in_flight = in_flight or stale
+    known = {"stale": stale, "in_flight": in_flight, "unheard": unheard, "forgetful": forgetful, "died_returning": died}
     return any(_excuses(fault, invariant, **known) for fault in faults)
 
 
@@ -104,7 +105,14 @@ def _died_returning(played: Played, subject: str) -> bool:
 
 
 def _excuses(
-    fault: f.Fault, invariant: int, *, in_flight: bool, unheard: bool, forgetful: bool, died_returning: bool
+    fault: f.Fault,
+    invariant: int,
+    *,
+    stale: bool,
+    in_flight: bool,
+    unheard: bool,
+    forgetful: bool,
+    died_returning: bool,
 ) -> bool:
     match invariant, fault:
         case 2, f.SomebodySets(status=f.SetStatus.ACTIVE, step=None):
@@ -115,6 +123,8 @@ def _excuses(
             return forgetful  # its first boot has wiped out the claim, or its DRAINING, and nobody reboots it again
         case 4, f.SomebodySets(status=f.SetStatus.DRAINING, step=f.Step.RETURN):
             return unheard  # no answer showed that our return had taken effect before
+        case 4, f.SomebodySets(status=f.SetStatus.DRAINING) if stale:
+            return True  # no look showed it yet
         case 4, f.SomebodySets(status=f.SetStatus.DRAINING, step=None):
             return died_returning or forgetful  # the boot put it into service before any look, and then it was drained
         case 12, f.SsmUnreachable(kind=f.OutOfReach.CONNECTION_LOST):
@@ -259,8 +269,8 @@ def the_last_run_tells_of_the_world(played: Played) -> Broken:
     if not played.quiet or finished is None:
         return
     quarantined = {id_ for id_, one in finished.outcomes.items() if isinstance(one, Quarantined)}
-    if quarantined != set(played.verdict.quarantined):
-        yield f"quarantined are {played.verdict.quarantined}, and {quarantined} are called so"
+    if quarantined != set(played.findings.quarantined):
+        yield f"quarantined are {played.findings.quarantined}, and {quarantined} are called so"
     for name, registered in played.world.cluster.by_ec2.items():
         outcome = finished.outcomes.get(InstanceId(name))
         was_there = registered.registered_at < played.last.began
@@ -268,8 +278,8 @@ def the_last_run_tells_of_the_world(played: Played) -> Broken:
             yield f"{name} is left out of the summary"
         if isinstance(outcome, UpToDate | Updated) and registered.status is not InstanceStatus.INACTIVE:
             version = outcome.version if isinstance(outcome, UpToDate) else outcome.target
-            if str(version) != played.verdict.versions[name]:
-                yield f"{name} runs {played.verdict.versions[name]}, and is called {outcome}"
+            if str(version) != played.findings.versions[name]:
+                yield f"{name} runs {played.findings.versions[name]}, and is called {outcome}"
 
 
 def _another_acted_meanwhile(played: Played, ending: Ending) -> bool:
@@ -348,7 +358,7 @@ def the_healthy_are_up_to_date(played: Played) -> Broken:
         if not _is_healthy(played, member):
             continue
         outcome = finished.outcomes.get(InstanceId(name))
-        updated = played.verdict.versions[name] != OLD or _is_any(played, f.ReleaseRetracted)
+        updated = played.findings.versions[name] != OLD or _is_any(played, f.ReleaseRetracted)
         if not updated and not _explained(played, InstanceId(name), outcome):
             yield f"{name} is not updated: {type(outcome).__name__} {outcome}"
         if played.world.instance(name).status is not InstanceStatus.ACTIVE:
@@ -518,8 +528,8 @@ def boots_are_explained(played: Played) -> Broken:
         name = member.host.instance_id
         most = sum(_boots_explained(fault, played) for fault in played.story.scenario.faults.on(name))
         most += _boots_of_updates(played, member)
-        if played.verdict.boots[name] > most:
-            yield f"{name} booted {played.verdict.boots[name]} times, and {most} are explained"
+        if played.findings.boots[name] > most:
+            yield f"{name} booted {played.findings.boots[name]} times, and {most} are explained"
 
 
 def _boots_of_updates(played: Played, member: Member) -> int:

@@ -262,7 +262,7 @@ class Played:
 
     story: Story
     endings: tuple[Ending, ...]
-    verdict: Findings
+    findings: Findings
     lies: tuple[str, ...]
     """False statements of updaters, each checked at the time it was made."""
     odd_decisions: tuple[str, ...]
@@ -432,11 +432,11 @@ class _Play:
         for number, rival in enumerate(rivals):
             self._stage.enter(self._story.lead + rival.at, lambda number=number: self._rival(number))  # type: ignore[misc]
         self._stage.play()
-        verdict = self._world.findings()
+        findings = self._world.findings()
         return Played(
             self._story,
             tuple(self._endings),
-            verdict,
+            findings,
             tuple(self._lies),
             tuple(self._said),
             self._world,

@@ -156,7 +156,7 @@ def service(shape: ServiceTypeDef, at: datetime) -> Service | None:
         daemon=shape.get("schedulingStrategy") == "DAEMON",
         deploying=_deploying(shape),
         failed=_failed(_live(shape)),
-        moving=_moving(shape),
+        deployment=_deployment_limits(shape),
         elsewhere=_elsewhere(shape),
         providers=tuple(sorted({one for each in (shape, *_rollouts(shape)) for one in _providers(each)})),
         deploying_since=_deploying_since(shape),
@@ -184,7 +184,7 @@ def _strings(shape: ResourceOutputTypeDef | None) -> Sequence[str]:
     return shape.get("stringSetValue", []) if shape is not None else []
 
 
-def _moving(shape: ServiceTypeDef) -> DeploymentLimits | None:
+def _deployment_limits(shape: ServiceTypeDef) -> DeploymentLimits | None:
     """The service's deployment limits, and how it places tasks; None if ECS did not report them.
 
     With an external deployment controller, only its task sets have a task definition and a launch type.

@@ -27,6 +27,8 @@ def load_earlier_runs(known: RunState, ledger: LedgerKeeping) -> None:
     known.backoffs = state.backoffs
     known.fleet = replace(known.fleet, attributes_survive=state.attributes_survive)
     known.learn_ledger(state)
+    for id_, record in state.left.items():
+        known.learn(replace(known.instance(id_), left_claim=record.claim, claimed_arn=record.arn))
     for id_, record in state.claims.items():
         instance = known.instance(id_)
         progress = replace(instance.progress, health_before=record.health_before)
@@ -34,12 +36,12 @@ def load_earlier_runs(known: RunState, ledger: LedgerKeeping) -> None:
         known.arns[record.arn] = id_
 
 
-def after_first_look(known: RunState, looking: Looker, ledger: LedgerKeeping) -> None:
+def after_first_look(known: RunState, looker: Looker, ledger: LedgerKeeping) -> None:
     """Do what follows the first look, and the first look after the lease lapsed. Raises ForeignState."""
     registrations = (one.registration for one in known.instances.values())
     refuse_foreign(ledger.value, (one.arn for one in registrations if one is not None))
     ledger.change(partial(without_future, now=known.fleet.at))
-    looking.adopt_commands()
+    looker.adopt_commands()
 
 
 def refuse_foreign(ledger: Ledger, listed: Iterable[ContainerInstanceArn]) -> None:

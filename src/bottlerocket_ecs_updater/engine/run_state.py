@@ -43,6 +43,8 @@ class Baseline:
     """How many tasks each service started by itself in the last hour."""
     flapping: frozenset[str] = frozenset()
     """Services that lost tasks by themselves."""
+    losing: frozenset[str] = frozenset()
+    """Services that started a task by themselves in the last hour, even if only one. They may have been scaled up."""
     looks: int = 0
     """How many looks at services were taken."""
 
@@ -52,6 +54,7 @@ class Baseline:
             self.with_worst(found),
             starts={one.arn: one.extra_starts for one in found},
             flapping=self.flapping | {one.name for one in found if one.flaps_by},
+            losing=self.losing | {one.name for one in found if one.extra_starts},
             looks=self.looks + 1,
         )
 

@@ -48,11 +48,11 @@ def take_snapshot(ports: Ports, policy: Policy, *, launches: LaunchReader | None
     """
     now, store = ports.clock.now(), ports.store
     known = RunState(Fleet(PLAN_RUN, now, now, now, {}, own=ports.own, store=ports.store_name))
-    looking = Looker(known, ports, policy)
+    looker = Looker(known, ports, policy)
     executor = Executor(known, replace(ports, ledger=UnkeptLedger()))
     load_earlier_runs(known, ports.ledger)
-    looking.look(Wants(full=True, listing=True, services=True))
-    after_first_look(known, looking, ports.ledger)
+    looker.look(Wants(full=True, listing=True, services=True))
+    after_first_look(known, looker, ports.ledger)
     limit = policy.answer_timeout * CHECK_TRIES
     while ask and not has_passed(now, limit, known.fleet.at):
         decision = decide(known.fleet, policy)
@@ -61,9 +61,9 @@ def take_snapshot(ports: Ports, policy: Policy, *, launches: LaunchReader | None
         if not checks and not _answers_due(known) and not _asked_again(decision, known):
             break
         ports.clock.sleep(policy.poll_interval)
-        looking.look(Wants())
+        looker.look(Wants())
     if ask:
-        looking.surveying.look_around(known.instances.keys())
+        looker.surveyor.look_around(known.instances.keys())
     first_seen = _first_seen(known, FirstSeen(store))
     return replace(
         known.fleet,

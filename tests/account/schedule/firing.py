@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -113,9 +113,10 @@ class Schedules:
         thread.start()
 
     def _fire_rule(self, name: str) -> None:
-        rule = self._roles.operator("events", "DescribeRule", {"Name": name})
-        for target in self._targets_of(rule, ""):
-            self._fire(target)
+        with _unless_deleted():
+            rule = self._roles.operator("events", "DescribeRule", {"Name": name})
+            for target in self._targets_of(rule, ""):
+                self._fire(target)
 
     def _keep_looking(self) -> None:
         while not self._stopping.is_set():
@@ -201,7 +202,8 @@ class Schedules:
         for rule in call("events", "ListRules", {})["Rules"]:
             if rule.get("State") != "ENABLED" or not rule.get("ScheduleExpression"):
                 continue
-            yield from self._targets_of(rule, rule["ScheduleExpression"])
+            with _unless_deleted():
+                yield from self._targets_of(rule, rule["ScheduleExpression"])
 
     def _targets_of(self, rule: Mapping[str, Any], expression: str) -> Iterator[Target]:
         for shape in self._roles.operator("events", "ListTargetsByRule", {"Rule": rule["Name"]})["Targets"]:
@@ -209,13 +211,26 @@ class Schedules:
                 yield _target(EVENTS, rule["Arn"], rule["Name"], expression, "UTC", shape)
 
     def _schedule_targets(self) -> Iterator[Target]:
-        call = self._roles.operator
-        for listed in call("scheduler", "ListSchedules", {})["Schedules"]:
-            schedule = call("scheduler", "GetSchedule", {"Name": listed["Name"]})
-            zone = schedule.get("ScheduleExpressionTimezone", "UTC")
-            if schedule["State"] == "ENABLED" and _is_known(schedule["Target"]):
-                expression, shape = schedule["ScheduleExpression"], schedule["Target"]
-                yield _target(SCHEDULER, schedule["Arn"], schedule["Name"], expression, zone, shape)
+        for listed in self._roles.operator("scheduler", "ListSchedules", {})["Schedules"]:
+            with _unless_deleted():
+                yield from self._target_of_schedule(listed["Name"])
+
+    def _target_of_schedule(self, name: str) -> Iterator[Target]:
+        schedule = self._roles.operator("scheduler", "GetSchedule", {"Name": name})
+        zone = schedule.get("ScheduleExpressionTimezone", "UTC")
+        if schedule["State"] == "ENABLED" and _is_known(schedule["Target"]):
+            expression, shape = schedule["ScheduleExpression"], schedule["Target"]
+            yield _target(SCHEDULER, schedule["Arn"], schedule["Name"], expression, zone, shape)
+
+
+@contextmanager
+def _unless_deleted() -> Iterator[None]:
+    """Pass over what a stack deleted since it was listed."""
+    try:
+        yield
+    except AwsError as error:
+        if error.code != "ResourceNotFoundException":
+            raise
 
 
 def _is_known(target: Mapping[str, Any]) -> bool:

@@ -86,8 +86,8 @@ def test_a_trimmed_service_is_read_the_same(
     assert b"steady" not in less
     seen = service(cut, START)
     assert seen is not None
-    assert seen.moving is not None
-    assert (seen.moving.launch, seen.moving.providers) == (launch, providers)
+    assert seen.deployment is not None
+    assert (seen.deployment.launch, seen.deployment.providers) == (launch, providers)
 
 
 def test_the_launch_type_deployments_and_events_of_a_service_are_not_trimmed() -> None:
@@ -123,7 +123,7 @@ def test_a_trimmed_service_of_any_controller_is_read_the_same(
         for one in (body, trimmed(body, *KEPT["DescribeServices"]))
     )
     assert whole is not None
-    assert whole.moving is not None
+    assert whole.deployment is not None
     assert cut == whole
 
 

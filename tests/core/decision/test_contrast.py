@@ -71,6 +71,15 @@ def test_an_outage_that_ends_is_not_blamed_on_the_version() -> None:
     assert not blamed_on_version(TRIAL, TasksAlike([*TWICE, *RESTARTED], again), NOW)
 
 
+def test_what_makes_every_new_task_fail_is_not_the_versions_fault() -> None:
+    """A secret was changed: tasks that run elsewhere are older than that, and those launched there since fail too."""
+    old = [runs(OLD, timedelta(days=3)) for _ in range(8)]
+    ends = [*TWICE, failed(OLD, 100), failed(OLD, 90)]
+    assert not blamed_on_version(TRIAL, TasksAlike(ends, old), NOW)
+    assert blamed_on_version(TRIAL, TasksAlike(ends, [*old, runs(OLD, timedelta(seconds=120))]), NOW)
+    assert blamed_on_version(TRIAL, TasksAlike(ends[:3], old), NOW)
+
+
 def test_running_tasks_on_hosts_that_were_launched_with_the_version_count_for_it() -> None:
     launched = ContainerInstanceArn("launched")
     lives = [runs(launched, timedelta(days=1)) for _ in range(4)]
@@ -154,6 +163,24 @@ def test_a_task_that_moved_before_it_ran_or_ran_late_elsewhere_says_nothing_abou
     assert not waiting(waits(NEW, 8), ended=[moved(OLD, started_in=timedelta(minutes=5))])
     assert not blamed_on_version(TRIAL, TasksAlike([*TWICE, waited]), NOW)
     assert blamed_on_version(TRIAL, TasksAlike([*TWICE, replace(waited, ran_for=timedelta(minutes=8))]), NOW)
+
+
+@pytest.mark.parametrize(
+    ("why", "counts"),
+    [
+        ("CannotPullContainerError: failed to resolve ref: dial tcp 203.0.113.7:443: i/o timeout", True),
+        ("CannotPullContainerError: x509: certificate signed by unknown authority", True),
+        ("CannotStartContainerError: exec: /bin/app: not found", True),
+        ("CannotPullContainerError: failed open: unexpected status code https://x/v2/: 429 Too Many Requests", False),
+        ("CannotPullContainerError: Error response from daemon: toomanyrequests: pull rate limit", False),
+        ("CannotPullContainerError: manifest for web:7 not found: manifest unknown", False),
+        ("ResourceInitializationError: unable to pull secrets: ThrottlingException: Rate exceeded", False),
+    ],
+)
+def test_an_image_that_a_registry_refuses_is_not_the_versions_fault(why: str, *, counts: bool) -> None:
+    """ECS starts the next tasks on the hosts that were just updated: these meet a rate limit first."""
+    ends = [replace(one, code="TaskFailedToStart", why=why, exit_code=None, ran_for=None) for one in TWICE]
+    assert bool(blamed_on_version(TRIAL, TasksAlike(ends, [runs(OLD, timedelta(days=3))]), NOW)) is counts
 
 
 def test_a_service_that_fails_everywhere_every_few_minutes_does_not_count_against_the_version() -> None:

@@ -173,8 +173,8 @@ def begun(decision: Decision) -> list[str]:
 
 def test_an_instance_is_claimed_before_it_is_drained() -> None:
     """Claim before acting: a run that is killed between the two has done no harm."""
-    verdict = decide(fleet(instance(says=ready())), policy()).steps[InstanceId("i-a")]
-    assert [type(command) for command in verdict.commands] == [Mark, Drain]
+    step = decide(fleet(instance(says=ready())), policy()).steps[InstanceId("i-a")]
+    assert [type(command) for command in step.commands] == [Mark, Drain]
 
 
 def test_the_claim_says_what_a_later_run_needs() -> None:
@@ -242,8 +242,8 @@ def test_the_services_are_looked_at_before_anything_starts() -> None:
 
 def test_no_drain_starts_before_the_tasks_are_known() -> None:
     one = instance(says=ready(), tasks=None)
-    verdict = decide(fleet(one), policy()).steps[one.id]
-    assert (verdict.commands, verdict.wants_tasks, verdict.look_at) == ((), True, NOW)
+    step = decide(fleet(one), policy()).steps[one.id]
+    assert (step.commands, step.wants_tasks, step.look_at) == ((), True, NOW)
 
 
 def test_old_tasks_are_looked_at_again() -> None:

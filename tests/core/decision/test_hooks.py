@@ -206,5 +206,5 @@ def test_a_reboot_that_was_sent_late_leaves_the_document_its_time_too() -> None:
         after_reboot_result=said_no,
         reboots=(taken,),
     )
-    verdict = decide(fleet(one), limits).steps[one.id]
-    assert [type(command) for command in verdict.commands] == [RunAfterReboot]
+    step = decide(fleet(one), limits).steps[one.id]
+    assert [type(command) for command in step.commands] == [RunAfterReboot]

@@ -45,15 +45,15 @@ def test_a_host_that_gave_a_report_may_be_checked_again_at_once() -> None:
 
 @pytest.mark.parametrize("kind", [DocumentKind.CHECK, DocumentKind.APPLY])
 def test_a_host_is_not_checked_while_a_command_of_ours_may_run_on_it(kind: DocumentKind) -> None:
-    verdict = ask_host(instance(pending=pending(kind)), PASS)
-    assert (verdict.commands, is_soon(verdict.look_at)) == ((), True)
+    step = ask_host(instance(pending=pending(kind)), PASS)
+    assert (step.commands, is_soon(step.look_at)) == ((), True)
 
 
 @pytest.mark.parametrize(("failed", "spacings"), [(1, 1), (2, 2), (4, 4), (50, 4)])
 def test_a_host_that_gave_no_report_is_left_alone_for_longer_each_time(failed: int, spacings: int) -> None:
     one = instance(says=problem(Problem.BUSY), progress=RunProgress(checks_failed=failed))
-    verdict = ask_host(one, PASS)
-    assert (verdict.commands, verdict.look_at) == ((), NOW + spacings * POLICY.retry_spacing)
+    step = ask_host(one, PASS)
+    assert (step.commands, step.look_at) == ((), NOW + spacings * POLICY.retry_spacing)
 
 
 def found(phase: ClaimPhase) -> Instance:

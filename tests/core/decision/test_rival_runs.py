@@ -140,8 +140,8 @@ def test_a_run_whose_reboot_was_sent_late_is_alive_until_the_document_after_it_m
     limits = replace(POLICY, after_reboot=after_reboot)
     lasts = 2 * limits.reboot_timeout + (limits.hook_timeout if after_reboot else timedelta(0))
     late = claimed("i-x", a_claim(ClaimPhase.REBOOTING, run=YOUNGER, since=NOW - lasts, store=THEIR_STORE))
-    verdict = decide(seen(late), limits).steps[InstanceId("i-x")]
-    assert (verdict.commands, verdict.hold and verdict.hold.reason) == ((), Reason.ANOTHER_RUN)
+    step = decide(seen(late), limits).steps[InstanceId("i-x")]
+    assert (step.commands, step.hold and step.hold.reason) == ((), Reason.ANOTHER_RUN)
 
 
 def test_no_phase_lasts_longer_than_its_limit() -> None:

@@ -63,7 +63,7 @@ def test_an_outage_of_minutes_ends_no_run_whenever_it_comes(*, lasts: timedelta,
         played = played_with(outage)
         assert went_well(played), (begins, played.last.finished)
         assert out_of_service(played) == []
-        assert played.verdict.violations == ()
+        assert played.findings.violations == ()
 
 
 def test_every_nth_write_is_refused_for_another_one_and_no_run_notices() -> None:

@@ -22,9 +22,9 @@ LEFT = [
 
 
 def test_its_start_is_known_from_how_long_it_took() -> None:
-    account = run_report(LEFT)
-    assert account.summary.began == END - timedelta(minutes=1)
-    assert history_text([entry_of(account)]).splitlines()[1].startswith("2026-01-05 09:00  ")
+    report = run_report(LEFT)
+    assert report.summary.began == END - timedelta(minutes=1)
+    assert history_text([entry_of(report)]).splitlines()[1].startswith("2026-01-05 09:00  ")
 
 
 def test_a_run_without_instances_mentions_none() -> None:

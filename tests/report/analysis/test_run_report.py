@@ -50,7 +50,7 @@ from bottlerocket_ecs_updater.core.model.outcome import (
     UpToDate,
     version_of,
 )
-from bottlerocket_ecs_updater.core.model.passing import NEEDS_A_PERSON, NEVER_PASSES
+from bottlerocket_ecs_updater.core.model.passing import NEEDS_A_PERSON
 from bottlerocket_ecs_updater.core.model.phase import Phase
 from bottlerocket_ecs_updater.core.model.reasons import Failure, Hold, Reason, failed, hold
 from bottlerocket_ecs_updater.report.analysis.ending import Ending
@@ -139,8 +139,8 @@ def run_of(
     ],
 )
 def test_the_headline_says_what_happened(events: list[Event], ending: Ending, headline: str) -> None:
-    account = run_report(events)
-    assert (account.ending, account.headline) == (ending, headline)
+    report = run_report(events)
+    assert (report.ending, report.headline) == (ending, headline)
 
 
 def test_a_run_that_went_well_has_nothing_for_a_person() -> None:
@@ -168,9 +168,9 @@ def test_every_trouble_says_since_when_and_what_to_do() -> None:
 
 
 def test_every_failed_and_quarantined_instance_is_in_a_trouble() -> None:
-    account = run_report(events_of("broken"))
-    named = {lane.instance for trouble in account.troubles for lane in trouble.lanes}
-    assert named == {row.instance for group in account.failures for row in group.rows}
+    report = run_report(events_of("broken"))
+    named = {lane.instance for trouble in report.troubles for lane in trouble.lanes}
+    assert named == {row.instance for group in report.failures for row in group.rows}
     assert len(named) == 9
 
 
@@ -200,9 +200,9 @@ def test_a_command_says_all_that_it_needs_to_find_the_cluster() -> None:
 
 def test_every_command_is_one_that_the_program_takes() -> None:
     reach = Reach("web", "eu-central-1", "s3://bucket/updater/")
-    accounts = [run_report(run, reach=reach) for run in (events_of("broken"), events_of("halted"), died("clean"))]
-    typed = [about.commands for account in accounts for about in account.troubles]
-    typed += [group.commands for account in accounts for group in account.holds]
+    reports = [run_report(run, reach=reach) for run in (events_of("broken"), events_of("halted"), died("clean"))]
+    typed = [about.commands for report in reports for about in report.troubles]
+    typed += [group.commands for report in reports for group in report.holds]
     lines = [line for commands in typed for one in commands for line in one.lines]
     ours = {tuple(shlex.split(line)[1:]) for line in lines if not line.startswith("aws ")}
     assert {words[0] for words in ours} == {"release", "pause", "resume", "status"}
@@ -211,14 +211,14 @@ def test_every_command_is_one_that_the_program_takes() -> None:
 
 
 def test_an_instance_id_that_would_be_more_than_a_word_stays_one() -> None:
-    account = run_report(run_of({InstanceId("i-; rm -rf /"): Quarantined(NOT_BACK)}))
-    lines = [line for one in account.troubles[0].commands for line in one.lines]
+    report = run_report(run_of({InstanceId("i-; rm -rf /"): Quarantined(NOT_BACK)}))
+    lines = [line for one in report.troubles[0].commands for line in one.lines]
     assert [shlex.split(line).count("i-; rm -rf /") for line in lines] == [1, 1]
 
 
 def test_three_commands_of_many_are_shown_and_the_rest_is_counted() -> None:
-    account = run_report(run_of({name(number): Quarantined(NOT_BACK) for number in range(12)}))
-    release = account.troubles[0].commands[-1]
+    report = run_report(run_of({name(number): Quarantined(NOT_BACK) for number in range(12)}))
+    release = report.troubles[0].commands[-1]
     assert len(release.lines) == 3
     assert "the other 9" in release.purpose
 
@@ -240,8 +240,8 @@ def test_a_run_that_died_after_its_looks_reports_up_to_date_instances() -> None:
 
 
 def test_a_run_that_died_names_the_instances_that_it_left_out_of_service() -> None:
-    account = run_report(died("clean"))
-    (left,) = [trouble for trouble in account.troubles if trouble.out_of_service]
+    report = run_report(died("clean"))
+    (left,) = [trouble for trouble in report.troubles if trouble.out_of_service]
     assert len(left.lanes) == 2
     assert left.to_do == "Start a run if none is due soon: it finishes these updates first."
 
@@ -274,9 +274,9 @@ def test_the_report_of_a_run_that_never_named_its_cluster_gets_the_name() -> Non
 @given(events=st.lists(ANY_EVENT, max_size=30))
 @example(events=[RunFinished(START, RUN, RunOutcome.STUCK, 3, {}, timedelta(), "", {}, {})])
 def test_there_is_a_report_for_any_events(events: list[Event]) -> None:
-    account = run_report(events)
-    assert account.headline
-    assert account.most_out_at_once >= 0
+    report = run_report(events)
+    assert report.headline
+    assert report.most_out_at_once >= 0
 
 
 def test_a_backoff_that_only_a_person_ends_wants_that_person_and_another_does_not() -> None:
@@ -298,12 +298,12 @@ def test_an_instance_that_a_killed_run_had_claimed_is_shown_as_drained_and_not_a
     other = HostChecked(
         START + timedelta(minutes=1), name(2), HostReport(BootId("b"), UpdateState.IDLE, OLD, None, None)
     )
-    account = run_report([STARTED, ready, claimed, other])
-    assert str(account.summary.rows[0].outcome) == "the run ended while it was draining"
-    (dead, left) = account.troubles
+    report = run_report([STARTED, ready, claimed, other])
+    assert str(report.summary.rows[0].outcome) == "the run ended while it was draining"
+    (dead, left) = report.troubles
     assert left.what == "1 instance is out of service, in the middle of an update"
     assert (left.since, left.said) == (START, ((ONE, "last seen draining"),))
-    assert "staged, not rebooted" not in render_report(account, "html")
+    assert "staged, not rebooted" not in render_report(report, "html")
     assert dead.what == "The run ended without recording why"
 
 
@@ -313,38 +313,38 @@ def test_an_instance_that_waits_for_its_turn_is_not_reported_as_in_progress() ->
     assert (row.code, row.remedy) == ("not-reached", "wait for the next run, or start one")
 
 
-@pytest.mark.parametrize("reason", [one for one in Reason if one in NEVER_PASSES | NEEDS_A_PERSON])
+@pytest.mark.parametrize("reason", [one for one in Reason if one in NEEDS_A_PERSON])
 @pytest.mark.parametrize("others", [{}, {name(2): Updated(OLD, NEW)}, {name(2): UpToDate(NEW)}])
 def test_a_run_that_leaves_something_to_a_person_is_never_called_well(
     reason: Reason, others: dict[InstanceId, Outcome]
 ) -> None:
-    account = run_report(run_of({ONE: hold(reason, **ANY_WORDS), **others}))
-    assert account.ending is Ending.NEEDS_A_PERSON
-    assert account.ending.bad
-    assert account.headline.startswith(f"1 instance needs a person ({reason.code}); ")
-    assert render_report(account, "html").count(">success<") == 0
+    report = run_report(run_of({ONE: hold(reason, **ANY_WORDS), **others}))
+    assert report.ending is Ending.NEEDS_A_PERSON
+    assert report.ending.bad
+    assert report.headline.startswith(f"1 instance needs a person ({reason.code}); ")
+    assert render_report(report, "html").count(">success<") == 0
 
 
 @pytest.mark.parametrize("others", [{ONE: Updated(OLD, NEW)}, {ONE: UpToDate(NEW)}, {ONE: UpToDate(OLD)}, {}])
 def test_a_withdrawn_version_is_in_the_headline(others: dict[InstanceId, Outcome]) -> None:
     withdrawn = VersionWithdrawn(START, "aws-ecs-2/x86_64", NEW, OLD, START)
-    account = run_report([*events_for(others), withdrawn, finished(others)])
-    assert account.ending is Ending.NEEDS_A_PERSON
+    report = run_report([*events_for(others), withdrawn, finished(others)])
+    assert report.ending is Ending.NEEDS_A_PERSON
     run_it = ", which 1 instance runs" if version_of(others.get(ONE, UpToDate(OLD))) == NEW else ""
-    assert account.headline.split("; ")[0] == f"AWS withdrew 1.21.0{run_it}"
+    assert report.headline.split("; ")[0] == f"AWS withdrew 1.21.0{run_it}"
 
 
 def test_a_withdrawn_version_counts_instances_that_are_held_on_it() -> None:
     outcomes: dict[InstanceId, Outcome] = {ONE: hold(Reason.DOWNGRADE_HELD, version=OLD, running=NEW)}
-    report = HostReport(BootId("b"), UpdateState.AVAILABLE, NEW, OLD, None)
+    answer = HostReport(BootId("b"), UpdateState.AVAILABLE, NEW, OLD, None)
     withdrawn = VersionWithdrawn(START, "aws-ecs-2/x86_64", NEW, OLD, START)
-    account = run_report([*events_for(outcomes), HostChecked(START, ONE, report), withdrawn, finished(outcomes)])
-    assert account.headline == "AWS withdrew 1.21.0, which 1 instance runs; nothing was updated"
+    report = run_report([*events_for(outcomes), HostChecked(START, ONE, answer), withdrawn, finished(outcomes)])
+    assert report.headline == "AWS withdrew 1.21.0, which 1 instance runs; nothing was updated"
 
 
 def test_a_withdrawn_version_is_named_after_how_a_run_was_stopped() -> None:
     withdrawn = VersionWithdrawn(START, "aws-ecs-2/x86_64", NEW, OLD, START)
     outcomes: dict[InstanceId, Outcome] = {ONE: Updated(OLD, NEW)}
-    account = run_report([*events_for(outcomes), withdrawn, finished(outcomes, RunOutcome.INTERRUPTED, 0, "SIGTERM")])
-    assert account.ending is Ending.STOPPED
-    assert account.headline.endswith("; AWS withdrew 1.21.0, which 1 instance runs")
+    report = run_report([*events_for(outcomes), withdrawn, finished(outcomes, RunOutcome.INTERRUPTED, 0, "SIGTERM")])
+    assert report.ending is Ending.STOPPED
+    assert report.headline.endswith("; AWS withdrew 1.21.0, which 1 instance runs")

@@ -59,10 +59,10 @@ def test_remaining_instances_are_counted_and_a_downgrade_is_not_an_update() -> N
 
 def test_a_record_of_an_older_version_lacks_it() -> None:
     older = [event for event in HALTED_RUN if not isinstance(event, VersionSeen)]
-    account = run_report(older)
-    assert (account.versions, account.days_behind) == ((), {})
-    assert entry_of(account).days_behind is None
-    assert "Days behind" not in page(account)
+    report = run_report(older)
+    assert (report.versions, report.days_behind) == ((), {})
+    assert entry_of(report).days_behind is None
+    assert "Days behind" not in page(report)
 
 
 def test_the_page_links_the_release_notes_of_public_versions_only() -> None:
@@ -97,8 +97,8 @@ def test_plan_explain_status_report_and_index_say_the_same_of_one_host(tmp_path:
     updater = story.updater()
     planned, fleet = story.plan(), story.picture()
     updater.run()
-    account = run_report(updater.tape.events)
-    entry = entry_of(account)
+    report = run_report(updater.tape.events)
+    entry = entry_of(report)
     first = fleet.instances[next(iter(sorted(fleet.instances)))]
     late = {
         one["instance"]: one["days_behind"] for part in ("updates", "held") for one in plan_json(planned, "d")[part]
@@ -108,20 +108,20 @@ def test_plan_explain_status_report_and_index_say_the_same_of_one_host(tmp_path:
         explain_instance(first, fleet, replace(story.policy, rules=story.rules)), fleet, "demo"
     )
     if held:
-        assert (entry.days_behind, account.days_behind[first.id]) == (5, 5)
+        assert (entry.days_behind, report.days_behind[first.id]) == (5, 5)
         assert updater.ledger.value.offered[first.id] == Version.parse(TARGET)
     else:
-        [version] = account.versions
+        [version] = report.versions
         assert all(took > 5 * DAY for took in version.took)
-        assert first.id not in account.days_behind
+        assert first.id not in report.days_behind
         assert first.id not in updater.ledger.value.offered
 
 
 def test_a_version_that_aws_withdrew_is_what_a_person_must_look_at() -> None:
     taken_back = VersionWithdrawn(START + timedelta(minutes=5), "aws-ecs-2/x86_64", NEW, OLD, START)
-    account = run_report([*CLEAN_RUN[:-1], taken_back, CLEAN_RUN[-1]])
-    [trouble] = account.troubles
+    report = run_report([*CLEAN_RUN[:-1], taken_back, CLEAN_RUN[-1]])
+    [trouble] = report.troubles
     assert trouble.what == "AWS withdrew 1.21.0 for aws-ecs-2/x86_64"
     assert trouble.why == "the newest published version is 1.20.0 again; 3 instances of the cluster run it"
-    assert trouble.what in page(account)
+    assert trouble.what in page(report)
     assert run_report(CLEAN_RUN).troubles == ()

@@ -24,7 +24,7 @@ from bottlerocket_ecs_updater.core.model.event import (
     Rebooted,
 )
 from bottlerocket_ecs_updater.core.model.host_report import HostProblem, Problem
-from bottlerocket_ecs_updater.core.model.passing import NEEDS_A_PERSON, NEVER_PASSES
+from bottlerocket_ecs_updater.core.model.passing import HAS_A_PERSON, NEEDS_A_PERSON, NEVER_PASSES
 from bottlerocket_ecs_updater.core.model.phase import Phase
 from bottlerocket_ecs_updater.core.model.reasons import Reason, hold
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
@@ -112,7 +112,7 @@ def test_no_reason_is_both_routine_and_a_matter_for_a_person() -> None:
     assert not ROUTINE & NEEDS_A_PERSON
 
 
-@pytest.mark.parametrize("reason", [one for one in Reason if one in NEVER_PASSES])
+@pytest.mark.parametrize("reason", [one for one in Reason if one in NEVER_PASSES - HAS_A_PERSON])
 def test_a_hold_that_never_passes_is_a_warning(reason: Reason) -> None:
     assert level_of(InstanceHeld(START, ONE, hold(reason, **ANY_WORDS))) is Level.WARNING
 

@@ -119,9 +119,9 @@ def test_every_link_of_a_page_leads_to_a_place_on_it(run: str) -> None:
 
 
 def test_only_a_page_that_lies_beside_the_index_links_it() -> None:
-    account = run_report(events_of("clean"))
-    assert 'href="../index.html"' in render_report(account, "html", index="../index.html")
-    assert "index.html" not in render_report(account, "html")
+    report = run_report(events_of("clean"))
+    assert 'href="../index.html"' in render_report(report, "html", index="../index.html")
+    assert "index.html" not in render_report(report, "html")
 
 
 def test_a_command_is_in_sight_and_not_folded_away() -> None:
@@ -274,12 +274,12 @@ def test_text_in_markdown_starts_no_markup_but_code(text: str) -> None:
 @example(events=QUARANTINED_EARLIER)
 @given(events=st.lists(ANY_EVENT, max_size=15))
 def test_every_form_can_be_written_for_any_events(events: list[Event]) -> None:
-    account = run_report(sorted(events, key=lambda event: event.at))
-    page = Page(render_report(account, "html"))
+    report = run_report(sorted(events, key=lambda event: event.at))
+    page = Page(render_report(report, "html"))
     assert page.open == []
     assert set(page.tags) <= set(" ".join(KNOWN_TAGS).split())
-    assert json.loads(render_report(account, "json"))["headline"] == account.headline
-    assert render_report(account, "md").startswith("# ")
+    assert json.loads(render_report(report, "json"))["headline"] == report.headline
+    assert render_report(report, "md").startswith("# ")
 
 
 # Golden files

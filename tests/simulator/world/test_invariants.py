@@ -47,10 +47,10 @@ def test_an_update_as_it_should_be_breaks_nothing() -> None:
     b = bench(3, services=(replica(desired=3),), budget=UpdaterLimits(max_unavailable=1))
     for number in range(3):
         update(b, number)
-    verdict = b.world.findings()
-    assert (verdict.violations, verdict.tasks_killed, verdict.stranded) == ((), (), ())
-    assert (verdict.most_out_at_once, set(verdict.versions.values())) == (1, {NEW})
-    assert verdict.boots == {instance_id(number): 1 for number in range(3)}
+    findings = b.world.findings()
+    assert (findings.violations, findings.tasks_killed, findings.stranded) == ((), (), ())
+    assert (findings.most_out_at_once, set(findings.versions.values())) == (1, {NEW})
+    assert findings.boots == {instance_id(number): 1 for number in range(3)}
 
 
 def test_one_drain_more_than_the_budget_is_seen() -> None:
@@ -95,9 +95,9 @@ def test_a_reboot_of_an_active_instance_is_seen_with_its_tasks() -> None:
     b.claim(0)
     b.send(REBOOT, 0)
     b.wait(20)
-    verdict = b.world.findings()
+    findings = b.world.findings()
     assert set(broken(b)) == {2}
-    assert [(killed.group, killed.by_updater) for killed in verdict.tasks_killed] == [("service:web", True)]
+    assert [(killed.group, killed.by_updater) for killed in findings.tasks_killed] == [("service:web", True)]
 
 
 def test_a_reboot_without_a_claim_is_seen() -> None:
@@ -126,8 +126,8 @@ def test_a_quarantined_instance_is_not_stranded() -> None:
     b = bench(1)
     b.drain(0)
     b.claim(0, "1 quarantined run 1.20.0 1.21.0 boot 0 1")
-    verdict = b.world.findings()
-    assert (verdict.stranded, verdict.quarantined) == ((), (instance_id(0),))
+    findings = b.world.findings()
+    assert (findings.stranded, findings.quarantined) == ((), (instance_id(0),))
 
 
 @pytest.mark.parametrize("status", ["ACTIVE", "DRAINING"])
@@ -318,9 +318,9 @@ def test_the_most_that_were_out_at_once_is_kept_by_zone_too() -> None:
     b.drain(0, 3, 1)
     b.wait(10)
     b.activate(0, 3, 1)
-    verdict = b.world.findings()
-    assert verdict.most_out_at_once == 3
-    assert verdict.most_out_by_zone == {"us-east-1a": 2, "us-east-1b": 1}
+    findings = b.world.findings()
+    assert findings.most_out_at_once == 3
+    assert findings.most_out_by_zone == {"us-east-1a": 2, "us-east-1b": 1}
 
 
 def test_findings_can_be_written_as_json() -> None:
@@ -346,9 +346,9 @@ def test_a_reboot_command_that_runs_again_after_the_boot_is_still_ours() -> None
     task = b.world.run_standalone_task(instance_id(0))
     b.send(REBOOT, 0)
     b.wait(240)
-    verdict = b.world.findings()
-    assert verdict.boots[instance_id(0)] == 2
-    assert [(killed.task, killed.by_updater) for killed in verdict.tasks_killed] == [(task.arn, True)]
+    findings = b.world.findings()
+    assert findings.boots[instance_id(0)] == 2
+    assert [(killed.task, killed.by_updater) for killed in findings.tasks_killed] == [(task.arn, True)]
 
 
 def test_findings_are_clean_or_not() -> None:

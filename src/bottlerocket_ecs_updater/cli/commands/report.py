@@ -83,15 +83,15 @@ def report(
         raise UsageError("the record of runs is kept in the state store: give --state")
     if settings.open_:
         return _open(wired.store, (wired.state, wired.cluster_name), run, reach_of(settings.target))
-    state, name, account = _read(wired.store, (wired.state, wired.cluster_name), run, reach_of(settings.target))
+    state, name, report = _read(wired.store, (wired.state, wired.cluster_name), run, reach_of(settings.target))
     if settings.out or settings.to is not None:
-        _put(render_report(account, form), settings.to)
+        _put(render_report(report, form), settings.to)
     else:
-        for fault in write_reports(wired.store, state, name, account):
+        for fault in write_reports(wired.store, state, name, report):
             print_line(fault)
         folder = report_key(state, name, "").rpartition("/")[0]
         written = ", ".join(f"report.{one}" for one in FORMS)
-        print_line(f"{sanitize(account.headline)}\nWritten to {folder} in the state store: {written}")
+        print_line(f"{sanitize(report.headline)}\nWritten to {folder} in the state store: {written}")
     return 0
 
 
@@ -102,10 +102,10 @@ def _open(store: Store, states: Sequence[str], run: str, reach: Reach) -> int:
     if run == INDEX:
         page = index
     else:
-        _, name, account = _read(store, states, run, reach)
+        _, name, report = _read(store, states, run, reach)
         page = folder / name / "report.html"
         page.parent.mkdir(exist_ok=True)
-        write_file(page, render_report(account, "html", index="../index.html"))
+        write_file(page, render_report(report, "html", index="../index.html"))
     opened = webbrowser.open(page.as_uri())
     print_line(f"{'Opened' if opened else 'No browser found; open'} {page}")
     return 0

@@ -7,10 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 
 from bottlerocket_ecs_updater.core.capacity.crowding import StayingTasks
+from bottlerocket_ecs_updater.core.capacity.daemon_share import DaemonShare, daemon_share
 from bottlerocket_ecs_updater.core.capacity.fleet_capacity import (
     accepts_tasks,
     capacity_of,
     coming_instances,
+    is_drained_by_us,
     limited_to,
     rules_of,
     with_doubts,
@@ -68,6 +70,9 @@ class ClusterRoom:
         """The zone of each subnet with an instance in it."""
         self._coming: Sequence[Coming] | None = None
         self._staying: StayingTasks | None = None
+        self._daemons: DaemonShare | None = None
+        self._picked: set[InstanceId] = set()
+        """The instances that were picked in this pass."""
         self._able: dict[ServiceArn, tuple[list[InstanceId], Iterator[InstanceId]]] = {}
         """The instances found so far with room for a task of a service, and those that were not tried yet."""
         self._placing: IncrementalPlacement | None = None
@@ -106,9 +111,9 @@ class ClusterRoom:
             if f" {instance.id}, the nearest" not in self._refusals[name].missing:
                 return self._refusals[name]
         if self._placing is None:
-            self._placing = IncrementalPlacement(capacity, {task.instance for task in others})
+            self._placing = IncrementalPlacement(capacity, {task.instance for task in others} | self._picked)
         tasks = [*others, *self._tasks_on(instance)]
-        drain = PlannedDrain(instance.id, capacity, rules, tasks, self._all_coming())
+        drain = PlannedDrain(instance.id, capacity, rules, tasks, self._all_coming(), picked=frozenset(self._picked))
         if self._placing.fits(instance.id, rules, here, leaving):
             crowded = None if self._is_spacious(drain) else crowded_out(self._with_staying(drain))
             if crowded is not None:
@@ -176,7 +181,8 @@ class ClusterRoom:
                     continue
                 alone = limited_to(service, provider, share, self._fleet)
                 moved = [Leaving(instance, arn)] * share
-                drain = PlannedDrain(instance, self._all_capacity() or {}, {arn: alone}, moved, self._all_coming())
+                capacity, picked = self._all_capacity() or {}, frozenset(self._picked)
+                drain = PlannedDrain(instance, capacity, {arn: alone}, moved, self._all_coming(), picked=picked)
                 answer = will_drain(drain)
                 if isinstance(answer, NoRoom):
                     return answer
@@ -196,6 +202,7 @@ class ClusterRoom:
 
     def take(self, instance: Instance) -> None:
         """Count that instance among those that are drained."""
+        self._picked.add(instance.id)
         tasks = list(self._tasks_on(instance))
         self._of_others().extend(tasks)
         self._leaving_counts.update(task.service for task in tasks)
@@ -286,8 +293,13 @@ class ClusterRoom:
         if self._short is None:
             lacking = [one.arn for one in self._by_name.values() if lacks_tasks(one)]
             known = ((arn, self._rules_of_all([arn])) for arn in lacking)
-            self._short = {arn: rules[arn] for arn, rules in known if rules is not None and self._is_open(rules[arn])}
+            self._short = {arn: rules[arn] for arn, rules in known if rules is not None and self._may_start(rules[arn])}
         return self._short
+
+    def _may_start(self, service: ServiceRules) -> bool:
+        """Whether ECS may start another task of the service: on an instance, or on one that is added for others."""
+        added = (one.when_added() for one in self._all_coming())
+        return self._is_open(service) or any(takes(InstanceId(one.provider), one.like, service) for one in added)
 
     def _is_open(self, service: ServiceRules) -> bool:
         if service.arn not in self._open:
@@ -304,11 +316,16 @@ class ClusterRoom:
         return self._capacity
 
     def _capacity_of(self, instance: Instance) -> Capacity | None:
-        return capacity_of(instance, self._fleet, self._arns)
+        return capacity_of(instance, self._fleet, self._arns, self._daemon_share())
+
+    def _daemon_share(self) -> DaemonShare:
+        if self._daemons is None:
+            self._daemons = daemon_share(self._fleet)
+        return self._daemons
 
     def _all_coming(self) -> Sequence[Coming]:
         if self._coming is None:
-            self._coming = coming_instances(self._fleet)
+            self._coming = coming_instances(self._fleet, self._daemon_share())
         return self._coming
 
 
@@ -318,12 +335,13 @@ def lacks_tasks(service: Service) -> bool:
 
 
 def _is_placed(service: Service) -> bool:
-    return service.moving is not None or bool(service.unknown)
+    return service.deployment is not None or bool(service.unknown)
 
 
 def _drains(instance: Instance) -> bool:
     registration = instance.registration
-    return registration is not None and registration.status in (Status.DRAINING, Status.DEREGISTERING)
+    drains = registration is not None and registration.status in (Status.DRAINING, Status.DEREGISTERING)
+    return drains or is_drained_by_us(instance)
 
 
 def _is_done(instance: Instance) -> bool:

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
+from bottlerocket_ecs_updater.core.capacity.daemon_share import DaemonShare
 from bottlerocket_ecs_updater.core.capacity.host_room import Capacity, ServiceRules, doubts_of
 from bottlerocket_ecs_updater.core.capacity.will_it_fit import Coming
 from bottlerocket_ecs_updater.core.model.auto_scaling import taken_away
 from bottlerocket_ecs_updater.core.model.capacity_provider import LaunchType, cannot_grow, doubt_of_growth, is_managed
+from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
 from bottlerocket_ecs_updater.core.model.container_instance import Registration, Status, Task
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, ServiceArn
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.resources import VolumeLimit
 from bottlerocket_ecs_updater.core.model.services import Service
+from bottlerocket_ecs_updater.core.model.time_text import has_passed
 
 TYPE_ATTRIBUTE = "ecs.instance-type"
 SUBNET_ATTRIBUTE = "ecs.subnet-id"
+LISTED_LATELY = timedelta(minutes=2)
+
 TRUNK_ATTRIBUTE = "ecs.awsvpc-trunk-id"
 """The attribute of an instance with trunking, which has many more network interfaces for tasks.
 
@@ -25,7 +31,7 @@ Source: "Increase Amazon ECS network interfaces".
 """
 
 
-def coming_instances(fleet: Fleet) -> Sequence[Coming]:
+def coming_instances(fleet: Fleet, daemons: DaemonShare) -> Sequence[Coming]:
     """The instances that capacity providers may still add, each like the largest one of the provider."""
     growing = {one.name: one for one in (fleet.providers or {}).values() if one.more and one.scales}
     largest: dict[str, tuple[int, int, Instance]] = {}
@@ -36,11 +42,13 @@ def coming_instances(fleet: Fleet) -> Sequence[Coming]:
             before = largest.get(registration.capacity_provider)
             if before is None or size > before[:2]:
                 largest[registration.capacity_provider] = (*size, instance)
-    found = ((growing[name], _capacity_like(instance, fleet)) for name, (*_, instance) in sorted(largest.items()))
+    found = (
+        (growing[name], _capacity_like(instance, fleet, daemons)) for name, (*_, instance) in sorted(largest.items())
+    )
     return [Coming(one.name, one.more or 0, one.most or 0, like) for one, like in found]
 
 
-def _capacity_like(instance: Instance, fleet: Fleet) -> Capacity:
+def _capacity_like(instance: Instance, fleet: Fleet, share: DaemonShare) -> Capacity:
     """The capacity of a new instance like this one, less what daemon services need."""
     registration = instance.registration
     assert registration is not None
@@ -48,8 +56,8 @@ def _capacity_like(instance: Instance, fleet: Fleet) -> Capacity:
     daemons = frozenset(task.group for task in instance.tasks_left if task.daemon)
     left = registration.registered
     return Capacity(
-        left.cpu,
-        left.memory,
+        left.cpu - share.cpu,
+        left.memory - share.memory,
         left.gpus,
         left.ports_taken,
         attributes=registration.attributes,
@@ -65,7 +73,9 @@ def _capacity_like(instance: Instance, fleet: Fleet) -> Capacity:
     )
 
 
-def capacity_of(instance: Instance, fleet: Fleet, services: Mapping[str, ServiceArn]) -> Capacity | None:
+def capacity_of(
+    instance: Instance, fleet: Fleet, services: Mapping[str, ServiceArn], daemons: DaemonShare
+) -> Capacity | None:
     """The free capacity of an instance; None if not known. `services` has each service by its task group."""
     registration = instance.registration
     if registration is None or registration.remaining is None:
@@ -74,14 +84,15 @@ def capacity_of(instance: Instance, fleet: Fleet, services: Mapping[str, Service
     tasks = instance.tasks_left
     known = instance.tasks is not None and not tasks_changed(instance)
     hosts = {arn for task in tasks if task.of_service and (arn := services.get(task.group)) is not None}
+    short = daemons.missing_on(instance, fleet.at)
     return Capacity(
-        left.cpu,
-        left.memory,
+        left.cpu - (daemons.cpu if short else 0),
+        left.memory - (daemons.memory if short else 0),
         left.gpus,
         left.ports_taken,
         attributes=registration.attributes,
         accepts=accepts_tasks(instance),
-        hosts=frozenset(hosts) if known else None,
+        hosts=frozenset(hosts) if known or _was_listed_lately(instance, fleet) else None,
         launch=_launch_of(instance, registration, fleet),
         provider=registration.capacity_provider,
         capabilities=registration.capabilities,
@@ -125,12 +136,27 @@ def accepts_tasks(instance: Instance) -> bool:
     """Whether ECS places tasks on it that stay there."""
     registration = instance.registration
     ready = registration is not None and registration.status is Status.ACTIVE and registration.connected
-    return ready and not _is_leaving(instance)
+    # ECS may have shown it as ACTIVE before the drain that has just begun.
+    return ready and not _is_leaving(instance) and not is_drained_by_us(instance)
+
+
+def is_drained_by_us(instance: Instance) -> bool:
+    """Whether our claim says that it is being drained, whatever ECS showed last."""
+    return instance.claim is not None and instance.claim.phase is ClaimPhase.DRAINING
 
 
 def _is_leaving(instance: Instance) -> bool:
     """Whether its group terminates it, or keeps it in its warm pool. ECS may place tasks there, which do not last."""
     return instance.around is not None and taken_away(instance.around.membership) is not None
+
+
+def _was_listed_lately(instance: Instance, fleet: Fleet) -> bool:
+    """Whether its tasks were listed a short while ago. Then most of them are still there, even if some have changed.
+
+    While a service crashes in a loop, every list is outdated at once.
+    """
+    tasks = instance.tasks
+    return tasks is not None and not has_passed(tasks.at, LISTED_LATELY, fleet.at)
 
 
 def tasks_changed(instance: Instance) -> bool:
@@ -170,16 +196,16 @@ def rules_of(service: Service, fleet: Fleet, subnets: Mapping[str, str]) -> Serv
 
     `subnets` are the zones of subnets, as far as they are known.
     """
-    moving = service.moving
-    if moving is None or fleet.definitions is None:
+    deployment = service.deployment
+    if deployment is None or fleet.definitions is None:
         return None
-    definition = fleet.definitions.get(moving.definition)
+    definition = fleet.definitions.get(deployment.definition)
     if definition is None:
         return None
     # Of its launch types, only these have room that no instance here provides.
-    elsewhere = moving.launch in (LaunchType.FARGATE, LaunchType.MANAGED_INSTANCES, LaunchType.OTHER)
-    growth = _growth_of(moving.providers, fleet) if moving.providers else _Growth(elsewhere)
-    reach = _reach_of(service.name, moving.subnets if definition.demand.interfaces else (), subnets)
+    elsewhere = deployment.launch in (LaunchType.FARGATE, LaunchType.MANAGED_INSTANCES, LaunchType.OTHER)
+    growth = _growth_of(deployment.providers, fleet) if deployment.providers else _Growth(elsewhere)
+    reach = _reach_of(service.name, deployment.subnets if definition.demand.interfaces else (), subnets)
     return ServiceRules(
         arn=service.arn,
         name=service.name,
@@ -187,19 +213,19 @@ def rules_of(service: Service, fleet: Fleet, subnets: Mapping[str, str]) -> Serv
         running=service.running,
         pending=service.pending,
         starts=not service.failed,
-        minimum_healthy_percent=moving.minimum_healthy_percent,
-        maximum_percent=moving.maximum_percent,
+        minimum_healthy_percent=deployment.minimum_healthy_percent,
+        maximum_percent=deployment.maximum_percent,
         daemon=service.daemon,
-        distinct=moving.distinct,
-        member_of=(*moving.member_of, *definition.member_of),
+        distinct=deployment.distinct,
+        member_of=(*deployment.member_of, *definition.member_of),
         demand=definition.demand,
-        launch=moving.launch,
-        providers=moving.providers,
+        launch=deployment.launch,
+        providers=deployment.providers,
         grows=growth.without_end,
         why_not=growth.why_not,
         doubts=(*growth.doubts, *reach.doubts),
-        strategies=moving.strategies,
-        shares=moving.shares,
+        strategies=deployment.strategies,
+        shares=deployment.shares,
         zones=reach.zones,
     )
 

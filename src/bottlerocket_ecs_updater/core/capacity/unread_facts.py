@@ -53,7 +53,7 @@ def unread_definitions(instance: Instance, fleet: Fleet) -> Iterable[str]:
     if known is None:
         return
     for service in (*ClusterRoom(fleet).services_on(instance), *filter(lacks_tasks, fleet.all_services)):
-        definition = service.moving.definition if service.moving is not None else None
+        definition = service.deployment.definition if service.deployment is not None else None
         if definition is not None and definition not in known:
             yield definition
 
@@ -68,7 +68,10 @@ def instance_types(fleet: Fleet) -> frozenset[str]:
 def capacity_providers(fleet: Fleet) -> frozenset[str]:
     """The names of all capacity providers of its instances and services."""
     of_services = (
-        name for service in fleet.all_services if service.moving is not None for name in service.moving.providers
+        name
+        for service in fleet.all_services
+        if service.deployment is not None
+        for name in service.deployment.providers
     )
     registrations = (one.registration for one in fleet.instances.values())
     return frozenset(of_services) | {one.capacity_provider for one in registrations if one is not None} - {""}
@@ -77,10 +80,10 @@ def capacity_providers(fleet: Fleet) -> frozenset[str]:
 def constraints_ask_for_tasks(fleet: Fleet) -> bool:
     """Whether the placement of any service depends on the tasks that an instance already has."""
     definitions = fleet.definitions or {}
-    for moving in (service.moving for service in fleet.all_services if service.moving is not None):
-        definition = definitions.get(moving.definition)
-        expressions = (*moving.member_of, *(definition.member_of if definition is not None else ()))
+    for deployment in (service.deployment for service in fleet.all_services if service.deployment is not None):
+        definition = definitions.get(deployment.definition)
+        expressions = (*deployment.member_of, *(definition.member_of if definition is not None else ()))
         attached = definition is not None and (definition.demand.interfaces > 0 or definition.demand.volumes > 0)
-        if moving.distinct or attached or any("task:group" in text for text in expressions):
+        if deployment.distinct or attached or any("task:group" in text for text in expressions):
             return True
     return False

@@ -48,11 +48,11 @@ def _may_come(service: Service, hosts: Sequence[Registration], definitions: Mapp
 
 
 def _constraints(service: Service, definitions: Mapping[str, Definition]) -> Sequence[Expression]:
-    moving = service.moving
-    if moving is None:
+    deployment = service.deployment
+    if deployment is None:
         return ()
-    definition = definitions.get(moving.definition)
-    texts = (*moving.member_of, *(definition.member_of if definition is not None else ()))
+    definition = definitions.get(deployment.definition)
+    texts = (*deployment.member_of, *(definition.member_of if definition is not None else ()))
     return [expression for text in texts if (expression := readable(text)) is not None]
 
 
@@ -65,7 +65,7 @@ def _suits(host: Registration, constraints: Iterable[Expression]) -> bool:
 def unread_of(blamed: Iterable[Service], instances: Iterable[Instance], read: Collection[str]) -> Sequence[str]:
     """The task definitions of services without a task on our hosts: their constraints may rule our hosts out."""
     seen = {name for one in instances if one.bottlerocket for name in services_on(one)}
-    wanted = (one.moving.definition for one in blamed if one.name not in seen and one.moving is not None)
+    wanted = (one.deployment.definition for one in blamed if one.name not in seen and one.deployment is not None)
     return sorted({arn for arn in wanted if arn not in read})
 
 

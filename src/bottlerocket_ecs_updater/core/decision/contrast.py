@@ -130,8 +130,21 @@ class _Alike:
         stayed = sum(one.started_at is not None and self._outlives(one, now) for one in self.alive_elsewhere)
         if not failed + stayed:
             return None
+        if self._new_ones_fail(now):
+            return False
         here, outlived = len(self.failed), self.outlived_here(now)
         return failed / (failed + stayed) <= here / (here + outlived) / 2 or self._contrast_later(now)
+
+    def _new_ones_fail(self, now: datetime) -> bool:
+        """Whether those launched elsewhere since the first that failed here fail too, and none of them stays.
+
+        Then what is new fails everywhere, for example because of a secret that was changed. Those that stay elsewhere
+        are older than that.
+        """
+        first, long = min(end.launched_at for end in self.failed), self.long()
+        fail = [end for end in self.ended_elsewhere if end.failed and end.launched_at >= first and end.lasted <= long]
+        launches = self._launches_of_outlived(self.alive_elsewhere, self.ended_elsewhere, now)
+        return len(fail) >= FAILED_TASKS and not any(at >= first for at in launches)
 
     def _contrast_later(self, now: datetime) -> bool:
         """The same for tasks launched since the first that failed here, once others launched since have lived long.
@@ -252,5 +265,12 @@ def _waits_long(one: LiveTask, alike: _Alike | None, now: datetime, limit: timed
     stuck = [each for each in alike.alive_elsewhere if each.started_at is None and now - each.launched_at >= limit]
     if waited < OUTLIVES * max(alike.starts(), default=timedelta()):
         return False
-    ran = bool(started) or any(end.started and not end.failed and end.lasted > limit for end in alike.ended_elsewhere)
-    return ran and len(stuck) <= len(started) / 2
+    # Of a service that crashes in a loop, no task may run elsewhere now, but some have started since this one waits.
+    lately = [end for end in alike.ended_elsewhere if _started_since(end, one.launched_at)]
+    before = any(end.started and not end.failed and end.lasted > limit for end in alike.ended_elsewhere)
+    ran = bool(started or lately) or before
+    return ran and len(stuck) <= (len(started) + len(lately)) / 2
+
+
+def _started_since(end: TaskEnd, at: datetime) -> bool:
+    return end.ran_for is not None and end.stopped_at - end.ran_for >= at

@@ -41,6 +41,7 @@ from bottlerocket_ecs_updater.core.decision.unclaimed.gates import (
 from bottlerocket_ecs_updater.core.decision.unclaimed.marked import drain_marked
 from bottlerocket_ecs_updater.core.decision.unclaimed.stage import stage
 from bottlerocket_ecs_updater.core.decision.unclaimed.start import leave_own_host, start_updates
+from bottlerocket_ecs_updater.core.decision.unclaimed.take_back import take_back
 from bottlerocket_ecs_updater.core.decision.unclaimed.task_waits import wait_for_tasks
 from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
 from bottlerocket_ecs_updater.core.model.command import (
@@ -110,7 +111,7 @@ def decide(fleet: Fleet, policy: Policy) -> Decision:
     if only_claimed is not None:
         candidates = {id_: without_starts(candidate, only_claimed) for id_, candidate in candidates.items()}
     for id_, candidate in candidates.items():
-        first = _first_step(fleet.instances[id_], candidate, this_pass)
+        first = take_back(fleet.instances[id_], this_pass) or _first_step(fleet.instances[id_], candidate, this_pass)
         draft.steps[id_] = _cancel_late_apply(fleet.instances[id_], first)
     blocked_now = with_timed_out(fleet, draft.steps)
     this_pass = this_pass if blocked_now is fleet else Pass(blocked_now, policy)
@@ -120,7 +121,7 @@ def decide(fleet: Fleet, policy: Policy) -> Decision:
     start_updates(this_pass, candidates, gates, draft)
     leave_own_host(this_pass, candidates, gates, draft)
     _check_together(this_pass, draft)
-    return _close(this_pass, halt, gates.whole, draft)
+    return _close(this_pass, halt, gates.global_hold, draft)
 
 
 def starts_updates(decision: Decision) -> bool:
@@ -188,18 +189,18 @@ def _concluded(instance: Instance, outcome: Outcome, fleet: Fleet) -> NextStep:
     return NextStep((conclusion,))
 
 
-def _close(this_pass: Pass, halt: Halt | None, whole: Hold | None, draft: DecisionDraft) -> Decision:
+def _close(this_pass: Pass, halt: Halt | None, global_hold: Hold | None, draft: DecisionDraft) -> Decision:
     dues = (due(this_pass.fleet.instances[id_], step, this_pass) for id_, step in draft.steps.items())
     looks = [look_at for look_at in dues if look_at is not None]
     waited_for = (next_settle_look(this_pass), draft.services_at)
     services_at = min((look for look in waited_for if look is not None), default=None)
     if services_at is not None:
         looks.append(services_at)
-    if not looks and whole is None and some_may_be_back(this_pass):
+    if not looks and global_hold is None and some_may_be_back(this_pass):
         # Ending now would leave it out, and others too, because it takes a slot in the budget.
         draft.wants_full_look = True
         looks.append(this_pass.at + 2 * this_pass.policy.poll_interval)
-    if not looks and whole is None:
+    if not looks and global_hold is None:
         looks += filter(None, [wait_for_tasks(this_pass, draft)])
     return Decision(
         draft.steps,

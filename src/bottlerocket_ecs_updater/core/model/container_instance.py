@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -200,6 +201,17 @@ UNHEALTHY_WORDS = ("failed container health checks", "failed ELB health checks")
 Source: "Stopped task error messages" in the ECS guide.
 """
 
+_FETCHING = ("CannotPull", "ResourceInitializationError")
+_REFUSED = re.compile(
+    r"too ?many ?requests|rate exceeded|throttl|unexpected status code|manifest unknown|not ?found|does not exist"
+    r"|forbidden|denied|unauthorized|not authorized|matching platform",
+    re.IGNORECASE,
+)
+"""Parts of the reason if a registry, or a service with secrets, answered and refused: a rate limit, a missing image.
+
+Source: "CannotPullContainer task errors" and "ResourceInitializationError errors" in the ECS guide.
+"""
+
 EXITS_AT_ONCE = timedelta(minutes=1)
 """A task of a service that exits this soon has failed, even with exit code 0: a service is meant to keep running."""
 
@@ -242,13 +254,23 @@ class TaskEnd:
         return self.ran_for is not None
 
     @property
+    def refused(self) -> bool:
+        """Whether it did not start because another service refused its image or its secrets."""
+        return not self.started and any(word in self.why for word in _FETCHING) and bool(_REFUSED.search(self.why))
+
+    @property
     def lasted(self) -> timedelta:
         """How long it existed."""
         return self.stopped_at - self.launched_at
 
     @property
     def failed(self) -> bool:
-        """Whether it failed by itself: it did not start, exited with an error or at once, or was not healthy."""
+        """Whether it failed by itself: it did not start, exited with an error or at once, or was not healthy.
+
+        One whose image or secrets were refused says nothing about its host, which reached the service that refused.
+        """
+        if self.refused:
+            return False
         if any(words in self.why for words in UNHEALTHY_WORDS):
             return True
         return self.code in FAILED_CODES and (self.exit_code != 0 or self.lasted < EXITS_AT_ONCE)

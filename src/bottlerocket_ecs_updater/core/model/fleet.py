@@ -70,6 +70,8 @@ class Fleet:
     """The history in this cluster's ledger, including what this run has done."""
     paused: str = ""
     """Who paused updates, and why; empty if they are not paused."""
+    read_lag: timedelta = timedelta()
+    """The longest time after a drain that ECS had confirmed for which looks of this run still showed ACTIVE."""
     attributes_survive: bool = False
     """Whether an attribute was seen on an instance of this cluster after its reboot."""
     plain_reboots: bool = False

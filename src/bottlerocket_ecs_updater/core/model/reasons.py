@@ -458,7 +458,7 @@ class Reason(Enum):
     LEAVING_GROUP = _Words(
         "leaving-group",
         "its lifecycle state in Auto Scaling group {group} is {state}",
-        "do nothing: it is terminated, or it is updated when it is InService again",
+        "do nothing: it is terminated, or it is updated when it is InService",
     )
     WARM_POOL = _Words(
         "warm-pool",

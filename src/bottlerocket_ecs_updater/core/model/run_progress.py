@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from bottlerocket_ecs_updater.core.model.container_instance import HealthStatus
 from bottlerocket_ecs_updater.core.model.ids import BootId, RunId, ServiceArn, TaskArn
@@ -104,6 +104,10 @@ class RunProgress:
     """None if this run did not drain it."""
     drain_seen: bool = False
     """Whether ECS confirmed our drain or showed the instance DRAINING."""
+    drain_shown: bool = False
+    """Whether a look has shown the instance DRAINING since our drain."""
+    read_lag: timedelta = timedelta()
+    """How long after our drain, which ECS had confirmed, looks still showed the instance ACTIVE."""
     claim_seen: bool = False
     """Whether this run saw our claim on the instance."""
     unmarked: bool = False

@@ -27,7 +27,7 @@ class Service:
     """Whether a deployment of it is in progress."""
     failed: bool = False
     """Whether its newest deployment failed, so that ECS starts no task of it until somebody deploys it again."""
-    moving: DeploymentLimits | None = None
+    deployment: DeploymentLimits | None = None
     """How it replaces its tasks; None if ECS did not say."""
     unknown: str = ""
     """Why ECS listed it but did not describe it now. All other fields are then from an earlier look, or empty."""
@@ -93,9 +93,11 @@ class Health:
     """Why each unhealthy alarm or probe is unhealthy; empty if all are healthy."""
     since: datetime | None = None
     """Since when every look has found something unhealthy; None if the last one did not."""
+    denied: bool = False
+    """Whether AWS denied reading the alarms: that does not pass by itself."""
 
 
-def see_health(before: Health | None, unwell: tuple[str, ...], at: datetime) -> Health:
+def see_health(before: Health | None, unwell: tuple[str, ...], at: datetime, *, denied: bool = False) -> Health:
     """The health after one more look."""
     since = (before.since if before is not None else None) or at
-    return Health(at, unwell, since if unwell else None)
+    return Health(at, unwell, since if unwell else None, denied)

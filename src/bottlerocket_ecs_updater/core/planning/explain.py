@@ -53,7 +53,7 @@ class Explanation:
     answers: tuple[RuleAnswer, ...]
     outcome: Hold | Failed | UpToDate | None = None
     """Its outcome in a plan: held, failed or up to date. None if it is claimed or would be updated."""
-    turn: QueuePosition | None = None
+    position: QueuePosition | None = None
     """None if a run would not update it now."""
     target: Version | None = None
     """The version that it would be updated to; None if there is none, or if it is claimed."""
@@ -70,7 +70,7 @@ def explain_instance(instance: Instance, fleet: Fleet, policy: Policy) -> Explan
     answers = tuple(_with_outcome((*answered, *unchecked), outcome))
     offered = offered_update(instance, this_pass)
     target = offered.target if offered is not None else None
-    return Explanation(instance, assess(instance, this_pass), answers, outcome, _turn(instance, planned), target)
+    return Explanation(instance, assess(instance, this_pass), answers, outcome, _position(instance, planned), target)
 
 
 def _outcome(id_: InstanceId, planned: Plan) -> Hold | Failed | UpToDate | None:
@@ -87,7 +87,7 @@ def _with_outcome(answers: tuple[RuleAnswer, ...], outcome: Hold | Failed | UpTo
         yield RuleAnswer("budget" if outcome.reason is Reason.NO_PLACE else "check", outcome)
 
 
-def _turn(instance: Instance, planned: Plan) -> QueuePosition | None:
+def _position(instance: Instance, planned: Plan) -> QueuePosition | None:
     order = [update.instance for update in planned.updates]
     if instance.id not in order:
         return None

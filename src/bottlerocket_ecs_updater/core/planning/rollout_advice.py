@@ -81,16 +81,16 @@ def _rigid(ours: Iterable[Instance], fleet: Fleet) -> Iterator[NeverMoves]:
             hosts[group] = hosts.get(group, 0) + 1
     for service in fleet.all_services:
         on = hosts.get(f"service:{service.name}", 0)
-        if on and _is_rigid(service) and service.moving is not None:
-            moving = service.moving
-            yield NeverMoves(service.name, moving.minimum_healthy_percent, moving.maximum_percent, on)
+        if on and _is_rigid(service) and service.deployment is not None:
+            deployment = service.deployment
+            yield NeverMoves(service.name, deployment.minimum_healthy_percent, deployment.maximum_percent, on)
 
 
 def _is_rigid(service: Service) -> bool:
     """Whether no task may stop before another is healthy, and none may start before another stops."""
-    moving = service.moving
-    if moving is None or service.daemon or service.desired == 0:
+    deployment = service.deployment
+    if deployment is None or service.daemon or service.desired == 0:
         return False
-    floor = -(-service.desired * moving.minimum_healthy_percent // 100)
-    ceiling = service.desired * moving.maximum_percent // 100
+    floor = -(-service.desired * deployment.minimum_healthy_percent // 100)
+    ceiling = service.desired * deployment.maximum_percent // 100
     return floor >= service.desired and ceiling <= service.desired

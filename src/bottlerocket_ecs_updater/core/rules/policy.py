@@ -14,7 +14,11 @@ from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 # shorten these waits. With a long poll interval, each lasts at least a few polls.
 
 ECS_LAG = timedelta(seconds=15)
-"""How long ECS may still show the state before a change: its reads are eventually consistent."""
+"""How long ECS usually shows the state before a change, because its reads are eventually consistent."""
+
+STALE_AT_MOST = timedelta(seconds=60)
+"""How old a read of ECS may be at most. Nothing that cannot be repeated follows from a read that may be that old. AWS
+names no limit; after an incident, reads were a minute old."""
 
 STAGED_REPORT_MAX_AGE = timedelta(seconds=15)
 """Somebody may stage another version while a host drains. For this long it could go unnoticed before the reboot."""
@@ -164,8 +168,13 @@ class Policy:
 
     @property
     def reader_lag(self) -> timedelta:
-        """How long ECS may show old state. Dropping a claim sooner could leave a drained instance without an owner."""
+        """How long ECS usually shows old state. A call whose effect does not show by then is repeated."""
         return self._time(ECS_LAG, LAG_POLLS)
+
+    @property
+    def stale_at_most(self) -> timedelta:
+        """How long ECS may show old state. Dropping a claim sooner could leave a drained instance without an owner."""
+        return self._time(STALE_AT_MOST, LAG_POLLS)
 
     @property
     def looks_apart(self) -> timedelta:

@@ -54,11 +54,11 @@ class SelectorKind(Enum):
 class Named:
     """Instances with that name, or in a capacity provider or group with that name."""
 
-    kinship: SelectorKind
+    kind: SelectorKind
     pattern: str
 
     def __str__(self) -> str:
-        return f"{self.kinship.value}:{self.pattern}"
+        return f"{self.kind.value}:{self.pattern}"
 
     def fits(self, name: str) -> bool:
         """Whether the name matches the pattern."""
@@ -85,12 +85,12 @@ def parse_selector(text: str) -> Selector:
     if _INSTANCE.fullmatch(text):
         return Named(SelectorKind.INSTANCE, text)
     prefix, colon, name = text.partition(":")
-    kinship = next((known for known in SelectorKind if colon and known.value == prefix), None)
-    if kinship is None:
+    kind = next((known for known in SelectorKind if colon and known.value == prefix), None)
+    if kind is None:
         return _readable(parse_expression(text))
     if not name.strip():
         raise ValueError(f"{text!r} names nothing")
-    return Named(kinship, name.strip())
+    return Named(kind, name.strip())
 
 
 def _readable(expression: Expression) -> Expression:
@@ -140,7 +140,7 @@ def _not_included(include: Iterable[Selector], facts: _Facts) -> Hold | None:
 
 def _unknown(selector: Selector) -> Hold:
     what = "Auto Scaling group"
-    if isinstance(selector, Named) and selector.kinship is SelectorKind.CAPACITY_PROVIDER:
+    if isinstance(selector, Named) and selector.kind is SelectorKind.CAPACITY_PROVIDER:
         what = "capacity provider"
     return hold(Reason.MEMBERSHIP_UNKNOWN, what=what, rule=selector)
 
@@ -162,7 +162,7 @@ class _Facts:
                 assert_never(selector)
 
     def _has_name(self, selector: Named) -> bool | None:
-        match selector.kinship:
+        match selector.kind:
             case SelectorKind.INSTANCE:
                 return selector.fits(self.registration.id)
             case SelectorKind.CAPACITY_PROVIDER:
@@ -171,7 +171,7 @@ class _Facts:
             case SelectorKind.GROUP:
                 return self._in_group(selector)
             case _:
-                assert_never(selector.kinship)
+                assert_never(selector.kind)
 
     def _in_group(self, selector: Named) -> bool | None:
         match self.membership:

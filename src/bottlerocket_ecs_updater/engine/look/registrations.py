@@ -104,6 +104,8 @@ class RegistrationLooks:
             known.learn(after)
             self.newcomers = self.newcomers or (before.registration is None and self.listed_at is not None)
             self._notice_survival(after)
+            if after.progress.read_lag > known.fleet.read_lag:
+                known.fleet = replace(known.fleet, read_lag=after.progress.read_lag)
             if after.claim is not None and not seen.connected:
                 known.note_reboot_early(after)
             self._notice_claim(before, after)

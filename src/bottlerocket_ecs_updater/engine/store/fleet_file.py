@@ -26,7 +26,7 @@ FLEET_FILE_FORMAT = 2
 
 _RENAMED: Mapping[type, Mapping[str, str]] = {
     RunProgress: {"proof": "new_boot", "dark_looks": "undescribed_looks"},
-    Service: {"restless": "flaps_by", "unasked_starts": "extra_starts"},
+    Service: {"restless": "flaps_by", "unasked_starts": "extra_starts", "moving": "deployment"},
     SurveyedFacts: {"unasked": "unanswered", "unasked_since": "unanswered_since"},
     Instance: {"mute": "check_denied"},
     History: {"begun": "started_nameless", "begun_on": "started"},

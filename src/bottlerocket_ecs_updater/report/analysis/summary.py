@@ -17,6 +17,7 @@ from bottlerocket_ecs_updater.core.model.event import (
     InstanceEvent,
     InstanceFailed,
     InstanceHeld,
+    InstanceLost,
     InstanceQuarantined,
     InstanceUpdated,
     PhaseEntered,
@@ -40,9 +41,6 @@ from bottlerocket_ecs_updater.core.model.passing import needs_a_person
 from bottlerocket_ecs_updater.core.model.phase import IN_PROGRESS, Phase
 from bottlerocket_ecs_updater.core.model.reasons import Failed, Hold, Reason, hold
 from bottlerocket_ecs_updater.core.model.version import Version
-
-"""The outcomes that the last line of a run counts, in order."""
-
 
 NEEDS_A_PERSON_TEXT = ", needs a person"
 """Follows the code of a hold that lasts until a person acts."""
@@ -128,6 +126,8 @@ class Summary:
     """How many calls AWS throttled."""
     reboots: Mapping[str, int] = field(default_factory=dict)
     """How reboots were verified, as in `RunFinished`."""
+    lost: tuple[InstanceId, ...] = ()
+    """Instances that left the cluster after their update."""
 
     @property
     def counts(self) -> Mapping[OutcomeKind, int]:
@@ -146,6 +146,8 @@ class _Seen:
 
     phase: Phase = Phase.UNKNOWN
     running: Version | None = None
+    lost: bool = False
+    """Whether it left the cluster after its update."""
 
     def note(self, event: InstanceEvent) -> None:
         match event:
@@ -157,6 +159,8 @@ class _Seen:
                 self.phase = Phase.DRAINING
             case HostChecked(answer=HostReport(running=running)) | Rebooted(version=running):
                 self.running = running
+            case InstanceLost():
+                self.lost = True
             case _:
                 pass
 
@@ -220,6 +224,7 @@ def summarize(events: Iterable[Event]) -> Summary:
         calls=dict(finished.calls) if finished is not None else {},
         throttles=finished.throttles if finished is not None else 0,
         reboots=dict(finished.reboots) if finished is not None else {},
+        lost=tuple(sorted(id_ for id_, one in seen.items() if one.lost)),
     )
 
 

@@ -51,8 +51,8 @@ class Archive:
                 self._complete_killed_runs()
                 acts = _acts(self._store, self._cluster)
                 shown = _around(acts, self._events)
-                account = run_report(self._events, cluster=name_of(self._cluster), reach=self._reach, acts=shown)
-                for fault in write_reports(self._store, self._cluster, self._run, account, acts):
+                report = run_report(self._events, cluster=name_of(self._cluster), reach=self._reach, acts=shown)
+                for fault in write_reports(self._store, self._cluster, self._run, report, acts):
                     self._warn(fault)
             except UpdaterError as error:
                 again = f"`report {self._run}` writes it again"
@@ -65,7 +65,7 @@ class Archive:
             complete_records(self._store, self._cluster, found)
 
 
-def render_report(account: RunReport, form: str, index: str = "") -> str:
+def render_report(report: RunReport, form: str, index: str = "") -> str:
     """The report in one of FORMS. `index` is the path of the index page, relative to this page."""
     # The template engine is slow to import, and only the end of a run needs it.
     from bottlerocket_ecs_updater.report.outputs.json_report import report_json  # noqa: PLC0415
@@ -74,37 +74,37 @@ def render_report(account: RunReport, form: str, index: str = "") -> str:
 
     match form:
         case "html":
-            return page(account, index)
+            return page(report, index)
         case "json":
-            return report_json(account)
+            return report_json(report)
         case "md":
-            return markdown(account)
+            return markdown(report)
         case _:
             raise ValueError(f"not a report format: {form!r}")
 
 
 def write_reports(
-    store: Store, cluster: str, run: RunId, account: RunReport, acts: Sequence[AuditEntry] | None = None
+    store: Store, cluster: str, run: RunId, report: RunReport, acts: Sequence[AuditEntry] | None = None
 ) -> Sequence[str]:
     """Write the report in every format, and the index. Returns what could not be read. Raises what the store raises.
 
     `acts` are all acts of people, if they were read already.
     """
-    _write_forms(store, cluster, run, account)
-    entered = enter(store, cluster, entry_of(account))
+    _write_forms(store, cluster, run, report)
+    entered = enter(store, cluster, entry_of(report))
     for other in entered.adopted:
         past = read_record(store, cluster, other)
         shown = acts_around(store, cluster, past.events)
-        died = run_report(past.events, past.unreadable, cluster=name_of(cluster), reach=account.reach, acts=shown)
+        died = run_report(past.events, past.unreadable, cluster=name_of(cluster), reach=report.reach, acts=shown)
         _write_forms(store, cluster, other, died)
     write_index_page(store, cluster, entered.entries, acts)
     key = index_key(cluster, "json")
     return [f"{key} could not be read, and was made again from the records: {entered.fault}"] if entered.fault else []
 
 
-def _write_forms(store: Store, cluster: str, run: RunId, account: RunReport) -> None:
+def _write_forms(store: Store, cluster: str, run: RunId, report: RunReport) -> None:
     for form in FORMS:
-        store.put(report_key(cluster, run, form), render_report(account, form, index=_INDEX_BESIDE).encode(), None)
+        store.put(report_key(cluster, run, form), render_report(report, form, index=_INDEX_BESIDE).encode(), None)
 
 
 def write_index_page(

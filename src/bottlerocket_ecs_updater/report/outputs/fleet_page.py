@@ -33,6 +33,7 @@ from bottlerocket_ecs_updater.engine.store.shared_state import (
 )
 from bottlerocket_ecs_updater.errors import Denied, Unreachable, UpdaterError
 from bottlerocket_ecs_updater.report.analysis.fleet_overview import FleetOverview, FleetRow, orders, overview_of
+from bottlerocket_ecs_updater.report.words.columns import in_columns
 
 PAGE_FORMAT = 1
 JSON_KEY, PAGE_KEY = "fleet/index.json", "fleet/index.html"
@@ -191,11 +192,6 @@ def overview_text(shown: FleetOverview) -> str:
     """The same as text, worst first."""
     head = ("cluster", "stage", "state", "versions", "days behind", "last run", "why")
     rows = [head, *(_cells(row) for row in shown.rows)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(head) - 1)]
-    lines = [
-        "  ".join([*(cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=True)), row[-1]]).rstrip()
-        for row in rows
-    ]
     said = shown.acts.said
     acts = [
         *(_blocked_line(version, act, shown) for version, act in said.blocked.items()),
@@ -203,7 +199,7 @@ def overview_text(shown: FleetOverview) -> str:
         *(f"expedited {version} {act}" for version, act in said.expedited.items()),
         *([f"every version is blocked: {said.unreadable}"] if said.unreadable else []),
     ]
-    parts = [[shown.headline], lines if shown.rows else [], acts]
+    parts = [[shown.headline], in_columns(rows) if shown.rows else [], acts]
     return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
 
 

@@ -37,6 +37,7 @@ from bottlerocket_ecs_updater.errors import Unreachable
 from bottlerocket_ecs_updater.report.analysis.ending import Ending
 from bottlerocket_ecs_updater.report.analysis.run_report import RunReport, run_report
 from bottlerocket_ecs_updater.report.record.record import read_record, runs_of
+from bottlerocket_ecs_updater.report.words.columns import in_columns
 from bottlerocket_ecs_updater.report.words.sanitize import sanitize
 
 INDEX_FORMAT = 1
@@ -101,22 +102,22 @@ class Entry:
         return self.counts.get(became.value, 0)
 
 
-def entry_of(account: RunReport) -> Entry:
+def entry_of(report: RunReport) -> Entry:
     """The entry of a run."""
-    summary = account.summary
+    summary = report.summary
     targets = {row.versions[1] for row in summary.rows if row.became is OutcomeKind.UPDATED}
     return Entry(
         RunId(summary.run),
-        account.ending.value,
+        report.ending.value,
         summary.exit_code,
         summary.began,
         summary.ended,
         summary.took,
         {became.value: count for became, count in summary.counts.items()},
         tuple(str(version) for version in sorted(targets)),
-        account.headline,
-        max(account.days_behind.values(), default=0) if account.knows_first_seen else None,
-        {str(one.version): one.took[-1] for one in account.versions if one.took},
+        report.headline,
+        max(report.days_behind.values(), default=0) if report.knows_first_seen else None,
+        {str(one.version): one.took[-1] for one in report.versions if one.took},
     )
 
 
@@ -320,9 +321,7 @@ def history_text(entries: Sequence[Entry]) -> str:
         return "No runs recorded.\n"
     head = ("began (UTC)", "run", "took", "ended", "updated", "failed", "quarantined", "held", "days behind", "to")
     rows = [head, *(_columns(entry) for entry in entries)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
-    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
-    return "".join(f"{line.rstrip()}\n" for line in lines)
+    return "".join(f"{line}\n" for line in in_columns(rows))
 
 
 def _columns(entry: Entry) -> tuple[str, ...]:

@@ -24,35 +24,35 @@ from bottlerocket_ecs_updater.report.analysis.version_progress import release_no
 REPORT_FORMAT = 1
 
 
-def report_json(account: RunReport) -> str:
+def report_json(report: RunReport) -> str:
     """The report as JSON, indented, ASCII only, with a final newline."""
     # Encode in pieces: `dumps` would need ten times the memory of the text.
     held = BytesIO()
     with TextIOWrapper(held, encoding="ascii", newline="\n") as text:
-        json.dump(report_object(account), text, indent=1)
+        json.dump(report_object(report), text, indent=1)
         text.write("\n")
         text.flush()
         return held.getvalue().decode("ascii")
 
 
-def report_object(account: RunReport) -> dict[str, Any]:
+def report_object(report: RunReport) -> dict[str, Any]:
     """The report as JSON values."""
-    summary = account.summary
+    summary = report.summary
     return {
         "format": REPORT_FORMAT,
         "run": summary.run,
         "cluster": summary.cluster,
         "updater_version": summary.updater_version,
         "outcome": summary.outcome.value,
-        "ending": account.ending.value,
+        "ending": report.ending.value,
         "exit_code": summary.exit_code,
-        "headline": account.headline,
+        "headline": report.headline,
         "why": summary.why,
         "began": _time(summary.began),
         "ended": _time(summary.ended),
         "took_seconds": summary.took.total_seconds(),
         "counts": {became.value: count for became, count in summary.counts.items()},
-        "needs_a_person": [_trouble(trouble) for trouble in account.troubles],
+        "needs_a_person": [_trouble(trouble) for trouble in report.troubles],
         "held": [
             {
                 "reason": group.code,
@@ -61,10 +61,10 @@ def report_object(account: RunReport) -> dict[str, Any]:
                 "instances": [row.instance for row in group.rows],
                 "commands": _lines(group.commands),
             }
-            for group in account.holds
+            for group in report.holds
         ],
         "versions": [
-            {"version": str(move.version), "before": move.before, "after": move.after} for move in account.moves
+            {"version": str(move.version), "before": move.before, "after": move.after} for move in report.moves
         ],
         "updates_by_version": [
             {
@@ -76,19 +76,19 @@ def report_object(account: RunReport) -> dict[str, Any]:
                 "seconds_until_all_had_it": _seconds(one.whole),
                 "left": one.left,
             }
-            for one in account.versions
+            for one in report.versions
         ],
-        "instances": [_instance(account, row) for row in summary.rows],
-        "most_out_of_service_at_once": account.most_out_at_once,
-        "median_out_of_service_seconds": _seconds(account.median_out_of_service),
-        "tasks_moved": account.moved,
-        "seconds_by_part": _by_part(account),
+        "instances": [_instance(report, row) for row in summary.rows],
+        "most_out_of_service_at_once": report.most_out_at_once,
+        "median_out_of_service_seconds": _seconds(report.median_out_of_service),
+        "tasks_moved": report.moved,
+        "seconds_by_part": _by_part(report),
         "calls": dict(summary.calls),
         "throttles": summary.throttles,
         "reboots": dict(summary.reboots),
-        "acts": [act_object(act) for act in account.acts],
-        "unchecked": list(account.unchecked),
-        "unreadable": list(account.unreadable),
+        "acts": [act_object(act) for act in report.acts],
+        "unchecked": list(report.unchecked),
+        "unreadable": list(report.unreadable),
     }
 
 
@@ -116,15 +116,15 @@ def _trouble(trouble: Trouble) -> dict[str, Any]:
     }
 
 
-def _instance(account: RunReport, row: Row) -> dict[str, Any]:
-    lane = account.lane(row)
+def _instance(report: RunReport, row: Row) -> dict[str, Any]:
+    lane = report.lane(row)
     value: dict[str, Any] = {
         "instance": row.instance,
         "became": row.became.value,
         "reason": row.code,
         "why": row.why,
         "to_do": row.remedy,
-        "days_behind": account.days_behind.get(row.instance, 0),
+        "days_behind": report.days_behind.get(row.instance, 0),
     }
     if lane is None:
         return value
@@ -141,10 +141,10 @@ def _instance(account: RunReport, row: Row) -> dict[str, Any]:
     }
 
 
-def _by_part(account: RunReport) -> dict[str, list[float]]:
-    if account.timeline is None:
+def _by_part(report: RunReport) -> dict[str, list[float]]:
+    if report.timeline is None:
         return {}
-    spans = spent_by_part(account.timeline)
+    spans = spent_by_part(report.timeline)
     return {part.value: [one.total_seconds() for one in sorted(lasted)] for part, lasted in spans.items()}
 
 

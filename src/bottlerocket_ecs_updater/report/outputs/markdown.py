@@ -22,40 +22,40 @@ NAMED_IN_SUMMARY = 50
 """How many instances of a group are named."""
 
 
-def markdown(account: RunReport) -> str:
+def markdown(report: RunReport) -> str:
     """The report as Markdown."""
-    return "\n".join(_lines(account)) + "\n"
+    return "\n".join(_lines(report)) + "\n"
 
 
-def _lines(account: RunReport) -> Iterator[str]:
-    summary = account.summary
-    yield f"# {escaped(account.headline)}"
+def _lines(report: RunReport) -> Iterator[str]:
+    summary = report.summary
+    yield f"# {escaped(report.headline)}"
     yield ""
-    yield f"- outcome: **{account.ending.value}**"
+    yield f"- outcome: **{report.ending.value}**"
     yield f"- cluster: {code(summary.cluster)}, run: {code(summary.run)}, updater {escaped(summary.updater_version)}"
     if summary.began is not None and summary.ended is not None:
         yield f"- from {_when(summary.began)} to {_when(summary.ended)}, {measured_text(summary.took)}"
     counted = [f"{summary.counts[became]} {became.words}" for became in OutcomeKind if summary.counts[became]]
     if counted:
         yield f"- {', '.join(counted)}"
-    yield from _out_of_service(account)
-    if account.troubles:
+    yield from _out_of_service(report)
+    if report.troubles:
         yield from ("", "## What is broken, and what to do")
-        for trouble in account.troubles:
+        for trouble in report.troubles:
             yield from _trouble(trouble)
-    if account.unchecked:
+    if report.unchecked:
         yield from ("", "## What was not checked", "")
-        yield from (f"- {escaped(one)}" for one in account.unchecked)
-    yield from _versions(account)
-    yield from _by_version(account)
-    if account.holds:
+        yield from (f"- {escaped(one)}" for one in report.unchecked)
+    yield from _versions(report)
+    yield from _by_version(report)
+    if report.holds:
         yield from ("", "## Held back", "", "instances | why | what to do", "---:|---|---")
-        for group in account.holds:
+        for group in report.holds:
             yield _hold(group)
-    if account.acts:
+    if report.acts:
         yield from ("", "## What people did", "", "when | command | who | why | what it did", "---|---|---|---|---")
-        yield from (_act(act) for act in account.acts)
-    yield from _costs(account)
+        yield from (_act(act) for act in report.acts)
+    yield from _costs(report)
 
 
 def _act(act: AuditEntry) -> str:
@@ -64,12 +64,12 @@ def _act(act: AuditEntry) -> str:
     return " | ".join(map(_cell, (_when(act.at), code(act.command), code(act.who), why, done)))
 
 
-def _out_of_service(account: RunReport) -> Iterator[str]:
-    if account.median_out_of_service is not None:
-        middle, longest = measured_text(account.median_out_of_service), measured_text(account.out_of_service[-1])
-        yield f"- out of service: {middle} median, {longest} longest; at most {account.most_out_at_once} at once"
-    if account.moved is not None:
-        yield f"- tasks moved: {account.moved}"
+def _out_of_service(report: RunReport) -> Iterator[str]:
+    if report.median_out_of_service is not None:
+        middle, longest = measured_text(report.median_out_of_service), measured_text(report.out_of_service[-1])
+        yield f"- out of service: {middle} median, {longest} longest; at most {report.most_out_at_once} at once"
+    if report.moved is not None:
+        yield f"- tasks moved: {report.moved}"
 
 
 def _trouble(trouble: Trouble) -> Iterator[str]:
@@ -87,17 +87,17 @@ def _trouble(trouble: Trouble) -> Iterator[str]:
     yield from (f"- {one.purpose}: {', '.join(map(code, one.lines))}" for one in trouble.commands)
 
 
-def _versions(account: RunReport) -> Iterator[str]:
-    if account.moves:
+def _versions(report: RunReport) -> Iterator[str]:
+    if report.moves:
         yield from ("", "## Versions", "", "version | before | after", "---|---:|---:")
-        yield from (f"{move.version} | {move.before} | {move.after}" for move in reversed(account.moves))
+        yield from (f"{move.version} | {move.before} | {move.after}" for move in reversed(report.moves))
 
 
-def _by_version(account: RunReport) -> Iterator[str]:
-    if account.versions:
+def _by_version(report: RunReport) -> Iterator[str]:
+    if report.versions:
         yield from ("", "## Time from first seen to updated", "")
         yield from ("version | first seen | updated | median | longest | left", "---|---|---:|---:|---:|---:")
-        for one in account.versions:
+        for one in report.versions:
             median, longest = (rough_text(one.median), rough_text(one.took[-1])) if one.median is not None else ("", "")
             notes = release_notes(one.version)
             name = f"[{one.version}]({notes})" if notes else str(one.version)
@@ -111,12 +111,12 @@ def _hold(group: Group) -> str:
     return f"{len(group.rows)} | {_cell(why)} | {_cell(escaped(group.to_do) + typed)}"
 
 
-def _costs(account: RunReport) -> Iterator[str]:
-    rows = durations(account)
+def _costs(report: RunReport) -> Iterator[str]:
+    rows = durations(report)
     if rows:
         yield from ("", "## Durations", "", "step | count | shortest | median | longest", "---|---:|---:|---:|---:")
         yield from (f"{one.part} | {one.times} | {one.shortest} | {one.median} | {one.longest}" for one in rows)
-    verified = account.summary.reboots
+    verified = report.summary.reboots
     if verified:
         seen, unseen, twice = (verified.get(way, 0) for way in ("seen_to_begin", "over_unseen", "proven_twice"))
         yield from (
@@ -124,9 +124,9 @@ def _costs(account: RunReport) -> Iterator[str]:
             f"{counted(seen + unseen, 'reboot')} verified; {unseen} finished before a look saw them, {twice} verified "
             f"twice.",
         )
-    calls = account.summary.calls
+    calls = report.summary.calls
     if calls:
-        throttled = f", {account.summary.throttles} of them throttled" if account.summary.throttles else ""
+        throttled = f", {report.summary.throttles} of them throttled" if report.summary.throttles else ""
         yield from ("", f"{counted(sum(calls.values()), 'call')} to AWS{throttled}.")
 
 

@@ -166,19 +166,19 @@ class Messenger:
 
         Holds that wait for a person are no news: they last from run to run, and nobody reads the same message daily.
         """
-        account = run_report(self._past, cluster=self._cluster, reach=self._reach)
-        if self._sent or (account.ending.bad and account.ending is not Ending.NEEDS_A_PERSON):
+        report = run_report(self._past, cluster=self._cluster, reach=self._reach)
+        if self._sent or (report.ending.bad and report.ending is not Ending.NEEDS_A_PERSON):
             return True
-        began = account.summary.began
+        began = report.summary.began
         return began is not None and any(one.since >= began for one in withdrawals(self._past))
 
     def _message(self, occasion: Occasion, event: Event) -> Message:
         if occasion is Occasion.FINISHED:
-            account = run_report(self._past, cluster=self._cluster, reach=self._reach)
+            report = run_report(self._past, cluster=self._cluster, reach=self._reach)
             subject, text, facts = (
-                finish_subject(account),
-                finish_text(account, self._report),
-                last_facts(account.summary),
+                finish_subject(report),
+                finish_text(report, self._report),
+                last_facts(report.summary),
             )
         else:
             subject, text, facts = (
@@ -193,8 +193,8 @@ class Messenger:
     def _notice(self, event: Event) -> Notice:
         head: dict[str, Field] = {"cluster": self._cluster, "run": self._run}
         if isinstance(event, RunFinished):
-            account = run_report(self._past, cluster=self._cluster, reach=self._reach)
-            facts = last_facts(account.summary) | {"headline": account.headline, "report": self._report}
+            report = run_report(self._past, cluster=self._cluster, reach=self._reach)
+            facts = last_facts(report.summary) | {"headline": report.headline, "report": self._report}
             return Notice(event.name, head | facts)
         return Notice(event.name, head | event_fields(event))
 
@@ -216,22 +216,22 @@ _OCCASIONS: Mapping[type[Event], Occasion] = {
 }
 
 
-def finish_subject(account: RunReport) -> str:
+def finish_subject(report: RunReport) -> str:
     """A subject that says what happened."""
-    word = f"{account.ending.value}: " if account.ending is Ending.FAILURES else ""
-    return f"{word}{account.headline}"
+    word = f"{report.ending.value}: " if report.ending is Ending.FAILURES else ""
+    return f"{word}{report.headline}"
 
 
-def finish_text(account: RunReport, report: str) -> str:
+def finish_text(report: RunReport, place: str) -> str:
     """The digest of a run: first what is broken and what to do, then the outcomes."""
-    parts = [_line(account.headline if account.headline.endswith("…") else f"{account.headline}.")]
-    parts += [_trouble(trouble) for trouble in account.troubles]
-    if account.holds:
-        parts.append("\n".join(["Held back:", *(line for group in account.holds for line in _held(group))]))
+    parts = [_line(report.headline if report.headline.endswith("…") else f"{report.headline}.")]
+    parts += [_trouble(trouble) for trouble in report.troubles]
+    if report.holds:
+        parts.append("\n".join(["Held back:", *(line for group in report.holds for line in _held(group))]))
     text = "\n\n".join(parts)
     if len(text) > TEXT_MAX_CHARACTERS:
         text = f"{text[:TEXT_MAX_CHARACTERS]}\n… cut here; the report has all of it."
-    return f"{text}\n\n{_foot(report, account.reach.line('report', account.summary.run, '--open'), 'Report')}"
+    return f"{text}\n\n{_foot(place, report.reach.line('report', report.summary.run, '--open'), 'Report')}"
 
 
 def _held(group: Group) -> Iterator[str]:
@@ -282,13 +282,13 @@ def _subject(occasion: Occasion, event: Event) -> str:
             return occasion.value
 
 
-def _text(occasion: Occasion, event: Event, report: tuple[str, str], reach: Reach) -> str:
-    """Join the parts of a message. `report` is the place of the report, and the command that opens it."""
+def _text(occasion: Occasion, event: Event, place: tuple[str, str], reach: Reach) -> str:
+    """Join the parts of a message. `place` is where the report is, and the command that opens it."""
     said = event_text(event)
     if isinstance(event, InstanceEvent):
         said = f"{event.instance}: {said}"
     commands = "\n".join(typed_text(_typed_for(event, reach)))
-    parts = [f"{_line(said)}.", _line(_WHAT_NEXT[occasion]), *([commands] if commands else []), _foot(*report)]
+    parts = [f"{_line(said)}.", _line(_WHAT_NEXT[occasion]), *([commands] if commands else []), _foot(*place)]
     return "\n\n".join(parts)
 
 
@@ -314,10 +314,10 @@ _WHAT_NEXT = {
 }
 
 
-def _foot(report: str, opens: str, what: str = "Report, when the run has ended") -> str:
-    if not report:
+def _foot(place: str, opens: str, what: str = "Report, when the run has ended") -> str:
+    if not place:
         return "This run has no state store, so there is no report."
-    return f"{what}: {report}\n    {opens}"
+    return f"{what}: {place}\n    {opens}"
 
 
 def _line(text: str) -> str:

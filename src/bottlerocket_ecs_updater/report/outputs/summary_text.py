@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from bottlerocket_ecs_updater.core.model.outcome import COUNTED, OutcomeKind
 from bottlerocket_ecs_updater.core.model.time_text import measured_text
+from bottlerocket_ecs_updater.core.model.wording import and_more
 from bottlerocket_ecs_updater.report.analysis.summary import NEEDS_A_PERSON_TEXT, Row, Summary
 from bottlerocket_ecs_updater.report.words.colours import PLAIN, Paint
 from bottlerocket_ecs_updater.report.words.event_text import version_change
@@ -25,6 +26,8 @@ _INDENT = " " * 20
 _NAMED_AT_MOST = {OutcomeKind.QUARANTINED: 500, OutcomeKind.FAILED: 500, OutcomeKind.UPDATED: 100, OutcomeKind.HELD: 40}
 _NAMED_AT_MOST_OTHERWISE = 10
 """How many instances of a group are named: all that need a person, and a sample of the others."""
+
+KEEP_CURRENT = "keep the AMI of their launch template current, or their replacements are updated again"
 
 _ALIKE_MAX = 3
 """How many different sentences for one reason are shown. Beyond that, one is shown for all."""
@@ -53,7 +56,17 @@ def _lines(summary: Summary, paint: Paint, width: int) -> Iterator[str]:
     for group in _groups(summary.rows):
         yield ""
         yield from _group(group, paint, width)
+    yield from _left(summary, paint, width)
     yield ""
+
+
+def _left(summary: Summary, paint: Paint, width: int) -> Iterator[str]:
+    """Updated instances that are not there any more: their replacements may have to be updated again."""
+    if summary.lost:
+        names = and_more(list(map(sanitize, summary.lost)))
+        yield ""
+        yield from _wrapped(f"  {'left since':<18}", f"{names}, after the update", len(_INDENT), width)
+        yield from _wrapped(f"{_INDENT}{paint.faint('to do:')} ", KEEP_CURRENT, len(_INDENT) + 7, width)
 
 
 def headline(summary: Summary) -> str:

@@ -128,12 +128,12 @@ def _claimed(instance: Instance, claim: Claim) -> str:
 
 
 def _may_go(explanation: Explanation) -> str:
-    target, turn = explanation.target, explanation.turn
+    target, position = explanation.target, explanation.position
     to = f" to {target}" if target is not None else ""
-    if turn is None:
+    if position is None:
         return f"Nothing holds it: a run would update it{to}, after the instances ahead of it."
-    when = f", about {time_text(turn.begins)}" if turn.begins is not None else ""
-    return f"Nothing holds it: a run would update it{to}, as number {turn.number} of {turn.of}{when}."
+    when = f", about {time_text(position.begins)}" if position.begins is not None else ""
+    return f"Nothing holds it: a run would update it{to}, as number {position.number} of {position.of}{when}."
 
 
 def _known(explanation: Explanation, fleet: Fleet) -> Iterator[LabelledFact]:
@@ -247,11 +247,11 @@ def explanation_json(explanation: Explanation, fleet: Fleet, cluster: str) -> di
         "reason": _code(outcome),
         "phase": phase_of(explanation.instance).value if explanation.instance.claim is not None else None,
         "turn": None
-        if explanation.turn is None
+        if explanation.position is None
         else {
-            "number": explanation.turn.number,
-            "of": explanation.turn.of,
-            "begins": write_time(explanation.turn.begins) if explanation.turn.begins is not None else None,
+            "number": explanation.position.number,
+            "of": explanation.position.of,
+            "begins": write_time(explanation.position.begins) if explanation.position.begins is not None else None,
         },
         "known": [{"what": name, "is": value} for name, value in _known(explanation, fleet)],
         "asked": [

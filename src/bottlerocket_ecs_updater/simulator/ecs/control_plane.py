@@ -35,12 +35,12 @@ class ControlPlane:
         self.lifecycle = Lifecycle(self.registry)
         self.agents = Agents(self.registry, self.lifecycle)
         self.scheduler = Scheduler(self.registry, self.lifecycle)
-        self.memory = ReadHistory(self.registry)
+        self.reads = ReadHistory(self.registry)
         self.services = ServiceOperations(self.registry, self.scheduler)
         self.operations: dict[str, Callable[[Shape], Shape]] = {
             **ClusterOperations(self.registry).handlers(),
-            **InstanceOperations(self.registry, self.memory, self.agents).handlers(),
-            **TaskOperations(self.registry, self.lifecycle, self.scheduler, self.memory).handlers(),
+            **InstanceOperations(self.registry, self.reads, self.agents).handlers(),
+            **TaskOperations(self.registry, self.lifecycle, self.scheduler, self.reads).handlers(),
             **self.services.handlers(),
             **TaskSetOperations(self.registry, self.lifecycle, self.scheduler).handlers(),
         }

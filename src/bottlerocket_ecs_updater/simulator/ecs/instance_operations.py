@@ -42,10 +42,10 @@ _LISTABLE = ("ACTIVE", "DRAINING", "REGISTERING", "DEREGISTERING", "REGISTRATION
 class InstanceOperations:
     """ListContainerInstances and related operations."""
 
-    def __init__(self, registry: Registry, memory: ReadHistory, agents: Agents) -> None:
+    def __init__(self, registry: Registry, reads: ReadHistory, agents: Agents) -> None:
         self._registry = registry
         self._agents = agents
-        self._memory = memory
+        self._reads = reads
 
     def handlers(self) -> dict[str, Handler]:
         """By the operation's name."""
@@ -81,7 +81,7 @@ class InstanceOperations:
         check_count(request["containerInstances"], INSTANCES_DESCRIBED, "Container instances")
         found, failures = self._find(cluster, request)
         asked = "CONTAINER_INSTANCE_HEALTH" in request.get("include", ())
-        shapes = [self._memory.instance(one) | (self._registry.health(one) if asked else {}) for one in found]
+        shapes = [self._reads.instance(one) | (self._registry.health(one) if asked else {}) for one in found]
         return {"containerInstances": shapes, "failures": failures}
 
     def update_state(self, request: Shape) -> Shape:

@@ -57,12 +57,12 @@ class TaskOperations:
         registry: Registry,
         lifecycle: Lifecycle,
         scheduler: Scheduler,
-        memory: ReadHistory,
+        reads: ReadHistory,
     ) -> None:
         self._registry = registry
         self._lifecycle = lifecycle
         self._scheduler = scheduler
-        self._memory = memory
+        self._reads = reads
 
     def handlers(self) -> dict[str, Handler]:
         """By the operation's name."""
@@ -85,7 +85,7 @@ class TaskOperations:
             raise invalid_parameter("desiredStatus must be one of RUNNING, PENDING, STOPPED.")
 
         def wanted(task: Task) -> bool:
-            return self._memory.desired(task) == desired and _matches(task, request)
+            return self._reads.desired(task) == desired and _matches(task, request)
 
         records = self._candidates(cluster, request)
         found, more = list_page(records, request, ECS_PAGES, LIST_PAGE, wanted=wanted)
@@ -97,7 +97,7 @@ class TaskOperations:
         self._registry.forget_old_tasks(cluster)
         check_count(request["tasks"], TASKS_DESCRIBED, "Tasks")
         found, failures = find_all(request["tasks"], cluster.tasks, lambda name: arn_like(cluster, "task", name))
-        return {"tasks": [self._memory.task(task) for task in found], "failures": failures}
+        return {"tasks": [self._reads.task(task) for task in found], "failures": failures}
 
     def run(self, request: Shape) -> Shape:
         """Place up to 10 tasks if there is room."""

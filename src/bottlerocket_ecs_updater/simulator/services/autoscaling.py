@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from bottlerocket_ecs_updater.simulator.aws_basics.names import Names
     from bottlerocket_ecs_updater.simulator.clock import WorldClock
     from bottlerocket_ecs_updater.simulator.services.ec2 import Ec2, Ec2Instance
-    from bottlerocket_ecs_updater.simulator.services.launch_templates import Launching
+    from bottlerocket_ecs_updater.simulator.services.launch_templates import LaunchTemplates
 
 INSTANCES_AT_ONCE = 50
 INSTANCES_PAGE = 50
@@ -54,11 +54,13 @@ class _Group:
 class AutoScaling:
     """Auto Scaling groups of the world's instances. Nothing scales by itself: tests trigger everything."""
 
-    def __init__(self, clock: WorldClock, names: Names, ec2: Ec2, launching: Launching, chances: random.Random) -> None:
+    def __init__(
+        self, clock: WorldClock, names: Names, ec2: Ec2, launch_templates: LaunchTemplates, chances: random.Random
+    ) -> None:
         self._clock = clock
         self._names = names
         self._ec2 = ec2
-        self._launching = launching
+        self._launch_templates = launch_templates
         self._chances = chances
         self._groups: dict[str, _Group] = {}
         self._group_of: dict[str, str] = {}
@@ -223,7 +225,7 @@ class AutoScaling:
 
     def _template(self, group: _Group) -> Shape:
         return {
-            "LaunchTemplateId": self._launching.template_id(group.launch_template) or f"lt-{group.number:017x}",
+            "LaunchTemplateId": self._launch_templates.template_id(group.launch_template) or f"lt-{group.number:017x}",
             "LaunchTemplateName": group.launch_template,
             "Version": group.version,
         }

@@ -28,7 +28,7 @@ class _Template:
     created_at: datetime
 
 
-class Launching:
+class LaunchTemplates:
     """Templates and images that tests add."""
 
     def __init__(self, clock: WorldClock) -> None:

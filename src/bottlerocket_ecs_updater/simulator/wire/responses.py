@@ -176,7 +176,7 @@ class WorldEc2(_WorldResponse, EC2Response):
     SERVICE = "ec2"
 
     def served_by_world(self, world: World, action: str) -> bool:
-        moto_has_it = action in world.launching.handlers() and not world.launching.has_templates
+        moto_has_it = action in world.launch_templates.handlers() and not world.launch_templates.has_templates
         return not moto_has_it and super().served_by_world(world, action)
 
 

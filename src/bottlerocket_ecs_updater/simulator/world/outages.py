@@ -116,4 +116,5 @@ class Outages:
         # While it was stopped it did not count, so an updater must notice that it was started.
         since = max(outage.since, host.started_at)
         known = outage.by_updater and since == outage.since
-        return known or self._world.clock.now() - since >= NOTICEABLE
+        now = self._world.clock.now()
+        return known or now - since >= NOTICEABLE + (self._world.api_faults.lag(now) or timedelta())

@@ -29,11 +29,7 @@ from bottlerocket_ecs_updater.simulator.ecs import (
 from bottlerocket_ecs_updater.simulator.ecs.model import InstanceStatus
 from bottlerocket_ecs_updater.simulator.ecs.requests import Handler
 from bottlerocket_ecs_updater.simulator.faults import (
-    Fault,
     FaultPlan,
-    GpusGone,
-    HealthImpaired,
-    HealthUnknown,
     PublicationMoves,
     TasksBreak,
 )
@@ -44,7 +40,7 @@ from bottlerocket_ecs_updater.simulator.services.calendars import ChangeCalendar
 from bottlerocket_ecs_updater.simulator.services.cloudwatch import CloudWatch
 from bottlerocket_ecs_updater.simulator.services.documents import STANDARD, DocumentStore
 from bottlerocket_ecs_updater.simulator.services.ec2 import Ec2
-from bottlerocket_ecs_updater.simulator.services.launch_templates import Launching
+from bottlerocket_ecs_updater.simulator.services.launch_templates import LaunchTemplates
 from bottlerocket_ecs_updater.simulator.services.published import PublicParameters
 from bottlerocket_ecs_updater.simulator.services.s3 import ObjectStore
 from bottlerocket_ecs_updater.simulator.ssm import RunCommand, SsmTiming
@@ -87,7 +83,6 @@ class World:
         ssm_timing: SsmTiming | None = None,
         rates: tuple[TokenBucket, ...] = (),
         budget: UpdaterLimits | None = None,
-        operators: Iterable[str] = (OPERATOR,),
         documents: Mapping[str, str] = STANDARD,
         validate_answers: bool = False,
     ) -> None:
@@ -104,17 +99,24 @@ class World:
         self.ecs = ControlPlane(clock, self.names, _chances(seed, "ecs"), ecs_timing)
         self.ec2 = Ec2(clock)
         self.ssm = RunCommand(
-            clock, _chances(seed, "ssm"), ssm_timing, self.documents.content, tags_of=self.ec2.tags_of
+            clock,
+            _chances(seed, "ssm"),
+            ssm_timing,
+            self.documents.content,
+            account=self.names.account,
+            tags_of=self.ec2.tags_of,
         )
-        self.launching = Launching(clock)
-        self.autoscaling = AutoScaling(clock, self.names, self.ec2, self.launching, _chances(seed, "autoscaling"))
+        self.launch_templates = LaunchTemplates(clock)
+        self.autoscaling = AutoScaling(
+            clock, self.names, self.ec2, self.launch_templates, _chances(seed, "autoscaling")
+        )
         self.calendars = ChangeCalendars(clock, is_document=lambda name: self.documents.content(name) is not None)
         self.published = PublicParameters(clock, self.names, self.repository)
         self.cloudwatch = CloudWatch(clock, self.names)
         self.s3 = ObjectStore(clock)
         self.cluster = self.ecs.registry.create_cluster(cluster)
         self.scaling = ManagedScaling(self)
-        self.watch = InvariantChecker(self, budget, frozenset({*operators, MANAGED_DRAINING}))
+        self.watch = InvariantChecker(self, budget, operators=frozenset({OPERATOR, MANAGED_DRAINING}))
         self.ecs.registry.breaks = self._breaks
         self.ecs.registry.gpus = lambda one: self.hosts[one.ec2_instance_id].health.gpus(one.spec.gpus)
         self.ecs.registry.health = lambda instance: self.hosts[instance.ec2_instance_id].health.status()
@@ -134,14 +136,14 @@ class World:
                 **self.calendars.handlers(),
                 **self.published.handlers(),
             },
-            "ec2": {**self.ec2.handlers(), **self.launching.handlers()},
+            "ec2": {**self.ec2.handlers(), **self.launch_templates.handlers()},
             "autoscaling": self.autoscaling.handlers(),
             "cloudwatch": self.cloudwatch.handlers(),
             "s3": self.s3.handlers(),
             "sts": {"GetCallerIdentity": self._caller_identity},
         }
         if self.api_faults.may_be_stale:
-            self.ecs.memory.remember(lambda: self.api_faults.lag(self.clock.now()))
+            self.ecs.reads.remember(lambda: self.api_faults.lag(self.clock.now()))
 
     def call(self, service: str, operation: str, params: Mapping[str, Any], caller: str | None = None) -> Shape:
         """Handle one AWS call.
@@ -215,7 +217,7 @@ class World:
         The plan's faults for its id are added to those of `host`. With `bottlerocket=False` it runs another Linux: a
         container instance without the attribute, and without SSM.
         """
-        host = _with_faults(host, (*self.faults.on(host.instance_id), *_of_releases(self.faults)))
+        host = replace(host, faults=(*host.faults, *self.faults.on(host.instance_id), *self.faults.of_versions))
         machine = Host(self.clock, host, self.repository, _chances(self._seed, host.instance_id))
         attributes: tuple[tuple[str, str], ...] = (("ecs.cpu-architecture", host.arch),)
         if bottlerocket:
@@ -250,13 +252,13 @@ class World:
 
     def operator_drain(self, *instance_ids: str) -> None:
         """Someone sets DRAINING by hand."""
-        self._operator_sets("DRAINING", instance_ids)
+        self._set_status(OPERATOR, "DRAINING", instance_ids)
 
     def operator_activate(self, *instance_ids: str) -> None:
         """Someone sets ACTIVE by hand."""
         for instance_id in instance_ids:
             self.watch.returned_by_hand(instance_id)
-        self._operator_sets("ACTIVE", instance_ids)
+        self._set_status(OPERATOR, "ACTIVE", instance_ids)
 
     def stage_by_hand(self, instance_id: str, version: str) -> None:
         """Someone stages another version on a host, replacing a staged one, if there is still time."""
@@ -327,14 +329,6 @@ class World:
         """An Auto Scaling group, or a person, terminates an instance."""
         self.hosts[instance_id].terminate()
 
-    def publish(self, release: Release) -> None:
-        """The maintainers publish a version."""
-        self.repository.publish(release)
-
-    def retract(self, version: str) -> None:
-        """The maintainers retract a version."""
-        self.repository.retract(version)
-
     def instance(self, instance_id: str) -> ContainerInstance:
         """The newest registration of an EC2 instance."""
         return self.cluster.by_ec2[instance_id]
@@ -348,9 +342,6 @@ class World:
     def _breaks(self, task: Task) -> TasksBreak | None:
         host = self.hosts.get(task.instance.ec2_instance_id) if task.instance is not None else None
         return host.health.breaks_tasks(task.group, gpus=task.workload.gpus > 0) if host is not None else None
-
-    def _operator_sets(self, status: str, instance_ids: Iterable[str]) -> None:
-        self._set_status(OPERATOR, status, instance_ids)
 
     def _set_status(self, actor: str, status: str, instance_ids: Iterable[str]) -> None:
         for instance_id in instance_ids:
@@ -390,17 +381,6 @@ class World:
 
 
 _REFUSALS = {"ecs": "InvalidParameterException", "ec2": "InvalidParameterValue", "s3": "InvalidArgument"}
-
-
-def _of_releases(plan: FaultPlan) -> tuple[Fault, ...]:
-    """The faults of versions, which affect every host that runs them."""
-    return tuple(
-        fault for fault in plan.world if isinstance(fault, TasksBreak | HealthImpaired | HealthUnknown | GpusGone)
-    )
-
-
-def _with_faults(host: HostSpec, faults: tuple[Any, ...]) -> HostSpec:
-    return replace(host, faults=(*host.faults, *faults)) if faults else host
 
 
 def _chances(seed: int, part: str) -> random.Random:

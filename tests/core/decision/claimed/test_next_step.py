@@ -57,7 +57,7 @@ from bottlerocket_ecs_updater.core.model.fleet import Durations, Halt
 from bottlerocket_ecs_updater.core.model.host_report import HostAnswer, Problem
 from bottlerocket_ecs_updater.core.model.ids import RunId
 from bottlerocket_ecs_updater.core.model.instance import Instance
-from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
+from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.model.run_progress import RunProgress, SentDrain
 from bottlerocket_ecs_updater.core.rules.policy import MISSING_LOOKS
@@ -65,9 +65,9 @@ from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.core.rules.versions import VersionRules
 
 
-def let_go(verdict: NextStep) -> Reason:
+def let_go(step: NextStep) -> Reason:
     """The reason for which an instance's claim was dropped, without another command."""
-    (command,) = verdict.commands
+    (command,) = step.commands
     assert isinstance(command, Unmark), command
     assert isinstance(command.outcome, Hold), command
     assert str(command.outcome)
@@ -75,9 +75,9 @@ def let_go(verdict: NextStep) -> Reason:
     return command.outcome.reason
 
 
-def given_back(verdict: NextStep) -> str:
+def given_back(step: NextStep) -> str:
     """Why an instance was returned, with a backoff."""
-    commands = [command for command in verdict.commands if not isinstance(command, NoteBlockers)]
+    commands = [command for command in step.commands if not isinstance(command, NoteBlockers)]
     assert [type(command) for command in commands] == [Return, Note, Unmark]
     command = commands[0]
     assert isinstance(command, Return)
@@ -100,10 +100,10 @@ def of_dead_run(minutes: float = 1, known: datetime = NOW, **changes: Any) -> In
 
 
 def test_an_instance_with_tasks_left_is_waited_for() -> None:
-    verdict = next_step(claimed(tasks=(task(),)))
-    assert kinds(verdict) == []
-    assert verdict.look_at is not None
-    assert verdict.look_at > NOW
+    step = next_step(claimed(tasks=(task(),)))
+    assert kinds(step) == []
+    assert step.look_at is not None
+    assert step.look_at > NOW
 
 
 @pytest.mark.parametrize("status", ["DEACTIVATING", "STOPPING", "DEPROVISIONING"])
@@ -121,8 +121,8 @@ def test_a_task_that_ecs_counts_is_left_though_none_was_listed(counts: dict[str,
 
 
 def test_tasks_that_were_not_listed_yet_are_listed() -> None:
-    verdict = next_step(claimed(tasks=None))
-    assert (verdict.commands, verdict.wants_tasks, verdict.look_at) == ((), True, NOW)
+    step = next_step(claimed(tasks=None))
+    assert (step.commands, step.wants_tasks, step.look_at) == ((), True, NOW)
 
 
 def test_an_instance_that_this_look_shows_empty_is_claimed_for_its_reboot_and_then_rebooted() -> None:
@@ -134,9 +134,9 @@ def test_an_instance_that_this_look_shows_empty_is_claimed_for_its_reboot_and_th
 
 
 def test_learned_drain_times_determine_the_spacing_of_looks() -> None:
-    verdict = next_step(claimed(tasks=(task(),)), durations=Durations(drain=10 * MINUTE))
-    assert verdict.look_at is not None
-    assert verdict.look_at > NOW + 5 * MINUTE
+    step = next_step(claimed(tasks=(task(),)), durations=Durations(drain=10 * MINUTE))
+    assert step.look_at is not None
+    assert step.look_at > NOW + 5 * MINUTE
 
 
 def test_no_look_is_later_than_the_drain_limit() -> None:
@@ -151,15 +151,15 @@ def test_no_look_is_later_than_the_drain_limit() -> None:
     ids=["an earlier look", "without those that are stopping"],
 )
 def test_stopping_tasks_are_listed_before_the_claim_for_the_reboot(tasks: Tasks) -> None:
-    verdict = next_step(replace(claimed(), tasks=tasks))
-    assert (verdict.commands, verdict.wants_tasks, verdict.look_at) == ((), True, NOW)
+    step = next_step(replace(claimed(), tasks=tasks))
+    assert (step.commands, step.wants_tasks, step.look_at) == ((), True, NOW)
 
 
 def test_before_the_claim_it_is_described_once_more() -> None:
     one = claimed()
     assert one.registration is not None
-    verdict = next_step(replace(one, registration=replace(one.registration, at=NOW - SECOND)))
-    assert (verdict.commands, verdict.wants_tasks, verdict.look_at) == ((), True, NOW)
+    step = next_step(replace(one, registration=replace(one.registration, at=NOW - SECOND)))
+    assert (step.commands, step.wants_tasks, step.look_at) == ((), True, NOW)
 
 
 # The drain limit
@@ -234,8 +234,8 @@ def test_a_version_that_was_denied_since_the_drain_started_is_returned_to_servic
     denied = replace(POLICY, rules=Rules(versions=VersionRules(deny=parse_ranges(str(NEW)))))
     one = claimed(tasks=(task(),))
     assert one.claim is not None
-    verdict = proceed(one, one.claim, Pass(fleet(one), denied))
-    assert kinds(verdict) == [Return, Unmark]
+    step = proceed(one, one.claim, Pass(fleet(one), denied))
+    assert kinds(step) == [Return, Unmark]
 
 
 @pytest.mark.parametrize(
@@ -257,8 +257,8 @@ def test_a_host_that_somebody_rebooted_while_draining_is_verified_like_after_our
 
 
 def test_a_run_waits_for_a_disconnected_agent_because_its_tasks_are_outdated() -> None:
-    verdict = next_step(claimed(connected=False))
-    assert (verdict.commands, is_soon(verdict.look_at)) == ((), True)
+    step = next_step(claimed(connected=False))
+    assert (step.commands, is_soon(step.look_at)) == ((), True)
 
 
 def test_a_host_whose_agent_stays_away_is_returned_to_service_unrebooted() -> None:
@@ -302,8 +302,8 @@ def test_a_host_of_a_dead_run_that_was_never_drained_is_dropped_and_open_again()
 
 
 def test_it_is_dropped_only_when_no_reader_can_lag_behind_its_drain() -> None:
-    verdict = next_step(of_dead_run(status=Status.ACTIVE))
-    assert (verdict.commands, is_soon(verdict.look_at)) == ((), True)
+    step = next_step(of_dead_run(status=Status.ACTIVE))
+    assert (step.commands, is_soon(step.look_at)) == ((), True)
 
 
 # Claimed but not drained
@@ -328,9 +328,9 @@ def test_a_drain_that_was_not_sent_is_sent() -> None:
     "changes", [{"halt": Halt("two failed")}, {"paused": "by somebody"}, {"stopping": "SIGTERM"}, {"blocked": "denied"}]
 )
 def test_a_drain_that_was_not_sent_waits_in_line_again_where_it_may_not_start_now(changes: dict[str, Any]) -> None:
-    verdict = decided(marked_only(), **changes)
-    assert kinds(verdict) == [Unmark]
-    assert verdict.hold is not None
+    step = decided(marked_only(), **changes)
+    assert kinds(step) == [Unmark]
+    assert step.hold is not None
 
 
 def test_a_drain_that_was_not_sent_waits_again_if_its_slot_was_taken() -> None:
@@ -380,7 +380,8 @@ def test_a_drain_that_no_look_shows_is_sent_again() -> None:
 
 def test_a_drain_that_never_comes_is_dropped_at_the_limit() -> None:
     assert let_go(decided(marked_only(25))) is Reason.UNCLEAR
-    assert let_go(next_step(replace(unclear_drain(20), claim=a_claim(since=NOW - 25 * MINUTE)))) is Reason.UNCLEAR
+    unclear = next_step(replace(unclear_drain(20), claim=a_claim(since=NOW - 25 * MINUTE)))
+    assert kinds(unclear) == [Return, Unmark], "the drain may have taken effect after all"
 
 
 # Other people
@@ -391,21 +392,36 @@ def test_an_instance_that_somebody_else_drained_between_our_claim_and_our_drain_
 
 
 def test_an_instance_that_somebody_returned_while_we_drained_it_is_dropped() -> None:
-    assert let_go(next_step(claimed(status=Status.ACTIVE))) is Reason.RETURNED_BY_OTHERS
+    step = next_step(claimed(status=Status.ACTIVE))
+    assert kinds(step) == [Return, Unmark], "the read may be from before our drain, however old reads should be"
+    assert [getattr(command, "outcome", None) for command in step.commands] == [hold(Reason.RETURNED_BY_OTHERS)] * 2
+
+
+def test_a_look_from_before_the_drain_does_not_show_a_return_by_somebody_else() -> None:
+    claim = a_claim(since=NOW - POLICY.stale_at_most + SECOND)
+    assert kinds(next_step(claimed(claim=claim, status=Status.ACTIVE, progress=drained_by_us(claim)))) == []
+
+
+def test_a_look_from_before_the_claim_does_not_show_that_somebody_removed_it() -> None:
+    """It was let go as DRAINING, and nobody knew any more who had drained it. No reboot follows either."""
+    one = claimed()
+    young = replace(one.progress, claim_absent_looks=2, phase_seen_at=NOW - POLICY.stale_at_most + SECOND)
+    assert kinds(next_step(replace(one, progress=young))) == []
+    assert kinds(next_step(replace(one, progress=replace(young, phase_seen_at=NOW - POLICY.stale_at_most)))) == [Unmark]
 
 
 @pytest.mark.parametrize(("looks", "gone"), [(0, False), (1, False), (2, True)])
 def test_a_claim_that_somebody_removed_is_noticed_when_two_looks_agree(looks: int, *, gone: bool) -> None:
     one = claimed(tasks=(task(),))
-    verdict = next_step(replace(one, progress=replace(one.progress, claim_absent_looks=looks)))
-    assert bool(verdict.commands) is gone
-    assert not gone or let_go(verdict) is Reason.CLAIM_REMOVED
+    step = next_step(replace(one, progress=replace(one.progress, claim_absent_looks=looks)))
+    assert bool(step.commands) is gone
+    assert not gone or let_go(step) is Reason.CLAIM_REMOVED
 
 
 def test_an_instance_whose_claim_was_removed_is_left_as_it_is() -> None:
     one = claimed()
-    verdict = next_step(replace(one, progress=replace(one.progress, claim_absent_looks=2)))
-    assert kinds(verdict) == [Unmark]
+    step = next_step(replace(one, progress=replace(one.progress, claim_absent_looks=2)))
+    assert kinds(step) == [Unmark]
 
 
 # Returning
@@ -425,8 +441,8 @@ def test_an_instance_that_is_seen_active_is_unclaimed_and_keeps_its_slot() -> No
 
 @pytest.mark.parametrize("confirmed", [True, False])
 def test_a_claim_is_not_removed_before_the_instance_is_seen_active(*, confirmed: bool) -> None:
-    verdict = next_step(returning(5, confirmed=confirmed))
-    assert (verdict.commands, is_soon(verdict.look_at)) == ((), True)
+    step = next_step(returning(5, confirmed=confirmed))
+    assert (step.commands, is_soon(step.look_at)) == ((), True)
 
 
 def test_a_return_that_may_have_been_lost_is_sent_again() -> None:
@@ -450,8 +466,8 @@ def missing(looks: int, phase: ClaimPhase = ClaimPhase.DRAINING, minutes: float 
 
 @pytest.mark.parametrize("phase", ClaimPhase)
 def test_one_look_that_misses_an_instance_is_not_enough(phase: ClaimPhase) -> None:
-    verdict = next_step(missing(MISSING_LOOKS - 1, phase))
-    assert (verdict.commands, verdict.wants_listing) == ((), True)
+    step = next_step(missing(MISSING_LOOKS - 1, phase))
+    assert (step.commands, step.wants_listing) == ((), True)
 
 
 def test_an_instance_that_left_the_cluster_is_dropped() -> None:
@@ -467,8 +483,8 @@ def test_an_instance_that_is_inactive_is_gone_too() -> None:
 
 
 def test_a_rebooting_host_may_come_back_under_a_new_registration() -> None:
-    verdict = next_step(missing(MISSING_LOOKS + 5, ClaimPhase.REBOOTING))
-    assert (verdict.commands, verdict.wants_listing) == ((), True)
+    step = next_step(missing(MISSING_LOOKS + 5, ClaimPhase.REBOOTING))
+    assert (step.commands, step.wants_listing) == ((), True)
 
 
 def test_a_rebooting_host_that_does_not_come_back_in_a_while_is_gone() -> None:
@@ -479,25 +495,25 @@ def test_a_rebooting_host_that_does_not_come_back_in_a_while_is_gone() -> None:
 def test_an_instance_that_is_listed_but_not_described_is_not_gone(phase: ClaimPhase) -> None:
     """A batch fails in part, which must not lose the claim."""
     one = replace(missing(MISSING_LOOKS + 5, phase, minutes=60), undescribed="SERVER: try again")
-    verdict = next_step(one, started_at=NOW - MINUTE)
-    assert (verdict.commands, verdict.wants_listing) == ((), True)
-    assert verdict.hold is not None
-    assert verdict.hold.reason is Reason.NOT_DESCRIBED
+    step = next_step(one, started_at=NOW - MINUTE)
+    assert (step.commands, step.wants_listing) == ((), True)
+    assert step.hold is not None
+    assert step.hold.reason is Reason.NOT_DESCRIBED
 
 
 def test_a_run_does_not_wait_forever_for_a_description() -> None:
     one = replace(missing(0, minutes=3 * 60), undescribed="SERVER: try again")
-    verdict = next_step(one, started_at=NOW - 30 * MINUTE)
-    assert (verdict.commands, verdict.look_at) == ((), None)
+    step = next_step(one, started_at=NOW - 30 * MINUTE)
+    assert (step.commands, step.look_at) == ((), None)
 
 
 @pytest.mark.parametrize("phase", ClaimPhase)
 def test_an_unreadable_claim_on_the_instance_is_held_even_if_the_store_has_a_claim(phase: ClaimPhase) -> None:
     one = claimed(claim=a_claim(phase, run=DEAD_RUN), claim_unreadable="not a claim: '2 …'")
-    verdict = next_step(one)
-    assert (verdict.commands, verdict.look_at) == ((), None)
-    assert verdict.hold is not None
-    assert verdict.hold.reason is Reason.CLAIM_UNREADABLE
+    step = next_step(one)
+    assert (step.commands, step.look_at) == ((), None)
+    assert step.hold is not None
+    assert step.hold.reason is Reason.CLAIM_UNREADABLE
 
 
 # Transitional states
@@ -513,20 +529,20 @@ def test_an_instance_in_a_transitional_status_is_read_again_for_a_while(
     status: Status, phase: ClaimPhase, run: RunId
 ) -> None:
     one = claimed("i-a", a_claim(phase, run=run), rebooted(), status=status)
-    verdict = next_step(one)
-    assert kinds(verdict) == []
-    assert verdict.look_at is not None
-    assert verdict.hold is not None
-    assert (verdict.hold.reason, dict(verdict.hold.facts)) == (Reason.NOT_ACTIVE, {"status": status.value})
+    step = next_step(one)
+    assert kinds(step) == []
+    assert step.look_at is not None
+    assert step.hold is not None
+    assert (step.hold.reason, dict(step.hold.facts)) == (Reason.NOT_ACTIVE, {"status": status.value})
 
 
 @pytest.mark.parametrize("run", [RUN, DEAD_RUN])
 def test_an_instance_in_a_transitional_status_keeps_its_claim_for_the_next_run(run: RunId) -> None:
     claim = a_claim(run=run, since=NOW - HOUR)
     progress = replace(drained_by_us(claim), claimed_at=NOW - HOUR)
-    verdict = next_step(claimed("i-a", claim, status=Status.REGISTRATION_FAILED, progress=progress))
-    assert (kinds(verdict), verdict.look_at) == ([], None)
-    assert verdict.hold is not None
+    step = next_step(claimed("i-a", claim, status=Status.REGISTRATION_FAILED, progress=progress))
+    assert (kinds(step), step.look_at) == ([], None)
+    assert step.hold is not None
 
 
 @pytest.mark.parametrize("status", BETWEEN)

@@ -71,27 +71,27 @@ from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.core.rules.versions import VersionRules
 
 
-def waits(verdict: NextStep) -> bool:
+def waits(step: NextStep) -> bool:
     """Whether nothing is done now, and another look follows."""
-    return not verdict.commands and verdict.look_at is not None
+    return not step.commands and step.look_at is not None
 
 
-def returned(verdict: NextStep) -> object:
+def returned(step: NextStep) -> object:
     """The outcome of an instance that is set ACTIVE."""
-    command = next(command for command in verdict.commands if isinstance(command, Return))
+    command = next(command for command in step.commands if isinstance(command, Return))
     return command.outcome
 
 
-def failure(verdict: NextStep) -> Failed:
-    found = returned(verdict)
+def failure(step: NextStep) -> Failed:
+    found = returned(step)
     assert isinstance(found, Failed), found
     assert found.remedy
     return found
 
 
-def reason(verdict: NextStep) -> Reason:
+def reason(step: NextStep) -> Reason:
     """The reason for which an instance was returned, or its claim dropped."""
-    command = next(command for command in verdict.commands if isinstance(command, Return | Unmark))
+    command = next(command for command in step.commands if isinstance(command, Return | Unmark))
     assert isinstance(command.outcome, Hold), command
     assert str(command.outcome)
     return command.outcome.reason
@@ -147,14 +147,14 @@ def test_an_instance_whose_agent_is_away_is_not_rebooted() -> None:
 def test_an_instance_is_not_rebooted_on_the_strength_of_an_old_description() -> None:
     one = rebooting()
     assert one.registration is not None
-    verdict = next_step(replace(one, registration=replace(one.registration, at=NOW - SECOND)))
-    assert (verdict.commands, verdict.wants_tasks, verdict.look_at) == ((), True, NOW)
+    step = next_step(replace(one, registration=replace(one.registration, at=NOW - SECOND)))
+    assert (step.commands, step.wants_tasks, step.look_at) == ((), True, NOW)
 
 
 @pytest.mark.parametrize("tasks", [None, Tasks((), NOW - SECOND, with_stopping=True), Tasks((), NOW)])
 def test_an_instance_is_not_rebooted_on_the_strength_of_old_tasks(tasks: Tasks | None) -> None:
-    verdict = next_step(replace(rebooting(), tasks=tasks))
-    assert (verdict.commands, verdict.wants_tasks, verdict.look_at) == ((), True, NOW)
+    step = next_step(replace(rebooting(), tasks=tasks))
+    assert (step.commands, step.wants_tasks, step.look_at) == ((), True, NOW)
 
 
 def test_a_host_is_checked_again_before_the_reboot_if_its_answer_is_not_recent() -> None:
@@ -186,13 +186,13 @@ def test_a_version_that_was_denied_after_the_claim_is_not_booted() -> None:
     denied = replace(POLICY, rules=Rules(versions=VersionRules(deny=parse_ranges(str(NEW)))))
     one = rebooting()
     assert one.claim is not None
-    verdict = proceed(one, one.claim, Pass(fleet(one), denied))
-    assert (kinds(verdict), reason(verdict)) == ([Return, Unmark], Reason.VERSION_DENIED)
+    step = proceed(one, one.claim, Pass(fleet(one), denied))
+    assert (kinds(step), reason(step)) == ([Return, Unmark], Reason.VERSION_DENIED)
 
 
 def test_a_version_that_failed_on_others_since_is_not_booted() -> None:
-    verdict = next_step(rebooting(), suspects={NEW: 2})
-    assert (kinds(verdict), reason(verdict)) == ([Return, Unmark], Reason.VERSION_SUSPECT)
+    step = next_step(rebooting(), suspects={NEW: 2})
+    assert (kinds(step), reason(step)) == ([Return, Unmark], Reason.VERSION_SUSPECT)
 
 
 def test_an_instance_that_somebody_returned_before_its_reboot_is_dropped() -> None:
@@ -201,9 +201,9 @@ def test_an_instance_that_somebody_returned_before_its_reboot_is_dropped() -> No
 
 def test_a_look_that_may_be_older_than_the_drain_does_not_show_a_return_by_somebody_else() -> None:
     one = rebooting(status=Status.ACTIVE)
-    drained = replace(one, progress=replace(one.progress, drain=SentDrain(NOW - POLICY.reader_lag + SECOND)))
+    drained = replace(one, progress=replace(one.progress, drain=SentDrain(NOW - POLICY.stale_at_most + SECOND)))
     assert waits(next_step(drained))
-    drained = replace(one, progress=replace(one.progress, drain=SentDrain(NOW - POLICY.reader_lag)))
+    drained = replace(one, progress=replace(one.progress, drain=SentDrain(NOW - POLICY.stale_at_most)))
     assert reason(next_step(drained)) is Reason.RETURNED_BY_OTHERS
 
 
@@ -239,17 +239,17 @@ def test_an_instance_that_could_never_be_rebooted_is_returned_with_the_reason(
 
 
 def test_a_reboot_that_was_just_sent_is_left_alone() -> None:
-    verdict = next_step(sent(0))
-    assert waits(verdict)
-    assert verdict.look_at is not None
-    assert verdict.look_at > NOW + POLL
+    step = next_step(sent(0))
+    assert waits(step)
+    assert step.look_at is not None
+    assert step.look_at > NOW + POLL
 
 
 def test_the_result_of_a_reboot_command_is_read_before_the_agent_can_run_it_again() -> None:
-    verdict = next_step(rebooting(), plain_reboots=True)
-    assert (kinds(verdict), verdict.wants_reboot_end) == ([Reboot], True)
-    assert verdict.look_at is not None
-    assert verdict.look_at < NOW + FIRST_RUN
+    step = next_step(rebooting(), plain_reboots=True)
+    assert (kinds(step), step.wants_reboot_end) == ([Reboot], True)
+    assert step.look_at is not None
+    assert step.look_at < NOW + FIRST_RUN
     assert next_step(sent(0.1, connected=False)).wants_reboot_end
     asked = sent_reboot(NOW - MINUTE, end_asked_at=NOW - 50 * SECOND)
     assert not next_step(sent(1, connected=False, reboots=(asked,))).wants_reboot_end
@@ -360,8 +360,8 @@ def test_a_reboot_that_may_have_been_sent_and_is_not_listed_is_claimed_once_more
 def test_the_end_of_a_reboot_command_is_read_if_the_old_boot_answers() -> None:
     one = old_boot(None)
     unasked = replace(one.reboots[0], end_asked_at=None)
-    verdict = next_step(replace(one, reboots=(unasked,)))
-    assert (verdict.commands, verdict.wants_reboot_end, verdict.look_at) == ((), True, NOW)
+    step = next_step(replace(one, reboots=(unasked,)))
+    assert (step.commands, step.wants_reboot_end, step.look_at) == ((), True, NOW)
 
 
 def test_the_end_of_a_reboot_command_is_read_once_per_answer() -> None:
@@ -408,9 +408,9 @@ def test_no_instance_is_returned_to_service_while_a_reboot_may_still_happen() ->
     tried = old_boot(unknown_end(NOW - MINUTE), minutes=7, reboots=REBOOT_TRIES)
     for one, policy, changes in ((open_, short, {}), (tried, POLICY, {}), (open_, POLICY, {"blocked": "not allowed"})):
         assert one.claim is not None
-        verdict = proceed(one, one.claim, Pass(fleet(one, **changes), policy))
-        assert Return not in kinds(verdict)
-        assert verdict.look_at is not None
+        step = proceed(one, one.claim, Pass(fleet(one, **changes), policy))
+        assert Return not in kinds(step)
+        assert step.look_at is not None
 
 
 def test_it_is_returned_to_service_as_soon_as_none_can_strike_any_more() -> None:
@@ -424,8 +424,8 @@ def test_a_pending_reboot_is_cancelled_and_its_effect_awaited() -> None:
     short = replace(POLICY, reboot_timeout=2 * MINUTE)
     one = old_boot(None, minutes=3)
     assert one.claim is not None
-    verdict = proceed(one, one.claim, Pass(fleet(one), short))
-    assert (kinds(verdict), verdict.wants_reboot_end) == ([Cancel], True)
+    step = proceed(one, one.claim, Pass(fleet(one), short))
+    assert (kinds(step), step.wants_reboot_end) == ([Cancel], True)
     again = replace(one, reboots=(replace(one.reboots[0], cancelled=True),))
     assert kinds(proceed(again, one.claim, Pass(fleet(again), short))) == []
 
@@ -506,8 +506,8 @@ def test_a_host_that_another_version_is_available_to_by_now_is_updated_anyway() 
 @pytest.mark.parametrize("looks", range(CONNECTED_LOOKS))
 def test_an_agent_must_be_connected_over_several_looks(looks: int) -> None:
     """W4, changed: the predecessor never looked at the agent's connection."""
-    verdict = next_step(back(looks=looks))
-    assert (verdict.commands, is_soon(verdict.look_at)) == ((), True)
+    step = next_step(back(looks=looks))
+    assert (step.commands, is_soon(step.look_at)) == ((), True)
 
 
 def test_an_agent_that_is_away_at_this_look_is_waited_for() -> None:
@@ -524,8 +524,8 @@ def test_an_answer_from_before_the_reboot_was_sent_proves_nothing() -> None:
 
 def test_a_host_that_fell_back_to_its_old_version_is_returned_as_rolled_back() -> None:
     """P18 and VerifyUpdate/version same: `version == recorded` is a failed update."""
-    verdict = next_step(back(rebooted(OLD)))
-    assert str(returned(verdict)) == "it came back on 1.20.0: 1.21.0 did not boot, and the host rolled back"
+    step = next_step(back(rebooted(OLD)))
+    assert str(returned(step)) == "it came back on 1.20.0: 1.21.0 did not boot, and the host rolled back"
 
 
 def test_a_version_that_rolled_back_is_not_tried_again_there() -> None:
@@ -618,8 +618,8 @@ def test_such_a_host_is_returned_after_its_second_verification() -> None:
 def test_the_results_of_its_commands_are_read_after_the_second_verification() -> None:
     one = verified_again(unended(90))
     before = replace(one, reboots=(replace(one.reboots[0], end_asked_at=NOW - 20 * SECOND),))
-    verdict = next_step(before)
-    assert (verdict.commands, verdict.wants_reboot_end, verdict.look_at) == ((), True, NOW)
+    step = next_step(before)
+    assert (step.commands, step.wants_reboot_end, step.look_at) == ((), True, NOW)
 
 
 @pytest.mark.parametrize("number", [2, 3])
@@ -655,9 +655,9 @@ def test_after_a_success_that_may_be_from_a_second_run_another_reboot_may_follow
 # The limit: quarantine
 
 
-def quarantine_of(verdict: NextStep) -> Quarantine:
-    assert kinds(verdict) == [Quarantine, Note]
-    command = verdict.commands[0]
+def quarantine_of(step: NextStep) -> Quarantine:
+    assert kinds(step) == [Quarantine, Note]
+    command = step.commands[0]
     assert isinstance(command, Quarantine)
     return command
 
@@ -679,8 +679,8 @@ def test_a_host_whose_checks_are_denied_is_quarantined_at_the_limit_without_blam
 
 def test_a_reboot_that_is_denied_returns_the_host_to_service_and_backs_off() -> None:
     denied = rebooting(send_denied="ssm:SendCommand on instance/i-a")
-    verdict = next_step(denied)
-    assert (kinds(verdict), reason(verdict)) == ([Return, Note, Unmark], Reason.SEND_DENIED)
+    step = next_step(denied)
+    assert (kinds(step), reason(step)) == ([Return, Note, Unmark], Reason.SEND_DENIED)
 
 
 def test_a_reboot_that_could_be_sent_only_late_has_its_time_anyway() -> None:
@@ -913,8 +913,8 @@ def test_a_quarantined_instance_whose_agent_is_connected_is_checked() -> None:
 
 def test_a_quarantined_instance_without_a_report_is_not_checked_again_after_several_tries() -> None:
     silent = in_quarantine(problem(Problem.NO_ANSWER), progress={"checks_failed": CHECK_TRIES})
-    verdict = next_step(reported(silent))
-    assert (verdict.commands, verdict.look_at) == ((), None)
+    step = next_step(reported(silent))
+    assert (step.commands, step.look_at) == ((), None)
 
 
 def test_a_quarantined_instance_that_is_healthy_again_is_returned() -> None:

@@ -271,6 +271,6 @@ def test_another_run_is_called_only_when_nothing_else_is_left_to_do(drawn: Fleet
             event("a call")
             assert policy.own_host is OwnHost.HAND_OVER
             assert is_own_host(drawn.instances[command.instance], drawn)
-            rest = [verdict for id_, verdict in decision.steps.items() if not is_own_host(drawn.instances[id_], drawn)]
+            rest = [step for id_, step in decision.steps.items() if not is_own_host(drawn.instances[id_], drawn)]
             assert not drawn.slots
-            assert not any(verdict.commands or verdict.look_at for verdict in rest)
+            assert not any(step.commands or step.look_at for step in rest)

@@ -23,6 +23,7 @@ from bottlerocket_ecs_updater.core.decision.claimed.let_go import (
 )
 from bottlerocket_ecs_updater.core.decision.claimed.reboot import is_seen_empty, send_reboot
 from bottlerocket_ecs_updater.core.decision.claimed.rival_claim import wait_for_rival
+from bottlerocket_ecs_updater.core.decision.claimed.stale_reads import await_claim, may_be_stale
 from bottlerocket_ecs_updater.core.decision.evidence import evidence_is_old
 from bottlerocket_ecs_updater.core.decision.host_checks import ask_host
 from bottlerocket_ecs_updater.core.decision.not_counted import set_aside
@@ -56,15 +57,15 @@ def draining(claimed: ClaimedInstance, this_pass: Pass) -> NextStep:
     fleet = this_pass.fleet
     progress = instance.progress
     if progress.overwritten_looks:
-        return wait_for_rival(instance, this_pass)
+        return wait_for_rival(claimed, this_pass)
     marked_by_this_run = claimed.claim.run == fleet.run
     if registration.status is Status.ACTIVE:
         return _marked_but_active(claimed, this_pass)
     if marked_by_this_run and progress.drain is None:
         # It was ACTIVE when we claimed it, and we have not drained it: somebody else has.
         return _let_go(instance, hold(Reason.DRAINED_BY_OTHERS))
-    if progress.claim_absent_looks >= 2:
-        return _let_go(instance, hold(Reason.CLAIM_REMOVED, status=registration.status.value))
+    if progress.claim_absent_looks:
+        return await_claim(claimed, this_pass)
     blocked = why_blocked(instance, fleet)
     if blocked is not None:
         return give_back_blocked(claimed, blocked, this_pass)
@@ -204,9 +205,12 @@ def _marked_but_active(claimed: ClaimedInstance, this_pass: Pass) -> NextStep:
     if claimed.claim.run != fleet.run:
         # A run claimed it and died before draining it, or after returning it. Either way it is in service, unless the
         # read is stale: then dropping the claim too early would leave a drained instance without an owner.
-        if not has_passed(progress.claimed_at or this_pass.at, lag, registration.at):
+        if may_be_stale(claimed, this_pass):
             return NextStep(look_at=soon)
         return NextStep((Unmark(instance.id, None, took_slot=False),), look_at=this_pass.at)
+    if instance.claimed_arn not in (None, registration.arn):
+        why = hold(Reason.CHANGED_WHILE_DRAINING, why="it has registered in ECS under another ARN")
+        return NextStep((Unmark(instance.id, why, took_slot=True),))
     if progress.drain is None:
         return NextStep(look_at=soon)  # it is drained through the same gates as all others: see `unclaimed/start.py`
     if not has_passed(progress.drain.at, lag, registration.at):
@@ -214,13 +218,17 @@ def _marked_but_active(claimed: ClaimedInstance, this_pass: Pass) -> NextStep:
         ahead = _check_ahead(claimed, this_pass)
         due = next_look(progress.drain.at, this_pass.at, policy.poll_interval, fleet.durations.drain)
         return ahead or NextStep(look_at=due if fleet.durations.drain is not None else soon)
+    if progress.drain_seen and may_be_stale(claimed, this_pass):
+        return _check_ahead(claimed, this_pass) or NextStep(look_at=soon)
     if progress.drain_seen:
-        return NextStep((Unmark(instance.id, hold(Reason.RETURNED_BY_OTHERS), took_slot=True),))
+        # If the read is older than any should be, it is DRAINING because of us. So first set it ACTIVE once more.
+        return NextStep(hand_back(instance, hold(Reason.RETURNED_BY_OTHERS)), look_at=soon)
     blocked = why_blocked(instance, fleet)
     if blocked is not None:
-        return _let_go(instance, blocked)
+        return NextStep(hand_back(instance, blocked), look_at=soon)
     if has_passed(instance.phase_began, policy.drain_timeout, this_pass.at):
-        return _let_go(instance, hold(Reason.UNCLEAR, what="DRAINING", why="ECS never showed it"))
+        why = hold(Reason.UNCLEAR, what="DRAINING", why="ECS never showed it")
+        return NextStep(hand_back(instance, why), look_at=soon)
     return NextStep((Drain(instance.id),), look_at=soon)
 
 

@@ -15,6 +15,7 @@ reports them. It always leaves a quarantined instance, because it waits for a pe
 
 from __future__ import annotations
 
+from bottlerocket_ecs_updater.core.decision.claimed.stale_reads import may_be_stale
 from bottlerocket_ecs_updater.core.decision.host_checks import ask_host, is_check_denied
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
@@ -22,7 +23,7 @@ from bottlerocket_ecs_updater.core.model.claimed_instance import ClaimedInstance
 from bottlerocket_ecs_updater.core.model.command import NextStep, Unmark
 from bottlerocket_ecs_updater.core.model.container_instance import Status
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
-from bottlerocket_ecs_updater.core.model.time_text import has_passed, time_text
+from bottlerocket_ecs_updater.core.model.time_text import time_text
 from bottlerocket_ecs_updater.core.rules.policy import CHECK_TRIES
 
 
@@ -41,7 +42,7 @@ def lost_claim(claimed: ClaimedInstance, this_pass: Pass) -> NextStep | None:
         may_be_asked = registration.connected and not is_check_denied(instance, fleet)
         if report is None and may_be_asked and instance.progress.checks_failed < CHECK_TRIES:
             return ask_host(instance, this_pass)
-    if not has_passed(instance.progress.claimed_at or this_pass.at, this_pass.policy.reader_lag, registration.at):
+    if may_be_stale(claimed, this_pass):
         # The read may be stale: dropping the claim too early would leave a drained instance without an owner.
         return NextStep(look_at=this_pass.next_poll)
     if registration.status is Status.ACTIVE:

@@ -25,6 +25,7 @@ from bottlerocket_ecs_updater.core.decision.claimed.give_back import (
     why_blocked,
 )
 from bottlerocket_ecs_updater.core.decision.claimed.rival_claim import wait_for_rival
+from bottlerocket_ecs_updater.core.decision.claimed.stale_reads import await_claim, may_be_stale
 from bottlerocket_ecs_updater.core.decision.claimed.verify import (
     limit_of_reboot,
     never_rebooted,
@@ -92,15 +93,13 @@ def _not_sent(claimed: ClaimedInstance, report: HostReport | None, this_pass: Pa
     instance, registration = claimed.instance, claimed.registration
     policy = this_pass.policy
     if instance.progress.overwritten_looks:
-        return wait_for_rival(instance, this_pass)
+        return wait_for_rival(claimed, this_pass)
     if registration.status is Status.ACTIVE:
-        drain = instance.progress.drain
-        if drain is not None and not has_passed(drain.at, policy.reader_lag, registration.at):
+        if may_be_stale(claimed, this_pass):
             return NextStep(look_at=this_pass.next_poll)
         return NextStep((Unmark(instance.id, hold(Reason.RETURNED_BY_OTHERS), took_slot=True),))
-    if instance.progress.claim_absent_looks >= 2:
-        why = hold(Reason.CLAIM_REMOVED, status=registration.status.value)
-        return NextStep((Unmark(instance.id, why, took_slot=False),), hold=why)
+    if instance.progress.claim_absent_looks:
+        return await_claim(claimed, this_pass)
     blocked = why_blocked(instance, this_pass.fleet)
     if blocked is not None:
         backs_off = backs_off_when_blocked(claimed.claim, blocked)
@@ -249,6 +248,8 @@ def _again(claimed: ClaimedInstance, report: HostReport, this_pass: Pass) -> Nex
     """Send the reboot again, while tries are left and the host still has the update that we claimed it for."""
     claim = claimed.claim
     fleet = this_pass.fleet
+    if claimed.registration.status is Status.ACTIVE and may_be_stale(claimed, this_pass):
+        return NextStep(look_at=this_pass.next_poll)
     if claimed.registration.status is Status.ACTIVE:
         return NextStep((Unmark(claimed.id, hold(Reason.RETURNED_BY_OTHERS), took_slot=True),))
     difference = changed(report, claim)

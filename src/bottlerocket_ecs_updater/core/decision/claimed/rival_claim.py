@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from bottlerocket_ecs_updater.core.decision.claimed.stale_reads import claim_may_be_stale
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
+from bottlerocket_ecs_updater.core.model.claimed_instance import ClaimedInstance
 from bottlerocket_ecs_updater.core.model.command import NextStep, Unmark
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.instance import Instance
@@ -20,9 +22,15 @@ def _overwritten(instance: Instance, fleet: Fleet) -> Hold:
     return hold(Reason.ANOTHER_RUN, run=run, instance=instance.id, phase="claimed by it", since=since)
 
 
-def wait_for_rival(instance: Instance, this_pass: Pass) -> NextStep:
-    """Another run's claim has replaced ours: look again, then leave the instance to that run."""
-    if instance.progress.overwritten_looks < OVERWRITTEN_LOOKS:
+def wait_for_rival(claimed: ClaimedInstance, this_pass: Pass) -> NextStep:
+    """Another run's claim has replaced ours: look again, then leave the instance to that run.
+
+    A claim of an earlier run may be older than ours: the read may be from before our claim. Run ids sort by time.
+    """
+    instance = claimed.instance
+    earlier = instance.progress.overwritten_by < this_pass.fleet.run
+    old = earlier and claim_may_be_stale(claimed, this_pass)
+    if instance.progress.overwritten_looks < OVERWRITTEN_LOOKS or old:
         return NextStep(look_at=this_pass.next_poll)
     why = _overwritten(instance, this_pass.fleet)
     return NextStep((Unmark(instance.id, why, took_slot=False),), hold=why)

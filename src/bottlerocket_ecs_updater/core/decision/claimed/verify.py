@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from bottlerocket_ecs_updater.core.decision.backoff import next_backoff
 from bottlerocket_ecs_updater.core.decision.claimed.after_reboot_hook import Unhealthy, ask_after_reboot, ask_again
 from bottlerocket_ecs_updater.core.decision.claimed.give_back import cancel_open, hand_back
 from bottlerocket_ecs_updater.core.decision.claimed.let_go import RETURNS_AFTER_ANSWER, group_due_soon
+from bottlerocket_ecs_updater.core.decision.claimed.stale_reads import may_be_stale
 from bottlerocket_ecs_updater.core.decision.host_checks import ask_host, is_check_denied
 from bottlerocket_ecs_updater.core.decision.instance_health import (
     awaited_health,
@@ -44,7 +45,7 @@ def verify(claimed: ClaimedInstance, report: HostReport, this_pass: Pass) -> Nex
     policy = this_pass.policy
     soon = this_pass.at + soon_interval(policy.poll_interval)
     over = this_pass.at >= limit_of_reboot(claimed, this_pass)
-    wrong = _not_well(claimed, this_pass.at)
+    wrong = _not_well(claimed, this_pass.at, this_pass.fleet.read_lag)
     if wrong and over:
         detail = f"it runs {report.running}, but {wrong}"
         why = failed(Failure.NOT_BACK, limit=duration_text(policy.reboot_timeout), detail=detail)
@@ -63,7 +64,7 @@ def verify(claimed: ClaimedInstance, report: HostReport, this_pass: Pass) -> Nex
     return quarantine(claimed, why, this_pass)
 
 
-def _not_well(claimed: ClaimedInstance, now: datetime) -> str:
+def _not_well(claimed: ClaimedInstance, now: datetime, read_lag: timedelta) -> str:
     """Why a host that booted is not known to be healthy yet; empty if it is."""
     instance, new_boot = claimed.instance, claimed.progress.new_boot
     impaired = impaired_by_update(instance)
@@ -71,6 +72,9 @@ def _not_well(claimed: ClaimedInstance, now: datetime) -> str:
         return impaired
     if instance.progress.connected_looks < CONNECTED_LOOKS or not claimed.registration.connected:
         return "its ECS agent does not stay connected"
+    if new_boot is not None and claimed.registration.at - read_lag < new_boot.asked_at:
+        # ECS showed a drain late, so this may be the agent of the old boot.
+        return "ECS may still show its ECS agent as it was before the reboot"
     if unhealthy_until(instance, now) is not None:
         return "ECS keeps reporting it as IMPAIRED"
     return awaited_health(instance, new_boot.asked_at if new_boot is not None else now, now)
@@ -150,7 +154,7 @@ def _second_check_from(claimed: ClaimedInstance, new_boot: NewBoot, this_pass: P
 
 def _return_verified(claimed: ClaimedInstance, report: HostReport, this_pass: Pass) -> NextStep:
     outcome, notes = _judge(claimed, report, this_pass)
-    if claimed.registration.status is Status.ACTIVE:
+    if claimed.registration.status is Status.ACTIVE and not may_be_stale(claimed, this_pass):
         # It is already back in service, perhaps under a new registration: it is verified, so drop the claim.
         return NextStep((Unmark(claimed.id, outcome, took_slot=True), *notes), look_at=this_pass.at)
     return NextStep(hand_back(claimed.instance, outcome, *notes), look_at=this_pass.at)

@@ -13,6 +13,7 @@ from typing import assert_never
 
 from bottlerocket_ecs_updater.core.decision.admission import OfferedUpdate, failed_before, not_bootable, offered_update
 from bottlerocket_ecs_updater.core.decision.host_checks import ask_host
+from bottlerocket_ecs_updater.core.decision.left_claim import left_by_us
 from bottlerocket_ecs_updater.core.decision.not_counted import (
     LISTED_NO_MORE,
     left_out,
@@ -36,7 +37,7 @@ from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.outcome import Outcome, UpToDate
 from bottlerocket_ecs_updater.core.model.reasons import Failed, Failure, Hold, Reason, failed, hold
 from bottlerocket_ecs_updater.core.model.run_command import CheckAnswer, CommandStatus, DocumentKind
-from bottlerocket_ecs_updater.core.model.time_text import has_passed
+from bottlerocket_ecs_updater.core.model.time_text import has_passed, time_text
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.rules.policy import APPLY_TRIES, CHECK_TRIES, REBOOT_MARKS, UNHEARD_APPLIES, Policy
 from bottlerocket_ecs_updater.core.rules.promotion import block_on
@@ -151,7 +152,7 @@ def out_of_reach(instance: Instance) -> Hold | None:
     return (
         set_aside(instance)
         or why_leaving(instance)
-        or _not_in_service(registration)
+        or _not_in_service(instance, registration)
         or _not_reachable(instance, registration)
     )
 
@@ -179,14 +180,24 @@ _UNKNOWN = frozenset({Reason.NOT_DESCRIBED, Reason.GONE, Reason.NOT_BOTTLEROCKET
 def some_may_be_back(this_pass: Pass) -> bool:
     """Whether a missing instance may be back in a moment.
 
-    A healthy agent may disconnect for some seconds, and ECS may describe at the next look an instance that it did not
-    describe now.
+    A healthy agent may disconnect for some seconds. ECS may describe at the next look an instance that it did not
+    describe now, or show one as ACTIVE that was just returned.
     """
     fleet = this_pass.fleet
     if any(one.unknown and one.progress.undescribed_looks <= UNDESCRIBED_LOOKS for one in fleet.instances.values()):
         return True
+    if any(_shown_late(one, this_pass) for one in fleet.instances.values()):
+        return True
     gone = (one.progress.disconnected_since for one in fleet.instances.values() if _only_disconnected(one))
     return any(since is not None and not has_passed(since, this_pass.policy.flap_time, this_pass.at) for since in gone)
+
+
+def _shown_late(instance: Instance, this_pass: Pass) -> bool:
+    """Whether ECS may still show it as it was before our return, which it has confirmed."""
+    sent, registration = instance.progress.sent_return, instance.registration
+    if sent is None or not sent.confirmed or registration is None or registration.status is not Status.DRAINING:
+        return False
+    return not has_passed(sent.at, this_pass.policy.stale_at_most, registration.at)
 
 
 def _only_disconnected(instance: Instance) -> bool:
@@ -194,10 +205,14 @@ def _only_disconnected(instance: Instance) -> bool:
     return why is not None and why.reason is Reason.AGENT_DISCONNECTED
 
 
-def _not_in_service(registration: Registration) -> Hold | None:
+def _not_in_service(instance: Instance, registration: Registration) -> Hold | None:
+    left = left_by_us(instance)
     match registration.status:
         case Status.ACTIVE:
             return None
+        case Status.DRAINING if left is not None:
+            since = time_text(left.since)
+            return hold(Reason.CLAIM_LOST, run=left.run, since=since, status=registration.status.value)
         case Status.DRAINING:
             return hold(Reason.DRAINED_BY_OTHERS)
         case status:

@@ -31,7 +31,7 @@ from bottlerocket_ecs_updater.core.model.time_text import duration_text, has_pas
 class StartGates:
     """What stops updates from starting, apart from the budget."""
 
-    whole: Hold | None
+    global_hold: Hold | None
     """Why no update at all may start; None if one may."""
     each: Mapping[InstanceId, Hold]
     """Why individual ready instances may not start, by the operator's rules."""
@@ -40,7 +40,7 @@ class StartGates:
     def against(self, instance: Instance, candidate: Ready) -> Hold | None:
         """Why that instance may not be drained now; None if it may."""
         return (
-            self.whole
+            self.global_hold
             or self.each.get(instance.id)
             or self.limits.spent(candidate.target)
             or self.limits.unmovable(instance)
@@ -78,16 +78,18 @@ def why_no_starts(this_pass: Pass, halt: Halt | None, only_claimed: Hold | None)
     return only_claimed
 
 
-def start_gates(whole: Hold | None, candidates: Mapping[InstanceId, CandidateState], this_pass: Pass) -> StartGates:
+def start_gates(
+    global_hold: Hold | None, candidates: Mapping[InstanceId, CandidateState], this_pass: Pass
+) -> StartGates:
     """Find what stops each ready instance from starting now."""
     limits = RolloutLimits(this_pass)
     for instance in filter(being_prepared, this_pass.fleet.instances.values()):
         # It is about to be drained. If it did not count, the document would run on other hosts for nothing.
         limits.take_reported(instance)
     ready = {id_: candidate.target for id_, candidate in candidates.items() if isinstance(candidate, Ready)}
-    blocked = {target: limits.blocked(target) for target in set(ready.values())} if whole is None else {}
+    blocked = {target: limits.blocked(target) for target in set(ready.values())} if global_hold is None else {}
     each = {id_: why for id_, target in ready.items() if (why := blocked.get(target)) is not None}
-    return StartGates(whole, each, limits)
+    return StartGates(global_hold, each, limits)
 
 
 def work_goes_on(fleet: Fleet) -> bool:

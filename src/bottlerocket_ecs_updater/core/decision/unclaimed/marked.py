@@ -74,7 +74,7 @@ def _undrainable(instance: Instance, this_pass: Pass, gates: StartGates) -> Hold
     if report is None or report.target is None:
         return hold(Reason.NO_ANSWER, detail="its last answer is out of date")
     return (
-        gates.whole
+        gates.global_hold
         or first_hold(answers_about(OfferedUpdate(instance, report, report.target), this_pass))
         or gates.limits.unready()
         or gates.limits.unmovable(instance)

@@ -42,7 +42,7 @@ def stage(
     limits = _turns_for_staging(ahead, this_pass)
     for instance in ordered:
         candidate = stageable[instance.id]
-        refusal = gates.whole or limits.spent(candidate.target)
+        refusal = gates.global_hold or limits.spent(candidate.target)
         if refusal is not None:
             draft.steps[instance.id] = NextStep(hold=refusal)
         elif candidate.again or room > 0:

@@ -58,34 +58,34 @@ _MEANING = {
 }
 
 
-def page(account: RunReport, index: str = "") -> str:
+def page(report: RunReport, index: str = "") -> str:
     """The page of a run. `index` is the path of the index page; empty if it is unknown."""
-    summary, timeline = account.summary, account.timeline
+    summary, timeline = report.summary, report.timeline
     lanes = timeline.lanes if timeline is not None else {}
     failed = [row for row in summary.rows if row.became in (OutcomeKind.QUARANTINED, OutcomeKind.FAILED)]
-    halted = (event.at for event in account.events if isinstance(event, RunHalted))
+    halted = (event.at for event in report.events if isinstance(event, RunHalted))
     return (
         _templates()
         .get_template("report.html.j2")
         .render(
-            a=account,
+            a=report,
             s=summary,
-            d=draw(account, next(halted, None)),
+            d=draw(report, next(halted, None)),
             lanes={row.instance: lanes.get(row.instance) for row in summary.rows},
             failed=[(row, lanes.get(row.instance)) for row in failed],
             rows=sorted(summary.rows, key=lambda row: _how_bad(row, lanes.get(row.instance))),
             left_open=left_open,
             tiles=_TILES,
             became_held=OutcomeKind.HELD,
-            most=max((max(move.before, move.after) for move in account.moves), default=1),
+            most=max((max(move.before, move.after) for move in report.moves), default=1),
             meaning={part.value: words for part, words in _MEANING.items()},
-            durations=durations(account),
+            durations=durations(report),
             calls=sorted(summary.calls.items(), key=lambda item: (-item[1], item[0])),
             style=_style(),
             table_max=TABLE_MAX_ROWS,
             said_max=SAID_MAX_CHARACTERS,
             index=index,
-            clock="when" if _over_midnight(account) else "clock",
+            clock="when" if _over_midnight(report) else "clock",
         )
     )
 
@@ -173,9 +173,9 @@ def _marked(text: str, limit: int = SHOWN_MAX_CHARACTERS) -> Markup:
     return markup + shown[done:]
 
 
-def _over_midnight(account: RunReport) -> bool:
+def _over_midnight(report: RunReport) -> bool:
     """Whether the run spans several days, so that a time needs a date."""
-    began, ended = account.summary.began, account.summary.ended
+    began, ended = report.summary.began, report.summary.ended
     return began is not None and ended is not None and began.astimezone(UTC).date() != ended.astimezone(UTC).date()
 
 

@@ -116,12 +116,12 @@ class _Scale:
         return _LEFT + min(max(share, 0.0), 1.0) * (DRAWING_WIDTH - _LEFT - _RIGHT)
 
 
-def draw(account: RunReport, halted_at: datetime | None = None) -> Drawing | None:
+def draw(report: RunReport, halted_at: datetime | None = None) -> Drawing | None:
     """Lay out a run. None if nothing happened to any instance."""
-    timeline = account.timeline
+    timeline = report.timeline
     if timeline is None:
         return None
-    groups = [group for group in _grouped(account) if group[1]]
+    groups = [group for group in _grouped(report) if group[1]]
     if not groups or timeline.ended <= timeline.began:
         return None
     scale = _Scale(timeline.began, timeline.ended - timeline.began)
@@ -149,17 +149,17 @@ def draw(account: RunReport, halted_at: datetime | None = None) -> Drawing | Non
         load_base=_LOAD_HEIGHT,
         halted=round(scale.x(halted_at), 1) if halted_at is not None else None,
         parts=tuple(part.value for part in Part if part in shown),
-        left_out=len(account.summary.rows) - sum(len(members) for _, members in groups),
+        left_out=len(report.summary.rows) - sum(len(members) for _, members in groups),
     )
 
 
 _Members = list[tuple[Row, Lane]]
 
 
-def _grouped(account: RunReport) -> Iterator[tuple[str, _Members]]:
+def _grouped(report: RunReport) -> Iterator[tuple[str, _Members]]:
     """Groups of lanes, worst first; within a group, in the order in which they were taken out of service."""
-    known = [(row, lane) for row in account.summary.rows if (lane := account.lane(row)) is not None and lane.stretches]
-    late = account.timeline.ended if account.timeline is not None else None
+    known = [(row, lane) for row in report.summary.rows if (lane := report.lane(row)) is not None and lane.stretches]
+    late = report.timeline.ended if report.timeline is not None else None
     known.sort(key=lambda both: (both[1].out_from or late or both[1].stretches[0].began, both[0].instance))
     quarantined = [both for both in known if both[0].became is OutcomeKind.QUARANTINED]
     yield f"{OutcomeKind.QUARANTINED.words} · {counted(len(quarantined), 'instance')}", quarantined
@@ -259,11 +259,11 @@ class DurationRow:
     longest: str
 
 
-def durations(account: RunReport) -> Sequence[DurationRow]:
+def durations(report: RunReport) -> Sequence[DurationRow]:
     """The durations of each part of life that occurred, in order."""
-    if account.timeline is None:
+    if report.timeline is None:
         return ()
-    spans = {part.value: sorted(lasted) for part, lasted in spent_by_part(account.timeline).items()}
+    spans = {part.value: sorted(lasted) for part, lasted in spent_by_part(report.timeline).items()}
     return [
         DurationRow(
             part,

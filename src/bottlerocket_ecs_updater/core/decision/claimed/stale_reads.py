@@ -1,0 +1,43 @@
+"""Reads of ECS that may be older than our last call: what must not be concluded from them yet.
+
+ECS is eventually consistent, and AWS names no limit. A read from before our drain shows the instance ACTIVE; one from
+before our claim shows no claim, or an earlier one. If the claim were dropped because of such a read, the instance would
+stay DRAINING, and nobody would know that the updater drained it. So these conclusions wait until the read is newer than
+the call, however old reads may be. A call that may be repeated needs no such wait.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from bottlerocket_ecs_updater.core.decision.this_pass import Pass
+from bottlerocket_ecs_updater.core.model.claimed_instance import ClaimedInstance
+from bottlerocket_ecs_updater.core.model.command import NextStep, Unmark
+from bottlerocket_ecs_updater.core.model.reasons import Reason, hold
+from bottlerocket_ecs_updater.core.model.time_text import has_passed
+
+CLAIM_ABSENT_LOOKS = 2
+"""How many looks in a row must miss our claim. A person who deletes it takes the instance over."""
+
+
+def may_be_stale(claimed: ClaimedInstance, this_pass: Pass) -> bool:
+    """Whether the last read of an instance may be from before its drain, or before this run found its claim."""
+    drain, found_at = claimed.progress.drain, claimed.progress.claimed_at
+    return _may_precede(drain.at if drain is not None else found_at or this_pass.at, claimed, this_pass)
+
+
+def claim_may_be_stale(claimed: ClaimedInstance, this_pass: Pass) -> bool:
+    """Whether the last read of an instance may be from before its claim was written in its phase."""
+    return _may_precede(claimed.progress.phase_seen_at or claimed.phase_began, claimed, this_pass)
+
+
+def _may_precede(call_at: datetime, claimed: ClaimedInstance, this_pass: Pass) -> bool:
+    return not has_passed(call_at, this_pass.policy.stale_at_most, claimed.registration.at)
+
+
+def await_claim(claimed: ClaimedInstance, this_pass: Pass) -> NextStep:
+    """The instance does not show the claim that it had: no reboot follows, and it is let go if somebody deleted it."""
+    if claimed.progress.claim_absent_looks < CLAIM_ABSENT_LOOKS or claim_may_be_stale(claimed, this_pass):
+        return NextStep(look_at=this_pass.next_poll)
+    why = hold(Reason.CLAIM_REMOVED, status=claimed.registration.status.value)
+    return NextStep((Unmark(claimed.id, why, took_slot=False),), hold=why)
