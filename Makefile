@@ -35,9 +35,9 @@ test: $(VENV)/dev.stamp ## Everything that CI runs
 	@$(MAKE) --no-print-directory --jobs=2 unit wheel
 
 # All tests of the core, and one quick file of every other kind: less than a minute on two idle cores.
-QUICK := tests/core tests/engine/look tests/engine/lease/test_lease.py tests/faults/test_updates.py \
-    tests/policy/test_stories.py tests/report/outputs/test_log.py tests/cli/test_pages.py tests/performance \
-    tests/mutants/test_mutants.py tests/test_repository.py
+QUICK := tests/core tests/engine/look tests/engine/lease/test_lease.py tests/faults/test_blockers.py \
+    tests/policy/test_stories.py tests/report/outputs/test_log.py tests/cli/test_pages.py \
+    tests/mutants/test_mutants.py tests/test_order.py tests/test_repository.py
 
 quick: $(VENV)/dev.stamp ## Style, import direction, and the quickest tests of each kind, in less than a minute
 	$(BIN)/ruff check $(SOURCES)

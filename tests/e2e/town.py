@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,24 @@ def _session() -> Session:
     return Session()
 
 
+class SkippingClock(ScaledClock):
+    """A clock that can go ahead at once, through everything that happens meanwhile."""
+
+    skipped = timedelta()
+
+    def skip(self, span: timedelta) -> None:
+        """Let that much time pass without waiting for it."""
+        with self.lock:
+            self._start += span
+            self.skipped += span
+            self.pump()
+
+    @property
+    def origin(self) -> datetime:
+        """The time at which this clock showed the real time: a process tells the clock's time from it and the speed."""
+        return self._start - self.skipped - self.skipped / (self.speed - 1)
+
+
 @dataclass
 class Town:
     """One world behind HTTP."""
@@ -43,10 +61,13 @@ class Town:
     world: World
     wire: Wire
     scenario: Scenario
-    clock: ScaledClock
-    origin: str
+    clock: SkippingClock
     state: Path
     processes: list[subprocess.Popen[str]] = field(default_factory=list)
+
+    @property
+    def origin(self) -> str:
+        return self.clock.origin.isoformat()
 
     def start(self, *flags: str, scaled: bool = True) -> subprocess.Popen[str]:
         """Start `run` on the cluster; without `scaled`, it does not know the world's clock."""
@@ -160,14 +181,13 @@ def kill(process: subprocess.Popen[str]) -> None:
 @contextmanager
 def town(scenario: Scenario, state: Path, budget: int = 1, speed: float = SPEED) -> Iterator[Town]:
     """The scenario's world behind HTTP, a minute after its start. All its processes end with it."""
-    clock = ScaledClock(speed)
-    origin = clock.now().isoformat()
+    clock = SkippingClock(speed)
     world = scenario.build(clock, budget=UpdaterLimits(budget))
     clock.start()
     try:
         with Wire(world) as wire:
-            built = Town(world, wire, scenario, clock, origin, state)
-            clock.sleep(timedelta(minutes=1))
+            built = Town(world, wire, scenario, clock, state)
+            clock.skip(timedelta(minutes=1))
             yield built
             for process in built.processes:
                 if process.poll() is None:

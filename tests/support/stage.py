@@ -15,6 +15,13 @@ from bottlerocket_ecs_updater.simulator.clock import VirtualClock
 Program = Callable[[], None]
 
 
+def _closed() -> threading.Lock:
+    """A lock that is held: a thread that acquires it waits until another one releases it."""
+    lock = threading.Lock()
+    lock.acquire()
+    return lock
+
+
 class Stage:
     """Plays programs on a virtual clock. Only `wait` lets time pass while they run."""
 
@@ -22,7 +29,7 @@ class Stage:
         self._clock = clock
         self._agenda: list[tuple[datetime, int, Callable[[], None]]] = []
         self._made = 0
-        self._back = threading.Semaphore(0)
+        self._back = _closed()
         self._failure: BaseException | None = None
 
     def enter(self, delay: timedelta, program: Program) -> None:
@@ -35,7 +42,7 @@ class Stage:
         if not self._agenda or self._agenda[0][0] > when:
             self._clock.advance(when - self._clock.now())
             return
-        turn = threading.Semaphore(0)
+        turn = _closed()
         self._at(when, lambda: self._hand_to(turn))
         self._back.release()
         turn.acquire()
@@ -65,6 +72,6 @@ class Stage:
         finally:
             self._back.release()
 
-    def _hand_to(self, turn: threading.Semaphore) -> None:
+    def _hand_to(self, turn: threading.Lock) -> None:
         turn.release()
         self._back.acquire()

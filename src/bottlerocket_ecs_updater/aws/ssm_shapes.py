@@ -87,12 +87,17 @@ def managed(shape: InstanceInformationTypeDef) -> ManagedNode:
     return ManagedNode(read_ping_status(ping), version, ping)
 
 
+BOTTLEROCKET = "Bottlerocket"
+POSSIBLE_PLATFORMS = (BOTTLEROCKET, "Amazon Linux", "")
+"""The platforms of Bottlerocket hosts: before 1.7.0 they report that of their control container."""
+
+
 def activated_node(shape: InstanceInformationTypeDef) -> Node | None:
-    """The node if a hybrid activation registered it; None for a regular EC2 instance."""
-    id_ = shape.get("InstanceId", "")
-    if not id_.startswith("mi-"):
+    """The node if a hybrid activation registered it and it may be a Bottlerocket host; None for all others."""
+    id_, platform = shape.get("InstanceId", ""), shape.get("PlatformName", "")
+    if not id_.startswith("mi-") or platform not in POSSIBLE_PLATFORMS:
         return None
-    return Node(id_, shape.get("IPAddress", ""), shape.get("PlatformName") == "Bottlerocket")
+    return Node(id_, shape.get("IPAddress", ""), platform == BOTTLEROCKET)
 
 
 def listed_answer(shape: CommandInvocationTypeDef) -> Answer:

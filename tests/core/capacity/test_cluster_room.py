@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tests.core.builders import NEW, NOW, idle, instance, ready, registration, task
 from tests.core.builders import fleet as a_fleet
 
 from bottlerocket_ecs_updater.core.capacity.cluster_room import ClusterRoom
 from bottlerocket_ecs_updater.core.capacity.will_it_fit import Fits, NoRoom
+from bottlerocket_ecs_updater.core.model.capacity_provider import CapacityProvider, ProviderKind
 from bottlerocket_ecs_updater.core.model.container_instance import Status
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.host_report import HostReport
@@ -96,3 +99,23 @@ def test_an_instance_that_takes_no_tasks_needs_no_known_resources() -> None:
     assert isinstance(ClusterRoom(known).for_drain_of(outdated), Fits)
     unknown = fleet(outdated, other, instance("i-c", registered=registration("i-c", remaining=None)))
     assert ClusterRoom(unknown).for_drain_of(outdated) is None
+
+
+def test_each_provider_of_a_strategy_needs_room_outside_the_hosts_that_are_picked_in_the_same_pass() -> None:
+    """Both hosts of the provider `b` were drained together, though none of its tasks may go to `a`."""
+    limits = DeploymentLimits(100, 200, "web:1", providers=("a", "b"))
+    web = replace(WEB, desired=4, running=4, deployment=limits)
+    names = {"i-a1": "a", "i-a2": "a", "i-b1": "b", "i-b2": "b"}
+    hosts = [_provided(host(name, ready(), 4096), provider) for name, provider in names.items()]
+    providers = {name: CapacityProvider(name, ProviderKind.AUTO_SCALING) for name in "ab"}
+    given = replace(fleet(*hosts), services=Services((web,), NOW), providers=providers)
+    rooms = ClusterRoom(given)
+    first, second = given.instances[InstanceId("i-b1")], given.instances[InstanceId("i-b2")]
+    assert isinstance(rooms.for_drain_of(first), Fits)
+    rooms.take(first)
+    assert isinstance(rooms.for_drain_of(second), NoRoom)
+
+
+def _provided(one: Instance, provider: str) -> Instance:
+    assert one.registration is not None
+    return replace(one, registration=replace(one.registration, capacity_provider=provider))

@@ -15,7 +15,6 @@ from bottlerocket_ecs_updater.core.capacity.will_it_fit import (
     PlannedDrain,
     room_hold,
     will_drain,
-    without,
 )
 from bottlerocket_ecs_updater.core.model.capacity_provider import LaunchType
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, ServiceArn
@@ -382,7 +381,8 @@ def test_room_for_other_drains_is_reserved_first() -> None:
 def test_an_instance_that_is_picked_in_the_same_pass_is_no_room_for_the_next_one() -> None:
     capacity = {A: FULL, B: ROOMY}
     assert drained([service()], capacity, on(A, "web")) == Fits()
-    refused(drained([service()], without(capacity, B), on(A, "web")))
+    web = service()
+    refused(will_drain(PlannedDrain(A, capacity, {web.arn: web}, on(A, "web"), picked=frozenset({B}))))
 
 
 def test_a_service_whose_capacity_provider_adds_instances_is_not_short_of_room() -> None:

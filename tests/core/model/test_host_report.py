@@ -140,6 +140,33 @@ def test_a_staged_host_whose_release_was_withdrawn_has_no_target() -> None:
     assert report_of(text).target is None
 
 
+@pytest.mark.parametrize(
+    ("offered", "withdrawn"),
+    [
+        (["1.15.0", "1.14.0"], False),
+        (["v1.15.0", "v1.14.0"], False),
+        (["1.14.0"], True),
+        ([], True),
+        (None, False),
+        ([{"version": "1.14.0"}], False),
+        (["1.14.0", "latest"], False),
+    ],
+    ids=["offered", "offered with v", "withdrawn", "nothing offered", "no list", "objects", "no version"],
+)
+def test_a_staged_version_is_withdrawn_only_if_a_readable_list_lacks_it(offered: object, *, withdrawn: bool) -> None:
+    staged = {"image": STAGED_IMAGE, "next_to_boot": True}
+    text = with_status(update_state="Ready", staging_partition=staged, available_updates=offered)
+    assert report_of(text).withdrawn is withdrawn
+
+
+def test_a_byte_order_mark_before_the_boot_id_is_passed_over() -> None:
+    assert report_of("\ufeff" + BOOT_LINE + AVAILABLE_TEXT).boot == report_of(BOOT_LINE + AVAILABLE_TEXT).boot
+
+
+def test_a_boot_id_is_not_reported_as_the_cause_of_a_failure() -> None:
+    assert problem_of(137, "3f2b1c4d-1111-2222-3333-0123456789ab\n").detail == "exit 137: no output"
+
+
 @pytest.mark.parametrize("offered", [[], ["1.14.0", "1.13.5"]])
 def test_only_the_repositorys_chosen_version_matters(offered: list[str]) -> None:
     report = report_of(with_status(update_state="Idle", chosen_update=None, available_updates=offered))

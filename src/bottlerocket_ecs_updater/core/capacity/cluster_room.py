@@ -71,6 +71,8 @@ class ClusterRoom:
         self._coming: Sequence[Coming] | None = None
         self._staying: StayingTasks | None = None
         self._daemons: DaemonShare | None = None
+        self._picked: set[InstanceId] = set()
+        """The instances that were picked in this pass."""
         self._able: dict[ServiceArn, tuple[list[InstanceId], Iterator[InstanceId]]] = {}
         """The instances found so far with room for a task of a service, and those that were not tried yet."""
         self._placing: IncrementalPlacement | None = None
@@ -109,9 +111,9 @@ class ClusterRoom:
             if f" {instance.id}, the nearest" not in self._refusals[name].missing:
                 return self._refusals[name]
         if self._placing is None:
-            self._placing = IncrementalPlacement(capacity, {task.instance for task in others})
+            self._placing = IncrementalPlacement(capacity, {task.instance for task in others} | self._picked)
         tasks = [*others, *self._tasks_on(instance)]
-        drain = PlannedDrain(instance.id, capacity, rules, tasks, self._all_coming())
+        drain = PlannedDrain(instance.id, capacity, rules, tasks, self._all_coming(), picked=frozenset(self._picked))
         if self._placing.fits(instance.id, rules, here, leaving):
             crowded = None if self._is_spacious(drain) else crowded_out(self._with_staying(drain))
             if crowded is not None:
@@ -179,7 +181,8 @@ class ClusterRoom:
                     continue
                 alone = limited_to(service, provider, share, self._fleet)
                 moved = [Leaving(instance, arn)] * share
-                drain = PlannedDrain(instance, self._all_capacity() or {}, {arn: alone}, moved, self._all_coming())
+                capacity, picked = self._all_capacity() or {}, frozenset(self._picked)
+                drain = PlannedDrain(instance, capacity, {arn: alone}, moved, self._all_coming(), picked=picked)
                 answer = will_drain(drain)
                 if isinstance(answer, NoRoom):
                     return answer
@@ -199,6 +202,7 @@ class ClusterRoom:
 
     def take(self, instance: Instance) -> None:
         """Count that instance among those that are drained."""
+        self._picked.add(instance.id)
         tasks = list(self._tasks_on(instance))
         self._of_others().extend(tasks)
         self._leaving_counts.update(task.service for task in tasks)

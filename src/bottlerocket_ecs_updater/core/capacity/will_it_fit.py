@@ -98,6 +98,8 @@ class PlannedDrain:
     """The instances that capacity providers may still add."""
     staying: StayingTasks = field(default_factory=dict)
     """The tasks of each service, by instance."""
+    picked: frozenset[InstanceId] = frozenset()
+    """Instances whose drains start together with this one, also those without tasks."""
 
     def here(self) -> Counter[ServiceArn]:
         """How many tasks of each service are on the instance."""
@@ -108,8 +110,8 @@ class PlannedDrain:
         return Counter(task.service for task in self.tasks)
 
     def emptied(self) -> Set[InstanceId]:
-        """The instance, and the others that are draining."""
-        return {task.instance for task in self.tasks} | {self.instance}
+        """The instance, and the others that are draining or about to."""
+        return {task.instance for task in self.tasks} | {self.instance} | self.picked
 
     def open(self) -> Mapping[InstanceId, Capacity]:
         """The instances that take tasks, in their order, apart from those that are emptied."""
@@ -217,24 +219,25 @@ def crowded_out(drain: PlannedDrain) -> NoRoom | None:
     placed = [need for need in needs if need.wanted and need.service.demand is not None]
     if len(placed) < 2:
         return None
-    rooms = [*drain.open().items()]
-    wanted = sum(need.wanted for need in placed)
-    rooms += [(room.instance, room.capacity) for room in _expected(_as_added(drain.coming, placed), wanted)]
+    open_, wanted = [*drain.open().items()], sum(need.wanted for need in placed)
+    providers = {provider for need in placed for provider in need.service.providers}
     for need in placed:
         others = [one for one in placed if one is not need]
         if not need.count or need.service.grows or not (need.service.arn in here or _any_here(others, here)):
             continue
         rivals = [ToPlace(one.service, one.wanted) for one in others]
+        # ECS adds no instance for a service without a provider: only the others have them, and lose them to each other.
+        coming = _as_added(drain.coming, providers) if need.service.providers else drain.coming
+        rooms = [*open_, *((room.instance, room.capacity) for room in _expected(coming, wanted))]
         left = rooms_if_last(ToPlace(need.service, need.count), rivals, rooms, drain.staying)
         if left is not None:
             return _crowded(need, others, here, left)
     return None
 
 
-def _as_added(coming: Iterable[Coming], placed: Iterable[_Need]) -> Sequence[Coming]:
-    """Those as they are once they are added: they take tasks of other services too, if a task needs their provider."""
-    wanted = {provider for need in placed for provider in need.service.providers}
-    return [one.when_added() if one.provider in wanted else one for one in coming]
+def _as_added(coming: Iterable[Coming], providers: Container[str]) -> Sequence[Coming]:
+    """Those of these providers as they are once they are added: then they take tasks of other services too."""
+    return [one.when_added() if one.provider in providers else one for one in coming]
 
 
 def _any_here(needs: Iterable[_Need], here: Mapping[ServiceArn, int]) -> bool:

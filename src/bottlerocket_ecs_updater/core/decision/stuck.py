@@ -102,6 +102,8 @@ def _lasts(why: Hold, fleet: Fleet) -> bool:
     facts = dict(why.facts)
     if never_passes(why):
         return True
+    if why.reason is Reason.UNWELL and fleet.health is not None and fleet.health.denied:
+        return True
     if why.reason is Reason.BACKING_OFF:
         return facts.get("until") == UNTIL_CLEARED
     if why.reason is Reason.DRAIN_BLOCKED:

@@ -84,7 +84,7 @@ BRACES_TRIED_MAX = 50
 """How many opening braces are tried as the start of the status: other output may contain some before it."""
 
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b[@-_]")
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ufeff]")
 _BOOT_ID = re.compile(
     r"^\s*([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})\s*$", re.MULTILINE | re.IGNORECASE
 )
@@ -108,7 +108,7 @@ def cause_line(stdout: str, stderr: str) -> str:
     """The last meaningful line of stderr, else of stdout: what a person should read first."""
     for text in (stderr, stdout):
         lines = [line.strip() for line in plain(text).splitlines()]
-        meaningful = [line for line in lines if not _NOISE.search(line)]
+        meaningful = [line for line in lines if not (_NOISE.search(line) or _BOOT_ID.fullmatch(line))]
         if meaningful:
             return _ADVICE.sub(" ", meaningful[-1])[:DETAIL_MAX_CHARACTERS]
     return "no output"
@@ -178,13 +178,18 @@ def _status(text: str) -> Mapping[str, Any] | None:
 
 def _is_withdrawn(status: Mapping[str, Any], staged: Version | None) -> bool:
     """Whether the repository no longer offers this host the staged version; False if the host does not list the offered
-    versions.
+    versions in a form that can be read.
 
     The list also has the running version and older ones. It lacks versions that the maintainers removed, versions above
     the maximum that they set, and versions whose wave has not reached the host. Source: thar-be-updates.
     """
     offered = status.get("available_updates")
-    return staged is not None and isinstance(offered, list) and str(staged) not in map(str, offered)
+    if staged is None or not isinstance(offered, list):
+        return False
+    try:
+        return staged not in [Version.parse(text) for text in offered]
+    except (ValueError, AttributeError):
+        return False  # a list in another form does not show what is offered
 
 
 def _image_version(status: Mapping[str, Any], *path: str) -> Version | None:

@@ -104,6 +104,8 @@ class RunProgress:
     """None if this run did not drain it."""
     drain_seen: bool = False
     """Whether ECS confirmed our drain or showed the instance DRAINING."""
+    drain_shown: bool = False
+    """Whether a look has shown the instance DRAINING since our drain."""
     read_lag: timedelta = timedelta()
     """How long after our drain, which ECS had confirmed, looks still showed the instance ACTIVE."""
     claim_seen: bool = False

@@ -16,10 +16,12 @@ def known_as(instance: Instance, nodes: Sequence[Node]) -> str:
     """Under which other id Systems Manager knows, or may know, an instance, as text; empty if there is none."""
     machine = instance.machine
     address = machine.address if machine is not None else ""
-    if address:
-        found = next((node for node in nodes if node.address == address), None)
-        return f"a hybrid activation registered it as {found.id}" if found is not None else ""
-    candidates = sorted(node.id for node in nodes if node.bottlerocket)
+    known = [node for node in nodes if node.address == address] if address else nodes
+    sure = sorted(node.id for node in known if node.bottlerocket)
+    if address and len(sure) == 1:
+        return f"a hybrid activation registered it as {sure[0]}"
+    # Addresses repeat in other networks, and a node that registered again leaves its old id behind.
+    candidates = sure or sorted(node.id for node in known if address)
     return f"a hybrid activation may have registered it as {_one_of(candidates)}" if candidates else ""
 
 

@@ -32,7 +32,9 @@ def see_marked(instance: Instance, claim: Claim, now: datetime) -> Instance:
                 connected_looks=progress.connected_looks,
                 health_before=health_before(instance),
             )
-            return replace(instance, claim=claim, reboots=(), progress=progress)
+            registration = instance.registration
+            arn = registration.arn if registration is not None else None
+            return replace(instance, claim=claim, claimed_arn=arn, reboots=(), progress=progress)
         case ClaimPhase.REBOOTING:
             left = instance.registration.remaining if instance.registration is not None else None
             gpus = left.gpus if left is not None and before is not None else progress.gpus_before

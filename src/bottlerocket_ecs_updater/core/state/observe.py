@@ -21,6 +21,10 @@ from bottlerocket_ecs_updater.core.model.time_text import has_passed
 _ORDER = (ClaimPhase.DRAINING, ClaimPhase.REBOOTING, ClaimPhase.QUARANTINED)
 
 
+READ_LAG_MAX = timedelta(minutes=2)
+"""An instance that looks show as ACTIVE for longer than this after our drain was returned by somebody."""
+
+
 def see_registration(
     instance: Instance,
     registration: Registration,
@@ -192,12 +196,22 @@ def _trail_after(instance: Instance, progress: RunProgress, registration: Regist
     drained = progress.drain is not None or claim.run != run
     if registration.status is Status.DRAINING and drained:
         progress = _with(progress, drain_seen=True)
-    if progress.drain is not None and progress.drain_seen and registration.status is Status.ACTIVE:
-        progress = _with(progress, read_lag=max(progress.read_lag, registration.at - progress.drain.at))
+    progress = _with_read_lag(progress, claim, registration)
     if instance.claim_on_instance:
         return _with(progress, claim_seen=True, claim_absent_looks=0)
     absent = progress.claim_absent_looks + 1 if progress.claim_seen else 0
     return _with(progress, claim_absent_looks=absent)
+
+
+def _with_read_lag(progress: RunProgress, claim: Claim, registration: Registration) -> RunProgress:
+    """Measure how late ECS shows our drain: it has confirmed it, but no look has shown it yet."""
+    if progress.drain is None or claim.phase is not ClaimPhase.DRAINING or progress.drain_shown:
+        return progress
+    if registration.status is Status.DRAINING:
+        return replace(progress, drain_shown=True)
+    late = progress.drain_seen and registration.status is Status.ACTIVE
+    lag = min(registration.at - progress.drain.at, READ_LAG_MAX)
+    return _with(progress, read_lag=max(progress.read_lag, lag)) if late else progress
 
 
 def _doubting(before: RunProgress, after: RunProgress, at: datetime, apart: timedelta) -> RunProgress:

@@ -208,6 +208,9 @@ def _marked_but_active(claimed: ClaimedInstance, this_pass: Pass) -> NextStep:
         if may_be_stale(claimed, this_pass):
             return NextStep(look_at=soon)
         return NextStep((Unmark(instance.id, None, took_slot=False),), look_at=this_pass.at)
+    if instance.claimed_arn not in (None, registration.arn):
+        why = hold(Reason.CHANGED_WHILE_DRAINING, why="it has registered in ECS under another ARN")
+        return NextStep((Unmark(instance.id, why, took_slot=True),))
     if progress.drain is None:
         return NextStep(look_at=soon)  # it is drained through the same gates as all others: see `unclaimed/start.py`
     if not has_passed(progress.drain.at, lag, registration.at):
