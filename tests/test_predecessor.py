@@ -129,7 +129,7 @@ def test_an_instance_that_somebody_else_drained_is_not_returned() -> None:
 
 def test_a_lower_version_is_installed_after_the_running_one_was_withdrawn() -> None:
     world = row(2, version=NEW)
-    world.retract(NEW)
+    world.repository.retract(NEW)
     outcome = Updater(world).run().outcomes[FIRST]
     assert isinstance(outcome, Updated)
     assert (str(outcome.target), outcome.downgrade) == (OLD, True)

@@ -67,7 +67,7 @@ def spoiled(why: str, world: World) -> tuple[Policy, UnkeptLedger]:
                 lambda one: with_broken(one, version, BrokenVersion((elsewhere(1),), ("web",), "exit 1", now))
             )
         case _:
-            world.retract(BAD)
+            world.repository.retract(BAD)
     return Policy(), ledger
 
 
@@ -171,7 +171,7 @@ def test_a_better_version_that_cannot_be_written_counts_as_the_failure_and_nothi
 def test_a_version_that_is_withdrawn_while_its_host_drains_is_not_booted() -> None:
     world = row(HOSTS, releases=(OLD, NEW))
     policy = replace(at_most(1), poll_interval=timedelta(seconds=15))
-    world.clock.after(timedelta(minutes=1), lambda: world.retract(NEW))
+    world.clock.after(timedelta(minutes=1), lambda: world.repository.retract(NEW))
     Updater(world, policy).run()
     booted = [name for name, boots in world.findings().boots.items() if boots]
     assert len(booted) <= 1

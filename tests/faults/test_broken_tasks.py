@@ -117,7 +117,7 @@ def test_f44_the_hosts_of_a_broken_version_go_first_to_the_one_that_mends_it() -
     assert Updater(world, at_most(1), ledger=ledger).run().outcome is RunOutcome.HALTED
     broken = [name for name, host in world.hosts.items() if host.running == NEW]
     world.clock.sleep(timedelta(hours=1))
-    world.publish(Release("1.22.0", "aws-ecs-2"))
+    world.repository.publish(Release("1.22.0", "aws-ecs-2"))
     mended = Updater(world, at_most(1), "run-2", ledger=ledger)
     finished = mended.run()
     assert (finished.outcome, finished.counts["updated"]) == (RunOutcome.OK, len(world.hosts))

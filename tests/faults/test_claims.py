@@ -15,7 +15,7 @@ from tests.support.simulated import NEW, OLD, EngineClock, Tape, Updater, at_mos
 from bottlerocket_ecs_updater.core.model.claim import CLAIM_ATTRIBUTE, Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.model.event import CommandSent, Drained, Event, InstanceQuarantined, RunFinished
 from bottlerocket_ecs_updater.core.model.ids import BootId, ContainerInstanceArn, InstanceId, RunId
-from bottlerocket_ecs_updater.core.model.outcome import Outcome, Quarantined
+from bottlerocket_ecs_updater.core.model.outcome import Outcome, Quarantined, Updated
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.model.version import Version
@@ -119,6 +119,58 @@ def sent_a_reboot(event: Event) -> bool:
 
 def drained(event: Event) -> bool:
     return isinstance(event, Drained)
+
+
+# Instances that their group takes away
+
+
+def in_group(cluster: Cluster, state: str) -> None:
+    if not cluster.world.autoscaling.has_groups:
+        cluster.world.autoscaling.add_group("web", *cluster.world.hosts)
+    cluster.world.autoscaling.set_lifecycle(instance_id(0), state)
+
+
+def let_go(cluster: Cluster, after: int) -> None:
+    """A run drains the instance, and its group starts to terminate it that many seconds after the start."""
+    cluster.world.clock.after(timedelta(seconds=after), lambda: in_group(cluster, "Terminating:Wait"))
+    assert cluster.reason(cluster.run()) is Reason.LEAVING_GROUP
+    assert CLAIM_ATTRIBUTE not in cluster.world.instance(instance_id(0)).custom
+    assert cluster.status() is InstanceStatus.DRAINING
+
+
+@pytest.mark.parametrize("after", [28, 62, 100], ids=["drains", "reboots", "comes-back"])
+def test_an_instance_that_its_group_lets_be_after_all_is_finished_by_the_next_run(after: int) -> None:
+    """Its claim was dropped because it was leaving. It stayed DRAINING, as if somebody else had drained it."""
+    cluster = Cluster(row(3))
+    let_go(cluster, after)
+    in_group(cluster, "InService")
+    assert isinstance(cluster.outcome(cluster.run()), Updated)
+    assert cluster.status() is InstanceStatus.ACTIVE
+    assert not cluster.remembered().left
+    assert cluster.clean()
+
+
+def test_an_instance_that_somebody_drains_after_its_group_has_let_it_be_is_theirs() -> None:
+    cluster = Cluster(row(3))
+    let_go(cluster, 62)
+    in_group(cluster, "InService")
+    cluster.world.operator_activate(instance_id(0))
+    cluster.run()
+    cluster.world.operator_drain(instance_id(0))
+    assert cluster.reason(cluster.run()) is Reason.DRAINED_BY_OTHERS
+    assert cluster.status() is InstanceStatus.DRAINING
+
+
+def test_the_claim_of_an_instance_that_is_terminated_in_its_warm_pool_is_dropped() -> None:
+    """EC2 forgets a terminated instance after an hour. No run looked twice, so none was ever certain."""
+    cluster = Cluster(row(3))
+    world = cluster.world
+    world.clock.after(timedelta(seconds=28), lambda: world.keep_warm(instance_id(0), hook=timedelta(seconds=20)))
+    assert cluster.reason(cluster.run()) is Reason.WARM_POOL_DRAINED
+    world.terminate_instance(instance_id(0))
+    world.clock.sleep(HOURS_12)
+    assert cluster.reason(cluster.run()) is Reason.GONE
+    assert not cluster.remembered().claims
 
 
 # Claims that are only in the store

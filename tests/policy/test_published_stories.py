@@ -70,7 +70,7 @@ def test_without_the_setting_the_parameter_is_not_read(tmp_path: Path) -> None:
 def test_each_architecture_has_its_own_parameter_and_one_call_reads_all(tmp_path: Path) -> None:
     world = row(2)
     for version in (OLD, NEW):
-        world.publish(Release(version, "aws-ecs-2", "arm64"))
+        world.repository.publish(Release(version, "aws-ecs-2", "arm64"))
     world.add_instance(HostSpec(instance_id(7), version=OLD, arch="arm64"), "us-east-1a")
     world.published.name(OLD, arch="arm64")
     updater = story_of(world, tmp_path).updater()

@@ -10,6 +10,7 @@ from tests.support.promises import FAILING_READS
 from tests.support.simulated import Updater, instance_id, row
 
 from bottlerocket_ecs_updater.core.model.event import RunFinished
+from bottlerocket_ecs_updater.core.model.outcome import RunOutcome
 from bottlerocket_ecs_updater.core.rules.health import AlarmRule, HealthRules
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
@@ -51,6 +52,14 @@ def test_alarms_that_cannot_be_read_hold_updates_and_are_not_read_at_every_look(
     world, finished = refused("DescribeAlarms", code, status)
     assert finished.counts["held"] == HOSTS
     assert world.calls.most_failing["cloudwatch:DescribeAlarms"] <= FAILING_READS
+
+
+def test_a_run_whose_alarms_may_not_be_read_ends_at_once_and_is_no_success() -> None:
+    """A missing permission does not pass by itself. Before, the run waited for ten minutes and ended with 0."""
+    _, finished = refused("DescribeAlarms", "AccessDeniedException", 400)
+    assert (finished.outcome, finished.exit_code) == (RunOutcome.STUCK, 3)
+    assert "the alarms could not be read: not allowed: cloudwatch:DescribeAlarms" in finished.why
+    assert finished.took < timedelta(minutes=2)
 
 
 @pytest.mark.parametrize(("code", "status"), REFUSALS, ids=["throttled", "failing", "denied"])

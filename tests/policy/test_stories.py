@@ -159,7 +159,7 @@ def test_when_1_26_0_turns_out_bad_the_canaries_keep_serving_and_the_next_versio
     assert sum(updated_or_failed(story.run()) for _ in range(2)) == 2
     assert {str(instance.status) for instance in world.cluster.instances.values()} == {"ACTIVE"}
     assert story.reasons() == {Reason.BACKING_OFF, Reason.CHECKPOINT_FAILED}
-    world.publish(Release(good, "aws-ecs-2"))
+    world.repository.publish(Release(good, "aws-ecs-2"))
     assert updated(story.run()) == 2
     world.clock.sleep(timedelta(hours=1))
     assert updated(story.run()) == 4
@@ -170,7 +170,7 @@ def test_one_line_of_the_policy_stops_a_version_from_the_next_run_on(tmp_path: P
     world = row(2, version="1.25.0", releases=("1.25.0", "1.26.0"))
     denied = Rules(versions=VersionRules(deny=(VersionRange.parse("1.26.0"),)))
     assert Story(world, denied, tmp_path).reasons() == {Reason.VERSION_DENIED}
-    world.publish(Release("1.26.1", "aws-ecs-2"))
+    world.repository.publish(Release("1.26.1", "aws-ecs-2"))
     assert updated(Story(world, denied, tmp_path, runs=1).run()) == 2
 
 

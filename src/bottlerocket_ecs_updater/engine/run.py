@@ -8,6 +8,7 @@ from datetime import timedelta
 from functools import partial
 
 from bottlerocket_ecs_updater.core.decision.decide import Decision, decide, starts_updates
+from bottlerocket_ecs_updater.core.decision.left_claim import left_by_us
 from bottlerocket_ecs_updater.core.model.event import Event, OutputFailed, RunFinished, RunStarted, RunStopping
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.ids import RunId
@@ -15,7 +16,7 @@ from bottlerocket_ecs_updater.core.model.shared import LastRun
 from bottlerocket_ecs_updater.core.planning.cluster_standing import Seen, published
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.core.state.ledger import with_suspect_after
-from bottlerocket_ecs_updater.core.state.ledger_upkeep import without_gone
+from bottlerocket_ecs_updater.core.state.ledger_upkeep import without_gone, without_returned
 from bottlerocket_ecs_updater.engine.act.executor import Executor
 from bottlerocket_ecs_updater.engine.change_record import ChangeRecord
 from bottlerocket_ecs_updater.engine.lease.run_lease import lease_guard
@@ -199,6 +200,8 @@ class Run:
         if self._known.listed_whole:
             present = {id_ for id_, one in self._known.instances.items() if one.registration is not None}
             self._ports.ledger.change(partial(without_gone, present=present, now=self._known.fleet.at))
+            draining = {id_ for id_, one in self._known.instances.items() if left_by_us(one) is not None}
+            self._ports.ledger.change(partial(without_returned, draining=draining))
 
     def _decide(self) -> Decision:
         """Decide. If updates would start, first read the pause switch and the blocked versions, if they are old."""

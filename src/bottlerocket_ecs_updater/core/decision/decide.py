@@ -16,6 +16,7 @@ from bottlerocket_ecs_updater.core.decision.claimed.drain import check_along
 from bottlerocket_ecs_updater.core.decision.claimed.next_step import proceed
 from bottlerocket_ecs_updater.core.decision.draft import DecisionDraft, due
 from bottlerocket_ecs_updater.core.decision.halting import find_halt
+from bottlerocket_ecs_updater.core.decision.polling import FIRST_ANSWERS_SHARE
 from bottlerocket_ecs_updater.core.decision.rival_runs import find_older_run, left_to_others
 from bottlerocket_ecs_updater.core.decision.settling import next_settle_look
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
@@ -40,6 +41,7 @@ from bottlerocket_ecs_updater.core.decision.unclaimed.gates import (
 from bottlerocket_ecs_updater.core.decision.unclaimed.marked import drain_marked
 from bottlerocket_ecs_updater.core.decision.unclaimed.stage import stage
 from bottlerocket_ecs_updater.core.decision.unclaimed.start import leave_own_host, start_updates
+from bottlerocket_ecs_updater.core.decision.unclaimed.take_back import take_back
 from bottlerocket_ecs_updater.core.decision.unclaimed.task_waits import wait_for_tasks
 from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
 from bottlerocket_ecs_updater.core.model.command import (
@@ -109,7 +111,7 @@ def decide(fleet: Fleet, policy: Policy) -> Decision:
     if only_claimed is not None:
         candidates = {id_: without_starts(candidate, only_claimed) for id_, candidate in candidates.items()}
     for id_, candidate in candidates.items():
-        first = _first_step(fleet.instances[id_], candidate, this_pass)
+        first = take_back(fleet.instances[id_], this_pass) or _first_step(fleet.instances[id_], candidate, this_pass)
         draft.steps[id_] = _cancel_late_apply(fleet.instances[id_], first)
     blocked_now = with_timed_out(fleet, draft.steps)
     this_pass = this_pass if blocked_now is fleet else Pass(blocked_now, policy)
@@ -164,7 +166,9 @@ def _first_step(instance: Instance, candidate: CandidateState, this_pass: Pass) 
         case Held(hold=why):
             return NextStep(hold=why)
         case Asking():
-            return NextStep((Check(instance.id),), look_at=this_pass.next_poll)
+            return NextStep(
+                (Check(instance.id),), look_at=this_pass.at + this_pass.policy.poll_interval * FIRST_ANSWERS_SHARE
+            )
         case Deferred(until=until):
             return NextStep(look_at=until)
         case Finished(outcome=outcome):

@@ -44,10 +44,10 @@ STUCK_AFTER = timedelta(days=1)
 
 def has_started(instances: Iterable[Instance]) -> bool:
     """Whether the run started an update, or finished one that another run started."""
-    return any(_begun(one) for one in instances)
+    return any(_update_started(one) for one in instances)
 
 
-def _begun(instance: Instance) -> bool:
+def _update_started(instance: Instance) -> bool:
     """An update that has to wait in a warm pool may wait for months: other holds must not stay unnoticed until then."""
     if instance.claim is not None and is_kept_warm(instance):
         return instance.progress.drain is not None
@@ -101,6 +101,8 @@ def _lasts(why: Hold, fleet: Fleet) -> bool:
     """Whether a hold does not pass by itself, or has lasted so long that it counts as one that does not."""
     facts = dict(why.facts)
     if never_passes(why):
+        return True
+    if why.reason is Reason.UNWELL and fleet.health is not None and fleet.health.denied:
         return True
     if why.reason is Reason.BACKING_OFF:
         return facts.get("until") == UNTIL_CLEARED

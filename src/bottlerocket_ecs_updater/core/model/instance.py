@@ -147,6 +147,8 @@ class Instance:
     """Our claim, from the instance itself or from the copy in the state store."""
     claimed_arn: ContainerInstanceArn | None = None
     """The container instance ARN under which it was claimed, by this run or according to the state store."""
+    left_claim: Claim | None = None
+    """The claim that an earlier run dropped because its group was terminating it; `claimed_arn` belongs to it."""
     claim_on_instance: bool = False
     claim_unreadable: str = ""
     backoff: Backoff | None = None

@@ -93,9 +93,11 @@ class Health:
     """Why each unhealthy alarm or probe is unhealthy; empty if all are healthy."""
     since: datetime | None = None
     """Since when every look has found something unhealthy; None if the last one did not."""
+    denied: bool = False
+    """Whether AWS denied reading the alarms: that does not pass by itself."""
 
 
-def see_health(before: Health | None, unwell: tuple[str, ...], at: datetime) -> Health:
+def see_health(before: Health | None, unwell: tuple[str, ...], at: datetime, *, denied: bool = False) -> Health:
     """The health after one more look."""
     since = (before.since if before is not None else None) or at
-    return Health(at, unwell, since if unwell else None)
+    return Health(at, unwell, since if unwell else None, denied)

@@ -98,6 +98,8 @@ class Ledger:
     """Whether our attribute was seen on an instance after its reboot, so that reboots do not remove it."""
     absent_since: Mapping[InstanceId, datetime] = field(default_factory=dict)
     """Since when each instance with records has been absent from the cluster."""
+    left: Mapping[InstanceId, OpenClaim] = field(default_factory=dict)
+    """Claims that were dropped because a group terminated the instances, which stayed DRAINING because of them."""
 
     @property
     def past(self) -> History:
@@ -149,7 +151,15 @@ def with_claim(
 ) -> Ledger:
     """Record an open claim, replacing an earlier one of the same instance."""
     claims = _with(ledger.claims, instance, OpenClaim(claim, arn, health_before))
-    return ledger if claims is ledger.claims else replace(ledger, claims=claims)
+    left = _without(ledger.left, instance)
+    same = claims is ledger.claims and left is ledger.left
+    return ledger if same else replace(ledger, claims=claims, left=left)
+
+
+def with_left(ledger: Ledger, instance: InstanceId, claim: Claim, arn: ContainerInstanceArn) -> Ledger:
+    """Record the claim of an instance that is left DRAINING to its group, in case the group lets it be after all."""
+    left = _with(ledger.left, instance, OpenClaim(claim, arn))
+    return ledger if left is ledger.left else replace(ledger, left=left)
 
 
 def without_claim(ledger: Ledger, instance: InstanceId) -> Ledger:

@@ -44,6 +44,15 @@ def without_gone(ledger: Ledger, present: Collection[InstanceId], now: datetime)
     return ledger if left == ledger else left
 
 
+def without_returned(ledger: Ledger, draining: Collection[InstanceId]) -> Ledger:
+    """Drop the claims of instances that were left to their group, and that are gone or have been ACTIVE since.
+
+    If one of these is DRAINING again later, somebody else drained it.
+    """
+    left = {id_: one for id_, one in ledger.left.items() if id_ in draining}
+    return ledger if len(left) == len(ledger.left) else replace(ledger, left=left)
+
+
 def without_future(ledger: Ledger, now: datetime) -> Ledger:
     """Replace times in the future, written by a machine with a fast clock, by now, so that no wait becomes longer."""
     clamped = replace(

@@ -11,11 +11,12 @@ from functools import partial
 
 from bottlerocket_ecs_updater.core.model.claim import CLAIM_ATTRIBUTE, FINISHED, Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.model.command import Mark, Quarantine, Unmark
+from bottlerocket_ecs_updater.core.model.container_instance import Status
 from bottlerocket_ecs_updater.core.model.event import Claimed, Returned
 from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, InstanceId
 from bottlerocket_ecs_updater.core.model.instance import Instance, SurveyedFacts
 from bottlerocket_ecs_updater.core.model.outcome import Quarantined, Updated
-from bottlerocket_ecs_updater.core.model.reasons import Reason, hold
+from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.model.run_command import CommandStatus
 from bottlerocket_ecs_updater.core.model.run_progress import RunProgress
 from bottlerocket_ecs_updater.core.model.services import Slot
@@ -24,6 +25,7 @@ from bottlerocket_ecs_updater.core.state.acts import see_marked
 from bottlerocket_ecs_updater.core.state.ledger import (
     with_claim,
     with_duration,
+    with_left,
     with_start,
     with_troubled,
     with_update,
@@ -174,6 +176,7 @@ class ClaimWriter:
             self._drop_leftovers({command.instance for command in dropped})
         for command in dropped:
             self._note_start(self._known.instance(command.instance))
+            self._note_left(command)
             self._ledger.change(partial(without_claim, instance=command.instance))
             if isinstance(command.outcome, Updated):
                 self._note_update(command.instance, command.outcome.target)
@@ -181,6 +184,16 @@ class ClaimWriter:
         if denied is not None:
             raise denied
         return {command.instance for command in batch} - {command.instance for command in dropped}
+
+    def _note_left(self, command: Unmark) -> None:
+        """Record the claim of an instance that stays DRAINING because of it, for the case that it does not leave."""
+        instance = self._known.instance(command.instance)
+        claim, registration = instance.claim, instance.registration
+        leaves = isinstance(command.outcome, Hold) and command.outcome.reason is Reason.LEAVING_GROUP
+        if claim is None or registration is None or registration.status is not Status.DRAINING or not leaves:
+            return
+        if instance.progress.drain is not None or claim.run != self._known.fleet.run:
+            self._ledger.change(partial(with_left, instance=instance.id, claim=claim, arn=registration.arn))
 
     def _drop(
         self, written: Sequence[ContainerInstanceArn]

@@ -50,9 +50,10 @@ class ConditionLooks:
         rules = self._policy.rules.health
         if rules:
             unwell = (*self._unwell_alarms(rules.alarms), *self._unwell_probes(rules.probes))
-            before = self._known.fleet.health.unwell if self._known.fleet.health is not None else ()
-            self._known.fleet = replace(self._known.fleet, health=see_health(self._known.fleet.health, unwell, now))
-            if unwell != before:
+            before = self._known.fleet.health
+            health = see_health(before, unwell, now, denied=bool(self._alarms_denied))
+            self._known.fleet = replace(self._known.fleet, health=health)
+            if unwell != (before.unwell if before is not None else ()):
                 self._recorder.record(HealthChanged(now, "; ".join(unwell)))
 
     def look_at_calendars(self) -> None:

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any
 from cattrs import Converter
 from cattrs.strategies import configure_tagged_union
 
-from bottlerocket_ecs_updater.simulator.faults.boots import BootFault
+from bottlerocket_ecs_updater.simulator.faults.boots import (
+    BootFault,
+    GpusGone,
+    HealthImpaired,
+    HealthUnknown,
+    TasksBreak,
+)
 from bottlerocket_ecs_updater.simulator.faults.updates import UpdateFault
 from bottlerocket_ecs_updater.simulator.faults.world import WorldFault
 
@@ -45,6 +51,13 @@ class FaultPlan:
     def world(self) -> tuple[Fault, ...]:
         """The faults of the whole world."""
         return self.on("")
+
+    @property
+    def of_versions(self) -> tuple[Fault, ...]:
+        """The faults of versions, which affect every host that runs them."""
+        return tuple(
+            fault for fault in self.world if isinstance(fault, TasksBreak | HealthImpaired | HealthUnknown | GpusGone)
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """The plan as JSON values; durations are in seconds."""

@@ -29,11 +29,7 @@ from bottlerocket_ecs_updater.simulator.ecs import (
 from bottlerocket_ecs_updater.simulator.ecs.model import InstanceStatus
 from bottlerocket_ecs_updater.simulator.ecs.requests import Handler
 from bottlerocket_ecs_updater.simulator.faults import (
-    Fault,
     FaultPlan,
-    GpusGone,
-    HealthImpaired,
-    HealthUnknown,
     PublicationMoves,
     TasksBreak,
 )
@@ -221,7 +217,7 @@ class World:
         The plan's faults for its id are added to those of `host`. With `bottlerocket=False` it runs another Linux: a
         container instance without the attribute, and without SSM.
         """
-        host = _with_faults(host, (*self.faults.on(host.instance_id), *_of_releases(self.faults)))
+        host = replace(host, faults=(*host.faults, *self.faults.on(host.instance_id), *self.faults.of_versions))
         machine = Host(self.clock, host, self.repository, _chances(self._seed, host.instance_id))
         attributes: tuple[tuple[str, str], ...] = (("ecs.cpu-architecture", host.arch),)
         if bottlerocket:
@@ -256,13 +252,13 @@ class World:
 
     def operator_drain(self, *instance_ids: str) -> None:
         """Someone sets DRAINING by hand."""
-        self._operator_sets("DRAINING", instance_ids)
+        self._set_status(OPERATOR, "DRAINING", instance_ids)
 
     def operator_activate(self, *instance_ids: str) -> None:
         """Someone sets ACTIVE by hand."""
         for instance_id in instance_ids:
             self.watch.returned_by_hand(instance_id)
-        self._operator_sets("ACTIVE", instance_ids)
+        self._set_status(OPERATOR, "ACTIVE", instance_ids)
 
     def stage_by_hand(self, instance_id: str, version: str) -> None:
         """Someone stages another version on a host, replacing a staged one, if there is still time."""
@@ -333,14 +329,6 @@ class World:
         """An Auto Scaling group, or a person, terminates an instance."""
         self.hosts[instance_id].terminate()
 
-    def publish(self, release: Release) -> None:
-        """The maintainers publish a version."""
-        self.repository.publish(release)
-
-    def retract(self, version: str) -> None:
-        """The maintainers retract a version."""
-        self.repository.retract(version)
-
     def instance(self, instance_id: str) -> ContainerInstance:
         """The newest registration of an EC2 instance."""
         return self.cluster.by_ec2[instance_id]
@@ -354,9 +342,6 @@ class World:
     def _breaks(self, task: Task) -> TasksBreak | None:
         host = self.hosts.get(task.instance.ec2_instance_id) if task.instance is not None else None
         return host.health.breaks_tasks(task.group, gpus=task.workload.gpus > 0) if host is not None else None
-
-    def _operator_sets(self, status: str, instance_ids: Iterable[str]) -> None:
-        self._set_status(OPERATOR, status, instance_ids)
 
     def _set_status(self, actor: str, status: str, instance_ids: Iterable[str]) -> None:
         for instance_id in instance_ids:
@@ -396,17 +381,6 @@ class World:
 
 
 _REFUSALS = {"ecs": "InvalidParameterException", "ec2": "InvalidParameterValue", "s3": "InvalidArgument"}
-
-
-def _of_releases(plan: FaultPlan) -> tuple[Fault, ...]:
-    """The faults of versions, which affect every host that runs them."""
-    return tuple(
-        fault for fault in plan.world if isinstance(fault, TasksBreak | HealthImpaired | HealthUnknown | GpusGone)
-    )
-
-
-def _with_faults(host: HostSpec, faults: tuple[Any, ...]) -> HostSpec:
-    return replace(host, faults=(*host.faults, *faults)) if faults else host
 
 
 def _chances(seed: int, part: str) -> random.Random:

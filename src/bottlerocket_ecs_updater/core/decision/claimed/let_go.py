@@ -48,8 +48,17 @@ def let_go_if_leaving(claimed: ClaimedInstance, this_pass: Pass) -> NextStep | N
     membership = instance.membership
     if isinstance(membership, InGroup) and is_warm(membership) and _drained_by_us(claimed, this_pass):
         notes = _note_cut_off(claimed, this_pass)
+        if _may_be_terminated(instance):
+            again = this_pass.at + this_pass.policy.listing_spacing
+            return NextStep((*cancel_open(instance), *notes), look_at=again, wants_listing=True)
         return NextStep((*cancel_open(instance), *notes), hold=hold(Reason.WARM_POOL_DRAINED, group=membership.group))
     return NextStep((*cancel_open(instance), Unmark(instance.id, why, took_slot=False)), hold=why)
+
+
+def _may_be_terminated(instance: Instance) -> bool:
+    """Whether EC2 may have forgotten it: one more look is needed to be certain."""
+    machine = instance.around.machine if instance.around is not None else None
+    return machine is not None and machine.terminated and not machine.certainly_terminated
 
 
 def _note_cut_off(claimed: ClaimedInstance, this_pass: Pass) -> tuple[Note, ...]:

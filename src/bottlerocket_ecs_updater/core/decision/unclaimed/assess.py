@@ -13,6 +13,7 @@ from typing import assert_never
 
 from bottlerocket_ecs_updater.core.decision.admission import OfferedUpdate, failed_before, not_bootable, offered_update
 from bottlerocket_ecs_updater.core.decision.host_checks import ask_host
+from bottlerocket_ecs_updater.core.decision.left_claim import left_by_us
 from bottlerocket_ecs_updater.core.decision.not_counted import (
     LISTED_NO_MORE,
     left_out,
@@ -36,7 +37,7 @@ from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.outcome import Outcome, UpToDate
 from bottlerocket_ecs_updater.core.model.reasons import Failed, Failure, Hold, Reason, failed, hold
 from bottlerocket_ecs_updater.core.model.run_command import CheckAnswer, CommandStatus, DocumentKind
-from bottlerocket_ecs_updater.core.model.time_text import has_passed
+from bottlerocket_ecs_updater.core.model.time_text import has_passed, time_text
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.rules.policy import APPLY_TRIES, CHECK_TRIES, REBOOT_MARKS, UNHEARD_APPLIES, Policy
 from bottlerocket_ecs_updater.core.rules.promotion import block_on
@@ -151,7 +152,7 @@ def out_of_reach(instance: Instance) -> Hold | None:
     return (
         set_aside(instance)
         or why_leaving(instance)
-        or _not_in_service(registration)
+        or _not_in_service(instance, registration)
         or _not_reachable(instance, registration)
     )
 
@@ -204,10 +205,14 @@ def _only_disconnected(instance: Instance) -> bool:
     return why is not None and why.reason is Reason.AGENT_DISCONNECTED
 
 
-def _not_in_service(registration: Registration) -> Hold | None:
+def _not_in_service(instance: Instance, registration: Registration) -> Hold | None:
+    left = left_by_us(instance)
     match registration.status:
         case Status.ACTIVE:
             return None
+        case Status.DRAINING if left is not None:
+            since = time_text(left.since)
+            return hold(Reason.CLAIM_LOST, run=left.run, since=since, status=registration.status.value)
         case Status.DRAINING:
             return hold(Reason.DRAINED_BY_OTHERS)
         case status:

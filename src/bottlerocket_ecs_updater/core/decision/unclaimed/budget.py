@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
+from bottlerocket_ecs_updater.core.decision.left_claim import left_by_us
 from bottlerocket_ecs_updater.core.decision.not_counted import is_kept_warm, members, why_leaving
 from bottlerocket_ecs_updater.core.decision.rival_runs import lives
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
@@ -158,6 +159,7 @@ def left_out_of_service(this_pass: Pass) -> tuple[InstanceId, ...]:
         instance.id
         for instance in fleet.instances.values()
         if _unreadable_and_out(instance)
+        or (left_by_us(instance) is not None and why_leaving(instance) is None)
         or (
             instance.claim is not None
             and instance.claim.phase is not ClaimPhase.QUARANTINED

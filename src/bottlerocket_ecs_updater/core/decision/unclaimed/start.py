@@ -190,7 +190,7 @@ def _passing_since(instance: Instance, why: Hold, this_pass: Pass) -> datetime |
         case Reason.SERVICE_DEPLOYING:
             return seen_deploying_since(instance, fleet)
         case Reason.UNWELL:
-            return fleet.health.since if fleet.health is not None else None
+            return fleet.health.since if fleet.health is not None and not fleet.health.denied else None
         case Reason.SETTLING:
             return min(one.progress.impaired_since or fleet.at for one in impaired_on_trial(this_pass))
         case _:
