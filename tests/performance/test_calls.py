@@ -19,22 +19,22 @@ from benchmarks.races import ONCE_ASKED, TWICE_ASKED, Race, beyond_need, beyond_
 from benchmarks.roll import STATE_OF, Rolled, roll
 from benchmarks.stopwatch import NOTHING
 
-IN_ALL = {50: 580, 300: 1300}
+IN_ALL = {50: 610, 300: 1500}
 """ECS and SSM calls of a whole rollout, ten per cent at a time, polled every 5 s, with updates to stage first."""
 
-STORE = {50: 165, 300: 172}
-"""S3 calls of a whole run, with the test of the bucket, the reports and the page of all clusters: 38 for any size."""
+STORE = {50: 157, 300: 166}
+"""S3 calls of a whole run, with the test of the bucket, the reports and the page of all clusters: 31 for any size."""
 
 BY_OPERATION: Mapping[str, tuple[int, int]] = {
-    "ecs:DescribeContainerInstances": (122, 175),
-    "ecs:DescribeServices": (72, 94),
-    "ecs:DescribeTasks": (46, 128),
-    "ecs:DeleteAttributes": (30, 63),
-    "ecs:ListTasks": (83, 412),
-    "ecs:PutAttributes": (31, 79),
-    "ecs:UpdateContainerInstancesState": (41, 98),
-    "ssm:ListCommandInvocations": (64, 110),
-    "ssm:SendCommand": (67, 93),
+    "ecs:DescribeContainerInstances": (130, 216),
+    "ecs:DescribeServices": (84, 170),
+    "ecs:DescribeTasks": (44, 100),
+    "ecs:DeleteAttributes": (34, 73),
+    "ecs:ListTasks": (75, 398),
+    "ecs:PutAttributes": (31, 87),
+    "ecs:UpdateContainerInstancesState": (45, 111),
+    "ssm:ListCommandInvocations": (68, 153),
+    "ssm:SendCommand": (71, 127),
 }
 """At 50 instances, and at 300."""
 
@@ -110,7 +110,7 @@ def test_a_settle_time_of_zero_takes_one_look() -> None:
     assert beyond_settle(raced(8, 1)) <= 1
 
 
-@pytest.mark.parametrize(("instances", "budget", "most"), [(8, 1, 26.5), (30, 3, 22)])
+@pytest.mark.parametrize(("instances", "budget", "most"), [(8, 1, 25.5), (30, 3, 19.5)])
 def test_the_second_world_needs_no_more_calls_than_it_did(instances: int, budget: int, most: float) -> None:
     assert raced(instances, budget).traffic.of("ecs", "ssm") / instances <= most
 
@@ -135,7 +135,7 @@ def test_each_fact_and_each_act_takes_so_many_calls(operation: str) -> None:
     assert raced(8, 1).traffic.by_operation[operation] / 8 <= EACH[operation]
 
 
-@pytest.mark.parametrize(("instances", "budget", "most"), [(8, 1, 10.5), (30, 3, 3.9)])
+@pytest.mark.parametrize(("instances", "budget", "most"), [(8, 1, 10), (30, 3, 3.9)])
 def test_calls_to_the_state_store_stay_below_their_limit_per_host(instances: int, budget: int, most: float) -> None:
     assert raced(instances, budget).traffic.of("s3") / instances <= most
 

@@ -219,14 +219,14 @@ class RunState:
         if drain is None:
             return
         checked = answer.at - answer.asked_at if answer is not None and answer.asked_at > drain.at else timedelta()
-        self.drains.note_over(instance.id, self.fleet.at - drain.at - checked / 2, self.fleet.at)
+        self.drains.note_over(instance.id, drain.at, self.fleet.at - drain.at - checked / 2)
         self._learned()
 
     def learn_reboot(self, instance: Instance) -> None:
         """Learn from how long the reboot took."""
         sent, new_boot = instance.progress.reboot_sent_at, instance.progress.new_boot
         if sent is not None and new_boot is not None:
-            self.reboots.note_over(instance.id, new_boot.asked_at - sent, self.fleet.at)
+            self.reboots.note_over(instance.id, sent, new_boot.asked_at - sent)
             self._learned()
 
     def _learned(self) -> None:

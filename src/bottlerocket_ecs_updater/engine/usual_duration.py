@@ -12,6 +12,9 @@ from datetime import datetime, timedelta
 from bottlerocket_ecs_updater.core.decision.polling import learned_from, quiet_time
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 
+TOGETHER = timedelta(seconds=1)
+"""Drains, or reboots, that begin within this time began together: one call started them."""
+
 
 @dataclass(slots=True)
 class UsualDuration:
@@ -24,8 +27,9 @@ class UsualDuration:
     usual: timedelta | None = None
     """None until the first one is over."""
     _in_time: int = 0
-    """How many looks in a row that found any over were not too early."""
-    _learned_at: datetime | None = None
+    """For how many in a row the first look was not too early."""
+    _began_last: datetime | None = None
+    """When the latest one began that was learned from."""
     _early: set[InstanceId] = field(default_factory=set)
     """Instances that a look found in progress, although others were usually over by then."""
 
@@ -34,12 +38,17 @@ class UsualDuration:
         if self.usual is not None and now >= began + quiet_time(self.usual, self.poll):
             self._early.add(instance)
 
-    def note_over(self, instance: InstanceId, took: timedelta, now: datetime) -> None:
-        """A look at `now` found that it is over, after `took`. Of several that one look finds, the first counts."""
+    def note_over(self, instance: InstanceId, began: datetime, took: timedelta) -> None:
+        """A look found that it is over, after `took`. Of several that began together, the first counts.
+
+        The others say how far apart they are, not when the first of the next ones will be over. If they counted, each
+        host that takes far longer than those that began with it would delay the looks at all later ones.
+        """
         early = instance in self._early
         self._early.discard(instance)
-        if took >= self.believed_max or self._learned_at == now:
+        others_counted = self._began_last is not None and began < self._began_last + TOGETHER
+        if took >= self.believed_max or others_counted:
             return
         self._in_time = 0 if early else self._in_time + 1
-        self._learned_at = now
+        self._began_last = began
         self.usual = learned_from(took, self.usual, self.poll, in_time=self._in_time)

@@ -16,6 +16,7 @@ from bottlerocket_ecs_updater.core.decision.claimed.drain import check_along
 from bottlerocket_ecs_updater.core.decision.claimed.next_step import proceed
 from bottlerocket_ecs_updater.core.decision.draft import DecisionDraft, due
 from bottlerocket_ecs_updater.core.decision.halting import find_halt
+from bottlerocket_ecs_updater.core.decision.polling import FIRST_ANSWERS_SHARE
 from bottlerocket_ecs_updater.core.decision.rival_runs import find_older_run, left_to_others
 from bottlerocket_ecs_updater.core.decision.settling import next_settle_look
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
@@ -165,7 +166,9 @@ def _first_step(instance: Instance, candidate: CandidateState, this_pass: Pass) 
         case Held(hold=why):
             return NextStep(hold=why)
         case Asking():
-            return NextStep((Check(instance.id),), look_at=this_pass.next_poll)
+            return NextStep(
+                (Check(instance.id),), look_at=this_pass.at + this_pass.policy.poll_interval * FIRST_ANSWERS_SHARE
+            )
         case Deferred(until=until):
             return NextStep(look_at=until)
         case Finished(outcome=outcome):

@@ -30,6 +30,10 @@ _CROWD = 20
 _TOGETHER_POLLS, _TOGETHER_LONG_POLLS = 2, 4
 """So many polls a free slot waits for others that are about to be free; the second with few slots or a long settle."""
 
+FIRST_ANSWERS_SHARE = 0.8
+"""The part of a poll after which the first answers of many hosts are read. What was read before the checks were sent is
+then still recent enough for a drain."""
+
 LEARNED_SHARE = 0.9
 """The part of the usual duration that passes before the first look."""
 
@@ -47,8 +51,9 @@ def next_look(
     """
     quiet = quiet_time(learned, poll) if learned is not None else (first or poll)
     waited = now - began
-    if waited < quiet:
-        return max(began + quiet, now + soon_interval(poll))
+    # It began with a call, a little after the look from which this one was promised. So this one may be a little early.
+    if waited + soon_interval(poll) < quiet:
+        return began + quiet
     spacing = min(max(poll, waited / _SPACING_SHARE), _SPACING_MAX_POLLS * poll)
     return now + (
         spacing if learned is None else min(spacing, max(soon_interval(poll), (waited - quiet) / _NEAR_SHARE))
@@ -64,12 +69,12 @@ EARLIER_UNDOUBTED, EARLIER_DOUBLED_MAX = 3, 4
 """Up to so many first looks in time in a row, the next is earlier by one step. Each further one doubles the step, up to
 so many times."""
 
-FIRST_SHARE, EARLIER_SHARE = 2, 5
+FIRST_SHARE, EARLIER_SHARE = 2, 10
 """The next first look is earlier by poll / FIRST_SHARE after one duration, and by poll / EARLIER_SHARE after a look in
 time."""
 
-LATER_SHARE, LATER_MAX_SHARE = 4, 2
-"""After a first look that was too early, the next is later by a LATER_SHARE of the remaining time, and at most by
+LATER_SHARE, LATER_MAX_SHARE = 1.5, 2
+"""After a first look that was too early, the next is later by the remaining time / LATER_SHARE, and at most by
 poll / LATER_MAX_SHARE: a host that takes far longer does not predict others."""
 
 
@@ -108,9 +113,21 @@ def begins_apart(poll: timedelta, together: int, settle: timedelta) -> timedelta
     With a settle time, an update takes longer, so a longer wait is the same share of it. With few slots, no other slot
     becomes free during a short wait.
     """
-    long = together < _MANY or settle >= _LONG_SETTLE_POLLS * poll
+    long = together < _MANY or _is_long(settle, poll)
     polls = _TOGETHER_LONG_POLLS if long else _TOGETHER_POLLS
     return poll * polls if together >= _SEVERAL else timedelta(0)
+
+
+JOIN_SHARE, _JOIN_SETTLES = 4, 2
+"""In a crowd, free slots wait for others if these are so many times as many, and so many settle times at most."""
+
+
+def joins_apart(poll: timedelta, together: int, settle: timedelta) -> timedelta:
+    """How long a few free slots of a crowd may wait for many others; 0 if they do not wait.
+
+    Most of a crowd starts together, and updates that start alone take as many calls as all of those.
+    """
+    return _JOIN_SETTLES * settle if is_crowd(together) and _is_long(settle, poll) else timedelta(0)
 
 
 def is_crowd(together: int) -> bool:
@@ -124,9 +141,14 @@ def services_apart(poll: timedelta, together: int, settle: timedelta) -> timedel
     With many, one look covers several instances, and the next drains start together, after one look at the whole
     cluster. A slot waits half of that on average, so this is used only if the settle time is long in comparison.
     """
-    if together < _MANY or settle < _LONG_SETTLE_POLLS * poll:
+    if together < _MANY or not _is_long(settle, poll):
         return timedelta(0)
     return apart(poll, together)
+
+
+def _is_long(settle: timedelta, poll: timedelta) -> bool:
+    """Whether waits of a few polls are a small part of the settle time."""
+    return settle >= _LONG_SETTLE_POLLS * poll
 
 
 def shared_look(due: datetime, began: datetime, spacing: timedelta) -> datetime:

@@ -174,9 +174,10 @@ class Evidence:
         soon = self._reboots_soon(versions | {one.version for one in launched}, fleet)
         longest_ago = sorted((name for name in names if name in known_names), key=self._read_at)
         due = [name for name in longest_ago[:SERVICES_READ] if self._due(name, soon=soon)]
-        tasks = self._tasks_of(due) if due else TasksAlike()
-        if not any(end.failed for end in tasks.ended):
+        ended = [end for name in due for end in self._ended_of(name)]
+        if not any(end.failed for end in ended):
             return
+        tasks = TasksAlike(ended, self._alive_of(due))
         for version in sorted(versions):
             hosts = self._names(id_ for id_, (to, _) in trial.items() if to == version)
             found = broken_by_ends(self._trial(version, trial, fleet), hosts, tasks, fleet.at)
@@ -227,12 +228,14 @@ class Evidence:
         return True
 
     def _tasks_of(self, services: Iterable[str]) -> TasksAlike:
-        ended: list[TaskEnd] = []
-        alive: list[LiveTask] = []
-        for name in services:
-            ended += {*self._read(partial(self._cluster.ended_of, name)), *self._before.get(name, ())}
-            alive += self._read(partial(self._cluster.alive_of, name))
-        return TasksAlike(ended, alive)
+        names = list(services)
+        return TasksAlike([end for name in names for end in self._ended_of(name)], self._alive_of(names))
+
+    def _ended_of(self, service: str) -> Collection[TaskEnd]:
+        return {*self._read(partial(self._cluster.ended_of, service)), *self._before.get(service, ())}
+
+    def _alive_of(self, services: Iterable[str]) -> Sequence[LiveTask]:
+        return [task for name in services for task in self._read(partial(self._cluster.alive_of, name))]
 
     def _read(self, question: Callable[[], Sequence[T]]) -> Sequence[T]:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -11,6 +12,7 @@ from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.decision.unclaimed.gathering import starts_together_at
 from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
 from bottlerocket_ecs_updater.core.model.fleet import Durations
+from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.run_progress import RunProgress
 from bottlerocket_ecs_updater.core.model.services import Slot
@@ -64,6 +66,45 @@ def test_slots_that_no_return_made_free_do_not_wait() -> None:
 
 def test_with_one_or_two_slots_nothing_waits() -> None:
     assert waits_until(returned(SECOND), rebooting(62 * SECOND), limit=2) is None
+
+
+def crowd(*free_for: int, back_in: int = 30, others: int = 20) -> tuple[Instance, ...]:
+    """Hosts of a crowd: some whose slots became free so many seconds ago, and others whose slots will be free soon."""
+    ours = [returned(timedelta(seconds=60 + ago), f"i-free-{place}") for place, ago in enumerate(free_for)]
+    sent = timedelta(seconds=128 - back_in)
+    away = [replace(rebooting(sent), id=InstanceId(f"i-away-{place}")) for place in range(others)]
+    return (*ours, *away)
+
+
+CROWD = Policy(max_unavailable=Limit(number=30), settle=MINUTE)
+
+
+@pytest.mark.parametrize(
+    ("hosts", "waits"),
+    [
+        (crowd(1, back_in=70), 119),
+        (crowd(1, back_in=110), 119),
+        (crowd(1, back_in=122), None),
+        (crowd(119, back_in=70), None),
+        (crowd(1, back_in=70, others=3), None),
+        (crowd(1, 1, 1, 1, 1, back_in=70), 119),
+        (crowd(1, 1, 1, 1, 1, 1, back_in=70), None),
+    ],
+    ids=["many soon", "many in time", "many too late", "waited long", "few others", "a fifth", "more than a fifth"],
+)
+def test_a_few_slots_of_a_crowd_wait_for_many_others(hosts: tuple[Instance, ...], waits: int | None) -> None:
+    free = sum(1 for one in hosts if one.id.startswith("i-free"))
+    expected = NOW + waits * SECOND if waits is not None else None
+    assert waits_until(*hosts, slots=free, limit=30, policy=CROWD) == expected
+    assert waits_until(*hosts, slots=free, limit=10, policy=CROWD) is None
+    assert waits_until(*hosts, slots=free, limit=30, policy=PROMPT) is None
+
+
+def test_a_slot_that_waited_for_the_others_does_not_keep_them_from_waiting_for_each_other() -> None:
+    hosts = (instance("i-settles"), *crowd(1, 1, 1, 100, others=0))
+    assert waits_until(*hosts, slots=4, limit=30, policy=CROWD, settling=45) == NOW - SECOND + 4 * POLL
+    assert waits_until(*hosts, slots=4, limit=30, policy=CROWD, settling=35) is None
+    assert waits_until(*hosts, slots=4, limit=10, policy=CROWD, settling=45) is None
 
 
 def test_a_settled_slot_waits_for_one_that_is_about_to_settle() -> None:

@@ -35,7 +35,7 @@ from bottlerocket_ecs_updater.core.decision.claimed.verify import (
     verify,
 )
 from bottlerocket_ecs_updater.core.decision.host_checks import ask_host, is_check_denied, next_poll
-from bottlerocket_ecs_updater.core.decision.polling import next_look, quiet_time
+from bottlerocket_ecs_updater.core.decision.polling import next_look, quiet_time, soon_interval
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
 from bottlerocket_ecs_updater.core.model.claimed_instance import ClaimedInstance
@@ -338,7 +338,7 @@ def _ask_when_connected(claimed: ClaimedInstance, this_pass: Pass) -> NextStep:
         asked = ask_host(instance, this_pass)
         wants_end = any(one.open and not one.bound for one in instance.reboots)
         return replace(asked, wants_answer_only=bool(asked.commands), wants_reboot_end=wants_end)
-    return _ask_one_that_never_left(instance, sent_at, due, this_pass)
+    return _ask_one_that_never_left(claimed, sent_at, due, this_pass)
 
 
 def _end_unknown(instance: Instance) -> bool:
@@ -353,11 +353,16 @@ def _came_back_unasked(instance: Instance) -> bool:
     return since is not None and (check_answer is None or check_answer.report is None or check_answer.asked_at < since)
 
 
-def _ask_one_that_never_left(instance: Instance, sent_at: datetime, due: datetime, this_pass: Pass) -> NextStep:
-    policy = this_pass.policy
+def _ask_one_that_never_left(claimed: ClaimedInstance, sent_at: datetime, due: datetime, this_pass: Pass) -> NextStep:
+    """Check a host that is connected and was never seen disconnected: it rebooted unnoticed, or not at all.
+
+    Only a look from now shows that it is connected: one from before its reboot also says so.
+    """
+    instance, policy = claimed.instance, this_pass.policy
     learned = this_pass.fleet.durations.reboot
     quiet = quiet_time(learned, policy.poll_interval) if learned is not None else 2 * policy.quiet_after_reboot
-    if this_pass.at < sent_at + quiet:
+    early = this_pass.at + soon_interval(policy.poll_interval) < sent_at + quiet
+    if early or claimed.registration.at < this_pass.at:
         return NextStep(look_at=due)
     last = (
         instance.check_answer.asked_at if instance.check_answer and instance.check_answer.asked_at >= sent_at else None
@@ -365,4 +370,6 @@ def _ask_one_that_never_left(instance: Instance, sent_at: datetime, due: datetim
     spacing = max(policy.quiet_after_reboot, (this_pass.at - sent_at) / 4)
     if last is not None and this_pass.at < last + spacing:
         return NextStep(look_at=min(last + spacing, max(due, this_pass.next_poll)))
-    return ask_host(instance, this_pass)
+    # The look that led to the check counts, so the answer is read alone here too.
+    asked = ask_host(instance, this_pass)
+    return replace(asked, wants_answer_only=bool(asked.commands))

@@ -17,6 +17,9 @@ from bottlerocket_ecs_updater.core.model.command import NextStep
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.time_text import has_passed
 
+READ_AGAIN_SHARE = 0.9
+"""From this part of a poll on, what was read counts as about to be too old for a drain."""
+
 
 def with_fresh_facts(picks: Sequence[Instance], this_pass: Pass, draft: DecisionDraft) -> Sequence[Instance]:
     """The picks for which everything that a drain depends on was just read. For the others, it is requested.
@@ -54,8 +57,9 @@ def with_fresh_facts(picks: Sequence[Instance], this_pass: Pass, draft: Decision
     ]
     others = _with_unknown_tasks(picks, this_pass)
     if unseen or others:
-        # Read everything else again too: if looks take longer than a poll, it would be out of date by then.
-        again = has_passed(fleet.full_at, policy.poll_interval / 2, this_pass.at)
+        # Read everything else again too if it is about to be too old. If the look takes so long that it is too old
+        # then, the next look reads everything.
+        again = has_passed(fleet.full_at, policy.poll_interval * READ_AGAIN_SHARE, this_pass.at)
         draft.wants_full_look = draft.wants_full_look or again
         draft.wants_services = draft.wants_services or again
     unseen_ids = {pick.id for pick in unseen}

@@ -2,6 +2,9 @@
 
 Instances that are drained together are empty, rebooted and back at about the same time. So they share looks, checks and
 acts, and are ready to be followed by others together again. While a slot waits, its next instance stays in service.
+
+In a crowd with a long settle time, a few slots whose hosts took far longer than others wait until the many others are
+free again, but only while that is at most two settle times away.
 """
 
 from __future__ import annotations
@@ -9,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from bottlerocket_ecs_updater.core.decision.polling import begins_apart
+from bottlerocket_ecs_updater.core.decision.polling import JOIN_SHARE, begins_apart, joins_apart
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
@@ -26,9 +29,16 @@ def starts_together_at(picked: int, limit: int, this_pass: Pass) -> datetime | N
     free_since = _free_since(picked, this_pass)
     if not longest or free_since is None:
         return None
-    until = free_since + longest
-    waits = this_pass.at < until and any(at <= until for at in _about_to_be_free(fleet, policy.settle))
-    return until if waits else None
+    soon = tuple(_about_to_be_free(fleet, policy.settle))
+    join = joins_apart(policy.poll_interval, limit, policy.settle)
+    # In a crowd, some may have waited for the others: these wait as if they were alone.
+    most_since = _free_since((picked + 1) // 2, this_pass) if join else None
+    until = (most_since or free_since) + longest
+    if this_pass.at < until and any(at <= until for at in soon):
+        return until
+    joined = free_since + join
+    many = sum(1 for at in soon if at <= joined) >= JOIN_SHARE * picked
+    return joined if this_pass.at < joined and many else None
 
 
 def _free_since(slots: int, this_pass: Pass) -> datetime | None:

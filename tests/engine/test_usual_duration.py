@@ -1,0 +1,73 @@
+"""How long drains and reboots usually take, as looks show it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from bottlerocket_ecs_updater.core.decision.polling import quiet_time
+from bottlerocket_ecs_updater.core.model.ids import InstanceId
+from bottlerocket_ecs_updater.engine.usual_duration import UsualDuration
+
+NOW = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
+SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
+POLL = 5 * SECOND
+
+
+def learned(*first: float) -> UsualDuration:
+    """After reboots that took so many seconds, one after the other."""
+    usual = UsualDuration(POLL, 2 * MINUTE)
+    for place, took in enumerate(first):
+        usual.note_over(InstanceId(f"i-first-{place}"), NOW - (len(first) - place) * 5 * MINUTE, took * SECOND)
+    return usual
+
+
+def look(usual: UsualDuration, at: float, going_on: set[str]) -> None:
+    """A look, so many seconds after NOW, at which those are not over."""
+    for name in going_on:
+        usual.note_not_over(InstanceId(name), NOW, NOW + at * SECOND)
+
+
+def wave(usual: UsualDuration, began: datetime, *took: float) -> None:
+    """Hosts whose reboots began together, in looks that are half a poll apart."""
+    assert usual.usual is not None
+    left = {InstanceId(f"i-{began:%H%M}-{place}"): one * SECOND for place, one in enumerate(took)}
+    at = quiet_time(usual.usual, POLL)
+    while left:
+        for id_ in [id_ for id_, one in left.items() if one <= at]:
+            usual.note_over(id_, began, at)
+            del left[id_]
+        for id_ in left:
+            usual.note_not_over(id_, began, began + at)
+        at += POLL / 2
+
+
+def test_hosts_that_take_far_longer_than_those_that_began_with_them_teach_nothing() -> None:
+    calm, slow = learned(40), learned(40)
+    for place in range(12):
+        wave(calm, NOW + place * 3 * MINUTE, *range(36, 50))
+        wave(slow, NOW + place * 3 * MINUTE, *range(36, 50), 80, 95, 100)
+    assert slow.usual == calm.usual
+
+
+def test_looks_follow_the_first_of_those_that_begin_together() -> None:
+    usual = learned(60)
+    for place in range(20):
+        wave(usual, NOW + place * 3 * MINUTE, *range(36, 50))
+    assert usual.usual is not None
+    assert abs(quiet_time(usual.usual, POLL) - 36 * SECOND) <= POLL
+
+
+def test_a_host_that_takes_longer_alone_is_learned_from() -> None:
+    usual = learned(40)
+    before = usual.usual
+    assert before is not None
+    wave(usual, NOW, 80)
+    assert usual.usual is not None
+    assert before < usual.usual <= before + POLL / 2
+
+
+def test_what_takes_too_long_to_be_usual_is_not_learned() -> None:
+    usual = learned(40)
+    before = usual.usual
+    usual.note_over(InstanceId("i-late"), NOW, 3 * MINUTE)
+    assert usual.usual == before
