@@ -1033,7 +1033,7 @@ MUTANTS = (
     broken(
         "tasks on hosts that were launched with a version say nothing about it",
         "core/decision/trials.py",
-        "    offered = _offered(this_pass)\n",
+        "    offered = _offered(this_pass) if candidates else ()\n",
         "    offered = ()\n",
         "tests/faults/test_launched_bad.py",
     ),
