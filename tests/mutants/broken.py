@@ -1108,6 +1108,20 @@ MUTANTS = (
         f"{CORE}/decision/claimed/test_next_step.py",
     ),
     broken(
+        "a host is verified by a look from before its reboot",
+        "core/decision/claimed/verify.py",
+        "claimed.registration.at - read_lag < new_boot.asked_at",
+        "claimed.registration.at < new_boot.asked_at - read_lag",
+        "tests/faults/test_around.py -k w1",
+    ),
+    broken(
+        "the claim of an instance that its group lets be after all stays dropped",
+        "core/decision/unclaimed/take_back.py",
+        "    if claim is None or not known ",
+        "    if claim is None or known ",
+        "tests/faults/test_claims.py -k lets_be",
+    ),
+    broken(
         "a wave that is not approved is a failure",
         "simulator/waves/definition.py",
         '                "ended": True,\n                "why.$": "States.Format(\'Wave {} was not approved',
