@@ -428,7 +428,7 @@ def test_every_instance_that_is_asked_for_is_reported_with_its_connection() -> N
         "i-Inactive": PingStatus.CONNECTION_LOST,
         "i-SomethingNew": PingStatus.UNKNOWN,
     }
-    assert {id_: told.ping for id_, told in found.items()} == {f"i-{ping}": ping for ping in pings}
+    assert {id_: node.ping for id_, node in found.items()} == {f"i-{ping}": ping for ping in pings}
 
 
 def test_the_version_that_the_agent_names_is_reported_for_bottlerocket_only() -> None:

@@ -180,6 +180,20 @@ def test_f49_a_host_that_its_group_puts_into_its_warm_pool_is_finished_when_it_i
     assert town.updated_the_others()
 
 
+def test_f49_a_run_that_finds_a_dead_runs_instance_in_a_warm_pool_keeps_its_claim() -> None:
+    town = befall(
+        f.GroupKeepsWarm(step=Step.DRAIN, lasts=timedelta(minutes=90)), world=(f.UpdaterDies(90),), hosts=6, budget=2
+    )
+    assert town.fates[:2] == ["died", "warm-pool-drained"]
+    assert (town.fates[-1], town.version) == ("up-to-date", NEW)
+
+
+def test_w1_a_host_whose_agent_stays_away_is_not_verified_by_looks_from_before_its_reboot() -> None:
+    """ECS shows the agent of the old boot for a minute. The host was called updated, and returned."""
+    town = befall(f.DockerDead(), world=(f.StaleReads(timedelta(seconds=60)),))
+    assert town.fates[0] == "quarantined:not-back"
+
+
 def test_f42_a_group_that_does_not_answer_keeps_no_host_out_of_service_forever() -> None:
     silent = f.ApiFails("ServiceUnavailable", 503, "DescribeAutoScalingInstances", at=timedelta(minutes=4))
     town = befall(world=(silent,))

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ ROOT = Path(__file__).parents[2]
 TEMPLATE = ROOT / "stacks" / "fleet.yaml"
 STACK = "updater"
 ECR_IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/updater:1"
+LOOK_EVERY = timedelta(milliseconds=200)
 PLAIN = {"Subnets": "subnet-1", "UpdaterImage": ECR_IMAGE, "AnyInstance": "ENABLED", "Settings": LEASE}
 NEW = {f"i-{number:017x}": "1.21.0" for number in range(2)}
 
@@ -76,7 +78,8 @@ class FleetGround(Ground):
 
     def wait(self, execution: str) -> str:
         """Wait for the end of an execution. Returns its status."""
-        self.clock.wait_until(lambda: self.execution(execution)["status"] != "RUNNING", PATIENCE)
+        # Each look is a call over HTTP, and an execution takes seconds.
+        self.clock.wait_until(lambda: self.execution(execution)["status"] != "RUNNING", PATIENCE, LOOK_EVERY)
         return str(self.execution(execution)["status"])
 
     def execution(self, arn: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from tests.many.account import ECR_IMAGE, NEW, ROOT, STACK, FleetGround, fleet_ground, without
+from tests.many.account import ECR_IMAGE, LOOK_EVERY, NEW, ROOT, STACK, FleetGround, fleet_ground, without
 from tests.stack.conftest import LEASE, PATIENCE
 
 
@@ -132,7 +132,7 @@ def test_a_start_that_is_denied_is_kept_in_the_queue_that_the_alarm_watches(
         return "Messages" in ground.site.operator("sqs", "ReceiveMessage", {**request, "VisibilityTimeout": 0})
 
     if left:
-        ground.clock.wait_until(kept, PATIENCE)
+        ground.clock.wait_until(kept, PATIENCE, LOOK_EVERY)
     else:
         ground.clock.wait_until(lambda: "sqs:SendMessage" in ground.refused, PATIENCE)
         assert not kept()

@@ -1033,7 +1033,7 @@ MUTANTS = (
     broken(
         "tasks on hosts that were launched with a version say nothing about it",
         "core/decision/trials.py",
-        "    offered = _offered(this_pass)\n",
+        "    offered = _offered(this_pass) if candidates else ()\n",
         "    offered = ()\n",
         "tests/faults/test_launched_bad.py",
     ),
@@ -1106,6 +1106,20 @@ MUTANTS = (
         "CLAIM_ABSENT_LOOKS or claim_may_be_stale(claimed, this_pass):\n",
         "CLAIM_ABSENT_LOOKS:\n",
         f"{CORE}/decision/claimed/test_next_step.py",
+    ),
+    broken(
+        "a host is verified by a look from before its reboot",
+        "core/decision/claimed/verify.py",
+        "claimed.registration.at - read_lag < new_boot.asked_at",
+        "claimed.registration.at < new_boot.asked_at - read_lag",
+        "tests/faults/test_around.py -k w1",
+    ),
+    broken(
+        "the claim of an instance that its group lets be after all stays dropped",
+        "core/decision/unclaimed/take_back.py",
+        "    if claim is None or not known ",
+        "    if claim is None or known ",
+        "tests/faults/test_claims.py -k lets_be",
     ),
     broken(
         "a wave that is not approved is a failure",

@@ -28,13 +28,13 @@ def nearly_full(hosts: int, *services: ServiceSpec, provided: int = 0, most: int
 def rolled(world: World, budget: int = 1, *, settle: timedelta = timedelta(minutes=1)) -> dict[str, str]:
     """The outcome of each host, by the end of its id."""
     finished = Updater(world, replace(at_most(budget), settle=settle)).run()
-    told = {
+    outcomes = {
         id_: one.reason.code if isinstance(one, Hold) else "updated" if isinstance(one, Updated) else str(one)
         for id_, one in finished.outcomes.items()
     }
-    assert "drain-timed-out" not in told.values()
+    assert "drain-timed-out" not in outcomes.values()
     assert not world.findings().violations
-    return {id_[-4:]: one for id_, one in told.items()}
+    return {id_[-4:]: one for id_, one in outcomes.items()}
 
 
 def work(cpu: int, **more: object) -> Workload:
@@ -46,8 +46,8 @@ def test_a_host_that_was_just_returned_has_no_room_where_its_daemon_tasks_will_s
     """While they are missing, it seems to have room for the large task, which never gets it."""
     logs = ServiceSpec("logs", strategy=Strategy.DAEMON, workload=work(500))
     large = ServiceSpec("large", desired=1, workload=work(1500))
-    told = rolled(nearly_full(4, large, logs), budget, settle=timedelta())
-    assert sorted(told.values()) == ["no-room", "updated", "updated", "updated"]
+    outcomes = rolled(nearly_full(4, large, logs), budget, settle=timedelta())
+    assert sorted(outcomes.values()) == ["no-room", "updated", "updated", "updated"]
 
 
 def test_a_host_that_was_just_returned_has_the_room_that_its_daemon_tasks_leave() -> None:
@@ -59,16 +59,16 @@ def test_a_host_that_was_just_returned_has_the_room_that_its_daemon_tasks_leave(
 def test_a_host_that_a_run_has_just_drained_is_no_room_for_the_next_one() -> None:
     """ECS has not shown the first as DRAINING yet when the second is considered."""
     spread = ServiceSpec("pair", desired=6, workload=work(64), providers=("a",))
-    told = rolled(nearly_full(6, spread, provided=2, most=2), budget=3)
-    assert set(told.values()) == {"updated"}
+    outcomes = rolled(nearly_full(6, spread, provided=2, most=2), budget=3)
+    assert set(outcomes.values()) == {"updated"}
 
 
 def test_tasks_that_a_service_lacks_may_take_the_instance_that_is_added_for_another() -> None:
     """The new instance would have room for the task that must move, but ECS places those that wait first."""
     pinned = ServiceSpec("pinned", desired=1, workload=work(1500), providers=("a",))
     waiting = ServiceSpec("waiting", desired=9, workload=work(900))
-    told = rolled(nearly_full(3, pinned, waiting, provided=1, most=2))
-    assert told["0000"] == "no-room"
+    outcomes = rolled(nearly_full(3, pinned, waiting, provided=1, most=2))
+    assert outcomes["0000"] == "no-room"
 
 
 @pytest.mark.parametrize("every", [20, 60, 110])
@@ -77,5 +77,5 @@ def test_a_crash_loop_beside_it_hides_no_task_that_must_have_a_host_for_itself(e
     alone = ServiceSpec("alone", desired=3, workload=work(64), distinct_instances=True, providers=("a",))
     loop = ServiceSpec("loop", desired=5, workload=work(200, runs_for=timedelta(seconds=every), exit_code=1))
     world = nearly_full(5, alone, loop, provided=3, most=3)
-    told = rolled(world, budget=2)
-    assert [told[f"000{number}"] for number in range(3)] == ["no-room"] * 3
+    outcomes = rolled(world, budget=2)
+    assert [outcomes[f"000{number}"] for number in range(3)] == ["no-room"] * 3

@@ -13,6 +13,7 @@ from tests.support.invented import (
     story_of_mixed_ground,
     story_of_operators,
     story_of_own_ground,
+    story_of_the_platform,
 )
 from tests.support.promises import broken_promises
 from tests.support.story import Story, play
@@ -57,6 +58,14 @@ def test_a_last_look_for_room_and_the_look_at_the_own_host_are_one_where_looks_a
     """
     played = play(story_of_own_ground(Dice(31121)))
     assert broken_promises(played) == []
+
+
+def test_an_instance_that_its_group_takes_is_emptied_when_ecs_counts_no_task_on_it() -> None:
+    """The simulated world counted it as out of service while its last task was still stopping.
+
+    Found by seed 2200629 of the scenarios with Auto Scaling.
+    """
+    assert broken_promises(play(story_of_the_platform(Dice(2200629)))) == []
 
 
 def test_no_drain_is_lost_if_ecs_lags_for_longer_than_three_polls() -> None:

@@ -43,13 +43,13 @@ def entrypoint(_image: str) -> list[str]:
 class PatientClock(ScaledClock):
     """A clock for which tests can wait in real time, without guessing how long."""
 
-    def wait_until(self, happened: Any, at_most: timedelta) -> None:
-        """Wait until it has happened. Raises TimeoutError."""
+    def wait_until(self, happened: Any, at_most: timedelta, look_every: timedelta = timedelta(milliseconds=20)) -> None:
+        """Wait until it has happened; all times are real. Raises TimeoutError."""
         end = self._monotonic_start + (self._passed() + at_most.total_seconds())
         while not happened():
             if self._monotonic_start + self._passed() > end:
                 raise TimeoutError("it has not happened")
-            self._stopping.wait(0.02)
+            self._stopping.wait(look_every.total_seconds())
 
     def _passed(self) -> float:
         return (self._wall() - self._start).total_seconds() / self.speed

@@ -175,9 +175,11 @@ def test_attachments_for_ebs_volumes_are_counted_where_they_are_known() -> None:
 
 def test_a_note_says_if_network_interfaces_are_not_known() -> None:
     web = service(demand=replace(SMALL, interfaces=1))
-    [doubt] = doubts_of(web, {B: ROOMY, C: replace(ROOMY, interfaces=2)})
+    listed = replace(ROOMY, groups=frozenset())
+    [doubt] = doubts_of(web, {B: listed, C: replace(ROOMY, interfaces=2)})
     assert doubt.startswith("it is not known everywhere whether web has network interfaces left: ")
     assert doubts_of(web, {B: replace(ROOMY, interfaces=2)}) == ()
+    assert doubts_of(web, {B: ROOMY}) == (), "only its tasks changed since they were listed"
     assert drained([replace(web, doubts=(doubt,))], {B: ROOMY}) == Fits(provisos=(doubt,))
 
 

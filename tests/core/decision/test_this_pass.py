@@ -6,6 +6,8 @@ from collections.abc import ItemsView
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from tests.core import builders as b
+
 from bottlerocket_ecs_updater.core.decision.evidence import evidence_is_old
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.decision.unclaimed.budget import count_budget
@@ -14,6 +16,7 @@ from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.history import History, PastUpdate
 from bottlerocket_ecs_updater.core.model.ids import BootId, InstanceId, RunId
 from bottlerocket_ecs_updater.core.model.instance import Instance
+from bottlerocket_ecs_updater.core.model.services import Services
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 
@@ -69,3 +72,15 @@ def test_the_hosts_on_trial_are_read_once_for_any_number_of_claims() -> None:
 def test_a_version_that_no_host_runs_yet_needs_no_evidence() -> None:
     this_pass = Pass(fleet_with(updated(NOW)), Policy())
     assert not evidence_is_old(replace(CLAIM, target=Version(1, 22, 0)), this_pass)
+
+
+def test_hosts_that_were_launched_with_a_version_do_not_stand_in_for_those_that_were_updated_to_it() -> None:
+    launched, waits, tried = (
+        b.instance("i-a", b.idle(b.NEW)),
+        b.instance("i-b", b.ready()),
+        b.instance("i-c", b.idle(b.NEW)),
+    )
+    of_90_seconds = b.fleet(launched, waits, tried, services=Services((b.service(),), b.NOW - timedelta(seconds=90)))
+    lately = History(updated={tried.id: PastUpdate(b.NEW, b.NOW - timedelta(minutes=3))})
+    assert not evidence_is_old(b.a_claim(), Pass(of_90_seconds, Policy())), "launched hosts have run it for a day"
+    assert evidence_is_old(b.a_claim(), Pass(replace(of_90_seconds, past=lately), Policy()))

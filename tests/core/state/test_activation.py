@@ -39,8 +39,8 @@ def host(address: str) -> Instance:
     ],
 )
 def test_the_other_id_of_a_host_is_named_as_certain_only_if_it_is(address: str, nodes: list[Node], said: str) -> None:
-    told = known_as(host(address), nodes)
-    assert told.removeprefix("a hybrid activation ") == said
+    name = known_as(host(address), nodes)
+    assert name.removeprefix("a hybrid activation ") == said
 
 
 @pytest.mark.parametrize(

@@ -228,7 +228,7 @@ class HostRoom:
         capacity = self.capacity
         zone = capacity.attributes.get(ZONE_ATTRIBUTE, "")
         if service.zones is not None and zone and not capacity.expected and zone not in service.zones:
-            return f"it is in {zone}, and none of its subnets is"
+            return f"it is in {zone}, and {service.name} has no subnet there"
         if service.providers:
             names = " or ".join(service.providers)
             return "" if capacity.provider in service.providers else f"it is not in capacity provider {names}"
@@ -340,6 +340,11 @@ def asks_for_tasks(service: ServiceRules) -> bool:
     return any(expression is not None and not _CHANGING.isdisjoint(subjects(expression)) for expression in expressions)
 
 
+def _unlimited(left: Capacity, limited: int | None) -> bool:
+    """Whether its type has no known limit. If only its tasks changed since they were listed, they are listed again."""
+    return left.accepts and limited is None and left.groups is not None
+
+
 def doubts_of(service: ServiceRules, capacity: Mapping[InstanceId, Capacity]) -> tuple[str, ...]:
     """The unknown facts about the placement of the service, each once, with how to provide it."""
     found = {
@@ -348,10 +353,10 @@ def doubts_of(service: ServiceRules, capacity: Mapping[InstanceId, Capacity]) ->
         if readable(text) is None
     }
     own_interfaces = service.demand is not None and service.demand.interfaces > 0
-    if own_interfaces and any(left.accepts and left.interfaces is None for left in capacity.values()):
+    if own_interfaces and any(_unlimited(left, left.interfaces) for left in capacity.values()):
         found[f"it is not known everywhere whether {service.name} has network interfaces left: {_UNREAD}"] = None
     own_volume = service.demand is not None and service.demand.volumes > 0
-    if own_volume and any(left.accepts and left.volumes is None for left in capacity.values()):
+    if own_volume and any(_unlimited(left, left.volumes) for left in capacity.values()):
         found[f"it is not known everywhere whether EBS volumes can be attached for {service.name}: {_NO_LIMIT}"] = None
     if service.distinct or service.member_of:
         rooms = (HostRoom(id_, left) for id_, left in sorted(capacity.items()) if left.accepts)

@@ -71,10 +71,17 @@ def evidence_is_old(claim: Claim, this_pass: Pass, fresh: timedelta = EVIDENCE_F
 
 
 def _tried_since(this_pass: Pass) -> Mapping[Version, datetime]:
-    """Since when hosts have run each version that is on trial."""
+    """Since when hosts have run each version that is on trial.
+
+    If hosts were updated to it, those launched with it do not count: they may differ in more than the version.
+    """
+    launched = _earliest((one.version, at) for one in launched_hosts(this_pass) for at in one.since.values())
+    return {**launched, **_earliest(on_trial(this_pass.fleet).values())}
+
+
+def _earliest(tries: Iterable[tuple[Version, datetime]]) -> Mapping[Version, datetime]:
     since: dict[Version, datetime] = {}
-    launched = ((one.version, at) for one in launched_hosts(this_pass) for at in one.since.values())
-    for version, at in (*on_trial(this_pass.fleet).values(), *launched):
+    for version, at in tries:
         since[version] = min(at, since.get(version, at))
     return since
 

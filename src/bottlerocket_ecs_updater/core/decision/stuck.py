@@ -44,10 +44,10 @@ STUCK_AFTER = timedelta(days=1)
 
 def has_started(instances: Iterable[Instance]) -> bool:
     """Whether the run started an update, or finished one that another run started."""
-    return any(_begun(one) for one in instances)
+    return any(_update_started(one) for one in instances)
 
 
-def _begun(instance: Instance) -> bool:
+def _update_started(instance: Instance) -> bool:
     """An update that has to wait in a warm pool may wait for months: other holds must not stay unnoticed until then."""
     if instance.claim is not None and is_kept_warm(instance):
         return instance.progress.drain is not None

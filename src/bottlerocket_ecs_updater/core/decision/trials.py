@@ -74,18 +74,29 @@ def launched_hosts(this_pass: Pass) -> Sequence[LaunchedHosts]:
 
 def _launched_hosts(this_pass: Pass) -> Sequence[LaunchedHosts]:
     fleet = this_pass.fleet
-    offered = _offered(this_pass)
-    trial = on_trial(fleet) if offered else {}
+    candidates = _on_an_offered_version(fleet)
+    offered = _offered(this_pass) if candidates else ()
     found: dict[tuple[Version, HostKind], dict[InstanceId, datetime]] = {}
-    for id_, instance in fleet.instances.items() if offered else ():
-        version, registration = running(instance), instance.registration
-        if version is None or registration is None or id_ in trial:
-            continue
+    for instance, registration, version in candidates:
         key = version, host_kind(registration)
         since = _since(instance, registration, version, fleet) if key in offered else None
         if since is not None and not has_passed(since, ROLLOUT_LASTS, fleet.at):
-            found.setdefault(key, {})[id_] = since
+            found.setdefault(key, {})[instance.id] = since
     return [LaunchedHosts(version, since, _like(kind, fleet)) for (version, kind), since in sorted(found.items())]
+
+
+def _on_an_offered_version(fleet: Fleet) -> Sequence[tuple[Instance, Registration, Version]]:
+    """The hosts in service that run what any other host is offered, without those on trial. Usually there are none."""
+    reports = [report for one in fleet.instances.values() if (report := one.report) is not None]
+    targets = {version for report in reports for version in (report.target, report.chosen)} - {None}
+    if not any(report.running in targets for report in reports):
+        return ()
+    trial, found = on_trial(fleet), []
+    for id_, instance in fleet.instances.items():
+        version, registration = running(instance), instance.registration
+        if version is not None and registration is not None and version in targets and id_ not in trial:
+            found.append((instance, registration, version))
+    return found
 
 
 def running(instance: Instance) -> Version | None:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from bottlerocket_ecs_updater.core.model.container_instance import VARIANT_ATTRIBUTE
-from bottlerocket_ecs_updater.simulator.ecs.model import InstanceStatus
+from bottlerocket_ecs_updater.simulator.ecs.model import Desired, InstanceStatus
 from bottlerocket_ecs_updater.simulator.ecs.specs import TaskLaunch
 from bottlerocket_ecs_updater.simulator.host import Power
 
@@ -100,7 +100,9 @@ class Outages:
         Neither does one that its group is terminating or keeps in standby, once its tasks have moved.
         """
         host, instance = self._world.hosts[name], self._world.instance(name)
-        emptied = instance.status is InstanceStatus.DRAINING and not instance.tasks
+        # ECS counts no task that is still stopping: it has been replaced, as far as its service requires.
+        moved = all(task.desired is Desired.STOPPED for task in instance.tasks.values())
+        emptied = instance.status is InstanceStatus.DRAINING and moved
         if emptied and self._world.autoscaling.sets_aside(name):
             return False
         if host.power in (Power.STOPPED, Power.TERMINATED) or host.spec.managed_by or name in not_counted:
