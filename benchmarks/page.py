@@ -71,15 +71,16 @@ one check verifies a boot, however the command ended. Only a host whose agent do
 With an earlier document, a boot is verified twice if the command's end is not known, half a minute apart, and every
 host is checked right before its reboot: three calls more for a host, or eight if its boot is verified twice.
 
-The calls for each instance exceed the target at 8, 30 and 300 hosts. One host at a time takes at least 16: five to
-start (services, its tasks, their protection, the claim, DRAINING), five to empty and reboot it (whether its known tasks
+The calls for each instance exceed the target at 8 hosts. One host at a time takes at least 16: five to start
+(services, its tasks, their protection, the claim, DRAINING), five to empty and reboot it (whether its known tasks
 stopped, then in one look its counts and a list of stopping tasks, the claim for the reboot, the reboot), and six to
 return it (its agent is connected, a check and its answer, it is still connected, ACTIVE, the claim deleted). Each of
-these calls provides something that no other call does. The first host of a run takes nine more, because the run does
-not know yet how long a drain and a reboot take. The start of a run takes 17, with the description of the reboot
-document. So 8 hosts need 154 calls, or 19 for each host; the target of 18 allows 144. About two for each host come on
-top, for looks that find a host not yet empty or not yet back, for tasks that moved there, for throttled reads and for
-lost replies. Fewer such looks would leave hosts out of service for longer.
+these calls provides something that no other call does. The first host of a run takes about nine more, because the run
+does not know yet how long a drain and a reboot take. The start of a run takes 14, with the description of the reboot
+document. So 8 hosts need about 151 calls, or 19 for each host; the target of 18 allows 144. About two for each host
+come on top, for looks that find a host not yet empty or not yet back, for tasks that moved there, for throttled reads
+and for lost replies. Fewer such looks would leave hosts out of service for longer: later first looks saved less than
+one call for each host, and left hosts out of service for more than a second longer, which is beyond that target.
 
 Three calls could be saved only with less safety. The claim is written twice: before the drain, and before the reboot.
 Without the second, a run that takes over, above all one of an earlier version, could not know that a reboot may be on
@@ -91,23 +92,28 @@ Several hosts share looks, checks and answers, but they share an act only if the
 seconds. So with three or more slots, a free slot waits for others that are about to be free: two polls, or four with
 few slots or a settle time. Hosts that start together stay together, unless one of them takes long: a shutdown that is
 delayed, or an agent that flaps. With 30 hosts it depends on these how long hosts stay together, so the calls differ
-from world to world, between 10 and 17 for each host. A longer wait would cost more time than the target allows.
-With three or more slots, looks are 2.5 s apart. With 300 hosts, 30 at a time, one look at hosts that are ready together
-takes some seconds, and lists the tasks of each of them. So their time out of service exceeds the target by one or two
-seconds.
+from world to world, between 9 and 17 for each host. In the most expensive world, five of 30 hosts take 20 to 100 s
+longer than the others. A longer wait would cost more time than the target allows. With three or more slots, looks are
+2.5 s apart.
+
+With 20 or more slots and a long settle time, a host that starts alone takes as many calls as a whole wave: about 25. So
+a few slots that become free late wait for the wave, for two settle times at most. The first look at a wave follows the
+first host of the waves before. Otherwise the two or three hosts of each wave that take far longer would delay it.
 
 A decision takes time in proportion to the instances, but the memory of a large cluster is slower to read. So with 100
 times the instances, it takes 100 to 130 times as long, the more the busier the machine is, although it makes no more
 function calls for each instance.
 
-About 38 S3 calls of a run do not depend on its hosts: the test of the bucket and the lease (10), the search for the
-state of earlier versions (5), the first sightings of two versions (4), and at the end the standing of the cluster, the
-reports, the index and the page of all clusters (19). For few hosts, that alone almost reaches the target: 8 hosts may
-take 48. The other S3 calls follow the time. The lease is renewed every 72 seconds. The pause switch and the blocked
-versions are read within a minute before each start, and while a host is drained and not yet rebooted, because a pause
-and a block take effect within a minute. The ledger and the record are written every two minutes, and at once if the
-next run could not find out what they say. In the 11 minutes that 8 hosts take, that is 38 calls, and 64 in the 16
-minutes that 100 hosts take.
+About 31 S3 calls of a cluster's first run do not depend on its hosts: the test of the bucket and the lease (7), the
+ledger and the search for the state of earlier versions (4), the first sightings of two versions (2), and at the end the
+standing of the cluster, the reports, the index and the page of all clusters (18). Later runs do not search for earlier
+state (3 less). The other S3 calls follow the time. The lease is renewed every 72 seconds. The pause switch and the
+blocked versions are two objects, and both are read within a minute before each start, and while a host is drained and
+not yet rebooted, because a pause and a block take effect within a minute. The ledger and the record are written every
+two minutes, and at once if the next run could not find out what they say. In the 11 minutes that 8 hosts take, that is
+about 39 calls, 16 of them for the pause switch and the blocked versions, and about 60 in the 16 minutes that 100 hosts
+take. So 8 hosts exceed the target of 48. If one object had both, 8 calls would be saved, but a pause by an earlier
+version of the command would take effect later.
 
 ## How calls are counted
 

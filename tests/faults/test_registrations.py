@@ -19,7 +19,7 @@ from bottlerocket_ecs_updater.simulator.world.world import World
 FIRST = InstanceId(instance_id(0))
 """The instance that a run updates first."""
 
-DRAINS, REBOOTS, COMES_BACK = (timedelta(seconds=each) for each in (35, 60, 100))
+DRAINS, REBOOTS, COMES_BACK = (timedelta(seconds=each) for each in (35, 60, 104))
 
 
 def register_again(world: World, *, old_stays: bool) -> None:
