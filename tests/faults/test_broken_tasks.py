@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from tests.support.rules import parse_checkpoints
@@ -30,7 +31,9 @@ from bottlerocket_ecs_updater.simulator.faults import (
     TasksBreak,
 )
 from bottlerocket_ecs_updater.simulator.host import HostSpec
+from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients
 from bottlerocket_ecs_updater.simulator.repository import Release
+from bottlerocket_ecs_updater.simulator.world.api_faults import KilledError
 from bottlerocket_ecs_updater.simulator.world.world import World
 
 HOSTS = 6
@@ -95,6 +98,26 @@ def test_f44_the_next_run_knows_it_and_a_person_ends_it() -> None:
     ledger.change(lambda one: with_release(one, Version.parse(NEW), world.clock.now()))
     assert not ledger.value.broken
     assert not ledger.value.failed_on
+
+
+def test_f44_tasks_that_fail_between_two_runs_count_after_a_run_that_died_at_a_return() -> None:
+    """The next run finds the host in service. Its tasks are evidence since the return, not since that run."""
+    world, ledger = row(HOSTS), UnkeptLedger()
+    returned: list[datetime] = []
+
+    def note_return(_service: str, operation: str, params: Mapping[str, object]) -> None:
+        if operation == "UpdateContainerInstancesState" and params["status"] == "ACTIVE":
+            returned.append(world.clock.now())
+            raise KilledError("the test kills it here")
+
+    first = Updater(world, ledger=ledger, clients=InProcessClients(world, "run-1", after_call=note_return))
+    with pytest.raises(KilledError):
+        first.run()
+    world.clock.sleep(timedelta(minutes=5))
+    Updater(world, at_most(1), name="run-2", ledger=ledger).run()
+    on_trial_since = min(update.at for update in ledger.value.past.updated.values())
+    assert on_trial_since <= returned[0]
+    assert world.findings().clean
 
 
 @pytest.mark.parametrize("minutes", [5, 10, 20])

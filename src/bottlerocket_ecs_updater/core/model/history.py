@@ -17,6 +17,7 @@ class PastUpdate:
 
     version: Version
     at: datetime
+    """The earliest time at which ECS can have placed tasks on it on this version."""
     impaired_before: bool = False
     """Whether ECS reported it as IMPAIRED before that update."""
 

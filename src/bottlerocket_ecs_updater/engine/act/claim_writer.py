@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 
 from bottlerocket_ecs_updater.core.model.claim import CLAIM_ATTRIBUTE, FINISHED, Claim, ClaimPhase
@@ -219,7 +220,7 @@ class ClaimWriter:
         instance, progress = self._known.instance(id_), self._known.instance(id_).progress
         impaired = progress.was_impaired
         self._ledger.change(
-            partial(with_update, instance=id_, version=version, at=self._known.fleet.at, impaired_before=impaired)
+            partial(with_update, instance=id_, version=version, at=self._took_tasks_at(id_), impaired_before=impaired)
         )
         baseline = self._known.baseline
         self._ledger.change(partial(with_troubled, version=version, services=baseline.flapping | baseline.losing))
@@ -228,6 +229,17 @@ class ClaimWriter:
             self._known.learn(replace(instance, backoff=None))
         if progress.reboot_sent_at is not None and progress.new_boot is not None:
             self._ledger.change(partial(with_duration, reboot=progress.new_boot.asked_at - progress.reboot_sent_at))
+
+    def _took_tasks_at(self, id_: InstanceId) -> datetime:
+        """The earliest time at which ECS can have placed tasks on it on its new version: those tasks are evidence.
+
+        Another run may have returned it, and died before it recorded that. It had no tasks when its reboot was claimed.
+        """
+        now, instance = self._known.fleet.at, self._known.instance(id_)
+        claim, returned = instance.claim, instance.progress.sent_return
+        if claim is not None and claim.run != self._known.fleet.run and claim.phase is ClaimPhase.REBOOTING:
+            return min(claim.since, now)
+        return returned.at if returned is not None else now
 
     def _written_on(self, id_: InstanceId) -> ContainerInstanceArn | None:
         """Where to delete our claim; None if the instance is gone, or another run overwrote the claim."""
