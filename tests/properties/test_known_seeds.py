@@ -196,3 +196,11 @@ def test_room_that_a_capacity_provider_has_given_away_is_room_no_more() -> None:
 def test_a_change_that_no_updater_could_notice_yet_breaks_no_promise(tell: Callable[[Dice], Story], seed: int) -> None:
     """A stopped host that was started six seconds before a drain; a run that found only a drain that never started."""
     assert broken_promises(play(tell(Dice(seed)))) == []
+
+
+def test_a_run_does_not_end_while_a_host_that_it_drained_leaves_its_warm_pool() -> None:
+    """The run had read the group two minutes before, reported the host as kept warm, and exited with 0.
+
+    Found by seed 771142 of the scenarios with departures.
+    """
+    assert broken_promises(play(story_of_departures(Dice(771142)))) == []

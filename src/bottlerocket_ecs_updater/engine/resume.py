@@ -25,10 +25,9 @@ def load_earlier_runs(known: RunState, ledger: LedgerKeeping) -> None:
     """Load what earlier runs left: open claims, backoffs, suspect versions."""
     state = without_future(ledger.load(), known.fleet.at)
     known.backoffs = state.backoffs
+    known.left = state.left
     known.fleet = replace(known.fleet, attributes_survive=state.attributes_survive)
     known.learn_ledger(state)
-    for id_, record in state.left.items():
-        known.learn(replace(known.instance(id_), left_claim=record.claim, claimed_arn=record.arn))
     for id_, record in state.claims.items():
         instance = known.instance(id_)
         progress = replace(instance.progress, health_before=record.health_before)

@@ -21,7 +21,7 @@ from bottlerocket_ecs_updater.core.model.outcome import Backoff
 from bottlerocket_ecs_updater.core.model.resources import Definition
 from bottlerocket_ecs_updater.core.model.services import Service, Slot
 from bottlerocket_ecs_updater.core.model.version import Version
-from bottlerocket_ecs_updater.core.state.ledger import Ledger
+from bottlerocket_ecs_updater.core.state.ledger import Ledger, OpenClaim
 from bottlerocket_ecs_updater.engine.document_denials import DocumentDenials
 from bottlerocket_ecs_updater.engine.usual_duration import UsualDuration
 from bottlerocket_ecs_updater.errors import UpdaterError
@@ -86,6 +86,8 @@ class RunState:
     documents: DocumentDenials = field(default_factory=DocumentDenials)
     backoffs: Mapping[InstanceId, Backoff] = field(default_factory=dict)
     """Backoffs from earlier runs, also of instances that may have left the cluster since."""
+    left: Mapping[InstanceId, OpenClaim] = field(default_factory=dict)
+    """Dropped claims of instances that earlier runs left DRAINING to their groups, and that may be gone since."""
     learned: Ledger | None = None
     """The last ledger that was learned: most looks find it unchanged."""
     touched: set[InstanceId] = field(default_factory=set)
@@ -96,7 +98,11 @@ class RunState:
 
     def instance(self, id_: InstanceId) -> Instance:
         """What is known about an instance; an empty one if nothing is known."""
-        return self.instances.get(id_) or Instance(id_, backoff=self.backoffs.get(id_))
+        return self.instances.get(id_) or self._new(id_)
+
+    def _new(self, id_: InstanceId) -> Instance:
+        instance, left = Instance(id_, backoff=self.backoffs.get(id_)), self.left.get(id_)
+        return instance if left is None else replace(instance, left_claim=left.claim, claimed_arn=left.arn)
 
     def learn(self, instance: Instance) -> None:
         """Replace what is known about an instance."""

@@ -31,6 +31,9 @@ RETURNS_AFTER_ANSWER = timedelta(seconds=30)
 REBOOTS_AFTER_ANSWER = timedelta(minutes=2)
 """The same for the claim for the reboot. Disturbing a hook does less harm than killing tasks."""
 
+LEFT_AFTER_ANSWER = timedelta(seconds=30)
+"""The same for leaving it DRAINING in its warm pool: a run must not end if the group has put it into service."""
+
 SOON_SHARE = 2 / 3
 """An answer older than this share of its maximum age is renewed together with the next look."""
 
@@ -83,6 +86,8 @@ def ask_group_first(step: NextStep, instance: Instance, this_pass: Pass) -> Next
     stays out of service is worse than one that may be about to leave.
     """
     ages = [age for command in step.commands if (age := _answer_needed(command)) is not None]
+    if step.hold is not None and step.hold.reason is Reason.WARM_POOL_DRAINED:
+        ages.append(LEFT_AFTER_ANSWER)
     if not ages or not group_unasked(instance, min(ages), this_pass.fleet):
         return step
     missed_since = instance.around.group_missed_since if instance.around is not None else None
