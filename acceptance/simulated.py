@@ -35,5 +35,8 @@ def new_site(groups: Sequence[str]) -> tuple[SimulatedAccount, Account]:
         for name in names[place :: len(groups)]:
             site.facts.tags[name] = {"aws:autoscaling:groupName": group}
     variables = site.environment()
-    keys = {"aws_access_key_id": variables["AWS_ACCESS_KEY_ID"], "aws_secret_access_key": variables["AWS_SECRET_ACCESS_KEY"]}
+    keys = {
+        "aws_access_key_id": variables["AWS_ACCESS_KEY_ID"],
+        "aws_secret_access_key": variables["AWS_SECRET_ACCESS_KEY"],
+    }
     return site, Account(world.names.region, variables["AWS_ENDPOINT_URL"], keys, SPEED)
