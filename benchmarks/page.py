@@ -274,7 +274,7 @@ def _deciding(found: Measured) -> str:
     linear = [(float(count), first * count) for count, _ in sizes]
     return plot(
         "CPU of one decision over the whole cluster",
-        "A decision takes time in proportion to the instances, or less.",
+        "A decision takes time about in proportion to the instances.",
         SIZES,
         Axis("ms of one core", [(1, "1"), (10, "10"), (100, "100"), (1000, "1000")], logarithmic=True),
         [Line("linear", "c", linear), Line("a decision", "a", usual, dots=True)],
