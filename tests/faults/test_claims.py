@@ -150,6 +150,23 @@ def test_an_instance_that_its_group_lets_be_after_all_is_finished_by_the_next_ru
     assert cluster.clean()
 
 
+def test_an_instance_that_an_earlier_run_drained_is_finished_too_if_its_group_lets_it_be() -> None:
+    """A run took over its claim and rebooted it. It had not drained it, so it forgot that the updater had."""
+    cluster = Cluster(row(3))
+    cluster.run(drained)
+
+    def taken_away(event: Event) -> bool:
+        if sent_a_reboot(event):
+            in_group(cluster, "Terminating:Wait")
+        return False
+
+    assert cluster.reason(cluster.run(taken_away)) is Reason.LEAVING_GROUP
+    in_group(cluster, "InService")
+    assert isinstance(cluster.outcome(cluster.run()), Updated)
+    assert cluster.status() is InstanceStatus.ACTIVE
+    assert cluster.clean()
+
+
 def test_an_instance_that_somebody_drains_after_its_group_has_let_it_be_is_theirs() -> None:
     cluster = Cluster(row(3))
     let_go(cluster, 62)

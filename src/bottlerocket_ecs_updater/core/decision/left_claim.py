@@ -1,10 +1,20 @@
-"""The claim of an instance that an earlier run left DRAINING to its Auto Scaling group."""
+"""Instances that are DRAINING because of the updater, and that it leaves to their Auto Scaling group."""
 
 from __future__ import annotations
 
-from bottlerocket_ecs_updater.core.model.claim import Claim
+from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.model.container_instance import Status
+from bottlerocket_ecs_updater.core.model.ids import RunId
 from bottlerocket_ecs_updater.core.model.instance import Instance
+
+
+def drained_for_claim(instance: Instance, run: RunId) -> bool:
+    """Whether a claimed instance may be DRAINING because of its claim. This run may not have drained it yet."""
+    claim = instance.claim
+    if claim is None:
+        return False
+    not_yet = claim.run == run and claim.phase is ClaimPhase.DRAINING and instance.progress.drain is None
+    return not not_yet
 
 
 def left_by_us(instance: Instance) -> Claim | None:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
+from bottlerocket_ecs_updater.core.decision.left_claim import drained_for_claim
 from bottlerocket_ecs_updater.core.model.claim import CLAIM_ATTRIBUTE, FINISHED, Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.model.command import Mark, Quarantine, Unmark
 from bottlerocket_ecs_updater.core.model.container_instance import Status
@@ -193,7 +194,7 @@ class ClaimWriter:
         leaves = isinstance(command.outcome, Hold) and command.outcome.reason is Reason.LEAVING_GROUP
         if claim is None or registration is None or registration.status is not Status.DRAINING or not leaves:
             return
-        if instance.progress.drain is not None or claim.run != self._known.fleet.run:
+        if drained_for_claim(instance, self._known.fleet.run):
             self._ledger.change(partial(with_left, instance=instance.id, claim=claim, arn=registration.arn))
 
     def _drop(

@@ -14,6 +14,7 @@ from datetime import timedelta
 
 from bottlerocket_ecs_updater.core.decision.backoff import next_backoff
 from bottlerocket_ecs_updater.core.decision.claimed.give_back import cancel_open
+from bottlerocket_ecs_updater.core.decision.left_claim import drained_for_claim
 from bottlerocket_ecs_updater.core.decision.not_counted import why_leaving
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.model.auto_scaling import InGroup, is_warm
@@ -49,7 +50,7 @@ def let_go_if_leaving(claimed: ClaimedInstance, this_pass: Pass) -> NextStep | N
     if why is None:
         return None
     membership = instance.membership
-    if isinstance(membership, InGroup) and is_warm(membership) and _drained_by_us(claimed, this_pass):
+    if isinstance(membership, InGroup) and is_warm(membership) and drained_for_claim(instance, this_pass.fleet.run):
         notes = _note_cut_off(claimed, this_pass)
         if _may_be_terminated(instance):
             again = this_pass.at + this_pass.policy.listing_spacing
@@ -60,7 +61,7 @@ def let_go_if_leaving(claimed: ClaimedInstance, this_pass: Pass) -> NextStep | N
 
 def _may_be_terminated(instance: Instance) -> bool:
     """Whether EC2 may have forgotten it: one more look is needed to be certain."""
-    machine = instance.around.machine if instance.around is not None else None
+    machine = instance.machine
     return machine is not None and machine.terminated and not machine.certainly_terminated
 
 
@@ -72,23 +73,14 @@ def _note_cut_off(claimed: ClaimedInstance, this_pass: Pass) -> tuple[Note, ...]
     return (Note(claimed.id, next_backoff(rest, claimed.claim.target, why, this_pass.at)),)
 
 
-def _drained_by_us(claimed: ClaimedInstance, this_pass: Pass) -> bool:
-    """Whether it may be DRAINING because of our claim. The drain may not have followed the claim yet."""
-    claim, progress = claimed.claim, claimed.progress
-    undrained = claim.run == this_pass.fleet.run and claim.phase is ClaimPhase.DRAINING and progress.drain is None
-    return not undrained
-
-
 def ask_group_first(step: NextStep, instance: Instance, this_pass: Pass) -> NextStep:
     """The next step, or a read of its group first if the step needs a newer answer.
 
     If the group does not answer, the updater asks again for a while. Then it returns the instance anyway: a host that
     stays out of service is worse than one that may be about to leave.
     """
-    ages = [age for command in step.commands if (age := _answer_needed(command)) is not None]
-    if step.hold is not None and step.hold.reason is Reason.WARM_POOL_DRAINED:
-        ages.append(LEFT_AFTER_ANSWER)
-    if not ages or not group_unasked(instance, min(ages), this_pass.fleet):
+    age = _answer_needed(step)
+    if age is None or not group_unasked(instance, age, this_pass.fleet):
         return step
     missed_since = instance.around.group_missed_since if instance.around is not None else None
     if missed_since is None:
@@ -109,8 +101,15 @@ def group_due_soon(instance: Instance, age: timedelta, fleet: Fleet) -> bool:
     return group_unasked(instance, age * SOON_SHARE, fleet)
 
 
-def _answer_needed(command: Command) -> timedelta | None:
-    """How old the group's answer may be for this command; None if it needs none."""
+def _answer_needed(step: NextStep) -> timedelta | None:
+    """How old the group's answer may be for this step; None if it needs none."""
+    ages = [age for command in step.commands if (age := _needed_for(command)) is not None]
+    if step.hold is not None and step.hold.reason is Reason.WARM_POOL_DRAINED:
+        ages.append(LEFT_AFTER_ANSWER)
+    return min(ages, default=None)
+
+
+def _needed_for(command: Command) -> timedelta | None:
     match command:
         case Return():
             return RETURNS_AFTER_ANSWER
