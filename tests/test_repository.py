@@ -53,6 +53,8 @@ def _public_names(path: Path) -> Iterator[str]:
             case ast.Assign(targets=[ast.Name(id=name)], value=value) if not name.startswith("_"):
                 if "TypeVar(" not in ast.unparse(value):
                     yield name
+            case ast.Assign(targets=[ast.Tuple(elts=names)]):
+                yield from (one.id for one in names if isinstance(one, ast.Name) and not one.id.startswith("_"))
             case ast.AnnAssign(target=ast.Name(id=name)) if not name.startswith("_"):
                 yield name
 

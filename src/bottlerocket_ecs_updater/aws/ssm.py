@@ -56,7 +56,7 @@ MAX_CONCURRENCY = "50"
 REPLACE = "replace"
 """The apply document's parameter: the staged version to cancel first. It is given only if there is one."""
 
-BOOTS, VERSION = "boots", "version"
+BOOTS_PARAMETER, VERSION_PARAMETER = "boots", "version"
 """The reboot document's parameters: the boots on which a host reboots, and the version into which."""
 
 NO_SUCH_PARAMETERS = "InvalidParameters"
@@ -169,7 +169,7 @@ class SsmHosts:
                 declared = {one.get("Name") for one in reply.get("Document", {}).get("Parameters", ())}
                 self._lacks = (
                     ""
-                    if {BOOTS, VERSION} <= declared
+                    if {BOOTS_PARAMETER, VERSION_PARAMETER} <= declared
                     else f"the document {self._documents[kind]} does not declare them"
                 )
         return self._lacks
@@ -322,20 +322,20 @@ _SendResult = CommandId | Refused | Later | Unclear | _NotBound
 
 
 def _refusal(refusal: CallRefused, parameters: Parameters) -> Refused | _NotBound:
-    lacks_parameters = refusal.code == NO_SUCH_PARAMETERS and BOOTS in parameters
+    lacks_parameters = refusal.code == NO_SUCH_PARAMETERS and BOOTS_PARAMETER in parameters
     return _NotBound(str(refusal)) if lacks_parameters else Refused(str(refusal))
 
 
 def _parameters(replaces: Version | None, bound_to: BoundTo | None) -> Parameters:
     """The parameters of the document; none if it is sent as it is."""
     if bound_to is not None:
-        return {BOOTS: ["|".join(sorted({*bound_to.boots}))], VERSION: [str(bound_to.version)]}
+        return {BOOTS_PARAMETER: ["|".join(sorted({*bound_to.boots}))], VERSION_PARAMETER: [str(bound_to.version)]}
     return {REPLACE: [str(replaces)]} if replaces is not None else {}
 
 
 def _boots_of(shape: CommandTypeDef) -> frozenset[BootId]:
     """The boots that a reboot command is bound to; none if it is bound to none."""
-    given = shape.get("Parameters", {}).get(BOOTS, ())
+    given = shape.get("Parameters", {}).get(BOOTS_PARAMETER, ())
     return frozenset(BootId(boot) for text in given for boot in text.split("|") if boot)
 
 

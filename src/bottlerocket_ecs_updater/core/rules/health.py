@@ -14,7 +14,7 @@ from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.model.services import Health
 from bottlerocket_ecs_updater.core.model.wording import and_more
 
-OK = "OK"
+ALARM_OK = "OK"
 """The only alarm state in which updates continue. Source: StateValue of DescribeAlarms."""
 
 ANY = "*"
@@ -73,7 +73,7 @@ def judge_alarms(rules: Iterable[AlarmRule], states: Mapping[str, str]) -> tuple
         meant = sorted(name for name in states if rule.matches(name))
         if not meant:
             unwell[f"there is no alarm {rule}"] = None
-        unwell |= {f"alarm {name} is {states[name]}": None for name in meant if states[name] != OK}
+        unwell |= {f"alarm {name} is {states[name]}": None for name in meant if states[name] != ALARM_OK}
     return tuple(unwell)
 
 

@@ -37,7 +37,7 @@ however long the sending took.
 """
 
 
-EARLIER_SHARE = 10
+READ_EARLIER_SHARE = 10
 """A shared look also reads a late result that is due within the poll interval divided by this."""
 
 ByCommand = Mapping[tuple[CommandId, DocumentKind], Collection[InstanceId]]
@@ -135,7 +135,7 @@ class CommandResults:
         poll = self._policy.poll_interval
         least = poll * (FEW_POLLED_AGAIN_SHARE if few else POLLED_AGAIN_SHARE)
         # A look that was promised for it is never too early.
-        apart = poll_spacing(last - sent, poll) - poll / EARLIER_SHARE if last > sent else least
+        apart = poll_spacing(last - sent, poll) - poll / READ_EARLIER_SHARE if last > sent else least
         # If the clock was set back, ignore the last time.
         return not timedelta(0) <= self._known.now - last < max(least, apart)
 

@@ -39,7 +39,7 @@ JUST_NOW_SHARE = 4
 """If only its group is needed, an instance is not described again within the poll interval divided by this."""
 
 
-LONG_DRAIN = TASK_PENDING_FOR / 2
+SLOW_DRAIN = TASK_PENDING_FOR / 2
 """After this long, a drain may wait for replacements that do not start. Hosts on trial are described this often then.
 """
 
@@ -147,7 +147,7 @@ class Looker:
         known = self._known
         if not any(_drains_for_long(known.instance(id_), known.now) for id_ in due):
             return []
-        old = [id_ for id_ in on_trial(known.fleet) if _is_older(known.instance(id_), LONG_DRAIN, known.now)]
+        old = [id_ for id_ in on_trial(known.fleet) if _is_older(known.instance(id_), SLOW_DRAIN, known.now)]
         return old[:DESCRIBED_AT_ONCE]
 
     def _described_just_now(self, id_: InstanceId, wants: Wants) -> bool:
@@ -193,7 +193,7 @@ class Looker:
 
 def _drains_for_long(instance: Instance, now: datetime) -> bool:
     drains = instance.claim is not None and instance.claim.phase is ClaimPhase.DRAINING
-    return drains and has_passed(instance.phase_began, LONG_DRAIN, now)
+    return drains and has_passed(instance.phase_began, SLOW_DRAIN, now)
 
 
 def _is_older(instance: Instance, age: timedelta, now: datetime) -> bool:

@@ -24,7 +24,7 @@ from bottlerocket_ecs_updater.report.analysis.timeline import Part, Timeline, ti
 from bottlerocket_ecs_updater.report.analysis.version_progress import days_behind, first_seen_in, version_progress
 
 NAMESPACE = "BottlerocketEcsUpdater"
-CLUSTER_DIMENSION, VERSION, REASON = "Cluster", "Version", "Reason"
+CLUSTER_DIMENSION, VERSION_DIMENSION, REASON_DIMENSION = "Cluster", "Version", "Reason"
 
 GAUGES_EVERY = timedelta(seconds=60)
 """The interval of the gauges: the resolution of a metric. CloudWatch would average more frequent values."""
@@ -77,14 +77,14 @@ METRICS: tuple[Metric, ...] = (
     *(Metric(name, "Count", f"Instances in the phase {phase.value}.") for phase, name in _PHASES.items()),
     *(Metric(name, "Seconds", f"How long each instance was {part.value}.") for part, name in _PARTS.items()),
     Metric("SecondsOutOfService", "Seconds", "How long each instance that returned was out of service."),
-    Metric("InstancesOnVersion", "Count", "Instances by the version that they run.", VERSION),
+    Metric("InstancesOnVersion", "Count", "Instances by the version that they run.", VERSION_DIMENSION),
     Metric(
         "TimeToUpdateInstance",
         "Seconds",
         "Time from when a version was first seen until each instance had it.",
-        VERSION,
+        VERSION_DIMENSION,
     ),
-    Metric("InstancesHeldByReason", "Count", "Instances that were held back, by reason.", REASON),
+    Metric("InstancesHeldByReason", "Count", "Instances that were held back, by reason.", REASON_DIMENSION),
 )
 
 _UNITS = {metric.name: metric.unit for metric in METRICS}
@@ -139,10 +139,10 @@ class Metrics:
         self._write_lag(now)
         versions = Counter(str(version) for version in self._progress.versions.values())
         for version, count in _largest(versions):
-            self._write(now, {"InstancesOnVersion": count}, VERSION, version)
+            self._write(now, {"InstancesOnVersion": count}, VERSION_DIMENSION, version)
         reasons = Counter(row.code for row in summary.rows if row.became is OutcomeKind.HELD)
         for reason, count in _largest(reasons):
-            self._write(now, {"InstancesHeldByReason": count}, REASON, reason)
+            self._write(now, {"InstancesHeldByReason": count}, REASON_DIMENSION, reason)
 
     def _write_lag(self, now: datetime) -> None:
         """How far each instance is behind, and how long updates took since their version was first seen."""
@@ -152,7 +152,7 @@ class Metrics:
         self._write_all(now, {"InstanceDaysBehind": [float(late.get(id_, 0)) for id_ in self._progress.versions]})
         for one in version_progress(self._past)[:KINDS_MAX]:
             took = {"TimeToUpdateInstance": [each.total_seconds() for each in one.took]}
-            self._write_all(now, took, VERSION, str(one.version))
+            self._write_all(now, took, VERSION_DIMENSION, str(one.version))
 
     def _end(self, now: datetime, summary: Summary) -> Values:
         counts = summary.counts

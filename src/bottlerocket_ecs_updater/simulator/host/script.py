@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Program = Generator[timedelta, None, int]
 """Yields its waits, returns its exit status."""
 
-KILLED, TERMINATED = 137, 143
+EXIT_KILLED, EXIT_TERMINATED = 137, 143
 
 
 @dataclass(slots=True)
@@ -61,16 +61,16 @@ class Script:
         """Whether it is still running."""
         return self._finished is not None
 
-    def kill(self, exit_code: int = KILLED) -> None:
+    def kill(self, exit_code: int = EXIT_KILLED) -> None:
         """End it like SIGKILL, with its output so far. Work that it started on the host continues."""
         self._end(self._result(exit_code))
 
     def cut(self, ending: RebootEnding) -> None:
         """End it because the host goes down; `ending` is how SSM will report it."""
-        self._end(self._result(TERMINATED, cut=ending))
+        self._end(self._result(EXIT_TERMINATED, cut=ending))
 
     def _time_out(self) -> None:
-        self._end(self._result(KILLED, timed_out=True))
+        self._end(self._result(EXIT_KILLED, timed_out=True))
 
     def _step(self) -> None:
         try:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from bottlerocket_ecs_updater.simulator.clock import WorldClock
 
 NAMES_AT_ONCE = 100
-PAGE_DEFAULT, PAGE_LARGEST = 50, 100
+ALARMS_PAGE_DEFAULT, ALARMS_PAGE_LARGEST = 50, 100
 STATES = ("OK", "ALARM", "INSUFFICIENT_DATA")
 
 
@@ -104,8 +104,8 @@ class CloudWatch:
             self._alarms.values(),
             request,
             MAX_RECORDS_PAGES,
-            PAGE_LARGEST,
-            PAGE_DEFAULT,
+            ALARMS_PAGE_LARGEST,
+            ALARMS_PAGE_DEFAULT,
             wanted,
         )
         return {

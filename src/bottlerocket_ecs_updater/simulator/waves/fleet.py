@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from bottlerocket_ecs_updater.simulator.world.world import World
 
 VARIABLE = "BOTTLEROCKET_ECS_UPDATER_"
-CLUSTER, SETTINGS = f"{VARIABLE}CLUSTER", f"{VARIABLE}CONFIG_TEXT"
+CLUSTER_VARIABLE, SETTINGS_VARIABLE = f"{VARIABLE}CLUSTER", f"{VARIABLE}CONFIG_TEXT"
 
 
 @dataclass
@@ -57,7 +57,7 @@ class Processes:
         """Start a task for a RunTask request."""
         [override] = request["overrides"]["containerOverrides"]
         environment = {one["name"]: one["value"] for one in override["environment"]}
-        cluster = environment.get(CLUSTER, "")
+        cluster = environment.get(CLUSTER_VARIABLE, "")
         with self._lock:
             arn = f"arn:aws:ecs:us-east-1:123456789012:task/runner/{len(self.each) + 1:032x}"
             task = self.each[arn] = TaskProcess(arn, override["command"], cluster)
@@ -196,7 +196,7 @@ def simulated_fleet(
         f"{VARIABLE}APPLY_DOCUMENT": APPLY,
         f"{VARIABLE}REBOOT_DOCUMENT": REBOOT,
         f"{VARIABLE}LOG_FORMAT": "text",
-        SETTINGS: settings,
+        SETTINGS_VARIABLE: settings,
     }
     clock.start()
     with ExitStack() as stack:
