@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
 
-from bottlerocket_ecs_updater.core.model.container_instance import SERVICE_GROUP, Registration, Status
+from bottlerocket_ecs_updater.core.model.container_instance import SERVICE_GROUP, Registration
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.instance import Instance
@@ -73,7 +73,7 @@ def _is_settled(instance: Instance, returned: Container[InstanceId], now: dateti
     registration = instance.registration
     if registration is None or not instance.tasks_left or _is_new(registration, returned, now):
         return False
-    return registration.status is Status.ACTIVE and registration.connected
+    return registration.in_service
 
 
 def _demands(fleet: Fleet) -> Mapping[str, TaskRequirements]:

@@ -12,7 +12,7 @@ from bottlerocket_ecs_updater.core.capacity.will_it_fit import Coming
 from bottlerocket_ecs_updater.core.model.auto_scaling import taken_away
 from bottlerocket_ecs_updater.core.model.capacity_provider import LaunchType, cannot_grow, doubt_of_growth, is_managed
 from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
-from bottlerocket_ecs_updater.core.model.container_instance import Registration, Status, Task
+from bottlerocket_ecs_updater.core.model.container_instance import Registration, Task
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, ServiceArn
 from bottlerocket_ecs_updater.core.model.instance import Instance
@@ -135,7 +135,7 @@ def _interfaces_left(registration: Registration, tasks: Sequence[Task], fleet: F
 def accepts_tasks(instance: Instance) -> bool:
     """Whether ECS places tasks on it that stay there."""
     registration = instance.registration
-    ready = registration is not None and registration.status is Status.ACTIVE and registration.connected
+    ready = registration is not None and registration.in_service
     # ECS may have shown it as ACTIVE before the drain that has just begun.
     return ready and not _is_leaving(instance) and not is_drained_by_us(instance)
 
@@ -147,7 +147,7 @@ def is_drained_by_us(instance: Instance) -> bool:
 
 def _is_leaving(instance: Instance) -> bool:
     """Whether its group terminates it, or keeps it in its warm pool. ECS may place tasks there, which do not last."""
-    return instance.around is not None and taken_away(instance.around.membership) is not None
+    return taken_away(instance.membership) is not None
 
 
 def _was_listed_lately(instance: Instance, fleet: Fleet) -> bool:

@@ -200,8 +200,9 @@ def _close(this_pass: Pass, halt: Halt | None, global_hold: Hold | None, draft: 
         # Ending now would leave it out, and others too, because it takes a slot in the budget.
         draft.wants_full_look = True
         looks.append(this_pass.at + 2 * this_pass.policy.poll_interval)
-    if not looks and global_hold is None:
-        looks += filter(None, [wait_for_tasks(this_pass, draft)])
+    again_at = wait_for_tasks(this_pass, draft) if not looks and global_hold is None else None
+    if again_at is not None:
+        looks.append(again_at)
     return Decision(
         draft.steps,
         halt,

@@ -37,7 +37,7 @@ def not_selected(instance: Instance, policy: Policy) -> Hold | None:
 
 def why_leaving(instance: Instance) -> Hold | None:
     """Why its Auto Scaling group is removing it, by the group's last answer; None if it is not."""
-    return taken_away(instance.around.membership) if instance.around is not None else None
+    return taken_away(instance.membership)
 
 
 def set_aside(instance: Instance) -> Hold | None:

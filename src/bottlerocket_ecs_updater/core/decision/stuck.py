@@ -93,7 +93,7 @@ def _waits_for_others(why: Hold) -> bool:
 
 
 def _has_update(instance: Instance | None) -> bool:
-    report = instance.check_answer.report if instance is not None and instance.check_answer is not None else None
+    report = instance.report if instance is not None else None
     return report is not None and report.target is not None
 
 

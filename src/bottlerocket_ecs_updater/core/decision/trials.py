@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from bottlerocket_ecs_updater.core.capacity.fleet_capacity import TYPE_ATTRIBUTE
-from bottlerocket_ecs_updater.core.decision.admission import not_admitted, target_of
+from bottlerocket_ecs_updater.core.decision.admission import not_admitted, offered_update
 from bottlerocket_ecs_updater.core.decision.contrast import TasksAlike
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
-from bottlerocket_ecs_updater.core.model.container_instance import VARIANT_ATTRIBUTE, Registration, Status
+from bottlerocket_ecs_updater.core.model.container_instance import VARIANT_ATTRIBUTE, Registration
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, InstanceId
 from bottlerocket_ecs_updater.core.model.instance import Instance
@@ -104,8 +104,7 @@ def running(instance: Instance) -> Version | None:
     registration, report = instance.registration, instance.report
     if registration is None or instance.claim is not None or report is None:
         return None
-    serves = registration.connected and registration.status is Status.ACTIVE
-    return report.running if serves else None
+    return report.running if registration.in_service else None
 
 
 def host_kind(registration: Registration) -> HostKind:
@@ -117,12 +116,11 @@ def _offered(this_pass: Pass) -> Collection[tuple[Version, HostKind]]:
     """The versions that hosts may be updated to now, each with the kind of these hosts."""
     found: dict[tuple[Version, HostKind], None] = {}
     for one in this_pass.fleet.instances.values():
-        report = one.report
-        if report is None or one.registration is None:
+        offered = offered_update(one, this_pass) if one.registration is not None else None
+        if offered is None or one.registration is None:
             continue
-        target = target_of(one, report, this_pass)
-        key = (target, host_kind(one.registration)) if target is not None else None
-        if key is not None and key not in found and not_admitted(one, key[0], report.running, this_pass) is None:
+        key = offered.target, host_kind(one.registration)
+        if key not in found and not_admitted(one, offered.target, offered.report.running, this_pass) is None:
             found[key] = None
     return found.keys()
 

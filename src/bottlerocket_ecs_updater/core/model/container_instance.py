@@ -93,6 +93,11 @@ class Registration:
     """Empty if ECS does not say."""
 
     @property
+    def in_service(self) -> bool:
+        """Whether ECS places tasks on it now."""
+        return self.status is Status.ACTIVE and self.connected
+
+    @property
     def impaired(self) -> str:
         """Why ECS's own health checks call it IMPAIRED; empty if they do not, or if ECS does not say."""
         return self.health.why if self.health is not None and self.health.status is HealthStatus.IMPAIRED else ""

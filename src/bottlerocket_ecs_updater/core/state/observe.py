@@ -144,8 +144,7 @@ def _connection(instance: Instance, registration: Registration, apart: timedelta
 
 def _containers(progress: RunProgress, claim: Claim | None, registration: Registration) -> RunProgress:
     """Record since when tasks have been pending on it, and since when ECS has reported it as IMPAIRED."""
-    serves = claim is None and registration.status is Status.ACTIVE and registration.connected
-    waits = serves and registration.pending_tasks > 0
+    waits = claim is None and registration.in_service and registration.pending_tasks > 0
     pending = (progress.pending_since or registration.at) if waits else None
     after = progress if progress.pending_since == pending else replace(progress, pending_since=pending)
     return _impaired(after, claim, registration)

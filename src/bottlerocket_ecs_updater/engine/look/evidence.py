@@ -27,7 +27,7 @@ from bottlerocket_ecs_updater.core.decision.evidence import (
 from bottlerocket_ecs_updater.core.decision.instance_health import impaired_in_turn, long_impaired
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.decision.trials import LaunchedHosts, launched_hosts, on_trial
-from bottlerocket_ecs_updater.core.model.container_instance import SERVICE_GROUP, LiveTask, Status, TaskEnd
+from bottlerocket_ecs_updater.core.model.container_instance import SERVICE_GROUP, LiveTask, TaskEnd
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.history import BrokenVersion
 from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, InstanceId
@@ -41,7 +41,7 @@ from bottlerocket_ecs_updater.engine.run_state import RunState
 from bottlerocket_ecs_updater.engine.store.ledger_store import LedgerKeeping
 from bottlerocket_ecs_updater.errors import Interrupted, LeaseLost, Throttled, Unreachable, UpdaterError
 
-ASKED_AGAIN, ASKED_AGAIN_MAX = timedelta(seconds=30), timedelta(minutes=10)
+READ_AGAIN, READ_AGAIN_MAX = timedelta(seconds=30), timedelta(minutes=10)
 """The shortest and longest time between reads of how a service's tasks ended. It doubles with each read."""
 
 SERVICES_READ = 10
@@ -100,7 +100,7 @@ class Evidence:
     def _by_counts(
         self, version: Version, hosts: Collection[Instance], trial: OnTrial, fleet: Fleet
     ) -> BrokenVersion | None:
-        mine = self._names(id_ for id_, (to, _) in trial.items() if to == version)
+        mine = self._names(_since(version, trial))
         pending = self._pending(hosts)
         waiting = self._waiting(self._trial(version, trial, fleet), pending, fleet) if pending else ()
         if waiting:
@@ -142,7 +142,7 @@ class Evidence:
     def _connected(self, arns: Sequence[ContainerInstanceArn]) -> Sequence[ContainerInstanceArn]:
         """Those whose agents are connected now: on a host that is down, no task starts whatever its version."""
         seen = self._cluster.describe(arns).registrations if arns else ()
-        return [one.arn for one in seen if one.connected and one.status is Status.ACTIVE]
+        return [one.arn for one in seen if one.in_service]
 
     def _impaired_on_the_way(self, fleet: Fleet) -> None:
         """Record the version that claimed hosts have booted and on which they are IMPAIRED, or lack GPUs."""
@@ -179,7 +179,7 @@ class Evidence:
             return
         tasks = TasksAlike(ended, self._alive_of(due))
         for version in sorted(versions):
-            hosts = self._names(id_ for id_, (to, _) in trial.items() if to == version)
+            hosts = self._names(_since(version, trial))
             found = broken_by_ends(self._trial(version, trial, fleet), hosts, tasks, fleet.at)
             if found is not None:
                 self._note(version, found)
@@ -192,9 +192,8 @@ class Evidence:
         return {arn: id_ for id_ in ids if (arn := self._known.arn_of(id_)) is not None}
 
     def _trial(self, version: Version, trial: OnTrial, fleet: Fleet) -> Trial:
-        since = {id_: at for id_, (to, at) in trial.items() if to == version}
         troubled = frozenset(f"{SERVICE_GROUP}{name}" for name in fleet.past.troubled.get(version, ()))
-        return self._trial_on(version, since, fleet, troubled)
+        return self._trial_on(version, _since(version, trial), fleet, troubled)
 
     def _trial_of(self, hosts: LaunchedHosts, fleet: Fleet) -> Trial:
         """The trial of hosts that were launched with a version.
@@ -224,7 +223,7 @@ class Evidence:
         last = self._asked.get(what)
         if last is not None and not has_passed(last[0], min(last[1], EVIDENCE_FRESH) if soon else last[1], now):
             return False
-        self._asked[what] = now, min(last[1] * 2, ASKED_AGAIN_MAX) if last is not None else ASKED_AGAIN
+        self._asked[what] = now, min(last[1] * 2, READ_AGAIN_MAX) if last is not None else READ_AGAIN
         return True
 
     def _tasks_of(self, services: Iterable[str]) -> TasksAlike:
@@ -251,10 +250,14 @@ class Evidence:
         self._known.learn_ledger(self._ledger.value)
 
 
+def _since(version: Version, trial: OnTrial) -> Mapping[InstanceId, datetime]:
+    """The hosts on trial that were updated to a version, and since when."""
+    return {id_: at for id_, (to, at) in trial.items() if to == version}
+
+
 def _groups_on(hosts: Iterable[InstanceId], fleet: Fleet) -> frozenset[str]:
     """The groups of all tasks on these hosts."""
-    tasks = (fleet.instances[id_].tasks for id_ in hosts)
-    return frozenset(task.group for each in tasks if each is not None for task in each.left)
+    return frozenset(task.group for id_ in hosts for task in fleet.instances[id_].tasks_left)
 
 
 def _others_on(

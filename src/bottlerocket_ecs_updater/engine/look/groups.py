@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import islice
 
+from bottlerocket_ecs_updater.core.decision.not_counted import is_kept_warm
 from bottlerocket_ecs_updater.core.model.auto_scaling import InGroup, Membership, is_warm, taken_away
 from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
 from bottlerocket_ecs_updater.core.model.container_instance import PingStatus, Status
@@ -145,14 +146,10 @@ def _may_be_moved(instance: Instance) -> bool:
     """
     registration = instance.registration
     if instance.claim is not None:
-        return _is_warm(instance)
+        return is_kept_warm(instance)
     if registration is None or not instance.bottlerocket:
         return False
-    return registration.status is Status.DRAINING or not registration.connected or _is_warm(instance)
-
-
-def _is_warm(instance: Instance) -> bool:
-    return is_warm(instance.membership)
+    return registration.status is Status.DRAINING or not registration.connected or is_kept_warm(instance)
 
 
 def _group_due(instance: Instance, moving_since: datetime, now: datetime) -> bool:

@@ -114,8 +114,7 @@ def _undescribed(instance: Instance, this_pass: Pass) -> NextStep:
 
 def _is_terminated(claimed: ClaimedInstance) -> bool:
     """Whether only its registration is left: ECS keeps it if its agent was disconnected, as during a reboot."""
-    around = claimed.instance.around
-    machine = around.machine if around is not None else None
+    machine = claimed.instance.machine
     return not claimed.registration.connected and machine is not None and machine.certainly_terminated
 
 

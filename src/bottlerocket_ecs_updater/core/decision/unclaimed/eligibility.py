@@ -23,7 +23,6 @@ from bottlerocket_ecs_updater.core.decision.unclaimed.group_takes import groups_
 from bottlerocket_ecs_updater.core.decision.unclaimed.order import in_order
 from bottlerocket_ecs_updater.core.decision.unclaimed.rule_answers import Case, RuleAnswer, before_drain, before_staging
 from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
-from bottlerocket_ecs_updater.core.model.container_instance import Status
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.history import RecordedDurations
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
@@ -218,7 +217,7 @@ def _done_and_gone(version: Version, fleet: Fleet, there: Collection[InstanceId]
 
 def _in_service(instance: Instance) -> bool:
     registration = instance.registration
-    return registration is not None and registration.status is Status.ACTIVE and registration.connected
+    return registration is not None and registration.in_service
 
 
 def newly_found(fleet: Fleet, policy: Policy) -> Mapping[InstanceId, Version]:

@@ -19,7 +19,6 @@ from bottlerocket_ecs_updater.core.decision.polling import soon_interval
 from bottlerocket_ecs_updater.core.decision.tasks_on_host import is_own_host
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.model.command import CallSuccessor, Conclude, NextStep
-from bottlerocket_ecs_updater.core.model.container_instance import Status
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
@@ -79,4 +78,4 @@ def nobody_could_be_called(why: object) -> Hold:
 def _somewhere_else(own: Instance, instances: Collection[Instance]) -> bool:
     """Whether any other instance takes tasks, on any operating system."""
     seen = (one.registration for one in instances if one.id != own.id)
-    return any(one is not None and one.status is Status.ACTIVE and one.connected for one in seen)
+    return any(one is not None and one.in_service for one in seen)
