@@ -50,7 +50,8 @@ class Reason(Enum):
     UNKNOWN_TO_SSM = _Words(
         "unknown-to-ssm",
         "it is not registered in Systems Manager",
-        "enable the control container and give the instance role AmazonSSMManagedInstanceCore",
+        "enable the control container (settings.host-containers.control), give the instance role "
+        "AmazonSSMManagedInstanceCore, and let the host reach the ssm and ssmmessages endpoints",
     )
     HYBRID_ACTIVATION = _Words(
         "hybrid-activation",
