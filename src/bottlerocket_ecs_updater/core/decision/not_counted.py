@@ -11,10 +11,8 @@ from __future__ import annotations
 
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.model.auto_scaling import InGroup, LifecycleState, is_warm, taken_away
-from bottlerocket_ecs_updater.core.model.capacity_provider import is_managed
 from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
 from bottlerocket_ecs_updater.core.model.container_instance import Status
-from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.instance import Instance, Machine
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.rules.policy import Policy
@@ -45,15 +43,13 @@ def set_aside(instance: Instance) -> Hold | None:
     leaving = why_leaving(instance)
     if leaving is not None and leaving.reason is Reason.WARM_POOL:
         return leaving
-    return _set_aside(instance.machine, connected=instance.registration is not None and instance.registration.connected)
+    if instance.managed_by:
+        return hold(Reason.MANAGED_INSTANCE, service=BY_ECS if instance.managed_by_ecs else instance.managed_by)
+    connected = instance.registration is not None and instance.registration.connected
+    return _set_aside(instance.machine, connected=connected) if instance.machine is not None else None
 
 
-def _set_aside(machine: Machine | None, *, connected: bool) -> Hold | None:
-    if machine is None:
-        return None
-    if machine.managed_by:
-        known = BY_ECS if machine.managed_by_ecs else machine.managed_by
-        return hold(Reason.MANAGED_INSTANCE, service=known)
+def _set_aside(machine: Machine, *, connected: bool) -> Hold | None:
     # Nothing undoes a termination. ECS shows the agent as connected for a while, and deregisters it later.
     if machine.ended:
         return hold(Reason.INSTANCE_TERMINATED)
@@ -116,19 +112,9 @@ def members(this_pass: Pass) -> tuple[Instance, ...]:
 
 
 def _members(this_pass: Pass) -> tuple[Instance, ...]:
-    fleet, policy = this_pass.fleet, this_pass.policy
+    policy = this_pass.policy
     return tuple(
         instance
-        for instance in fleet.instances.values()
-        if instance.bottlerocket
-        and is_there(instance)
-        and managed_by_provider(instance, fleet) is None
-        and outside(instance, policy) is None
+        for instance in this_pass.fleet.instances.values()
+        if instance.bottlerocket and is_there(instance) and outside(instance, policy) is None
     )
-
-
-def managed_by_provider(instance: Instance, fleet: Fleet) -> Hold | None:
-    """The hold of a Managed Instance by its capacity provider, if EC2 was not asked about it; None for any other."""
-    registration = instance.registration
-    known = registration is not None and is_managed(registration.capacity_provider, fleet.providers)
-    return hold(Reason.MANAGED_INSTANCE, service=BY_ECS) if known and instance.claim is None else None
