@@ -23,9 +23,11 @@ from bottlerocket_ecs_updater.simulator.aws_basics.calls import Call
 from bottlerocket_ecs_updater.simulator.ecs import EcsTiming, ServiceSpec, Workload
 from bottlerocket_ecs_updater.simulator.ecs.model import InstanceStatus
 from bottlerocket_ecs_updater.simulator.faults import (
+    Between,
     BootHangs,
     Fault,
     GroupTakes,
+    InBetween,
     InstanceStopped,
     InstanceTerminated,
     OutOfReach,
@@ -78,6 +80,10 @@ def managed(world: World) -> None:
     world.operator_drain(ODD)
 
 
+def failed_to_register(world: World) -> None:
+    add(world, InBetween(Between.REGISTRATION_FAILED))
+
+
 def opted_out(world: World) -> None:
     add(world)
     world.instance(ODD).custom["bottlerocket-ecs-updater.opt-out"] = "true"
@@ -104,6 +110,7 @@ def held(finished: RunFinished, id_: InstanceId = ODD) -> Hold:
         (terminated, Reason.INSTANCE_TERMINATED),
         (terminated_long_ago, Reason.INSTANCE_TERMINATED),
         (managed, Reason.MANAGED_INSTANCE),
+        (failed_to_register, Reason.NOT_ACTIVE),
         (opted_out, Reason.OPTED_OUT),
     ],
 )
@@ -117,7 +124,7 @@ def test_an_instance_outside_the_fleet_blocks_no_cluster(odd: Callable[[World], 
     assert (world.hosts[ODD].running, world.findings().boots[ODD]) == (OLD, 0)
 
 
-@pytest.mark.parametrize("odd", [warm, stopped, terminated, managed])
+@pytest.mark.parametrize("odd", [warm, stopped, terminated, managed, failed_to_register])
 def test_a_percentage_of_the_fleet_leaves_out_instances_outside_it(odd: Callable[[World], None]) -> None:
     """A third of three is one.
 

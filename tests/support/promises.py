@@ -483,6 +483,8 @@ def _ours(played: Played) -> list[str]:
 
 def _is_out(played: Played, name: str) -> bool:
     instance = played.world.instance(name)
+    if instance.status is InstanceStatus.REGISTRATION_FAILED and not instance.tasks:
+        return False  # It was never in service.
     return instance.status is not InstanceStatus.ACTIVE or not instance.agent_up
 
 
