@@ -159,7 +159,8 @@ def service(shape: ServiceTypeDef, at: datetime) -> Service | None:
         deployment=_deployment_limits(shape),
         elsewhere=_elsewhere(shape),
         providers=tuple(sorted({one for each in (shape, *_rollouts(shape)) for one in _providers(each)})),
-        deploying_since=_deploying_since(shape),
+        deploying_since=_deployed_at(shape) if _deploying(shape) else None,
+        deployed_at=_deployed_at(shape),
         extra_starts=max(0, sum(starts) - max(0, sum(stops) - unhealthy)),
         pending=shape.get("pendingCount", 0),
         flaps_by=max(starts) if starts and len(starts) - max(0, len(stops) - unhealthy) >= FLAPS_FROM_STARTS else 0,
@@ -267,10 +268,10 @@ def _failed(live: Sequence[Mapping[str, Any]]) -> bool:
     return any(one.get("status") == "PRIMARY" and one.get("rolloutState") == "FAILED" for one in live)
 
 
-def _deploying_since(shape: ServiceTypeDef) -> datetime | None:
-    """When the newest deployment started; None if no deployment is in progress."""
+def _deployed_at(shape: ServiceTypeDef) -> datetime | None:
+    """When the newest deployment started; None if ECS does not say."""
     started = [one["createdAt"] for one in _live(shape) if one.get("createdAt") is not None]
-    return moment(max(started)) if started and _deploying(shape) else None
+    return moment(max(started)) if started else None
 
 
 def _providers(shape: Mapping[str, Any]) -> Iterable[str]:

@@ -51,6 +51,8 @@ class Blocker:
     first: datetime
     last: datetime
     """When the first and the last of these drains timed out."""
+    waited: timedelta = timedelta()
+    """How long the last of these drains waited for the tasks; 0 if that is not known."""
 
 
 @dataclass(frozen=True, slots=True)

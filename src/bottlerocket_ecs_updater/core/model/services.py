@@ -37,6 +37,8 @@ class Service:
     """The capacity providers that run its tasks; empty if any instance may."""
     deploying_since: datetime | None = None
     """When the deployment in progress started; None if ECS does not say."""
+    deployed_at: datetime | None = None
+    """When its newest deployment started, in progress or not; None if ECS does not say."""
     extra_starts: int = 0
     """How many more tasks it started than stopped in the last hour, by its events."""
     flaps_by: int = 0

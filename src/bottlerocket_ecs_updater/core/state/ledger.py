@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from bottlerocket_ecs_updater.core.model.claim import Claim
+from bottlerocket_ecs_updater.core.model.command import NoteBlockers
 from bottlerocket_ecs_updater.core.model.container_instance import HealthStatus
 from bottlerocket_ecs_updater.core.model.history import (
     SUSPECT_AFTER,
@@ -202,21 +203,19 @@ def with_waiting(ledger: Ledger, codes: Collection[str], at: datetime) -> Ledger
     return replace(ledger, waiting=now) if now or before else ledger
 
 
-def with_blocked(
-    ledger: Ledger, groups: Collection[str], instance: InstanceId, at: datetime, run_began: datetime
-) -> Ledger:
+def with_blocked(ledger: Ledger, found: NoteBlockers, at: datetime, run_began: datetime) -> Ledger:
     """Record which groups of tasks made a drain time out, and drop those from long ago.
 
     Several hosts that were drained at the same time in one run count once.
     """
     blockers = {group: one for group, one in ledger.blockers.items() if one.last > at - BLOCKERS_FOR}
-    for group in groups:
+    for group in found.groups:
         before = blockers.get(group)
         if before is None:
-            blockers[group] = Blocker(1, instance, at, at)
+            blockers[group] = Blocker(1, found.instance, at, at, found.waited)
         else:
-            again = before.last < run_began
-            blockers[group] = replace(before, times=before.times + again, instance=instance, last=at)
+            times = before.times + (before.last < run_began)
+            blockers[group] = Blocker(times, found.instance, before.first, at, found.waited)
     return replace(ledger, blockers=blockers)
 
 
