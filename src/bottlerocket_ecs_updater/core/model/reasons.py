@@ -428,7 +428,8 @@ class Reason(Enum):
     SERVICE_DEPLOYING = _Words(
         "service-deploying",
         "a deployment is in progress: {services}",
-        "wait until the deployment is done; if it hangs, ask its owner to stop it",
+        "wait until the deployment is done; if it hangs, ask its owner to stop it; if tasks may be moved during "
+        'deployments, set `deployments = "ignore"`',
     )
     DEPLOYMENT_FAILED = _Words(
         "deployment-failed",

@@ -15,6 +15,7 @@ from bottlerocket_ecs_updater.core.model.claim import Claim
 from bottlerocket_ecs_updater.core.model.command import NoteBlockers
 from bottlerocket_ecs_updater.core.model.container_instance import HealthStatus
 from bottlerocket_ecs_updater.core.model.history import (
+    ANY_REASON,
     SUSPECT_AFTER,
     Blocker,
     BrokenVersion,
@@ -88,7 +89,7 @@ class Ledger:
     blockers: Mapping[str, Blocker] = field(default_factory=dict)
     """Groups of tasks that made the last drain of a host with them time out."""
     waiting: Mapping[str, LastingHold] = field(default_factory=dict)
-    """The reasons, by code, that kept the last runs from starting any update."""
+    """The reasons, by code, that kept the last runs from starting any update; `ANY_REASON` for all together."""
     published: Mapping[str, NewestPublished] = field(default_factory=dict)
     """The newest version that each public parameter has ever named."""
     offered: Mapping[InstanceId, Version] = field(default_factory=dict)
@@ -198,7 +199,7 @@ def with_waiting(ledger: Ledger, codes: Collection[str], at: datetime) -> Ledger
     before = ledger.waiting
     now = {
         code: replace(before[code], runs=before[code].runs + 1) if code in before else LastingHold(1, at)
-        for code in codes
+        for code in ((*codes, ANY_REASON) if codes else ())
     }
     return replace(ledger, waiting=now) if now or before else ledger
 
