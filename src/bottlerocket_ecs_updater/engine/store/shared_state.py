@@ -58,7 +58,7 @@ STANDINGS_EVERY = timedelta(minutes=10)
 HISTORY_MAX = 1000
 """Acts to keep: a few years of them, in at most a few hundred kilobytes."""
 
-SHOWN_MAX_CHARACTERS = 500
+PAUSE_SHOWN_MAX_CHARACTERS = 500
 """Limit for the text of who paused and why, which is shown with every held instance."""
 
 STANDINGS_MAX = 5000
@@ -90,7 +90,7 @@ class Acts:
     def paused_by(self, cluster: str) -> str:
         """Who paused updates on a cluster, when and why, as text; empty if they are not paused."""
         text = str(self.paused.get(cluster, ""))
-        return text if len(text) <= SHOWN_MAX_CHARACTERS else f"{text[:SHOWN_MAX_CHARACTERS]}…"
+        return text if len(text) <= PAUSE_SHOWN_MAX_CHARACTERS else f"{text[:PAUSE_SHOWN_MAX_CHARACTERS]}…"
 
     def about(self, cluster: str, since: datetime | None = None) -> Sequence[AuditEntry]:
         """The acts on a cluster and on all clusters, oldest first, optionally only those since a time."""
