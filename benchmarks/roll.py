@@ -32,7 +32,6 @@ from bottlerocket_ecs_updater.core.model.location import Location
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.rules.policy import Limit, Policy
 from bottlerocket_ecs_updater.engine import run as engine_run
-from bottlerocket_ecs_updater.engine.lease.both_leases import BothLeases
 from bottlerocket_ecs_updater.engine.lease.run_lease import RunLease, Taken
 from bottlerocket_ecs_updater.engine.lease.store_lease import StoreLease, lease_key
 from bottlerocket_ecs_updater.engine.ports import Recorder
@@ -40,7 +39,6 @@ from bottlerocket_ecs_updater.engine.run import Run
 from bottlerocket_ecs_updater.engine.run_ports import Ports
 from bottlerocket_ecs_updater.engine.store.conditional_writes import check_conditional_writes
 from bottlerocket_ecs_updater.engine.store.ledger_store import KeptLedger
-from bottlerocket_ecs_updater.engine.store.migration import MovingLedger
 from bottlerocket_ecs_updater.report.outputs.archive import Archive
 from bottlerocket_ecs_updater.report.outputs.fleet_page import FleetPage
 from bottlerocket_ecs_updater.report.record.record import Record
@@ -224,8 +222,8 @@ def _run(
     calls, pace = Calls(), CallPace(clock)
     api, own = Api(clock, pace, calls), Api(clock, pace, calls)
     store = S3Store(cast("Any", Pair.of(clients.s3)), own, STATE)
-    ledger = MovingLedger(KeptLedger(store, STATE_OF, RUN), store, PLACE)
-    lease = _held_lease(store, clock, ledger)
+    ledger = KeptLedger(store, STATE_OF, RUN)
+    lease = _held_lease(store, clock)
     tape = _Tape(store)
 
     def before_call(acting: bool) -> None:  # noqa: FBT001 - the hook's form
@@ -251,14 +249,10 @@ def _run(
     return tape.events
 
 
-def _held_lease(store: S3Store, clock: VirtualTime, ledger: MovingLedger) -> RunLease:
-    """The lease as `run` takes it: it tests the bucket first, and looks for the state of earlier versions."""
+def _held_lease(store: S3Store, clock: VirtualTime) -> RunLease:
+    """The lease as `run` takes it: it tests the bucket first."""
     check_conditional_writes(store, STATE_OF, clock.now())
-    new, old = (
-        StoreLease(store, lease_key(key), "benchmark", RUN, LEASE, clock, clock.monotonic)
-        for key in (STATE_OF, PLACE.name)
-    )
-    lease = BothLeases(new, old, store, PLACE, ledger)
+    lease = StoreLease(store, lease_key(STATE_OF), "benchmark", RUN, LEASE, clock, clock.monotonic)
     assert isinstance(lease.acquire(), Taken)
     return lease
 

@@ -1,63 +1,21 @@
-"""A process finds out which cluster it updates, and which state older versions kept for it."""
+"""A process finds out which cluster it updates."""
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from tests.e2e.town import Town, assert_clean, town
 
-from bottlerocket_ecs_updater.core.model.event import RunFinished, RunStarted
-from bottlerocket_ecs_updater.core.model.ids import RunId
 from bottlerocket_ecs_updater.core.model.location import Location
-from bottlerocket_ecs_updater.core.model.outcome import RunOutcome
 from bottlerocket_ecs_updater.engine.store.folder_store import FolderStore
-from bottlerocket_ecs_updater.engine.store.pause_switch import Pause, pause_key, set_pause
-from bottlerocket_ecs_updater.report.record.record import Record, runs_of
+from bottlerocket_ecs_updater.report.record.record import runs_of
 from bottlerocket_ecs_updater.simulator.faults import ApiFails, FaultPlan, Placed
 from bottlerocket_ecs_updater.simulator.scenarios import row
-
-NOW = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
-OLDER = RunId("20260105-0900-3f9c")
 
 
 def place_of(here: Town) -> Location:
     names = here.scenario.names
     return Location(names.account, names.region, here.scenario.cluster)
-
-
-def ask(here: Town, *words: str) -> str:
-    """The output of another command."""
-    where = ["--cluster", here.scenario.cluster, "--region", here.scenario.names.region, "--state", str(here.state)]
-    command = [sys.executable, "-m", "bottlerocket_ecs_updater", *words, *where]
-    done = subprocess.run(command, env=here.environment(), capture_output=True, check=True, text=True)
-    return done.stdout
-
-
-def leave_a_record(store: FolderStore) -> None:
-    """The state that an older version left."""
-    record = Record(store, "demo", OLDER)
-    record.record(RunStarted(NOW, OLDER, "demo", "0.1"))
-    record.record(RunFinished(NOW, OLDER, RunOutcome.OK, 0, {}, timedelta(minutes=1), "", {}, {}))
-
-
-def test_state_of_an_older_version_is_respected_moved_and_still_readable(tmp_path: Path) -> None:
-    store = FolderStore(tmp_path)
-    set_pause(store, "demo", Pause(NOW, "me", "incident 4711"))
-    leave_a_record(store)
-    with town(row(2), tmp_path) as here:
-        assert "incident 4711" in ask(here, "status")
-        assert here.run().last["held_by_reason"] == {"paused": 2}
-        assert store.get(pause_key(str(place_of(here)))) is not None
-        assert "incident 4711" in ask(here, "resume")
-        assert here.run().last["updated"] == 2
-        assert_clean(here.findings())
-        runs = {entry["run"] for entry in json.loads(ask(here, "history", "--format", "json"))["runs"]}
-        assert runs == {OLDER, *runs_of(store, str(place_of(here)))}
-        assert json.loads(ask(here, "report", OLDER, "--out", "--format", "json"))["run"] == OLDER
 
 
 def test_a_cluster_by_its_arn_is_the_same_cluster_as_by_its_name(tmp_path: Path) -> None:

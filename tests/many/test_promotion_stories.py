@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from tests.support.many import NEW, Cluster, Clusters, held, reasons, updated
 from tests.support.rules import parse_checkpoints, parse_freezes, parse_windows
-from tests.support.simulated import OLD, EngineClock, instance_id
+from tests.support.simulated import OLD, instance_id
 
 from bottlerocket_ecs_updater.core.model.event import RunFinished, StandingPublished, StateUnreadable
-from bottlerocket_ecs_updater.core.model.ids import RunId
 from bottlerocket_ecs_updater.core.model.outcome import RunOutcome
 from bottlerocket_ecs_updater.core.model.shared import Act, Expedite, Promotion
 from bottlerocket_ecs_updater.core.model.version import Version
@@ -22,11 +20,6 @@ from bottlerocket_ecs_updater.core.rules.promotion import CLUSTER_CLOCKS_APART
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.core.rules.versions import VersionRange, VersionRules
 from bottlerocket_ecs_updater.core.rules.windows import Schedule
-from bottlerocket_ecs_updater.engine.lease.both_leases import BothLeases
-from bottlerocket_ecs_updater.engine.lease.run_lease import HeldBy, Taken
-from bottlerocket_ecs_updater.engine.lease.store_lease import StoreLease, lease_key
-from bottlerocket_ecs_updater.engine.store.ledger_store import KeptLedger
-from bottlerocket_ecs_updater.engine.store.migration import MovingLedger
 from bottlerocket_ecs_updater.engine.store.shared_state import (
     ACTS_KEY,
     change_acts,
@@ -308,40 +301,3 @@ def test_an_expedited_version_does_not_skip_health_the_daily_limit_or_room(rules
     assert updated(finished) == most
     assert sum(host.running == NEW for host in shop.world.hosts.values()) == most
     assert shop.world.findings().violations == ()
-
-
-@dataclass
-class Meanwhile(EngineClock):
-    """A clock that does something else whenever time passes."""
-
-    done: Callable[[], object] = lambda: None
-
-    def sleep(self, span: timedelta) -> bool:
-        slept = super().sleep(span)
-        self.done()
-        return slept
-
-
-def test_a_run_of_the_other_template_leaves_while_one_keeps_the_lease_of_the_cluster() -> None:
-    """The stack of one cluster moves an earlier state, so its run holds two leases, and both write the new key."""
-    clusters = Clusters()
-    shop = clusters.add("shop")
-
-    def lease(run: str, key: str, done: Callable[[], object]) -> StoreLease:
-        clock = Meanwhile(shop.world, done)
-        return StoreLease(clusters.store, lease_key(key), run, RunId(run), timedelta(minutes=1), clock, clock.monotonic)
-
-    def of_many(run: str, done: Callable[[], object] = lambda: None) -> StoreLease:
-        return lease(run, str(shop.place), done)
-
-    def of_one(run: str, done: Callable[[], object] = lambda: None) -> BothLeases:
-        ledger = MovingLedger(KeptLedger(clusters.store, str(shop.place), RunId(run)), clusters.store, shop.place)
-        return BothLeases(of_many(run, done), lease(run, shop.place.name, done), clusters.store, shop.place, ledger)
-
-    for first, second in ((of_many("a"), of_one), (of_one("b"), of_many)):
-        assert isinstance(first.acquire(), Taken)
-        assert isinstance(second("c", first.keep).acquire(), HeldBy)
-        first.release()
-        later = second("d")
-        assert isinstance(later.acquire(), Taken)
-        later.release()

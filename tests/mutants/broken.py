@@ -490,21 +490,7 @@ MUTANTS = (
         "engine/resume.py",
         "    if theirs is not None:\n",
         "    if theirs == 0:\n",
-        "tests/engine/store/test_migration.py",
-    ),
-    broken(
-        "claims of another cluster with the same name are moved with our own",
-        "engine/store/migration.py",
-        "    claims = {id_: one for id_, one in ledger.claims.items() if _may_be(one.arn, place)}\n",
-        "    claims = dict(ledger.claims)\n",
-        "tests/engine/store/test_migration.py",
-    ),
-    broken(
-        "older versions keep using the state that was moved",
-        "engine/store/migration.py",
-        "            self._fence(self._old)\n",
-        "",
-        "tests/engine/store/test_migration.py",
+        "tests/engine/test_resume.py",
     ),
     broken(
         "the claim of a live run with another store is continued",

@@ -24,10 +24,8 @@ from bottlerocket_ecs_updater.core.model.ids import RunId
 from bottlerocket_ecs_updater.core.model.location import Location
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.rules.policy import Policy as RunPolicy
-from bottlerocket_ecs_updater.engine.lease.both_leases import BothLeases
 from bottlerocket_ecs_updater.engine.lease.store_lease import StoreLease, lease_key
 from bottlerocket_ecs_updater.engine.store.ledger_store import KeptLedger
-from bottlerocket_ecs_updater.engine.store.migration import MovingLedger
 from bottlerocket_ecs_updater.errors import Denied
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
 from bottlerocket_ecs_updater.simulator.aws_basics.names import Names
@@ -251,18 +249,12 @@ def judged_run(
     store = S3Store(cast("Any", Pair.of(clients.s3)), api, bucket, "updater")
     run = RunId("run-1")
     place = Location(world.names.account, world.names.region, "demo")
-    new, old = (
-        StoreLease(store, lease_key(key), "a task", run, timedelta(seconds=60), clock, clock.monotonic)
-        for key in (str(place), place.name)
-    )
-    kept = KeptLedger(store, str(place), run)
-    moving = MovingLedger(kept, store, place)
-    lease = new if shared else BothLeases(new, old, store, place, moving)
+    lease = StoreLease(store, lease_key(str(place)), "a task", run, timedelta(seconds=60), clock, clock.monotonic)
     try:
         lease.acquire()
     except Denied as denied:
         return Judged(None, gate.refusals, str(denied))
-    ledger = kept if shared else moving
+    ledger = KeptLedger(store, str(place), run)
     updater = Updater(world, policy, "run-1", ledger, lease, clients=clients, store=store, documents=documents)
     updater.state = str(place)
     updater.place = place if shared else None

@@ -28,7 +28,6 @@ from bottlerocket_ecs_updater.cli.settings.settings import Documents, Limits, Ru
 from bottlerocket_ecs_updater.core.model.ids import OwnTask, RunId
 from bottlerocket_ecs_updater.core.model.location import Location, name_of
 from bottlerocket_ecs_updater.engine.clock import SystemClock
-from bottlerocket_ecs_updater.engine.lease.both_leases import BothLeases
 from bottlerocket_ecs_updater.engine.lease.run_lease import RunLease
 from bottlerocket_ecs_updater.engine.lease.single_task import SingleTask
 from bottlerocket_ecs_updater.engine.lease.store_lease import StoreLease, lease_key
@@ -37,7 +36,6 @@ from bottlerocket_ecs_updater.engine.ports import Recorder, Store, Successors
 from bottlerocket_ecs_updater.engine.run_ports import Ports
 from bottlerocket_ecs_updater.engine.store.folder_store import FolderStore
 from bottlerocket_ecs_updater.engine.store.ledger_store import KeptLedger, LedgerKeeping, UnkeptLedger
-from bottlerocket_ecs_updater.engine.store.migration import MovingLedger
 from bottlerocket_ecs_updater.engine.waits import Wait, Waits
 from bottlerocket_ecs_updater.report.words.sanitize import sanitize
 
@@ -131,7 +129,6 @@ def wire(
     family = _family(who, cluster, clients, own)
     store = _store(settings, clients, own) if ask else None
     place = find_place(cluster, clients, own, settings.target.region_named) if store is not None else None
-    ledger = _ledger(store, place, run, moving=not settings.target.no_earlier_state)
     return Wired(
         run=run,
         cluster_name=name_of(cluster),
@@ -144,8 +141,8 @@ def wire(
         survey=AwsSurvey(clients, api, cluster),
         launches=AwsLaunches.of(clients, api),
         store=store,
-        ledger=ledger,
-        lease=_lease_in_store(settings, who, clock, store, run, place, waits, ledger)
+        ledger=KeptLedger(store, str(place), run) if store is not None else UnkeptLedger(),
+        lease=_lease_in_store(settings, who, clock, store, run, place, waits)
         if store is not None and place is not None
         else _lease_of_tasks(settings, who, family, clock, waits),
         clients=clients,
@@ -226,13 +223,6 @@ def store_at(state: StoreBucket | Folder, clients: Clients, api: Api) -> Store:
             return S3Store(clients.s3, api, bucket, prefix)
 
 
-def _ledger(store: Store | None, place: Location | None, run: RunId, *, moving: bool) -> LedgerKeeping:
-    if store is None or place is None:
-        return UnkeptLedger()
-    kept = KeptLedger(store, str(place), run)
-    return MovingLedger(kept, store, place) if moving else kept
-
-
 def _store_name(settings: RunSettings, environ: Mapping[str, str]) -> str:
     """Six digits that identify the state store; without one, the task's family. Empty without both."""
     match settings.target.state:
@@ -263,15 +253,9 @@ def _lease_in_store(
     run: RunId,
     place: Location,
     waits: Waits,
-    ledger: LedgerKeeping,
 ) -> RunLease:
-    term = settings.limits.lease
     holder = str(who.task) if isinstance(who, Identity) and who.task else socket.gethostname()
-    new, old = (
-        StoreLease(store, lease_key(key), holder, run, term, clock, clock.monotonic, waits)
-        for key in (str(place), place.name)
-    )
-    return BothLeases(new, old, store, place, ledger) if isinstance(ledger, MovingLedger) else new
+    return StoreLease(store, lease_key(str(place)), holder, run, settings.limits.lease, clock, clock.monotonic, waits)
 
 
 def _lease_of_tasks(

@@ -35,7 +35,7 @@ def history(*, settings: HistorySettings) -> int:
     wired = wire_read_only(settings.target, os.environ)
     if wired.store is None:
         raise UsageError("the history of runs is kept in the state store: give --state")
-    entries = entries_of(wired.store, wired.state, wired.cluster_name)[: settings.last]
+    entries = entries_of(wired.store, wired.state)[: settings.last]
     acts = acts_of(wired.store, wired.state)[-settings.last :]
     if settings.form == "json":
         value = json.loads(write_index(entries)) | {"acts": [act_object(act) for act in reversed(acts)]}

@@ -13,8 +13,7 @@ from bottlerocket_ecs_updater.cli.settings.settings import ConfigFile, Target
 from bottlerocket_ecs_updater.cli.wiring import Wired, wire_read_only
 from bottlerocket_ecs_updater.engine.lease.store_lease import lease_key
 from bottlerocket_ecs_updater.engine.ports import Store
-from bottlerocket_ecs_updater.engine.store.migration import pause_of
-from bottlerocket_ecs_updater.engine.store.pause_switch import Pause, set_pause
+from bottlerocket_ecs_updater.engine.store.pause_switch import Pause, look_for_pause, set_pause
 from bottlerocket_ecs_updater.errors import UsageError
 
 
@@ -32,7 +31,7 @@ def pause(*, settings: PauseSettings) -> int:
     """Start no new updates on a cluster until `resume`; updates in progress are finished."""
     wired = wire_read_only(settings.target, os.environ)
     store = store_of(wired)
-    before = pause_of(store, wired.place, wired.cluster_name)
+    before = look_for_pause(store, wired.state)
     made = Pause(wired.clock.now(), caller(wired), settings.why)
     set_pause(store, wired.state, made)
     instead = f", replacing the pause {before}" if before else ""
@@ -52,7 +51,7 @@ def _used(store: Store, wired: Wired) -> bool:
 
     A pause in another store, for example after a typo in its name, has no effect.
     """
-    return any(store.get(lease_key(name)) is not None for name in (wired.state, wired.cluster_name))
+    return store.get(lease_key(wired.state)) is not None
 
 
 def store_of(wired: Wired) -> Store:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import webbrowser
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
@@ -82,8 +81,9 @@ def report(
     if wired.store is None:
         raise UsageError("the record of runs is kept in the state store: give --state")
     if settings.open_:
-        return _open(wired.store, (wired.state, wired.cluster_name), run, reach_of(settings.target))
-    state, name, report = _read(wired.store, (wired.state, wired.cluster_name), run, reach_of(settings.target))
+        return _open(wired.store, wired.state, run, reach_of(settings.target))
+    state = wired.state
+    name, report = _read(wired.store, state, run, reach_of(settings.target))
     if settings.out or settings.to is not None:
         _put(render_report(report, form), settings.to)
     else:
@@ -95,14 +95,14 @@ def report(
     return 0
 
 
-def _open(store: Store, states: Sequence[str], run: str, reach: Reach) -> int:
+def _open(store: Store, state: str, run: str, reach: Reach) -> int:
     """Download the page of a run, or the index, with the pages that it links to, and open it."""
     folder = Path(mkdtemp(prefix="bottlerocket-ecs-updater-"))
-    index = write_index_beside(store, states[0], folder)
+    index = write_index_beside(store, state, folder)
     if run == INDEX:
         page = index
     else:
-        _, name, report = _read(store, states, run, reach)
+        name, report = _read(store, state, run, reach)
         page = folder / name / "report.html"
         page.parent.mkdir(exist_ok=True)
         write_file(page, render_report(report, "html", index="../index.html"))
@@ -134,17 +134,16 @@ def _put(text: str, to: Path | None) -> None:
         write_file(to, text)
 
 
-def _read(store: Store, states: Sequence[str], run: str, reach: Reach) -> tuple[str, RunId, RunReport]:
-    """The record of a run, and the name under which it is stored; older versions used another one."""
-    cluster = name_of(states[0])
+def _read(store: Store, state: str, run: str, reach: Reach) -> tuple[RunId, RunReport]:
+    """A run and its report, from its record."""
+    cluster = name_of(state)
     if run != LATEST_RUN and ("/" in run or not run):
         raise UsageError(f"{run!r} is not a run id; `history` lists them")
-    for state in states:
-        name = RunId(run) if run != LATEST_RUN else _latest(store, state)
-        past = read_record(store, state, name) if name is not None else None
-        if name is not None and past is not None and past.events:
-            acts = acts_around(store, state, past.events)
-            return state, name, run_report(past.events, past.unreadable, cluster=cluster, reach=reach, acts=acts)
+    name = RunId(run) if run != LATEST_RUN else _latest(store, state)
+    past = read_record(store, state, name) if name is not None else None
+    if name is not None and past is not None and past.events:
+        acts = acts_around(store, state, past.events)
+        return name, run_report(past.events, past.unreadable, cluster=cluster, reach=reach, acts=acts)
     if run == LATEST_RUN:
         raise NotFound(f"no run of {cluster} has left a record")
     raise NotFound(f"run {run} of {cluster} has left no record; `history` lists those that did")

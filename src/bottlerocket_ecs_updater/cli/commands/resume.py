@@ -11,7 +11,7 @@ from bottlerocket_ecs_updater.cli.acts import Why, record
 from bottlerocket_ecs_updater.cli.commands.pause import store_of
 from bottlerocket_ecs_updater.cli.settings.settings import ConfigFile, Target
 from bottlerocket_ecs_updater.cli.wiring import wire_read_only
-from bottlerocket_ecs_updater.engine.store.migration import end_pause, pause_of
+from bottlerocket_ecs_updater.engine.store.pause_switch import clear_pause, look_for_pause
 
 
 @Parameter(name="*", group="Resume")
@@ -28,9 +28,8 @@ def resume(*, settings: ResumeSettings) -> int:
     """Allow new updates again on a paused cluster."""
     wired = wire_read_only(settings.target, os.environ)
     store = store_of(wired)
-    was = pause_of(store, wired.place, wired.cluster_name)
-    if wired.place is not None:
-        end_pause(store, wired.place)
+    was = look_for_pause(store, wired.state)
+    clear_pause(store, wired.state)
     if was:
         record(wired, "resume", "", settings.why, f"resumed the updates, which were paused {was}")
     said = f"Updates of {wired.cluster_name} are resumed; they were paused {was}" if was else "Updates were not paused."

@@ -137,7 +137,7 @@ def _with_lease(settings: RunSettings, wired: Wired, outputs: Outputs, stop: Sto
 
 
 def _ask_for_lease(settings: RunSettings, wired: Wired, recorder: Recorder) -> Taken | HeldBy:
-    """Acquire the lease and migrate the state of older versions. Waits while the store is unavailable."""
+    """Acquire the lease. Waits while the store is unavailable."""
     began, wait = wired.clock.now(), settings.policy.longest_outage_wait
     while True:
         try:

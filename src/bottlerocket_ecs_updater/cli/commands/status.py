@@ -63,32 +63,24 @@ def _status(wired: Wired) -> ClusterStatus:
     ledger = wired.ledger.load()
     fleet = take_snapshot(wired.ports(DiscardEvents()), Policy(), launches=wired.launches, ask=False)
     store = wired.store
-    state, runs = _runs(wired)
-    lease = read_lease(store.get(lease_key(state))) if store is not None else None
+    runs = runs_of(store, wired.state) if store is not None else ()
+    lease = read_lease(store.get(lease_key(wired.state))) if store is not None else None
     began = [at for run in runs if (at := began_at(run)) is not None]
     return ClusterStatus(
         wired.cluster_name,
         fleet,
         ledger,
         lease,
-        _last_run(wired, state, runs),
+        _last_run(wired, runs),
         store is not None,
         next_run(began, wired.clock.now()),
     )
 
 
-def _runs(wired: Wired) -> tuple[str, Sequence[RunId]]:
-    """The runs with a record, and the name under which they are stored; if there are none, those of older versions."""
-    if wired.store is None:
-        return wired.state, ()
-    runs = runs_of(wired.store, wired.state)
-    return (wired.state, runs) if runs else (wired.cluster_name, runs_of(wired.store, wired.cluster_name))
-
-
-def _last_run(wired: Wired, state: str, runs: Sequence[RunId]) -> NewestRun | None:
+def _last_run(wired: Wired, runs: Sequence[RunId]) -> NewestRun | None:
     if wired.store is None or not runs:
         return None
-    past = [as_last(wired.store, state, run) for run in sorted(runs, reverse=True)[:LEFT_MAX]]
+    past = [as_last(wired.store, wired.state, run) for run in sorted(runs, reverse=True)[:LEFT_MAX]]
     # A run that exited because another held the lease did nothing. People want to see the run before it.
     return next((one for one in past if one.outcome is not RunOutcome.LEFT), past[0])
 

@@ -74,10 +74,6 @@ class Target:
         Place | None,
         parameters.place("Where to keep claims, the lease and the record of runs: s3://BUCKET/PREFIX or a folder."),
     ] = None
-    no_earlier_state: Annotated[
-        bool,
-        parameters.switch("For new stacks: do not look for the state of an earlier version.", show=False),
-    ] = False
 
     time_scale: Annotated[
         float, parameters.factor("For simulators: seconds of simulated time for each second of real time.", show=False)

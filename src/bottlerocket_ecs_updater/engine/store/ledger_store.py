@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from bottlerocket_ecs_updater.core.model.ids import RunId
 from bottlerocket_ecs_updater.core.state.ledger import Change, Ledger
-from bottlerocket_ecs_updater.engine.ports import ABSENT, Conflict, Store, Stored
+from bottlerocket_ecs_updater.engine.ports import ABSENT, Conflict, Store
 from bottlerocket_ecs_updater.engine.store.read_json import Unreadable, read_object, whole_of
 from bottlerocket_ecs_updater.errors import LeaseLost, Throttled, Unreachable, UpdaterError
 
@@ -106,25 +106,14 @@ class KeptLedger:
         self._safe = Ledger()
         self._safe_beside: Mapping[str, Any] = {}
         self.beside: dict[str, Any] = {}
-        """Other keys of the object: those of a newer updater, and the mark of a state migration."""
+        """Other keys of the object: those of a newer updater."""
         self._broken = False
-        self._peeked: tuple[Stored | None] | None = None
-        """What `peek` read, until `load` takes it."""
         self._check: Callable[[], None] = _nothing
         self.key = ledger_key(cluster)
         self.value = self._safe
 
-    def peek(self) -> Stored | None:
-        """Read the object, which the next `load` then does not read again.
-
-        Only for the run that holds the lease: no other run writes it.
-        """
-        self._peeked = (self._store.get(self.key),)
-        return self._peeked[0]
-
     def load(self) -> Ledger:
-        stored = self._peeked[0] if self._peeked is not None else self._store.get(self.key)
-        self._peeked = None
+        stored = self._store.get(self.key)
         if stored is not None:
             self._tag = stored.tag
             self._broken = True
@@ -136,15 +125,6 @@ class KeptLedger:
     @property
     def saved(self) -> Ledger:
         return self._safe
-
-    @property
-    def is_new(self) -> bool:
-        """Whether the object did not exist when it was read."""
-        return self._tag == ABSENT
-
-    def leave_alone(self) -> None:
-        """Stop writing the object."""
-        self._broken = True
 
     def change(self, step: Change) -> Ledger:
         self.value = step(self.value)

@@ -190,15 +190,8 @@ def _days_before(at: datetime | None, span: timedelta) -> str:
     return f"{(at - span).astimezone(UTC):%Y%m%d-%H%M}" if at is not None else ""
 
 
-def entries_of(store: Store, *clusters: str) -> list[Entry]:
-    """Every run of a cluster, newest first, including runs that died.
-
-    Raises what the store raises. Runs of older versions are stored under another name of the cluster.
-    """
-    return _newest_first(entry for cluster in clusters for entry in _entries(store, cluster))
-
-
-def _entries(store: Store, cluster: str) -> list[Entry]:
+def entries_of(store: Store, cluster: str) -> list[Entry]:
+    """Every run of a cluster, newest first, including runs that died. Raises what the store raises."""
     stored = store.get(index_key(cluster, "json"))
     index = read_index(stored.data) if stored is not None else Index()
     missing = _missing(store, cluster, index.entries, max(index.looked_to, index.dropped))
