@@ -290,7 +290,7 @@ def test_each_host_that_cannot_be_updated_is_reported_and_the_others_are_checked
     code, said = examine(built)
     failed = graded(said, "FAIL")
     assert any(f"instance {gone}: its ECS agent is disconnected" in line for line in failed), said
-    assert any(f"instance {unreachable}: Systems Manager has no connection" in line for line in failed), said
+    assert any(f"instance {unreachable}: Systems Manager has lost the connection" in line for line in failed), said
     assert any("variant aws-ecs-1" in line and "Replace the instance" in line for line in graded(said, "WARN"))
     assert (code, "A run would work, but not update 2 instances." in said) == (1, True)
 

@@ -18,6 +18,7 @@ from http.client import HTTPException
 from typing import Any
 from urllib.request import Request
 
+from bottlerocket_ecs_updater.aws.survey_shapes import capacity_provider
 from bottlerocket_ecs_updater.aws.transport.api import Api
 from bottlerocket_ecs_updater.aws.transport.operation import Operation
 from bottlerocket_ecs_updater.aws.transport.session import Clients
@@ -219,18 +220,15 @@ class AwsCheckup:
         reply = self._look(Operation.GET_DOCUMENT, "ssm", "get_document", Name=name, DocumentFormat="JSON")
         return str(reply.get("Content", ""))
 
-    def protected(self, providers: Sequence[str]) -> frozenset[str]:
-        """Those of these capacity providers that have managed termination protection."""
+    def protected(self, providers: Sequence[str]) -> Mapping[str, str]:
+        """Those of these capacity providers that have managed termination protection, with their Auto Scaling group."""
         if not providers:
-            return frozenset()
+            return {}
         # Managed Instances providers belong to a cluster, and ECS describes them only if the request names it.
         request = {"cluster": self._cluster, "capacityProviders": list(providers)}
         reply = self._look(Operation.DESCRIBE_CAPACITY_PROVIDERS, "ecs", "describe_capacity_providers", **request)
-        return frozenset(
-            shape.get("name", "")
-            for shape in reply.get("capacityProviders", ())
-            if shape.get("autoScalingGroupProvider", {}).get("managedTerminationProtection") == "ENABLED"
-        )
+        found = [capacity_provider(shape, {}) for shape in reply.get("capacityProviders", ())]
+        return {one.name: one.group for one in found if one.protects_busy}
 
     def task(self, definition: str) -> TaskFacts:
         """The updater's own task definition."""

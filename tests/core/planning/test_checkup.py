@@ -6,12 +6,14 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from tests.core.builders import NEW, fleet, idle, instance, problem, registration
+from tests.core.builders import NEW, NOW, fleet, idle, instance, problem, registration
 
-from bottlerocket_ecs_updater.core.model.container_instance import PingStatus
+from bottlerocket_ecs_updater.core.model.auto_scaling import InGroup, LifecycleState
+from bottlerocket_ecs_updater.core.model.container_instance import PingStatus, Status
 from bottlerocket_ecs_updater.core.model.document_steps import PLAIN_REBOOT, STEPS
 from bottlerocket_ecs_updater.core.model.finding import Grade
 from bottlerocket_ecs_updater.core.model.host_report import Problem
+from bottlerocket_ecs_updater.core.model.instance import SurveyedFacts
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.planning import checkup
 from bottlerocket_ecs_updater.simulator.services.documents import shell_document
@@ -60,7 +62,7 @@ def test_a_clock_is_judged_by_how_far_it_is_off(seconds: int, grade: Grade) -> N
     ("changes", "grade", "word"),
     [
         ({}, Grade.OK, "agent is connected"),
-        ({"reach": PingStatus.CONNECTION_LOST}, Grade.FAIL, "no connection"),
+        ({"reach": PingStatus.CONNECTION_LOST}, Grade.FAIL, "lost the connection"),
         ({"reach": PingStatus.UNKNOWN}, Grade.FAIL, "not registered in"),
         ({"reach": PingStatus.UNKNOWN, "ping": "Draining"}, Grade.FAIL, "ping status as Draining"),
         ({"send_denied": "not allowed: ssm:SendCommand"}, Grade.FAIL, "ssm:SendCommand"),
@@ -90,6 +92,24 @@ def test_a_warning_hides_no_reason_that_keeps_an_instance_from_its_update() -> N
     gone = registration("i-a", variant="aws-ecs-1", connected=False)
     found = checkup.judge_instance(instance("i-a", idle(NEW), registered=gone))
     assert [one.grade for one in found] == [Grade.WARN, Grade.FAIL]
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"registered": registration("i-a", status=Status.DRAINING)}, "somebody else set it to DRAINING"),
+        ({"around": SurveyedFacts(NOW, InGroup("web", LifecycleState.TERMINATING))}, "group web is Terminating"),
+        ({"around": SurveyedFacts(NOW, InGroup("web", LifecycleState.WARMED))}, "keeps it in its warm pool"),
+    ],
+)
+def test_an_instance_that_a_plan_leaves_alone_has_the_reason_of_the_plan(changes: dict[str, Any], reason: str) -> None:
+    [found] = checkup.judge_instance(instance("i-a", **changes))
+    assert (found.grade, reason in found.said, "document" in found.remedy) == (Grade.WARN, True, False)
+
+
+def test_a_node_of_a_hybrid_activation_is_named() -> None:
+    [found] = checkup.judge_instance(instance("i-a", reach=PingStatus.UNKNOWN, node="mi-1"))
+    assert (found.grade, "mi-1" in found.said) == (Grade.FAIL, True)
 
 
 def test_an_instance_that_was_not_checked_is_not_reported_as_healthy() -> None:
@@ -129,7 +149,7 @@ def test_managed_termination_protection_is_reported_for_the_providers_that_have_
     hosts = [registration(f"i-{name}", capacity_provider=name) for name in ("spot", "web")]
     providers = checkup.providers_of(fleet(*(instance(one.id, registered=one) for one in hosts)))
     assert providers == ("spot", "web")
-    grades = [found.grade for found in checkup.judge_protection({"web"}, providers)]
+    grades = [found.grade for found in checkup.judge_protection({"web": "hosts"}, providers)]
     assert grades == [Grade.OK, Grade.WARN]
 
 

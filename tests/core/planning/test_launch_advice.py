@@ -17,6 +17,7 @@ from bottlerocket_ecs_updater.core.model.auto_scaling import (
 )
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.host_report import HostReport
+from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.instance import Instance, SurveyedFacts
 from bottlerocket_ecs_updater.core.planning.launch_advice import StartsOld, StartsUnknown, advise, groups_of
 
@@ -56,6 +57,13 @@ def test_an_older_image_than_the_hosts_run_is_reported_with_what_would_mend_it()
 def test_the_newest_of_its_hosts_counts() -> None:
     assert advise(starting(image(), host("i-a", idle(OLD)))) == ()
     assert len(advise(starting(image(), host("i-a", idle(OLD)), host("i-b", idle(NEW))))) == 1
+
+
+def test_an_image_that_is_older_than_what_the_plan_updates_to_is_reported() -> None:
+    fleet = starting(image(), host("i-a", idle(OLD)))
+    [advice] = advise(fleet, {InstanceId("i-a"): NEW})
+    assert "start with 1.20.0, but its hosts would be updated to 1.21.0: each" in str(advice)
+    assert advise(starting(image(NEW), host("i-a", idle(OLD))), {InstanceId("i-a"): NEW}) == ()
 
 
 @pytest.mark.parametrize("boots", [image(NEW), image("2.0.0"), LaunchParameter(PARAMETER.format(which="latest"))])

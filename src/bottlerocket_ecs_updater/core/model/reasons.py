@@ -50,7 +50,8 @@ class Reason(Enum):
     UNKNOWN_TO_SSM = _Words(
         "unknown-to-ssm",
         "it is not registered in Systems Manager",
-        "enable the control container and give the instance role AmazonSSMManagedInstanceCore",
+        "enable the control container (settings.host-containers.control), give the instance role "
+        "AmazonSSMManagedInstanceCore, and let the host reach the ssm and ssmmessages endpoints",
     )
     HYBRID_ACTIVATION = _Words(
         "hybrid-activation",
@@ -239,7 +240,7 @@ class Reason(Enum):
         "it runs tasks of {what}, which made a drain time out {times}, since {since}, last on {instance}; "
         "no other host with them is drained {when}",
         "ask their owner why these tasks do not stop; if they need hours, let drains wait for them with "
-        "`--task '{what} wait 8h'`",
+        "`--task '{what} wait 8h'`; run `release '{what}'` once they can move",
     )
     CHANGED_WHILE_DRAINING = _Words(
         "changed-while-draining",
@@ -427,7 +428,8 @@ class Reason(Enum):
     SERVICE_DEPLOYING = _Words(
         "service-deploying",
         "a deployment is in progress: {services}",
-        "wait until the deployment is done; if it hangs, ask its owner to stop it",
+        "wait until the deployment is done; if it hangs, ask its owner to stop it; if tasks may be moved during "
+        'deployments, set `deployments = "ignore"`',
     )
     DEPLOYMENT_FAILED = _Words(
         "deployment-failed",

@@ -7,8 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, assert_never
 
-from bottlerocket_ecs_updater.core.decision.not_counted import set_aside
-from bottlerocket_ecs_updater.core.decision.unclaimed.assess import END_OF_LIFE_VARIANTS
+from bottlerocket_ecs_updater.core.decision.unclaimed.assess import END_OF_LIFE_VARIANTS, out_of_reach
 from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.model.container_instance import PingStatus, Registration
 from bottlerocket_ecs_updater.core.model.document_steps import PLAIN_APPLY, PLAIN_REBOOT, STEPS
@@ -17,10 +16,12 @@ from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.host_report import HostProblem, Problem
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.instance import Instance
+from bottlerocket_ecs_updater.core.model.passing import needs_a_person, never_passes
 from bottlerocket_ecs_updater.core.model.published import Published, PublishedUnread
-from bottlerocket_ecs_updater.core.model.reasons import Reason, hold
+from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.planning.launch_advice import Advice, StartsOld, StartsUnknown, advise
+from bottlerocket_ecs_updater.core.planning.rollout_advice import TakesDrained
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.core.rules.published import PUBLISHED_NOT_READ, published_parameter
 
@@ -39,6 +40,17 @@ PUBLISHED_TO_DO = (
 SKEW_TOLERATED = timedelta(seconds=30)
 SKEW_REFUSED = timedelta(minutes=5)
 """AWS rejects signatures that are older."""
+
+_NOT_REACHED = frozenset(
+    {
+        Reason.AGENT_DISCONNECTED,
+        Reason.UNKNOWN_TO_SSM,
+        Reason.HYBRID_ACTIVATION,
+        Reason.SSM_CONNECTION_LOST,
+        Reason.SSM_STATUS_UNKNOWN,
+    }
+)
+"""Holds of instances that are in service, but cannot be reached."""
 
 _PROBLEMS: Mapping[Problem, tuple[str, str]] = {
     Problem.TOO_OLD: (
@@ -135,13 +147,17 @@ def judge_published(fleet: Fleet, policy: Policy) -> Iterator[Finding]:
 def _remedy_of(advice: Advice) -> str:
     match advice:
         case StartsOld():
-            return advice.remedy[:1].upper() + advice.remedy[1:]
+            return _as_sentence(advice.remedy)
         case StartsUnknown(why=why) if NOT_ALLOWED_WHY in why:
             return "Give the role that runs `doctor` the permission that it names"
         case StartsUnknown():
             return "Use an AMI whose name or public parameter names its version, and check that the source exists"
         case _:
             assert_never(advice)
+
+
+def _as_sentence(remedy: str) -> str:
+    return remedy[:1].upper() + remedy[1:]
 
 
 def judge_instance(instance: Instance) -> Iterator[Finding]:
@@ -154,13 +170,25 @@ def judge_instance(instance: Instance) -> Iterator[Finding]:
         yield fine("instance", instance.id, "it does not run Bottlerocket, so it is left alone")
     elif instance.claim is not None:
         yield _judge_claimed(instance.id, instance.claim)
-    elif (aside := set_aside(instance)) is not None:
-        yield warn("instance", instance.id, str(aside), aside.remedy[:1].upper() + aside.remedy[1:])
+    elif (apart := _left_alone(instance)) is not None:
+        yield _judge_hold(instance.id, apart)
     else:
         known = list(_worth_knowing(instance, registration))
         reason = next(_troubles(instance, registration), None)
         found = [*known, *([reason] if reason else [])]
         yield from found or [fine("instance", instance.id, _portrait(instance, registration))]
+
+
+def _left_alone(instance: Instance) -> Hold | None:
+    """Why the updater would not even check an instance that it could reach; None if it would."""
+    why = out_of_reach(instance)
+    return why if why is not None and why.reason not in _NOT_REACHED else None
+
+
+def _judge_hold(id_: InstanceId, why: Hold) -> Finding:
+    """The finding for a hold, in the words that a plan has for it."""
+    grade = fail if never_passes(why) and needs_a_person(why) else warn
+    return grade("instance", id_, str(why), _as_sentence(why.remedy))
 
 
 def _judge_claimed(id_: InstanceId, claim: Claim) -> Finding:
@@ -179,18 +207,8 @@ def _worth_knowing(instance: Instance, registration: Registration) -> Iterator[F
         yield warn("instance", instance.id, f"its variant {registration.variant} gets no new versions", remedy)
     reached = instance.reach is PingStatus.ONLINE and not (instance.send_denied or instance.send_refused)
     if registration.connected and reached and instance.check_answer is None:
-        remedy = "Correct what is said above of the check document, then run `doctor` again"
+        remedy = "Fix what this report says about the check document, then run `doctor` again"
         yield warn("instance", instance.id, "it was not asked for an update", remedy)
-
-
-def _unreached(instance: Instance) -> str:
-    if instance.reach is not PingStatus.UNKNOWN:
-        return "Systems Manager has no connection to it"
-    return (
-        f"Systems Manager reports its ping status as {instance.ping}"
-        if instance.ping
-        else str(hold(Reason.UNKNOWN_TO_SSM))
-    )
 
 
 def _gets_no_versions(registration: Registration) -> bool:
@@ -200,20 +218,12 @@ def _gets_no_versions(registration: Registration) -> bool:
 
 def _troubles(instance: Instance, registration: Registration) -> Iterator[Finding]:
     """The reasons why an instance cannot be updated. Each may be the cause of those after it."""
-    if not registration.connected:
-        remedy = "Check the ECS agent on the host, or terminate the instance: until then it counts as out of service"
-        yield fail("instance", instance.id, "its ECS agent is disconnected", remedy)
+    why = out_of_reach(instance)
+    # A variant that gets no more versions has no update that could fail.
+    if why is not None and (why.reason is Reason.AGENT_DISCONNECTED or not _gets_no_versions(registration)):
+        yield _judge_hold(instance.id, why)
     if _gets_no_versions(registration):
-        # There is no update that could fail.
         return
-    if instance.reach is not PingStatus.ONLINE:
-        yield fail(
-            "instance",
-            instance.id,
-            _unreached(instance),
-            "Enable the control container (settings.host-containers.control.enabled), give the instance role "
-            "AmazonSSMManagedInstanceCore, and let the host reach the ssm and ssmmessages endpoints",
-        )
     denied = instance.send_denied or instance.send_refused
     if denied:
         remedy = "Add its Auto Scaling group to the stack's AutoScalingGroups, or give it the tag in InstanceTag"
@@ -239,20 +249,14 @@ def providers_of(fleet: Fleet) -> tuple[str, ...]:
     return tuple(sorted({each.capacity_provider for each in registrations if each and each.capacity_provider}))
 
 
-def judge_protection(protected: Iterable[str], providers: Sequence[str]) -> Iterator[Finding]:
-    """Check managed termination protection: a drain permanently removes a host's scale-in protection."""
-    guarded = frozenset(protected)
+def judge_protection(protected: Mapping[str, str], providers: Sequence[str]) -> Iterator[Finding]:
+    """Check managed termination protection. `protected` are the providers that have it, with their groups."""
     for name in providers:
-        if name in guarded:
-            yield warn(
-                "capacity-provider",
-                name,
-                "managed termination protection is on. ECS removes scale-in protection from a drained host, so a host "
-                "that was just updated may be terminated next, and be replaced from an old AMI",
-                "Point the launch template at a current AMI before each rollout, or turn the protection off",
-            )
+        if name in protected:
+            advice = TakesDrained(name, protected[name])
+            yield warn("capacity-provider", name, str(advice), _as_sentence(advice.remedy))
         else:
-            yield fine("capacity-provider", name, "a drain does not make its hosts candidates for scale-in")
+            yield fine("capacity-provider", name, "it has no managed termination protection")
 
 
 def judge_image(image: str, wants: str) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""Which version new instances of an Auto Scaling group start with, and whether its hosts run a newer one.
+"""Which version new instances of an Auto Scaling group start with, and whether its hosts run, or will run, a newer one.
 
 An instance that starts with an old version is updated by the next run, and its tasks are moved again. The updater never
 changes a group or launch template; it tells a person what to change.
@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import assert_never
 
 from bottlerocket_ecs_updater.core.model.auto_scaling import (
@@ -23,6 +24,7 @@ from bottlerocket_ecs_updater.core.model.auto_scaling import (
     LaunchUnknown,
 )
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
+from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.version import Version
 
@@ -34,7 +36,7 @@ LATEST_TEMPLATE = "latest"
 
 @dataclass(frozen=True, slots=True)
 class StartsOld:
-    """New instances of a group start with an older version than its hosts run."""
+    """New instances of a group start with an older version than its hosts run, or would be updated to."""
 
     group: str
     starts_with: Version
@@ -44,11 +46,15 @@ class StartsOld:
     """Where the group gets its image from, and which image that is."""
     current: str
     """The parameter that always names the newest image."""
+    updated_to: Version | None = None
+    """The newest version that its hosts would be updated to; None if no host would be updated."""
 
     def __str__(self) -> str:
+        planned = self.updated_to if self.runs <= self.starts_with else None
+        hosts = f"would be updated to {planned}" if planned is not None else f"run up to {self.runs}"
         return (
-            f"new instances of Auto Scaling group {self.group} start with {self.starts_with}, but its hosts run "
-            f"up to {self.runs}: each is updated after its start, and its tasks are moved again"
+            f"new instances of Auto Scaling group {self.group} start with {self.starts_with}, but its hosts {hosts}: "
+            "each is updated after its start, and its tasks are moved again"
         )
 
     @property
@@ -87,35 +93,43 @@ class _Hosts:
     """The hosts of one group; used only in this module."""
 
     newest: Version | None = None
+    updated_to: Version | None = None
     variants: set[str] = field(default_factory=set)
 
 
 def groups_of(fleet: Fleet) -> tuple[str, ...]:
     """The known Auto Scaling groups of the cluster's Bottlerocket hosts."""
-    return tuple(sorted(_hosts_by_group(fleet.instances.values())))
+    return tuple(sorted(_hosts_by_group(fleet.instances.values(), {})))
 
 
-def advise(fleet: Fleet) -> tuple[Advice, ...]:
-    """Advice about the groups' images; none for a group whose image is as new as its hosts, or newer."""
+def advise(fleet: Fleet, targets: Mapping[InstanceId, Version] = MappingProxyType({})) -> tuple[Advice, ...]:
+    """Advice about the groups' images; none for a group whose image is as new as its hosts, or newer.
+
+    `targets` are the versions that instances would be updated to: an image that is older will be old after the rollout.
+    """
     if fleet.launches is None:
         return ()
     unread = (StartsUnknown("", fleet.launches.unread),) if fleet.launches.unread else ()
-    return (*unread, *_about_groups(_hosts_by_group(fleet.instances.values()), fleet.launches.by_group))
+    return (*unread, *_about_groups(_hosts_by_group(fleet.instances.values(), targets), fleet.launches.by_group))
 
 
-def _hosts_by_group(instances: Iterable[Instance]) -> Mapping[str, _Hosts]:
+def _hosts_by_group(instances: Iterable[Instance], targets: Mapping[InstanceId, Version]) -> Mapping[str, _Hosts]:
     found: dict[str, _Hosts] = {}
     for instance in instances:
         membership = instance.membership
         if not instance.bottlerocket or not isinstance(membership, InGroup):
             continue
         hosts = found.setdefault(membership.group, _Hosts())
-        version = _runs(instance)
-        if version is not None and (hosts.newest is None or hosts.newest < version):
-            hosts.newest = version
+        hosts.newest = _newer(hosts.newest, _runs(instance))
+        hosts.updated_to = _newer(hosts.updated_to, targets.get(instance.id))
         if instance.registration is not None and instance.registration.variant is not None:
             hosts.variants.add(instance.registration.variant)
     return found
+
+
+def _newer(one: Version | None, other: Version | None) -> Version | None:
+    known = [version for version in (one, other) if version is not None]
+    return max(known, default=None)
 
 
 def _runs(instance: Instance) -> Version | None:
@@ -141,11 +155,12 @@ def _about(group: str, hosts: _Hosts, launch: Launch) -> Advice | None:
         return None
     if hosts.newest is None:
         return StartsUnknown(group, "none of its hosts has reported its version")
-    if not build.version < hosts.newest:
+    if not build.version < max(hosts.newest, hosts.updated_to or hosts.newest):
         return None
     # If all hosts of a group are of another variant than its image, the group is moving to the image's variant.
     variant = build.variant if build.variant in hosts.variants or not hosts.variants else min(hosts.variants)
-    return StartsOld(group, build.version, hosts.newest, f"{launch.source} ({_named(launch)})", _latest(variant, build))
+    source, current = f"{launch.source} ({_named(launch)})", _latest(variant, build)
+    return StartsOld(group, build.version, hosts.newest, source, current, hosts.updated_to)
 
 
 def _build_of(launch: Launch) -> _Build | str:

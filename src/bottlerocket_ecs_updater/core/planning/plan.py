@@ -185,7 +185,7 @@ def make_plan(fleet: Fleet, policy: Policy) -> Plan:
         basis=basis,
         windowed=bool(policy.rules.schedule.windows),
         advice=(
-            *advise(fleet),
+            *advise(fleet, {update.instance: update.target for update in (*updates, *later)}),
             *map(RoomNote, notes),
             *(Unchecked(why) for _, why in unchecked_rules(fleet.rules_off)),
             *advise_on_rollout(this_pass),

@@ -21,17 +21,14 @@ class TakesDrained:
 
     def __str__(self) -> str:
         return (
-            f"capacity provider {self.provider} protects only instances with tasks: an instance that is drained for "
-            f"its update is the first that Auto Scaling group {self.group} terminates when it scales in"
+            f"capacity provider {self.provider} has managed termination protection, which an instance loses when it is "
+            f"drained for its update: it is the first that Auto Scaling group {self.group} terminates when it scales in"
         )
 
     @property
     def remedy(self) -> str:
         """What a person can do."""
-        return (
-            f"keep the image in the launch template of {self.group} current, so that a replacement needs no update of "
-            "its own"
-        )
+        return f"keep the image in the launch template of {self.group} current, so that a replacement needs no update"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +68,7 @@ def _protections(ours: Iterable[Instance], fleet: Fleet) -> Iterator[TakesDraine
     names = {one.registration.capacity_provider for one in ours if one.registration is not None}
     for provider in (known[name] for name in sorted(names) if name in known):
         if provider.protects_busy:
-            yield TakesDrained(provider.name, provider.group or "it")
+            yield TakesDrained(provider.name, provider.group)
 
 
 def _rigid(ours: Iterable[Instance], fleet: Fleet) -> Iterator[NeverMoves]:

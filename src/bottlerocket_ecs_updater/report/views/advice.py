@@ -41,6 +41,7 @@ def _json(advice: Advice | RoomNote | Unchecked | RolloutAdvice) -> dict[str, An
                 "to_do": advice.remedy,
                 "starts_with": str(advice.starts_with),
                 "runs": str(advice.runs),
+                "updated_to": str(advice.updated_to) if advice.updated_to is not None else None,
                 "source": advice.source,
             }
         case StartsUnknown():
