@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
 from typing import Any, cast
@@ -17,6 +17,7 @@ from bottlerocket_ecs_updater.aws.transport.api import Api
 from bottlerocket_ecs_updater.aws.transport.pace import CallPace, Calls
 from bottlerocket_ecs_updater.aws.transport.session import Pair
 from bottlerocket_ecs_updater.core.model.claim import CLAIM_ATTRIBUTE, Claim, ClaimPhase
+from bottlerocket_ecs_updater.core.model.history import Blocker
 from bottlerocket_ecs_updater.core.model.ids import BootId, ContainerInstanceArn, InstanceId, RunId
 from bottlerocket_ecs_updater.core.model.outcome import Backoff
 from bottlerocket_ecs_updater.core.model.version import Version
@@ -31,6 +32,7 @@ from bottlerocket_ecs_updater.engine.manual_release import (
     Changed,
     ManualRelease,
     consider_instance,
+    consider_tasks,
     consider_version,
     perform,
 )
@@ -231,6 +233,22 @@ def test_a_version_that_failed_is_declared_good_for_all_instances() -> None:
 
 def test_a_version_that_never_failed_has_nothing_to_release() -> None:
     assert consider_version(NEW, Desk().ledger()).steps() == []
+
+
+def test_tasks_that_blocked_a_drain_are_forgotten() -> None:
+    desk = Desk()
+    kept, now = desk.ledger(), desk.world.clock.now()
+    blocker = Blocker(2, ONE, now - timedelta(days=1), now, timedelta(minutes=25))
+    kept.change(lambda one: replace(one, blockers={"service:web": blocker}))
+    kept.flush()
+    assert desk.ledger().value.blockers == {"service:web": blocker}
+    planned = consider_tasks("service:web", desk.ledger())
+    assert ["tasks of service:web made drains of 2 runs in a row time out" in step for step in planned.steps()] == [
+        True
+    ]
+    desk.perform(planned)
+    assert not desk.ledger().value.blockers
+    assert not consider_tasks("service:web", desk.ledger()).steps()
 
 
 # Several registrations

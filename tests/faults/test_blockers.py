@@ -15,6 +15,7 @@ from bottlerocket_ecs_updater.aws.transport.api import Api
 from bottlerocket_ecs_updater.aws.transport.pace import CallPace, Calls
 from bottlerocket_ecs_updater.aws.transport.session import Pair
 from bottlerocket_ecs_updater.core.decision.blockers import FIRST_WAIT, blocked, tried_again
+from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.model.event import Drained, RunFinished
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
 from bottlerocket_ecs_updater.core.rules.policy import Policy
@@ -105,6 +106,17 @@ def test_a_drain_that_moves_the_tasks_ends_it() -> None:
     assert finished.exit_code == 0
 
 
+def test_tasks_that_were_stopping_before_the_drain_are_blamed_and_not_the_daemons_that_wait_for_them() -> None:
+    """Looks at a drain follow the tasks that ran before it. The daemon, which every host has, then held all hosts."""
+    world, ledger = world_of(SOON_STUCK), UnkeptLedger()
+    definition = world.ecs.registry.define("encoder", Workload())
+    world.ecs.scheduler.new_deployment(world.cluster.services["encoder"], definition)
+    world.clock.sleep(timedelta(minutes=10))
+    finished = Updater(world, ledger=ledger).run()
+    assert set(ledger.value.blockers) == {"service:encoder"}
+    assert any("service:encoder (STOPPING)" in str(one) for one in finished.outcomes.values())
+
+
 def test_hosts_without_these_tasks_are_updated_anyway() -> None:
     world = row(HOSTS, services=1)
     first = min(world.hosts)
@@ -143,6 +155,6 @@ def test_a_plan_holds_a_host_where_such_tasks_are_still_stopping() -> None:
     ecs = EcsCluster(cast("Any", Pair.of(clients.ecs)), api, clock, "demo")
     ssm = SsmHosts(cast("Any", Pair.of(clients.ssm)), api, DOCUMENTS, "test")
     fleet = take_snapshot(Ports(ecs, ssm, clock, ledger, NoLease(), DiscardEvents()), Policy())
-    held = blocked(fleet.instances[tried], fleet)
+    held = blocked(fleet.instances[tried], Pass(fleet, Policy()))
     assert held is not None
     assert held.reason is Reason.DRAIN_BLOCKED

@@ -97,6 +97,27 @@ def test_task_sets_of_another_controller_hold_as_a_deployment_does() -> None:
     assert {getattr(one, "reason", None) for one in finished.outcomes.values()} == {Reason.SERVICE_DEPLOYING}
 
 
+def test_a_task_set_at_a_scale_of_0_is_no_deployment() -> None:
+    """Its controller keeps it to go back quickly: it held the hosts for as long as the service existed."""
+    world = row(2)
+    world.add_service(ServiceSpec("web", 2, rollout=Rollout(controller=Controller.EXTERNAL, spare_task_set=True)))
+    assert updated(Updater(world)) == (2, 0)
+
+
+@pytest.mark.parametrize("seconds", [60, 180, 300])
+def test_a_deployment_of_a_missing_image_during_the_rollout_halts_no_run(seconds: int) -> None:
+    world = row(4)
+    world.add_service(ServiceSpec("web", desired=8, minimum_healthy_percent=50, maximum_percent=100))
+    world.clock.sleep(MINUTE)
+    missing = world.ecs.registry.define("web", Workload(fails_to_start="CannotPullContainerError: not found"))
+    service = world.cluster.services["web"]
+    world.clock.after(timedelta(seconds=seconds), lambda: world.ecs.scheduler.new_deployment(service, missing))
+    finished = Updater(world).run()
+    assert finished.exit_code == 0
+    assert finished.counts["updated"] > 0
+    assert world.findings().clean
+
+
 @pytest.mark.parametrize("healthy", [50, 100])
 def test_a_deployment_that_the_circuit_breaker_ended_holds_its_hosts_and_no_task_is_moved(healthy: int) -> None:
     """ECS starts no more tasks of it: a drain would time out, or stop tasks that nothing replaces."""
@@ -176,26 +197,31 @@ def test_a_service_that_is_scaled_again_and_again_holds_up_nothing(desired: int)
 # Services of other hosts in a mixed cluster
 
 
+LEGACY = ServiceSpec("legacy", desired=2, workload=Workload(cpu=1500))
+ONLY = "attribute:stack == legacy"
+OF_OTHERS = {
+    "the service": replace(LEGACY, member_of=ONLY),
+    "its task definition": replace(LEGACY, workload=Workload(cpu=1500, member_of=ONLY)),
+    "what Bottlerocket is not": replace(LEGACY, member_of="attribute:bottlerocket.variant !exists"),
+    "its GPUs": replace(LEGACY, workload=Workload(gpus=1)),
+    "its size": replace(LEGACY, workload=Workload(memory=9000)),
+    "an attribute that it requires": replace(LEGACY, workload=Workload(cpu=1500, required_attributes=("stack",))),
+}
+
+
 def beside_others(how: str) -> World:
     """Bottlerocket hosts, and two other hosts that are full with their own service."""
     world = row(4)
     for number in (60, 61):
-        spec = ContainerInstanceSpec(instance_id(number), ZONES[0], (("stack", "legacy"),))
-        world.add_instance(HostSpec(instance_id(number)), ZONES[0], bottlerocket=False, spec=spec)
-    large, only = Workload(cpu=1500), "attribute:stack == legacy"
-    match how:
-        case "the service":
-            spec_ = ServiceSpec("legacy", desired=2, workload=large, member_of=only)
-        case "its task definition":
-            spec_ = ServiceSpec("legacy", desired=2, workload=replace(large, member_of=only))
-        case _:
-            spec_ = ServiceSpec("legacy", desired=2, workload=large, member_of="attribute:bottlerocket.variant !exists")
-    world.add_service(spec_)
+        id_ = instance_id(number)
+        spec = ContainerInstanceSpec(id_, ZONES[0], (("stack", "legacy"),), memory=10_000, gpus=1)
+        world.add_instance(HostSpec(id_), ZONES[0], bottlerocket=False, spec=spec)
+    world.add_service(OF_OTHERS[how])
     world.clock.sleep(MINUTE)
     return world
 
 
-@pytest.mark.parametrize("how", ["the service", "its task definition", "what Bottlerocket is not"])
+@pytest.mark.parametrize("how", OF_OTHERS)
 def test_a_service_that_no_host_of_ours_may_run_halts_no_run(how: str) -> None:
     """One of the other hosts dies during the rollout, and its task no longer has room."""
     world = beside_others(how)

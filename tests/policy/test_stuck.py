@@ -152,6 +152,38 @@ def test_a_standalone_task_has_a_day() -> None:
     assert ends(world, runs=4) == [(RunOutcome.OK, 0), (RunOutcome.OK, 0), (RunOutcome.STUCK, 3), (RunOutcome.STUCK, 3)]
 
 
+def test_runs_between_maintenance_windows_do_not_start_the_count_again() -> None:
+    """Every night a deployment was in progress while the window was open. No run ever reported it."""
+    world = row(2)
+    world.add_service(ServiceSpec("web", desired=2, rollout=Rollout(Way.BLUE_GREEN, bake=timedelta(hours=1))))
+    service = world.cluster.services["web"]
+
+    def deploy() -> None:
+        world.ecs.scheduler.new_deployment(service, service.deployments[0].definition)
+        world.clock.after(timedelta(days=1), deploy)
+
+    deploy()
+    world.clock.sleep(timedelta(minutes=1))
+    policy = Policy(rules=Rules(schedule=Schedule(parse_windows("daily 09:00 1h UTC"))))
+    assert [code for _, code in ends(world, policy, runs=5)] == [0, 0, 3, 0, 3]
+
+
+def test_one_hold_after_another_has_a_day_too() -> None:
+    """Each run found another reason, so none lasted, and no update ever started."""
+    world, ledger, found = row(1), UnkeptLedger(), []
+    world.add_service(ServiceSpec("web", rollout=Rollout(Way.BLUE_GREEN, bake=timedelta(hours=1))))
+    service = world.cluster.services["web"]
+    for number in range(6):
+        if number % 2:
+            world.run_standalone_task(instance_id(0), replace(Workload(), runs_for=timedelta(hours=2)))
+        else:
+            world.ecs.scheduler.new_deployment(service, service.deployments[0].definition)
+        found.append(Updater(world, name=f"run-{number}", ledger=ledger).run())
+        world.clock.sleep(HALF_A_DAY)
+    assert [finished.exit_code for finished in found] == [0, 0, 3, 3, 3, 3]
+    assert "in 6 runs in a row, for this and other reasons" in found[-1].why
+
+
 @pytest.mark.parametrize("reason", Reason)
 def test_every_reason_is_classified_once(reason: Reason) -> None:
     assert sum(reason in each for each in (BY_ITSELF, CHOSEN, NEVER_PASSES)) == 1

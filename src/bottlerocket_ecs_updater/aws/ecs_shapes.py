@@ -159,7 +159,7 @@ def service(shape: ServiceTypeDef, at: datetime) -> Service | None:
         deployment=_deployment_limits(shape),
         elsewhere=_elsewhere(shape),
         providers=tuple(sorted({one for each in (shape, *_rollouts(shape)) for one in _providers(each)})),
-        deploying_since=_deploying_since(shape),
+        deployed_at=_deployed_at(shape),
         extra_starts=max(0, sum(starts) - max(0, sum(stops) - unhealthy)),
         pending=shape.get("pendingCount", 0),
         flaps_by=max(starts) if starts and len(starts) - max(0, len(stops) - unhealthy) >= FLAPS_FROM_STARTS else 0,
@@ -245,7 +245,13 @@ def _rollouts(shape: ServiceTypeDef) -> Sequence[Mapping[str, Any]]:
 
 
 def _live(shape: ServiceTypeDef) -> Sequence[Mapping[str, Any]]:
-    return [one for one in _rollouts(shape) if one.get("status") in ("PRIMARY", "ACTIVE")]
+    return [one for one in _rollouts(shape) if one.get("status") in ("PRIMARY", "ACTIVE") and not _idle(one)]
+
+
+def _idle(rollout: Mapping[str, Any]) -> bool:
+    """Whether it is a task set that its controller keeps at a scale of 0, to go back to it quickly."""
+    counts = ("computedDesiredCount", "runningCount", "pendingCount")
+    return rollout.get("status") == "ACTIVE" and not any(rollout.get(one, 1) for one in counts)
 
 
 def _deploying(shape: ServiceTypeDef) -> bool:
@@ -267,10 +273,10 @@ def _failed(live: Sequence[Mapping[str, Any]]) -> bool:
     return any(one.get("status") == "PRIMARY" and one.get("rolloutState") == "FAILED" for one in live)
 
 
-def _deploying_since(shape: ServiceTypeDef) -> datetime | None:
-    """When the newest deployment started; None if no deployment is in progress."""
-    started = [one["createdAt"] for one in _live(shape) if one.get("createdAt") is not None]
-    return moment(max(started)) if started and _deploying(shape) else None
+def _deployed_at(shape: ServiceTypeDef) -> datetime | None:
+    """When the newest deployment started; None if ECS does not say."""
+    started = [moment(one["createdAt"]) for one in _live(shape) if one.get("createdAt") is not None]
+    return max(started, default=None)
 
 
 def _providers(shape: Mapping[str, Any]) -> Iterable[str]:

@@ -1,4 +1,4 @@
-"""The release command: return a quarantined instance to service, clear a backoff, or mark a version as good.
+"""The release command: return a quarantined instance, clear a backoff, mark a version as good, or forget a blocker.
 
 The command first shows what it would do, and acts only after the person agrees. In the meantime, runs and other people
 may change things. So it looks again while it holds the lease, and does nothing if the result differs from what it
@@ -21,11 +21,18 @@ from functools import partial
 from bottlerocket_ecs_updater.core.model.auto_scaling import taken_away
 from bottlerocket_ecs_updater.core.model.claim import CLAIM_ATTRIBUTE, Claim, ClaimPhase, furthest, read_claim
 from bottlerocket_ecs_updater.core.model.container_instance import Registration, Status
+from bottlerocket_ecs_updater.core.model.history import Blocker
 from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, InstanceId
 from bottlerocket_ecs_updater.core.model.outcome import Backoff
 from bottlerocket_ecs_updater.core.model.time_text import time_text
 from bottlerocket_ecs_updater.core.model.version import Version
-from bottlerocket_ecs_updater.core.state.ledger import Ledger, with_release, without_backoff, without_claim
+from bottlerocket_ecs_updater.core.state.ledger import (
+    Ledger,
+    with_release,
+    without_backoff,
+    without_blockers,
+    without_claim,
+)
 from bottlerocket_ecs_updater.engine.look.registrations import one_per_instance
 from bottlerocket_ecs_updater.engine.ports import Clock, Cluster, Done, Gone, Listing, Result, Survey, Unclear
 from bottlerocket_ecs_updater.engine.resume import refuse_foreign
@@ -65,6 +72,10 @@ class ManualRelease:
     """Whether the registration is DRAINING because of that claim."""
     group: GroupState = GroupState()
     """What its Auto Scaling group does with it, if it is drained by us."""
+    tasks: str = ""
+    """The group of tasks, such as `service:web`, that made drains time out, if they are what is released."""
+    blocker: Blocker | None = None
+    """What the ledger records about these tasks; None if nothing."""
 
     @property
     def sets_active(self) -> bool:
@@ -73,7 +84,7 @@ class ManualRelease:
 
     def steps(self) -> Sequence[str]:
         """The steps, one sentence each; empty if there is nothing to release."""
-        return [*self._about_claim(), *self._about_backoff(), *self._about_version()]
+        return [*self._about_claim(), *self._about_backoff(), *self._about_version(), *self._about_blocker()]
 
     def differs_from(self, other: ManualRelease) -> bool:
         """Whether the steps differ. The registration does not matter to a person."""
@@ -116,6 +127,16 @@ class ManualRelease:
         if self.version is not None and self.failed_on:
             names = ", ".join(sorted(self.failed_on))
             yield f"mark {self.version} as good, although it failed on {names}: all instances may get it again"
+
+    def _about_blocker(self) -> Iterator[str]:
+        one = self.blocker
+        if one is not None:
+            times = "a drain" if one.times == 1 else f"drains of {one.times} runs in a row"
+            since = time_text(one.first)
+            yield (
+                f"forget that tasks of {self.tasks} made {times} time out, since {since}, last on {one.instance}: "
+                "the next run may drain the hosts with such tasks"
+            )
 
 
 def consider_instance(
@@ -173,6 +194,13 @@ def consider_version(version: Version, ledger: LedgerKeeping) -> ManualRelease:
     return ManualRelease(None, None, None, None, version, failed_on | resting)
 
 
+def consider_tasks(group: str, ledger: LedgerKeeping) -> ManualRelease:
+    """Find out what a release of one group of tasks, such as `service:web`, would do."""
+    return ManualRelease(
+        None, None, None, None, None, frozenset(), tasks=group, blocker=ledger.load().blockers.get(group)
+    )
+
+
 def perform(
     release: ManualRelease, cluster: Cluster, ledger: LedgerKeeping, clock: Clock, survey: Survey | None = None
 ) -> None:
@@ -195,6 +223,8 @@ def perform(
         ledger.change(partial(without_backoff, instance=now.instance))
     if now.version is not None:
         ledger.change(partial(with_release, version=now.version, at=clock.now()))
+    if now.blocker is not None:
+        ledger.change(partial(without_blockers, groups=[now.tasks]))
     with _say_what_was_done(done, now):
         ledger.flush()
 
@@ -242,7 +272,9 @@ def _check_it_may_be_released(id_: InstanceId, claim: Claim) -> None:
 def _look_again(said: ManualRelease, cluster: Cluster, ledger: LedgerKeeping, survey: Survey | None) -> ManualRelease:
     """What the release would do now. Raises Changed if that differs from what was shown."""
     try:
-        if said.version is not None:
+        if said.tasks:
+            now = consider_tasks(said.tasks, ledger)
+        elif said.version is not None:
             now = consider_version(said.version, ledger)
         elif said.instance is not None:
             now = consider_instance(said.instance, cluster, ledger, survey)
@@ -299,6 +331,6 @@ def _say_what_was_done(done: str, now: ManualRelease) -> Iterator[None]:
     try:
         yield
     except (UpdaterError, LeaseLost) as error:
-        what = now.instance or now.version
+        what = now.instance or now.version or now.tasks
         error.message = f"{done}, but {error.message}. Run `release {what}` again for the rest"
         raise

@@ -54,7 +54,8 @@ class RunResult:
             self._stuck_on, self._failed_drains = stuck_on(outcomes, fleet), failed_drains(outcomes, fleet)
             self._why_stuck = said(self._stuck_on, fleet) if self._stuck_on is not None else self._failed_drains
             codes = waiting_codes(outcomes, fleet)
-            ledger.change(partial(with_waiting, codes=codes, at=self._known.fleet.started_at))
+            if codes is not None:
+                ledger.change(partial(with_waiting, codes=codes, at=self._known.fleet.started_at))
 
     def finished(self, now: datetime, end: RunEnd, calls: Counted | None) -> RunFinished:
         """The last event of the run."""

@@ -103,8 +103,6 @@ def calls() -> dict[str, Callable[[Clients, Api], object]]:
     }
 
 
-# botocore leaves the socket of a rejected reply to the garbage collector.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("call", calls())
 def test_a_reply_that_is_not_from_aws_is_none(call: str, elsewhere: Elsewhere) -> None:
     """ "No hosts", "no pause" or "written" would each be a wrong statement about the cluster."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
-from tests.core.builders import HOUR, MINUTE, NOW, POLL, a_claim, claimed, fleet, instance, policy, ready, task
+import pytest
+from tests.core.builders import HOUR, MINUTE, NOW, POLL, a_claim, claimed, fleet, instance, policy, ready, service, task
 
 from bottlerocket_ecs_updater.core.decision.blockers import FIRST_WAIT
 from bottlerocket_ecs_updater.core.decision.decide import Decision, decide
@@ -17,6 +19,9 @@ from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.reasons import Reason
 from bottlerocket_ecs_updater.core.model.run_progress import SentDrain
+from bottlerocket_ecs_updater.core.model.services import Services
+from bottlerocket_ecs_updater.core.rules.ruleset import Rules
+from bottlerocket_ecs_updater.core.rules.tasks import TaskRule, TaskRules
 
 ONE, TWO = InstanceId("i-a"), InstanceId("i-b")
 
@@ -62,6 +67,41 @@ def test_one_host_with_such_stopping_tasks_is_tried() -> None:
     first = stopping(task("odd", "STOPPING"))
     decision = decided(fleet(first, replace(first, id=ONE), past=past))
     assert len(drained(decision)) == 1
+
+
+def once_blocked(waited: timedelta = 25 * MINUTE) -> History:
+    """A drain timed out an hour ago, in an earlier run."""
+    return History(blockers={"service:odd": Blocker(1, InstanceId("i-z"), NOW - HOUR, NOW - HOUR, waited)})
+
+
+def with_odd_task(**changes: Any) -> Instance:
+    return instance("i-b", ready(), tasks=(task("odd"),), **{"stopping": Tasks((), NOW), **changes})
+
+
+@pytest.mark.parametrize(("rule", "goes"), [("service:odd wait 8h", True), ("service:odd wait 25m", False)])
+def test_a_host_is_tried_without_a_wait_if_a_drain_now_waits_longer_for_such_tasks(rule: str, goes: bool) -> None:
+    patient = policy(rules=Rules(tasks=TaskRules((TaskRule.parse(rule),))))
+    decision = decide(fleet(with_odd_task(), past=once_blocked()), patient)
+    assert drained(decision) == ([TWO] if goes else [])
+
+
+@pytest.mark.parametrize(("ago", "goes"), [(MINUTE, True), (2 * HOUR, False)])
+def test_a_host_is_tried_without_a_wait_if_the_service_was_deployed_since(ago: timedelta, goes: bool) -> None:
+    services = Services((service("odd", deployed_at=NOW - ago),), NOW)
+    decision = decided(fleet(with_odd_task(), past=once_blocked(), services=services))
+    assert drained(decision) == ([TWO] if goes else [])
+
+
+def test_a_host_where_tasks_of_the_earlier_deployment_are_still_stopping_is_not_tried() -> None:
+    services = Services((service("odd", deployed_at=NOW - MINUTE),), NOW)
+    leftover = with_odd_task(stopping=Tasks((task("odd", "STOPPING"),), NOW))
+    assert not drained(decided(fleet(leftover, past=once_blocked(), services=services)))
+
+
+def test_only_one_host_is_tried_after_a_deployment_or_a_new_rule() -> None:
+    services = Services((service("odd", deployed_at=NOW - MINUTE),), NOW)
+    hosts = (with_odd_task(), replace(with_odd_task(), id=ONE))
+    assert len(drained(decided(fleet(*hosts, past=once_blocked(), services=services)))) == 1
 
 
 def test_stopping_tasks_are_read_before_a_drain_while_blockers_are_known() -> None:

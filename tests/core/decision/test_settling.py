@@ -18,6 +18,7 @@ from bottlerocket_ecs_updater.core.decision.settling import (
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, ServiceArn, Zone
 from bottlerocket_ecs_updater.core.model.instance import Instance
+from bottlerocket_ecs_updater.core.model.resources import DeploymentLimits
 from bottlerocket_ecs_updater.core.model.run_progress import RunProgress, SentDrain
 from bottlerocket_ecs_updater.core.model.services import Service, Services, Slot
 
@@ -231,3 +232,24 @@ def test_services_that_lacked_tasks_before_may_trade_places_but_not_lose_one() -
     assert see_services(slot, seen(service("web", 4, 2), service("api", 4, 2)), {}).unsteady == ("api",)
     alone = replace(slot, deficits_before={API: 1})
     assert see_services(alone, seen(service("web", 4, 4), service("api", 4, 2)), {}).unsteady == ("api",)
+
+
+LIMITS = DeploymentLimits(50, 200, "web:2")
+
+
+def test_a_deployment_may_stop_tasks_within_the_limits_of_its_service() -> None:
+    """The run halted because a deployment with a missing image had stopped half of the tasks."""
+    slot = replace(SLOT, running_before={WEB: 4})
+    for failed in (False, True):
+        half = replace(service("web", 4, 2), deployment=LIMITS, deploying=not failed, failed=failed)
+        assert see_services(slot, seen(half), {}).unsteady == ()
+        assert see_services(slot, seen(replace(half, running=1)), {}).unsteady == ("web",)
+    idle = replace(service("web", 4, 2), deployment=LIMITS)
+    assert see_services(slot, seen(idle), {}).unsteady == ("web",)
+
+
+def test_a_service_that_was_deployed_since_the_drain_is_not_compared_with_before() -> None:
+    slot = replace(SLOT, running_before={WEB: 4}, drained_at=NOW - MINUTE)
+    crashes = replace(service("web", 4, 0), deployed_at=NOW)
+    assert see_services(slot, seen(crashes), {}).unsteady == ()
+    assert see_services(slot, seen(replace(crashes, deployed_at=NOW - 2 * MINUTE)), {}).unsteady == ("web",)

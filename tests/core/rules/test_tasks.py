@@ -173,7 +173,7 @@ def test_services_in_the_middle_of_a_deployment_hold_the_next_drain() -> None:
 
 
 def test_a_deployment_that_holds_is_said_with_the_time_when_it_started() -> None:
-    held = hold_for_deployments([replace(service("web"), deploying_since=NOW)], rules())
+    held = hold_for_deployments([replace(service("web"), deploying=True, deployed_at=NOW)], rules())
     assert str(held) == f"a deployment is in progress: web (since {time_text(NOW)})"
 
 

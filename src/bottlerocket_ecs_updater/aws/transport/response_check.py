@@ -14,6 +14,7 @@ from typing import Any
 
 from botocore.hooks import BaseEventHooks
 from botocore.parsers import ResponseParserError
+from botocore.response import StreamingBody
 
 OK_BELOW = 300
 
@@ -34,9 +35,7 @@ def _look(operation_model: Any, response_dict: dict[str, Any], **_: object) -> N
         expected = bool(operation_model.output_shape and operation_model.output_shape.members)
         refuse_broken(response_dict["body"], ok=status < OK_BELOW, expected=expected)
     elif status < OK_BELOW and not _by_aws(operation_model.name, protocol, response_dict):
-        body = response_dict["body"]
-        start = _start(body) if isinstance(body, bytes) else "a body of another kind"
-        raise ResponseParserError(f"{start} is not a reply to {operation_model.name}")
+        raise ResponseParserError(f"{_seen(response_dict['body'])} is not a reply to {operation_model.name}")
 
 
 def _by_aws(operation: str, protocol: str, response: Mapping[str, Any]) -> bool:
@@ -80,6 +79,13 @@ def refuse_broken(body: bytes, *, ok: bool, expected: bool) -> None:
         return  # the status of an error response is enough
     if not isinstance(found, dict):
         raise ResponseParserError(f"{_start(body)} is not a JSON object")
+
+
+def _seen(body: bytes | StreamingBody) -> str:
+    if isinstance(body, bytes):
+        return _start(body)
+    body.close()  # Otherwise its connection would stay open until Python collects it.
+    return "a body of another kind"
 
 
 def _start(body: bytes) -> str:

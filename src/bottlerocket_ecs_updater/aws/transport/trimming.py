@@ -97,8 +97,11 @@ DEPLOYMENT_KEPT = (
     "capacityProviderStrategy",
     "taskDefinition",
     "networkConfiguration",
+    "computedDesiredCount",
+    "runningCount",
+    "pendingCount",
 )
-"""What is kept of a deployment or task set. With an external controller, only task sets have the last two."""
+"""What is kept of a deployment or task set. With an external controller, only task sets have a task definition."""
 
 CONTAINER_KEPT = ("exitCode", "reason")
 

@@ -1,4 +1,4 @@
-"""`release`: return a quarantined instance to service, clear its backoff, or mark a version as good."""
+"""`release`: return a quarantined instance, clear its backoff, mark a version as good, or forget a blocked drain."""
 
 from __future__ import annotations
 
@@ -19,8 +19,17 @@ from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.engine.lease.lease_note import LONGEST_TERM
 from bottlerocket_ecs_updater.engine.lease.run_lease import HeldBy
-from bottlerocket_ecs_updater.engine.manual_release import ManualRelease, consider_instance, consider_version, perform
+from bottlerocket_ecs_updater.engine.manual_release import (
+    ManualRelease,
+    consider_instance,
+    consider_tasks,
+    consider_version,
+    perform,
+)
 from bottlerocket_ecs_updater.errors import UpdaterError, UsageError
+
+TASK_PREFIXES = ("service:", "family:")
+"""How ECS begins the group of a service's task, and of a standalone task by default."""
 
 
 @Parameter(name="*", group="Release")
@@ -39,12 +48,15 @@ class ReleaseSettings:
 
 
 def release(
-    what: Annotated[str, Parameter(help="An EC2 instance id, or a version of Bottlerocket.", metavar="WHAT")],
+    what: Annotated[
+        str,
+        Parameter(help="An EC2 instance id, a version of Bottlerocket, or tasks, as in service:web.", metavar="WHAT"),
+    ],
     /,
     *,
     settings: ReleaseSettings,
 ) -> int:
-    """Return a quarantined instance, clear its backoff, or mark a version as good.
+    """Return a quarantined instance, clear its backoff, mark a version as good, or forget that tasks blocked a drain.
 
     Shows what it would do, and asks for confirmation. If that has changed by the time you confirm, it does nothing.
     """
@@ -52,7 +64,7 @@ def release(
     planned = _consider(what, wired)
     steps = planned.steps()
     if not steps:
-        print_line(f"{what} is not quarantined, backing off or suspect: there is nothing to release.")
+        print_line(f"{what} is not quarantined, backing off, suspect or blocking: there is nothing to release.")
         return 0
     print_line("This would:")
     for step in steps:
@@ -66,12 +78,14 @@ def release(
 def _consider(what: str, wired: Wired) -> ManualRelease:
     if what.startswith(("i-", "mi-")):
         return consider_instance(InstanceId(what), wired.cluster, wired.ledger, wired.survey)
+    if wired.store is None:
+        raise UsageError("failed versions and blocked drains are recorded in the state store: give --state")
+    if what in wired.ledger.load().blockers or what.startswith(TASK_PREFIXES):
+        return consider_tasks(what, wired.ledger)
     try:
         version = Version.parse(what)
     except ValueError as error:
-        raise UsageError(f"{what!r} is neither an EC2 instance id nor a version") from error
-    if wired.store is None:
-        raise UsageError("failed versions are recorded in the state store: give --state")
+        raise UsageError(f"{what!r} is neither an EC2 instance id, a version, nor tasks (as in service:web)") from error
     return consider_version(version, wired.ledger)
 
 

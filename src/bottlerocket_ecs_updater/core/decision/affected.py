@@ -1,8 +1,9 @@
 """Which services a drain can affect, and how they were before the first drain.
 
-A service on Fargate, on ECS Anywhere, on instances of another capacity provider, or with placement constraints that
-none of our hosts meets is not affected when one of our hosts is drained, so it holds no host and its problems do not
-count. A service that was not steady before the first drain of a run is compared with its state at that time.
+A service on Fargate, on ECS Anywhere, on instances of another capacity provider, or with requirements or placement
+constraints that none of our hosts meets is not affected when one of our hosts is drained, so it holds no host and its
+problems do not count. A service that was not steady before the first drain of a run is compared with its state at that
+time.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.ids import ServiceArn
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
-from bottlerocket_ecs_updater.core.model.resources import Definition
+from bottlerocket_ecs_updater.core.model.resources import Definition, TaskRequirements
 from bottlerocket_ecs_updater.core.model.services import Service
 from bottlerocket_ecs_updater.core.model.time_text import since_text
 from bottlerocket_ecs_updater.core.model.wording import and_more
@@ -43,8 +44,14 @@ def _may_come(service: Service, hosts: Sequence[Registration], definitions: Mapp
     here = {host.capacity_provider for host in hosts}
     if here and service.providers and here.isdisjoint(service.providers):
         return False
-    constraints = _constraints(service, definitions)
-    return not hosts or not constraints or any(_suits(host, constraints) for host in hosts)
+    constraints, demand = _constraints(service, definitions), _demand(service, definitions)
+    return not hosts or any(_suits(host, constraints, demand) for host in hosts)
+
+
+def _demand(service: Service, definitions: Mapping[str, Definition]) -> TaskRequirements | None:
+    deployment = service.deployment
+    definition = definitions.get(deployment.definition) if deployment is not None else None
+    return definition.demand if definition is not None else None
 
 
 def _constraints(service: Service, definitions: Mapping[str, Definition]) -> Sequence[Expression]:
@@ -56,10 +63,26 @@ def _constraints(service: Service, definitions: Mapping[str, Definition]) -> Seq
     return [expression for text in texts if (expression := readable(text)) is not None]
 
 
-def _suits(host: Registration, constraints: Iterable[Expression]) -> bool:
-    """Whether the constraints may ever allow a host. Facts that change, such as the tasks on it, count as not known."""
+def _suits(host: Registration, constraints: Iterable[Expression], demand: TaskRequirements | None) -> bool:
+    """Whether a task may ever run on a host. Facts that change, such as the tasks on it, count as not known."""
     facts = HostRoom(host.id, Capacity(0, 0, attributes=host.attributes, capabilities=host.capabilities)).facts
-    return all(judge(expression, facts) is not False for expression in constraints)
+    if any(judge(expression, facts) is False for expression in constraints):
+        return False
+    if demand is None:
+        return True
+    has_all = all(facts(f"attribute:{name}") != frozenset() for name in demand.required)
+    return has_all and _is_large_enough(host, demand)
+
+
+def _is_large_enough(host: Registration, demand: TaskRequirements) -> bool:
+    """Whether a task fits on a host without any other tasks, as far as its size is known.
+
+    The size is read only for hosts of capacity providers, but no variant without NVIDIA has GPUs for tasks.
+    """
+    most = host.registered
+    if most is None:
+        return not demand.gpus or "nvidia" in (host.variant or "")
+    return demand.cpu <= most.cpu and demand.memory <= most.memory and demand.gpus <= most.gpus
 
 
 def unread_of(blamed: Iterable[Service], instances: Iterable[Instance], read: Collection[str]) -> Sequence[str]:

@@ -2,7 +2,8 @@
 
 A drain disturbs the tasks that ECS stops, whether or not it finishes. So after the first drain that times out, no other
 host with tasks of the same service or family is drained in the run. Later runs try one of these hosts at a time, less
-and less often, until a drain has moved the tasks.
+and less often, until a drain has moved the tasks. They do not wait if a drain would now wait longer for these tasks,
+because of a new rule, or if their service was deployed since: its owner may have changed why they do not stop.
 """
 
 from __future__ import annotations
@@ -11,13 +12,17 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from bottlerocket_ecs_updater.core.decision.tasks_on_host import tasks_on
+from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.model.command import NextStep, NoteBlockers
+from bottlerocket_ecs_updater.core.model.container_instance import SERVICE_GROUP, Task
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.history import Blocker
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.model.time_text import has_passed, time_text
+from bottlerocket_ecs_updater.core.rules.tasks import TaskOnHost, shortest_limit
 
 FIRST_WAIT = timedelta(hours=6)
 """A run soon afterwards would usually find the same."""
@@ -66,18 +71,19 @@ def with_timed_out(fleet: Fleet, steps: Mapping[InstanceId, NextStep]) -> Fleet:
     return replace(fleet, past=replace(fleet.past, blockers=blockers))
 
 
-def blocked(instance: Instance, fleet: Fleet, picked: Collection[str] = ()) -> Hold | None:
+def blocked(instance: Instance, this_pass: Pass, picked: Collection[str] = ()) -> Hold | None:
     """Why a host is not drained: it has tasks that made another drain time out. None if it has none.
 
     `picked` are the groups of tasks on the hosts that are about to be drained in the same pass.
     """
+    fleet = this_pass.fleet
     blockers = fleet.past.blockers
     found = sorted(groups_on(instance) & blockers.keys()) if blockers else ()
     for group in found:
         one = blockers[group]
         if one.last >= fleet.started_at:
             return _hold(group, one, "in this run")
-        if fleet.at < tried_again(one):
+        if fleet.at < tried_again(one) and not _changed_since(one, group, instance, this_pass):
             return hold_for_blocker(group, one)
         if group in picked or _tried_now(group, instance, fleet):
             return _hold(group, one, "while another one is tried")
@@ -93,6 +99,29 @@ def tried_again(one: Blocker) -> datetime:
     """When a host with tasks of this blocker may be drained again."""
     wait: timedelta = min(FIRST_WAIT * 2 ** min(one.times - 1, 10), LONGEST_WAIT)
     return one.last + wait
+
+
+def _changed_since(one: Blocker, group: str, instance: Instance, this_pass: Pass) -> bool:
+    """Whether a drain of this host may do better now than the last one that these tasks made time out."""
+    fleet, policy = this_pass.fleet, this_pass.policy
+    stopping = [task for task in _stopping_on(instance) if task.group == group]
+    work = [*tasks_on(instance, fleet), *(TaskOnHost(task, task.family) for task in stopping)]
+    limit = shortest_limit(
+        [each for each in work if each.task.group == group], policy.rules.tasks, policy.drain_timeout
+    )
+    if timedelta() < one.waited < limit:
+        return True
+    # A deployment does not help tasks of an earlier one that are still stopping here.
+    return not stopping and _deployed_since(one.last, group, fleet)
+
+
+def _stopping_on(instance: Instance) -> tuple[Task, ...]:
+    return instance.stopping.left if instance.stopping is not None else ()
+
+
+def _deployed_since(at: datetime, group: str, fleet: Fleet) -> bool:
+    deployed = (one.deployed_at for one in fleet.all_services if f"{SERVICE_GROUP}{one.name}" == group)
+    return any(since is not None and since > at for since in deployed)
 
 
 def _tried_now(group: str, instance: Instance, fleet: Fleet) -> bool:

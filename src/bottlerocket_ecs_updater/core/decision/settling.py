@@ -142,10 +142,17 @@ def _worse(service: Service, slot: Slot, below: Collection[ServiceArn], moving: 
 
 
 def _lacks(service: Service, slot: Slot, moving: Mapping[str, int]) -> bool:
-    """Whether a service lacks more tasks than before the drain, and has fewer than it had then."""
+    """Whether a service lacks more tasks than before the drain, and has fewer than it had then.
+
+    What a deployment of its owner stops, within the limits of the service, is not our drain's doing. If its owner has
+    deployed it since the drain, its state before is no measure any more.
+    """
+    if slot.drained_at is not None and service.deployed_at is not None and service.deployed_at > slot.drained_at:
+        return False
     moves = moving.get(service.name, 0)
     had = slot.running_before.get(service.arn, 0) if slot.running_before is not None else service.desired
-    return service.deficit > slot.deficits_before.get(service.arn, 0) + moves and service.running + moves < had
+    expected = max(slot.deficits_before.get(service.arn, 0) + moves, service.may_lack)
+    return service.deficit > expected and service.running + moves < had
 
 
 def settled(slot: Slot, at: datetime, policy: Policy) -> bool:

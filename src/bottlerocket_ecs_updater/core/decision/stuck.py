@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from bottlerocket_ecs_updater.core.decision.affected import deploys_since
 from bottlerocket_ecs_updater.core.decision.blockers import REPEATED
 from bottlerocket_ecs_updater.core.decision.not_counted import is_kept_warm
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
-from bottlerocket_ecs_updater.core.model.history import LastingHold
+from bottlerocket_ecs_updater.core.model.history import ANY_REASON, LastingHold
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.outcome import UNTIL_CLEARED, Outcome, Updated, UpToDate
@@ -35,6 +35,22 @@ WAITED_FOR = frozenset(
 """Holds that a run waits for: most up to its `settle-timeout`. One that outlasts it in two runs in a row is stuck.
 
 If the budget is full at the end of a run, others took those instances out of service; they may be back by the next run.
+"""
+
+UNTRIED = frozenset(
+    {
+        Reason.WINDOW_CLOSED,
+        Reason.CUTOFF,
+        Reason.FROZEN,
+        Reason.CALENDAR_CLOSED,
+        Reason.CALENDAR_CUTOFF,
+        Reason.PAUSED,
+        Reason.FINISH_ONLY,
+    }
+)
+"""Holds under which a run does not try to start an update. It says nothing about what stopped earlier runs.
+
+With a nightly window, runs by day are between those that count.
 """
 
 RUNS_IN_A_ROW = 2
@@ -111,36 +127,59 @@ def _lasts(why: Hold, fleet: Fleet) -> bool:
         return one is not None and one.times >= REPEATED
     if dated(why):
         return False
-    known = fleet.past.waiting.get(why.reason.code)
-    if known is not None and _too_long(why.reason, known, fleet.at):
+    if _holds_too_long(why.reason, fleet):
         return True
     # ECS reports since when a deployment has been in progress, even if no earlier run recorded it.
     since = deploys_since(why, fleet) if why.reason is Reason.SERVICE_DEPLOYING else None
     return since is not None and has_passed(since, STUCK_AFTER, fleet.at)
 
 
-def _too_long(reason: Reason, known: LastingHold, now: datetime) -> bool:
-    in_a_row = known.runs + 1 >= RUNS_IN_A_ROW
-    return in_a_row and (reason in WAITED_FOR or has_passed(known.since, STUCK_AFTER, now))
+def _holds_too_long(reason: Reason, fleet: Fleet) -> bool:
+    """Whether a hold outlasted the runs that waited for it, or no update could start for a day, for any reason."""
+    waiting = fleet.past.waiting
+    if reason in WAITED_FOR and _is_repeated(waiting.get(reason.code)):
+        return True
+    for_any_reason = waiting.get(ANY_REASON)
+    if for_any_reason is None or not _is_repeated(for_any_reason):
+        return False
+    return has_passed(for_any_reason.since, STUCK_AFTER, fleet.at)
 
 
-def waiting_codes(outcomes: Mapping[InstanceId, Outcome], fleet: Fleet) -> Collection[str]:
-    """The reason codes to record: they stopped this run from starting any update, but should pass by themselves."""
+def _is_repeated(known: LastingHold | None) -> bool:
+    return known is not None and known.runs + 1 >= RUNS_IN_A_ROW
+
+
+def waiting_codes(outcomes: Mapping[InstanceId, Outcome], fleet: Fleet) -> Collection[str] | None:
+    """The reason codes to record: they stopped this run from starting any update, but should pass by themselves.
+
+    None to keep what earlier runs recorded: this run did not try.
+    """
     if has_started(fleet.instances.values()):
         return ()
     held = _that_count(outcomes, fleet)
+    untried = [one for one in outcomes.values() if isinstance(one, Hold) and one.reason in UNTRIED]
+    if untried and all(why.reason in UNTRIED for why in held):
+        return None
     return sorted({why.reason.code for why in held if passing(why.reason) is Passing.BY_ITSELF and not dated(why)})
 
 
 def said(why: Hold, fleet: Fleet) -> str:
     """The reason as the first line of the summary."""
-    known = fleet.past.waiting.get(why.reason.code)
-    again = f", since {time_text(known.since)}, in {known.runs + 1} runs in a row" if known is not None else ""
+    again = _again(why, fleet.past.waiting)
     undescribed = [one for one in fleet.instances.values() if one.undescribed]
     if why.reason is Reason.NOT_DESCRIBED and len(undescribed) == len(fleet.instances) > 1:
         of_all = f"ECS lists {len(undescribed)} container instances and described none of them"
         return f"no update could start: {of_all}: {dict(why.facts)['why']}{again}"
     return f"no update could start: {why}{again}"
+
+
+def _again(why: Hold, waiting: Mapping[str, LastingHold]) -> str:
+    """Since when, and in how many runs, as the end of a sentence; empty if this is the first run."""
+    known, for_any_reason = waiting.get(why.reason.code), waiting.get(ANY_REASON)
+    if for_any_reason is not None and (known is None or known.since > for_any_reason.since):
+        since, runs = time_text(for_any_reason.since), for_any_reason.runs + 1
+        return f"; none has started since {since}, in {runs} runs in a row, for this and other reasons"
+    return f", since {time_text(known.since)}, in {known.runs + 1} runs in a row" if known is not None else ""
 
 
 def _took_drained(outcome: Outcome) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from bottlerocket_ecs_updater.core.model.claim import Claim
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, TaskArn
@@ -129,6 +129,8 @@ class NoteBlockers:
 
     instance: InstanceId
     groups: tuple[str, ...]
+    waited: timedelta
+    """How long the drain waited for them."""
 
 
 @dataclass(frozen=True, slots=True)

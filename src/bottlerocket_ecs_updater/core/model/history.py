@@ -31,6 +31,10 @@ class RecordedDurations:
     reboots: tuple[timedelta, ...] = ()
 
 
+ANY_REASON = "any"
+"""Stands for all reasons together: runs may be kept from starting any update for one reason after another."""
+
+
 @dataclass(frozen=True, slots=True)
 class LastingHold:
     """A reason that kept several runs from starting any update, though it should have passed by itself."""
@@ -51,6 +55,8 @@ class Blocker:
     first: datetime
     last: datetime
     """When the first and the last of these drains timed out."""
+    waited: timedelta = timedelta()
+    """How long the last of these drains waited for the tasks; 0 if that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +92,7 @@ class History:
     broken: Mapping[Version, BrokenVersion] = field(default_factory=dict)
     """Versions on which tasks failed, since a person last released them."""
     waiting: Mapping[str, LastingHold] = field(default_factory=dict)
-    """The reasons, by code, that kept the last runs from starting any update."""
+    """The reasons, by code, that kept the last runs from starting any update; `ANY_REASON` for all together."""
     blockers: Mapping[str, Blocker] = field(default_factory=dict)
     """Groups of tasks, such as `service:web`, that made the last drain of a host with them time out."""
     published: Mapping[str, NewestPublished] = field(default_factory=dict)

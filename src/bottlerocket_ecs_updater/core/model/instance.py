@@ -47,11 +47,6 @@ class Machine:
     """How many looks in a row found that EC2 does not know the instance."""
 
     @property
-    def managed_by_ecs(self) -> bool:
-        """Whether it is an ECS Managed Instance."""
-        return self.managed_by == MANAGED_INSTANCES
-
-    @property
     def stopped(self) -> bool:
         """Whether it is stopped. It comes back only if somebody starts it."""
         return self.state in ("stopping", "stopped")
@@ -102,6 +97,8 @@ class SurveyedFacts:
     """Since when every answer of its group has said that it terminates the instance; None if the last one did not."""
     machine: Machine | None = None
     """None if EC2 was not asked about it or did not answer."""
+    managed: bool = False
+    """Whether its capacity provider is one of ECS Managed Instances, as far as providers were read."""
     protected: Mapping[TaskArn, datetime] = field(default_factory=dict)
     """Until when tasks on it are protected."""
     asked_at: datetime | None = None
@@ -193,6 +190,18 @@ class Instance:
     def machine(self) -> Machine | None:
         """The instance as EC2 describes it; None if that was not read."""
         return self.around.machine if self.around is not None else None
+
+    @property
+    def managed_by(self) -> str:
+        """The AWS service that operates it, according to EC2 or its capacity provider; empty if none is known to."""
+        if self.around is not None and self.around.managed:
+            return MANAGED_INSTANCES
+        return self.machine.managed_by if self.machine is not None else ""
+
+    @property
+    def managed_by_ecs(self) -> bool:
+        """Whether it is an ECS Managed Instance."""
+        return self.managed_by == MANAGED_INSTANCES
 
     @property
     def phase_began(self) -> datetime:

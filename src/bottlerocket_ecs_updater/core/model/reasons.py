@@ -240,7 +240,7 @@ class Reason(Enum):
         "it runs tasks of {what}, which made a drain time out {times}, since {since}, last on {instance}; "
         "no other host with them is drained {when}",
         "ask their owner why these tasks do not stop; if they need hours, let drains wait for them with "
-        "`--task '{what} wait 8h'`",
+        "`--task '{what} wait 8h'`; run `release '{what}'` once they can move",
     )
     CHANGED_WHILE_DRAINING = _Words(
         "changed-while-draining",
@@ -428,7 +428,8 @@ class Reason(Enum):
     SERVICE_DEPLOYING = _Words(
         "service-deploying",
         "a deployment is in progress: {services}",
-        "wait until the deployment is done; if it hangs or waits for a person, ask its owner to finish or stop it",
+        "wait until the deployment is done; if it hangs or waits for a person, ask its owner to finish or stop it; if "
+        'tasks may be moved during deployments, set `deployments = "ignore"`',
     )
     DEPLOYMENT_FAILED = _Words(
         "deployment-failed",

@@ -125,3 +125,7 @@ class DeploymentLimits:
     """The parts of its capacity providers; empty if not known."""
     subnets: tuple[str, ...] = ()
     """Where its tasks may have network interfaces of their own; empty if they have none."""
+
+    def floor(self, desired: int) -> int:
+        """How many tasks must stay healthy."""
+        return -(-desired * self.minimum_healthy_percent // 100)

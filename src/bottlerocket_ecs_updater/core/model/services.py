@@ -35,8 +35,8 @@ class Service:
     """Whether none of its tasks run on EC2 instances, but on Fargate or ECS Anywhere."""
     providers: tuple[str, ...] = ()
     """The capacity providers that run its tasks; empty if any instance may."""
-    deploying_since: datetime | None = None
-    """When the deployment in progress started; None if ECS does not say."""
+    deployed_at: datetime | None = None
+    """When its newest deployment started; None if ECS does not say."""
     extra_starts: int = 0
     """How many more tasks it started than stopped in the last hour, by its events."""
     flaps_by: int = 0
@@ -48,6 +48,18 @@ class Service:
     def deficit(self) -> int:
         """How many tasks it lacks."""
         return max(0, self.desired - self.running)
+
+    @property
+    def deploying_since(self) -> datetime | None:
+        """When the deployment in progress started; None if none is, or if ECS does not say."""
+        return self.deployed_at if self.deploying else None
+
+    @property
+    def may_lack(self) -> int:
+        """How many tasks its deployment may stop before it has replaced them; 0 if none is in progress or failed."""
+        if self.deployment is None or not (self.deploying or self.failed):
+            return 0
+        return self.desired - self.deployment.floor(self.desired)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +94,8 @@ class Slot:
     running_before: Mapping[ServiceArn, int] | None = None
     """How many tasks each service had before the drain; None if that is not known. A service that was scaled up since
     may lack tasks without having lost any."""
+    drained_at: datetime | None = None
+    """When its drain started; None if another run started it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -162,6 +162,11 @@ def longest_wait(left: Iterable[TaskOnHost], rules: TaskRules) -> timedelta:
     return max((_wait_of(rules.about(work)) for work in left), default=timedelta())
 
 
+def shortest_limit(left: Iterable[TaskOnHost], rules: TaskRules, drain_timeout: timedelta) -> timedelta:
+    """How long a drain waits for these tasks: until the first of their limits."""
+    return min((_limit_of(rules.about(work), drain_timeout) for work in left), default=drain_timeout)
+
+
 def drain_deadline(
     left: Sequence[TaskOnHost], rules: TaskRules, since: datetime, drain_timeout: timedelta, now: datetime
 ) -> DrainDeadline:

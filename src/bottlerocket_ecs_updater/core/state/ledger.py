@@ -12,8 +12,10 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from bottlerocket_ecs_updater.core.model.claim import Claim
+from bottlerocket_ecs_updater.core.model.command import NoteBlockers
 from bottlerocket_ecs_updater.core.model.container_instance import HealthStatus
 from bottlerocket_ecs_updater.core.model.history import (
+    ANY_REASON,
     SUSPECT_AFTER,
     Blocker,
     BrokenVersion,
@@ -87,7 +89,7 @@ class Ledger:
     blockers: Mapping[str, Blocker] = field(default_factory=dict)
     """Groups of tasks that made the last drain of a host with them time out."""
     waiting: Mapping[str, LastingHold] = field(default_factory=dict)
-    """The reasons, by code, that kept the last runs from starting any update."""
+    """The reasons, by code, that kept the last runs from starting any update; `ANY_REASON` for all together."""
     published: Mapping[str, NewestPublished] = field(default_factory=dict)
     """The newest version that each public parameter has ever named."""
     offered: Mapping[InstanceId, Version] = field(default_factory=dict)
@@ -197,26 +199,24 @@ def with_waiting(ledger: Ledger, codes: Collection[str], at: datetime) -> Ledger
     before = ledger.waiting
     now = {
         code: replace(before[code], runs=before[code].runs + 1) if code in before else LastingHold(1, at)
-        for code in codes
+        for code in ((*codes, ANY_REASON) if codes else ())
     }
     return replace(ledger, waiting=now) if now or before else ledger
 
 
-def with_blocked(
-    ledger: Ledger, groups: Collection[str], instance: InstanceId, at: datetime, run_began: datetime
-) -> Ledger:
+def with_blocked(ledger: Ledger, found: NoteBlockers, at: datetime, run_began: datetime) -> Ledger:
     """Record which groups of tasks made a drain time out, and drop those from long ago.
 
     Several hosts that were drained at the same time in one run count once.
     """
     blockers = {group: one for group, one in ledger.blockers.items() if one.last > at - BLOCKERS_FOR}
-    for group in groups:
+    for group in found.groups:
         before = blockers.get(group)
         if before is None:
-            blockers[group] = Blocker(1, instance, at, at)
+            blockers[group] = Blocker(1, found.instance, at, at, found.waited)
         else:
-            again = before.last < run_began
-            blockers[group] = replace(before, times=before.times + again, instance=instance, last=at)
+            times = before.times + (before.last < run_began)
+            blockers[group] = Blocker(times, found.instance, before.first, at, found.waited)
     return replace(ledger, blockers=blockers)
 
 

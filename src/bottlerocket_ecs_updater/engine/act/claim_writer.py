@@ -255,10 +255,19 @@ class ClaimWriter:
         progress = instance.progress
         self._known.note_verification(instance)
         if command.took_slot:
-            before = self._known.baseline.worst if progress.drain is None else progress.drain.deficits_before
-            had = progress.drain.running_before if progress.drain is not None else None
-            self._known.take_slot(Slot(instance.id, instance.zone, now, before, running_before=had))
-            out = now - progress.drain.at if progress.drain is not None else None
+            drain = progress.drain
+            slot = Slot(instance.id, instance.zone, now, self._known.baseline.worst)
+            if drain is not None:
+                slot = Slot(
+                    instance.id,
+                    instance.zone,
+                    now,
+                    drain.deficits_before,
+                    running_before=drain.running_before,
+                    drained_at=drain.at,
+                )
+            self._known.take_slot(slot)
+            out = now - drain.at if drain is not None else None
             self._recorder.record(Returned(now, instance.id, out))
         kept = replace(progress, unmarked=True) if command.outcome is not None else RunProgress(unmarked=True)
         instance = replace(instance, around=_without_old_machine(instance.around))

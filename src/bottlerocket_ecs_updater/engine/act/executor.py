@@ -255,9 +255,9 @@ class Executor:
                 case Note(instance=id_, backoff=backoff):
                     self._known.learn(replace(self._known.instance(id_), backoff=backoff))
                     self._ledger.change(partial(with_backoff, instance=id_, backoff=backoff))
-                case NoteBlockers(instance=id_, groups=groups):
+                case NoteBlockers():
                     now, began = self._clock.now(), self._known.fleet.started_at
-                    self._ledger.change(partial(with_blocked, groups=groups, instance=id_, at=now, run_began=began))
+                    self._ledger.change(partial(with_blocked, found=command, at=now, run_began=began))
         self._known.learn_ledger(self._ledger.value)
         # Before the claim is dropped in the same pass: a run that dies in between would forget why the update failed,
         # and the next run would reboot the instance for it again.

@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import Any
 
 from bottlerocket_ecs_updater.core.decision.admission import hold_for_broken, is_suspect
-from bottlerocket_ecs_updater.core.decision.blockers import hold_for_blocker
+from bottlerocket_ecs_updater.core.decision.blockers import hold_for_blocker, tried_again
 from bottlerocket_ecs_updater.core.decision.stuck import RUNS_IN_A_ROW
 from bottlerocket_ecs_updater.core.model.container_instance import Status
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
@@ -160,7 +160,7 @@ def _blocker(group: str, one: Blocker) -> str:
     why = hold_for_blocker(group, one)
     facts = dict(why.facts)
     kept = f"tasks of {group} made a drain time out {facts['times']}, since {facts['since']}, last on {one.instance}"
-    until = f"no other host with them is drained {facts['when']}"
+    until = f"one of their hosts is tried again after {time_text(tried_again(one))}, or sooner if they are deployed"
     return f"  BLOCKED      {sanitize(f'{kept}; {until}; to do: {why.remedy}')}"
 
 

@@ -89,7 +89,18 @@ def _deployments(service: Service) -> Shape:
     """The deployments; other controllers than ECS have task sets instead."""
     if service.rollout.controller is Controller.ECS:
         return {"deployments": [_deployment_shape(service, deployment) for deployment in service.deployments]}
-    return {"deployments": [], "taskSets": [_task_set_shape(service, one) for one in service.deployments]}
+    sets = [_task_set_shape(service, one) for one in service.deployments]
+    return {"deployments": [], "taskSets": sets + [_spare(sets[-1])] * service.rollout.spare_task_set}
+
+
+def _spare(primary: Shape) -> Shape:
+    """A task set that was scaled down to 0 when the primary one replaced it."""
+    counts = dict.fromkeys(("computedDesiredCount", "runningCount", "pendingCount"), 0)
+    name, scale = (
+        {"id": f"{primary['id']}0", "taskSetArn": f"{primary['taskSetArn']}0"},
+        {"value": 0.0, "unit": "PERCENT"},
+    )
+    return {**primary, **name, **counts, "status": "ACTIVE", "scale": scale, "stabilityStatus": "STEADY_STATE"}
 
 
 def _task_set_shape(service: Service, deployment: Deployment) -> Shape:

@@ -75,6 +75,8 @@ class Rollout:
     """Whether the circuit breaker is on: a deployment whose tasks keep failing becomes FAILED."""
     never_ends: bool = False
     """Whether a deployment never completes."""
+    spare_task_set: bool = False
+    """Whether its controller keeps a second task set at a scale of 0, to go back to it quickly."""
 
     @property
     def lasts(self) -> timedelta:

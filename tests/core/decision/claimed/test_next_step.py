@@ -168,7 +168,8 @@ def test_before_the_claim_it_is_described_once_more() -> None:
 def test_an_instance_that_is_not_empty_at_the_limit_is_returned_to_service() -> None:
     """P6 and Drain/wait tasks stop err: a drain that does not finish is undone."""
     why = given_back(next_step(aged(25, tasks=(task("web"), task("api", "STOPPING")))))
-    assert why == "its drain timed out after 25m, so it was returned to service; tasks left: service:web, service:api"
+    left = "service:web (RUNNING), service:api (STOPPING)"
+    assert why == f"its drain timed out after 25m, so it was returned to service; tasks left: {left}"
 
 
 def test_a_drain_that_failed_backs_off() -> None:

@@ -219,7 +219,7 @@ OVERDUE = a_claim(ClaimPhase.REBOOTING, since=NOW - POLICY.reboot_timeout)
     [
         (
             {"tasks": (task(),)},
-            "its drain timed out after 25m, so it was returned to service; tasks left: service:web",
+            "its drain timed out after 25m, so it was returned to service; tasks left: service:web (RUNNING)",
         ),
         ({"connected": False}, "it was returned to service before the reboot: its ECS agent is disconnected"),
         (

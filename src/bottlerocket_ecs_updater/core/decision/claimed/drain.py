@@ -192,8 +192,12 @@ def _counts_say_empty(registration: Registration) -> bool:
 
 
 def _tasks_are_fresh(claimed: ClaimedInstance) -> bool:
-    instance = claimed.instance
-    return instance.tasks is not None and instance.tasks.at >= claimed.registration.at
+    """Whether all its tasks were listed with the last look at it.
+
+    That the known ones were looked at again is not enough: some may have been stopping before the drain.
+    """
+    tasks = claimed.instance.tasks
+    return tasks is not None and tasks.with_stopping and tasks.at >= claimed.registration.at
 
 
 def _marked_but_active(claimed: ClaimedInstance, this_pass: Pass) -> NextStep:

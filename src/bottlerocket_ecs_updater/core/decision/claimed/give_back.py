@@ -79,13 +79,17 @@ def give_back_not_empty(claimed: ClaimedInstance, limit: timedelta, this_pass: P
         # What ECS says about its tasks is out of date, so they are not to blame.
         return give_back_changed(claimed, AGENT_AWAY, this_pass)
     step = give_back(claimed, not_empty_hold(instance, limit), this_pass)
-    return replace(step, commands=(NoteBlockers(instance.id, blocking_groups(instance)), *step.commands))
+    return replace(step, commands=(NoteBlockers(instance.id, blocking_groups(instance), limit), *step.commands))
 
 
 def not_empty_hold(instance: Instance, limit: timedelta) -> Hold:
-    """The hold of an instance whose tasks did not stop in time. Daemons are named last, because ECS stops them last."""
+    """The hold of an instance whose tasks did not stop in time, with their last status.
+
+    One that is RUNNING was never told to stop. Daemons are named last, because ECS stops them last.
+    """
     tasks = sorted(instance.tasks.left, key=lambda task: task.daemon) if instance.tasks is not None else []
-    left = ", ".join(task.group or task.arn for task in tasks[:TASKS_NAMED_AT_MOST]) or "none that ECS names"
+    named = dict.fromkeys(f"{task.group or task.arn} ({task.last_status.value})" for task in tasks)
+    left = ", ".join(list(named)[:TASKS_NAMED_AT_MOST]) or "none that ECS names"
     return hold(Reason.DRAIN_TIMED_OUT, limit=duration_text(limit), tasks=left)
 
 

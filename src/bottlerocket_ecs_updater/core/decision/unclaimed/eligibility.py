@@ -110,7 +110,7 @@ class RolloutLimits:
         return self._deploying(instance) or self._earlier_drains(instance)
 
     def _earlier_drains(self, instance: Instance) -> Hold | None:
-        return blocked(instance, self._pass.fleet, self._picked) or self._taking.get(last_known_group(instance))
+        return blocked(instance, self._pass, self._picked) or self._taking.get(last_known_group(instance))
 
     def _deploying(self, instance: Instance) -> Hold | None:
         return hold_for_deployments(deploying_on(instance, self._pass.fleet), self._pass.policy.rules.tasks)
