@@ -635,7 +635,7 @@ _EXPLAINED: Mapping[Reason, Callable[[Played, InstanceId], bool]] = {
     Reason.ZONE_BUDGET: _zone_is_full,
     Reason.STAGING_AHEAD: lambda played, _: _all_places_are_taken_and_waited_for(played),
     Reason.HALTED: lambda played, _: played.last.exit_code == 4 or _is_denied_for_several(played),
-    Reason.PAUSED: lambda played, _: object_in(played.world, Harmed.PAUSE) is not None,
+    Reason.PAUSED: lambda played, _: object_in(played.world, Harmed.ACTS) is not None,
     Reason.BLOCKED: lambda played, _: object_in(played.world, Harmed.ACTS) is not None,
     Reason.VERSION_SUSPECT: lambda played, _: len(_did_not_survive(played)) >= played.story.policy.suspect_after,
     Reason.CHANGED_WHILE_DRAINING: lambda played, _: _errs_for_ever(played),
