@@ -177,7 +177,7 @@ def _launch_of(instance: Instance, registration: Registration) -> LaunchType:
     """The launch type of an instance: its agent shows ECS Anywhere, its provider or EC2 shows Managed Instances."""
     if registration.external:
         return LaunchType.EXTERNAL
-    return LaunchType.MANAGED_INSTANCES if instance.managed_by_ecs else LaunchType.EC2
+    return LaunchType.MANAGED_INSTANCES if instance.managed else LaunchType.EC2
 
 
 def with_doubts(rules: ServiceRules | None, capacity: Mapping[InstanceId, Capacity]) -> ServiceRules | None:

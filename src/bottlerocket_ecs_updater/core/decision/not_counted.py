@@ -18,7 +18,6 @@ from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.core.rules.selection import select
 
-BY_ECS = "ECS Managed Instances"
 LISTED_NO_MORE = "ECS no longer lists it"
 
 _LEFT_OUT = frozenset({Reason.OPTED_OUT, Reason.EXCLUDED, Reason.NOT_INCLUDED})
@@ -43,8 +42,8 @@ def set_aside(instance: Instance) -> Hold | None:
     leaving = why_leaving(instance)
     if leaving is not None and leaving.reason is Reason.WARM_POOL:
         return leaving
-    if instance.managed_by:
-        return hold(Reason.MANAGED_INSTANCE, service=BY_ECS if instance.managed_by_ecs else instance.managed_by)
+    if instance.managed:
+        return hold(Reason.MANAGED_INSTANCE)
     connected = instance.registration is not None and instance.registration.connected
     return _set_aside(instance.machine, connected=connected) if instance.machine is not None else None
 

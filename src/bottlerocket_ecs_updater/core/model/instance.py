@@ -29,9 +29,6 @@ from bottlerocket_ecs_updater.core.model.run_command import CheckAnswer, Command
 from bottlerocket_ecs_updater.core.model.run_progress import RunProgress
 from bottlerocket_ecs_updater.core.model.version import Version
 
-MANAGED_INSTANCES = "ecs.amazonaws.com"
-"""The service that EC2 names as the operator of ECS Managed Instances."""
-
 
 @dataclass(frozen=True, slots=True)
 class Machine:
@@ -39,8 +36,11 @@ class Machine:
 
     state: str
     """As EC2 writes it: `running`, `stopped`, …; empty if EC2 does not know the instance."""
-    managed_by: str = ""
-    """The AWS service that operates it, such as `ecs.amazonaws.com` for Managed Instances; empty if none does."""
+    managed: bool = False
+    """Whether an AWS service operates it. In an ECS cluster, these are the Managed Instances.
+
+    EC2 names the service, but AWS does not document the name.
+    """
     address: str = ""
     """Its private IPv4 address."""
     unknown_looks: int = 0
@@ -192,16 +192,9 @@ class Instance:
         return self.around.machine if self.around is not None else None
 
     @property
-    def managed_by(self) -> str:
-        """The AWS service that operates it, according to EC2 or its capacity provider; empty if none is known to."""
-        if self.around is not None and self.around.managed:
-            return MANAGED_INSTANCES
-        return self.machine.managed_by if self.machine is not None else ""
-
-    @property
-    def managed_by_ecs(self) -> bool:
-        """Whether it is an ECS Managed Instance."""
-        return self.managed_by == MANAGED_INSTANCES
+    def managed(self) -> bool:
+        """Whether it is an ECS Managed Instance, according to EC2 or its capacity provider."""
+        return (self.machine is not None and self.machine.managed) or (self.around is not None and self.around.managed)
 
     @property
     def phase_began(self) -> datetime:

@@ -157,7 +157,7 @@ class Surveyor:
         providers = (self._known.fleet.providers or {}).values()
         managed = {one.name for one in providers if one.kind is ProviderKind.MANAGED_INSTANCES}
         for one in list(self._known.instances.values()):
-            if _provider_of(one) in managed and not one.managed_by:
+            if _provider_of(one) in managed and not one.managed:
                 self._known.learn_around(one.id, replace(self._known.around(one.id), managed=True))
 
     def _knows_providers(self, names: frozenset[str]) -> bool:
@@ -192,11 +192,11 @@ class Surveyor:
 
 
 def _is_out(instance: Instance) -> bool:
-    """Whether an unclaimed host is out of service, and EC2 did not say who manages it."""
+    """Whether an unclaimed host is out of service and, as far as EC2 said, not managed by AWS."""
     registration = instance.registration
     if registration is None or instance.claim is not None or not instance.bottlerocket:
         return False
-    return not registration.in_service and not instance.managed_by
+    return not registration.in_service and not instance.managed
 
 
 def _provider_of(instance: Instance) -> str:
