@@ -84,10 +84,15 @@ def blocked(instance: Instance, this_pass: Pass, picked: Collection[str] = ()) -
         if one.last >= fleet.started_at:
             return _hold(group, one, "in this run")
         if fleet.at < tried_again(one) and not _changed_since(one, group, instance, this_pass):
-            return _hold(group, one, f"before {time_text(tried_again(one))}")
+            return hold_for_blocker(group, one)
         if group in picked or _tried_now(group, instance, fleet):
             return _hold(group, one, "while another one is tried")
     return None
+
+
+def hold_for_blocker(group: str, one: Blocker) -> Hold:
+    """The hold of every host with tasks of this blocker, until the next one is tried."""
+    return _hold(group, one, f"before {time_text(tried_again(one))}")
 
 
 def tried_again(one: Blocker) -> datetime:
