@@ -39,7 +39,7 @@ from bottlerocket_ecs_updater.core.rules.health import AlarmRule
 from bottlerocket_ecs_updater.errors import Denied
 
 if TYPE_CHECKING:
-    from types_boto3_autoscaling.type_defs import AutoScalingGroupTypeDef
+    from types_boto3_autoscaling.type_defs import AutoScalingGroupTypeDef, InstanceRefreshTypeDef
     from types_boto3_cloudwatch.literals import AlarmTypeType
     from types_boto3_cloudwatch.type_defs import DescribeAlarmsInputTypeDef
     from types_boto3_ec2.type_defs import DescribeInstancesRequestTypeDef, DescribeInstanceTypesRequestTypeDef
@@ -71,6 +71,11 @@ PARAMETERS_MAX = 10
 
 REFRESHES_ASKED = 10
 """Refreshes to read: the newest come first, and a group has one active refresh at a time."""
+
+
+def _in_group(group: str, state: LifecycleState, refreshes: Sequence[InstanceRefreshTypeDef]) -> InGroup:
+    began = [moment(start) for shape in refreshes if (start := shape.get("StartTime")) is not None]
+    return InGroup(group, state, bool(refreshes), min(began, default=None))
 
 
 def _time_in(text: str | None) -> datetime | None:
@@ -155,13 +160,13 @@ class AwsSurvey:
                 state = LifecycleState.parse(shape.get("LifecycleState", ""))
                 found[InstanceId(shape.get("InstanceId", ""))] = shape.get("AutoScalingGroupName", ""), state
         groups = sorted({group for group, _ in found.values()}) if refreshes else ()
-        refreshing = {group: self._refreshing(group) for group in groups}
+        refreshes_of = {group: self._active_refreshes(group) for group in groups}
         return {
-            id_: InGroup(*found[id_], refreshing.get(found[id_][0], False)) if id_ in found else NoGroup()
+            id_: _in_group(*found[id_], refreshes_of.get(found[id_][0], ())) if id_ in found else NoGroup()
             for id_ in instances
         }
 
-    def _refreshing(self, group: str) -> bool:
+    def _active_refreshes(self, group: str) -> Sequence[InstanceRefreshTypeDef]:
         reply = self._api.look(
             Operation.DESCRIBE_INSTANCE_REFRESHES,
             group,
@@ -169,7 +174,7 @@ class AwsSurvey:
             AutoScalingGroupName=group,
             MaxRecords=REFRESHES_ASKED,
         )
-        return any(refresh_active(str(shape.get("Status", ""))) for shape in reply.get("InstanceRefreshes", ()))
+        return [shape for shape in reply.get("InstanceRefreshes", ()) if refresh_active(str(shape.get("Status", "")))]
 
     def machines(self, instances: Sequence[InstanceId]) -> Mapping[InstanceId, Machine]:
         """Describe these instances in EC2; one that EC2 does not know has an empty state.

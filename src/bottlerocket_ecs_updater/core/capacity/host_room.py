@@ -86,6 +86,8 @@ class ServiceRules:
     """Whether its tasks have, or may have, room that no instance here has to provide, such as on Fargate."""
     why_not: str = ""
     """Why its capacity providers add no instances; empty if they may, or if it has none."""
+    to_grow: str = ""
+    """What a person can do so that one of them adds an instance, in the imperative; empty if they may."""
     doubts: tuple[str, ...] = ()
     """Unknown facts about its placement, each with how to provide it."""
     pending: int = 0

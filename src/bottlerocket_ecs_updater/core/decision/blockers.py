@@ -92,10 +92,15 @@ def blocked(instance: Instance, this_pass: Pass, picked: Collection[str] = ()) -
         if one.last >= fleet.started_at:
             return _hold(here, group, one, "in this run")
         if fleet.at < tried_again(one) and not _changed_since(one, alike, here, this_pass):
-            return _hold(here, group, one, f"before {time_text(tried_again(one))}")
+            return hold_for_blocker(group, one, here)
         if names & {*picked, *_tried_now(instance, fleet)}:
             return _hold(here, group, one, "while another one is tried")
     return None
+
+
+def hold_for_blocker(group: str, one: Blocker, here: str = "") -> Hold:
+    """The hold of a host with such tasks until one is tried again; `here` is the group of its own tasks."""
+    return _hold(here or group, group, one, f"before {time_text(tried_again(one))}")
 
 
 def tried_again(one: Blocker) -> datetime:

@@ -107,7 +107,7 @@ class RunProgress:
     drain_shown: bool = False
     """Whether a look has shown the instance DRAINING since our drain."""
     read_lag: timedelta = timedelta()
-    """How long after our drain, which ECS had confirmed, looks still showed the instance ACTIVE."""
+    """How long looks still showed the state from before a drain, or a claim for the reboot, that ECS had confirmed."""
     claim_seen: bool = False
     """Whether this run saw our claim on the instance."""
     unmarked: bool = False
