@@ -237,10 +237,10 @@ class Reason(Enum):
     )
     DRAIN_BLOCKED = _Words(
         "drain-blocked",
-        "it runs tasks of {what}, which made a drain time out {times}, since {since}, last on {instance}; "
+        "it runs tasks of {what}{like}, which made a drain time out {times}, since {since}, last on {instance}; "
         "no other host with them is drained {when}",
         "ask their owner why these tasks do not stop; if they need hours, let drains wait for them with "
-        "`--task '{what} wait 8h'`; run `release '{what}'` once they can move",
+        "`--task '{what} wait 8h'`; run `release '{blocker}'` once they can move",
     )
     CHANGED_WHILE_DRAINING = _Words(
         "changed-while-draining",

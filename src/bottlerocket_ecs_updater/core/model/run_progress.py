@@ -36,8 +36,8 @@ class SentDrain:
     """A drain that this run sent."""
 
     at: datetime
-    groups: tuple[str, ...] = ()
-    """The groups of the tasks that were on the instance then."""
+    names: tuple[str, ...] = ()
+    """The groups and families of the tasks that were on the instance then."""
     moving: Mapping[str, int] = field(default_factory=dict)
     """How many tasks the drain has to move, by service name."""
     deficits_before: Mapping[ServiceArn, int] = field(default_factory=dict)
