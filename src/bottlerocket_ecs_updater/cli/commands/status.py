@@ -49,7 +49,7 @@ class StatusSettings:
 
 
 def status(*, settings: StatusSettings) -> int:
-    """Show instances by version and state, claims, backoffs, quarantine, the lease, and the last run."""
+    """Show instances by version and state, claims, backoffs, the lease, the last run, and what it held."""
     wired = wire_read_only(settings.target, os.environ)
     while True:
         now = _status(wired)
