@@ -176,14 +176,16 @@ def blocked_by_limits(arn: ServiceArn, service: ServiceRules | None, leaving: in
         f"its desired count is {service.desired}, {service.floor} must stay healthy and at most {service.ceiling} may "
         f"exist (minimumHealthyPercent {service.minimum_healthy_percent}, maximumPercent {service.maximum_percent})"
     )
-    return NoRoom(service.name, missing, _limits_advice(service))
+    advice = limits_advice(service.name, service.desired, service.floor, service.ceiling)
+    return NoRoom(service.name, missing, advice)
 
 
-def _limits_advice(service: ServiceRules) -> str:
-    higher = -(-(service.floor + 1) * 100 // service.desired)
-    lower = max(0, (service.ceiling - 1) * 100 // service.desired)
+def limits_advice(name: str, desired: int, floor: int, ceiling: int) -> str:
+    """How to change the deployment limits of a service so that a task can move, in the imperative."""
+    higher = -(-(floor + 1) * 100 // desired)
+    lower = max(0, (ceiling - 1) * 100 // desired)
     less = f"{lower} or less" if lower else "0"
-    return f"set maximumPercent of {service.name} to {higher} or more, or minimumHealthyPercent to {less}"
+    return f"set maximumPercent of {name} to {higher} or more, or minimumHealthyPercent to {less}"
 
 
 def must_place(service: ServiceRules, leaving: int) -> int:
