@@ -37,7 +37,6 @@ from bottlerocket_ecs_updater.engine.lease.store_lease import StoreLease, lease_
 from bottlerocket_ecs_updater.engine.ports import Recorder
 from bottlerocket_ecs_updater.engine.run import Run
 from bottlerocket_ecs_updater.engine.run_ports import Ports
-from bottlerocket_ecs_updater.engine.store.conditional_writes import check_conditional_writes
 from bottlerocket_ecs_updater.engine.store.ledger_store import KeptLedger
 from bottlerocket_ecs_updater.report.outputs.archive import Archive
 from bottlerocket_ecs_updater.report.outputs.fleet_page import FleetPage
@@ -250,10 +249,10 @@ def _run(
 
 
 def _held_lease(store: S3Store, clock: VirtualTime) -> RunLease:
-    """The lease as `run` takes it: it tests the bucket first."""
-    check_conditional_writes(store, STATE_OF, clock.now())
+    """The lease as `run` takes it: it tests the bucket too."""
     lease = StoreLease(store, lease_key(STATE_OF), "benchmark", RUN, LEASE, clock, clock.monotonic)
     assert isinstance(lease.acquire(), Taken)
+    lease.check_store()
     return lease
 
 

@@ -11,8 +11,7 @@ from tests.aws.fakes import Bench, Fake, Shape, refusal
 from bottlerocket_ecs_updater.aws.s3_store import S3Store
 from bottlerocket_ecs_updater.aws.transport.session import Pair
 from bottlerocket_ecs_updater.aws.transport.translate import CallRefused
-from bottlerocket_ecs_updater.engine.ports import ABSENT, Conflict, Store, Stored
-from bottlerocket_ecs_updater.engine.store.conditional_writes import Unconditional
+from bottlerocket_ecs_updater.engine.ports import ABSENT, Conflict, Store, Stored, Unconditional
 from bottlerocket_ecs_updater.errors import Denied, NotFound, Throttled, Unreachable
 
 

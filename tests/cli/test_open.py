@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.forked import quick_starts
+from tests.support.people import note_act
 
 from bottlerocket_ecs_updater.cli.commands.report import write_index_beside
 from bottlerocket_ecs_updater.cli.commands.status import as_last
@@ -20,7 +21,6 @@ from bottlerocket_ecs_updater.core.model.event import LeaseRefused, RunFinished,
 from bottlerocket_ecs_updater.core.model.ids import RunId
 from bottlerocket_ecs_updater.core.model.outcome import RunOutcome
 from bottlerocket_ecs_updater.engine.lease.store_lease import lease_key
-from bottlerocket_ecs_updater.engine.store.audit import note_act
 from bottlerocket_ecs_updater.engine.store.audit_entry import AuditEntry
 from bottlerocket_ecs_updater.engine.store.folder_store import FolderStore
 from bottlerocket_ecs_updater.report.outputs.archive import Archive

@@ -39,4 +39,6 @@ def test_a_daemon_is_named_after_the_tasks_that_keep_it_there() -> None:
     world.clock.sleep(timedelta(minutes=1))
     finished = Updater(world, Policy(rules=Rules(check_room=False))).run()
     timed_out = [one for one in finished.outcomes.values() if getattr(one, "reason", None) is Reason.DRAIN_TIMED_OUT]
-    assert [dict(one.facts)["tasks"] for one in timed_out if isinstance(one, Hold)] == ["service:web, service:agent"]
+    assert [dict(one.facts)["tasks"] for one in timed_out if isinstance(one, Hold)] == [
+        "service:web (RUNNING), service:agent (RUNNING)"
+    ]

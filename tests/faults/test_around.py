@@ -236,7 +236,7 @@ def test_f31_an_instance_that_ecs_neither_lists_nor_describes_is_gone(step: Step
 # Caused by nobody
 
 
-@pytest.mark.parametrize("status", f.Between)
+@pytest.mark.parametrize("status", [f.Between.REGISTERING, f.Between.DEREGISTERING])
 def test_f40_an_instance_in_a_state_in_which_it_takes_no_tasks_fills_the_budget(status: f.Between) -> None:
     town = befall(f.InBetween(status))
     assert town.fates == ["not-active", "not-active"]
@@ -246,6 +246,13 @@ def test_f40_an_instance_in_a_state_in_which_it_takes_no_tasks_fills_the_budget(
     finished = town.runs[0].finished
     assert finished is not None
     assert f"{town.sick} (its status is {status})" in str(finished.outcomes[town.others[0]])
+
+
+def test_f40_an_instance_whose_registration_failed_stops_no_other() -> None:
+    town = befall(f.InBetween(f.Between.REGISTRATION_FAILED))
+    assert set(town.fates) == {"not-active"}
+    assert (town.boots, town.version) == (0, OLD)
+    assert town.updated_the_others(0)
 
 
 def test_f40_an_instance_that_is_registering_for_a_time_is_updated_with_the_others_after_it() -> None:

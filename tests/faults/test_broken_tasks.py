@@ -69,6 +69,14 @@ def test_f44_a_version_that_breaks_tasks_halts_the_run_and_names_them(how: str, 
     assert world.findings().clean
 
 
+def test_f44_tasks_that_exit_without_an_error_after_minutes_only_on_the_version_halt_the_run() -> None:
+    world = world_of(TasksBreak(Breaking.EXITS, timedelta(minutes=2), exit_code=0))
+    finished = Updater(world, at_most(1)).run()
+    assert finished.outcome is RunOutcome.HALTED
+    assert "exit code 0" in finished.why
+    assert world.findings().clean
+
+
 def test_f44_the_tasks_own_words_are_in_the_halt() -> None:
     finished = Updater(world_of(TasksBreak())).run()
     assert WORDS in finished.why

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from tests.support.people import note_act
 
 from bottlerocket_ecs_updater.cli.app import run_program
 from bottlerocket_ecs_updater.core.model.version import Version
-from bottlerocket_ecs_updater.engine.store.audit import acts_of, note_act
 from bottlerocket_ecs_updater.engine.store.audit_entry import AuditEntry
 from bottlerocket_ecs_updater.engine.store.folder_store import FolderStore
 from bottlerocket_ecs_updater.engine.store.shared_state import ACTS_KEY, look_for_acts
@@ -54,9 +53,9 @@ def test_acts_on_versions_stand_in_the_history_of_each_cluster_beside_its_own(
         typed(tmp_path, *words)
     own = AuditEntry(datetime(2020, 1, 1, tzinfo=UTC), "ann", "pause", "", "a holiday", "paused the updates")
     note_act(store, state, own)
-    trail = acts_of(store, state)
+    trail = look_for_acts(store).about(state)
     assert [act.command for act in trail] == ["pause", "block 1.26.1", "unblock 1.26.1", "promote 1.26.2"]
-    assert [act.command for act in acts_of(store, state, own.at + timedelta(days=1))] == [
+    assert [act.command for act in look_for_acts(store).about(state, own.at + timedelta(days=1))] == [
         "block 1.26.1",
         "unblock 1.26.1",
         "promote 1.26.2",
@@ -65,20 +64,7 @@ def test_acts_on_versions_stand_in_the_history_of_each_cluster_beside_its_own(
     assert ": it breaks\n                  blocked 1.26.1 for all clusters of the state store\n" in text
     assert "  promoted 1.26.2 to stage a\n" in text
     typed(tmp_path, "promote", "1.26.2", "--why", "again")
-    assert "replacing an earlier one by " in acts_of(store, state)[-1].done
-
-
-def test_an_entry_of_an_older_version_lacks_what_it_did(tmp_path: Path) -> None:
-    store = FolderStore(tmp_path)
-    typed(tmp_path, "block", "1.26.1")
-    stored = store.get(ACTS_KEY)
-    assert stored is not None
-    older = json.loads(stored.data)
-    del older["history"][0]["done"]
-    store.put(ACTS_KEY, json.dumps(older).encode(), None)
-    (act,) = acts_of(store, "web")
-    assert (act.command, act.done) == ("block 1.26.1", "")
-    assert acts_text([act]).count("\n") == 3
+    assert "replacing an earlier one by " in look_for_acts(store).about(state)[-1].done
 
 
 def test_undoing_something_that_was_not_done_says_so_and_writes_nothing(

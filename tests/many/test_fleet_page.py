@@ -20,11 +20,11 @@ from bottlerocket_ecs_updater.core.model.reasons import Reason
 from bottlerocket_ecs_updater.core.model.shared import Act, ClusterStanding, HeldFor, LastRun
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.engine.ports import Conflict, Stored
-from bottlerocket_ecs_updater.engine.store.audit import acts_of
 from bottlerocket_ecs_updater.engine.store.folder_store import FolderStore
 from bottlerocket_ecs_updater.engine.store.shared_state import (
     Acts,
     change_acts,
+    look_for_acts,
     standing_key,
     with_block,
     write_standing,
@@ -255,7 +255,7 @@ def test_a_person_forgets_a_cluster_that_is_gone(tmp_path: Path, capsys: pytest.
     assert run_program(["fleet", "forget", "web", "--state", str(tmp_path)]) == 2
     assert run_program(["fleet", "forget", str(one.place), "--state", str(tmp_path), "--why", "it was deleted"]) == 0
     assert "is forgotten" in capsys.readouterr().out
-    (act,) = acts_of(store, str(one.place))
+    (act,) = look_for_acts(store).about(str(one.place))
     assert (act.command, act.why) == (f"fleet forget {one.place}", "it was deleted")
     assert store.get(standing_key(one.place)) is None
     assert run_program(["fleet", "status"]) == 2

@@ -326,7 +326,11 @@ def test_a_cluster_that_lost_its_standing_delays_promotion_until_a_person_remove
     for number in range(len(fates)):
         one = standing([Look(50, (NEW,)), Look(99, (NEW,))], number)
         store.put(standing_key(one.place), write_standing(one), None)
-    publish(store, Seen(shop, fleet(at=now, shared=SharedState(store, shop, RULES).look(now)), {}, RUN), PRODUCTION)
+    publish(
+        store,
+        Seen(shop, fleet(at=now, shared=SharedState(store, str(shop), shop, RULES).look(now)), {}, RUN),
+        PRODUCTION,
+    )
     for number, fate in enumerate(fates):
         key = standing_key(place(number))
         if fate in ("lost", "forgotten"):
@@ -338,7 +342,7 @@ def test_a_cluster_that_lost_its_standing_delays_promotion_until_a_person_remove
             store.put(key, write_standing(standing(looks, number)), None)
         if fate == "garbled":
             store.put(key, b"{", None)
-    held = not_promoted(NEW, RULES, SharedState(store, shop, RULES).look(now), now)
+    held = not_promoted(NEW, RULES, SharedState(store, str(shop), shop, RULES).look(now), now)
     assert (held is None) == ({"proven"} <= set(fates) <= {"proven", "forgotten"})
 
 

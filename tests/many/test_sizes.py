@@ -43,7 +43,7 @@ def reads_of(store: Counting, shared: SharedState, later: timedelta = timedelta(
 @pytest.mark.parametrize("clusters", [0, 3, 30, 300])
 def test_a_run_reads_each_standing_once_and_then_those_it_waits_for_every_ten_minutes(clusters: int) -> None:
     store = store_with(clusters)
-    shared = SharedState(store, OWN, RULES)
+    shared = SharedState(store, str(OWN), OWN, RULES)
     assert reads_of(store, shared) == clusters + OF_A_RUN
     assert reads_of(store, shared, ORDERS_KNOWN_FOR / 2) == 0
     assert reads_of(store, shared, ORDERS_KNOWN_FOR) == 1
@@ -52,12 +52,12 @@ def test_a_run_reads_each_standing_once_and_then_those_it_waits_for_every_ten_mi
 
 def test_a_cluster_that_waits_for_no_stage_reads_no_standing() -> None:
     store = store_with(30)
-    assert reads_of(store, SharedState(store, OWN, StageRules("staging"))) == 1
+    assert reads_of(store, SharedState(store, str(OWN), OWN, StageRules("staging"))) == 1
 
 
 def test_a_store_full_of_standings_is_read_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shared_state, "STANDINGS_MAX", 20)
     store = store_with(30)
-    assert reads_of(store, SharedState(store, OWN, RULES)) == 20 + OF_A_RUN
+    assert reads_of(store, SharedState(store, str(OWN), OWN, RULES)) == 20 + OF_A_RUN
     store.reads = 0
     assert len(standings_of(store)[0]) == store.reads == 20

@@ -158,10 +158,10 @@ MUTANTS = (
         "tests/engine/act/test_executor.py",
     ),
     broken(
-        "updates start without reading the pause switch again",
+        "updates start without reading what people decided again",
         "engine/look/store.py",
-        "pause_is_old = self._pause_is_older_than(ORDERS_KNOWN_FOR)",
-        "pause_is_old = not self._pause_read_at",
+        "        if not self._shared.is_due(self._known.fleet.at, ORDERS_KNOWN_FOR):\n",
+        "        if self._looked_at is not None:\n",
         "tests/engine/store/test_pause_in_runs.py",
     ),
     Mutant(

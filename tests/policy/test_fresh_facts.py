@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 from tests.support.memory_store import MemoryStore
+from tests.support.people import pause
 from tests.support.simulated import Tape, Updater, instance_id, row
 
 from bottlerocket_ecs_updater.core.model.event import Drained, InstanceHeld, RuleOff, RunFinished
@@ -18,7 +19,6 @@ from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
 from bottlerocket_ecs_updater.core.rules.health import AlarmRule, HealthRules
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
-from bottlerocket_ecs_updater.engine.store.pause_switch import Pause, set_pause
 from bottlerocket_ecs_updater.simulator import faults as f
 from bottlerocket_ecs_updater.simulator.ecs import ServiceSpec, Workload
 from bottlerocket_ecs_updater.simulator.faults import FaultPlan, Placed
@@ -65,7 +65,7 @@ class Scene:
         self.world.cloudwatch.set_alarm(ALARM, "ALARM")
 
     def pause(self) -> None:
-        set_pause(self.store, "demo", Pause(self.world.clock.now(), "ann", "a holiday"))
+        pause(self.store, self.world.clock.now())
 
 
 def scene(*world: f.Fault) -> Scene:

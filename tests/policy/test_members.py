@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -22,9 +23,11 @@ from bottlerocket_ecs_updater.simulator.aws_basics.calls import Call
 from bottlerocket_ecs_updater.simulator.ecs import EcsTiming, ServiceSpec, Workload
 from bottlerocket_ecs_updater.simulator.ecs.model import InstanceStatus
 from bottlerocket_ecs_updater.simulator.faults import (
+    Between,
     BootHangs,
     Fault,
     GroupTakes,
+    InBetween,
     InstanceStopped,
     InstanceTerminated,
     OutOfReach,
@@ -77,6 +80,10 @@ def managed(world: World) -> None:
     world.operator_drain(ODD)
 
 
+def failed_to_register(world: World) -> None:
+    add(world, InBetween(Between.REGISTRATION_FAILED))
+
+
 def opted_out(world: World) -> None:
     add(world)
     world.instance(ODD).custom["bottlerocket-ecs-updater.opt-out"] = "true"
@@ -103,6 +110,7 @@ def held(finished: RunFinished, id_: InstanceId = ODD) -> Hold:
         (terminated, Reason.INSTANCE_TERMINATED),
         (terminated_long_ago, Reason.INSTANCE_TERMINATED),
         (managed, Reason.MANAGED_INSTANCE),
+        (failed_to_register, Reason.NOT_ACTIVE),
         (opted_out, Reason.OPTED_OUT),
     ],
 )
@@ -116,7 +124,7 @@ def test_an_instance_outside_the_fleet_blocks_no_cluster(odd: Callable[[World], 
     assert (world.hosts[ODD].running, world.findings().boots[ODD]) == (OLD, 0)
 
 
-@pytest.mark.parametrize("odd", [warm, stopped, terminated, managed])
+@pytest.mark.parametrize("odd", [warm, stopped, terminated, managed, failed_to_register])
 def test_a_percentage_of_the_fleet_leaves_out_instances_outside_it(odd: Callable[[World], None]) -> None:
     """A third of three is one.
 
@@ -418,11 +426,25 @@ def test_a_managed_instance_that_systems_manager_knows_is_left_to_aws() -> None:
     """Its capacity provider tells what it is. Nobody asks EC2 about a host that can be reached."""
     world = row(4, services=1)
     world.scaling.add_managed_instances("managed", instance_id(0), instance_id(1))
+    for number in (0, 1):
+        host = world.hosts[instance_id(number)]
+        host.spec = replace(host.spec, managed_by="")
     finished = Updater(world).run()
     for number in (0, 1):
         assert held(finished, InstanceId(instance_id(number))).reason is Reason.MANAGED_INSTANCE
         assert not world.findings().seconds_out[instance_id(number)]
     assert updated(finished) == 2
+
+
+def test_a_managed_instance_out_of_service_blocks_no_cluster_if_ec2_does_not_say_who_manages_it() -> None:
+    """No host is about to be drained, so the check for room reads no capacity provider yet."""
+    world = row(4)
+    managed(world)
+    world.scaling.add_managed_instances("managed", ODD)
+    world.authorize = denying("ec2:DescribeInstances")
+    finished = Updater(world).run()
+    assert (updated(finished), held(finished).reason) == (4, Reason.MANAGED_INSTANCE)
+    assert world.findings().violations == ()
 
 
 def test_a_host_that_goes_to_its_warm_pool_during_a_run_needs_no_person() -> None:

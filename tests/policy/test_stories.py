@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
+from tests.support.people import pause, resume
 from tests.support.rules import parse_checkpoints, parse_freezes, parse_task_rules, parse_windows
 from tests.support.simulated import DOCUMENTS, NEW, EngineClock, Tape, Updater, instance_id, row, survey_of
 
@@ -44,7 +45,6 @@ from bottlerocket_ecs_updater.engine.snapshot import take_snapshot
 from bottlerocket_ecs_updater.engine.store.fleet_file import read_fleet, write_fleet
 from bottlerocket_ecs_updater.engine.store.folder_store import FolderStore
 from bottlerocket_ecs_updater.engine.store.ledger_store import KeptLedger
-from bottlerocket_ecs_updater.engine.store.pause_switch import Pause, clear_pause, set_pause
 from bottlerocket_ecs_updater.simulator.ecs import ServiceSpec, Workload
 from bottlerocket_ecs_updater.simulator.faults import RebootDelayed, RollsBack
 from bottlerocket_ecs_updater.simulator.inprocess import Hook, InProcessClients
@@ -249,26 +249,24 @@ def test_a_service_that_may_neither_shrink_nor_grow_is_not_drained(tmp_path: Pat
 
 def test_a_pause_lets_nothing_new_start_until_somebody_resumes(tmp_path: Path) -> None:
     story = Story(row(2), Rules(), tmp_path)
-    set_pause(story.store, "demo", Pause(story.world.clock.now(), "ann", "a holiday"))
+    pause(story.store, story.world.clock.now())
     finished = story.run()
     assert {str(why) for why in finished.outcomes.values()} == {
         "updates are paused: by ann since 2026-01-05 09:02 UTC: a holiday"
     }
-    clear_pause(story.store, "demo")
+    resume(story.store)
     assert updated(story.run()) == 2
 
 
 def test_a_run_says_that_it_was_paused_by_whom_and_that_updates_go_on(tmp_path: Path) -> None:
     slow = RebootDelayed(timedelta(minutes=3))
     story = Story(row(3, faults={0: (slow,)}), Rules(), tmp_path)
-    paused = Pause(story.world.clock.now(), "ann", "a holiday")
-    again = replace(paused, who="bob", why="a deployment")
-
+    now = story.world.clock.now()
     acts = iter(
         (
-            lambda: set_pause(story.store, "demo", paused),
-            lambda: set_pause(story.store, "demo", again),
-            lambda: clear_pause(story.store, "demo"),
+            lambda: pause(story.store, now),
+            lambda: pause(story.store, now, "bob", "a deployment"),
+            lambda: resume(story.store),
         )
     )
 
@@ -284,7 +282,11 @@ def test_a_run_says_that_it_was_paused_by_whom_and_that_updates_go_on(tmp_path: 
     updater.tape = People()
     assert updated(updater.run()) == 3
     said = [event for event in updater.tape.events if isinstance(event, UpdatesPaused | UpdatesResumed)]
-    assert [getattr(event, "why", "resumed") for event in said] == [str(paused), str(again), "resumed"]
+    assert [getattr(event, "why", "resumed") for event in said] == [
+        "by ann since 2026-01-05 09:02 UTC: a holiday",
+        "by bob since 2026-01-05 09:02 UTC: a deployment",
+        "resumed",
+    ]
 
 
 def test_an_excluded_host_is_not_even_checked(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.report.samples import CLEAN_RUN
 from tests.support.memory_store import MemoryStore
+from tests.support.people import pause
 
 from bottlerocket_ecs_updater.aws.identity import Identity, Unidentified, identify
 from bottlerocket_ecs_updater.cli.app import build_app
@@ -35,8 +36,8 @@ from bottlerocket_ecs_updater.engine.ports import Stored
 from bottlerocket_ecs_updater.engine.store.first_seen import FirstSeen
 from bottlerocket_ecs_updater.engine.store.fleet_file import read_fleet, write_fleet
 from bottlerocket_ecs_updater.engine.store.ledger_store import LedgerBroken, ledger_key, read_ledger, write_ledger
-from bottlerocket_ecs_updater.engine.store.pause_switch import Pause, look_for_pause, pause_key, set_pause
 from bottlerocket_ecs_updater.engine.store.read_json import Unreadable, read_json
+from bottlerocket_ecs_updater.engine.store.shared_state import ACTS_KEY, look_for_acts
 from bottlerocket_ecs_updater.errors import UsageError
 from bottlerocket_ecs_updater.report.analysis.run_report import run_report
 from bottlerocket_ecs_updater.report.outputs.archive import FORMS, render_report
@@ -129,16 +130,16 @@ LEDGER = with_update(
 FLEET = Fleet(run=RunId("r1"), started_at=NOW, at=NOW, full_at=NOW, instances={})
 
 
-def _paused() -> bytes:
+def _acts() -> bytes:
     store = MemoryStore()
-    set_pause(store, "web", Pause(NOW, "me", "why"))
-    stored = store.get(pause_key("web"))
+    pause(store, NOW, cluster="web")
+    stored = store.get(ACTS_KEY)
     assert stored is not None
     return stored.data
 
 
 GOOD: Mapping[str, bytes] = {
-    "pause": _paused(),
+    "acts": _acts(),
     "lease": json.dumps(
         {"holder": "me", "epoch": 3, "since": NOW.isoformat(), "term_seconds": 60, "released": False}
     ).encode(),
@@ -152,12 +153,10 @@ GOOD: Mapping[str, bytes] = {
 """An object of each kind as the program writes it."""
 
 
-def _read_pause(data: bytes) -> None:
+def _read_acts(data: bytes) -> None:
     store = MemoryStore()
-    store.put(pause_key("web"), data, None)
-    said = look_for_pause(store, "web")
-    assert said, "an object that cannot be read pauses"
-    assert len(said) < 1000
+    store.put(ACTS_KEY, data, None)
+    assert len(look_for_acts(store).paused_by("web")) < 1000
 
 
 def _read_lease(data: bytes) -> None:
@@ -236,7 +235,7 @@ def _read_task(data: bytes) -> None:
 
 
 READERS: Mapping[str, Callable[[bytes], None]] = {
-    "pause": _read_pause,
+    "acts": _read_acts,
     "lease": _read_lease,
     "ledger": _read_ledger,
     "sighting": _read_sighting,

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from tests.support.memory_store import MemoryStore
+from tests.support.people import note_act
 
 from bottlerocket_ecs_updater.core.model.event import RunFinished, RunStarted
 from bottlerocket_ecs_updater.core.model.ids import RunId
 from bottlerocket_ecs_updater.core.model.outcome import RunOutcome
-from bottlerocket_ecs_updater.engine.store import audit
-from bottlerocket_ecs_updater.engine.store.audit import acts_of, acts_prefix, note_act
+from bottlerocket_ecs_updater.engine.ports import Stored
+from bottlerocket_ecs_updater.engine.store import shared_state
 from bottlerocket_ecs_updater.engine.store.audit_entry import AuditEntry
+from bottlerocket_ecs_updater.engine.store.shared_state import ACTS_KEY, look_for_acts
 from bottlerocket_ecs_updater.errors import Denied
 from bottlerocket_ecs_updater.report.outputs.archive import Archive, refresh_index_page
 from bottlerocket_ecs_updater.report.outputs.index import acts_text, index_key
-from bottlerocket_ecs_updater.report.record.record import runs_of
 
 NOW = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 HOSTILE = "<script>alert(1)</script>\x1b[31m"
@@ -36,6 +38,10 @@ def live(store: MemoryStore, complaints: list[str]) -> str:
     return text_at(store, f"runs/web/{run}/report.html")
 
 
+def noted(store: MemoryStore) -> list[AuditEntry]:
+    return list(look_for_acts(store).about("web"))
+
+
 def text_at(store: MemoryStore, key: str) -> str:
     stored = store.get(key)
     assert stored is not None
@@ -47,31 +53,17 @@ def test_acts_are_read_as_they_were_noted_and_in_their_order() -> None:
     acts = [act(hours, why="") for hours in (800, -3, 0, 0)]
     for one in acts:
         note_act(store, "web", one)
-    assert list(acts_of(store, "web")) == sorted(acts, key=lambda one: one.at)
-    assert list(acts_of(store, "web", NOW + timedelta(hours=1))) == [acts[0]]
-    assert acts_of(store, "api") == ()
+    assert noted(store) == sorted((replace(one, cluster="web") for one in acts), key=lambda one: one.at)
+    assert [one.at for one in look_for_acts(store).about("web", NOW + timedelta(hours=1))] == [acts[0].at]
+    assert look_for_acts(store).about("api") == ()
 
 
-def test_acts_are_no_runs() -> None:
-    store = MemoryStore()
-    note_act(store, "web", act())
-    assert runs_of(store, "web") == []
-
-
-@pytest.mark.parametrize("data", [b"", b"[]", b'{"format":1}', b'{"format":2,"at":"2026-01-05T09:00:00Z"}', b"\xff"])
-def test_an_unreadable_act_hides_no_other(data: bytes) -> None:
-    store = MemoryStore()
-    store.put(f"{acts_prefix('web')}2026-01/20260104T000000.000000Z-aaaa.json", data, None)
-    note_act(store, "web", act())
-    assert list(acts_of(store, "web")) == [act()]
-
-
-def test_only_so_many_acts_are_read_and_they_are_the_newest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(audit, "ACTS_MAX", 2)
+def test_only_so_many_acts_are_kept_and_they_are_the_newest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shared_state, "HISTORY_MAX", 2)
     store = MemoryStore()
     for hours in range(4):
         note_act(store, "web", act(hours))
-    assert list(acts_of(store, "web")) == [act(2), act(3)]
+    assert [one.at for one in noted(store)] == [act(2).at, act(3).at]
 
 
 def test_a_page_shows_only_the_acts_around_its_run() -> None:
@@ -88,18 +80,18 @@ def test_text_from_a_person_is_shown_and_never_interpreted() -> None:
     store = MemoryStore()
     note_act(store, "web", act(why=HOSTILE, who=HOSTILE, about=HOSTILE, done=HOSTILE))
     refresh_index_page(store, "web")
-    for text in (live(store, []), text_at(store, index_key("web", "html")), acts_text(acts_of(store, "web"))):
+    for text in (live(store, []), text_at(store, index_key("web", "html")), acts_text(noted(store))):
         assert "\x1b" not in text
         assert "alert(1)" in text
     assert "<script>" not in text_at(store, index_key("web", "html"))
 
 
-def test_a_run_that_may_not_list_acts_has_its_page_anyway() -> None:
+def test_a_run_that_may_not_read_acts_has_its_page_anyway() -> None:
     class Closed(MemoryStore):
-        def keys(self, prefix: str, after: str = "") -> list[str]:
-            if "/acts/" in prefix:
-                raise Denied("no list", "s3:ListBucket", prefix)
-            return list(super().keys(prefix, after))
+        def get(self, key: str) -> Stored | None:
+            if key == ACTS_KEY:
+                raise Denied("not allowed", "s3:GetObject", key)
+            return super().get(key)
 
     complaints: list[str] = []
     assert "No Bottlerocket instances found" in live(Closed(), complaints)

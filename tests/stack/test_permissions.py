@@ -38,7 +38,7 @@ BREAKS: dict[str, str] = {
     "SendOwnDocuments": "ssm:SendCommand",
     "SendToInstances": "ssm:SendCommand",
     "ReadAnswers": "ssm:DescribeInstanceInformation",
-    "ReadAndWriteState": "s3:GetObject",
+    "ReadAndWriteState": "s3:PutObject",
     "ListState": "s3:ListBucket",
 }
 """The first action that fails without a statement."""

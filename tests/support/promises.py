@@ -371,12 +371,9 @@ def _is_healthy(played: Played, member: Member) -> bool:
     if _is_any(played, f.HealthImpaired):
         return False  # every host that takes the version is out of order
     plain = member.bottlerocket and not (member.standalone or member.drained_by_operator or member.warm_pool)
-    # AWS replaces the instances of such a provider itself.
-    managed = any(one.managed and one.name == member.provider for one in played.story.scenario.providers)
-    plain = plain and not managed
     outdated = member.host.version == OLD and member.host.variant == VARIANT
-    managed = any(one.managed for one in played.story.scenario.providers if one.name == member.provider)
-    return plain and outdated and not managed and not played.story.scenario.faults.on(member.host.instance_id)
+    broken = played.story.scenario.faults.on(member.host.instance_id)
+    return plain and outdated and not _aws_replaces(played, member) and not broken
 
 
 def _explained(played: Played, id_: InstanceId, outcome: Outcome | None) -> bool:
@@ -472,14 +469,22 @@ def _movable(service: ServiceSpec) -> bool:
     return least < most
 
 
+def _aws_replaces(played: Played, member: Member) -> bool:
+    """Whether it is a Managed Instance, which AWS replaces itself."""
+    return any(one.managed and one.name == member.provider for one in played.story.scenario.providers)
+
+
 def _ours(played: Played) -> list[str]:
-    """Bottlerocket instances that still exist."""
-    members = [member.host.instance_id for member in played.story.scenario.members if member.bottlerocket]
-    return [name for name in members if played.world.instance(name).status is not InstanceStatus.INACTIVE]
+    """Bottlerocket instances that still exist and that AWS does not replace itself."""
+    members = played.story.scenario.members
+    ours = [one.host.instance_id for one in members if one.bottlerocket and not _aws_replaces(played, one)]
+    return [name for name in ours if played.world.instance(name).status is not InstanceStatus.INACTIVE]
 
 
 def _is_out(played: Played, name: str) -> bool:
     instance = played.world.instance(name)
+    if instance.status is InstanceStatus.REGISTRATION_FAILED and not instance.tasks:
+        return False  # It was never in service.
     return instance.status is not InstanceStatus.ACTIVE or not instance.agent_up
 
 
@@ -630,7 +635,7 @@ _EXPLAINED: Mapping[Reason, Callable[[Played, InstanceId], bool]] = {
     Reason.ZONE_BUDGET: _zone_is_full,
     Reason.STAGING_AHEAD: lambda played, _: _all_places_are_taken_and_waited_for(played),
     Reason.HALTED: lambda played, _: played.last.exit_code == 4 or _is_denied_for_several(played),
-    Reason.PAUSED: lambda played, _: object_in(played.world, Harmed.PAUSE) is not None,
+    Reason.PAUSED: lambda played, _: object_in(played.world, Harmed.ACTS) is not None,
     Reason.BLOCKED: lambda played, _: object_in(played.world, Harmed.ACTS) is not None,
     Reason.VERSION_SUSPECT: lambda played, _: len(_did_not_survive(played)) >= played.story.policy.suspect_after,
     Reason.CHANGED_WHILE_DRAINING: lambda played, _: _errs_for_ever(played),

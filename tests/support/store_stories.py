@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 
 from tests.support.invented import Chooser, deaths, quiet_story, rivals, seconds, story_of_faults
 from tests.support.memory_store import MemoryStore
-from tests.support.story import Harm, Harmed, Nap, Story
+from tests.support.story import CLUSTER, Harm, Harmed, Nap, Story
 
 from bottlerocket_ecs_updater.core.model.shared import Act
 from bottlerocket_ecs_updater.core.model.version import Version
-from bottlerocket_ecs_updater.engine.store.shared_state import ACTS_KEY, change_acts, with_block
+from bottlerocket_ecs_updater.engine.store.shared_state import ACTS_KEY, Acts, change_acts, with_block, with_pause
 from bottlerocket_ecs_updater.simulator import faults as f
 from bottlerocket_ecs_updater.simulator.faults import Fault, FaultPlan, Placed
 from bottlerocket_ecs_updater.simulator.scenarios import NEW
@@ -30,16 +31,21 @@ GARBAGE: tuple[bytes, ...] = (
 )
 
 
-def _block() -> bytes:
-    store, act = MemoryStore(), Act("ann", datetime(2026, 1, 1, tzinfo=UTC))
-    change_acts(store, partial(with_block, version=Version.parse(NEW), act=act))
+def _acts(step: Callable[[Acts], Acts]) -> bytes:
+    store = MemoryStore()
+    change_acts(store, step)
     stored = store.get(ACTS_KEY)
     assert stored is not None
     return stored.data
 
 
-BLOCK = _block()
+_ACT = Act("ann", datetime(2026, 1, 1, tzinfo=UTC))
+
+BLOCK = _acts(partial(with_block, version=Version.parse(NEW), act=_ACT))
 """A person blocks the version that all hosts would get."""
+
+PAUSE = _acts(partial(with_pause, cluster=CLUSTER, act=_ACT))
+"""A person pauses the updates."""
 
 
 def story_of_the_store(choose: Chooser) -> Story:
@@ -83,6 +89,6 @@ def _trouble(choose: Chooser) -> Fault:
 
 
 def _harm(choose: Chooser) -> Harm:
-    what = choose.one_of(list(Harmed))
-    data = BLOCK if what is Harmed.ACTS and choose.happens(70) else choose.one_of(GARBAGE)
+    what = choose.one_of([Harmed.ACTS, *Harmed])
+    data = choose.one_of((BLOCK, PAUSE)) if what is Harmed.ACTS and choose.happens(70) else choose.one_of(GARBAGE)
     return Harm(what, data, seconds(choose.number(30, 1200)), seconds(choose.number(30, 1500)))

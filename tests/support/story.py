@@ -44,7 +44,6 @@ from bottlerocket_ecs_updater.engine.lease.store_lease import StoreLease, lease_
 from bottlerocket_ecs_updater.engine.lease.task_lease import NoLease, RunningTask, TaskLease
 from bottlerocket_ecs_updater.engine.stop import Stop
 from bottlerocket_ecs_updater.engine.store.ledger_store import KeptLedger, UnkeptLedger, ledger_key
-from bottlerocket_ecs_updater.engine.store.pause_switch import pause_key
 from bottlerocket_ecs_updater.engine.store.shared_state import ACTS_KEY
 from bottlerocket_ecs_updater.errors import UpdaterError
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
@@ -113,7 +112,6 @@ class Ringing:
 class Harmed(Enum):
     """An object of the state store, by its key."""
 
-    PAUSE = pause_key(CLUSTER)
     LEASE = lease_key(CLUSTER)
     LEDGER = ledger_key(CLUSTER)
     SIGHTING = f"first-seen/{NEW}.json"

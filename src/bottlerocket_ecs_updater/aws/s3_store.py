@@ -10,8 +10,7 @@ from bottlerocket_ecs_updater.aws.transport.batches import pages
 from bottlerocket_ecs_updater.aws.transport.operation import Operation
 from bottlerocket_ecs_updater.aws.transport.session import Pair
 from bottlerocket_ecs_updater.aws.transport.translate import CallRefused
-from bottlerocket_ecs_updater.engine.ports import ABSENT, Conflict, Stored
-from bottlerocket_ecs_updater.engine.store.conditional_writes import Unconditional
+from bottlerocket_ecs_updater.engine.ports import ABSENT, Conflict, Stored, Unconditional
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client

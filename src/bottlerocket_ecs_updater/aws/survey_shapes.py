@@ -29,10 +29,9 @@ def machines_in(reply: DescribeInstancesResultTypeDef) -> Iterable[tuple[Instanc
     """The instances of a reply, across all reservations."""
     for reservation in reply.get("Reservations", ()):
         for shape in reservation.get("Instances", ()):
-            operator = shape.get("Operator", {})
-            managed_by = operator.get("Principal") or "an AWS service" if operator.get("Managed") else ""
+            managed = bool(shape.get("Operator", {}).get("Managed"))
             state = str(shape.get("State", {}).get("Name", ""))
-            yield InstanceId(shape.get("InstanceId", "")), Machine(state, managed_by, shape.get("PrivateIpAddress", ""))
+            yield InstanceId(shape.get("InstanceId", "")), Machine(state, managed, shape.get("PrivateIpAddress", ""))
 
 
 def task_definition(shape: TaskDefinitionTypeDef) -> Definition:

@@ -20,9 +20,8 @@ from bottlerocket_ecs_updater.cli.wiring import WiredStore, wire_store
 from bottlerocket_ecs_updater.core.model.shared import Act
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.engine.store.audit_entry import AuditEntry
-from bottlerocket_ecs_updater.engine.store.read_json import Unreadable
 from bottlerocket_ecs_updater.engine.store.shared_state import Acts, change_acts, with_history
-from bottlerocket_ecs_updater.errors import UpdaterError, UsageError
+from bottlerocket_ecs_updater.errors import UsageError
 
 VersionWord = Annotated[str, Parameter(help="A version of Bottlerocket, such as 1.26.1.", metavar="VERSION")]
 """What the commands are about."""
@@ -93,13 +92,7 @@ def act(
         entry = AuditEntry(made.at, made.who, verb, str(version), made.why, f"{result}{instead}")
         return after if after == acts else with_history(after, entry)
 
-    try:
-        after = change_acts(wired.store, change)
-    except Unreadable as error:
-        raise UpdaterError(
-            f"fleet/acts.json in the state store cannot be read: {error}. Every version is blocked until it is "
-            "restored or removed"
-        ) from error
+    after = change_acts(wired.store, change)
     if after == before[0]:
         print("Nothing to undo; nothing was changed.")
         return 0

@@ -57,25 +57,25 @@ class GroupState:
 
 @dataclass(frozen=True, slots=True)
 class ManualRelease:
-    """What a release does."""
+    """What a release of an instance, a version, or a group of tasks does."""
 
-    instance: InstanceId | None
-    registration: Registration | None
+    instance: InstanceId | None = None
+    registration: Registration | None = None
     """The instance's current registration; None if it left the cluster."""
-    claim: Claim | None
-    backoff: Backoff | None
-    version: Version | None
-    failed_on: frozenset[InstanceId]
+    claim: Claim | None = None
+    backoff: Backoff | None = None
     carriers: tuple[ContainerInstanceArn, ...] = ()
     """Every registration of the instance that carries a claim."""
     drained_by_us: bool = False
     """Whether the registration is DRAINING because of that claim."""
     group: GroupState = GroupState()
     """What its Auto Scaling group does with it, if it is drained by us."""
+    version: Version | None = None
+    failed_on: frozenset[InstanceId] = frozenset()
     tasks: str = ""
-    """The group of tasks, such as `service:web`, that made drains time out, if they are what is released."""
+    """The group of tasks, such as `service:web`."""
     blocker: Blocker | None = None
-    """What the ledger records about these tasks; None if nothing."""
+    """The drains that these tasks made time out; None if there were none."""
 
     @property
     def sets_active(self) -> bool:
@@ -172,7 +172,7 @@ def consider_instance(
     )
     backoff = state.backoffs.get(id_)
     group = _group_of(id_, survey) if drained_by_us else GroupState()
-    return ManualRelease(id_, registration, claim, backoff, None, frozenset(), tuple(written), drained_by_us, group)
+    return ManualRelease(id_, registration, claim, backoff, tuple(written), drained_by_us, group)
 
 
 def _group_of(id_: InstanceId, survey: Survey | None) -> GroupState:
@@ -191,14 +191,12 @@ def consider_version(version: Version, ledger: LedgerKeeping) -> ManualRelease:
     state = ledger.load()
     failed_on = state.failed_on.get(version, frozenset())
     resting = frozenset(id_ for id_, backoff in state.backoffs.items() if backoff.version == version)
-    return ManualRelease(None, None, None, None, version, failed_on | resting)
+    return ManualRelease(version=version, failed_on=failed_on | resting)
 
 
 def consider_tasks(group: str, ledger: LedgerKeeping) -> ManualRelease:
     """Find out what a release of one group of tasks, such as `service:web`, would do."""
-    return ManualRelease(
-        None, None, None, None, None, frozenset(), tasks=group, blocker=ledger.load().blockers.get(group)
-    )
+    return ManualRelease(tasks=group, blocker=ledger.load().blockers.get(group))
 
 
 def perform(

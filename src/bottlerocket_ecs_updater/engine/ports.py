@@ -34,6 +34,7 @@ from bottlerocket_ecs_updater.core.model.run_command import CommandStatus, Docum
 from bottlerocket_ecs_updater.core.model.services import Service
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.rules.health import AlarmRule
+from bottlerocket_ecs_updater.errors import UpdaterError
 
 
 @dataclass(frozen=True, slots=True)
@@ -372,6 +373,11 @@ ABSENT = ""
 
 class Conflict(Exception):
     """The object is not as expected. Read it, then decide: it may be the writer's own write whose reply was lost."""
+
+
+@dataclass
+class Unconditional(UpdaterError):
+    """The store writes although the condition of the write fails: the lease does not work there."""
 
 
 class Store(Protocol):

@@ -204,7 +204,7 @@ class Run:
             self._ports.ledger.change(partial(without_returned, draining=draining))
 
     def _decide(self) -> Decision:
-        """Decide. If updates would start, first read the pause switch and the blocked versions, if they are old."""
+        """Decide. If updates would start, first read the pause and the blocked versions again, if they are old."""
         decision = decide(self._known.fleet, self._policy)
         if starts_updates(decision) and self._stored.refresh_orders():
             return decide(self._known.fleet, self._policy)

@@ -31,7 +31,6 @@ from bottlerocket_ecs_updater.engine.run_ports import Ports
 from bottlerocket_ecs_updater.engine.run_state import RunState
 from bottlerocket_ecs_updater.engine.store.first_seen import FirstSeen
 from bottlerocket_ecs_updater.engine.store.ledger_store import UnkeptLedger
-from bottlerocket_ecs_updater.engine.store.pause_switch import look_for_pause
 from bottlerocket_ecs_updater.engine.store.shared_state import SharedState
 from bottlerocket_ecs_updater.errors import Interrupted, LeaseLost, UpdaterError
 
@@ -67,8 +66,7 @@ def take_snapshot(ports: Ports, policy: Policy, *, launches: LaunchReader | None
     first_seen = _first_seen(known, FirstSeen(store))
     return replace(
         known.fleet,
-        paused=look_for_pause(store, ports.state),
-        shared=SharedState(store, ports.place, policy.rules.stages).look(known.fleet.at),
+        shared=SharedState(store, ports.state, ports.place, policy.rules.stages).look(known.fleet.at),
         past=replace(known.fleet.past, published=_newest_published(known), first_seen=first_seen),
         launches=_launches(known.fleet, launches) if launches is not None and ports.survey is not None else None,
     )

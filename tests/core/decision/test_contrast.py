@@ -175,12 +175,32 @@ def test_a_task_that_moved_before_it_ran_or_ran_late_elsewhere_says_nothing_abou
         ("CannotPullContainerError: Error response from daemon: toomanyrequests: pull rate limit", False),
         ("CannotPullContainerError: manifest for web:7 not found: manifest unknown", False),
         ("ResourceInitializationError: unable to pull secrets: ThrottlingException: Rate exceeded", False),
+        ("Unexpected EC2 error while attempting to Create Network Interface: InsufficientFreeAddressesInSubnet", False),
+        ("ECS failed to set up the EBS volume. Encountered VolumeLimitExceeded", False),
+        ("Timeout waiting for network interface provisioning to complete.", True),
     ],
 )
 def test_an_image_that_a_registry_refuses_is_not_the_versions_fault(why: str, *, counts: bool) -> None:
     """ECS starts the next tasks on the hosts that were just updated: these meet a rate limit first."""
     ends = [replace(one, code="TaskFailedToStart", why=why, exit_code=None, ran_for=None) for one in TWICE]
     assert bool(blamed_on_version(TRIAL, TasksAlike(ends, [runs(OLD, timedelta(days=3))]), NOW)) is counts
+
+
+FINISHED = tuple(replace(failed(NEW, ago, 180), exit_code=0) for ago in (300, 200, 100))
+"""Tasks of a service that exit with code 0 after three minutes."""
+
+
+def test_tasks_that_exit_without_an_error_only_on_the_version_count_against_it() -> None:
+    tasks = TasksAlike(FINISHED, [runs(OLD, timedelta(days=3))])
+    assert blamed_on_version(TRIAL, tasks, NOW)
+    assert not blamed_on_version(TRIAL, replace(tasks, ended=FINISHED[:2]), NOW)
+
+
+def test_workers_that_exit_after_each_job_do_not_count_against_the_version() -> None:
+    """Those with long jobs run elsewhere, so the share of tasks that end on the version is larger."""
+    long_jobs = [runs(OLD, timedelta(hours=3)) for _ in range(20)]
+    tasks = TasksAlike([*FINISHED, replace(failed(OLD, 900, 180), exit_code=0)], long_jobs)
+    assert not blamed_on_version(TRIAL, tasks, NOW)
 
 
 def test_a_service_that_fails_everywhere_every_few_minutes_does_not_count_against_the_version() -> None:

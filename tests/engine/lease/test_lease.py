@@ -233,13 +233,21 @@ def test_a_term_beyond_the_longest_is_refused(store: Cut, time: Time) -> None:
 
 def test_the_slower_of_two_runs_that_find_the_lease_free_names_the_faster_one(time: Time) -> None:
     class Slow(Cut):
+        taken = True
+
         def get(self, key: str) -> Stored | None:
             seen = super().get(key)
-            if seen is None:
+            if not self.taken:
+                self.taken = True
                 lease(MemoryStoreView(self), time, "fast").acquire()
             return seen
 
-    assert lease(Slow(), time, "slow").acquire() == HeldBy("fast", START)
+    store = Slow()
+    before = lease(store, time, "before")
+    before.acquire()
+    before.release()
+    store.taken = False
+    assert lease(store, time, "slow").acquire() == HeldBy("fast", START)
 
 
 class MemoryStoreView(MemoryStore):

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 import pytest
 from tests.support.memory_store import MemoryStore
+from tests.support.people import pause
 from tests.support.simulated import NEW, Updater, at_most, row
 
 from bottlerocket_ecs_updater.core.model.event import Drained, UpdatesPaused
@@ -16,7 +17,6 @@ from bottlerocket_ecs_updater.core.model.shared import Act
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.engine.look.store import ORDERS_KNOWN_FOR, ORDERS_READ_EVERY
 from bottlerocket_ecs_updater.engine.ports import Stored
-from bottlerocket_ecs_updater.engine.store.pause_switch import Pause, pause_key, set_pause
 from bottlerocket_ecs_updater.engine.store.shared_state import ACTS_KEY, change_acts, with_block
 from bottlerocket_ecs_updater.simulator.aws_basics.calls import Call
 from bottlerocket_ecs_updater.simulator.ecs import ServiceSpec, Workload
@@ -24,7 +24,6 @@ from bottlerocket_ecs_updater.simulator.services.documents import REBOOT
 from bottlerocket_ecs_updater.simulator.world.world import World
 
 PLACE = Location("123456789014", "us-east-1", "demo")
-PAUSE = pause_key("demo")
 A_MINUTE = timedelta(minutes=1)
 
 
@@ -36,7 +35,7 @@ class Counting(MemoryStore):
         self.reads: Counter[str] = Counter()
 
     def get(self, key: str) -> Stored | None:
-        self.reads[key] += 1
+        self.reads[ACTS_KEY] += 1
         return super().get(key)
 
 
@@ -53,7 +52,7 @@ def test_a_pause_stops_the_next_drain() -> None:
 
     def authorize(call: Call) -> None:
         if is_drain(call):
-            set_pause(store, "demo", Pause(world.clock.now(), "ops", "a release"))
+            pause(store, world.clock.now())
 
     world.authorize = authorize
     updater = Updater(world, at_most(1), store=store)
@@ -64,16 +63,15 @@ def test_a_pause_stops_the_next_drain() -> None:
 
 
 @pytest.mark.parametrize("settle", [3, 5, 43])
-@pytest.mark.parametrize("key", [PAUSE, ACTS_KEY])
-def test_no_drain_starts_on_an_old_answer_about_the_pause(settle: int, key: str) -> None:
+def test_no_drain_starts_on_an_old_answer_about_the_pause(settle: int) -> None:
     world, store = row(5), Counting()
     reads, read_at = 0, world.clock.now()
     ages: list[timedelta] = []
 
     def authorize(call: Call) -> None:
         nonlocal reads, read_at
-        if reads != store.reads[key]:
-            reads, read_at = store.reads[key], world.clock.now()
+        if reads != store.reads[ACTS_KEY]:
+            reads, read_at = store.reads[ACTS_KEY], world.clock.now()
         if is_drain(call):
             ages.append(world.clock.now() - read_at)
 
@@ -137,15 +135,13 @@ def runs_with_reads(world: World, settle: timedelta) -> tuple[Counter[str], time
     return store.reads, finished.took
 
 
-@pytest.mark.parametrize("key", [PAUSE, ACTS_KEY])
-def test_each_is_read_at_its_own_pace(key: str) -> None:
+def test_they_are_read_at_their_own_pace() -> None:
     reads, took = runs_with_reads(row(4), timedelta(seconds=60))
     assert took > timedelta(minutes=4)
-    assert reads[key] <= 1 + took / ORDERS_KNOWN_FOR
+    assert reads[ACTS_KEY] <= 1 + took / ORDERS_KNOWN_FOR
 
 
-@pytest.mark.parametrize("key", [PAUSE, ACTS_KEY])
-def test_while_nothing_can_start_they_are_read_rarely(key: str) -> None:
+def test_while_nothing_can_start_they_are_read_rarely() -> None:
     reads, took = runs_with_reads(row(3), timedelta(minutes=9))
     assert took > timedelta(minutes=27)
-    assert reads[key] <= 3 + 2 * 3 + took / ORDERS_READ_EVERY
+    assert reads[ACTS_KEY] <= 3 + 2 * 3 + took / ORDERS_READ_EVERY

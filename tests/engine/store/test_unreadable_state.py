@@ -19,7 +19,7 @@ from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.core.rules.versions import VersionRules
 from bottlerocket_ecs_updater.engine.store.first_seen import FirstSeen
 from bottlerocket_ecs_updater.engine.store.ledger_store import KeptLedger
-from bottlerocket_ecs_updater.engine.store.pause_switch import look_for_pause, pause_key
+from bottlerocket_ecs_updater.engine.store.shared_state import ACTS_KEY
 from bottlerocket_ecs_updater.errors import Unreachable
 from bottlerocket_ecs_updater.simulator.world.api_faults import KilledError
 from bottlerocket_ecs_updater.simulator.world.world import World
@@ -81,17 +81,16 @@ def left_drained(world: World) -> MemoryStore:
 
 
 @pytest.mark.parametrize("name", GARBAGE)
-def test_an_unreadable_pause_pauses_and_updates_in_progress_are_finished(name: str) -> None:
+def test_unreadable_acts_let_nothing_start_and_strand_nothing(name: str) -> None:
     world = row(2)
     store = left_drained(world)
-    store.put(pause_key("demo"), GARBAGE[name], None)
+    store.put(ACTS_KEY, GARBAGE[name], None)
     finished = updater(world, store).run()
     assert (finished.outcome, finished.exit_code) == (RunOutcome.OK, 0)
     assert world.findings().stranded == ()
-    (held,) = [one for one in finished.outcomes.values() if isinstance(one, Hold)]
-    assert held.reason is Reason.PAUSED
-    assert pause_key("demo") in str(held)
-    assert pause_key("demo") in look_for_pause(store, "demo")
+    held = [one for one in finished.outcomes.values() if isinstance(one, Hold)]
+    assert {one.reason for one in held} == {Reason.BLOCKED}
+    assert all(ACTS_KEY in str(one) for one in held)
 
 
 @pytest.mark.parametrize("name", GARBAGE)

@@ -14,6 +14,7 @@ from bottlerocket_ecs_updater.core.model.ids import InstanceId, RunId, Zone
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.outcome import Backoff
 from bottlerocket_ecs_updater.core.model.published import NewestPublished
+from bottlerocket_ecs_updater.core.model.shared import Shared
 from bottlerocket_ecs_updater.core.model.time_text import time_text, write_time
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.state.ledger import Ledger
@@ -55,7 +56,7 @@ def test_phases_are_those_that_are_known_without_checking_hosts() -> None:
 
 
 def test_a_pause_is_reported_before_anything_else() -> None:
-    paused = a_fleet(host("i-a"), paused="by ann: a holiday")
+    paused = a_fleet(host("i-a"), shared=Shared(paused="by ann: a holiday"))
     lines = status_text(status(fleet=paused)).splitlines()
     assert lines[1] == "  PAUSED       by ann: a holiday: `resume` allows updates again"
     assert status_json(status(fleet=paused))["paused"] == "by ann: a holiday"

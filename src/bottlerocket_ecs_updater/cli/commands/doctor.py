@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -38,7 +39,9 @@ from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.planning import checkup
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.engine.clock import SystemClock
-from bottlerocket_ecs_updater.engine.store.conditional_writes import Unconditional, check_conditional_writes
+from bottlerocket_ecs_updater.engine.lease.run_lease import Taken
+from bottlerocket_ecs_updater.engine.lease.store_lease import StoreLease
+from bottlerocket_ecs_updater.engine.ports import Store, Unconditional
 from bottlerocket_ecs_updater.errors import (
     Denied,
     Interrupted,
@@ -51,6 +54,9 @@ from bottlerocket_ecs_updater.errors import (
 )
 from bottlerocket_ecs_updater.report.views.checkup import checkup_json, checkup_text
 from bottlerocket_ecs_updater.report.words.colours import Paint
+
+LEASE_TRIED_FOR = timedelta(seconds=1)
+"""The term of the lease that tests the store: how long it is held if doctor dies."""
 
 _DEFINITION = r"[A-Za-z0-9_-]{1,255}(:[0-9]+)?|arn:aws[a-z0-9-]*:ecs:[a-z0-9-]+:[0-9]{12}:task-definition/[^ ]+"
 
@@ -286,6 +292,17 @@ def _of_the_cluster(asked: AwsCheckup, run: RunSettings) -> Iterator[Finding]:
     yield from _asked("instance", "all", ask_hosts, vital=True)
 
 
+def _try_a_lease(wired: Wired, store: Store) -> None:
+    """Take a lease of doctor's own, and release it. Raises Unconditional, and what the store raises."""
+    key, clock = f"clusters/{wired.state}/doctor.json", wired.clock
+    lease = StoreLease(store, key, "doctor", wired.run, LEASE_TRIED_FOR, clock, clock.monotonic)
+    try:
+        if isinstance(lease.acquire(), Taken):
+            lease.check_store()
+    finally:
+        lease.release()
+
+
 def _store(run: RunSettings, wired: Wired) -> Iterator[Finding]:
     state = run.target.state
     if wired.store is None or state is None:
@@ -293,7 +310,7 @@ def _store(run: RunSettings, wired: Wired) -> Iterator[Finding]:
         yield warn("store", "none", "runs have no lease, no history and no record", remedy)
         return
     try:
-        check_conditional_writes(wired.store, wired.state, wired.clock.now())
+        _try_a_lease(wired, wired.store)
     except Unconditional as error:
         yield fail("store", str(state), str(error), "Keep the state in Amazon S3, or in a folder of one machine")
         return

@@ -13,7 +13,7 @@ from cyclopts import Parameter
 from bottlerocket_ecs_updater.cli.settings import parameters
 from bottlerocket_ecs_updater.cli.settings.settings import ConfigFile, OutputFormat, Target
 from bottlerocket_ecs_updater.cli.wiring import wire_read_only
-from bottlerocket_ecs_updater.engine.store.audit import acts_of
+from bottlerocket_ecs_updater.engine.store.shared_state import look_for_acts
 from bottlerocket_ecs_updater.errors import UsageError
 from bottlerocket_ecs_updater.report.outputs.index import acts_text, entries_of, history_text, write_index
 from bottlerocket_ecs_updater.report.outputs.json_report import act_object
@@ -36,7 +36,7 @@ def history(*, settings: HistorySettings) -> int:
     if wired.store is None:
         raise UsageError("the history of runs is kept in the state store: give --state")
     entries = entries_of(wired.store, wired.state)[: settings.last]
-    acts = acts_of(wired.store, wired.state)[-settings.last :]
+    acts = look_for_acts(wired.store).about(wired.state)[-settings.last :]
     if settings.form == "json":
         value = json.loads(write_index(entries)) | {"acts": [act_object(act) for act in reversed(acts)]}
         text = json.dumps(value, indent=1) + "\n"

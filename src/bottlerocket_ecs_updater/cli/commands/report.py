@@ -20,7 +20,7 @@ from bottlerocket_ecs_updater.cli.wiring import wire_read_only
 from bottlerocket_ecs_updater.core.model.ids import RunId
 from bottlerocket_ecs_updater.core.model.location import name_of
 from bottlerocket_ecs_updater.engine.ports import Store
-from bottlerocket_ecs_updater.engine.store.audit import acts_of
+from bottlerocket_ecs_updater.engine.store.shared_state import look_for_acts
 from bottlerocket_ecs_updater.errors import NotFound, UsageError
 from bottlerocket_ecs_updater.report.analysis.ending import Ending
 from bottlerocket_ecs_updater.report.analysis.run_report import RunReport, run_report
@@ -123,7 +123,7 @@ def write_index_beside(store: Store, state: str, folder: Path) -> Path:
             place.parent.mkdir(exist_ok=True)
             place.write_bytes(stored.data)
     index = folder / "index.html"
-    write_file(index, index_page(name_of(state), entries, acts_of(store, state)))
+    write_file(index, index_page(name_of(state), entries, look_for_acts(store).about(state)))
     return index
 
 

@@ -7,11 +7,9 @@ from dataclasses import dataclass
 
 from cyclopts import Parameter
 
-from bottlerocket_ecs_updater.cli.acts import Why, record
-from bottlerocket_ecs_updater.cli.commands.pause import store_of
+from bottlerocket_ecs_updater.cli.acts import Why, set_pause
 from bottlerocket_ecs_updater.cli.settings.settings import ConfigFile, Target
 from bottlerocket_ecs_updater.cli.wiring import wire_read_only
-from bottlerocket_ecs_updater.engine.store.pause_switch import clear_pause, look_for_pause
 
 
 @Parameter(name="*", group="Resume")
@@ -27,11 +25,7 @@ class ResumeSettings:
 def resume(*, settings: ResumeSettings) -> int:
     """Allow new updates again on a paused cluster."""
     wired = wire_read_only(settings.target, os.environ)
-    store = store_of(wired)
-    was = look_for_pause(store, wired.state)
-    clear_pause(store, wired.state)
-    if was:
-        record(wired, "resume", "", settings.why, f"resumed the updates, which were paused {was}")
+    _, was = set_pause(wired, None, settings.why)
     said = f"Updates of {wired.cluster_name} are resumed; they were paused {was}" if was else "Updates were not paused."
     print(said)
     return 0

@@ -11,7 +11,6 @@ from datetime import datetime
 
 from bottlerocket_ecs_updater import __version__
 from bottlerocket_ecs_updater.cli.outputs import Outputs, open_outputs, successors
-from bottlerocket_ecs_updater.cli.settings.parameters import StoreBucket
 from bottlerocket_ecs_updater.cli.settings.settings import RunSettings
 from bottlerocket_ecs_updater.cli.signals import RELEASE_GRACE_SECONDS, handle_signals, time_limit
 from bottlerocket_ecs_updater.cli.wiring import Wired, wire
@@ -19,10 +18,10 @@ from bottlerocket_ecs_updater.core.model.event import LeaseRefused, LeaseTaken, 
 from bottlerocket_ecs_updater.core.model.outcome import RunOutcome, count_kinds
 from bottlerocket_ecs_updater.core.model.time_text import has_passed
 from bottlerocket_ecs_updater.engine.lease.run_lease import HeldBy, Taken, lease_guard
+from bottlerocket_ecs_updater.engine.lease.store_lease import StoreLease
 from bottlerocket_ecs_updater.engine.ports import Recorder
 from bottlerocket_ecs_updater.engine.run import Run
 from bottlerocket_ecs_updater.engine.stop import Stop
-from bottlerocket_ecs_updater.engine.store.conditional_writes import check_conditional_writes
 from bottlerocket_ecs_updater.engine.store.folder_store import FolderStore
 from bottlerocket_ecs_updater.engine.waits import Waits
 from bottlerocket_ecs_updater.errors import Interrupted, Throttled, Unreachable, UpdaterError, UsageError
@@ -141,8 +140,9 @@ def _ask_for_lease(settings: RunSettings, wired: Wired, recorder: Recorder) -> T
     began, wait = wired.clock.now(), settings.policy.longest_outage_wait
     while True:
         try:
-            _trust_the_store(settings, wired)
             answer = wired.lease.acquire()
+            if isinstance(answer, Taken) and isinstance(wired.lease, StoreLease):
+                wired.lease.check_store()
         except (Throttled, Unreachable) as problem:
             # A try that failed half-way leaves nothing behind: the next one starts from the beginning.
             wired.lease.release()
@@ -154,12 +154,6 @@ def _ask_for_lease(settings: RunSettings, wired: Wired, recorder: Recorder) -> T
                 raise
         else:
             return answer
-
-
-def _trust_the_store(settings: RunSettings, wired: Wired) -> None:
-    """Check that the bucket honours conditional writes, on which the lease depends. Folders always do."""
-    if isinstance(settings.target.state, StoreBucket) and wired.store is not None:
-        check_conditional_writes(wired.store, wired.state, wired.clock.now())
 
 
 def _never_began(wired: Wired, began: datetime, outcome: RunOutcome, exit_code: int, why: str) -> RunFinished:

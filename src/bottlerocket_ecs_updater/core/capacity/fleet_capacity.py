@@ -10,7 +10,7 @@ from bottlerocket_ecs_updater.core.capacity.daemon_share import DaemonShare
 from bottlerocket_ecs_updater.core.capacity.host_room import Capacity, ServiceRules, doubts_of
 from bottlerocket_ecs_updater.core.capacity.will_it_fit import Coming
 from bottlerocket_ecs_updater.core.model.auto_scaling import taken_away
-from bottlerocket_ecs_updater.core.model.capacity_provider import LaunchType, cannot_grow, doubt_of_growth, is_managed
+from bottlerocket_ecs_updater.core.model.capacity_provider import LaunchType, cannot_grow, doubt_of_growth
 from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
 from bottlerocket_ecs_updater.core.model.container_instance import Registration, Task
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
@@ -93,7 +93,7 @@ def capacity_of(
         attributes=registration.attributes,
         accepts=accepts_tasks(instance),
         hosts=frozenset(hosts) if known or _was_listed_lately(instance, fleet) else None,
-        launch=_launch_of(instance, registration, fleet),
+        launch=_launch_of(instance, registration),
         provider=registration.capacity_provider,
         capabilities=registration.capabilities,
         groups=frozenset(task.group for task in tasks) if known else None,
@@ -168,14 +168,11 @@ def tasks_changed(instance: Instance) -> bool:
     return len(tasks.left) not in (running, running + pending)
 
 
-def _launch_of(instance: Instance, registration: Registration, fleet: Fleet) -> LaunchType:
+def _launch_of(instance: Instance, registration: Registration) -> LaunchType:
     """The launch type of an instance: its agent shows ECS Anywhere, its provider or EC2 shows Managed Instances."""
     if registration.external:
         return LaunchType.EXTERNAL
-    machine = instance.machine
-    managed = is_managed(registration.capacity_provider, fleet.providers)
-    managed = managed or (machine is not None and machine.managed_by_ecs)
-    return LaunchType.MANAGED_INSTANCES if managed else LaunchType.EC2
+    return LaunchType.MANAGED_INSTANCES if instance.managed else LaunchType.EC2
 
 
 def with_doubts(rules: ServiceRules | None, capacity: Mapping[InstanceId, Capacity]) -> ServiceRules | None:

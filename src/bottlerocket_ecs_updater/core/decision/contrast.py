@@ -11,7 +11,7 @@ deployment must have run longer on other hosts before, and never as long on host
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from statistics import median_low
 
@@ -23,6 +23,9 @@ LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 FAILED_TASKS = 2
 """One task that fails may be a coincidence."""
+
+FINISHED_TASKS = 3
+"""The same for tasks that exit with code 0, which some services do after each job."""
 
 AROUND = timedelta(minutes=2)
 """Failures elsewhere count from this long before the first one on the version: a common cause does not hit all hosts at
@@ -206,13 +209,28 @@ def span_of(times: Iterable[datetime]) -> timedelta:
 
 def blamed_on_version(trial: Trial, tasks: TasksAlike, now: datetime) -> Sequence[TaskEnd]:
     """The failed tasks for which the version is the cause; empty if something else may be."""
-    alike = [one for one in _by_deployment(trial, tasks).values() if one.failed]
+    alike = [one for one in _by_deployment(trial, _with_odd_exits(trial, tasks)).values() if one.failed]
     against_it = [one for one in alike if _tells(one, now)]
     if not against_it and _all_fail(alike, trial, now):
         against_it = alike
     against = [end for one in against_it for end in one.failed]
     # If a service fails anyway, only an unusual way of failing is evidence.
     return against or [end for one in alike if one.failed[0].group in trial.in_trouble for end in one.unusual()]
+
+
+def _with_odd_exits(trial: Trial, tasks: TasksAlike) -> TasksAlike:
+    """The tasks, with those as failed that exited with code 0 only on the version.
+
+    A service that starts a worker again after each of its jobs does so on every host.
+    """
+    finished: dict[tuple[str, str], list[bool]] = {}
+    for end in (end for end in tasks.ended if end.finished):
+        finished.setdefault((end.group, end.deployment), []).append(trial.has(end))
+    odd = {alike for alike, here in finished.items() if len(here) >= FINISHED_TASKS and all(here)}
+    if not odd:
+        return tasks
+    ended = [replace(end, unlike_others=end.finished and (end.group, end.deployment) in odd) for end in tasks.ended]
+    return TasksAlike(ended, tasks.alive)
 
 
 def _tells(one: _Alike, now: datetime) -> bool:

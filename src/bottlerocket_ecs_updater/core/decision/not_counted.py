@@ -1,26 +1,23 @@
 """Which container instances do not count, neither in the budget's total nor as unavailable.
 
 A budget limits how many of the instances in service may be out of service together. An instance does not count if it is
-stopped in a warm pool, if a person stopped it, if AWS manages it, if only its registration is left, or if the policy
-excludes it. Neither does one that its group is terminating or keeps in standby, once its tasks have moved. It may stay
-that way for months and must not block the cluster. A claimed instance counts, unless it is quarantined and stopped in
-EC2, or in its warm pool.
+stopped in a warm pool, if a person stopped it, if AWS manages it, if only its registration is left, if its registration
+failed, or if the policy excludes it. Neither does one that its group is terminating or keeps in standby, once its tasks
+have moved. It may stay that way for months and must not block the cluster. A claimed instance counts, unless it is
+quarantined and stopped in EC2, or in its warm pool.
 """
 
 from __future__ import annotations
 
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.model.auto_scaling import InGroup, LifecycleState, is_warm, taken_away
-from bottlerocket_ecs_updater.core.model.capacity_provider import is_managed
 from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
-from bottlerocket_ecs_updater.core.model.container_instance import Status
-from bottlerocket_ecs_updater.core.model.fleet import Fleet
+from bottlerocket_ecs_updater.core.model.container_instance import Registration, Status
 from bottlerocket_ecs_updater.core.model.instance import Instance, Machine
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.core.rules.selection import select
 
-BY_ECS = "ECS Managed Instances"
 LISTED_NO_MORE = "ECS no longer lists it"
 
 _LEFT_OUT = frozenset({Reason.OPTED_OUT, Reason.EXCLUDED, Reason.NOT_INCLUDED})
@@ -45,15 +42,13 @@ def set_aside(instance: Instance) -> Hold | None:
     leaving = why_leaving(instance)
     if leaving is not None and leaving.reason is Reason.WARM_POOL:
         return leaving
-    return _set_aside(instance.machine, connected=instance.registration is not None and instance.registration.connected)
+    if instance.managed:
+        return hold(Reason.MANAGED_INSTANCE)
+    connected = instance.registration is not None and instance.registration.connected
+    return _set_aside(instance.machine, connected=connected) if instance.machine is not None else None
 
 
-def _set_aside(machine: Machine | None, *, connected: bool) -> Hold | None:
-    if machine is None:
-        return None
-    if machine.managed_by:
-        known = BY_ECS if machine.managed_by_ecs else machine.managed_by
-        return hold(Reason.MANAGED_INSTANCE, service=known)
+def _set_aside(machine: Machine, *, connected: bool) -> Hold | None:
     # Nothing undoes a termination. ECS shows the agent as connected for a while, and deregisters it later.
     if machine.ended:
         return hold(Reason.INSTANCE_TERMINATED)
@@ -83,7 +78,7 @@ def outside(instance: Instance, policy: Policy) -> Hold | None:
     if instance.claim is not None:
         aside = set_aside(instance) if instance.claim.phase is ClaimPhase.QUARANTINED else None
         return aside if aside is not None and aside.reason is Reason.INSTANCE_STOPPED else None
-    return set_aside(instance) or _emptied(instance) or left_out(instance, policy)
+    return set_aside(instance) or _emptied(instance) or _never_in_service(instance) or left_out(instance, policy)
 
 
 def _emptied(instance: Instance) -> Hold | None:
@@ -94,9 +89,25 @@ def _emptied(instance: Instance) -> Hold | None:
     registration, membership = instance.registration, instance.membership
     if registration is None or registration.status is not Status.DRAINING or not isinstance(membership, InGroup):
         return None
-    empty = not registration.running_tasks + registration.pending_tasks
     out = membership.state in (LifecycleState.TERMINATING, LifecycleState.STANDBY)
-    return hold(Reason.LEAVING_GROUP, group=membership.group, state=membership.state.value) if empty and out else None
+    if not out or not _is_empty(registration):
+        return None
+    return hold(Reason.LEAVING_GROUP, group=membership.group, state=membership.state.value)
+
+
+def _never_in_service(instance: Instance) -> Hold | None:
+    """The hold of an instance whose registration failed before it had any task; None if it did not.
+
+    It stays that way until a person deregisters or terminates it.
+    """
+    registration = instance.registration
+    if registration is None or registration.status is not Status.REGISTRATION_FAILED or not _is_empty(registration):
+        return None
+    return hold(Reason.NOT_ACTIVE, status=registration.status.value)
+
+
+def _is_empty(registration: Registration) -> bool:
+    return not registration.running_tasks + registration.pending_tasks
 
 
 def left_out(instance: Instance, policy: Policy) -> Hold | None:
@@ -116,19 +127,9 @@ def members(this_pass: Pass) -> tuple[Instance, ...]:
 
 
 def _members(this_pass: Pass) -> tuple[Instance, ...]:
-    fleet, policy = this_pass.fleet, this_pass.policy
+    policy = this_pass.policy
     return tuple(
         instance
-        for instance in fleet.instances.values()
-        if instance.bottlerocket
-        and is_there(instance)
-        and managed_by_provider(instance, fleet) is None
-        and outside(instance, policy) is None
+        for instance in this_pass.fleet.instances.values()
+        if instance.bottlerocket and is_there(instance) and outside(instance, policy) is None
     )
-
-
-def managed_by_provider(instance: Instance, fleet: Fleet) -> Hold | None:
-    """The hold of a Managed Instance by its capacity provider, if EC2 was not asked about it; None for any other."""
-    registration = instance.registration
-    known = registration is not None and is_managed(registration.capacity_provider, fleet.providers)
-    return hold(Reason.MANAGED_INSTANCE, service=BY_ECS) if known and instance.claim is None else None

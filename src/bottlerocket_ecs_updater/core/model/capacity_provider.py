@@ -64,12 +64,6 @@ class CapacityProvider:
         return self.kind in (ProviderKind.FARGATE, ProviderKind.MANAGED_INSTANCES)
 
 
-def is_managed(provider: str, known: Mapping[str, CapacityProvider] | None) -> bool:
-    """Whether instances of that provider are known to be ECS Managed Instances."""
-    found = (known or {}).get(provider)
-    return found is not None and found.kind is ProviderKind.MANAGED_INSTANCES
-
-
 def cannot_grow(provider: str, known: Mapping[str, CapacityProvider]) -> str:
     """Why a provider will add no instance; empty if it may, or if that is not known."""
     found = known.get(provider)

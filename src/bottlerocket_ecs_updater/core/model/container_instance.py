@@ -217,6 +217,17 @@ _REFUSED = re.compile(
 Source: "CannotPullContainer task errors" and "ResourceInitializationError errors" in the ECS guide.
 """
 
+_NOT_OF_HOST = (
+    "Unexpected EC2 error",
+    "unused device index",
+    "unable to assume",
+    "failed to set up the EBS volume",
+)
+"""Parts of the reason if EC2 or IAM gave ECS no network interface, volume or role for the task: a full subnet, a quota.
+
+Source: "TaskFailedToStart errors" and "Status reasons for Amazon EBS volume attachment" in the ECS guide.
+"""
+
 EXITS_AT_ONCE = timedelta(minutes=1)
 """A task of a service that exits this soon has failed, even with exit code 0: a service is meant to keep running."""
 
@@ -252,6 +263,8 @@ class TaskEnd:
     """The deployment that started it, as in `startedBy`."""
     ran_for: timedelta | None = None
     """How long it was RUNNING; None if it never was."""
+    unlike_others: bool = False
+    """Whether it exited with code 0, and none of its kind did so on other versions."""
 
     @property
     def started(self) -> bool:
@@ -260,8 +273,9 @@ class TaskEnd:
 
     @property
     def refused(self) -> bool:
-        """Whether it did not start because another service refused its image or its secrets."""
-        return not self.started and any(word in self.why for word in _FETCHING) and bool(_REFUSED.search(self.why))
+        """Whether it did not start because another service refused its image or its secrets, or EC2 what it needs."""
+        fetching = any(word in self.why for word in _FETCHING) and bool(_REFUSED.search(self.why))
+        return not self.started and (fetching or any(words in self.why for words in _NOT_OF_HOST))
 
     @property
     def lasted(self) -> timedelta:
@@ -269,13 +283,18 @@ class TaskEnd:
         return self.stopped_at - self.launched_at
 
     @property
+    def finished(self) -> bool:
+        """Whether it exited by itself with code 0 after a while, as a worker may do after each of its jobs."""
+        return self.code == EXITED and self.exit_code == 0 and self.lasted >= EXITS_AT_ONCE
+
+    @property
     def failed(self) -> bool:
         """Whether it failed by itself: it did not start, exited with an error or at once, or was not healthy.
 
-        One whose image or secrets were refused says nothing about its host, which reached the service that refused.
+        One whose image, secrets, network interface or volume were refused says nothing about its host.
         """
         if self.refused:
             return False
-        if any(words in self.why for words in UNHEALTHY_WORDS):
+        if self.unlike_others or any(words in self.why for words in UNHEALTHY_WORDS):
             return True
         return self.code in FAILED_CODES and (self.exit_code != 0 or self.lasted < EXITS_AT_ONCE)

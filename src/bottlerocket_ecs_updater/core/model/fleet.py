@@ -68,8 +68,6 @@ class Fleet:
     """Versions that failed after a reboot, each with the number of instances of this cluster it failed on."""
     past: History = field(default_factory=History)
     """The history in this cluster's ledger, including what this run has done."""
-    paused: str = ""
-    """Who paused updates, and why; empty if they are not paused."""
     read_lag: timedelta = timedelta()
     """The longest time after a drain that ECS had confirmed for which looks of this run still showed ACTIVE."""
     attributes_survive: bool = False
@@ -103,7 +101,12 @@ class Fleet:
     launches: Launches | None = None
     """How its Auto Scaling groups launch instances; None if that was not read."""
     shared: Shared = field(default_factory=Shared)
-    """What other clusters that share the state store, and people, recorded about versions."""
+    """What other clusters that share the state store, and people, recorded."""
+
+    @property
+    def paused(self) -> str:
+        """Who paused updates, and why; empty if they are not paused."""
+        return self.shared.paused
 
     @property
     def all_services(self) -> tuple[Service, ...]:

@@ -29,9 +29,6 @@ from bottlerocket_ecs_updater.core.model.run_command import CheckAnswer, Command
 from bottlerocket_ecs_updater.core.model.run_progress import RunProgress
 from bottlerocket_ecs_updater.core.model.version import Version
 
-MANAGED_INSTANCES = "ecs.amazonaws.com"
-"""The service that EC2 names as the operator of ECS Managed Instances."""
-
 
 @dataclass(frozen=True, slots=True)
 class Machine:
@@ -39,17 +36,15 @@ class Machine:
 
     state: str
     """As EC2 writes it: `running`, `stopped`, …; empty if EC2 does not know the instance."""
-    managed_by: str = ""
-    """The AWS service that operates it, such as `ecs.amazonaws.com` for Managed Instances; empty if none does."""
+    managed: bool = False
+    """Whether an AWS service operates it. In an ECS cluster, these are the Managed Instances.
+
+    EC2 names the service, but AWS does not document the name.
+    """
     address: str = ""
     """Its private IPv4 address."""
     unknown_looks: int = 0
     """How many looks in a row found that EC2 does not know the instance."""
-
-    @property
-    def managed_by_ecs(self) -> bool:
-        """Whether it is an ECS Managed Instance."""
-        return self.managed_by == MANAGED_INSTANCES
 
     @property
     def stopped(self) -> bool:
@@ -102,6 +97,8 @@ class SurveyedFacts:
     """Since when every answer of its group has said that it terminates the instance; None if the last one did not."""
     machine: Machine | None = None
     """None if EC2 was not asked about it or did not answer."""
+    managed: bool = False
+    """Whether its capacity provider is one of ECS Managed Instances, as far as providers were read."""
     protected: Mapping[TaskArn, datetime] = field(default_factory=dict)
     """Until when tasks on it are protected."""
     asked_at: datetime | None = None
@@ -193,6 +190,11 @@ class Instance:
     def machine(self) -> Machine | None:
         """The instance as EC2 describes it; None if that was not read."""
         return self.around.machine if self.around is not None else None
+
+    @property
+    def managed(self) -> bool:
+        """Whether it is an ECS Managed Instance, according to EC2 or its capacity provider."""
+        return (self.machine is not None and self.machine.managed) or (self.around is not None and self.around.managed)
 
     @property
     def phase_began(self) -> datetime:

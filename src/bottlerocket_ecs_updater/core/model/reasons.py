@@ -61,7 +61,7 @@ class Reason(Enum):
     )
     MANAGED_INSTANCE = _Words(
         "managed-instance",
-        "{service} manages it",
+        "it is an ECS Managed Instance",
         "do nothing: AWS patches and replaces Managed Instances itself, and the updater does not count them",
     )
     INSTANCE_STOPPED = _Words(

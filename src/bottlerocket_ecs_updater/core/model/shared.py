@@ -18,7 +18,7 @@ from bottlerocket_ecs_updater.core.model.version import Version
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """What a person decided about a version: who, when and why."""
+    """What a person decided: who, when and why."""
 
     who: str
     at: datetime
@@ -145,6 +145,8 @@ class Shared:
     """Standings that cannot be read. Any of them may belong to a stage that this cluster waits for."""
     lost: tuple[Location, ...] = ()
     """Clusters of those stages that were seen earlier and have no standing now."""
+    paused: str = ""
+    """Who paused updates on this cluster, when and why; empty if they are not paused."""
 
 
 def circle_of(stage: str, waits_for: Iterable[str], standings: Iterable[ClusterStanding]) -> tuple[str, ...]:

@@ -20,6 +20,10 @@ one. A rival's takeover is a write on the same condition: one of the two gets Co
 rival sees a new object and watches for another whole term, so the guarantee above holds for this renewal too.
 In between, the holder did nothing and its knowledge is stale: it looks at everything again before it acts.
 
+All of this depends on a store that refuses a write whose condition fails. Some S3-compatible stores accept
+`If-None-Match` and `If-Match` but write anyway. So right after the lease was acquired, `check_store` tries to write
+with conditions that must fail.
+
 A Conflict counts only if the object that is read afterwards is not the holder's own. S3 may reject a write only because
 it overlaps another one, and a write whose reply was lost may have taken effect.
 
@@ -39,7 +43,7 @@ from bottlerocket_ecs_updater.core.model.time_text import time_text
 from bottlerocket_ecs_updater.engine.lease.lease_note import LONGEST_TERM, LeaseNote, read_lease
 from bottlerocket_ecs_updater.engine.lease.run_lease import HeldBy, Taken
 from bottlerocket_ecs_updater.engine.lease.task_lease import Monotonic
-from bottlerocket_ecs_updater.engine.ports import ABSENT, Clock, Conflict, Store
+from bottlerocket_ecs_updater.engine.ports import ABSENT, Clock, Conflict, Store, Unconditional
 from bottlerocket_ecs_updater.engine.waits import Waits
 from bottlerocket_ecs_updater.errors import LeaseLapsed, LeaseLost, Throttled, Unreachable, UpdaterError
 
@@ -59,6 +63,9 @@ TRY_AGAIN_MAX = timedelta(seconds=3)
 
 WATCHES_PER_TERM = 8
 """How often a rival checks whether the lease was renewed, so that it notices a live holder soon."""
+
+NO_TAG = '"00000000000000000000000000000000"'
+"""A tag that no object has."""
 
 LOOKS_MAX = 4 * WATCHES_PER_TERM
 """Maximum looks in one attempt to acquire the lease. More than one term's worth, to allow for store faults."""
@@ -128,6 +135,8 @@ class StoreLease:
         self._sent: dict[bytes, _Moment] = {}
         """Writes without a reply, and when each started: the store may contain any of them."""
         self._writes = 0
+        self._refused_absent = False
+        """Whether the store refused to create the object, because it exists."""
         self._lost = ""
 
     @property
@@ -174,6 +183,11 @@ class StoreLease:
 
     def _look(self, watch: _Watch | None) -> Taken | HeldBy | _Watch:
         """Look at the lease once, and try to take it if it is free or was watched for its whole term."""
+        if not (self._refused_absent or self._sent):
+            created = self._take(ABSENT, None, from_whom="")
+            if isinstance(created, Taken):
+                return created
+            self._refused_absent = True
         seen = self._store.get(self._key)
         note, now = read_lease(seen), self._monotonic()
         if seen is not None and note is not None and seen.data in self._sent:
@@ -204,6 +218,23 @@ class StoreLease:
         self._held = _Held(epoch, began.wall, tag, data, began)
         self._sent.clear()
         return Taken(epoch, from_whom)
+
+    def check_store(self) -> None:
+        """Check that the store refuses writes whose condition fails. Call right after the lease was acquired.
+
+        Raises Unconditional, and what the store raises.
+        """
+        if not self._refused_absent:
+            self._must_be_refused(ABSENT, "If-None-Match: it wrote over an object that was there")
+        self._must_be_refused(NO_TAG, "If-Match: it wrote over an object that had another tag")
+
+    def _must_be_refused(self, expect: str, what: str) -> None:
+        held = self._holding()
+        try:
+            self._store.put(self._key, self._write(held.epoch, held.since, released=False), expect)
+        except Conflict:
+            return
+        raise Unconditional(f"the state store ignores {what}. Two runs could hold the lease at once; use Amazon S3")
 
     # Renew
 

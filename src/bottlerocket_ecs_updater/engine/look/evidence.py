@@ -175,7 +175,7 @@ class Evidence:
         longest_ago = sorted((name for name in names if name in known_names), key=self._read_at)
         due = [name for name in longest_ago[:SERVICES_READ] if self._due(name, soon=soon)]
         ended = [end for name in due for end in self._ended_of(name)]
-        if not any(end.failed for end in ended):
+        if not any(end.failed or end.finished for end in ended):
             return
         tasks = TasksAlike(ended, self._alive_of(due))
         for version in sorted(versions):

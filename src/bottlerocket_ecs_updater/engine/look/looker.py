@@ -170,6 +170,7 @@ class Looker:
         self._registrations.list_all()
         self._nodes.reach(first=first)
         self._groups.look_at_machines()
+        self.surveyor.look_at_managed()
         self._nodes.find_activated()
         if first or any(instance.tasks is None for instance in known.instances.values()):
             self._tasks.list_all()

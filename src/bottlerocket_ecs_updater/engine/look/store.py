@@ -1,4 +1,4 @@
-"""Reads the state store for what people and other clusters wrote: the pause switch, blocks, promotions, versions."""
+"""Reads the state store for what people and other clusters wrote: pauses, blocks, promotions, versions."""
 
 from __future__ import annotations
 
@@ -10,14 +10,12 @@ from functools import partial
 from bottlerocket_ecs_updater.core.decision.unclaimed.eligibility import newly_found
 from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
 from bottlerocket_ecs_updater.core.model.event import (
-    RuleOff,
     StateUnreadable,
     UpdatesPaused,
     UpdatesResumed,
     VersionSeen,
 )
 from bottlerocket_ecs_updater.core.model.published import Published
-from bottlerocket_ecs_updater.core.model.time_text import has_passed
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.core.state.ledger import with_found, with_offer, with_published, with_sighting
@@ -25,12 +23,11 @@ from bottlerocket_ecs_updater.engine.look.conditions import ConditionLooks
 from bottlerocket_ecs_updater.engine.run_ports import Ports
 from bottlerocket_ecs_updater.engine.run_state import RunState
 from bottlerocket_ecs_updater.engine.store.first_seen import FirstSeen
-from bottlerocket_ecs_updater.engine.store.pause_switch import look_for_pause
 from bottlerocket_ecs_updater.engine.store.shared_state import SharedState
 from bottlerocket_ecs_updater.errors import Interrupted, LeaseLost, Throttled, Unreachable, UpdaterError
 
 ORDERS_KNOWN_FOR = timedelta(seconds=55)
-"""How old the pause switch and the blocked versions may be when an update starts or a host is drained.
+"""How old what people decided may be when an update starts or a host is drained.
 
 So a pause or a block takes effect within a minute.
 """
@@ -47,35 +44,27 @@ class StoreLooks:
         self._policy = policy
         self._recorder = ports.recorder
         self._ledger = ports.ledger
-        self._store = ports.store
-        self._state = ports.state
         self._conditions = conditions
-        self._shared = SharedState(ports.store, ports.place, policy.rules.stages)
+        self._shared = SharedState(ports.store, ports.state, ports.place, policy.rules.stages)
         self._first_seen = FirstSeen(ports.store)
         self._sighted: set[Version] = set()
         """The versions whose first sighting this run has recorded."""
-        self._pause_read_at: datetime | None = None
         self._looked_at: datetime | None = None
 
     def refresh_orders(self) -> bool:
-        """Read the pause switch and the blocked versions before updates start. Returns False if both are recent."""
-        pause_is_old = self._pause_is_older_than(ORDERS_KNOWN_FOR)
-        acts_are_old = self._shared.is_due(self._known.fleet.at, ORDERS_KNOWN_FOR)
-        if pause_is_old:
-            self._read_beyond(self._look_for_pause)
-        if acts_are_old:
-            self._read_beyond(partial(self._look_at_shared, ORDERS_KNOWN_FOR))
-        return pause_is_old or acts_are_old
+        """Read the pause and the blocked versions before updates start. Returns False if they are recent."""
+        if not self._shared.is_due(self._known.fleet.at, ORDERS_KNOWN_FOR):
+            return False
+        self._read_beyond(partial(self._look_at_shared, ORDERS_KNOWN_FOR))
+        return True
 
     def look(self) -> None:
         """Read what people and other clusters wrote, as often as something depends on it.
 
-        While updates are paused, the switch is read with every look, so that no run ends because of an old pause.
+        While updates are paused, they are read with every look, so that no run ends because of an old pause.
         """
         known_for = self._orders_known_for()
-        if self._known.fleet.paused or self._pause_is_older_than(known_for):
-            self._read_beyond(self._look_for_pause)
-        self._read_beyond(partial(self._look_at_store, known_for))
+        self._read_beyond(partial(self._look_at_store, timedelta() if self._known.fleet.paused else known_for))
 
     def _orders_known_for(self) -> timedelta:
         """How old they may be now. While a host is drained and not yet rebooted, a block must return it in time.
@@ -100,20 +89,11 @@ class StoreLooks:
                 raise
             self._known.block_denied(problem)
 
-    def _look_for_pause(self) -> None:
-        self._record_pause(look_for_pause(self._store, self._state))
-        self._pause_read_at = self._known.fleet.at
-
-    def _pause_is_older_than(self, age: timedelta) -> bool:
-        read_at = self._pause_read_at
-        return read_at is None or has_passed(read_at, age, self._known.fleet.at)
-
     def _look_at_shared(self, known_for: timedelta) -> None:
-        """Read which versions people blocked or promoted, if that is older than `known_for`, and other clusters."""
-        known = self._known
+        """Read what people decided, if that is older than `known_for`, and what other clusters published."""
+        known, before = self._known, self._known.fleet.paused
         known.fleet = replace(known.fleet, shared=self._shared.look(known.fleet.at, known_for))
-        if why := self._shared.take_off():
-            self._recorder.record(RuleOff(known.fleet.at, "blocks and promotions", why))
+        self._record_pause(before)
         for key, why in self._shared.take_unreadable():
             self._recorder.record(StateUnreadable(known.fleet.at, key, why))
 
@@ -140,10 +120,9 @@ class StoreLooks:
         known.learn_ledger(ledger.value)
         self._conditions.report_withdrawn(known.fleet.past.published)
 
-    def _record_pause(self, paused: str) -> None:
+    def _record_pause(self, before: str) -> None:
         """Report a new pause, another reason, or a resume."""
-        before = self._known.fleet.paused
-        self._known.fleet = replace(self._known.fleet, paused=paused)
+        paused = self._known.fleet.paused
         if paused and paused != before:
             self._recorder.record(UpdatesPaused(self._known.fleet.at, paused))
         elif before and not paused:

@@ -83,6 +83,17 @@ class Surveyor:
             if isinstance(found, Definition):
                 self._known.learn_definition(arn, found)
 
+    def look_at_managed(self) -> None:
+        """Note Managed Instances, which do not count in the budget.
+
+        Their capacity providers are read for this only if one of them is out of service, and EC2 does not say why.
+        """
+        known = self._known.fleet.providers or {}
+        if any(_provider_of(one) not in {"", *known} for one in self._known.instances.values() if _is_out(one)):
+            self._ask_providers(capacity_providers(self._known.fleet))
+        else:
+            self._note_managed()
+
     def _read_definitions(self, ids: Sequence[InstanceId]) -> Iterable[Missed]:
         """Read new task definitions. If one cannot be read, the instances with its tasks are held."""
         survey, known = self._survey, self._known
@@ -124,18 +135,30 @@ class Surveyor:
 
     def _read_providers(self, ids: Sequence[InstanceId]) -> Iterable[Missed]:
         """Read the capacity providers of instances and services, if there are any and room for tasks is checked."""
-        survey, known = self._survey, self._known
-        names = capacity_providers(known.fleet)
-        if survey is None or known.fleet.definitions is None or not names or self._knows_providers(names):
+        names = capacity_providers(self._known.fleet)
+        if self._known.fleet.definitions is None or not names or self._knows_providers(names):
             return ()
-        found = self._rules.ask(PROVIDERS, lambda: survey.providers(sorted(names)))
+        missed = self._ask_providers(names)
+        return [(id_, f"the capacity providers: {missed.why}") for id_ in ids] if missed is not None else ()
+
+    def _ask_providers(self, names: frozenset[str]) -> NotNow | None:
+        survey, known = self._survey, self._known
+        found = self._rules.ask(PROVIDERS, lambda: survey.providers(sorted(names))) if survey is not None else None
         if isinstance(found, NotNow):
-            return [(id_, f"the capacity providers: {found.why}") for id_ in ids]
-        self._providers_at, self._provided = self._known.now, self._in_providers()
+            return found
+        self._providers_at, self._provided = known.now, self._in_providers()
         # Do not look up a provider again immediately if AWS did not return it.
         unsaid = {name: CapacityProvider(name, ProviderKind.OTHER) for name in names}
         known.fleet = replace(known.fleet, providers={**unsaid, **found} if found is not None else None)
-        return ()
+        self._note_managed()
+        return None
+
+    def _note_managed(self) -> None:
+        providers = (self._known.fleet.providers or {}).values()
+        managed = {one.name for one in providers if one.kind is ProviderKind.MANAGED_INSTANCES}
+        for one in list(self._known.instances.values()):
+            if _provider_of(one) in managed and not one.managed:
+                self._known.learn_around(one.id, replace(self._known.around(one.id), managed=True))
 
     def _knows_providers(self, names: frozenset[str]) -> bool:
         """Whether what was last read of these providers still counts: not if instances of any came or went since."""
@@ -166,6 +189,18 @@ class Surveyor:
             protected = {task: check_answer[task] for task in asked.get(id_, ()) if task in check_answer}
             self._known.learn_around(id_, replace(self._known.around(id_), protected=protected))
         return ()
+
+
+def _is_out(instance: Instance) -> bool:
+    """Whether an unclaimed host is out of service and, as far as EC2 said, not managed by AWS."""
+    registration = instance.registration
+    if registration is None or instance.claim is not None or not instance.bottlerocket:
+        return False
+    return not registration.in_service and not instance.managed
+
+
+def _provider_of(instance: Instance) -> str:
+    return instance.registration.capacity_provider if instance.registration is not None else ""
 
 
 def _movable(instance: Instance) -> list[TaskArn]:

@@ -1,4 +1,9 @@
-"""An entry of the audit trail."""
+"""The audit trail: what people did, with who, when, why, and the result.
+
+Every command with which a person changes what runs do adds an entry to people's acts (`shared_state`), after it acted.
+`history`, the index and the page of the next run then show it. An act that was refused, or that changed nothing, leaves
+no entry. The trail is for people, and no decision reads it.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +25,9 @@ class AuditEntry:
     why: str
     """In the person's words; empty if no reason was given."""
     done: str = ""
-    """What was done, as a sentence without its full stop. Older versions recorded none of acts on versions."""
+    """What was done, as a sentence without its full stop."""
+    cluster: str = ""
+    """The cluster that it was about, as `ACCOUNT/REGION/NAME`; empty if it was about all clusters of the store."""
 
     @property
     def command(self) -> str:

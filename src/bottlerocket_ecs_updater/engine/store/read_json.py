@@ -4,7 +4,7 @@ An object in the state store may contain anything: a person edited it, the disk 
 someone has too many permissions. Each object's reader defines what happens if it is unreadable:
 
     object                if unreadable
-    pause.json            the cluster is paused: the object was probably meant to
+    acts.json             every version is blocked: a pause or a block may be among them
     lease.json            counts as held for the longest term
     ledger.json           the run returns claimed instances, starts no updates, and exits with 1
     first-seen/…          the version counts as first seen when this cluster first saw it

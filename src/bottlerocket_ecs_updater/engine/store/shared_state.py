@@ -1,17 +1,20 @@
 """The state that clusters share through the store.
 
     fleet/clusters/<account>/<region>/<name>/standing.json    one cluster's standing, written only by its own runs
-    fleet/acts.json                                           people's acts on versions: blocks, promotions, …
+    fleet/acts.json                                           people's acts: pauses, blocks, promotions, …
 
 Both are written on condition that no one else wrote them in the meantime. If one is unreadable: acts block every
-version, because they may contain a block; another cluster's standing promotes nothing; the cluster's own standing is
-written again, and its times start over.
+version, because they may contain a pause or a block; another cluster's standing promotes nothing; the cluster's own
+standing is written again, and its times start over.
+
+A run reads people's acts before an update starts if it has not read them within the last 55 seconds, so none starts
+later than a minute after a pause or a block.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cache
@@ -34,7 +37,7 @@ from bottlerocket_ecs_updater.core.rules.promotion import StageRules
 from bottlerocket_ecs_updater.engine.ports import ABSENT, Conflict, Store
 from bottlerocket_ecs_updater.engine.store.audit_entry import AuditEntry
 from bottlerocket_ecs_updater.engine.store.read_json import Unreadable, read_object, whole_of
-from bottlerocket_ecs_updater.errors import Denied, Unreachable, UpdaterError
+from bottlerocket_ecs_updater.errors import Unreachable, UpdaterError
 
 if TYPE_CHECKING:
     from cattrs import Converter
@@ -52,8 +55,11 @@ WRITE_TRIES = 10
 STANDINGS_EVERY = timedelta(minutes=10)
 """How often a run reads the standings that it waits for. Each is written once per run."""
 
-HISTORY_MAX = 500
-"""Acts to keep: a few years of them, in tens of kilobytes."""
+HISTORY_MAX = 1000
+"""Acts to keep: a few years of them, in at most a few hundred kilobytes."""
+
+PAUSE_SHOWN_MAX_CHARACTERS = 500
+"""Limit for the text of who paused and why, which is shown with every held instance."""
 
 STANDINGS_MAX = 5000
 """Limit of clusters to read, so that a store full of other objects does not delay a run."""
@@ -64,6 +70,11 @@ class StagesInCircle(UpdaterError):
     """The settings are wrong: stages wait for each other, so no version could reach any of them."""
 
 
+@dataclass
+class ActsBroken(UpdaterError):
+    """A person must act: what people decided cannot be read, and a change would overwrite it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Acts:
     """The content of `fleet/acts.json`."""
@@ -71,8 +82,20 @@ class Acts:
     said: VersionActs = field(default_factory=VersionActs)
     forgotten: Mapping[str, Act] = field(default_factory=dict)
     """Removed clusters, by location, with who removed them."""
+    paused: Mapping[str, Act] = field(default_factory=dict)
+    """Paused clusters, by location. No run starts an update there."""
     history: tuple[AuditEntry, ...] = ()
     """All acts, including those undone since; oldest first."""
+
+    def paused_by(self, cluster: str) -> str:
+        """Who paused updates on a cluster, when and why, as text; empty if they are not paused."""
+        text = str(self.paused.get(cluster, ""))
+        return text if len(text) <= PAUSE_SHOWN_MAX_CHARACTERS else f"{text[:PAUSE_SHOWN_MAX_CHARACTERS]}…"
+
+    def about(self, cluster: str, since: datetime | None = None) -> Sequence[AuditEntry]:
+        """The acts on a cluster and on all clusters, oldest first, optionally only those since a time."""
+        ours = (act for act in self.history if act.cluster in ("", cluster) and (since is None or act.at >= since))
+        return tuple(sorted(ours, key=lambda act: act.at))
 
 
 def standing_key(place: Location) -> str:
@@ -117,14 +140,21 @@ def look_for_acts(store: Store) -> Acts:
 
 
 def change_acts(store: Store, step: Callable[[Acts], Acts]) -> Acts:
-    """Apply a change, also if others write at the same time. Raises Unreadable if the object cannot be read."""
+    """Apply a change, also if others write at the same time. Raises what the store raises, and ActsBroken."""
 
-    def write(data: bytes | None) -> tuple[Acts, bytes]:
-        after = step(_read_acts(data) if data is not None else Acts())
+    def write(data: bytes | None) -> tuple[Acts, bytes | None]:
+        before = _read_acts(data) if data is not None else Acts()
+        after = step(before)
         value = {"format": SHARED_FORMAT, **_converter().unstructure(after, Acts)}
-        return after, json.dumps(value, indent=1, sort_keys=True).encode()
+        return after, json.dumps(value, indent=1, sort_keys=True).encode() if after != before else None
 
-    return _rewrite(store, ACTS_KEY, write)
+    try:
+        return _rewrite(store, ACTS_KEY, write)
+    except Unreadable as problem:
+        raise ActsBroken(
+            f"{ACTS_KEY} in the state store cannot be read: {problem}. Every version is blocked until it is restored "
+            "or removed"
+        ) from problem
 
 
 def with_block(acts: Acts, version: Version, act: Act | None) -> Acts:
@@ -147,16 +177,22 @@ def with_forgotten(acts: Acts, place: Location, act: Act | None) -> Acts:
     return replace(acts, forgotten=_with(acts.forgotten, str(place), act))
 
 
+def with_pause(acts: Acts, cluster: str, act: Act | None) -> Acts:
+    """Pause updates on a cluster; None resumes them."""
+    return replace(acts, paused=_with(acts.paused, cluster, act))
+
+
 def with_history(acts: Acts, done: AuditEntry) -> Acts:
     """Add an act to the history."""
     return replace(acts, history=(*acts.history, done)[-HISTORY_MAX:])
 
 
 class SharedState:
-    """What a run reads about other clusters. Without a store or a location, there are none."""
+    """What a run reads of people's acts and of other clusters. Without a store, there are none."""
 
-    def __init__(self, store: Store | None, place: Location | None, rules: StageRules) -> None:
-        self._store = store if place is not None else None
+    def __init__(self, store: Store | None, cluster: str, place: Location | None, rules: StageRules) -> None:
+        self._store = store
+        self._cluster = cluster
         self._place = place
         self._rules = rules
         self._acts = Acts()
@@ -166,8 +202,6 @@ class SharedState:
         self._unreadable: Mapping[str, str] = {}
         self._told: set[str] = set()
         self._peers: tuple[Location, ...] = ()
-        self._off = ""
-        self._off_told = False
 
     def is_due(self, now: datetime, known_for: timedelta) -> bool:
         """Whether `look` would read people's acts again."""
@@ -181,28 +215,11 @@ class SharedState:
         if self._store is None:
             return Shared()
         if self.is_due(now, known_for):
-            self._acts, self._acts_at = self._look_for_acts(self._store), now
+            self._acts, self._acts_at = look_for_acts(self._store), now
         if self._rules.promoted_by and _due(self._standings_at, STANDINGS_EVERY, now):
             self._read_standings(self._store)
             self._standings_at = now
         return self._shared()
-
-    def take_off(self) -> str:
-        """Why people's acts cannot be read, returned once; empty if they can."""
-        why, self._off_told = "" if self._off_told else self._off, bool(self._off)
-        return why
-
-    def _look_for_acts(self, store: Store) -> Acts:
-        """Read people's acts. An older stack lacks the permission, which is fine if its cluster is in no stage."""
-        if self._off:
-            return Acts()
-        try:
-            return look_for_acts(store)
-        except Denied as denied:
-            if self._rules.stage or self._rules.promoted_by:
-                raise
-            self._off = str(denied)
-            return Acts()
 
     def take_unreadable(self) -> Iterator[tuple[str, str]]:
         """Unreadable standings with the reason, each returned once."""
@@ -253,13 +270,14 @@ class SharedState:
             tuple(sorted(waited_for, key=lambda one: str(one.place))),
             tuple(sorted(self._unreadable)),
             tuple(sorted(lost, key=str)) if rules.promoted_by else (),
+            self._acts.paused_by(self._cluster),
         )
 
 
 def publish(store: Store, seen: Seen, policy: Policy) -> tuple[ClusterStanding, ClusterStanding | None]:
     """Write a cluster's standing at the end of a run. Returns it and the previous one. Raises what the store raises."""
 
-    def write(data: bytes | None) -> tuple[tuple[ClusterStanding, ClusterStanding | None], bytes]:
+    def write(data: bytes | None) -> tuple[tuple[ClusterStanding, ClusterStanding | None], bytes | None]:
         try:
             before = read_standing(data, seen.place) if data is not None else None
         except Unreadable:
@@ -291,10 +309,13 @@ def forget_standing(store: Store, place: Location) -> bool:
     return there
 
 
-def _rewrite(store: Store, key: str, write: Callable[[bytes | None], tuple[T, bytes]]) -> T:
+def _rewrite(store: Store, key: str, write: Callable[[bytes | None], tuple[T, bytes | None]]) -> T:
+    """Write what `write` makes of the content, also if others write at the same time. It makes None of no change."""
     for _ in range(WRITE_TRIES):
         stored = store.get(key)
         value, data = write(stored.data if stored is not None else None)
+        if data is None:
+            return value
         try:
             store.put(key, data, stored.tag if stored is not None else ABSENT)
         except Conflict:

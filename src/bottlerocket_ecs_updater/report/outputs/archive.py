@@ -14,8 +14,8 @@ from bottlerocket_ecs_updater.core.model.event import ClaimFound, Event, RunFini
 from bottlerocket_ecs_updater.core.model.ids import RunId
 from bottlerocket_ecs_updater.core.model.location import name_of
 from bottlerocket_ecs_updater.engine.ports import Store
-from bottlerocket_ecs_updater.engine.store.audit import acts_of
 from bottlerocket_ecs_updater.engine.store.audit_entry import AuditEntry
+from bottlerocket_ecs_updater.engine.store.shared_state import look_for_acts
 from bottlerocket_ecs_updater.errors import UpdaterError
 from bottlerocket_ecs_updater.report.analysis.run_report import RunReport, run_report
 from bottlerocket_ecs_updater.report.analysis.suggested_commands import Reach
@@ -136,7 +136,7 @@ def _around(acts: Iterable[AuditEntry], events: Sequence[Event]) -> Sequence[Aud
 def _acts(store: Store, cluster: str, since: datetime | None = None) -> Sequence[AuditEntry]:
     """The acts, or nothing if they cannot be read: a report without them is better than none."""
     try:
-        return acts_of(store, cluster, since)
+        return look_for_acts(store).about(cluster, since)
     except UpdaterError:
         return ()
 

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 SCALE_OUT = timedelta(minutes=3)
 """From a task without room until the new instance accepts it."""
 
+MANAGED_BY_ECS = "ecs.amazonaws.com"
+"""Who manages a Managed Instance, according to EC2. It is not registered in Systems Manager."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Group:
@@ -59,6 +62,8 @@ class ManagedScaling:
         self._world.cluster.providers[name] = provider
         for instance_id in instance_ids:
             self._belong(instance_id, name)
+            host = self._world.hosts[instance_id]
+            host.spec = replace(host.spec, managed_by=MANAGED_BY_ECS)
         return provider
 
     def _belong(self, instance_id: str, provider: str) -> None:

@@ -97,13 +97,16 @@ class Outages:
     def _counts(self, name: str, one: _Service, not_counted: Collection[str]) -> bool:
         """Whether an outage counts: not for instances that are stopped, in a warm pool, excluded, or managed by AWS.
 
-        Neither does one that its group is terminating or keeps in standby, once its tasks have moved.
+        Neither does one that its group is terminating or keeps in standby, once its tasks have moved, or one whose
+        registration failed before it had any task.
         """
         host, instance = self._world.hosts[name], self._world.instance(name)
         # ECS counts no task that is still stopping: it has been replaced, as far as its service requires.
         moved = all(task.desired is Desired.STOPPED for task in instance.tasks.values())
         emptied = instance.status is InstanceStatus.DRAINING and moved
         if emptied and self._world.autoscaling.sets_aside(name):
+            return False
+        if instance.status is InstanceStatus.REGISTRATION_FAILED and not instance.tasks:
             return False
         if host.power in (Power.STOPPED, Power.TERMINATED) or host.spec.managed_by or name in not_counted:
             return False

@@ -60,6 +60,7 @@ from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.model.run_progress import RunProgress, SentDrain
+from bottlerocket_ecs_updater.core.model.shared import Shared
 from bottlerocket_ecs_updater.core.rules.policy import MISSING_LOOKS
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.core.rules.versions import VersionRules
@@ -326,7 +327,13 @@ def test_a_drain_that_was_not_sent_is_sent() -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"halt": Halt("two failed")}, {"paused": "by somebody"}, {"stopping": "SIGTERM"}, {"blocked": "denied"}]
+    "changes",
+    [
+        {"halt": Halt("two failed")},
+        {"shared": Shared(paused="by somebody")},
+        {"stopping": "SIGTERM"},
+        {"blocked": "denied"},
+    ],
 )
 def test_a_drain_that_was_not_sent_waits_in_line_again_where_it_may_not_start_now(changes: dict[str, Any]) -> None:
     step = decided(marked_only(), **changes)

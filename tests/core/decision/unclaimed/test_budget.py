@@ -107,7 +107,8 @@ def test_an_instance_that_was_terminated_is_no_capacity_any_more() -> None:
     assert count_budget(Pass(fleet(gone, other("i-b"), other("i-c"), other("i-d")), half)).limit == 1
 
 
-OUT = [status for status in Status if status not in (Status.ACTIVE, Status.INACTIVE)]
+NOT_OUT = (Status.ACTIVE, Status.INACTIVE, Status.REGISTRATION_FAILED)
+OUT = [status for status in Status if status not in NOT_OUT]
 
 
 @pytest.mark.parametrize("status", OUT)
@@ -122,6 +123,15 @@ def test_an_instance_with_an_unknown_status_counts_in_percentages_too(status: St
     half = Policy(max_unavailable=Limit(percent=50))
     two = [other("i-a", status=status), other("i-b", status=status)]
     assert reason(half, *two, other("i-c"), other("i-d")) is Reason.BUDGET
+
+
+def test_an_instance_whose_registration_failed_counts_only_if_it_has_tasks() -> None:
+    """It was in service then, so its capacity is missed."""
+    failed = other("i-a", status=Status.REGISTRATION_FAILED)
+    assert reason(policy(), failed, other("i-b")) is None
+    assert failed.registration is not None
+    busy = replace(failed, registration=replace(failed.registration, running_tasks=1))
+    assert reason(policy(), busy, other("i-b")) is Reason.BUDGET
 
 
 @pytest.mark.parametrize("described_before", [True, False])

@@ -20,6 +20,7 @@ from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.history import History, PastUpdate
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.services import Health, Services
+from bottlerocket_ecs_updater.core.model.shared import Shared
 from bottlerocket_ecs_updater.core.rules.checkpoints import Checkpoint, Checkpoints
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
@@ -57,7 +58,7 @@ def test_a_block_for_all_ready_hosts_blocks_each(
 ) -> None:
     health, deploying, past, paused = state
     services = Services((replace(service(), deploying=deploying),), NOW)
-    fleet = replace(fleet, health=health, services=services, past=past, paused=paused)
+    fleet = replace(fleet, health=health, services=services, past=past, shared=Shared(paused=paused))
     policy = Policy(rules=asked)
     for one in fleet.instances.values():
         candidate = assess(one, Pass(fleet, policy)) if one.claim is None else None

@@ -53,6 +53,7 @@ from bottlerocket_ecs_updater.core.model.outcome import UpToDate
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
 from bottlerocket_ecs_updater.core.model.run_progress import HandOver, RunProgress
 from bottlerocket_ecs_updater.core.model.services import Slot
+from bottlerocket_ecs_updater.core.model.shared import Shared
 from bottlerocket_ecs_updater.core.planning.plan import make_plan
 from bottlerocket_ecs_updater.core.rules.policy import STAGE_AHEAD_MIN, OwnHost, Policy
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
@@ -156,7 +157,7 @@ def test_while_the_services_settle_it_waits() -> None:
 
 
 def test_any_hold_of_a_drain_also_stops_a_hand_over() -> None:
-    paused = decide(around(own_host(), current(), paused="by somebody"), HAND_OVER)
+    paused = decide(around(own_host(), current(), shared=Shared(paused="by somebody")), HAND_OVER)
     stopping = decide(around(own_host(), current(), stopping="SIGTERM"), HAND_OVER)
     full = decide(around(own_host(), current(), instance("i-d", registered=_drained())), HAND_OVER)
     assert (held(paused).reason, held(stopping).reason) == (Reason.PAUSED, Reason.STOPPING)

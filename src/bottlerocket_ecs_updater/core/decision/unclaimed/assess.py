@@ -17,7 +17,6 @@ from bottlerocket_ecs_updater.core.decision.left_claim import left_by_us
 from bottlerocket_ecs_updater.core.decision.not_counted import (
     LISTED_NO_MORE,
     left_out,
-    managed_by_provider,
     not_selected,
     set_aside,
     why_leaving,
@@ -115,7 +114,7 @@ def assess(instance: Instance, this_pass: Pass) -> CandidateState:
     """The state of an unclaimed instance now."""
     if instance.progress.outcome is not None:
         return Finished(instance.progress.outcome)
-    why = out_of_reach(instance) or managed_by_provider(instance, this_pass.fleet)
+    why = out_of_reach(instance)
     why = excluded(instance, why, this_pass.policy) or why or not_selected(instance, this_pass.policy)
     if why is not None:
         return Held(why)
