@@ -69,5 +69,5 @@ def test_in_network_mode_host_every_port_of_a_container_is_one_of_the_host(mode:
 def test_gpus_are_counted_taken_as_a_whole_or_shared(
     wishes: list[dict[str, object]], gpus: int, *, all_gpus: bool, shares: bool
 ) -> None:
-    demand = task_definition({"containerDefinitions": [{"resourceRequirements": wishes}]}).demand  # type: ignore[typeddict-item,list-item]
+    demand = task_definition({"containerDefinitions": [{"resourceRequirements": wishes}]}).demand  # type: ignore[typeddict-item]
     assert (demand.gpus, demand.all_gpus, demand.shares_gpu) == (gpus, all_gpus, shares)

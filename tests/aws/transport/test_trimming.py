@@ -119,7 +119,8 @@ def test_events_about_tasks_without_room_are_not_trimmed() -> None:
     }
     less = trimmed(json.dumps({"services": [full]}).encode(), *KEPT["DescribeServices"])
     shape = parsed("DescribeServices", less)["services"][0]
-    seen = [service(one, START) for one in (shape, {**shape, "pendingCount": 1}, {**shape, "events": []})]
+    others: list[Any] = [{**shape, "pendingCount": 1}, {**shape, "events": []}]
+    seen = [service(one, START) for one in (shape, *others)]
     assert [one.unplaced for one in seen if one is not None] == [True, False, False]
 
 

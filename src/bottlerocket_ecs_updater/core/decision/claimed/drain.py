@@ -99,7 +99,8 @@ def _not_empty(claimed: ClaimedInstance, this_pass: Pass) -> NextStep:
     fleet, policy = this_pass.fleet, this_pass.policy
     began = instance.phase_began
     stands = drain_deadline(tasks_on(instance, fleet), policy.rules.tasks, began, policy.drain_timeout, this_pass.at)
-    over, not_replaced = this_pass.at >= stands.until, _not_replaced(instance, this_pass)
+    over = this_pass.at >= stands.until
+    not_replaced = _not_replaced(instance, this_pass)
     if (over or stands.stop or not_replaced) and not _tasks_are_fresh(claimed):
         return NextStep(wants_tasks=True, look_at=this_pass.at)
     if not_replaced is not None:
