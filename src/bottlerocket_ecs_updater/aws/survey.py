@@ -35,7 +35,8 @@ from bottlerocket_ecs_updater.core.model.capacity_provider import CapacityProvid
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, TaskArn
 from bottlerocket_ecs_updater.core.model.instance import Machine
 from bottlerocket_ecs_updater.core.model.resources import Definition, TypeLimits
-from bottlerocket_ecs_updater.core.rules.health import AlarmRule
+from bottlerocket_ecs_updater.core.model.time_text import since_text
+from bottlerocket_ecs_updater.core.rules.health import ALARM_OK, AlarmRule
 from bottlerocket_ecs_updater.errors import Denied
 
 if TYPE_CHECKING:
@@ -78,6 +79,11 @@ def _in_group(group: str, state: LifecycleState, refreshes: Sequence[InstanceRef
     return InGroup(group, state, bool(refreshes), min(began, default=None))
 
 
+def _alarm_state(state: str, changed: datetime | None) -> str:
+    known = state != ALARM_OK and changed is not None
+    return f"{state}{since_text(moment(changed))}" if known else state
+
+
 def _time_in(text: str | None) -> datetime | None:
     """An ISO 8601 time; None if there is none, or if it cannot be parsed."""
     with suppress(ValueError):
@@ -95,7 +101,10 @@ class AwsSurvey:
         self._cluster = cluster
 
     def alarms(self, rules: Sequence[AlarmRule]) -> Mapping[str, str]:
-        """The state of every alarm that a rule names, by name. Alarms with full names are read 100 a call."""
+        """The state of every alarm that a rule names, by name, with since when if it is not OK.
+
+        Alarms with full names are read 100 a call.
+        """
         states: dict[str, str] = {}
         for names in chunks(sorted({rule.name for rule in rules if not rule.prefix}), ALARMS_MAX):
             states |= self._states({"AlarmNames": names})
@@ -108,7 +117,9 @@ class AwsSurvey:
 
         method = self._clients.cloudwatch.looking.describe_alarms
         return {
-            alarm.get("AlarmName", ""): str(alarm.get("StateValue", ""))
+            alarm.get("AlarmName", ""): _alarm_state(
+                alarm.get("StateValue", ""), alarm.get("StateTransitionedTimestamp")
+            )
             for reply in self._api.look_at_pages(Operation.DESCRIBE_ALARMS, "*", method, request, "NextToken")
             for alarm in (*reply.get("MetricAlarms", ()), *reply.get("CompositeAlarms", ()))
         }
