@@ -83,10 +83,10 @@ and for lost replies. Fewer such looks would leave hosts out of service for long
 one call for each host, and left hosts out of service for more than a second longer, which is beyond that target.
 
 Three calls could be saved only with less safety. The claim is written twice: before the drain, and before the reboot.
-Without the second, a run that takes over, above all one of an earlier version, could not know that a reboot may be on
-its way. The list of stopping tasks right before a reboot shows tasks that ECS placed between the last list and
-DRAINING: the counts do not include tasks that are stopping. And a claim is deleted as soon as its host is back:
-otherwise a run that takes over could return a host that somebody else has drained.
+Without the second, a run that takes over could not know that a reboot may be on its way. The list of stopping tasks
+right before a reboot shows tasks that ECS placed between the last list and DRAINING: the counts do not include tasks
+that are stopping. And a claim is deleted as soon as its host is back: otherwise a run that takes over could return a
+host that somebody else has drained.
 
 Several hosts share looks, checks and answers, but they share an act only if they are ready for it within the same few
 seconds. So with three or more slots, a free slot waits for others that are about to be free: two polls, or four with
@@ -104,16 +104,15 @@ A decision takes time in proportion to the instances, but the memory of a large 
 times the instances, it takes 100 to 130 times as long, the more the busier the machine is, although it makes no more
 function calls for each instance.
 
-About 31 S3 calls of a cluster's first run do not depend on its hosts: the test of the bucket and the lease (7), the
-ledger and the search for the state of earlier versions (4), the first sightings of two versions (2), and at the end the
-standing of the cluster, the reports, the index and the page of all clusters (18). Later runs do not search for earlier
-state (3 less). The other S3 calls follow the time. The lease is renewed every 72 seconds. The pause switch and the
-blocked versions are two objects, and both are read within a minute before each start, and while a host is drained and
-not yet rebooted, because a pause and a block take effect within a minute. The ledger and the record are written every
-two minutes, and at once if the next run could not find out what they say. In the 11 minutes that 8 hosts take, that is
-about 39 calls, 16 of them for the pause switch and the blocked versions, and about 60 in the 16 minutes that 100 hosts
-take. So 8 hosts exceed the target of 48. If one object had both, 8 calls would be saved, but a pause by an earlier
-version of the command would take effect later.
+About 24 S3 calls of a cluster's first run do not depend on its hosts: the lease, which is also the test of the bucket
+(3), the ledger and what people decided (2), the start of the record (1), the first sightings of two versions (2), the
+ledger of the first host, until attributes have been seen to survive a reboot (4), the last of the ledger (1), and at
+the end the standing of the cluster, the last of the record, two reports, the index, the page of all clusters and the
+lease (11). Later runs make two calls more, but neither note sightings nor write so often for the first host. The other
+S3 calls follow the time: 23 in the 11 minutes that 8 hosts take, and about 40 in the 16 minutes that 100 hosts take.
+The lease is renewed every 72 seconds. What people decided is read within a minute before each start, and while a host
+is drained and not yet rebooted, because a pause and a block take effect within a minute. The ledger and the record are
+written every two minutes, and at once if the next run could not find out what they say.
 
 ## How calls are counted
 

@@ -26,7 +26,7 @@ from bottlerocket_ecs_updater.aws.transport.operation import Operation, Throttle
 from bottlerocket_ecs_updater.aws.transport.pace import CallPace, Calls
 from bottlerocket_ecs_updater.aws.transport.session import Pair
 from bottlerocket_ecs_updater.cli.commands.run import MADE_BEFORE_COLLECTED
-from bottlerocket_ecs_updater.core.model.event import Event
+from bottlerocket_ecs_updater.core.model.event import Event, LeaseTaken
 from bottlerocket_ecs_updater.core.model.ids import RunId
 from bottlerocket_ecs_updater.core.model.location import Location
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
@@ -222,8 +222,8 @@ def _run(
     api, own = Api(clock, pace, calls), Api(clock, pace, calls)
     store = S3Store(cast("Any", Pair.of(clients.s3)), own, STATE)
     ledger = KeptLedger(store, STATE_OF, RUN)
-    lease = _held_lease(store, clock)
     tape = _Tape(store)
+    lease = _held_lease(store, clock, tape)
 
     def before_call(acting: bool) -> None:  # noqa: FBT001 - the hook's form
         lease.keep()
@@ -239,7 +239,9 @@ def _run(
     services = ("ecs", "autoscaling", "cloudwatch", "ec2", "ssm")
     asked = SimpleNamespace(**{service: Pair.of(clients.client(service)) for service in services})
     survey = AwsSurvey(cast("Any", asked), api, name)
-    talked_to = Ports(ecs, ssm, clock, ledger, lease, tape, store, survey, state=STATE_OF, place=PLACE)
+    talked_to = Ports(
+        ecs, ssm, clock, ledger, lease, tape, store, survey, state=STATE_OF, place=PLACE, published=tape.page.keep
+    )
     with _DecisionsTimed(effort):
         finished = Run(RUN, name, talked_to, policy, wake=LEASE / 4, version="benchmark", calls=calls).execute()
     lease.release()
@@ -248,11 +250,13 @@ def _run(
     return tape.events
 
 
-def _held_lease(store: S3Store, clock: VirtualTime) -> RunLease:
+def _held_lease(store: S3Store, clock: VirtualTime, tape: Recorder) -> RunLease:
     """The lease as `run` takes it: it tests the bucket too."""
     lease = StoreLease(store, lease_key(STATE_OF), "benchmark", RUN, LEASE, clock, clock.monotonic)
-    assert isinstance(lease.acquire(), Taken)
+    answer = lease.acquire()
+    assert isinstance(answer, Taken)
     lease.check_store()
+    tape.record(LeaseTaken(clock.now(), answer.epoch, answer.from_whom, answer.warning))
     return lease
 
 
@@ -262,8 +266,9 @@ class _Tape:
     def __init__(self, store: S3Store) -> None:
         self.record_ = Record(store, STATE_OF, RUN)
         self.events: list[Event] = []
-        archive, page = Archive(store, STATE_OF, RUN, _fail), FleetPage(store, PLACE, _fail, expected=True)
-        self._readers: Sequence[Recorder] = (self.record_, archive, page)
+        self.page = FleetPage(store, _fail)
+        archive = Archive(store, STATE_OF, RUN, _fail, fleet=self.page)
+        self._readers: Sequence[Recorder] = (self.record_, self.page, archive)
 
     def record(self, event: Event) -> None:
         self.events.append(event)

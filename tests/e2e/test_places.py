@@ -8,6 +8,8 @@ from tests.e2e.town import Town, assert_clean, town
 
 from bottlerocket_ecs_updater.core.model.location import Location
 from bottlerocket_ecs_updater.engine.store.folder_store import FolderStore
+from bottlerocket_ecs_updater.report.outputs.fleet_page import PAGE_KEY
+from bottlerocket_ecs_updater.report.outputs.index import entries_of
 from bottlerocket_ecs_updater.report.record.record import runs_of
 from bottlerocket_ecs_updater.simulator.faults import ApiFails, FaultPlan, Placed
 from bottlerocket_ecs_updater.simulator.scenarios import row
@@ -24,7 +26,12 @@ def test_a_cluster_by_its_arn_is_the_same_cluster_as_by_its_name(tmp_path: Path)
         first = here.run("--cluster", arn)
         assert (first.exit_code, first.last["cluster"], first.last["updated"]) == (0, "demo", 2)
         assert here.run().exit_code == 0
-        assert len(runs_of(FolderStore(tmp_path), str(place_of(here)))) == 2
+        store, place = FolderStore(tmp_path), str(place_of(here))
+        assert len(runs_of(store, place)) == 2
+        assert len(entries_of(store, place)) == 2
+        page = store.get(PAGE_KEY)
+        assert page is not None
+        assert b"<b>demo</b>" in page.data
 
 
 def test_a_run_that_cannot_find_out_which_cluster_it_is_waits_for_aws_and_says_so(tmp_path: Path) -> None:

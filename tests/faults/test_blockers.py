@@ -117,6 +117,17 @@ def test_tasks_that_were_stopping_before_the_drain_are_blamed_and_not_the_daemon
     assert any("service:encoder (STOPPING)" in str(one) for one in finished.outcomes.values())
 
 
+def test_one_drain_is_enough_for_services_with_the_same_task_definition() -> None:
+    world = row(HOSTS, services=1)
+    for name in ("tenant-a", "tenant-b"):
+        world.add_service(ServiceSpec(name, desired=3, family="encoder", workload=STUCK, distinct_instances=True))
+    world.clock.sleep(timedelta(minutes=2))
+    updater = Updater(world)
+    updater.run()
+    assert len(updater.tape.of(Drained)) == 1
+    assert world.findings().clean
+
+
 def test_hosts_without_these_tasks_are_updated_anyway() -> None:
     world = row(HOSTS, services=1)
     first = min(world.hosts)

@@ -31,7 +31,13 @@ from bottlerocket_ecs_updater.core.model.shared import Act
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.rules.promotion import CLUSTER_CLOCKS_APART, Requirement, StageRules
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
-from bottlerocket_ecs_updater.engine.store.shared_state import ACTS_KEY, change_acts, standing_key, with_block
+from bottlerocket_ecs_updater.engine.store.shared_state import (
+    ACTS_KEY,
+    change_acts,
+    read_standing,
+    standing_key,
+    with_block,
+)
 from bottlerocket_ecs_updater.errors import Denied, UpdaterError
 from bottlerocket_ecs_updater.report.outputs.fleet_page import PAGE_KEY, refresh_fleet_page
 from bottlerocket_ecs_updater.simulator.aws_basics.calls import Call
@@ -146,14 +152,22 @@ def wait(span: timedelta, *clusters: Cluster) -> None:
         one.world.clock.sleep(latest - one.world.clock.now())
 
 
+def write_page(one: Cluster) -> None:
+    """What a run does at its end, with the standing that it has just published."""
+    stored = one.store.get(standing_key(one.place))
+    own = read_standing(stored.data, one.place) if stored is not None else None
+    refresh_fleet_page(one.store, one.world.clock.now(), own)
+
+
 def test_a_version_is_promoted_from_one_account_to_another_without_a_denied_call() -> None:
     shared = SharedBucket()
     canary, shop = both(shared)
     assert updated(canary.run()) == 2
+    write_page(canary)
     assert "111122223333/us-east-1/canary has been healthy on it only since" in held(shop.run())
     wait(DAY + CLUSTER_CLOCKS_APART, canary, shop)
     assert updated(shop.run()) == 2
-    refresh_fleet_page(shop.store, shop.world.clock.now(), shop.place)
+    write_page(shop)
     page = shop.store.get(PAGE_KEY)
     assert page is not None
     assert b"<b>canary</b>" in page.data
@@ -166,7 +180,7 @@ def use(shared: SharedBucket) -> None:
     for one in (canary, shop):
         one.run()
         try:
-            refresh_fleet_page(one.store, one.world.clock.now(), one.place)
+            write_page(one)
         except UpdaterError:
             assert shared.refused
 

@@ -1,4 +1,4 @@
-"""The page of all clusters, its JSON and `fleet status`: their contents, and that no run overwrites another's entry."""
+"""The page of all clusters, its data and `fleet status`: their contents, and that no run overwrites another's entry."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.engine.ports import Conflict, Stored
 from bottlerocket_ecs_updater.engine.store.folder_store import FolderStore
 from bottlerocket_ecs_updater.engine.store.shared_state import (
+    ACTS_KEY,
     Acts,
     change_acts,
     look_for_acts,
@@ -30,7 +31,8 @@ from bottlerocket_ecs_updater.engine.store.shared_state import (
     write_standing,
 )
 from bottlerocket_ecs_updater.report.analysis.fleet_overview import ClusterState, overview_of
-from bottlerocket_ecs_updater.report.outputs.fleet_page import JSON_KEY, PAGE_KEY, overview_text, refresh_fleet_page
+from bottlerocket_ecs_updater.report.outputs.data_block import data_in
+from bottlerocket_ecs_updater.report.outputs.fleet_page import PAGE_KEY, overview_text, refresh_fleet_page
 from bottlerocket_ecs_updater.simulator.faults import BootHangs
 
 NOW = datetime(2026, 3, 2, 10, 0, tzinfo=UTC)
@@ -51,6 +53,16 @@ def store_of(*standings: ClusterStanding) -> MemoryStore:
     for one in standings:
         store.put(standing_key(one.place), write_standing(one), None)
     return store
+
+
+class Counting(MemoryStore):
+    """Counts reads."""
+
+    reads = 0
+
+    def get(self, key: str) -> Stored | None:
+        self.reads += 1
+        return super().get(key)
 
 
 def page_in(store: MemoryStore) -> str:
@@ -112,11 +124,27 @@ def test_an_unreadable_standing_has_its_own_row() -> None:
     ]
 
 
-@pytest.mark.parametrize("harm", [b"{", b"[]", b'{"format":9}', b""])
-def test_an_index_that_cannot_be_read_is_made_again(harm: bytes) -> None:
+@pytest.mark.parametrize("harm", [b"{", b"[]", b'{"format":9}', b"", None])
+def test_a_page_that_cannot_be_read_is_made_again_from_the_standings(harm: bytes | None) -> None:
     store = store_of(standing("a"), standing("b"))
-    store.put(JSON_KEY, harm, None)
-    assert len(refresh_fleet_page(store, NOW).rows) == 2
+    refresh_fleet_page(store, NOW)
+    page = page_in(store).encode()
+    data = data_in(page)
+    store.put(PAGE_KEY, page.replace(data, harm) if harm is not None else b"<html>", None)
+    assert len(refresh_fleet_page(store, NOW, standing("c")).rows) == 3
+
+
+def test_a_page_that_somebody_deleted_is_made_again_from_the_standings() -> None:
+    store = store_of(standing("a"), standing("b"))
+    assert [row.name for row in refresh_fleet_page(store, NOW, standing("b")).rows] == ["a", "b"]
+
+
+def test_a_run_adds_its_cluster_to_the_page_and_reads_no_standing_for_it() -> None:
+    store = Counting()
+    for name in ("a", "b", "a"):
+        shown = refresh_fleet_page(store, NOW, standing(name))
+    assert [row.name for row in shown.rows] == ["a", "b"]
+    assert store.reads == 3 * len((PAGE_KEY, ACTS_KEY))
 
 
 def test_a_cluster_that_was_forgotten_leaves_the_page() -> None:
@@ -134,7 +162,7 @@ def test_runs_that_end_together_lose_nothing() -> None:
         one = standing(f"c{index}")
         try:
             store.put(standing_key(one.place), write_standing(one), None)
-            refresh_fleet_page(store, NOW, one.place)
+            refresh_fleet_page(store, NOW, one)
         except BaseException as error:
             faults.append(error)
 
@@ -155,10 +183,10 @@ class Overtaken(MemoryStore):
         self.meanwhile: ClusterStanding | None = None
 
     def put(self, key: str, data: bytes, expect: str | None) -> str:
-        if self.meanwhile is not None and key in (JSON_KEY, PAGE_KEY) and expect is not None:
+        if self.meanwhile is not None and key == PAGE_KEY:
             other, self.meanwhile = self.meanwhile, None
             super().put(standing_key(other.place), write_standing(other), None)
-            refresh_fleet_page(self, NOW, other.place)
+            refresh_fleet_page(self, NOW, other)
             raise Conflict(key)
         return super().put(key, data, expect)
 
@@ -168,19 +196,9 @@ def test_a_run_that_was_overtaken_writes_again_with_both() -> None:
     one = standing("first")
     store.put(standing_key(one.place), write_standing(one), None)
     store.meanwhile = standing("second")
-    refresh_fleet_page(store, NOW, one.place)
+    refresh_fleet_page(store, NOW, one)
     assert "<b>first</b>" in page_in(store)
     assert "<b>second</b>" in page_in(store)
-
-
-class Counting(MemoryStore):
-    """Counts reads."""
-
-    reads = 0
-
-    def get(self, key: str) -> Stored | None:
-        self.reads += 1
-        return super().get(key)
 
 
 def test_the_page_of_300_clusters_is_below_a_megabyte_and_a_run_reads_no_more_for_it_than_for_three() -> None:
@@ -191,7 +209,7 @@ def test_the_page_of_300_clusters_is_below_a_megabyte_and_a_run_reads_no_more_fo
             store.put(standing_key(one.place), write_standing(one), None)
         refresh_fleet_page(store, NOW)
         store.reads = 0
-        refresh_fleet_page(store, NOW, many(1)[0].place)
+        refresh_fleet_page(store, NOW, many(1)[0])
         reads[number] = store.reads
         assert len(page_in(store)) < 1_000_000
     assert reads[3] == reads[300] < 10

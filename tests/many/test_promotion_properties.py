@@ -314,6 +314,13 @@ def _target(one: Instance) -> Version | None:
     return report.target if report is not None else None
 
 
+def test_a_run_that_seems_to_be_the_first_finds_the_standing_all_the_same() -> None:
+    store, seen = MemoryStore(), Seen(Location("222233334444", "eu-west-1", "shop"), fleet(at=START), {}, RUN)
+    first, none = publish(store, seen, PRODUCTION, first=True)
+    assert none is None
+    assert publish(store, seen, PRODUCTION, first=True)[1] == first
+
+
 # Clusters that come and go
 
 FATES = st.sampled_from(["proven", "behind", "garbled", "lost", "forgotten", "silent"])

@@ -268,7 +268,7 @@ GRANTED = {
     "CallBackCommands": IamRequest("ssm:CancelCommand"),
     "TellPeople": IamRequest("sns:Publish", STACK.holdings["Notifications"].made.physical_id),
     "WritePage": IamRequest(
-        "s3:PutObject", f"arn:aws:s3:::{STACK.holdings['StateBucket'].made.physical_id}/updater/fleet/index.json"
+        "s3:PutObject", f"arn:aws:s3:::{STACK.holdings['StateBucket'].made.physical_id}/updater/fleet/index.html"
     ),
     "StopTasks": IamRequest(
         "ecs:StopTask",

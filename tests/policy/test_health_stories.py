@@ -111,7 +111,10 @@ def test_an_unhealthy_state_is_reported_once_and_again_when_all_is_healthy(tmp_p
     world.clock.after(timedelta(minutes=5), lambda: world.cloudwatch.set_alarm(ERRORS, "OK"))
     updater = Story(world, watching(ERRORS), tmp_path).updater()
     updater.run()
-    assert [event.unwell for event in updater.tape.of(HealthChanged)] == [f"alarm {ERRORS} is ALARM", ""]
+    assert [event.unwell for event in updater.tape.of(HealthChanged)] == [
+        f"alarm {ERRORS} is ALARM (since 2026-01-05 09:02 UTC)",
+        "",
+    ]
 
 
 def test_plan_names_the_alarm_for_every_instance(tmp_path: Path) -> None:

@@ -299,4 +299,6 @@ def test_a_service_whose_tasks_can_never_move_is_warned_of(
     story, _ = story_in(world, tmp_path)
     warned = [advice for advice in story.plan().advice if isinstance(advice, NeverMoves)]
     assert warned == ([NeverMoves("rigid", minimum, maximum, 3)] if rigid else [])
+    held = [why for _, why in story.plan().held if why.reason is Reason.NO_ROOM]
+    assert {advice.remedy for advice in warned} == {why.remedy for why in held}
     assert all("maximumPercent of rigid" in advice.remedy for advice in warned)

@@ -306,6 +306,7 @@ def test_an_instance_in_standby_or_of_a_refreshing_group_is_left_to_its_group(tm
     finished = Story(world, Rules(), tmp_path).run()
     held = {id_: why.reason for id_, why in finished.outcomes.items() if isinstance(why, Hold)}
     assert held == {instance_id(0): Reason.LEAVING_GROUP, instance_id(2): Reason.GROUP_REFRESHING}
+    assert str(finished.outcomes[InstanceId(instance_id(2))]).endswith("is in progress (since 2026-01-05 09:02 UTC)")
     assert updated(finished) == 1
 
 

@@ -271,7 +271,16 @@ def test_no_room_says_the_same_in_plan_explanation_and_run() -> None:
     reasons = no_room(rolled(world))
     for text in planned(world):
         assert any(reason in text for reason in reasons)
-        assert "raise the maximum of the Auto Scaling group of capacity provider hosts" in text
+        assert "to do: raise the maximum of the Auto Scaling group of capacity provider hosts, or lower" in text
+
+
+def test_a_provider_whose_scaling_is_off_has_its_own_remedy() -> None:
+    world = in_providers(row(4, services=0), hosts=4, scaling=0)
+    world.add_service(by_hosts())
+    world.clock.sleep(timedelta(minutes=2))
+    for text in planned(world):
+        assert "its managed scaling is off" in text
+        assert "to do: let capacity provider hosts add instances, or lower minimumHealthyPercent of web, so" in text
 
 
 def test_a_permission_that_is_missing_leaves_the_question_out_and_is_named() -> None:

@@ -41,14 +41,16 @@ from bottlerocket_ecs_updater.engine.store.shared_state import ACTS_KEY, look_fo
 from bottlerocket_ecs_updater.errors import UsageError
 from bottlerocket_ecs_updater.report.analysis.run_report import run_report
 from bottlerocket_ecs_updater.report.outputs.archive import FORMS, render_report
+from bottlerocket_ecs_updater.report.outputs.data_block import with_data
 from bottlerocket_ecs_updater.report.outputs.index import (
+    Index,
     enter,
     entries_of,
     entry_of,
     history_text,
+    index_json,
     index_key,
     read_index,
-    write_index,
 )
 from bottlerocket_ecs_updater.report.outputs.page.html import index_page
 from bottlerocket_ecs_updater.report.record.codec import UnreadableLine as UnreadableEvent
@@ -145,7 +147,7 @@ GOOD: Mapping[str, bytes] = {
     ).encode(),
     "ledger": write_ledger(LEDGER, {"run": "r1", "write": 3, "beside": {"a": [1]}}),
     "sighting": b'{"first_seen": "2026-01-05T09:00:00Z"}',
-    "index": write_index([entry_of(run_report(CLEAN_RUN))], "20260104-0900"),
+    "index": json.dumps(index_json(Index((entry_of(run_report(CLEAN_RUN)),), "20260104-0900"))).encode(),
     "fleet": write_fleet(FLEET, "web").encode(),
     "task": b'{"Family": "updater", "Cluster": "web", "TaskARN": "arn:x"}',
     **{f"event {number}": encode(event).encode() for number, event in enumerate(CLEAN_RUN)},
@@ -206,15 +208,16 @@ def _read_sighting(data: bytes) -> None:
 
 
 def _read_index(data: bytes) -> None:
-    entries = list(read_index(data).entries)
-    assert read_index(write_index(entries)).entries == entries
+    stored = b'<body><template id="data">' + data + b"</template></body>"
+    entries = list(read_index(stored).entries)
+    page = with_data(index_page("web", entries), index_json(Index(tuple(entries))))
+    assert list(read_index(page).entries) == entries
     assert history_text(entries)
-    assert index_page("web", entries).encode()
     store = MemoryStore()
-    store.put(index_key("web", "json"), data, None)
+    store.put(index_key("web"), stored, None)
     assert entries_of(store, "web") == entries
     ours = entry_of(run_report(CLEAN_RUN))
-    assert ours in enter(store, "web", ours).entries
+    assert ours in enter(store, "web", ours, lambda _: "").entries
 
 
 def _read_event(data: bytes) -> None:

@@ -73,17 +73,17 @@ def test_a_page_shows_only_the_acts_around_its_run() -> None:
     page = live(store, [])
     assert [about in page for about in ("i-old", "i-before", "i-within", "i-after")] == [False, True, True, False]
     assert "the disk was full" in page
-    assert [about in text_at(store, index_key("web", "html")) for about in ("i-old", "i-after")] == [True, True]
+    assert [about in text_at(store, index_key("web")) for about in ("i-old", "i-after")] == [True, True]
 
 
 def test_text_from_a_person_is_shown_and_never_interpreted() -> None:
     store = MemoryStore()
     note_act(store, "web", act(why=HOSTILE, who=HOSTILE, about=HOSTILE, done=HOSTILE))
     refresh_index_page(store, "web")
-    for text in (live(store, []), text_at(store, index_key("web", "html")), acts_text(noted(store))):
+    for text in (live(store, []), text_at(store, index_key("web")), acts_text(noted(store))):
         assert "\x1b" not in text
         assert "alert(1)" in text
-    assert "<script>" not in text_at(store, index_key("web", "html"))
+    assert "<script>" not in text_at(store, index_key("web"))
 
 
 def test_a_run_that_may_not_read_acts_has_its_page_anyway() -> None:

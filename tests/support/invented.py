@@ -759,8 +759,20 @@ def story_of_operators(choose: Chooser) -> Story:
         rules=replace(story.policy.rules, health=health),
     )
     own = {name: shell_document("The operator's own", _own_lines(choose), 900) for name in (BEFORE_DRAIN, AFTER_REBOOT)}
-    drawn = replace(story, policy=policy, documents=own, alarms=tuple(ringing) if health else ())
+    alarms = tuple(ringing) if health else ()
+    drawn = replace(_describing_documents(story), policy=policy, documents=own, alarms=alarms)
     return _published_only(choose, drawn) if choose.happens(40) else drawn
+
+
+def _describing_documents(story: Story) -> Story:
+    """Without refusals of DescribeDocument until the end: runs with the operator's documents end with that error."""
+    scenario = story.scenario
+    kept = tuple(placed for placed in scenario.faults.faults if not _never_describes(placed.fault))
+    return replace(story, scenario=replace(scenario, faults=replace(scenario.faults, faults=kept)))
+
+
+def _never_describes(fault: Fault) -> bool:
+    return isinstance(fault, f.ApiFails) and fault.operation == "DescribeDocument" and fault.lasts is None
 
 
 def _published_only(choose: Chooser, story: Story) -> Story:

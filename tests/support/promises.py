@@ -82,6 +82,8 @@ def _is_forgetful(played: Played) -> bool:
 
 def _excused(played: Played, invariant: int, subject: str) -> bool:
     """Whether no updater could have known better."""
+    if invariant == _TAKEN_BY_GROUP and _groups_do_not_answer(played):
+        return True
     in_flight = played.story.latency > timedelta()
     unheard = any(_is_any(played, kind) for kind in (f.RepliesLost, f.ApiFails, f.UpdaterDies))
     faults = played.story.scenario.faults.on(subject)
@@ -92,6 +94,21 @@ def _excused(played: Played, invariant: int, subject: str) -> bool:
     in_flight = in_flight or stale
     known = {"stale": stale, "in_flight": in_flight, "unheard": unheard, "forgetful": forgetful, "died_returning": died}
     return any(_excuses(fault, invariant, **known) for fault in faults)
+
+
+_TAKEN_BY_GROUP = 13
+
+
+def _groups_do_not_answer(played: Played) -> bool:
+    """Whether AWS refuses to show Auto Scaling groups, or does not answer for longer than an updater waits."""
+    longest = played.story.policy.answer_timeout
+    faults = (placed.fault for placed in played.story.scenario.faults.faults)
+    failing = (one for one in faults if isinstance(one, f.ApiFails) and one.operation == "DescribeAutoScalingInstances")
+    return any(one.code in _REFUSED or one.lasts is None or one.lasts > longest for one in failing)
+
+
+_REFUSED = ("AccessDeniedException", "InvalidParameterException")
+"""Errors that AWS returns again if the call is repeated. A run then ignores the rule that needs the call."""
 
 
 def _died_returning(played: Played, subject: str) -> bool:
@@ -191,7 +208,7 @@ def _exit_code(ending: Ending) -> int:
 
 
 def _ends_deregistering(ending: Ending) -> bool:
-    """Whether a claimed instance is still in the cluster although it is deregistering."""
+    """Whether a claimed instance is still in the cluster although ECS is registering or deregistering it."""
     claimed = {event.instance for event in ending.events if isinstance(event, Claimed | ClaimFound)}
     return any(_reason_of(ending, id_) is Reason.NOT_ACTIVE for id_ in claimed)
 
@@ -239,7 +256,7 @@ def none_in_service_is_said_to_be_out_of_service(played: Played) -> Broken:
             isinstance(one, Quarantined) or (isinstance(one, Hold) and one.reason in _MAY_BE_OUT) for one in outcomes
         )
         line = run_report(ending.events).headline
-        if "out of service" in line and not out:
+        if "out of service" in line and not out and not _ends_deregistering(ending):
             yield f"{ending.run}: {line}"
 
 

@@ -24,6 +24,7 @@ from bottlerocket_ecs_updater.aws.s3_store import S3Store
 from bottlerocket_ecs_updater.aws.transport.api import Api
 from bottlerocket_ecs_updater.aws.transport.pace import CallPace, Calls
 from bottlerocket_ecs_updater.aws.transport.session import Pair
+from bottlerocket_ecs_updater.core.decision.claimed.let_go import LEFT_AFTER_ANSWER
 from bottlerocket_ecs_updater.core.model.document_steps import PLAIN_REBOOT
 from bottlerocket_ecs_updater.core.model.event import (
     Claimed,
@@ -316,6 +317,12 @@ def _forget_claims(world: World) -> None:
         world.s3.put({**where, "Body": json.dumps({**ledger, "claims": {}}).encode()})
 
 
+def _just_back(world: World, name: str) -> bool:
+    """Whether its group put it into service so late that the run may not have seen it."""
+    back_since = world.autoscaling.back_since(name)
+    return back_since is not None and world.clock.now() - back_since < LEFT_AFTER_ANSWER
+
+
 @dataclass
 class _Clock(EngineClock):
     """The world's clock, which others use too; a sleep may take longer than requested."""
@@ -532,7 +539,7 @@ class _Play:
             world.ecs.lifecycle.stop(task, "EssentialContainerExited", "it ended")
         if exit_code is None and self._story.store_forgets_claims:
             _forget_claims(world)
-        left_out = world.findings().stranded
+        left_out = tuple(name for name in world.findings().stranded if not _just_back(world, name))
         ending = Ending(RunId(name), rival, began, world.clock.now(), finished, exit_code, tuple(tape.events), left_out)
         self._endings.append(ending)
         return ending

@@ -35,11 +35,12 @@ from bottlerocket_ecs_updater.core.model.capacity_provider import CapacityProvid
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, TaskArn
 from bottlerocket_ecs_updater.core.model.instance import Machine
 from bottlerocket_ecs_updater.core.model.resources import Definition, TypeLimits
-from bottlerocket_ecs_updater.core.rules.health import AlarmRule
+from bottlerocket_ecs_updater.core.model.time_text import since_text
+from bottlerocket_ecs_updater.core.rules.health import ALARM_OK, AlarmRule
 from bottlerocket_ecs_updater.errors import Denied
 
 if TYPE_CHECKING:
-    from types_boto3_autoscaling.type_defs import AutoScalingGroupTypeDef
+    from types_boto3_autoscaling.type_defs import AutoScalingGroupTypeDef, InstanceRefreshTypeDef
     from types_boto3_cloudwatch.literals import AlarmTypeType
     from types_boto3_cloudwatch.type_defs import DescribeAlarmsInputTypeDef
     from types_boto3_ec2.type_defs import DescribeInstancesRequestTypeDef, DescribeInstanceTypesRequestTypeDef
@@ -73,6 +74,16 @@ REFRESHES_ASKED = 10
 """Refreshes to read: the newest come first, and a group has one active refresh at a time."""
 
 
+def _in_group(group: str, state: LifecycleState, refreshes: Sequence[InstanceRefreshTypeDef]) -> InGroup:
+    began = [moment(start) for shape in refreshes if (start := shape.get("StartTime")) is not None]
+    return InGroup(group, state, bool(refreshes), min(began, default=None))
+
+
+def _alarm_state(state: str, changed: datetime | None) -> str:
+    known = state != ALARM_OK and changed is not None
+    return f"{state}{since_text(moment(changed))}" if known else state
+
+
 def _time_in(text: str | None) -> datetime | None:
     """An ISO 8601 time; None if there is none, or if it cannot be parsed."""
     with suppress(ValueError):
@@ -90,7 +101,10 @@ class AwsSurvey:
         self._cluster = cluster
 
     def alarms(self, rules: Sequence[AlarmRule]) -> Mapping[str, str]:
-        """The state of every alarm that a rule names, by name. Alarms with full names are read 100 a call."""
+        """The state of every alarm that a rule names, by name, with since when if it is not OK.
+
+        Alarms with full names are read 100 a call.
+        """
         states: dict[str, str] = {}
         for names in chunks(sorted({rule.name for rule in rules if not rule.prefix}), ALARMS_MAX):
             states |= self._states({"AlarmNames": names})
@@ -103,7 +117,9 @@ class AwsSurvey:
 
         method = self._clients.cloudwatch.looking.describe_alarms
         return {
-            alarm.get("AlarmName", ""): str(alarm.get("StateValue", ""))
+            alarm.get("AlarmName", ""): _alarm_state(
+                alarm.get("StateValue", ""), alarm.get("StateTransitionedTimestamp")
+            )
             for reply in self._api.look_at_pages(Operation.DESCRIBE_ALARMS, "*", method, request, "NextToken")
             for alarm in (*reply.get("MetricAlarms", ()), *reply.get("CompositeAlarms", ()))
         }
@@ -155,13 +171,13 @@ class AwsSurvey:
                 state = LifecycleState.parse(shape.get("LifecycleState", ""))
                 found[InstanceId(shape.get("InstanceId", ""))] = shape.get("AutoScalingGroupName", ""), state
         groups = sorted({group for group, _ in found.values()}) if refreshes else ()
-        refreshing = {group: self._refreshing(group) for group in groups}
+        refreshes_of = {group: self._active_refreshes(group) for group in groups}
         return {
-            id_: InGroup(*found[id_], refreshing.get(found[id_][0], False)) if id_ in found else NoGroup()
+            id_: _in_group(*found[id_], refreshes_of.get(found[id_][0], ())) if id_ in found else NoGroup()
             for id_ in instances
         }
 
-    def _refreshing(self, group: str) -> bool:
+    def _active_refreshes(self, group: str) -> Sequence[InstanceRefreshTypeDef]:
         reply = self._api.look(
             Operation.DESCRIBE_INSTANCE_REFRESHES,
             group,
@@ -169,7 +185,7 @@ class AwsSurvey:
             AutoScalingGroupName=group,
             MaxRecords=REFRESHES_ASKED,
         )
-        return any(refresh_active(str(shape.get("Status", ""))) for shape in reply.get("InstanceRefreshes", ()))
+        return [shape for shape in reply.get("InstanceRefreshes", ()) if refresh_active(str(shape.get("Status", "")))]
 
     def machines(self, instances: Sequence[InstanceId]) -> Mapping[InstanceId, Machine]:
         """Describe these instances in EC2; one that EC2 does not know has an empty state.

@@ -42,12 +42,12 @@ COMMANDS = {
     "plan": "Show what `run` would do, without changing anything.",
     "doctor": "Check credentials, cluster, documents, state store, permissions and hosts, and report what to fix.",
     "explain": "Explain why an instance is, or is not, updated: all known facts, and the result of every rule.",
-    "status": "Show instances by version and state, claims, backoffs, quarantine, the lease, and the last run.",
+    "status": "Show instances by version and state, claims, backoffs, the lease, the last run, and what it held.",
     "report": "Write the report of a run, from its record, as HTML, Markdown or JSON.",
     "history": "List the runs of a cluster, and what people did, newest first.",
     "pause": "Start no new updates on a cluster until `resume`; updates in progress are finished.",
     "resume": "Allow new updates again on a paused cluster.",
-    "release": "Return a quarantined instance, clear its backoff, or mark a version as good.",
+    "release": "Return a quarantined instance, clear its backoff, mark a version as good, or forget a blocked drain.",
     "promote": "Let clusters update to a version without waiting for other stages.",
     "unpromote": "Undo `promote`.",
     "block": "Stop all clusters that share the state store from updating to a version. Overrides every other rule.",
@@ -107,10 +107,18 @@ WITH_RULES = ("run", "plan", "explain")
 WITH_LIMITS = ("doctor",)
 
 
+OF_ONE_CLUSTER = frozenset({"plan", "doctor", "explain", "status", "report", "history", "pause", "resume", "release"})
+INSTALLED = """\
+If you give neither --state nor documents, they are read from the stack of the cluster: then --cluster is enough."""
+"""For the commands that read what the stack of a cluster installed."""
+
+
 def _epilogue(command: str) -> str:
+    installed = f"\n\n{INSTALLED}" if command in OF_ONE_CLUSTER else ""
     if command in WITH_RULES:
-        return EXAMPLES
-    return OTHER_EPILOGUES.get(command, HELP_EPILOGUE if command in WITH_LIMITS else _sources("region", "eu-central-1"))
+        return EXAMPLES + installed
+    sources = HELP_EPILOGUE if command in WITH_LIMITS else _sources("region", "eu-central-1")
+    return OTHER_EPILOGUES.get(command, sources) + installed
 
 
 def build_app(environ: Mapping[str, str]) -> App:

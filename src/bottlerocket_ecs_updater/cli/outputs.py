@@ -14,9 +14,11 @@ from bottlerocket_ecs_updater.cli.settings.parameters import Place, StoreBucket
 from bottlerocket_ecs_updater.cli.settings.settings import Messages, Output, RunSettings, Target
 from bottlerocket_ecs_updater.cli.wiring import Wired
 from bottlerocket_ecs_updater.core.model.location import name_of
+from bottlerocket_ecs_updater.core.model.shared import ClusterStanding
 from bottlerocket_ecs_updater.core.model.time_text import write_time
 from bottlerocket_ecs_updater.core.rules.policy import OwnHost
 from bottlerocket_ecs_updater.engine.ports import Clock, Recorder, Successors
+from bottlerocket_ecs_updater.engine.run_ports import take_no_standing
 from bottlerocket_ecs_updater.report.analysis.suggested_commands import Reach
 from bottlerocket_ecs_updater.report.outputs.archive import Archive, report_key
 from bottlerocket_ecs_updater.report.outputs.fleet_page import FleetPage
@@ -45,6 +47,8 @@ class Outputs:
     record: Record | None
     """The record in the state store, which is written before each act; None without a store."""
     clock: Clock
+    published: Callable[[ClusterStanding], None]
+    """Takes the standing that the run published."""
     _live: Live | None
     _metrics: Metrics | None
 
@@ -88,21 +92,16 @@ def open_outputs(settings: RunSettings, wired: Wired, stream: TextIO) -> Outputs
     warn = _warner(wired.clock, about, stream, live, as_json=as_json)
     reach = reach_of(settings.target)
     record = Record(store, wired.state, wired.run) if store is not None else None
-    archive = Archive(store, wired.state, wired.run, warn, reach) if store is not None else None
-    fleet = _fleet_page(settings, wired, warn)
+    fleet = FleetPage(store, warn) if store is not None else None
+    archive = Archive(store, wired.state, wired.run, warn, reach, fleet) if store is not None else None
     messenger = _messenger(settings, wired, warn)
-    # The record comes before the report that is made from it. Messages come last, because they name the report.
-    others = [one for one in (metrics, record, archive, fleet, messenger) if one is not None]
+    # The reports show people's acts as they were read for the page of all clusters. Messages come last, because they
+    # name the report.
+    others = [one for one in (metrics, record, fleet, archive, messenger) if one is not None]
     faults = Faults()
     faults.listener = SummaryLast(log, Tee(others, faults.note), faults.note)
-    return Outputs(faults.listener, record, wired.clock, live, metrics)
-
-
-def _fleet_page(settings: RunSettings, wired: Wired, warn: Callable[[str], None]) -> FleetPage | None:
-    """The page of all clusters that share the store. It is optional for clusters without a stage."""
-    if wired.store is None or wired.place is None:
-        return None
-    return FleetPage(wired.store, wired.place, warn, expected=settings.rules.stage is not None)
+    published = fleet.keep if fleet is not None else take_no_standing
+    return Outputs(faults.listener, record, wired.clock, published, live, metrics)
 
 
 @dataclass(frozen=True, slots=True)

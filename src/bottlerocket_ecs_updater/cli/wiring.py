@@ -27,13 +27,14 @@ from bottlerocket_ecs_updater.cli.settings.parameters import Folder, StoreBucket
 from bottlerocket_ecs_updater.cli.settings.settings import Documents, Limits, RunSettings, Target
 from bottlerocket_ecs_updater.core.model.ids import OwnTask, RunId
 from bottlerocket_ecs_updater.core.model.location import Location, name_of
+from bottlerocket_ecs_updater.core.model.shared import ClusterStanding
 from bottlerocket_ecs_updater.engine.clock import SystemClock
 from bottlerocket_ecs_updater.engine.lease.run_lease import RunLease
 from bottlerocket_ecs_updater.engine.lease.single_task import SingleTask
 from bottlerocket_ecs_updater.engine.lease.store_lease import StoreLease, lease_key
 from bottlerocket_ecs_updater.engine.lease.task_lease import NoLease, RunningTask, TaskLease
 from bottlerocket_ecs_updater.engine.ports import Recorder, Store, Successors
-from bottlerocket_ecs_updater.engine.run_ports import Ports
+from bottlerocket_ecs_updater.engine.run_ports import Ports, take_no_standing
 from bottlerocket_ecs_updater.engine.store.folder_store import FolderStore
 from bottlerocket_ecs_updater.engine.store.ledger_store import KeptLedger, LedgerKeeping, UnkeptLedger
 from bottlerocket_ecs_updater.engine.waits import Wait, Waits
@@ -80,7 +81,12 @@ class Wired:
         """The name under which the state of the cluster is stored."""
         return str(self.place) if self.place is not None else self.cluster_name
 
-    def ports(self, recorder: Recorder, successors: Successors | None = None) -> Ports:
+    def ports(
+        self,
+        recorder: Recorder,
+        successors: Successors | None = None,
+        published: Callable[[ClusterStanding], None] = take_no_standing,
+    ) -> Ports:
         """What the engine talks to."""
         return Ports(
             cluster=self.cluster,
@@ -96,6 +102,7 @@ class Wired:
             store_name=self.store_name,
             state=self.state,
             place=self.place,
+            published=published,
         )
 
 

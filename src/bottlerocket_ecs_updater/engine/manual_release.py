@@ -222,7 +222,7 @@ def perform(
     if now.version is not None:
         ledger.change(partial(with_release, version=now.version, at=clock.now()))
     if now.blocker is not None:
-        ledger.change(partial(without_blockers, groups=[now.tasks]))
+        ledger.change(partial(without_blockers, names=[now.tasks]))
     with _say_what_was_done(done, now):
         ledger.flush()
 

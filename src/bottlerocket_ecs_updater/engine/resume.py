@@ -24,6 +24,7 @@ class ForeignState(UpdaterError):
 def load_earlier_runs(known: RunState, ledger: LedgerKeeping) -> None:
     """Load what earlier runs left: open claims, backoffs, suspect versions."""
     state = without_future(ledger.load(), known.fleet.at)
+    known.first_run = state == Ledger()
     known.backoffs = state.backoffs
     known.left = state.left
     known.fleet = replace(known.fleet, attributes_survive=state.attributes_survive)

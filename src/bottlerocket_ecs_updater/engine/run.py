@@ -140,10 +140,12 @@ class Run:
             return
         last = LastRun(self._run, finished.outcome.value, finished.exit_code, finished.at, finished.why)
         try:
-            now, before = publish(store, Seen(place, known.fleet, finished.outcomes, last), self._policy)
+            seen = Seen(place, known.fleet, finished.outcomes, last)
+            now, before = publish(store, seen, self._policy, first=known.first_run)
         except (UpdaterError, LeaseLost, Interrupted) as problem:
             self._record(OutputFailed(finished.at, "the standing of the cluster", str(problem)))
         else:
+            self._ports.published(now)
             self._record(published(now, before, known.fleet.past.first_seen, finished.at))
 
     def _record(self, event: Event) -> None:

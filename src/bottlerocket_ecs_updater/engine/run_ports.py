@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from bottlerocket_ecs_updater.core.model.ids import OwnTask
 from bottlerocket_ecs_updater.core.model.location import Location
+from bottlerocket_ecs_updater.core.model.shared import ClusterStanding
 from bottlerocket_ecs_updater.engine.ports import Clock, Cluster, Hosts, Lease, Recorder, Store, Successors, Survey
 from bottlerocket_ecs_updater.engine.store.ledger_store import LedgerKeeping
+
+
+def take_no_standing(_: ClusterStanding) -> None:
+    """Do nothing with a standing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,3 +36,5 @@ class Ports:
     """The name of the cluster's state in the store; empty for the cluster's own name."""
     place: Location | None = None
     """The cluster's location, which identifies it among clusters that share the store; None if it shares nothing."""
+    published: Callable[[ClusterStanding], None] = take_no_standing
+    """Takes the standing that the run published at its end, before the end is recorded."""

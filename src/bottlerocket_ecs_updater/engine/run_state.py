@@ -84,6 +84,8 @@ class RunState:
     listed_whole: bool = False
     """Whether the last listing described every instance."""
     documents: DocumentDenials = field(default_factory=DocumentDenials)
+    first_run: bool = False
+    """Whether no run of this cluster kept anything before."""
     backoffs: Mapping[InstanceId, Backoff] = field(default_factory=dict)
     """Backoffs from earlier runs, also of instances that may have left the cluster since."""
     left: Mapping[InstanceId, OpenClaim] = field(default_factory=dict)

@@ -336,6 +336,13 @@ def test_room_that_is_not_there_yet_is_said_and_ends_at_the_maximum_of_the_group
     refused(growing({}, 5))
 
 
+def test_a_new_instance_of_another_provider_is_not_named_as_one_that_lacks_room() -> None:
+    web = service(providers=("full",), desired=1)
+    drain = PlannedDrain(A, {B: IN_HOSTS}, {web.arn: web}, on(A, "web"), (GROWING,))
+    said = refused(will_drain(drain)).missing
+    assert said == f"ECS places none of them on 1 other instance; for example {B}: it is not in capacity provider full"
+
+
 def test_no_instance_is_added_for_a_service_without_a_provider_though_it_uses_what_came_for_another() -> None:
     plain, web = service("plain"), service("web", providers=("hosts",))
     refused(will_drain(PlannedDrain(A, {}, {plain.arn: plain}, on(A, "plain"), (GROWING,))))

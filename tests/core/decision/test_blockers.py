@@ -104,6 +104,22 @@ def test_only_one_host_is_tried_after_a_deployment_or_a_new_rule() -> None:
     assert len(drained(decided(fleet(*hosts, past=once_blocked(), services=services)))) == 1
 
 
+def shared(status: str, group: str = "service:odd") -> Decision:
+    """A drain times out because of tasks of a family, and another service has the same family."""
+    twin = instance("i-b", ready(), tasks=(task("twin", family="encoder"),), stopping=Tasks((), NOW))
+    return decided(fleet(timing_out(task("odd", status, family="encoder")), twin))
+
+
+def test_tasks_that_do_not_stop_hold_hosts_with_the_same_task_definition_in_other_services() -> None:
+    held = shared("STOPPING").holds[TWO]
+    assert held.reason is Reason.DRAIN_BLOCKED
+    assert "tasks of service:twin (family encoder, like service:odd)" in str(held)
+
+
+def test_tasks_that_were_never_told_to_stop_hold_no_host_of_other_services() -> None:
+    assert drained(shared("RUNNING")) == [TWO]
+
+
 def test_stopping_tasks_are_read_before_a_drain_while_blockers_are_known() -> None:
     past = blocked_by("service:odd", MINUTE)
     for unread in (replace(stopping(), stopping=None), stopping(ago=2 * POLL)):

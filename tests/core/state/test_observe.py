@@ -470,6 +470,16 @@ def test_a_claim_for_a_reboot_keeps_what_is_known_of_the_drain() -> None:
     assert (after.claim, after.progress.reboot_sent_at) == (REBOOTING, None)
 
 
+def test_a_look_from_before_the_claim_for_the_reboot_shows_how_late_ecs_is() -> None:
+    """A run that took over a drain has no drain of its own to measure by, and returned a host whose agent was down."""
+    taken = see_marked(seen_with(instance(), DEAD), REBOOTING, NOW)
+    old = seen_with(taken, DEAD, at=NOW + 40 * SECOND)
+    assert old.progress.read_lag == 40 * SECOND
+    assert seen_with(taken, REBOOTING, at=NOW + 40 * SECOND).progress.read_lag == 0 * SECOND
+    again = see_marked(taken, replace(REBOOTING, reboots=2), NOW)
+    assert seen_with(again, REBOOTING, at=NOW + 5 * SECOND).progress.read_lag == 5 * SECOND
+
+
 def test_a_claim_for_one_more_reboot_waits_again_and_remembers_the_one_before() -> None:
     once = see_reboot_sent(SENT, sent_reboot())
     again = see_marked(once, replace(REBOOTING, reboots=2), NOW)

@@ -29,6 +29,7 @@ from tests.report.strategies import ANY_EVENT
 
 from bottlerocket_ecs_updater.cli.app import build_app
 from bottlerocket_ecs_updater.cli.settings.parsing import parse
+from bottlerocket_ecs_updater.core.decision.blockers import hold_for_blocker
 from bottlerocket_ecs_updater.core.model.event import (
     Claimed,
     Event,
@@ -38,6 +39,7 @@ from bottlerocket_ecs_updater.core.model.event import (
     RunFinished,
     VersionWithdrawn,
 )
+from bottlerocket_ecs_updater.core.model.history import Blocker
 from bottlerocket_ecs_updater.core.model.host_report import HostReport, UpdateState
 from bottlerocket_ecs_updater.core.model.ids import BootId, InstanceId
 from bottlerocket_ecs_updater.core.model.outcome import (
@@ -57,6 +59,7 @@ from bottlerocket_ecs_updater.report.analysis.ending import Ending
 from bottlerocket_ecs_updater.report.analysis.run_report import run_report
 from bottlerocket_ecs_updater.report.analysis.suggested_commands import Reach
 from bottlerocket_ecs_updater.report.outputs.archive import render_report
+from bottlerocket_ecs_updater.report.outputs.summary_text import summary_text
 
 ONE = name(1)
 
@@ -289,6 +292,24 @@ def test_a_backoff_that_only_a_person_ends_wants_that_person_and_another_does_no
     ).holds
     assert (rolled_back.needs_a_person, later.needs_a_person) == (True, False)
     assert rolled_back.commands[0].lines == (f"bottlerocket-ecs-updater release {ONE} --cluster web",)
+
+
+def test_a_command_in_a_remedy_is_completed_without_the_quotes_of_the_remedy() -> None:
+    encoder = hold_for_blocker("service:encoder", Blocker(1, ONE, START, START))
+    [group] = run_report(run_of({ONE: encoder})).holds
+    assert group.commands[0].purpose == "To release service:encoder"
+    assert group.commands[0].lines == ("bottlerocket-ecs-updater release service:encoder --cluster web",)
+
+
+def test_holds_with_different_remedies_are_never_one_group() -> None:
+    def no_room(number: int) -> Hold:
+        advice = "raise the maximum of the group" if number % 2 else "set maximumPercent of web to 200 or more"
+        return hold(Reason.NO_ROOM, service="web", missing=f"reason {number}", advice=advice)
+
+    report = run_report(run_of({name(number): no_room(number) for number in range(10)}))
+    assert sorted(len(group.rows) for group in report.holds) == [5, 5]
+    text = " ".join(summary_text(report.summary).split())
+    assert text.count("to do: raise the maximum") == text.count("to do: set maximumPercent of web") == 1
 
 
 def test_an_instance_that_a_killed_run_had_claimed_is_shown_as_drained_and_not_as_staged() -> None:

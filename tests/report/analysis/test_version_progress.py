@@ -21,7 +21,8 @@ from bottlerocket_ecs_updater.core.rules.selection import Selection, parse_selec
 from bottlerocket_ecs_updater.core.rules.versions import VersionRange, VersionRules
 from bottlerocket_ecs_updater.report.analysis.run_report import run_report
 from bottlerocket_ecs_updater.report.analysis.version_progress import days_behind, release_notes, version_progress
-from bottlerocket_ecs_updater.report.outputs.index import entry_of, read_index, write_index
+from bottlerocket_ecs_updater.report.outputs.data_block import with_data
+from bottlerocket_ecs_updater.report.outputs.index import Index, entry_of, index_json, read_index
 from bottlerocket_ecs_updater.report.outputs.page.html import index_page, page
 from bottlerocket_ecs_updater.report.views.explanation import explanation_text
 from bottlerocket_ecs_updater.report.views.plan import plan_json
@@ -77,12 +78,13 @@ def test_the_page_links_the_release_notes_of_public_versions_only() -> None:
 def test_the_index_has_the_days_behind_and_how_long_each_version_took() -> None:
     entry = entry_of(run_report(HALTED_RUN))
     assert (entry.days_behind, list(entry.took_from_first_seen)) == (2, ["1.21.0"])
-    [again] = read_index(write_index([entry])).entries
-    assert again == entry
     html = index_page("web", [entry])
+    stored = with_data(html, index_json(Index((entry,))))
+    [again] = read_index(stored).entries
+    assert again == entry
     assert f'<a href="{release_notes(NEW)}"' in html
     assert 'data-of="since first seen">2d3h<' in html
-    older = write_index([entry]).replace(b'"days_behind":2,', b"")
+    older = stored.replace(b'"days_behind":2,', b"")
     assert read_index(older).entries[0].days_behind is None
 
 

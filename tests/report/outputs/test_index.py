@@ -17,21 +17,24 @@ from tests.report.runs import died, events_of
 from tests.report.samples import CLEAN_RUN, HALTED_RUN, RUN
 from tests.support.memory_store import MemoryStore
 
-from bottlerocket_ecs_updater.core.model.event import Event, RunFinished, RunStarted
+from bottlerocket_ecs_updater.core.model.event import Event, LeaseTaken, RunFinished, RunStarted
 from bottlerocket_ecs_updater.core.model.ids import RunId
 from bottlerocket_ecs_updater.core.model.outcome import RunOutcome
 from bottlerocket_ecs_updater.engine.ports import Stored
 from bottlerocket_ecs_updater.errors import Unreachable
 from bottlerocket_ecs_updater.report.analysis.run_report import run_report
 from bottlerocket_ecs_updater.report.outputs import index
-from bottlerocket_ecs_updater.report.outputs.archive import FORMS, Archive, report_key
+from bottlerocket_ecs_updater.report.outputs.archive import STORED_FORMS, Archive, report_key
+from bottlerocket_ecs_updater.report.outputs.data_block import with_data
 from bottlerocket_ecs_updater.report.outputs.index import (
+    Entry,
+    Index,
     entries_of,
     entry_of,
     history_text,
+    index_json,
     index_key,
     read_index,
-    write_index,
 )
 from bottlerocket_ecs_updater.report.outputs.page.html import index_page
 from bottlerocket_ecs_updater.report.record.record import Record, runs_of
@@ -44,6 +47,11 @@ def days_later(events: Iterable[Event], days: int) -> list[Event]:
     run = RunId(f"{20260105 + days}-0900-0000")
     moved = [replace(event, at=event.at + timedelta(days=days)) for event in events]
     return [replace(event, run=run) if isinstance(event, RunStarted | RunFinished) else event for event in moved]
+
+
+def index_object(entries: Iterable[Entry]) -> bytes:
+    """The object in the store."""
+    return with_data(index_page("web", ()), index_json(Index(tuple(entries))))
 
 
 def live_through(store: MemoryStore, events: Iterable[Event], run: str, cluster: str = "web") -> list[str]:
@@ -63,12 +71,12 @@ def lived(store: MemoryStore, *runs: Iterable[Event]) -> None:
         live_through(store, days_later(events, day), f"{20260105 + day}-0900-0000")
 
 
-def test_a_run_leaves_every_form_of_its_report_and_both_of_the_index() -> None:
+def test_a_run_leaves_its_report_and_the_index() -> None:
     store = MemoryStore()
     assert live_through(store, CLEAN_RUN, RUN) == []
     keys = set(store.keys("runs/"))
-    assert {report_key("web", RUN, form) for form in FORMS} <= keys
-    assert {index_key("web", "html"), index_key("web", "json")} <= keys
+    assert {report_key("web", RUN, form) for form in STORED_FORMS} <= keys
+    assert index_key("web") in keys
 
 
 def test_runs_are_listed_newest_first() -> None:
@@ -90,7 +98,7 @@ def test_a_run_that_died_is_found_by_the_next_and_gets_its_report() -> None:
     entries = entries_of(store, "web")
     assert [entry.ending for entry in entries] == ["success", "no end recorded"]
     assert store.get(report_key("web", entries[1].run, "html")) is not None
-    index = store.get(index_key("web", "json"))
+    index = store.get(index_key("web"))
     assert index is not None
     assert len(read_index(index.data).entries) == 2
 
@@ -118,18 +126,33 @@ def test_a_run_that_was_still_at_work_when_another_looked_is_entered_again_when_
 def test_an_index_that_cannot_be_read_is_made_again_from_the_records() -> None:
     store = MemoryStore()
     lived(store, CLEAN_RUN, HALTED_RUN)
-    store.put(index_key("web", "json"), b"{half", None)
+    store.put(index_key("web"), b"{half", None)
     assert [entry.ending for entry in entries_of(store, "web")] == ["halted", "success"]
 
 
 def test_an_index_that_cannot_be_read_is_named_by_the_run_that_makes_it_again() -> None:
     store = MemoryStore()
     lived(store, CLEAN_RUN)
-    store.put(index_key("web", "json"), b"[" * 100_000, None)
+    store.put(index_key("web"), b"[" * 100_000, None)
     (complaint,) = live_through(store, days_later(HALTED_RUN, 1), "20260106-0900-0000")
-    assert index_key("web", "json") in complaint
+    assert index_key("web") in complaint
     assert [entry.ending for entry in entries_of(store, "web")] == ["halted", "success"]
     assert live_through(store, days_later(CLEAN_RUN, 2), "20260107-0900-0000") == []
+
+
+def test_a_run_that_seems_to_be_the_first_loses_no_other() -> None:
+    store = MemoryStore()
+    dead = live(store, 0, dies=True)
+    began = days_later(CLEAN_RUN, 0)
+    first = [began[0], LeaseTaken(began[0].at, 1, ""), *began[1:]]
+    live_through(store, first, "20260105-0900-0000")
+    stored = store.get(index_key("web"))
+    assert stored is not None
+    assert dead in {entry.run for entry in read_index(stored.data).entries}
+    live_through(store, [began[0], LeaseTaken(began[0].at, 1, ""), *days_later(CLEAN_RUN, 1)[1:]], "20260106-0900-0000")
+    stored = store.get(index_key("web"))
+    assert stored is not None
+    assert {entry.run for entry in read_index(stored.data).entries} >= {dead, "20260105-0900-0000"}
 
 
 class Counting(MemoryStore):
@@ -196,7 +219,7 @@ def test_runs_that_were_dropped_from_the_index_are_not_searched_for_again(monkey
             record.record(event)
     entries = entries_of(store, "web")
     assert len(entries) == 5
-    store.put(index_key("web", "json"), write_index(entries), None)
+    store.put(index_key("web"), index_object(entries), None)
     for hour in range(8, 12):
         before = Counter(store.calls)
         live(store, 0, hour)
@@ -212,7 +235,7 @@ def test_a_run_that_died_is_found_among_many_earlier_runs() -> None:
     dead = live(store, 5, dies=True)
     live(store, 6)
     assert dead in {entry.run for entry in entries_of(store, "web")}
-    stored = store.get(index_key("web", "json"))
+    stored = store.get(index_key("web"))
     assert stored is not None
     assert dead in {entry.run for entry in read_index(stored.data).entries}
 
@@ -224,7 +247,7 @@ def test_more_dead_runs_than_are_read_at_once_are_found_by_and_by(monkeypatch: p
     dead = {live(store, 1 + day, dies=True) for day in range(10)}
     for day in range(20, 24):
         live(store, day)
-    stored = store.get(index_key("web", "json"))
+    stored = store.get(index_key("web"))
     assert stored is not None
     assert dead <= {entry.run for entry in read_index(stored.data).entries}
 
@@ -236,7 +259,7 @@ def test_a_run_whose_clock_was_ahead_hides_no_later_run() -> None:
     live(store, 1)
     dead = live(store, 2, dies=True)
     live(store, 3)
-    stored = store.get(index_key("web", "json"))
+    stored = store.get(index_key("web"))
     assert stored is not None
     assert dead in {entry.run for entry in read_index(stored.data).entries}
 
@@ -245,12 +268,12 @@ def test_after_the_index_is_lost_runs_of_a_month_are_found_and_history_finds_mor
     store = Counting()
     for day in range(0, 100, 10):
         live(store, day)
-    store.delete(index_key("web", "json"), None)
+    store.delete(index_key("web"), None)
     live(store, 100)
-    stored = store.get(index_key("web", "json"))
+    stored = store.get(index_key("web"))
     assert stored is not None
     assert [entry.run[4:8] for entry in read_index(stored.data).entries] == ["0411", "0401", "0322", "0312"]
-    store.delete(index_key("web", "json"), None)
+    store.delete(index_key("web"), None)
     assert len(entries_of(store, "web")) == 11
 
 
@@ -272,7 +295,7 @@ def test_two_that_write_the_index_at_once_are_both_in_it() -> None:
 
         def get(self, key: str):  # type: ignore[no-untyped-def]
             found = super().get(key)
-            if key == index_key("web", "json") and not self.raced:
+            if key == index_key("web") and not self.raced:
                 self.raced = True
                 live_through(self, days_later(HALTED_RUN, 1), "20260106-0900-0000")
             return found
@@ -286,7 +309,7 @@ def test_two_that_write_the_index_at_once_are_both_in_it() -> None:
 def test_an_index_is_read_as_it_was_written(numbers: list[int]) -> None:
     runs = [CLEAN_RUN, HALTED_RUN, hostile_run()]
     entries = [entry_of(run_report(runs[number])) for number in numbers]
-    assert read_index(write_index(entries)).entries == entries
+    assert list(read_index(index_object(entries)).entries) == entries
 
 
 def test_the_page_links_every_run_and_is_safe() -> None:

@@ -12,8 +12,9 @@ from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
 from bottlerocket_ecs_updater.core.model.history import Blocker, BrokenVersion, LastingHold
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, RunId, Zone
 from bottlerocket_ecs_updater.core.model.instance import Instance
-from bottlerocket_ecs_updater.core.model.outcome import Backoff
+from bottlerocket_ecs_updater.core.model.outcome import Backoff, RunOutcome
 from bottlerocket_ecs_updater.core.model.published import NewestPublished
+from bottlerocket_ecs_updater.core.model.reasons import Reason, hold
 from bottlerocket_ecs_updater.core.model.shared import Shared
 from bottlerocket_ecs_updater.core.model.time_text import time_text, write_time
 from bottlerocket_ecs_updater.core.model.version import Version
@@ -127,16 +128,35 @@ def test_without_a_rhythm_nothing_is_expected(hours: list[int]) -> None:
 def test_the_evidence_of_tasks_is_shown_with_their_stop_reasons() -> None:
     broken = BrokenVersion((InstanceId("i-a"),), ("service:web",), "CannotStartContainerError: no driver", NOW)
     text = status_text(status(host("i-a"), ledger=Ledger(broken={NEW: broken})))
-    assert "  SUSPECT      1.21.0 breaks tasks, on i-a: service:web: CannotStartContainerError: no driver: " in text
+    said = "1.21.0 does not work on i-a, so no other instance is updated to it: service:web: CannotStartContainerError"
+    assert f"  SUSPECT      {said}: no driver (since 2026-03-02 10:00 UTC); to do: check these hosts and tasks" in text
     assert status_json(status(host("i-a"), ledger=Ledger(broken={NEW: broken})))["broken"]["1.21.0"]["hosts"] == ["i-a"]
 
 
 def test_status_shows_blockers_and_when_a_drain_is_tried_again() -> None:
     ledger = Ledger(blockers={"service:encoder": Blocker(2, InstanceId("i-a"), NOW, NOW)})
     text = status_text(status(host("i-a"), ledger=ledger))
-    assert "  BLOCKED      tasks of service:encoder blocked drains of 2 runs in a row, since " in text
-    assert "one of their hosts is tried again after " in text
+    assert "  BLOCKED      tasks of service:encoder made a drain time out in 2 runs in a row, since " in text
+    assert "; one of their hosts is tried again after 2026-" in text
+    assert "; to do: ask their owner why these tasks do not stop" in text
     assert status_json(status(host("i-a"), ledger=ledger))["blockers"]["service:encoder"]["runs"] == 2
+
+
+def test_what_the_last_run_held_is_shown_in_the_words_of_the_hold_with_what_to_do() -> None:
+    window = hold(Reason.WINDOW_CLOSED, opens="2026-03-03 02:00 UTC")
+    broken = [hold(Reason.CHECK_FAILED, detail=f"try {number}") for number in range(4)]
+    held = {InstanceId("i-w"): window} | {InstanceId(f"i-{number}"): why for number, why in enumerate(broken)}
+    last = NewestRun(RunId("run-1"), RunOutcome.OK, NOW, NOW, "", {"held": 5}, ending="success", held=held)
+    shown = status(host("i-w"), last=last)
+    text = status_text(shown)
+    section = text.partition("\nHeld by the last run: 5\n")[2].partition("\n\n")[0].splitlines()
+    assert section[0] == "  check-failed, needs a person: 4"
+    assert section[1:3] == ["    its update check failed: try 0", "      i-0"]
+    assert "    and 1 more, which `plan` shows" in section
+    assert section[-4:-1] == ["  window-closed: 1", f"    {window}", "      i-w"]
+    assert section[-1] == f"    to do: {window.remedy}"
+    [first, *_] = status_json(shown)["last_run"]["held"]
+    assert (first["reason"], first["why"], first["needs_a_person"]) == ("check-failed", str(broken[0]), True)
 
 
 def test_a_version_that_aws_withdrew_is_shown() -> None:

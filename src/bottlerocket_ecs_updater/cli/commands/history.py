@@ -15,7 +15,7 @@ from bottlerocket_ecs_updater.cli.settings.settings import ConfigFile, OutputFor
 from bottlerocket_ecs_updater.cli.wiring import wire_read_only
 from bottlerocket_ecs_updater.engine.store.shared_state import look_for_acts
 from bottlerocket_ecs_updater.errors import UsageError
-from bottlerocket_ecs_updater.report.outputs.index import acts_text, entries_of, history_text, write_index
+from bottlerocket_ecs_updater.report.outputs.index import Index, acts_text, entries_of, history_text, index_json
 from bottlerocket_ecs_updater.report.outputs.json_report import act_object
 
 
@@ -38,7 +38,7 @@ def history(*, settings: HistorySettings) -> int:
     entries = entries_of(wired.store, wired.state)[: settings.last]
     acts = look_for_acts(wired.store).about(wired.state)[-settings.last :]
     if settings.form == "json":
-        value = json.loads(write_index(entries)) | {"acts": [act_object(act) for act in reversed(acts)]}
+        value = index_json(Index(entries)) | {"acts": [act_object(act) for act in reversed(acts)]}
         text = json.dumps(value, indent=1) + "\n"
     else:
         text = history_text(entries) + acts_text(acts)

@@ -125,7 +125,7 @@ def _with_lease(settings: RunSettings, wired: Wired, outputs: Outputs, stop: Sto
     finished = Run(
         wired.run,
         wired.cluster_name,
-        wired.ports(recorder, successors(settings, wired)),
+        wired.ports(recorder, successors(settings, wired), outputs.published),
         settings.policy,
         stop=stop,
         wake=settings.limits.lease / WAKES_PER_LEASE,

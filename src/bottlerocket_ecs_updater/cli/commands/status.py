@@ -17,7 +17,8 @@ from bottlerocket_ecs_updater.cli.settings.settings import ConfigFile, OutputFor
 from bottlerocket_ecs_updater.cli.wiring import Wired, began_at, wire_read_only
 from bottlerocket_ecs_updater.core.model.event import RunFinished, RunStarted
 from bottlerocket_ecs_updater.core.model.ids import RunId
-from bottlerocket_ecs_updater.core.model.outcome import RunOutcome
+from bottlerocket_ecs_updater.core.model.outcome import OutcomeKind, RunOutcome, kind_of
+from bottlerocket_ecs_updater.core.model.reasons import Hold
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.engine.lease.lease_note import read_lease
 from bottlerocket_ecs_updater.engine.lease.store_lease import lease_key
@@ -48,7 +49,7 @@ class StatusSettings:
 
 
 def status(*, settings: StatusSettings) -> int:
-    """Show instances by version and state, claims, backoffs, quarantine, the lease, and the last run."""
+    """Show instances by version and state, claims, backoffs, the lease, the last run, and what it held."""
     wired = wire_read_only(settings.target, os.environ)
     while True:
         now = _status(wired)
@@ -93,4 +94,6 @@ def as_last(store: Store, state: str, run: RunId) -> NewestRun:
     if ended is None:
         return NewestRun(run, None, began, None, "", {}, max((event.at for event in events), default=None))
     ending = run_report(events).ending.value
-    return NewestRun(run, ended.outcome, began, ended.at, ended.why, dict(ended.counts), ending=ending)
+    ours = {id_: one for id_, one in ended.outcomes.items() if kind_of(one) is OutcomeKind.HELD}
+    held = {id_: one for id_, one in ours.items() if isinstance(one, Hold)}
+    return NewestRun(run, ended.outcome, began, ended.at, ended.why, dict(ended.counts), ending=ending, held=held)

@@ -10,7 +10,12 @@ from bottlerocket_ecs_updater.core.capacity.daemon_share import DaemonShare
 from bottlerocket_ecs_updater.core.capacity.host_room import Capacity, ServiceRules, doubts_of
 from bottlerocket_ecs_updater.core.capacity.will_it_fit import Coming
 from bottlerocket_ecs_updater.core.model.auto_scaling import taken_away
-from bottlerocket_ecs_updater.core.model.capacity_provider import LaunchType, cannot_grow, doubt_of_growth
+from bottlerocket_ecs_updater.core.model.capacity_provider import (
+    LaunchType,
+    cannot_grow,
+    doubt_of_growth,
+    to_let_it_grow,
+)
 from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
 from bottlerocket_ecs_updater.core.model.container_instance import Registration, Task
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
@@ -220,6 +225,7 @@ def rules_of(service: Service, fleet: Fleet, subnets: Mapping[str, str]) -> Serv
         providers=deployment.providers,
         grows=growth.without_end,
         why_not=growth.why_not,
+        to_grow=growth.to_grow,
         doubts=(*growth.doubts, *reach.doubts),
         strategies=deployment.strategies,
         shares=deployment.shares,
@@ -261,6 +267,7 @@ def limited_to(service: ServiceRules, provider: str, share: int, fleet: Fleet) -
         providers=(provider,),
         grows=growth.without_end,
         why_not=growth.why_not,
+        to_grow=growth.to_grow,
         doubts=growth.doubts,
     )
 
@@ -271,6 +278,7 @@ class _Growth:
 
     without_end: bool = False
     why_not: str = ""
+    to_grow: str = ""
     doubts: tuple[str, ...] = ()
 
 
@@ -280,5 +288,7 @@ def _growth_of(providers: Sequence[str], fleet: Fleet) -> _Growth:
     unknown = tuple(doubt for name in providers if (doubt := doubt_of_growth(name, known, have)))
     unbounded = any(name in known and known[name].unbounded for name in providers)
     reasons = [cannot_grow(name, known) for name in providers]
-    why_not = "; ".join(filter(None, reasons)) if all(reasons) else ""
-    return _Growth(unbounded or bool(unknown), why_not, () if unbounded else unknown)
+    stuck = all(reasons)
+    why_not = "; ".join(reasons) if stuck else ""
+    to_grow = ", or ".join(to_let_it_grow(name, known) for name in providers) if stuck else ""
+    return _Growth(unbounded or bool(unknown), why_not, to_grow, () if unbounded else unknown)

@@ -62,6 +62,16 @@ class Capacity:
     """Whether it is an instance that a capacity provider may still add, with unknown id, zone and time."""
 
 
+def task_floor(desired: int, minimum_healthy_percent: int) -> int:
+    """How many tasks of a service must stay healthy: ECS rounds up."""
+    return -(-desired * minimum_healthy_percent // 100)
+
+
+def task_ceiling(desired: int, maximum_percent: int) -> int:
+    """How many tasks of a service may exist at a time: ECS rounds down."""
+    return desired * maximum_percent // 100
+
+
 @dataclass(frozen=True, slots=True)
 class ServiceRules:
     """The facts of one service that decide how its tasks move in a drain."""
@@ -86,6 +96,8 @@ class ServiceRules:
     """Whether its tasks have, or may have, room that no instance here has to provide, such as on Fargate."""
     why_not: str = ""
     """Why its capacity providers add no instances; empty if they may, or if it has none."""
+    to_grow: str = ""
+    """What a person can do so that one of them adds an instance, in the imperative; empty if they may."""
     doubts: tuple[str, ...] = ()
     """Unknown facts about its placement, each with how to provide it."""
     pending: int = 0
@@ -122,12 +134,12 @@ class ServiceRules:
     @property
     def floor(self) -> int:
         """How many tasks must stay healthy."""
-        return -(-self.desired * self.minimum_healthy_percent // 100)
+        return task_floor(self.desired, self.minimum_healthy_percent)
 
     @property
     def ceiling(self) -> int:
         """How many tasks may exist at a time."""
-        return self.desired * self.maximum_percent // 100
+        return task_ceiling(self.desired, self.maximum_percent)
 
 
 RoomSnapshot = tuple[

@@ -176,14 +176,16 @@ def blocked_by_limits(arn: ServiceArn, service: ServiceRules | None, leaving: in
         f"its desired count is {service.desired}, {service.floor} must stay healthy and at most {service.ceiling} may "
         f"exist (minimumHealthyPercent {service.minimum_healthy_percent}, maximumPercent {service.maximum_percent})"
     )
-    return NoRoom(service.name, missing, _limits_advice(service))
+    advice = limits_advice(service.name, service.desired, service.floor, service.ceiling)
+    return NoRoom(service.name, missing, advice)
 
 
-def _limits_advice(service: ServiceRules) -> str:
-    higher = -(-(service.floor + 1) * 100 // service.desired)
-    lower = max(0, (service.ceiling - 1) * 100 // service.desired)
+def limits_advice(name: str, desired: int, floor: int, ceiling: int) -> str:
+    """How to change the deployment limits of a service so that a task can move, in the imperative."""
+    higher = -(-(floor + 1) * 100 // desired)
+    lower = max(0, (ceiling - 1) * 100 // desired)
     less = f"{lower} or less" if lower else "0"
-    return f"set maximumPercent of {service.name} to {higher} or more, or minimumHealthyPercent to {less}"
+    return f"set maximumPercent of {name} to {higher} or more, or minimumHealthyPercent to {less}"
 
 
 def must_place(service: ServiceRules, leaving: int) -> int:
@@ -348,6 +350,8 @@ def _no_room(service: ServiceRules, rooms: Sequence[HostRoom], others: Sequence[
         return NoRoom(name, missing, "allow the updater to call ecs:DescribeTaskDefinition")
     grown = "".join(f"; {more}" for more in (_short_already(service), service.why_not, *service.doubts) if more)
     advice = _advice(service)
+    # A new instance of a provider that the service does not use is no candidate.
+    rooms = [room for room in rooms if not (room.capacity.expected and room.takes_from(service))]
     if not rooms:
         return NoRoom(name, f"no other instance takes tasks{grown}", advice)
     able = [room for room in rooms if not room.takes_from(service)]
@@ -379,16 +383,15 @@ def _others(count: int) -> str:
 
 
 def _advice(service: ServiceRules) -> str:
-    names = " or ".join(service.providers)
     if service.running + service.pending < service.floor:
         return f"add instances until {service.name} has all its tasks, or lower its desired count"
-    if service.why_not:
-        more = f"raise the maximum of the Auto Scaling group of capacity provider {names}, or turn on its scaling"
+    if service.to_grow:
+        more = service.to_grow
     elif service.providers:
-        more = f"add an instance to capacity provider {names}"
+        more = f"add an instance to capacity provider {' or '.join(service.providers)}"
     else:
         more = f"add an instance that {service.name} may run on"
-    return f"{more}, or lower its minimumHealthyPercent so that it may run with fewer tasks for a while"
+    return f"{more}, or lower minimumHealthyPercent of {service.name}, so that it can run with fewer tasks for a while"
 
 
 def _notes(ours: list[_Need], leaving: Mapping[ServiceArn, int], rooms: list[HostRoom]) -> Iterator[str]:

@@ -92,7 +92,8 @@ def said_against(broken: BrokenVersion) -> str:
 def hold_for_broken(version: Version, broken: BrokenVersion) -> Hold:
     """The hold for every instance that is offered a version on which tasks failed."""
     hosts = ", ".join(broken.hosts)
-    return hold(Reason.VERSION_BREAKS_TASKS, version=version, hosts=hosts, what=said_against(broken))
+    what, since = said_against(broken), time_text(broken.at)
+    return hold(Reason.VERSION_BREAKS_TASKS, version=version, hosts=hosts, what=what, since=since)
 
 
 def is_suspect(failed_on: int, suspect_after: int) -> bool:

@@ -19,7 +19,7 @@ from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.model.resources import Definition, TaskRequirements
 from bottlerocket_ecs_updater.core.model.services import Service
-from bottlerocket_ecs_updater.core.model.time_text import time_text
+from bottlerocket_ecs_updater.core.model.time_text import since_text
 from bottlerocket_ecs_updater.core.model.wording import and_more
 from bottlerocket_ecs_updater.core.rules.expression import Expression, judge
 from bottlerocket_ecs_updater.core.rules.tasks import TaskRules
@@ -134,8 +134,7 @@ def _names(services: Iterable[Service], name: Callable[[Service], str]) -> str:
 
 
 def _named(service: Service) -> str:
-    since = service.deploying_since
-    return f"{service.name} (since {time_text(since)})" if since is not None else service.name
+    return f"{service.name}{since_text(service.deploying_since)}"
 
 
 def seen_deploying_since(instance: Instance, fleet: Fleet) -> datetime | None:

@@ -8,14 +8,13 @@ because of a new rule, or if their service was deployed since: its owner may hav
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from bottlerocket_ecs_updater.core.decision.tasks_on_host import tasks_on
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.model.command import NextStep, NoteBlockers
-from bottlerocket_ecs_updater.core.model.container_instance import SERVICE_GROUP, Task
+from bottlerocket_ecs_updater.core.model.container_instance import SERVICE_GROUP, Task, family_name
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.history import Blocker
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
@@ -33,20 +32,27 @@ REPEATED = 2
 """After this many timed-out drains in a row, the blocker does not pass by itself."""
 
 
-def blocking_groups(instance: Instance) -> tuple[str, ...]:
-    """The groups of the tasks left on a host whose drain timed out.
+def blocking_families(instance: Instance) -> Mapping[str, str]:
+    """The groups of the tasks left on a host whose drain timed out, each with its family if it was told to stop.
 
-    ECS stops daemons last, so while other tasks are left, daemons are not the blocker.
+    ECS stops daemons last, so while other tasks are left, daemons are not the blocker. What does not stop after SIGTERM
+    is the container, which other services with the same task definition have too. What was never told to stop had no
+    room, or was protected: that is a matter of its service.
     """
     tasks = instance.tasks_left
     left = [task for task in tasks if not task.daemon] or tasks
-    return tuple(sorted({task.group for task in left if task.group}))
+    stopping = {task.group: task.family for task in left if task.stopping}
+    return {group: stopping.get(group, "") for group in sorted({task.group for task in left if task.group})}
 
 
-def groups_on(instance: Instance) -> frozenset[str]:
-    """The groups of the tasks on a host, with those that ECS told to stop earlier and that have not stopped."""
-    read = (instance.tasks, instance.stopping)
-    return frozenset(task.group for tasks in read if tasks is not None for task in tasks.left)
+def _tasks_with_stopping(instance: Instance) -> tuple[Task, ...]:
+    """The tasks on a host, with those that ECS told to stop earlier and that have not stopped."""
+    return (*instance.tasks_left, *_stopping_on(instance))
+
+
+def names_on(instance: Instance) -> frozenset[str]:
+    """The groups and families of the tasks on a host."""
+    return frozenset(name for task in _tasks_with_stopping(instance) for name in task.names)
 
 
 def stopping_unread(instance: Instance, fleet: Fleet, poll_interval: timedelta) -> bool:
@@ -65,29 +71,36 @@ def with_timed_out(fleet: Fleet, steps: Mapping[InstanceId, NextStep]) -> Fleet:
         return fleet
     blockers = dict(fleet.past.blockers)
     for one in noted:
-        for group in one.groups:
+        for group, family in one.families.items():
             known = blockers.get(group, Blocker(1, one.instance, fleet.at, fleet.at))
-            blockers[group] = replace(known, instance=one.instance, last=fleet.at)
+            blockers[group] = replace(known, instance=one.instance, last=fleet.at, family=family)
     return replace(fleet, past=replace(fleet.past, blockers=blockers))
 
 
 def blocked(instance: Instance, this_pass: Pass, picked: Collection[str] = ()) -> Hold | None:
     """Why a host is not drained: it has tasks that made another drain time out. None if it has none.
 
-    `picked` are the groups of tasks on the hosts that are about to be drained in the same pass.
+    `picked` are the groups and families of tasks on the hosts that are about to be drained in the same pass.
     """
     fleet = this_pass.fleet
-    blockers = fleet.past.blockers
-    found = sorted(groups_on(instance) & blockers.keys()) if blockers else ()
-    for group in found:
-        one = blockers[group]
+    for group, one in sorted(fleet.past.blockers.items()):
+        names = {group, family_name(one.family)} - {""}
+        alike = [task for task in _tasks_with_stopping(instance) if not names.isdisjoint(task.names)]
+        if not alike:
+            continue
+        here = group if any(task.group == group for task in alike) else alike[0].group
         if one.last >= fleet.started_at:
-            return _hold(group, one, "in this run")
-        if fleet.at < tried_again(one) and not _changed_since(one, group, instance, this_pass):
-            return _hold(group, one, f"before {time_text(tried_again(one))}")
-        if group in picked or _tried_now(group, instance, fleet):
-            return _hold(group, one, "while another one is tried")
+            return _hold(here, group, one, "in this run")
+        if fleet.at < tried_again(one) and not _changed_since(one, alike, here, this_pass):
+            return hold_for_blocker(group, one, here)
+        if names & {*picked, *_tried_now(instance, fleet)}:
+            return _hold(here, group, one, "while another one is tried")
     return None
+
+
+def hold_for_blocker(group: str, one: Blocker, here: str = "") -> Hold:
+    """The hold of a host with such tasks until one is tried again; `here` is the group of its own tasks."""
+    return _hold(here or group, group, one, f"before {time_text(tried_again(one))}")
 
 
 def tried_again(one: Blocker) -> datetime:
@@ -96,18 +109,14 @@ def tried_again(one: Blocker) -> datetime:
     return one.last + wait
 
 
-def _changed_since(one: Blocker, group: str, instance: Instance, this_pass: Pass) -> bool:
-    """Whether a drain of this host may do better now than the last one that these tasks made time out."""
-    fleet, policy = this_pass.fleet, this_pass.policy
-    stopping = [task for task in _stopping_on(instance) if task.group == group]
-    work = [*tasks_on(instance, fleet), *(TaskOnHost(task, task.family) for task in stopping)]
-    limit = shortest_limit(
-        [each for each in work if each.task.group == group], policy.rules.tasks, policy.drain_timeout
-    )
-    if timedelta() < one.waited < limit:
+def _changed_since(one: Blocker, alike: Sequence[Task], group: str, this_pass: Pass) -> bool:
+    """Whether a drain of a host with these tasks may do better now than the last one that such tasks made time out."""
+    policy = this_pass.policy
+    left = [TaskOnHost(task, task.family) for task in alike]
+    if timedelta() < one.waited < shortest_limit(left, policy.rules.tasks, policy.drain_timeout):
         return True
     # A deployment does not help tasks of an earlier one that are still stopping here.
-    return not stopping and _deployed_since(one.last, group, fleet)
+    return not any(task.stopping for task in alike) and _deployed_since(one.last, group, this_pass.fleet)
 
 
 def _stopping_on(instance: Instance) -> tuple[Task, ...]:
@@ -119,22 +128,23 @@ def _deployed_since(at: datetime, group: str, fleet: Fleet) -> bool:
     return any(since is not None and since > at for since in deployed)
 
 
-def _tried_now(group: str, instance: Instance, fleet: Fleet) -> bool:
-    claimed = (one for one in fleet.instances.values() if one.claim is not None and one.id != instance.id)
-    return any(group in _groups_at_drain(one) or group in groups_on(one) for one in claimed)
+def _tried_now(instance: Instance, fleet: Fleet) -> Iterator[str]:
+    """The groups and families of the tasks on the other hosts that are being updated."""
+    for one in fleet.instances.values():
+        if one.claim is not None and one.id != instance.id:
+            yield from one.progress.drain.names if one.progress.drain is not None else ()
+            yield from names_on(one)
 
 
-def _groups_at_drain(instance: Instance) -> tuple[str, ...]:
-    return instance.progress.drain.groups if instance.progress.drain is not None else ()
-
-
-def _hold(group: str, one: Blocker, when: str) -> Hold:
-    times = "once" if one.times == 1 else f"in {one.times} runs in a row"
+def _hold(here: str, group: str, one: Blocker, when: str) -> Hold:
+    """The hold of a host with tasks of group `here`, because of a blocker that is known as `group`."""
     return hold(
         Reason.DRAIN_BLOCKED,
-        what=group,
+        what=here,
+        like="" if here == group else f" (family {one.family}, like {group})",
+        blocker=group,
         instance=one.instance,
-        times=times,
+        times="once" if one.times == 1 else f"in {one.times} runs in a row",
         since=time_text(one.first),
         when=when,
     )

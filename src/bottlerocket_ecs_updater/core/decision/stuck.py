@@ -123,7 +123,7 @@ def _lasts(why: Hold, fleet: Fleet) -> bool:
     if why.reason is Reason.BACKING_OFF:
         return facts.get("until") == UNTIL_CLEARED
     if why.reason is Reason.DRAIN_BLOCKED:
-        one = fleet.past.blockers.get(facts.get("what", ""))
+        one = fleet.past.blockers.get(facts.get("blocker", ""))
         return one is not None and one.times >= REPEATED
     if dated(why):
         return False

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from enum import Enum
 
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
@@ -62,6 +63,8 @@ class InGroup:
     state: LifecycleState
     refreshing: bool = False
     """Whether an instance refresh of the group is in progress."""
+    refreshing_since: datetime | None = None
+    """When that refresh started; None if Auto Scaling does not say."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,6 +81,18 @@ def cannot_grow(provider: str, known: Mapping[str, CapacityProvider]) -> str:
     return ""
 
 
+def to_let_it_grow(provider: str, known: Mapping[str, CapacityProvider]) -> str:
+    """What a person can do so that a provider adds an instance, in the imperative; empty if it may add one anyway."""
+    found = known.get(provider)
+    if found is None or not cannot_grow(provider, known):
+        return ""
+    if found.kind is ProviderKind.MISSING:
+        return f"name another capacity provider than {provider} in its strategy"
+    if not found.scales:
+        return f"let capacity provider {provider} add instances"
+    return f"raise the maximum of the Auto Scaling group of capacity provider {provider}"
+
+
 def doubt_of_growth(provider: str, known: Mapping[str, CapacityProvider], have: Collection[str]) -> str:
     """What is not known about the room a provider may add, and how to provide it; empty if everything is known.
 

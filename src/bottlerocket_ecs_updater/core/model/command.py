@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -128,7 +129,8 @@ class NoteBlockers:
     """Record which groups of tasks made its drain time out."""
 
     instance: InstanceId
-    groups: tuple[str, ...]
+    families: Mapping[str, str]
+    """By group: the family of its tasks if they were told to stop, empty if they were not."""
     waited: timedelta
     """How long the drain waited for them."""
 

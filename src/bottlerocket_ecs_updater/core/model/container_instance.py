@@ -130,6 +130,11 @@ class TaskStatus(Enum):
         return cls.OTHER
 
 
+def family_name(family: str) -> str:
+    """The name of a family among groups of tasks, as ECS writes it for tasks of no service; empty for none."""
+    return f"family:{family}" if family else ""
+
+
 @dataclass(frozen=True, slots=True)
 class Task:
     """A task on a container instance."""
@@ -152,6 +157,16 @@ class Task:
     def stopped(self) -> bool:
         """Whether it has stopped, so that nothing of it is left on the host."""
         return self.last_status is TaskStatus.STOPPED
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Its group and its family, under which tasks like it are known."""
+        return tuple(name for name in (self.group, family_name(self.family)) if name)
+
+    @property
+    def stopping(self) -> bool:
+        """Whether it was told to stop, and has not stopped."""
+        return self.last_status in (TaskStatus.DEACTIVATING, TaskStatus.STOPPING, TaskStatus.DEPROVISIONING)
 
     @property
     def of_service(self) -> bool:

@@ -69,7 +69,7 @@ class Fleet:
     past: History = field(default_factory=History)
     """The history in this cluster's ledger, including what this run has done."""
     read_lag: timedelta = timedelta()
-    """The longest time after a drain that ECS had confirmed for which looks of this run still showed ACTIVE."""
+    """The longest time for which looks of this run still showed the state before a call that ECS had confirmed."""
     attributes_survive: bool = False
     """Whether an attribute was seen on an instance of this cluster after its reboot."""
     plain_reboots: bool = False

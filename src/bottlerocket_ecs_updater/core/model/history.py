@@ -57,6 +57,8 @@ class Blocker:
     """When the first and the last of these drains timed out."""
     waited: timedelta = timedelta()
     """How long the last of these drains waited for the tasks; 0 if that is not known."""
+    family: str = ""
+    """The family of their task definition if they were told to stop: tasks of other services with it do the same."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -237,10 +237,10 @@ class Reason(Enum):
     )
     DRAIN_BLOCKED = _Words(
         "drain-blocked",
-        "it runs tasks of {what}, which made a drain time out {times}, since {since}, last on {instance}; "
+        "it runs tasks of {what}{like}, which made a drain time out {times}, since {since}, last on {instance}; "
         "no other host with them is drained {when}",
         "ask their owner why these tasks do not stop; if they need hours, let drains wait for them with "
-        "`--task '{what} wait 8h'`; run `release '{what}'` once they can move",
+        "`--task '{what} wait 8h'`; run `release '{blocker}'` once they can move",
     )
     CHANGED_WHILE_DRAINING = _Words(
         "changed-while-draining",
@@ -428,8 +428,8 @@ class Reason(Enum):
     SERVICE_DEPLOYING = _Words(
         "service-deploying",
         "a deployment is in progress: {services}",
-        "wait until the deployment is done; if it hangs, ask its owner to stop it; if tasks may be moved during "
-        'deployments, set `deployments = "ignore"`',
+        "wait until the deployment is done; if it hangs or waits for a person, ask its owner to finish or stop it; if "
+        'tasks may be moved during deployments, set `deployments = "ignore"`',
     )
     DEPLOYMENT_FAILED = _Words(
         "deployment-failed",
@@ -460,7 +460,7 @@ class Reason(Enum):
     LEAVING_GROUP = _Words(
         "leaving-group",
         "its lifecycle state in Auto Scaling group {group} is {state}",
-        "do nothing: it is terminated, or it is updated when it is InService",
+        "do nothing: its group terminates it, or the next run updates it when it is InService again",
     )
     WARM_POOL = _Words(
         "warm-pool",
@@ -559,13 +559,18 @@ Facts = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """A decision not to act now, with its reason. It reads the same in plan, log, status and report."""
+    """A decision not to act now, with its reason. It reads the same in plan, log, status and report.
+
+    If one of its facts is `since`, and the sentence does not mention it, the text ends with it.
+    """
 
     reason: Reason
     facts: Facts = ()
 
     def __str__(self) -> str:
-        return self.reason.value.sentence.format_map(dict(self.facts))
+        facts, sentence = dict(self.facts), self.reason.value.sentence
+        since = f" (since {facts['since']})" if "since" in facts and "{since}" not in sentence else ""
+        return sentence.format_map(facts) + since
 
     @property
     def remedy(self) -> str:

@@ -36,8 +36,8 @@ class SentDrain:
     """A drain that this run sent."""
 
     at: datetime
-    groups: tuple[str, ...] = ()
-    """The groups of the tasks that were on the instance then."""
+    names: tuple[str, ...] = ()
+    """The groups and families of the tasks that were on the instance then."""
     moving: Mapping[str, int] = field(default_factory=dict)
     """How many tasks the drain has to move, by service name."""
     deficits_before: Mapping[ServiceArn, int] = field(default_factory=dict)
@@ -116,7 +116,7 @@ class RunProgress:
     drain_shown: bool = False
     """Whether a look has shown the instance DRAINING since our drain."""
     read_lag: timedelta = timedelta()
-    """How long after our drain, which ECS had confirmed, looks still showed the instance ACTIVE."""
+    """How long looks still showed the state from before a drain, or a claim for the reboot, that ECS had confirmed."""
     claim_seen: bool = False
     """Whether this run saw our claim on the instance."""
     unmarked: bool = False

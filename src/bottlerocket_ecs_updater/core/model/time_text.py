@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 _SPAN = re.compile(r"(?:(\d{1,4})d)?(?:(\d{1,5})h)?(?:(\d{1,6})m(?!s))?(?:(\d{1,7})s)?(?:(\d{1,9})ms)?", re.ASCII)
@@ -31,6 +32,16 @@ def parse_duration(text: str) -> timedelta:
 def time_text(at: datetime) -> str:
     """A time to the minute, in UTC, so that all readers of a log see the same clock."""
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def since_text(at: datetime | None) -> str:
+    """Since when, in parentheses and after a space, for the end of a sentence; empty if that is not known."""
+    return f" (since {time_text(at)})" if at is not None else ""
+
+
+def since_fact(at: datetime | None) -> Mapping[str, str]:
+    """The fact of a hold that says since when its reason exists; none if that is not known."""
+    return {"since": time_text(at)} if at is not None else {}
 
 
 def has_passed(since: datetime, limit: timedelta, now: datetime) -> bool:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from bottlerocket_ecs_updater.core.capacity.host_room import task_ceiling, task_floor
+from bottlerocket_ecs_updater.core.capacity.will_it_fit import limits_advice
 from bottlerocket_ecs_updater.core.decision.not_counted import members
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.instance import Instance
-from bottlerocket_ecs_updater.core.model.services import Service
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,8 @@ class NeverMoves:
     maximum: int
     hosts: int
     """How many hosts have tasks of it."""
+    remedy: str = field(default="", compare=False)
+    """What a person can do, in the words of the hold."""
 
     def __str__(self) -> str:
         which = "the host with such a task stays" if self.hosts == 1 else f"the {self.hosts} hosts with such tasks stay"
@@ -47,11 +50,6 @@ class NeverMoves:
             f"no task of {self.service} can ever move, with minimumHealthyPercent {self.minimum} and maximumPercent "
             f"{self.maximum}: {which} on the current version"
         )
-
-    @property
-    def remedy(self) -> str:
-        """What a person can do."""
-        return f"raise maximumPercent of {self.service}, or lower its minimumHealthyPercent"
 
 
 RolloutAdvice = TakesDrained | NeverMoves
@@ -78,16 +76,12 @@ def _rigid(ours: Iterable[Instance], fleet: Fleet) -> Iterator[NeverMoves]:
             hosts[group] = hosts.get(group, 0) + 1
     for service in fleet.all_services:
         on = hosts.get(f"service:{service.name}", 0)
-        if on and _is_rigid(service) and service.deployment is not None:
-            deployment = service.deployment
-            yield NeverMoves(service.name, deployment.minimum_healthy_percent, deployment.maximum_percent, on)
-
-
-def _is_rigid(service: Service) -> bool:
-    """Whether no task may stop before another is healthy, and none may start before another stops."""
-    deployment = service.deployment
-    if deployment is None or service.daemon or service.desired == 0:
-        return False
-    floor = -(-service.desired * deployment.minimum_healthy_percent // 100)
-    ceiling = service.desired * deployment.maximum_percent // 100
-    return floor >= service.desired and ceiling <= service.desired
+        deployment = service.deployment
+        if not on or deployment is None or service.daemon or service.desired == 0:
+            continue
+        minimum, maximum = deployment.minimum_healthy_percent, deployment.maximum_percent
+        floor, ceiling = task_floor(service.desired, minimum), task_ceiling(service.desired, maximum)
+        # No task may stop before another is healthy, and none may start before another stops.
+        if floor >= service.desired and ceiling <= service.desired:
+            remedy = limits_advice(service.name, service.desired, floor, ceiling)
+            yield NeverMoves(service.name, minimum, maximum, on, remedy)

@@ -11,6 +11,7 @@ from bottlerocket_ecs_updater.core.model.auto_scaling import (
     taken_away,
 )
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
+from bottlerocket_ecs_updater.core.model.time_text import since_fact
 
 
 def leave_to_group(membership: Membership | None) -> Hold | None:
@@ -24,7 +25,7 @@ def leave_to_group(membership: Membership | None) -> Hold | None:
             return taken_away(membership)
         case InGroup(group=group, state=state) if state is not LifecycleState.IN_SERVICE:
             return hold(Reason.LEAVING_GROUP, group=group, state=state.value)
-        case InGroup(group=group, refreshing=True):
-            return hold(Reason.GROUP_REFRESHING, group=group)
+        case InGroup(group=group, refreshing=True, refreshing_since=since):
+            return hold(Reason.GROUP_REFRESHING, group=group, **since_fact(since))
         case InGroup():
             return None

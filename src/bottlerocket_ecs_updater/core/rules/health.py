@@ -67,7 +67,10 @@ def read_probe(text: str) -> str:
 
 
 def judge_alarms(rules: Iterable[AlarmRule], states: Mapping[str, str]) -> tuple[str, ...]:
-    """Why each alarm of the rules is not OK; `states` are the states in CloudWatch, by alarm name."""
+    """Why each alarm of the rules is not OK; `states` are the states in CloudWatch, by alarm name.
+
+    A state that is not OK may end with since when.
+    """
     unwell: dict[str, None] = {}
     for rule in rules:
         meant = sorted(name for name in states if rule.matches(name))

@@ -23,7 +23,7 @@ from typing import assert_never
 from bottlerocket_ecs_updater.core.model.container_instance import SERVICE_GROUP, Task
 from bottlerocket_ecs_updater.core.model.ids import TaskArn
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
-from bottlerocket_ecs_updater.core.model.time_text import duration_text, parse_duration, time_text
+from bottlerocket_ecs_updater.core.model.time_text import duration_text, parse_duration, since_fact, time_text
 
 _NAMED_AT_MOST = 3
 
@@ -151,7 +151,7 @@ def may_leave(left: Iterable[TaskOnHost], rules: TaskRules, now: datetime) -> Ho
             return hold(Reason.TASK_PROTECTED, task=work, until=time_text(work.protected_until))
         rule = rules.about(work)
         if rule is None and not work.task.of_service and not work.updaters:
-            return hold(Reason.STANDALONE_TASK, task=work)
+            return hold(Reason.STANDALONE_TASK, task=work, **since_fact(work.task.launched_at))
         if rule is not None and isinstance(rule.treatment, HoldInstance):
             return hold(Reason.TASK_HELD, task=work, rule=rule)
     return None

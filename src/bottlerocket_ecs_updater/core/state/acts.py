@@ -68,12 +68,12 @@ def see_drain_sent(
 ) -> Instance:
     """A drain was sent; `confirmed` says whether ECS confirmed it. `running` are the tasks of each service."""
     moving: dict[str, int] = {}
-    groups = tuple(sorted({task.group for task in instance.tasks.left})) if instance.tasks is not None else ()
+    names = tuple(sorted({name for task in instance.tasks_left for name in task.names}))
     for task in instance.tasks_left:
         if task.group.startswith(SERVICE_GROUP) and not task.daemon:
             name = task.group.removeprefix(SERVICE_GROUP)
             moving[name] = moving.get(name, 0) + 1
-    drain = SentDrain(now, groups, moving, dict(deficits), running)
+    drain = SentDrain(now, names, moving, dict(deficits), running)
     progress = replace(instance.progress, drain=drain, drain_seen=confirmed)
     return replace(instance, progress=progress)
 

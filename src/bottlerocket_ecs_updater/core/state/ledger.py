@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from bottlerocket_ecs_updater.core.model.claim import Claim
 from bottlerocket_ecs_updater.core.model.command import NoteBlockers
-from bottlerocket_ecs_updater.core.model.container_instance import HealthStatus
+from bottlerocket_ecs_updater.core.model.container_instance import HealthStatus, family_name
 from bottlerocket_ecs_updater.core.model.history import (
     ANY_REASON,
     SUSPECT_AFTER,
@@ -210,20 +210,22 @@ def with_blocked(ledger: Ledger, found: NoteBlockers, at: datetime, run_began: d
     Several hosts that were drained at the same time in one run count once.
     """
     blockers = {group: one for group, one in ledger.blockers.items() if one.last > at - BLOCKERS_FOR}
-    for group in found.groups:
+    for group, family in found.families.items():
         before = blockers.get(group)
-        if before is None:
-            blockers[group] = Blocker(1, found.instance, at, at, found.waited)
-        else:
-            times = before.times + (before.last < run_began)
-            blockers[group] = Blocker(times, found.instance, before.first, at, found.waited)
+        times = 1 if before is None else before.times + (before.last < run_began)
+        first = at if before is None else before.first
+        blockers[group] = Blocker(times, found.instance, first, at, found.waited, family)
     return replace(ledger, blockers=blockers)
 
 
-def without_blockers(ledger: Ledger, groups: Collection[str]) -> Ledger:
-    """Drop blockers that a drain has moved since."""
-    left = {group: one for group, one in ledger.blockers.items() if group not in groups}
-    return ledger if len(left) == len(ledger.blockers) else replace(ledger, blockers=left)
+def without_blockers(ledger: Ledger, names: Collection[str]) -> Ledger:
+    """Drop blockers that a drain has moved since. If it moved another service's tasks, only the family is dropped."""
+    left = {
+        group: replace(one, family="") if family_name(one.family) in names else one
+        for group, one in ledger.blockers.items()
+        if group not in names
+    }
+    return ledger if left == ledger.blockers else replace(ledger, blockers=left)
 
 
 def with_broken(ledger: Ledger, version: Version, found: BrokenVersion) -> Ledger:

@@ -57,6 +57,7 @@ def see_registration(
     progress = _overwriting(_connection(seen, registration, apart), seen.claim, on_instance, run)
     if seen.claim is not None and (seen.claim != instance.claim or progress.phase_seen_at is None):
         progress = _with(progress, phase_seen_at=registration.at)
+    progress = _with_claim_lag(progress, seen.claim, on_instance, registration, run)
     after = _trail_after(seen, progress, registration, run)
     progress = _doubting(instance.progress, after, registration.at, doubts_apart)
     progress = _with(progress, taken_out=_taken_out(instance, seen, registration.at))
@@ -131,7 +132,7 @@ def _prevailing(known: Claim | None, on_instance: Claim | None, run: RunId) -> C
         return known or on_instance
     if known.run == run:
         return known
-    return max(known, on_instance, key=lambda claim: (_ORDER.index(claim.phase), claim.reboots, claim.since))
+    return max(known, on_instance, key=lambda claim: (*_order(claim), claim.since))
 
 
 def _overwriting(progress: RunProgress, ours: Claim | None, on_instance: Claim | None, run: RunId) -> RunProgress:
@@ -225,8 +226,28 @@ def _with_read_lag(progress: RunProgress, claim: Claim, registration: Registrati
     if registration.status is Status.DRAINING:
         return replace(progress, drain_shown=True)
     late = progress.drain_seen and registration.status is Status.ACTIVE
-    lag = min(registration.at - progress.drain.at, READ_LAG_MAX)
-    return _with(progress, read_lag=max(progress.read_lag, lag)) if late else progress
+    return _lagging(progress, progress.drain.at, registration) if late else progress
+
+
+def _with_claim_lag(
+    progress: RunProgress, ours: Claim | None, on_instance: Claim | None, registration: Registration, run: RunId
+) -> RunProgress:
+    """Measure how late ECS shows our claim for the reboot: a run that continues a drain has no drain to measure by."""
+    wrote = ours is not None and ours.run == run and ours.phase is ClaimPhase.REBOOTING
+    if not wrote or ours is None or on_instance is None or progress.phase_seen_at is None:
+        return progress
+    earlier = _order(on_instance) < _order(ours) and on_instance.run in (run, progress.taken_from)
+    return _lagging(progress, progress.phase_seen_at, registration) if earlier else progress
+
+
+def _order(claim: Claim) -> tuple[int, int]:
+    return _ORDER.index(claim.phase), claim.reboots
+
+
+def _lagging(progress: RunProgress, call_at: datetime, registration: Registration) -> RunProgress:
+    """This look showed the state from before a call that ECS had confirmed."""
+    lag = min(registration.at - call_at, READ_LAG_MAX)
+    return _with(progress, read_lag=max(progress.read_lag, lag))
 
 
 def _doubting(before: RunProgress, after: RunProgress, at: datetime, apart: timedelta) -> RunProgress:

@@ -112,7 +112,7 @@ class ClaimWriter:
             self._ledger.change(partial(with_duration, stage=took))
         elif phase is ClaimPhase.REBOOTING and claim.phase is ClaimPhase.DRAINING and progress.drain is not None:
             self._ledger.change(partial(with_duration, drain=self._known.fleet.at - progress.drain.at))
-            self._ledger.change(partial(without_blockers, groups=progress.drain.groups))
+            self._ledger.change(partial(without_blockers, names=progress.drain.names))
 
     def _note_start(self, instance: Instance) -> None:
         """Record that the instance was drained, by this run or an earlier one. Until then, its claim records it."""

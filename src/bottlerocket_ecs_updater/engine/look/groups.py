@@ -135,7 +135,7 @@ class GroupLooks:
 def _still_refreshing(found: Membership | None, before: Membership | None) -> Membership | None:
     """Keep the known state of the group's instance refresh, which this call did not read."""
     if isinstance(found, InGroup) and isinstance(before, InGroup) and found.group == before.group:
-        return replace(found, refreshing=before.refreshing)
+        return replace(found, refreshing=before.refreshing, refreshing_since=before.refreshing_since)
     return found
 
 

@@ -9,7 +9,7 @@ someone has too many permissions. Each object's reader defines what happens if i
     ledger.json           the run returns claimed instances, starts no updates, and exits with 1
     first-seen/…          the version counts as first seen when this cluster first saw it
     events-….jsonl        unreadable lines are skipped and listed in the report
-    index.json            is rebuilt from the records
+    index.html            is rebuilt from the records
     .counts of a folder   counts as a tag that no one has seen
 
 Readers raise nothing else, for any input: endless nesting, impossible times, infinite numbers, lone surrogates,

@@ -109,11 +109,6 @@ def place_of_key(key: str) -> Location | None:
     return Location(*parts) if len(parts) == 3 and all(parts) and name == STANDING else None
 
 
-def standing_keys(store: Store) -> Iterator[str]:
-    """The keys of all standings. Raises what the store raises."""
-    yield from (key for key, _ in _places(store))
-
-
 def write_standing(standing: ClusterStanding) -> bytes:
     """The standing as JSON that people can read and compare."""
     value = {"format": SHARED_FORMAT, **_converter().unstructure(standing, ClusterStanding)}
@@ -274,8 +269,13 @@ class SharedState:
         )
 
 
-def publish(store: Store, seen: Seen, policy: Policy) -> tuple[ClusterStanding, ClusterStanding | None]:
-    """Write a cluster's standing at the end of a run. Returns it and the previous one. Raises what the store raises."""
+def publish(
+    store: Store, seen: Seen, policy: Policy, *, first: bool = False
+) -> tuple[ClusterStanding, ClusterStanding | None]:
+    """Write a cluster's standing at the end of a run. Returns it and the previous one. Raises what the store raises.
+
+    `first` says that no run kept anything before, so that there is probably none yet.
+    """
 
     def write(data: bytes | None) -> tuple[tuple[ClusterStanding, ClusterStanding | None], bytes | None]:
         try:
@@ -285,15 +285,17 @@ def publish(store: Store, seen: Seen, policy: Policy) -> tuple[ClusterStanding, 
         standing = standing_of(seen, policy, before)
         return (standing, before), write_standing(standing)
 
-    return _rewrite(store, standing_key(seen.place), write)
+    return _rewrite(store, standing_key(seen.place), write, first=first)
 
 
-def standings_of(store: Store) -> tuple[tuple[ClusterStanding, ...], Mapping[str, str]]:
-    """All standings in a store, and why others are unreadable, by key. Raises what the store raises."""
+def standings_of(
+    store: Store, *, without: Location | None = None
+) -> tuple[tuple[ClusterStanding, ...], Mapping[str, str]]:
+    """All standings in a store but one, and why others are unreadable, by key. Raises what the store raises."""
     found: list[ClusterStanding] = []
     unreadable: dict[str, str] = {}
     for key, place in _places(store):
-        stored = store.get(key)
+        stored = store.get(key) if place != without else None
         try:
             if stored is not None:
                 found.append(read_standing(stored.data, place))
@@ -309,10 +311,12 @@ def forget_standing(store: Store, place: Location) -> bool:
     return there
 
 
-def _rewrite(store: Store, key: str, write: Callable[[bytes | None], tuple[T, bytes | None]]) -> T:
+def _rewrite(
+    store: Store, key: str, write: Callable[[bytes | None], tuple[T, bytes | None]], *, first: bool = False
+) -> T:
     """Write what `write` makes of the content, also if others write at the same time. It makes None of no change."""
-    for _ in range(WRITE_TRIES):
-        stored = store.get(key)
+    for attempt in range(WRITE_TRIES):
+        stored = store.get(key) if attempt or not first else None
         value, data = write(stored.data if stored is not None else None)
         if data is None:
             return value

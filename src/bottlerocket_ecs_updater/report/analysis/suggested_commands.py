@@ -96,10 +96,17 @@ def for_hold(remedy: str, instances: Sequence[str], reach: Reach) -> tuple[Sugge
         if verb == "release" and not what:
             suggested += _release("To clear its backoff", instances, reach)
         else:
-            suggested.append(
-                SuggestedCommands(f"To {verb}{' ' + what if what else ''}", (reach.line(verb, *what.split()),))
-            )
+            words = _words(what)
+            suggested.append(SuggestedCommands(f"To {' '.join([verb, *words])}", (reach.line(verb, *words),)))
     return tuple(suggested)
+
+
+def _words(text: str) -> list[str]:
+    """The words of a part of a command line, without their quotes."""
+    try:
+        return shlex.split(text)
+    except ValueError:
+        return text.split()
 
 
 def _console(code: str, instances: Sequence[str], reach: Reach) -> Iterator[SuggestedCommands]:

@@ -197,11 +197,11 @@ def _said(group: Group) -> tuple[tuple[str, str], ...]:
 
 
 def grouped_rows(rows: Iterable[Row], which: set[OutcomeKind], alike_max: int = ALIKE_MAX) -> list[Group]:
-    """Rows by reason. A reason with many different sentences is one group; otherwise each sentence is a group."""
-    by_code: dict[tuple[OutcomeKind, str], list[Row]] = {}
+    """Rows by reason and remedy. One with many different sentences is one group; otherwise each sentence is a group."""
+    by_code: dict[tuple[OutcomeKind, str, str], list[Row]] = {}
     for row in rows:
         if row.became in which:
-            by_code.setdefault((row.became, row.code), []).append(row)
+            by_code.setdefault((row.became, row.code, row.remedy), []).append(row)
     groups: list[Group] = []
     for members in by_code.values():
         sentences = Counter(row.why for row in members)

@@ -1,148 +1,112 @@
-"""The page of all clusters that share a store, and its JSON.
+"""The page of all clusters that share a store, with its data.
 
-    fleet/index.json    the standing of every cluster, as the last run that ended saw it
-    fleet/index.html    the same as a page
+    fleet/index.html    the standing of every cluster, as the last run that ended saw it, and the same as JSON inside
 
-Each run adds its own cluster to the JSON with a conditional write, and then writes the page from it in the same way: of
-two runs that end together, the later one writes both clusters. So a run reads as many objects for 300 clusters as for
-3. A standing that the JSON lacks is read once, by the next run that writes.
+Each run replaces the standing of its own cluster with a conditional write: of two runs that end together, the later one
+writes both. So a run makes as many calls for 300 clusters as for 3. If there is no page, or none that can be read, and
+for `fleet page` and `fleet forget`, it is made from all standings.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
 from bottlerocket_ecs_updater.core.model.event import Event, RunFinished
-from bottlerocket_ecs_updater.core.model.location import Location
-from bottlerocket_ecs_updater.core.model.outcome import RunOutcome
 from bottlerocket_ecs_updater.core.model.shared import Act, ClusterStanding
 from bottlerocket_ecs_updater.core.model.time_text import write_time
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.engine.ports import ABSENT, Conflict, Store, Stored
 from bottlerocket_ecs_updater.engine.store.read_json import Unreadable, read_object
 from bottlerocket_ecs_updater.engine.store.shared_state import (
+    Acts,
     look_for_acts,
     place_of_key,
     read_standing,
     standing_key,
-    standing_keys,
+    standings_of,
     write_standing,
 )
-from bottlerocket_ecs_updater.errors import Denied, Unreachable, UpdaterError
+from bottlerocket_ecs_updater.errors import Unreachable, UpdaterError
 from bottlerocket_ecs_updater.report.analysis.fleet_overview import FleetOverview, FleetRow, orders, overview_of
+from bottlerocket_ecs_updater.report.outputs.data_block import data_in, with_data
 from bottlerocket_ecs_updater.report.words.columns import in_columns
 
 PAGE_FORMAT = 1
-JSON_KEY, PAGE_KEY = "fleet/index.json", "fleet/index.html"
+PAGE_KEY = "fleet/index.html"
 
 PAGE_WRITE_TRIES = 10
 """How often to retry when other runs write between our read and our write."""
 
-READ_AT_ONCE = 500
-"""How many standings that the JSON lacks are read by one run. Later runs read the rest."""
-
-Standings = Mapping[str, ClusterStanding]
+_Known = tuple[Mapping[str, ClusterStanding], Mapping[str, str]]
+"""The standings by key, and why others are unreadable."""
 
 
 class FleetPage:
     """Updates the page at the end of a run. If the store fails, only the page is lost."""
 
-    def __init__(self, store: Store, place: Location, warn: Callable[[str], None], *, expected: bool) -> None:
+    def __init__(self, store: Store, warn: Callable[[str], None]) -> None:
         self._store = store
-        self._place = place
         self._warn = warn
-        self._expected = expected
-        """Whether the stack should allow it: one of an older version does not."""
+        self._own: ClusterStanding | None = None
+        self.acts: Acts | None = None
+        """What people did, as it was read for the page; None if the page was not written."""
+
+    def keep(self, own: ClusterStanding) -> None:
+        """Take the cluster's new standing, which the run has just published."""
+        self._own = own
 
     def record(self, event: Event) -> None:
-        if not isinstance(event, RunFinished) or event.outcome is RunOutcome.LEFT:
+        if not isinstance(event, RunFinished) or self._own is None:
             return
         try:
-            refresh_fleet_page(self._store, event.at, self._place)
-        except Denied as error:
-            if self._expected:
-                self._warn(f"the page of all clusters could not be written: {error}")
+            self.acts = refresh_fleet_page(self._store, event.at, self._own).acts
         except UpdaterError as error:
             self._warn(f"the page of all clusters could not be written: {error}")
 
 
-def refresh_fleet_page(store: Store, now: datetime, own: Location | None = None) -> FleetOverview:
-    """Update the JSON and the page with the cluster's new standing. Raises what the store raises."""
-    # The tag of the page is older than the data that is written to it. So of two runs that write at the same time, the
-    # one with older data finds another tag, and reads again.
-    page = store.get(PAGE_KEY)
-    gathered = _write_json(store, own)
+def refresh_fleet_page(store: Store, now: datetime, own: ClusterStanding | None = None) -> FleetOverview:
+    """Write the page with the cluster's new standing; without one, from all standings. Raises what the store raises."""
     for _ in range(PAGE_WRITE_TRIES):
-        shown = overview_of(gathered[0].values(), gathered[1], look_for_acts(store), now)
-        if _put(store, PAGE_KEY, fleet_html(shown).encode(), page):
-            return shown
-        page = store.get(PAGE_KEY)
-        gathered = _read(store.get(JSON_KEY))
+        stored = store.get(PAGE_KEY)
+        standings, unreadable = _known(store, stored, own)
+        # What people did is read after the page: of two writers, the one with older acts finds another tag.
+        shown = overview_of(standings.values(), unreadable, look_for_acts(store), now)
+        page = with_data(fleet_html(shown), _data(standings, unreadable))
+        try:
+            store.put(PAGE_KEY, page, stored.tag if stored is not None else ABSENT)
+        except Conflict:
+            continue
+        return shown
     raise Unreachable(f"{PAGE_KEY} could not be written: other writers keep changing it")
 
 
-def _write_json(store: Store, own: Location | None) -> tuple[Standings, Mapping[str, str]]:
-    """Add what the JSON lacks, and the cluster's own standing. Returns what it has now."""
-    for _ in range(PAGE_WRITE_TRIES):
-        stored = store.get(JSON_KEY)
-        standings, unreadable = _gathered(store, _read(stored), own)
-        if _put(store, JSON_KEY, _json(standings, unreadable), stored):
-            return standings, unreadable
-    raise Unreachable(f"{JSON_KEY} could not be written: other writers keep changing it")
+def _known(store: Store, stored: Stored | None, own: ClusterStanding | None) -> _Known:
+    """What the page will show: the cluster's new standing, and those of the others, from the page or the store."""
+    standings, unreadable = _others(store, stored, own)
+    if own is None:
+        return standings, unreadable
+    key = standing_key(own.place)
+    return {**standings, key: own}, {one: why for one, why in unreadable.items() if one != key}
 
 
-def _gathered(
-    store: Store, read: tuple[Standings, Mapping[str, str]], own: Location | None
-) -> tuple[Standings, dict[str, str]]:
-    """All standings: those in the JSON, new ones, and the cluster's own."""
-    keys = set(standing_keys(store))
-    mine = standing_key(own) if own is not None else ""
-    known = {key: one for key, one in read[0].items() if key in keys and key != mine}
-    wanted = [mine, *sorted(keys - known.keys() - {mine})] if mine else sorted(keys - known.keys())
-    unreadable: dict[str, str] = {}
-    for key in wanted[:READ_AT_ONCE]:
-        place, stored = place_of_key(key), store.get(key)
-        if place is None or stored is None:
-            continue
-        try:
-            known[key] = read_standing(stored.data, place)
-        except Unreadable as problem:
-            unreadable[key] = str(problem)
-    return known, unreadable
+def _others(store: Store, stored: Stored | None, own: ClusterStanding | None) -> _Known:
+    if stored is not None and own is not None:
+        with suppress(Unreadable):
+            return read_object(data_in(stored.data), _shape)
+    found, unreadable = standings_of(store, without=own.place if own is not None else None)
+    return {standing_key(one.place): one for one in found}, unreadable
 
 
-def _put(store: Store, key: str, data: bytes, before: Stored | None) -> bool:
-    try:
-        store.put(key, data, before.tag if before is not None else ABSENT)
-    except Conflict:
-        return False
-    return True
+def _data(standings: Mapping[str, ClusterStanding], unreadable: Mapping[str, str]) -> Mapping[str, object]:
+    clusters = {key: json.loads(write_standing(one)) for key, one in sorted(standings.items())}
+    return {"format": PAGE_FORMAT, "unreadable": dict(unreadable), "clusters": clusters}
 
 
-def _json(standings: Standings, unreadable: Mapping[str, str]) -> bytes:
-    lines = ",\n".join(
-        f"{json.dumps(key)}:{json.dumps(json.loads(write_standing(one)), separators=(',', ':'))}"
-        for key, one in sorted(standings.items())
-    )
-    return (
-        f'{{"format":{PAGE_FORMAT},"unreadable":{json.dumps(dict(unreadable))},"clusters":{{\n{lines}\n}}}}\n'.encode()
-    )
-
-
-def _read(stored: Stored | None) -> tuple[Standings, Mapping[str, str]]:
-    """The stored JSON; empty if it cannot be read, because it can be made again from the standings."""
-    if stored is None:
-        return {}, {}
-    try:
-        return read_object(stored.data, _shape)
-    except Unreadable:
-        return {}, {}
-
-
-def _shape(value: Mapping[str, Any]) -> tuple[Standings, Mapping[str, str]]:
+def _shape(value: Mapping[str, Any]) -> _Known:
     if value["format"] != PAGE_FORMAT:
         raise Unreadable(f"format {value['format']!r}")
     found: dict[str, ClusterStanding] = {}

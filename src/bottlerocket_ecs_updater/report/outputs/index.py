@@ -1,23 +1,21 @@
 """All runs of a cluster, newest first: what the index page and `history` show, and how it is kept in the store.
 
-    runs/<cluster>/index.json      one entry a run, newest first
-    runs/<cluster>/index.html      the same as a page, with a link to the page of each run
+    runs/<cluster>/index.html      one entry a run, newest first, with a link to its page; and the same as JSON inside
 
-Each run adds its own entry to the JSON, with a conditional write, so that an index of years costs two reads. Runs
-that died could not: the next one that writes finds them by their folders, and adds them.
+Each run adds its own entry, with a conditional write, so that an index of years costs two reads. Runs that died could
+not: the next one that writes finds them by their folders, and adds them.
 
-The cost does not grow with the years. The JSON says up to which run the search is complete (`looked_to`), and only
+The cost does not grow with the years. The index says up to which run the search is complete (`looked_to`), and only
 later runs are listed. The index has a limited number of runs; those that it dropped are not searched for again.
 """
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from bottlerocket_ecs_updater.core.model.ids import RunId
 from bottlerocket_ecs_updater.core.model.location import name_of
@@ -36,9 +34,12 @@ from bottlerocket_ecs_updater.engine.store.read_json import (
 from bottlerocket_ecs_updater.errors import Unreachable
 from bottlerocket_ecs_updater.report.analysis.ending import Ending
 from bottlerocket_ecs_updater.report.analysis.run_report import RunReport, run_report
+from bottlerocket_ecs_updater.report.outputs.data_block import data_in, with_data
 from bottlerocket_ecs_updater.report.record.record import read_record, runs_of
 from bottlerocket_ecs_updater.report.words.columns import in_columns
 from bottlerocket_ecs_updater.report.words.sanitize import sanitize
+
+T = TypeVar("T")
 
 INDEX_FORMAT = 1
 
@@ -121,9 +122,9 @@ def entry_of(report: RunReport) -> Entry:
     )
 
 
-def index_key(cluster: str, form: str) -> str:
-    """The key of the index of a cluster; `form` is `json` or `html`."""
-    return f"runs/{cluster}/index.{form}"
+def index_key(cluster: str) -> str:
+    """The key of the index of a cluster."""
+    return f"runs/{cluster}/index.html"
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,22 +154,52 @@ class Index:
         return min(entry.run for entry in self.entries) if full else ""
 
 
-def enter(store: Store, cluster: str, entry: Entry) -> Entered:
-    """Add a run to the index. Raises what the store raises."""
-    for _ in range(ATTEMPTS_MAX):
-        stored = store.get(index_key(cluster, "json"))
-        index = read_index(stored.data) if stored is not None else Index()
+IndexPage = Callable[[Sequence[Entry]], str]
+"""Makes the page of the index from its entries."""
+
+
+def enter(store: Store, cluster: str, entry: Entry, page: IndexPage, *, first: bool = False) -> Entered:
+    """Add a run to the index. Raises what the store raises.
+
+    `first` says that no run held the lease before, so that there is probably no index yet.
+    """
+
+    def change(index: Index) -> tuple[Index, Entered]:
         floor = _floor(index, entry)
         missing = _missing(store, cluster, [entry, *index.entries], floor)
         adopted = _adopted(store, cluster, missing[:ADOPTED_MAX])
-        entries = _newest_first([entry, *adopted, *index.entries])
-        data = write_index(entries, _looked_to(floor, entry, missing[ADOPTED_MAX:]))
+        entries = tuple(_newest_first([entry, *adopted, *index.entries]))
+        looked_to = _looked_to(floor, entry, missing[ADOPTED_MAX:])
+        return Index(entries, looked_to), Entered(entries, tuple(one.run for one in adopted), index.fault)
+
+    return _rewrite(store, cluster, page, change, first=first)
+
+
+def write_again(store: Store, cluster: str, page: IndexPage) -> None:
+    """Write the index again with another page, such as after an act of a person. Raises what the store raises."""
+    _rewrite(store, cluster, page, lambda index: (index, None))
+
+
+def _rewrite(
+    store: Store,
+    cluster: str,
+    page: IndexPage,
+    change: Callable[[Index], tuple[Index, T]],
+    *,
+    first: bool = False,
+) -> T:
+    """Write what `change` makes of the index. With `first`, it is empty unless the store turns out to have one."""
+    key = index_key(cluster)
+    for attempt in range(ATTEMPTS_MAX):
+        stored = store.get(key) if attempt or not first else None
+        index, value = change(read_index(stored.data) if stored is not None else Index())
+        data = with_data(page(index.entries), index_json(index))
         try:
-            store.put(index_key(cluster, "json"), data, stored.tag if stored is not None else ABSENT)
+            store.put(key, data, stored.tag if stored is not None else ABSENT)
         except Conflict:
             continue
-        return Entered(tuple(entries), tuple(one.run for one in adopted), index.fault)
-    raise Unreachable(f"{index_key(cluster, 'json')} could not be written: other writers keep changing it")
+        return value
+    raise Unreachable(f"{key} could not be written: other writers keep changing it")
 
 
 def _floor(index: Index, entry: Entry) -> str:
@@ -192,7 +223,7 @@ def _days_before(at: datetime | None, span: timedelta) -> str:
 
 def entries_of(store: Store, cluster: str) -> list[Entry]:
     """Every run of a cluster, newest first, including runs that died. Raises what the store raises."""
-    stored = store.get(index_key(cluster, "json"))
+    stored = store.get(index_key(cluster))
     index = read_index(stored.data) if stored is not None else Index()
     missing = _missing(store, cluster, index.entries, max(index.looked_to, index.dropped))
     return _newest_first([*_adopted(store, cluster, missing[:REPORTS_LISTED_MAX]), *index.entries])
@@ -231,17 +262,16 @@ def _newest_first(entries: Iterable[Entry]) -> list[Entry]:
     return ordered[:REPORTS_LISTED_MAX]
 
 
-def write_index(entries: Sequence[Entry], looked_to: str = "") -> bytes:
-    """The index as JSON, one line for each run."""
-    lines = ",\n".join(json.dumps(_to_json(entry), separators=(",", ":")) for entry in entries)
-    looked = f'"looked_to":{json.dumps(looked_to)},' if looked_to else ""
-    return f'{{"format":{INDEX_FORMAT},{looked}"runs":[\n{lines}\n]}}\n'.encode()
+def index_json(index: Index) -> dict[str, Any]:
+    """The index as JSON values."""
+    looked = {"looked_to": index.looked_to} if index.looked_to else {}
+    return {"format": INDEX_FORMAT, **looked, "runs": [_to_json(entry) for entry in index.entries]}
 
 
-def read_index(data: bytes) -> Index:
-    """Read what `write_index` wrote. Unreadable entries are skipped, and found again by their records."""
+def read_index(page: bytes) -> Index:
+    """Read the index in its page. Unreadable entries are skipped, and found again by their records."""
     try:
-        return read_object(data, _index)
+        return read_object(data_in(page), _index)
     except Unreadable as problem:
         return Index(fault=str(problem))
 

@@ -93,14 +93,14 @@ def _needing(rows: Sequence[Row]) -> str:
 
 
 def _groups(rows: Sequence[Row]) -> list[list[Row]]:
-    """Rows with the same text, in the order of the first of each."""
+    """Rows with the same text, in the order of the first of each. All rows of a group have the same remedy."""
     alike: dict[tuple[object, ...], list[Row]] = {}
-    sentences: dict[tuple[OutcomeKind, str], set[str]] = {}
+    sentences: dict[tuple[OutcomeKind, str, str], set[str]] = {}
     for row in rows:
-        sentences.setdefault((row.became, row.code), set()).add(row.why)
+        sentences.setdefault((row.became, row.code, row.remedy), set()).add(row.why)
     for row in rows:
-        many = row.became is OutcomeKind.HELD and len(sentences[row.became, row.code]) > _ALIKE_MAX
-        alike.setdefault((row.became, row.code, row.versions, "" if many else row.why), []).append(row)
+        many = row.became is OutcomeKind.HELD and len(sentences[row.became, row.code, row.remedy]) > _ALIKE_MAX
+        alike.setdefault((row.became, row.code, row.remedy, row.versions, "" if many else row.why), []).append(row)
     return list(alike.values())
 
 

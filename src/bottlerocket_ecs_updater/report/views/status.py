@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
-from bottlerocket_ecs_updater.core.decision.admission import is_suspect, said_against
-from bottlerocket_ecs_updater.core.decision.blockers import tried_again
+from bottlerocket_ecs_updater.core.decision.admission import hold_for_broken, is_suspect
+from bottlerocket_ecs_updater.core.decision.blockers import hold_for_blocker, tried_again
 from bottlerocket_ecs_updater.core.decision.stuck import RUNS_IN_A_ROW
 from bottlerocket_ecs_updater.core.model.container_instance import Status
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
@@ -19,6 +19,7 @@ from bottlerocket_ecs_updater.core.model.ids import InstanceId, RunId
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.outcome import UNTIL_CLEARED, RunOutcome
 from bottlerocket_ecs_updater.core.model.phase import Phase, phase_of
+from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.model.time_text import duration_text, time_text, write_time
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.model.wording import counted
@@ -28,6 +29,7 @@ from bottlerocket_ecs_updater.core.rules.published import build_of
 from bottlerocket_ecs_updater.core.state.ledger import Ledger
 from bottlerocket_ecs_updater.engine.lease.lease_note import LeaseNote
 from bottlerocket_ecs_updater.report.views.advice import advice_json, advice_lines
+from bottlerocket_ecs_updater.report.views.held import held_json, held_lines
 from bottlerocket_ecs_updater.report.words.sanitize import sanitize
 
 STATUS_SCHEMA = 1
@@ -49,6 +51,8 @@ class NewestRun:
     """When its last event so far was; None if it left none."""
     ending: str = ""
     """How it ended, in the words of `history`, the index and the page; empty while it has not ended."""
+    held: Mapping[InstanceId, Hold] = field(default_factory=dict)
+    """The instances that it held at its end, and why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +116,7 @@ def _lines(status: ClusterStatus) -> Iterator[str]:
     yield from _zones(ours)
     yield from _open_claims(fleet)
     yield from _backoffs(status)
+    yield from held_lines(status.last.held if status.last is not None else {})
     yield from advice_lines(advise(fleet))
     yield from _who_acts(status)
 
@@ -126,9 +131,8 @@ def _needs_a_person(status: ClusterStatus) -> Iterator[str]:
             what = f"since {since}, updating to {instance.claim.target}"
             yield f"  QUARANTINED  {instance.id}  {what}: repair, replace or `release` it"
     for version, broken in sorted(status.ledger.broken.items()):
-        why = sanitize(said_against(broken))
-        to_do = f"no other instance gets it; `release {version}` once it is known to be good"
-        yield f"  SUSPECT      {version} breaks tasks, on {', '.join(broken.hosts)}: {why}: {to_do}"
+        why = hold_for_broken(version, broken)
+        yield f"  SUSPECT      {sanitize(str(why))}; to do: {why.remedy}"
     yield from _withdrawn(status)
     for group, one in sorted(status.ledger.blockers.items()):
         yield _blocker(group, one)
@@ -152,20 +156,20 @@ def _withdrawn(status: ClusterStatus) -> Iterator[str]:
 
 
 def _blocker(group: str, one: Blocker) -> str:
-    """What blocked drains, and when the next one is tried."""
-    runs = "a drain" if one.times == 1 else f"drains of {one.times} runs in a row"
-    until = f"one of their hosts is tried again after {time_text(tried_again(one))}"
-    since = time_text(one.first)
-    kept = f"tasks of {sanitize(group)} blocked {runs}, since {since}, last on {one.instance}"
-    return f"  BLOCKED      {kept}; {until}"
+    """What blocked drains, and when the next one is tried, in the words of the hold."""
+    why = hold_for_blocker(group, one)
+    facts = dict(why.facts)
+    kept = f"tasks of {group} made a drain time out {facts['times']}, since {facts['since']}, last on {one.instance}"
+    until = f"one of their hosts is tried again after {time_text(tried_again(one))}, or sooner if they are deployed"
+    return f"  BLOCKED      {sanitize(f'{kept}; {until}; to do: {why.remedy}')}"
 
 
 def _failed_version(version: Version, names: Collection[InstanceId], suspect_after: int) -> str:
     """A version that failed, and whether it is suspect, by the same rule as in a run."""
     where = ", ".join(sorted(names))
     if is_suspect(len(names), suspect_after):
-        to_do = f"no other instance gets it; `release {version}` once it is known to be good"
-        return f"  SUSPECT      {version} failed on {where}: {to_do}"
+        to_do = hold(Reason.VERSION_SUSPECT, version=version, count=len(names)).remedy
+        return f"  SUSPECT      {version} failed on {where}: no other instance is updated to it; to do: {to_do}"
     return f"  FAILED       {version} failed on {where}; others get it until it has failed on {suspect_after}"
 
 
@@ -353,6 +357,7 @@ def status_json(status: ClusterStatus) -> dict[str, Any]:
             "last_event": write_time(last.recorded) if last.recorded else None,
             "why": last.why,
             "counts": last.counts,
+            "held": held_json(last.held),
         },
     }
 

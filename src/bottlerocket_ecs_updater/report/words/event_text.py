@@ -85,9 +85,13 @@ def _of_what_is_kept(event: e.Event) -> str:
         case e.StateUnreadable(key=key, why=why):
             return f"{key} in the state store cannot be read; the run continues without it: {why}"
         case e.StandingPublished(stage=stage, version=version, trouble=trouble):
-            place = f" in stage {stage}" if stage else ""
-            reached = f"runs {version} or newer" if version is not None else "has not reported all versions"
-            return f"the cluster{place} {reached}" + (f"; not healthy: {trouble}" if trouble else "")
+            place = f" of stage {stage}" if stage else ""
+            reached = (
+                f"every instance runs {version} or newer"
+                if version is not None
+                else "not every instance has reported its version"
+            )
+            return f"the cluster's standing{place}: {reached}" + (f"; not healthy: {trouble}" if trouble else "")
         case e.LeaseTaken(epoch=epoch, from_whom=whom, warning=warning):
             taken = f"lease acquired (epoch {epoch})"
             return (

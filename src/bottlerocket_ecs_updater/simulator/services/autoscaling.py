@@ -66,6 +66,7 @@ class AutoScaling:
         self._group_of: dict[str, str] = {}
         self._lifecycle: dict[str, str] = {}
         self._taken_since: dict[str, datetime] = {}
+        self._back_since: dict[str, datetime] = {}
 
     def handlers(self) -> dict[str, Callable[[Shape], Shape]]:
         """By the operation's name."""
@@ -117,7 +118,8 @@ class AutoScaling:
         """Set an instance's lifecycle state: `Standby`, `Terminating:Wait`, …"""
         self._lifecycle[instance_id] = state
         if not state.startswith(_TAKING_AWAY):
-            self._taken_since.pop(instance_id, None)
+            if self._taken_since.pop(instance_id, None) is not None:
+                self._back_since[instance_id] = self._clock.now()
         else:
             self._taken_since.setdefault(instance_id, self._clock.now())
 
@@ -142,6 +144,10 @@ class AutoScaling:
     def taken_since(self, instance_id: str) -> datetime | None:
         """Since when its group is terminating it, or keeps it in its warm pool; None if neither."""
         return self._taken_since.get(instance_id)
+
+    def back_since(self, instance_id: str) -> datetime | None:
+        """When its group last put it into service again after it had taken it away; None if it never did."""
+        return self._back_since.get(instance_id)
 
     def start_refresh(self, group: str) -> None:
         """Start an instance refresh of a group."""

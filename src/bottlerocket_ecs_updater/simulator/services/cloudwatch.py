@@ -29,6 +29,8 @@ class _Alarm:
     """The rule of a composite alarm; empty for a metric alarm."""
     state: str
     since: datetime
+    changed: datetime
+    """When its state last became another one."""
     reason: str = ""
 
 
@@ -60,9 +62,10 @@ class CloudWatch:
         """Set an alarm's state; creates it if necessary. With a rule it is a composite alarm."""
         if name not in self._alarms:
             self._made += 1
-            self._alarms[name] = _Alarm(self._made, name, rule, state, self._clock.now())
-        alarm = self._alarms[name]
-        alarm.state, alarm.since = state, self._clock.now()
+            self._alarms[name] = _Alarm(self._made, name, rule, state, self._clock.now(), self._clock.now())
+        alarm, now = self._alarms[name], self._clock.now()
+        changed = now if alarm.state != state else alarm.changed
+        alarm.state, alarm.since, alarm.changed = state, now, changed
 
     def put(self, request: Shape) -> Shape:
         """Create an alarm of either kind, which starts as INSUFFICIENT_DATA like real ones."""
@@ -133,4 +136,5 @@ class CloudWatch:
             "StateValue": alarm.state,
             "StateReason": alarm.reason,
             "StateUpdatedTimestamp": alarm.since,
+            "StateTransitionedTimestamp": alarm.changed,
         }

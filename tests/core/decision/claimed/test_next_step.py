@@ -180,9 +180,10 @@ def test_a_drain_that_failed_backs_off() -> None:
 
 
 def test_the_tasks_that_kept_a_drain_from_its_end_are_remembered() -> None:
-    blockers = next_step(aged(25, tasks=(task("web"), task("api", "STOPPING")))).commands[0]
+    left = (task("web", family="web"), task("api", "STOPPING", family="api"))
+    blockers = next_step(aged(25, tasks=left)).commands[0]
     assert isinstance(blockers, NoteBlockers)
-    assert blockers.groups == ("service:api", "service:web")
+    assert blockers.families == {"service:api": "api", "service:web": ""}
 
 
 def test_the_limit_counts_from_the_claim_of_the_run_that_started_the_drain() -> None:

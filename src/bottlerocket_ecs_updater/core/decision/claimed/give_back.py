@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from bottlerocket_ecs_updater.core.decision.admission import not_admitted
 from bottlerocket_ecs_updater.core.decision.backoff import next_backoff
-from bottlerocket_ecs_updater.core.decision.blockers import blocking_groups
+from bottlerocket_ecs_updater.core.decision.blockers import blocking_families
 from bottlerocket_ecs_updater.core.decision.not_counted import left_out
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
@@ -79,7 +79,7 @@ def give_back_not_empty(claimed: ClaimedInstance, limit: timedelta, this_pass: P
         # What ECS says about its tasks is out of date, so they are not to blame.
         return give_back_changed(claimed, AGENT_AWAY, this_pass)
     step = give_back(claimed, not_empty_hold(instance, limit), this_pass)
-    return replace(step, commands=(NoteBlockers(instance.id, blocking_groups(instance), limit), *step.commands))
+    return replace(step, commands=(NoteBlockers(instance.id, blocking_families(instance), limit), *step.commands))
 
 
 def not_empty_hold(instance: Instance, limit: timedelta) -> Hold:

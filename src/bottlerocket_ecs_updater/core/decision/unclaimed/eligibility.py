@@ -14,7 +14,7 @@ from bottlerocket_ecs_updater.core.capacity.cluster_room import ClusterRoom
 from bottlerocket_ecs_updater.core.capacity.will_it_fit import Fits, NoRoom, room_hold
 from bottlerocket_ecs_updater.core.decision.admission import OfferedUpdate, not_published, rules_for
 from bottlerocket_ecs_updater.core.decision.affected import deploying_on, hold_for_deployments
-from bottlerocket_ecs_updater.core.decision.blockers import blocked, groups_on
+from bottlerocket_ecs_updater.core.decision.blockers import blocked, names_on
 from bottlerocket_ecs_updater.core.decision.instance_health import impaired_on_trial
 from bottlerocket_ecs_updater.core.decision.not_counted import is_there, not_selected, set_aside
 from bottlerocket_ecs_updater.core.decision.tasks_on_host import tasks_on
@@ -66,7 +66,7 @@ class RolloutLimits:
         self._allowances: dict[Version, Allowance] = {}
         self._taking = groups_that_take(this_pass.fleet)
         self._picked: frozenset[str] = frozenset()
-        """The groups of the tasks on the instances picked in this pass."""
+        """The groups and families of the tasks on the instances picked in this pass."""
 
     def in_order(self, instances: Iterable[Instance]) -> list[Instance]:
         """The instances in the order in which they are updated."""
@@ -136,7 +136,7 @@ class RolloutLimits:
     def leave(self, instance: Instance) -> None:
         """Count its tasks among those that have to move."""
         self._rooms.take(instance)
-        self._picked |= groups_on(instance)
+        self._picked |= names_on(instance)
 
     def spent(self, target: Version) -> Hold | None:
         """Why no other instance may start an update to that version; None if one may."""
