@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bottlerocket_ecs_updater.aws.ecs_shapes import moment
 from bottlerocket_ecs_updater.core.model.capacity_provider import FARGATE_PROVIDERS, CapacityProvider, ProviderKind
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     )
 
 AWSVPC, HOST = "awsvpc", "host"
+
+ALL = "ALL"
+"""The number of GPUs of a container that gets all that are left on its instance."""
 
 
 def machines_in(reply: DescribeInstancesResultTypeDef) -> Iterable[tuple[InstanceId, Machine]]:
@@ -54,6 +57,8 @@ def task_definition(shape: TaskDefinitionTypeDef) -> Definition:
             cpu=_number(shape.get("cpu")) or sum(one.get("cpu", 0) for one in containers),
             memory=_number(shape.get("memory")) or sum(map(_memory, containers)),
             gpus=sum(_gpus(one) for one in containers),
+            all_gpus=any(one.get("value") == ALL for one in _gpu_wishes(containers)),
+            shares_gpu=any(one.get("sharingStrategy") for one in _gpu_wishes(containers)),
             # A task with its own network interface uses no host ports.
             ports=frozenset(port for one in containers if not awsvpc for port in _ports(one, host_mode=host_mode)),
             interfaces=1 if awsvpc else 0,
@@ -148,8 +153,12 @@ def _memory(container: ContainerDefinitionOutputTypeDef) -> int:
 
 
 def _gpus(container: ContainerDefinitionOutputTypeDef) -> int:
-    wanted = container.get("resourceRequirements") or ()
-    return sum(_number(one.get("value")) for one in wanted if one.get("type") == "GPU")
+    return sum(1 if one.get("value") == ALL else _number(one.get("value")) for one in _gpu_wishes([container]))
+
+
+def _gpu_wishes(containers: Iterable[ContainerDefinitionOutputTypeDef]) -> Sequence[Mapping[str, Any]]:
+    wanted = (one for container in containers for one in container.get("resourceRequirements") or ())
+    return [one for one in wanted if one.get("type") == "GPU"]
 
 
 def _ports(container: ContainerDefinitionOutputTypeDef, *, host_mode: bool) -> Iterable[Port]:
