@@ -104,11 +104,11 @@ A decision takes time in proportion to the instances, but the memory of a large 
 times the instances, it takes 100 to 130 times as long, the more the busier the machine is, although it makes no more
 function calls for each instance.
 
-About 23 S3 calls of a cluster's first run do not depend on its hosts: the lease, which is also the test of the bucket
+About 24 S3 calls of a cluster's first run do not depend on its hosts: the lease, which is also the test of the bucket
 (3), the ledger and what people decided (2), the start of the record (1), the first sightings of two versions (2), the
 ledger of the first host, until attributes have been seen to survive a reboot (4), the last of the ledger (1), and at
-the end the standing of the cluster, the last of the record, three reports, the index, the page of all clusters and the
-lease (10). Later runs make four calls more, but neither note sightings nor write so often for the first host. The other
+the end the standing of the cluster, the last of the record, two reports, the index, the page of all clusters and the
+lease (11). Later runs make two calls more, but neither note sightings nor write so often for the first host. The other
 S3 calls follow the time: 23 in the 11 minutes that 8 hosts take, and about 40 in the 16 minutes that 100 hosts take.
 The lease is renewed every 72 seconds. What people decided is read within a minute before each start, and while a host
 is drained and not yet rebooted, because a pause and a block take effect within a minute. The ledger and the record are

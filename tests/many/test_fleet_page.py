@@ -134,6 +134,11 @@ def test_a_page_that_cannot_be_read_is_made_again_from_the_standings(harm: bytes
     assert len(refresh_fleet_page(store, NOW, standing("c")).rows) == 3
 
 
+def test_a_page_that_somebody_deleted_is_made_again_from_the_standings() -> None:
+    store = store_of(standing("a"), standing("b"))
+    assert [row.name for row in refresh_fleet_page(store, NOW, standing("b")).rows] == ["a", "b"]
+
+
 def test_a_run_adds_its_cluster_to_the_page_and_reads_no_standing_for_it() -> None:
     store = Counting()
     for name in ("a", "b", "a"):

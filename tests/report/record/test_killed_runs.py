@@ -142,7 +142,7 @@ def test_the_report_of_a_killed_run_names_every_instance_that_it_drained(drains:
     names = {name for name in world.hosts if world.instance(name).arn in arns}
     assert len(names) >= drains
     assert names <= {event.instance for event in recorded(store) if isinstance(event, Claimed)}
-    report = store.get(report_key("demo", DEAD, "md"))
+    report = store.get(report_key("demo", DEAD, "html"))
     assert report is not None
     assert out
     assert all(name in report.data.decode() for name in out)

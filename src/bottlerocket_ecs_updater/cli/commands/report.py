@@ -25,7 +25,14 @@ from bottlerocket_ecs_updater.errors import NotFound, UsageError
 from bottlerocket_ecs_updater.report.analysis.ending import Ending
 from bottlerocket_ecs_updater.report.analysis.run_report import RunReport, run_report
 from bottlerocket_ecs_updater.report.analysis.suggested_commands import Reach
-from bottlerocket_ecs_updater.report.outputs.archive import FORMS, acts_around, render_report, report_key, write_reports
+from bottlerocket_ecs_updater.report.outputs.archive import (
+    FORMS,
+    STORED_FORMS,
+    acts_around,
+    render_report,
+    report_key,
+    write_reports,
+)
 from bottlerocket_ecs_updater.report.outputs.index import entries_of
 from bottlerocket_ecs_updater.report.record.record import read_record
 from bottlerocket_ecs_updater.report.words.sanitize import sanitize
@@ -90,7 +97,7 @@ def report(
         for fault in write_reports(wired.store, state, name, report):
             print_line(fault)
         folder = report_key(state, name, "").rpartition("/")[0]
-        written = ", ".join(f"report.{one}" for one in FORMS)
+        written = ", ".join(f"report.{one}" for one in STORED_FORMS)
         print_line(f"{sanitize(report.headline)}\nWritten to {folder} in the state store: {written}")
     return 0
 

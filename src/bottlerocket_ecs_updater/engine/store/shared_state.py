@@ -288,12 +288,14 @@ def publish(
     return _rewrite(store, standing_key(seen.place), write, first=first)
 
 
-def standings_of(store: Store) -> tuple[tuple[ClusterStanding, ...], Mapping[str, str]]:
-    """All standings in a store, and why others are unreadable, by key. Raises what the store raises."""
+def standings_of(
+    store: Store, *, without: Location | None = None
+) -> tuple[tuple[ClusterStanding, ...], Mapping[str, str]]:
+    """All standings in a store but one, and why others are unreadable, by key. Raises what the store raises."""
     found: list[ClusterStanding] = []
     unreadable: dict[str, str] = {}
     for key, place in _places(store):
-        stored = store.get(key)
+        stored = store.get(key) if place != without else None
         try:
             if stored is not None:
                 found.append(read_standing(stored.data, place))

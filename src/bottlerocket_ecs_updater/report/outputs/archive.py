@@ -1,6 +1,6 @@
-"""Writes a run's reports to the state store when it ends: the page, the same as JSON and Markdown, and the index.
+"""Writes a run's reports to the state store when it ends: the page, the same as JSON, and the index.
 
-runs/<cluster>/<run>/report.html, report.json, report.md      next to the run's record of events
+runs/<cluster>/<run>/report.html, report.json                 next to the run's record of events
 runs/<cluster>/index.html                                     all runs
 """
 
@@ -24,6 +24,8 @@ from bottlerocket_ecs_updater.report.outputs.index import IndexPage, enter, entr
 from bottlerocket_ecs_updater.report.record.record import complete_records, read_record, record_folder
 
 FORMS = ("html", "json", "md")
+STORED_FORMS = ("html", "json")
+"""The others can be made from the record, with `report`."""
 
 ACTS_BEFORE = timedelta(days=1)
 """How long before a run the acts of people are shown on its page. They often explain what the run found."""
@@ -106,7 +108,7 @@ def write_reports(
     *,
     first: bool = False,
 ) -> Sequence[str]:
-    """Write the report in every format, and the index. Returns what could not be read. Raises what the store raises.
+    """Write the report, and the index. Returns what could not be read. Raises what the store raises.
 
     `acts` are all acts of people, if they were read already. `first` says that no run held the lease before.
     """
@@ -123,7 +125,7 @@ def write_reports(
 
 
 def _write_forms(store: Store, cluster: str, run: RunId, report: RunReport) -> None:
-    for form in FORMS:
+    for form in STORED_FORMS:
         store.put(report_key(cluster, run, form), render_report(report, form, index=_INDEX_BESIDE).encode(), None)
 
 

@@ -3,14 +3,15 @@
     fleet/index.html    the standing of every cluster, as the last run that ended saw it, and the same as JSON inside
 
 Each run replaces the standing of its own cluster with a conditional write: of two runs that end together, the later one
-writes both. So a run makes as many calls for 300 clusters as for 3. If the page cannot be read, and for `fleet page`
-and `fleet forget`, it is made again from all standings.
+writes both. So a run makes as many calls for 300 clusters as for 3. If there is no page, or none that can be read, and
+for `fleet page` and `fleet forget`, it is made from all standings.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -84,20 +85,20 @@ def refresh_fleet_page(store: Store, now: datetime, own: ClusterStanding | None 
 
 
 def _known(store: Store, stored: Stored | None, own: ClusterStanding | None) -> _Known:
-    """What the page will show. Without a page, there was no run before this one."""
+    """What the page will show: the cluster's new standing, and those of the others, from the page or the store."""
+    standings, unreadable = _others(store, stored, own)
     if own is None:
-        return _read_all(store)
-    try:
-        standings, unreadable = read_object(data_in(stored.data), _shape) if stored is not None else ({}, {})
-    except Unreadable:
-        standings, unreadable = _read_all(store)
+        return standings, unreadable
     key = standing_key(own.place)
     return {**standings, key: own}, {one: why for one, why in unreadable.items() if one != key}
 
 
-def _read_all(store: Store) -> _Known:
-    standings, unreadable = standings_of(store)
-    return {standing_key(one.place): one for one in standings}, unreadable
+def _others(store: Store, stored: Stored | None, own: ClusterStanding | None) -> _Known:
+    if stored is not None and own is not None:
+        with suppress(Unreadable):
+            return read_object(data_in(stored.data), _shape)
+    found, unreadable = standings_of(store, without=own.place if own is not None else None)
+    return {standing_key(one.place): one for one in found}, unreadable
 
 
 def _data(standings: Mapping[str, ClusterStanding], unreadable: Mapping[str, str]) -> Mapping[str, object]:

@@ -161,13 +161,10 @@ IndexPage = Callable[[Sequence[Entry]], str]
 def enter(store: Store, cluster: str, entry: Entry, page: IndexPage, *, first: bool = False) -> Entered:
     """Add a run to the index. Raises what the store raises.
 
-    `first` says that no run held the lease before, so that there is probably no index yet. Runs that left records
-    without it are found by the next run.
+    `first` says that no run held the lease before, so that there is probably no index yet.
     """
 
-    def change(index: Index | None) -> tuple[Index, Entered]:
-        if index is None:
-            return Index((entry,)), Entered((entry,), ())
+    def change(index: Index) -> tuple[Index, Entered]:
         floor = _floor(index, entry)
         missing = _missing(store, cluster, [entry, *index.entries], floor)
         adopted = _adopted(store, cluster, missing[:ADOPTED_MAX])
@@ -180,23 +177,22 @@ def enter(store: Store, cluster: str, entry: Entry, page: IndexPage, *, first: b
 
 def write_again(store: Store, cluster: str, page: IndexPage) -> None:
     """Write the index again with another page, such as after an act of a person. Raises what the store raises."""
-    _rewrite(store, cluster, page, lambda index: (index or Index(), None))
+    _rewrite(store, cluster, page, lambda index: (index, None))
 
 
 def _rewrite(
     store: Store,
     cluster: str,
     page: IndexPage,
-    change: Callable[[Index | None], tuple[Index, T]],
+    change: Callable[[Index], tuple[Index, T]],
     *,
     first: bool = False,
 ) -> T:
-    """Write what `change` makes of the index. With `first`, it is None unless the store turns out to have one."""
+    """Write what `change` makes of the index. With `first`, it is empty unless the store turns out to have one."""
     key = index_key(cluster)
     for attempt in range(ATTEMPTS_MAX):
-        new = first and not attempt
-        stored = None if new else store.get(key)
-        index, value = change(None if new else read_index(stored.data) if stored is not None else Index())
+        stored = store.get(key) if attempt or not first else None
+        index, value = change(read_index(stored.data) if stored is not None else Index())
         data = with_data(page(index.entries), index_json(index))
         try:
             store.put(key, data, stored.tag if stored is not None else ABSENT)
