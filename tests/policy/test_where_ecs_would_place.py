@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 from tests.support.scenarios import mixed_cluster
-from tests.support.simulated import ZONES, Updater, at_most, instance_id, row, snapshot_of
+from tests.support.simulated import OLD, ZONES, Updater, at_most, instance_id, row, snapshot_of
 
 from bottlerocket_ecs_updater.core.model.event import RunFinished
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
@@ -330,6 +330,23 @@ def test_hosts_without_a_free_network_interface_are_no_room() -> None:
     assert world.calls.by_action["ec2:DescribeInstanceTypes"] == 1
     roomy = world_of(3, ServiceSpec("web", desired=4, workload=own))
     assert updated(rolled(roomy)) == 3
+
+
+@pytest.mark.parametrize(("tasks", "updates"), [(3, 0), (2, 3)])
+def test_a_task_that_gets_all_gpus_of_a_host_needs_one_with_a_free_gpu(tasks: int, updates: int) -> None:
+    """Its task definition says `ALL`, which counted as no GPU: each host was drained for 25 minutes."""
+    world = row(0, services=0)
+    for number in range(3):
+        id_, variant = instance_id(number), ("bottlerocket.variant", "aws-ecs-2")
+        spec = ContainerInstanceSpec(id_, ZONES[number], (("ecs.cpu-architecture", "x86_64"), variant), gpus=2)
+        world.add_instance(HostSpec(id_, version=OLD), ZONES[number], spec=spec)
+    everything = Workload(gpus=1, all_gpus=True)
+    world.add_service(ServiceSpec("train", desired=tasks, workload=everything))
+    world.clock.sleep(timedelta(minutes=1))
+    finished = rolled(world)
+    assert updated(finished) == updates
+    assert all("lacks 1 GPU" in reason for reason in no_room(finished))
+    assert len(no_room(finished)) == 3 - updates
 
 
 def test_hosts_to_which_no_more_ebs_volume_can_be_attached_are_no_room() -> None:

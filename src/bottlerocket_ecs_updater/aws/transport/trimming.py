@@ -174,7 +174,7 @@ CAPABILITIES = f"{CAPABILITY}*"
 """The attribute that holds the names of all capabilities, separated by spaces."""
 
 
-EVENTS_READ = ("has started ", "has stopped ", " is unhealthy ", " failed container health ")
+EVENTS_READ = ("has started ", "has stopped ", " is unhealthy ", " failed container health ", " unable to place ")
 """The text of events that are read."""
 
 

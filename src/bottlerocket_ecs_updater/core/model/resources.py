@@ -28,6 +28,10 @@ class TaskRequirements:
     memory: int
     """MiB, as ECS reserves it."""
     gpus: int = 0
+    all_gpus: bool = False
+    """Whether it gets all GPUs that are left on its instance. Then `gpus` is 1, the least that it needs."""
+    shares_gpu: bool = False
+    """Whether it shares a GPU with other tasks. Then it may need none that is left."""
     ports: frozenset[Port] = frozenset()
     interfaces: int = 0
     """How many network interfaces it needs: 1 in network mode awsvpc, else 0."""

@@ -47,6 +47,15 @@ class SentDrain:
 
 
 @dataclass(frozen=True, slots=True)
+class TakenOut:
+    """Somebody else took the instance out of service: it drains, left the cluster, or its agent is disconnected."""
+
+    at: datetime
+    tasks: int
+    """For how many tasks it had room: those on it, or those that our drain moved away shortly before."""
+
+
+@dataclass(frozen=True, slots=True)
 class NewBoot:
     """The first check that showed a new boot id, other than the claim's."""
 
@@ -138,6 +147,8 @@ class RunProgress:
     """When `connected_looks` was last raised. A look too soon after it does not count."""
     disconnected_since: datetime | None = None
     """Since when every look has seen its agent disconnected; None while it is connected."""
+    absences: int = 0
+    """How often its agent was first seen disconnected, or ECS first did not describe it, after a look that found it."""
     new_boot: NewBoot | None = None
     """The check that showed a new boot; None until there is one."""
     sent_return: SentReturn | None = None
@@ -158,6 +169,8 @@ class RunProgress:
     """Since when AWS has accepted no call for it; None if it accepted the last one."""
     hand_over: HandOver | None = None
     """None if no other run was requested for it."""
+    taken_out: TakenOut | None = None
+    """None while it is in service, or if it is out of service because of us."""
 
     @property
     def impaired_since(self) -> datetime | None:

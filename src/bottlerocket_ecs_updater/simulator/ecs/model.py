@@ -237,6 +237,8 @@ class Task:
     bucket: Bucket | None = None
     tags: list[Shape] = field(default_factory=list)
     overrides: Shape = field(default_factory=dict)
+    gpus: int = 0
+    """How many GPUs of its instance it has."""
 
     @property
     def workload(self) -> Workload:

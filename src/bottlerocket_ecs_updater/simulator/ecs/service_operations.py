@@ -79,13 +79,13 @@ class ServiceOperations:
         return service
 
     def list_services(self, request: Shape) -> Shape:
-        """ARNs, 10 a page by default."""
+        """ARNs, 10 a page by default. A service that was deleted is not listed, even if its tasks still stop."""
         cluster = self._registry.cluster(request)
         strategy, launch = request.get("schedulingStrategy"), request.get("launchType")
         records = (
             service
             for service in cluster.services.values()
-            if service.status != "INACTIVE"
+            if service.status == "ACTIVE"
             and strategy in (None, service.strategy.value)
             and (launch is None or (not service.providers and launch == service.launch.value))
         )

@@ -92,6 +92,8 @@ class Workload:
     memory: int = 256
     host_ports: tuple[int, ...] = ()
     gpus: int = 0
+    all_gpus: bool = False
+    """Whether it gets all GPUs that are left on its instance, and needs `gpus` at least."""
     required_attributes: tuple[str, ...] = ()
     """Names of attributes that an instance must have to run it."""
     pull: timedelta = timedelta()
