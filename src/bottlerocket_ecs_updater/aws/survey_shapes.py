@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from bottlerocket_ecs_updater.aws.ecs_shapes import moment
 from bottlerocket_ecs_updater.core.model.capacity_provider import FARGATE_PROVIDERS, CapacityProvider, ProviderKind
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.instance import Machine
 from bottlerocket_ecs_updater.core.model.resources import Definition, Port, TaskRequirements, TypeLimits, VolumeLimit
+from bottlerocket_ecs_updater.core.model.time_text import LATEST
 
 if TYPE_CHECKING:
     from types_boto3_autoscaling.type_defs import AutoScalingGroupTypeDef
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
     from types_boto3_ecs.type_defs import (
         CapacityProviderTypeDef,
         ContainerDefinitionOutputTypeDef,
+        ProtectedTaskTypeDef,
         TaskDefinitionTypeDef,
     )
 
@@ -31,7 +35,18 @@ def machines_in(reply: DescribeInstancesResultTypeDef) -> Iterable[tuple[Instanc
         for shape in reservation.get("Instances", ()):
             managed = bool(shape.get("Operator", {}).get("Managed"))
             state = str(shape.get("State", {}).get("Name", ""))
-            yield InstanceId(shape.get("InstanceId", "")), Machine(state, managed, shape.get("PrivateIpAddress", ""))
+            launched = shape.get("LaunchTime")
+            started_at = moment(launched) if launched is not None else None
+            machine = Machine(state, managed, shape.get("PrivateIpAddress", ""), started_at=started_at)
+            yield InstanceId(shape.get("InstanceId", "")), machine
+
+
+def protected_until(shape: ProtectedTaskTypeDef) -> datetime | None:
+    """Until when a task is protected; None if it is not. One that is protected without an end may be so forever."""
+    if not shape.get("protectionEnabled"):
+        return None
+    ends = shape.get("expirationDate")
+    return moment(ends) if ends is not None else LATEST
 
 
 def task_definition(shape: TaskDefinitionTypeDef) -> Definition:

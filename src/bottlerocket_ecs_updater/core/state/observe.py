@@ -145,7 +145,9 @@ def _overwriting(progress: RunProgress, ours: Claim | None, on_instance: Claim |
 def _connection(instance: Instance, registration: Registration, apart: timedelta) -> RunProgress:
     progress, claim = instance.progress, instance.claim
     since = None if registration.connected else progress.disconnected_since or registration.at
-    progress = _with(_containers(progress, instance.claim, registration), disconnected_since=since)
+    absences = progress.absences + (since is not None and progress.disconnected_since is None)
+    progress = _containers(progress, instance.claim, registration)
+    progress = _with(progress, disconnected_since=since, absences=absences)
     if registration.connected:
         closely = progress.connected_at is not None and registration.at < progress.connected_at + apart
         if progress.connected_looks and closely:
@@ -281,6 +283,10 @@ def see_undescribed(instance: Instance, why: str, *, listed: bool = True) -> Ins
     progress = instance.progress
     missing = 0 if listed else progress.missing_looks
     progress = replace(
-        progress, undescribed_looks=progress.undescribed_looks + 1, missing_looks=missing, connected_looks=0
+        progress,
+        undescribed_looks=progress.undescribed_looks + 1,
+        absences=progress.absences + (not progress.undescribed_looks),
+        missing_looks=missing,
+        connected_looks=0,
     )
     return replace(instance, undescribed=why, progress=progress)
