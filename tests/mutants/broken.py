@@ -529,6 +529,27 @@ MUTANTS = (
         f"{CORE}/decision/unclaimed/test_budget.py",
     ),
     broken(
+        "tasks that have no room count against a drain, although others took instances away",
+        "core/decision/settling.py",
+        "    return short if lost <= gained + taken else frozenset()\n",
+        "    return short if lost <= gained else frozenset()\n",
+        "tests/policy/test_lost_instances.py",
+    ),
+    broken(
+        "services without room count as no worse, although no other one has gained a task",
+        "core/decision/settling.py",
+        "    return short if lost <= gained + taken else frozenset()\n",
+        "    return short\n",
+        f"{CORE}/decision/test_settling.py",
+    ),
+    broken(
+        "a run outside of the maintenance windows starts the count of stalled runs again",
+        "core/decision/stuck.py",
+        "    if untried and all(why.reason in UNTRIED for why in held):\n        return None\n",
+        "    if untried and all(why.reason in UNTRIED for why in held):\n        return ()\n",
+        "tests/policy/test_stuck.py",
+    ),
+    broken(
         "`release` does what it showed, even if the cluster has changed since",
         "engine/manual_release.py",
         "    if now.differs_from(said):\n",
