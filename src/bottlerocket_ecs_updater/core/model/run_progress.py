@@ -138,6 +138,8 @@ class RunProgress:
     """When `connected_looks` was last raised. A look too soon after it does not count."""
     disconnected_since: datetime | None = None
     """Since when every look has seen its agent disconnected; None while it is connected."""
+    last_away_at: datetime | None = None
+    """When a look last saw its agent disconnected while it was not claimed: it may have booted since its report."""
     new_boot: NewBoot | None = None
     """The check that showed a new boot; None until there is one."""
     sent_return: SentReturn | None = None
