@@ -55,3 +55,19 @@ def test_in_network_mode_host_every_port_of_a_container_is_one_of_the_host(mode:
     mappings: Any = [{"containerPort": 80, "hostPort": 8080}, {"containerPort": 53, "protocol": "udp"}]
     shape: Any = {"networkMode": mode, "containerDefinitions": [{"portMappings": mappings}]}
     assert task_definition(shape).demand.ports == ports
+
+
+@pytest.mark.parametrize(
+    ("wishes", "gpus", "all_gpus", "shares"),
+    [
+        ([{"type": "GPU", "value": "2"}, {"type": "InferenceAccelerator", "value": "eia"}], 2, False, False),
+        ([{"type": "GPU", "value": "ALL"}], 1, True, False),
+        ([{"type": "GPU", "sharingStrategy": {"nvidiaMps": {"memory": 4096}}}], 0, False, True),
+        ([{"type": "NeuronDevice", "value": "ALL"}], 0, False, False),
+    ],
+)
+def test_gpus_are_counted_taken_as_a_whole_or_shared(
+    wishes: list[dict[str, object]], gpus: int, *, all_gpus: bool, shares: bool
+) -> None:
+    demand = task_definition({"containerDefinitions": [{"resourceRequirements": wishes}]}).demand  # type: ignore[typeddict-item]
+    assert (demand.gpus, demand.all_gpus, demand.shares_gpu) == (gpus, all_gpus, shares)

@@ -231,6 +231,15 @@ def test_a_version_that_failed_is_declared_good_for_all_instances() -> None:
     assert NEW in ledger.released
 
 
+def test_a_drain_that_timed_out_is_not_called_a_failure_of_the_version() -> None:
+    desk = Desk()
+    desk.remember(backoff=Backoff(NEW, 1, desk.clock.now(), "drain-timed-out"))
+    planned = consider_version(NEW, desk.ledger())
+    assert planned.steps() == [f"clear the backoff of {ONE}: the next run may try {NEW} there again"]
+    desk.perform(planned)
+    assert dict(desk.ledger().value.backoffs) == {}
+
+
 def test_a_version_that_never_failed_has_nothing_to_release() -> None:
     assert consider_version(NEW, Desk().ledger()).steps() == []
 

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 from hypothesis import given
+from tests.core.builders import NOW, a_claim, claimed
+from tests.core.builders import fleet as fleet_of
 from tests.core.strategies import PURE, fleets, policies
 from tests.policy.test_plans import story_in
 from tests.policy.test_stories import Story
@@ -18,8 +20,12 @@ from tests.support.invented import Dice, story_of_faults
 from tests.support.story import world_of
 
 import bottlerocket_ecs_updater
+from bottlerocket_ecs_updater.core.decision.claimed.let_go import left_in_warm_pool
+from bottlerocket_ecs_updater.core.model.auto_scaling import InGroup, LifecycleState
+from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.ids import RunId
+from bottlerocket_ecs_updater.core.model.instance import SurveyedFacts
 from bottlerocket_ecs_updater.core.model.reasons import Reason
 from bottlerocket_ecs_updater.core.planning.explain import explain_instance
 from bottlerocket_ecs_updater.core.planning.plan import make_plan
@@ -80,7 +86,8 @@ def assert_that_each_is_explained_as_planned(fleet: Fleet, policy: Policy) -> di
         if id_ in updates:
             assert said["conclusion"].startswith("Nothing holds it: a run would update it to ")
         holds = [one["reason"] for one in said["asked"] if not one["allows"]]
-        assert reason is None or reason in holds or said["conclusion"].startswith("It failed")
+        pooled = reason == Reason.WARM_POOL_DRAINED.code
+        assert reason is None or reason in holds or pooled or said["conclusion"].startswith("It failed")
     return shown
 
 
@@ -93,7 +100,7 @@ def test_an_explanation_and_a_plan_say_the_same_of_every_instance(fleet: Fleet, 
     assert_that_claimed_instances_are_told_alike(fleet, policy)
     for id_, instance in fleet.instances.items():
         if instance.claim is not None:
-            assert id_ not in shown
+            assert shown.get(id_) == (Reason.WARM_POOL_DRAINED.code if left_in_warm_pool(instance) else None)
             assert explain_instance(instance, fleet, policy).outcome is None
 
 
@@ -105,7 +112,8 @@ def assert_that_claimed_instances_are_told_alike(fleet: Fleet, policy: Policy) -
     unfinished = {one["instance"]: one for one in plan_json(planned, "demo")["unfinished"]}
     status = ClusterStatus("demo", fleet, Ledger(), None, None, kept=True)
     shown, said = status_text(status), {one["instance"]: one for one in status_json(status)["instances"]}
-    assert set(unfinished) == {id_ for id_, one in said.items() if one["phase"] is not None}
+    pooled = {id_ for id_, one in fleet.instances.items() if left_in_warm_pool(one) is not None}
+    assert set(unfinished) == {id_ for id_, one in said.items() if one["phase"] is not None} - pooled
     for id_, one in unfinished.items():
         explained = explanation_json(explain_instance(fleet.instances[id_], fleet, policy), fleet, "demo")
         assert explained["phase"] == one["phase"] == said[id_]["phase"]
@@ -114,6 +122,19 @@ def assert_that_claimed_instances_are_told_alike(fleet: Fleet, policy: Policy) -
         assert quarantined == (f"  {id_}" not in first)
         assert quarantined != ("the next one finishes it" in explained["conclusion"])
         assert id_ in text
+
+
+def test_an_update_that_waits_in_a_warm_pool_is_not_said_to_be_finished_by_the_next_run() -> None:
+    around = SurveyedFacts(NOW, InGroup("web", LifecycleState.WARMED))
+    pooled = replace(claimed("i-a", a_claim(ClaimPhase.REBOOTING)), around=around)
+    planned = make_plan(fleet_of(pooled), Policy())
+    assert (planned.unfinished, [(id_, why.reason) for id_, why in planned.held]) == (
+        (),
+        [("i-a", Reason.WARM_POOL_DRAINED)],
+    )
+    said = explanation_json(explain_instance(pooled, fleet_of(pooled), Policy()), fleet_of(pooled), "demo")
+    assert said["reason"] == Reason.WARM_POOL_DRAINED.code
+    assert "start a run after the group puts it into service again" in said["conclusion"]
 
 
 def test_each_rule_that_allows_an_update_says_what_it_found() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.simulated import ZONES, Updater, instance_id, row
 
-from bottlerocket_ecs_updater.core.model.event import RunHalted
+from bottlerocket_ecs_updater.core.model.event import Drained, RunHalted
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.outcome import RunOutcome, Updated
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
@@ -102,6 +102,24 @@ def test_a_task_set_at_a_scale_of_0_is_no_deployment() -> None:
     world = row(2)
     world.add_service(ServiceSpec("web", 2, rollout=Rollout(controller=Controller.EXTERNAL, spare_task_set=True)))
     assert updated(Updater(world)) == (2, 0)
+
+
+def test_a_deployment_that_fails_during_a_drain_ends_the_drain() -> None:
+    """ECS starts no more tasks, so those on the host are not replaced: it was out of service for 25 minutes."""
+    world = row(4, services=0)
+    slow = Workload(shutdown=3 * MINUTE, stop_timeout=5 * MINUTE)
+    world.add_service(ServiceSpec("web", desired=8, workload=slow, rollout=Rollout(circuit_breaker=True)))
+    world.add_service(ServiceSpec("api", desired=4))
+    world.clock.sleep(2 * MINUTE)
+    missing = world.ecs.registry.define("web", Workload(fails_to_start="CannotPullContainerError: not found"))
+    service = world.cluster.services["web"]
+    world.clock.after(timedelta(seconds=30), lambda: world.ecs.scheduler.new_deployment(service, missing))
+    updater = Updater(world)
+    finished = updater.run()
+    assert {getattr(one, "reason", None) for one in finished.outcomes.values()} == {Reason.DEPLOYMENT_FAILED}
+    assert len(updater.tape.of(Drained)) == 1
+    assert max(world.findings().seconds_out.values()) < 600
+    assert world.findings().clean
 
 
 @pytest.mark.parametrize("seconds", [60, 180, 300])

@@ -1,18 +1,21 @@
-"""An instance that leaves the cluster right after its update is reported once."""
+"""Instances that leave the cluster during a run: right after their update, or while others settle."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 from functools import partial
 
+import pytest
 from tests.support.simulated import NEW, Updater, at_most, instance_id, row
 
 from bottlerocket_ecs_updater.core.model.event import InstanceLost
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.outcome import Updated
+from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
 from bottlerocket_ecs_updater.report.analysis.run_report import run_report
 from bottlerocket_ecs_updater.report.outputs.summary_text import summary_text
 from bottlerocket_ecs_updater.report.words.event_text import event_text
+from bottlerocket_ecs_updater.simulator.ecs import ServiceSpec, Workload
 from bottlerocket_ecs_updater.simulator.world.world import World
 
 
@@ -46,3 +49,22 @@ def test_without_a_lost_instance_nothing_is_reported() -> None:
     updater = Updater(world, at_most(1))
     updater.run()
     assert updater.tape.of(InstanceLost) == []
+
+
+@pytest.mark.parametrize("seconds", [36, 90, 150, 210])
+def test_a_host_that_others_take_away_while_another_settles_halts_no_run(seconds: int) -> None:
+    """A spot interruption or a scale-in. The tasks of that host have no room, and the run was said to be the cause."""
+    world = row(4, services=0)
+    web = ServiceSpec("web", desired=8, workload=Workload(cpu=600, memory=600), minimum_healthy_percent=50)
+    world.add_service(web)
+    world.add_service(ServiceSpec("api", desired=4))
+    world.clock.sleep(timedelta(minutes=2))
+
+    def take() -> None:
+        world.terminate_instance(next(id_ for id_ in sorted(world.hosts) if world.instance(id_).accepts_tasks))
+
+    world.clock.after(timedelta(seconds=seconds), take)
+    finished = Updater(world, at_most(1)).run()
+    assert (finished.exit_code, finished.counts["updated"] > 0) == (0, True)
+    assert Reason.NO_ROOM in {one.reason for one in finished.outcomes.values() if isinstance(one, Hold)}
+    assert world.findings().violations == ()

@@ -79,3 +79,13 @@ def test_a_crash_loop_beside_it_hides_no_task_that_must_have_a_host_for_itself(e
     world = nearly_full(5, alone, loop, provided=3, most=3)
     outcomes = rolled(world, budget=2)
     assert [outcomes[f"000{number}"] for number in range(3)] == ["no-room"] * 3
+
+
+def test_a_shortage_that_moves_to_another_service_halts_no_run() -> None:
+    """The cluster is too small for both: after a drain, ECS gives the room to the one that had none."""
+    full = ServiceSpec("full", desired=3, workload=work(1200), minimum_healthy_percent=50)
+    starved = replace(full, name="starved", desired=4)
+    small = ServiceSpec("small", desired=2, workload=work(300), minimum_healthy_percent=0)
+    world = nearly_full(3, full, starved, small)
+    assert set(rolled(world).values()) == {"no-room", "updated"}
+    assert world.cluster.services["starved"].running > 0

@@ -7,12 +7,13 @@ from datetime import timedelta
 
 import pytest
 from tests.support.scenarios import mixed_cluster
-from tests.support.simulated import ZONES, Updater, at_most, instance_id, row, snapshot_of
+from tests.support.simulated import OLD, ZONES, Updater, at_most, instance_id, row, snapshot_of
 
 from bottlerocket_ecs_updater.core.model.event import RunFinished
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.outcome import Updated
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
+from bottlerocket_ecs_updater.core.model.resources import EXECUTE_COMMAND_ATTRIBUTE, SERVICE_CONNECT_ATTRIBUTE
 from bottlerocket_ecs_updater.core.planning.explain import explain_instance
 from bottlerocket_ecs_updater.core.planning.plan import make_plan
 from bottlerocket_ecs_updater.core.rules.policy import Policy
@@ -330,6 +331,37 @@ def test_hosts_without_a_free_network_interface_are_no_room() -> None:
     assert world.calls.by_action["ec2:DescribeInstanceTypes"] == 1
     roomy = world_of(3, ServiceSpec("web", desired=4, workload=own))
     assert updated(rolled(roomy)) == 3
+
+
+@pytest.mark.parametrize(("tasks", "updates"), [(3, 0), (2, 3)])
+def test_a_task_that_gets_all_gpus_of_a_host_needs_one_with_a_free_gpu(tasks: int, updates: int) -> None:
+    """Its task definition says `ALL`, which counted as no GPU: each host was drained for 25 minutes."""
+    world = row(0, services=0)
+    for number in range(3):
+        id_, variant = instance_id(number), ("bottlerocket.variant", "aws-ecs-2")
+        spec = ContainerInstanceSpec(id_, ZONES[number], (("ecs.cpu-architecture", "x86_64"), variant), gpus=2)
+        world.add_instance(HostSpec(id_, version=OLD), ZONES[number], spec=spec)
+    everything = Workload(gpus=1, all_gpus=True)
+    world.add_service(ServiceSpec("train", desired=tasks, workload=everything))
+    world.clock.sleep(timedelta(minutes=1))
+    finished = rolled(world)
+    assert updated(finished) == updates
+    assert all("lacks 1 GPU" in reason for reason in no_room(finished))
+    assert len(no_room(finished)) == 3 - updates
+
+
+@pytest.mark.parametrize("feature", ["execute_command", "service_connect"])
+@pytest.mark.parametrize("old", [True, False])
+def test_a_host_whose_agent_lacks_what_a_service_has_turned_on_is_no_room(feature: str, *, old: bool) -> None:
+    """No task definition names these attributes, but ECS requires them: aws/aws-cli#7548."""
+    world = row(2, services=0)
+    id_, lacks = instance_id(60), (EXECUTE_COMMAND_ATTRIBUTE, SERVICE_CONNECT_ATTRIBUTE)
+    spec = ContainerInstanceSpec(id_, ZONES[2], lacks=lacks if old else ())
+    world.add_instance(HostSpec(id_), ZONES[2], bottlerocket=False, spec=spec)
+    world.add_service(ServiceSpec("web", desired=2, workload=Workload(cpu=1200), **{feature: True}))  # type: ignore[arg-type]
+    world.clock.sleep(timedelta(minutes=1))
+    finished = rolled(world)
+    assert (updated(finished), len(no_room(finished))) == ((0, 2) if old else (2, 0))
 
 
 def test_hosts_to_which_no_more_ebs_volume_can_be_attached_are_no_room() -> None:

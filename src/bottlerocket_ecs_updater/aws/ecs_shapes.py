@@ -23,6 +23,8 @@ from bottlerocket_ecs_updater.core.model.container_instance import (
 )
 from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, InstanceId, ServiceArn, Zone
 from bottlerocket_ecs_updater.core.model.resources import (
+    EXECUTE_COMMAND_ATTRIBUTE,
+    SERVICE_CONNECT_ATTRIBUTE,
     DeploymentLimits,
     PlacementStrategy,
     Port,
@@ -63,6 +65,9 @@ FLAPS_FROM_STARTS = 3
 
 _STARTED = re.compile(r"has started (\d+) tasks")
 _STOPPED = re.compile(r"has stopped (\d+) running tasks")
+_UNPLACED = re.compile(r" was unable to place a task")
+_UNPLACED_WITHIN = timedelta(hours=6)
+"""ECS repeats the event only if the cause has lasted for six hours."""
 _UNHEALTHY = re.compile(r" is unhealthy in | failed container health checks")
 """Source: "Amazon ECS service event messages"."""
 
@@ -162,6 +167,7 @@ def service(shape: ServiceTypeDef, at: datetime) -> Service | None:
         deployed_at=_deployed_at(shape),
         extra_starts=max(0, sum(starts) - max(0, sum(stops) - unhealthy)),
         pending=shape.get("pendingCount", 0),
+        unplaced=_unplaced(shape, at),
         flaps_by=max(starts) if starts and len(starts) - max(0, len(stops) - unhealthy) >= FLAPS_FROM_STARTS else 0,
     )
 
@@ -206,7 +212,15 @@ def _deployment_limits(shape: ServiceTypeDef) -> DeploymentLimits | None:
         tuple(_strategies(shape.get("placementStrategy") or ())),
         _shares(placed.get("capacityProviderStrategy") or ()),
         _subnets(placed.get("networkConfiguration") or {}),
+        frozenset(_required(shape)),
     )
+
+
+def _required(shape: ServiceTypeDef) -> Iterator[str]:
+    if shape.get("enableExecuteCommand"):
+        yield EXECUTE_COMMAND_ATTRIBUTE
+    if any((one.get("serviceConnectConfiguration") or {}).get("enabled") for one in _rollouts(shape)):
+        yield SERVICE_CONNECT_ATTRIBUTE
 
 
 def _subnets(network: Mapping[str, Any]) -> tuple[str, ...]:
@@ -308,6 +322,13 @@ def _starts_and_stops(shape: ServiceTypeDef, at: datetime) -> tuple[Sequence[int
     started = [int(found[1]) for text in recent if (found := _STARTED.search(text))]
     stopped = [int(found[1]) for text in recent if (found := _STOPPED.search(text))]
     return started, stopped, sum(1 for text in recent if _UNHEALTHY.search(text))
+
+
+def _unplaced(shape: ServiceTypeDef, at: datetime) -> bool:
+    """Whether it lacks tasks for which ECS found no room lately."""
+    placed = shape.get("runningCount", 0) + shape.get("pendingCount", 0)
+    recent = (one for one in shape.get("events") or () if moment(one.get("createdAt")) >= at - _UNPLACED_WITHIN)
+    return placed < shape.get("desiredCount", 0) and any(_UNPLACED.search(one.get("message", "")) for one in recent)
 
 
 def service_of_group(group: str) -> str:

@@ -16,6 +16,7 @@ from bottlerocket_ecs_updater.aws.survey_shapes import (
     capacity_provider,
     group_name,
     machines_in,
+    protected_until,
     task_definition,
     type_limits,
 )
@@ -274,6 +275,7 @@ class AwsSurvey:
                 tasks=list(some),
             )
             for shape in reply.get("protectedTasks", ()):
-                if shape.get("protectionEnabled") and shape.get("expirationDate") is not None:
-                    found[TaskArn(shape.get("taskArn", ""))] = moment(shape.get("expirationDate"))
+                until = protected_until(shape)
+                if until is not None:
+                    found[TaskArn(shape.get("taskArn", ""))] = until
         return found

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
+from bottlerocket_ecs_updater.aws.ecs_shapes import moment
 from bottlerocket_ecs_updater.core.model.capacity_provider import FARGATE_PROVIDERS, CapacityProvider, ProviderKind
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.instance import Machine
 from bottlerocket_ecs_updater.core.model.resources import Definition, Port, TaskRequirements, TypeLimits, VolumeLimit
+from bottlerocket_ecs_updater.core.model.time_text import LATEST
 
 if TYPE_CHECKING:
     from types_boto3_autoscaling.type_defs import AutoScalingGroupTypeDef
@@ -16,10 +19,14 @@ if TYPE_CHECKING:
     from types_boto3_ecs.type_defs import (
         CapacityProviderTypeDef,
         ContainerDefinitionOutputTypeDef,
+        ProtectedTaskTypeDef,
         TaskDefinitionTypeDef,
     )
 
 AWSVPC, HOST = "awsvpc", "host"
+
+ALL = "ALL"
+"""The number of GPUs of a container that gets all that are left on its instance."""
 
 
 def machines_in(reply: DescribeInstancesResultTypeDef) -> Iterable[tuple[InstanceId, Machine]]:
@@ -28,7 +35,18 @@ def machines_in(reply: DescribeInstancesResultTypeDef) -> Iterable[tuple[Instanc
         for shape in reservation.get("Instances", ()):
             managed = bool(shape.get("Operator", {}).get("Managed"))
             state = str(shape.get("State", {}).get("Name", ""))
-            yield InstanceId(shape.get("InstanceId", "")), Machine(state, managed, shape.get("PrivateIpAddress", ""))
+            launched = shape.get("LaunchTime")
+            started_at = moment(launched) if launched is not None else None
+            machine = Machine(state, managed, shape.get("PrivateIpAddress", ""), started_at=started_at)
+            yield InstanceId(shape.get("InstanceId", "")), machine
+
+
+def protected_until(shape: ProtectedTaskTypeDef) -> datetime | None:
+    """Until when a task is protected; None if it is not. One that is protected without an end may be so forever."""
+    if not shape.get("protectionEnabled"):
+        return None
+    ends = shape.get("expirationDate")
+    return moment(ends) if ends is not None else LATEST
 
 
 def task_definition(shape: TaskDefinitionTypeDef) -> Definition:
@@ -42,6 +60,8 @@ def task_definition(shape: TaskDefinitionTypeDef) -> Definition:
             cpu=_number(shape.get("cpu")) or sum(one.get("cpu", 0) for one in containers),
             memory=_number(shape.get("memory")) or sum(map(_memory, containers)),
             gpus=sum(_gpus(one) for one in containers),
+            all_gpus=any(one.get("value") == ALL for one in _gpu_wishes(containers)),
+            shares_gpu=any(one.get("sharingStrategy") for one in _gpu_wishes(containers)),
             # A task with its own network interface uses no host ports.
             ports=frozenset(port for one in containers if not awsvpc for port in _ports(one, host_mode=host_mode)),
             interfaces=1 if awsvpc else 0,
@@ -136,8 +156,12 @@ def _memory(container: ContainerDefinitionOutputTypeDef) -> int:
 
 
 def _gpus(container: ContainerDefinitionOutputTypeDef) -> int:
-    wanted = container.get("resourceRequirements") or ()
-    return sum(_number(one.get("value")) for one in wanted if one.get("type") == "GPU")
+    return sum(1 if one.get("value") == ALL else _number(one.get("value")) for one in _gpu_wishes([container]))
+
+
+def _gpu_wishes(containers: Iterable[ContainerDefinitionOutputTypeDef]) -> Sequence[Mapping[str, Any]]:
+    wanted = (one for container in containers for one in container.get("resourceRequirements") or ())
+    return [one for one in wanted if one.get("type") == "GPU"]
 
 
 def _ports(container: ContainerDefinitionOutputTypeDef, *, host_mode: bool) -> Iterable[Port]:

@@ -72,6 +72,8 @@ class ManualRelease:
     """What its Auto Scaling group does with it, if it is drained by us."""
     version: Version | None = None
     failed_on: frozenset[InstanceId] = frozenset()
+    backing_off: frozenset[InstanceId] = frozenset()
+    """Other instances that back off from the version, for example because their drain timed out."""
     tasks: str = ""
     """The group of tasks, such as `service:web`."""
     blocker: Blocker | None = None
@@ -127,6 +129,9 @@ class ManualRelease:
         if self.version is not None and self.failed_on:
             names = ", ".join(sorted(self.failed_on))
             yield f"mark {self.version} as good, although it failed on {names}: all instances may get it again"
+        if self.version is not None and self.backing_off:
+            names = ", ".join(sorted(self.backing_off))
+            yield f"clear the backoff of {names}: the next run may try {self.version} there again"
 
     def _about_blocker(self) -> Iterator[str]:
         one = self.blocker
@@ -191,7 +196,7 @@ def consider_version(version: Version, ledger: LedgerKeeping) -> ManualRelease:
     state = ledger.load()
     failed_on = state.failed_on.get(version, frozenset())
     resting = frozenset(id_ for id_, backoff in state.backoffs.items() if backoff.version == version)
-    return ManualRelease(version=version, failed_on=failed_on | resting)
+    return ManualRelease(version=version, failed_on=failed_on, backing_off=resting - failed_on)
 
 
 def consider_tasks(group: str, ledger: LedgerKeeping) -> ManualRelease:

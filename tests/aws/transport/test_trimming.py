@@ -108,6 +108,22 @@ def test_the_launch_type_deployments_and_events_of_a_service_are_not_trimmed() -
     assert (found.elsewhere, found.deploying_since, found.flaps_by) == (True, START, 2)
 
 
+def test_events_about_tasks_without_room_are_not_trimmed() -> None:
+    said = "(service s) was unable to place a task because no container instance met all of its requirements."
+    full = {
+        "serviceArn": "arn:aws:ecs:eu-west-1:111122223333:service/web/s",
+        "status": "ACTIVE",
+        "desiredCount": 3,
+        "runningCount": 2,
+        "events": [{"id": "1", "message": said, "createdAt": EPOCH}],
+    }
+    less = trimmed(json.dumps({"services": [full]}).encode(), *KEPT["DescribeServices"])
+    shape = parsed("DescribeServices", less)["services"][0]
+    others: list[Any] = [{**shape, "pendingCount": 1}, {**shape, "events": []}]
+    seen = [service(one, START) for one in (shape, *others)]
+    assert [one.unplaced for one in seen if one is not None] == [True, False, False]
+
+
 @pytest.mark.parametrize("controller", Controller)
 @pytest.mark.parametrize("providers", [(), ("hosts",)])
 def test_a_trimmed_service_of_any_controller_is_read_the_same(
@@ -116,7 +132,8 @@ def test_a_trimmed_service_of_any_controller_is_read_the_same(
     """With an external controller, only the task sets name a task definition. Without it, no room is checked."""
     world = row(1, services=0)
     rollout = Rollout(controller=controller, spare_task_set=True)
-    world.add_service(ServiceSpec("web", 1, providers=providers, rollout=rollout))
+    on = {"execute_command": True, "service_connect": True}
+    world.add_service(ServiceSpec("web", 1, providers=providers, rollout=rollout, **on))  # type: ignore[arg-type]
     answer = world.call("ecs", "DescribeServices", {"cluster": "demo", "services": ["web"]})
     body = json.dumps(answer, default=datetime.timestamp).encode()
     whole, cut = (

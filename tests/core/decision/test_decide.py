@@ -463,5 +463,12 @@ def test_the_run_does_not_wait_for_an_agent_if_nothing_may_start_anyway(changes:
     assert decide(of_two, policy(deadline=HOUR)).look_at is None
 
 
+def test_an_agent_that_flaps_all_the_time_is_not_waited_for() -> None:
+    """A look found it connected, the next one disconnected, and so on: the run never ended."""
+    one = gone("i-a", 2 * POLL)
+    flaps = replace(one, progress=replace(one.progress, absences=21))
+    assert decide(fleet(flaps, instance("i-b", ready())), policy()).look_at is None
+
+
 def test_an_agent_that_stays_away_is_not_waited_for() -> None:
     assert decide(fleet(gone("i-a", 12 * POLL), instance("i-b", ready())), policy()).look_at is None

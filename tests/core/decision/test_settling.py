@@ -1,11 +1,25 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from tests.core.builders import MINUTE, NOW, POLICY, POLL, SECOND, a_return, claimed, fleet, instance, service
+from tests.core.builders import (
+    MINUTE,
+    NEW,
+    NOW,
+    OLD,
+    POLICY,
+    POLL,
+    SECOND,
+    a_return,
+    claimed,
+    fleet,
+    instance,
+    registration,
+    service,
+)
 
 from bottlerocket_ecs_updater.core.decision.settling import (
     deficits,
@@ -14,15 +28,19 @@ from bottlerocket_ecs_updater.core.decision.settling import (
     next_settle_look,
     see_services,
     settled,
+    taken_tasks,
 )
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
+from bottlerocket_ecs_updater.core.model.container_instance import Status
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, ServiceArn, Zone
 from bottlerocket_ecs_updater.core.model.instance import Instance
+from bottlerocket_ecs_updater.core.model.outcome import Outcome, Updated
 from bottlerocket_ecs_updater.core.model.resources import DeploymentLimits
-from bottlerocket_ecs_updater.core.model.run_progress import RunProgress, SentDrain
+from bottlerocket_ecs_updater.core.model.run_progress import RunProgress, SentDrain, TakenOut
 from bottlerocket_ecs_updater.core.model.services import Service, Services, Slot
 
 SLOT = Slot(InstanceId("i-a"), Zone("eu-west-1a"), NOW, {})
+UPDATED = Updated(OLD, NEW)
 WEB, API = ServiceArn("arn:service/web"), ServiceArn("arn:service/api")
 
 
@@ -224,14 +242,48 @@ def test_a_drain_without_a_claim_is_not_ours_to_explain() -> None:
 # Services that lack tasks anyway
 
 
-def test_services_that_lacked_tasks_before_may_trade_places_but_not_lose_one() -> None:
+def without_room(name: str, desired: int, running: int) -> Service:
+    return replace(service(name, desired, running), unplaced=True)
+
+
+def test_services_without_room_may_trade_places_but_not_lose_one() -> None:
     """There is room for five of eight tasks: which service gets it changes whenever a task ends."""
     slot = replace(SLOT, deficits_before={WEB: 2, API: 1}, running_before={WEB: 2, API: 3})
-    traded = see_services(slot, seen(service("web", 4, 3), service("api", 4, 2)), {})
+    traded = see_services(slot, seen(without_room("web", 4, 3), without_room("api", 4, 2)), {})
     assert (traded.unsteady, traded.below) == ((), frozenset())
-    assert see_services(slot, seen(service("web", 4, 2), service("api", 4, 2)), {}).unsteady == ("api",)
-    alone = replace(slot, deficits_before={API: 1})
-    assert see_services(alone, seen(service("web", 4, 4), service("api", 4, 2)), {}).unsteady == ("api",)
+    assert see_services(slot, seen(without_room("web", 4, 2), without_room("api", 4, 2)), {}).unsteady == ("api",)
+    assert see_services(slot, seen(service("web", 4, 3), service("api", 4, 2)), {}).unsteady == ("api",)
+
+
+def test_a_service_may_lose_its_room_to_one_that_lacked_none() -> None:
+    slot = replace(SLOT, deficits_before={WEB: 4}, running_before={WEB: 0, API: 3})
+    assert see_services(slot, seen(without_room("web", 4, 1), without_room("api", 3, 2)), {}).unsteady == ()
+    assert see_services(slot, seen(without_room("web", 4, 1), without_room("api", 3, 1)), {}).unsteady == ("api",)
+
+
+def test_instances_that_others_took_away_explain_the_tasks_that_have_no_room() -> None:
+    slot = replace(SLOT, running_before={WEB: 4}, drained_at=NOW - MINUTE)
+    assert see_services(slot, seen(without_room("web", 4, 2)), {}, taken=2).unsteady == ()
+    assert see_services(slot, seen(without_room("web", 4, 2)), {}, taken=1).unsteady == ("web",)
+    assert see_services(slot, seen(service("web", 4, 2)), {}, taken=2).unsteady == ("web",)
+
+
+@pytest.mark.parametrize(
+    ("since", "outcome", "status", "counts"),
+    [
+        (NOW, None, Status.ACTIVE, True),
+        (NOW - 5 * MINUTE, None, Status.ACTIVE, False),
+        (NOW, UPDATED, Status.DRAINING, True),
+        (NOW, UPDATED, Status.ACTIVE, False),
+    ],
+)
+def test_an_instance_counts_as_taken_unless_our_update_may_have_disconnected_it(
+    since: datetime, outcome: Outcome | None, status: Status, *, counts: bool
+) -> None:
+    slot = replace(SLOT, drained_at=NOW - MINUTE)
+    progress = RunProgress(outcome=outcome, taken_out=TakenOut(since, 3))
+    out = instance("i-b", registration=registration("i-b", status=status, connected=False), progress=progress)
+    assert taken_tasks(fleet(out), slot) == (3 if counts else 0)
 
 
 LIMITS = DeploymentLimits(50, 200, "web:2")

@@ -96,6 +96,14 @@ def test_an_agent_is_away_since_the_first_look_that_missed_it_in_a_row() -> None
     assert since == [None, NOW + SECOND, NOW + SECOND, None, NOW + 4 * SECOND]
 
 
+def test_absences_are_counted_by_the_first_look_of_each() -> None:
+    look = UNKNOWN
+    for connected in (True, False, False, True, False):
+        look = seen(look, connected=connected)
+    assert look.progress.absences == 2
+    assert see_undescribed(see_undescribed(look, "?"), "?").progress.absences == 3
+
+
 def test_an_inactive_instance_is_as_good_as_missing() -> None:
     assert seen(seen(UNKNOWN, status=Status.INACTIVE), status=Status.INACTIVE).progress.missing_looks == 2
 

@@ -9,7 +9,7 @@ from tests.core.builders import fleet as a_fleet
 
 from bottlerocket_ecs_updater.core.model.auto_scaling import Launches
 from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
-from bottlerocket_ecs_updater.core.model.history import Blocker, BrokenVersion, LastingHold
+from bottlerocket_ecs_updater.core.model.history import ANY_REASON, Blocker, BrokenVersion, LastingHold
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, RunId, Zone
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.outcome import Backoff, RunOutcome
@@ -174,6 +174,14 @@ def test_a_reason_that_stopped_runs_is_shown_from_the_second_run_on() -> None:
         ledger = Ledger(waiting={"service-deploying": LastingHold(runs, NOW)})
         text = status_text(status(host("i-a"), ledger=ledger))
         assert (f"  STUCK        {runs} runs in a row could start no update" in text) is shown
+
+
+def test_runs_that_found_one_reason_after_another_are_shown_as_such() -> None:
+    anything = {ANY_REASON: LastingHold(3, NOW)}
+    text = status_text(status(host("i-a"), ledger=Ledger(waiting=anything | {"unwell": LastingHold(1, NOW)})))
+    assert "3 runs in a row could start no update, since 2026-03-02 10:00 UTC: for one reason after another\n" in text
+    named = status_text(status(host("i-a"), ledger=Ledger(waiting=anything | {"unwell": LastingHold(2, NOW)})))
+    assert (named.count("STUCK"), ": unwell\n" in named) == (1, True)
 
 
 def test_a_run_that_has_no_end_yet_is_reported_with_the_time_of_its_last_event() -> None:

@@ -107,6 +107,8 @@ def _has_more_than_all_can_take(last: ToPlace, rivals: Sequence[ToPlace], rooms:
     demand = service.demand
     if demand is None or asks_for_tasks(service) or any(_share_a_port(service, rival.service) for rival in rivals):
         return False
+    if demand.gpus and any(rival.service.demand is not None and rival.service.demand.all_gpus for rival in rivals):
+        return False
     able = [room for id_, capacity in rooms if (room := HostRoom(id_, capacity)).takes(service)]
     slots = [_slots_by_size(room, last) for room in able]
     spent = [(rival.count, rival.service.demand) for rival in rivals if rival.service.demand is not None]
@@ -148,7 +150,7 @@ def _slots_by_size(room: HostRoom, last: ToPlace) -> int:
     """How many of its tasks fit in a room with space for one at least."""
     demand = last.service.demand
     assert demand is not None
-    if last.service.distinct or demand.ports:
+    if last.service.distinct or demand.ports or demand.all_gpus:
         return 1
     fit = [kind.left(room) // needs for kind in _KINDS if (needs := kind.of(demand))]
     return max(1, min([*fit, last.count]))

@@ -313,7 +313,7 @@ class HostRoom:
         assert demand is not None  # a task with unknown requirements is never placed
         self.cpu -= demand.cpu * count
         self.memory -= demand.memory * count
-        self.gpus -= demand.gpus * count
+        self.gpus = 0 if demand.all_gpus else self.gpus - demand.gpus * count
         self.ports |= demand.ports
         if self.interfaces is not None:
             self.interfaces -= demand.interfaces * count
@@ -367,6 +367,8 @@ def doubts_of(service: ServiceRules, capacity: Mapping[InstanceId, Capacity]) ->
     own_interfaces = service.demand is not None and service.demand.interfaces > 0
     if own_interfaces and any(_unlimited(left, left.interfaces) for left in capacity.values()):
         found[f"it is not known everywhere whether {service.name} has network interfaces left: {_UNREAD}"] = None
+    if service.demand is not None and service.demand.shares_gpu:
+        found[f"not evaluated: whether a GPU has memory left for {service.name}, which shares one with others"] = None
     own_volume = service.demand is not None and service.demand.volumes > 0
     if own_volume and any(_unlimited(left, left.volumes) for left in capacity.values()):
         found[f"it is not known everywhere whether EBS volumes can be attached for {service.name}: {_NO_LIMIT}"] = None

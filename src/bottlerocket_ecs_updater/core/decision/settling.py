@@ -11,8 +11,11 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
+from bottlerocket_ecs_updater.core.model.container_instance import Status
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.ids import ServiceArn
+from bottlerocket_ecs_updater.core.model.instance import Instance
+from bottlerocket_ecs_updater.core.model.outcome import Updated
 from bottlerocket_ecs_updater.core.model.services import Health, Service, Services, Slot
 from bottlerocket_ecs_updater.core.model.time_text import has_passed
 from bottlerocket_ecs_updater.core.rules.policy import Policy
@@ -29,6 +32,9 @@ FLAPS_FOR = timedelta(minutes=4)
 UNSTEADY_POLLS = 1
 """An unsteady cluster is looked at once in this many polls."""
 
+TASKS_COUNTED_FOR = timedelta(minutes=1)
+"""ECS may still count the tasks of an instance for so long after it is gone."""
+
 LATE_LOOKS = 3
 """If looks are further apart than this many usual intervals, the time between them does not count."""
 
@@ -40,7 +46,7 @@ def deficits(services: Services | None) -> Mapping[ServiceArn, int]:
 
 def running_now(services: Services | None) -> Mapping[ServiceArn, int] | None:
     """How many tasks each service has now, up to its desired count; None if services were not read."""
-    return {one.arn: min(one.running, one.desired) for one in services.all} if services is not None else None
+    return {one.arn: _kept(one) for one in services.all} if services is not None else None
 
 
 def starting_daemons(services: Services, returned: Collection[Slot], within: timedelta) -> Mapping[str, int]:
@@ -75,15 +81,17 @@ def see_services(
     health: Health | None = None,
     policy: Policy | None = None,
     impaired: str = "",
+    taken: int = 0,
 ) -> Slot:
     """The slot after one more look; `moving` counts the tasks that other drains move, by service name.
 
-    `impaired` says why ECS reports its instance as IMPAIRED since the update; empty if it does not.
+    `impaired` says why ECS reports its instance as IMPAIRED since the update; empty if it does not. `taken` counts the
+    tasks that others took away with their instances.
     """
     missed = _missed(slot, services.at, policy) if policy is not None else timedelta()
     slot = replace(slot, looked_at=services.at, unseen=slot.unseen + missed)
     below = frozenset(one.arn for one in services.all if not one.daemon and _lacks(one, slot, moving))
-    below -= _traded(services, slot, moving)
+    below -= _without_room(services, slot, moving, taken)
     slot = replace(slot, dips=_dips(slot, below), below=below)
     worse = tuple(_named(one) for one in services.all if one.unknown or _worse(one, slot, below, moving))
     worse += health.unwell if health is not None else ()
@@ -126,14 +134,22 @@ def flapping(slot: Slot) -> frozenset[ServiceArn]:
     return frozenset(arn for arn, dips in slot.dips.items() if dips >= DIPS_OF_FLAPPING)
 
 
-def _traded(services: Services, slot: Slot, moving: Mapping[str, int]) -> frozenset[ServiceArn]:
-    """The services that lacked tasks before the drain, if all of them together lack no more than they did.
+def _without_room(services: Services, slot: Slot, moving: Mapping[str, int], taken: int) -> frozenset[ServiceArn]:
+    """The services for which ECS finds no room, if that is not our doing: others have it, or instances are gone.
 
-    They compete for room that does not suffice for all. If one has a task less and another one more, no drain did that.
+    Either other services have gained as many tasks as these have lost, or instances with so many tasks were taken away.
     """
-    short = [one for one in services.all if not one.daemon and slot.deficits_before.get(one.arn, 0)]
-    lacking = sum(one.deficit - slot.deficits_before[one.arn] - moving.get(one.name, 0) for one in short)
-    return frozenset(one.arn for one in short) if len(short) > 1 and lacking <= 0 else frozenset()
+    before = slot.running_before or {}
+    changes = {one.arn: _kept(one) + moving.get(one.name, 0) - before.get(one.arn, 0) for one in services.all}
+    short = frozenset(one.arn for one in services.all if not one.daemon and one.unplaced)
+    lost = -sum(min(0, changes[arn]) for arn in short)
+    gained = sum(max(0, change) for change in changes.values())
+    return short if lost <= gained + taken else frozenset()
+
+
+def _kept(service: Service) -> int:
+    """How many tasks it has, up to its desired count."""
+    return min(service.running, service.desired)
 
 
 def _worse(service: Service, slot: Slot, below: Collection[ServiceArn], moving: Mapping[str, int]) -> bool:
@@ -183,6 +199,25 @@ def _due(slot: Slot, this_pass: Pass) -> datetime:
 def _first_steady_look(slot: Slot, this_pass: Pass) -> datetime:
     """A new slot is looked at immediately, because its settle time starts with that look."""
     return this_pass.at + UNSTEADY_POLLS * this_pass.policy.poll_interval if slot.unsteady else this_pass.at
+
+
+def taken_tasks(fleet: Fleet, slot: Slot) -> int:
+    """How many tasks ran on instances that others took out of service since the drain, and that are still out.
+
+    An instance that this run updated counts only if it was drained or left the cluster: its version may disconnect it.
+    """
+    if slot.drained_at is None:
+        return 0
+    since = slot.drained_at - TASKS_COUNTED_FOR
+    out = ((one, one.progress.taken_out) for one in fleet.instances.values())
+    lately = ((one, taken) for one, taken in out if taken is not None and taken.at >= since)
+    return sum(taken.tasks for one, taken in lately if not _may_be_our_doing(one))
+
+
+def _may_be_our_doing(instance: Instance) -> bool:
+    registration = instance.registration
+    updated = isinstance(instance.progress.outcome, Updated)
+    return updated and registration is not None and registration.status is Status.ACTIVE
 
 
 def moving_tasks(fleet: Fleet) -> Mapping[str, int]:

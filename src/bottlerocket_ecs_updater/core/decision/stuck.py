@@ -179,7 +179,9 @@ def _again(why: Hold, waiting: Mapping[str, LastingHold]) -> str:
     if for_any_reason is not None and (known is None or known.since > for_any_reason.since):
         since, runs = time_text(for_any_reason.since), for_any_reason.runs + 1
         return f"; none has started since {since}, in {runs} runs in a row, for this and other reasons"
-    return f", since {time_text(known.since)}, in {known.runs + 1} runs in a row" if known is not None else ""
+    if known is None:
+        return ""
+    return f"; none has started since {time_text(known.since)}, in {known.runs + 1} runs in a row"
 
 
 def _took_drained(outcome: Outcome) -> bool:

@@ -477,8 +477,8 @@ class Reason(Enum):
     GROUP_TAKES_DRAINED = _Words(
         "group-takes-drained",
         "its Auto Scaling group {group} took away {count} instances that this run had drained: {who}",
-        "keep {group} from scaling in during updates, and keep its launch template's image current; the next run tries "
-        "again",
+        "keep Auto Scaling group {group} from scaling in during updates, and keep its launch template's image current; "
+        "the next run tries again",
     )
     GROUP_REFRESHING = _Words(
         "group-refreshing",

@@ -47,6 +47,15 @@ class SentDrain:
 
 
 @dataclass(frozen=True, slots=True)
+class TakenOut:
+    """Somebody else took the instance out of service: it drains, left the cluster, or its agent is disconnected."""
+
+    at: datetime
+    tasks: int
+    """For how many tasks it had room: those on it, or those that our drain moved away shortly before."""
+
+
+@dataclass(frozen=True, slots=True)
 class NewBoot:
     """The first check that showed a new boot id, other than the claim's."""
 
@@ -140,6 +149,8 @@ class RunProgress:
     """Since when every look has seen its agent disconnected; None while it is connected."""
     last_away_at: datetime | None = None
     """When a look last saw its agent disconnected while it was not claimed: it may have booted since its report."""
+    absences: int = 0
+    """How often its agent was first seen disconnected, or ECS first did not describe it, after a look that found it."""
     new_boot: NewBoot | None = None
     """The check that showed a new boot; None until there is one."""
     sent_return: SentReturn | None = None
@@ -160,6 +171,8 @@ class RunProgress:
     """Since when AWS has accepted no call for it; None if it accepted the last one."""
     hand_over: HandOver | None = None
     """None if no other run was requested for it."""
+    taken_out: TakenOut | None = None
+    """None while it is in service, or if it is out of service because of us."""
 
     @property
     def impaired_since(self) -> datetime | None:

@@ -43,6 +43,8 @@ class Service:
     """How many tasks it loses at once by itself, by its events of the last hour; 0 if it loses none."""
     pending: int = 0
     """How many of its tasks have a place, and do not run yet."""
+    unplaced: bool = False
+    """Whether it lacks tasks for which ECS found no room."""
 
     @property
     def deficit(self) -> int:

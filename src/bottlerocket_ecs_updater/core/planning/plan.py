@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from bottlerocket_ecs_updater.core.decision.admission import OfferedUpdate, offered_update, rules_for
+from bottlerocket_ecs_updater.core.decision.claimed.let_go import left_in_warm_pool
 from bottlerocket_ecs_updater.core.decision.claimed.quarantine import still_quarantined
 from bottlerocket_ecs_updater.core.decision.halting import in_quarantine
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
@@ -151,6 +152,7 @@ def make_plan(fleet: Fleet, policy: Policy) -> Plan:
     able = [fleet.instances[id_] for id_, candidate in candidates.items() if isinstance(candidate, Stageable | Ready)]
     refused, notes = _refused(able, candidates, this_pass)
     held = {id_: why for id_, candidate in candidates.items() if (why := _held(candidate)) is not None} | refused
+    pooled = {one.id: why for one in instances if (why := left_in_warm_pool(one)) is not None}
     limits = RolloutLimits(this_pass)
     passing = [fleet.instances[id_] for id_, why in held.items() if why.reason in HELD_BY_TIME]
     still_held = {one.id: why for one in passing if (why := _behind(one, limits, this_pass)) is not None}
@@ -167,11 +169,13 @@ def make_plan(fleet: Fleet, policy: Policy) -> Plan:
     blocked = {one.instance: _blocked(one, this_pass) for one in updates if one.instance in forecast_.left}
     return Plan(
         at=fleet.at,
-        unfinished=tuple(_unfinished(instance, instance.claim) for instance in instances if instance.claim is not None),
+        unfinished=tuple(
+            _unfinished(one, one.claim) for one in instances if one.claim is not None and one.id not in pooled
+        ),
         updates=tuple(_dated(update, fleet) for update in updates if update.instance not in blocked),
         later=tuple(_dated(update, fleet) for update in later),
         forecast=forecast_,
-        held=tuple(sorted((held | blocked).items())),
+        held=tuple(sorted((held | blocked | pooled).items())),
         failing=tuple(
             (id_, candidate.outcome)
             for id_, candidate in candidates.items()

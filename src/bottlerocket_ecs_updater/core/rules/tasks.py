@@ -23,7 +23,9 @@ from typing import assert_never
 from bottlerocket_ecs_updater.core.model.container_instance import SERVICE_GROUP, Task
 from bottlerocket_ecs_updater.core.model.ids import TaskArn
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
-from bottlerocket_ecs_updater.core.model.time_text import duration_text, parse_duration, since_fact, time_text
+from bottlerocket_ecs_updater.core.model.time_text import LATEST, duration_text, parse_duration, since_fact, time_text
+
+NOT_SAID = "a time that ECS does not say"
 
 _NAMED_AT_MOST = 3
 
@@ -148,7 +150,8 @@ def may_leave(left: Iterable[TaskOnHost], rules: TaskRules, now: datetime) -> Ho
     """Why the tasks on an instance forbid draining it; None if they do not."""
     for work in left:
         if work.protected_until is not None and work.protected_until > now:
-            return hold(Reason.TASK_PROTECTED, task=work, until=time_text(work.protected_until))
+            until = time_text(work.protected_until) if work.protected_until < LATEST else NOT_SAID
+            return hold(Reason.TASK_PROTECTED, task=work, until=until)
         rule = rules.about(work)
         if rule is None and not work.task.of_service and not work.updaters:
             return hold(Reason.STANDALONE_TASK, task=work, **since_fact(work.task.launched_at))

@@ -15,7 +15,7 @@ from bottlerocket_ecs_updater.core.model.container_instance import HealthStatus,
 from bottlerocket_ecs_updater.core.model.ids import CommandId, RunId
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.reboots import SentReboot
-from bottlerocket_ecs_updater.core.model.run_progress import Impaired, RunProgress
+from bottlerocket_ecs_updater.core.model.run_progress import Impaired, RunProgress, TakenOut
 from bottlerocket_ecs_updater.core.model.time_text import has_passed
 
 _ORDER = (ClaimPhase.DRAINING, ClaimPhase.REBOOTING, ClaimPhase.QUARANTINED)
@@ -60,6 +60,7 @@ def see_registration(
     progress = _with_claim_lag(progress, seen.claim, on_instance, registration, run)
     after = _trail_after(seen, progress, registration, run)
     progress = _doubting(instance.progress, after, registration.at, doubts_apart)
+    progress = _with(progress, taken_out=_taken_out(instance, seen, registration.at))
     reboots = _reboots_of_dead_run(seen, registration, run)
     return (
         seen
@@ -82,6 +83,21 @@ def _reboots_of_dead_run(instance: Instance, registration: Registration, run: Ru
     if found and claim is not None and claim.phase is ClaimPhase.REBOOTING:
         return (*instance.reboots, SentReboot(CommandId(""), registration.at, sent_by_us=False))
     return instance.reboots
+
+
+def _taken_out(before: Instance, after: Instance, at: datetime | None) -> TakenOut | None:
+    """How many tasks it had room for when somebody else took it out of service; None if nobody has.
+
+    Tasks that our own drain moved may not be back on it yet.
+    """
+    registration = after.registration
+    if after.claim is not None or (registration is not None and registration.in_service):
+        return None
+    known = before.registration
+    if known is None or not known.in_service or before.claim is not None or at is None:
+        return before.progress.taken_out
+    moved_by_us = sum(before.progress.moving.values())
+    return TakenOut(at, max(known.running_tasks + known.pending_tasks, moved_by_us))
 
 
 def _rival_is_done(instance: Instance, on_instance: Claim | None, run: RunId, store: str) -> bool:
@@ -129,7 +145,9 @@ def _overwriting(progress: RunProgress, ours: Claim | None, on_instance: Claim |
 def _connection(instance: Instance, registration: Registration, apart: timedelta) -> RunProgress:
     progress, claim = instance.progress, instance.claim
     since = None if registration.connected else progress.disconnected_since or registration.at
-    progress = _with(_containers(progress, instance.claim, registration), disconnected_since=since)
+    absences = progress.absences + (since is not None and progress.disconnected_since is None)
+    progress = _containers(progress, instance.claim, registration)
+    progress = _with(progress, disconnected_since=since, absences=absences)
     if registration.connected:
         closely = progress.connected_at is not None and registration.at < progress.connected_at + apart
         if progress.connected_looks and closely:
@@ -252,14 +270,14 @@ def _apart(before: RunProgress, at: datetime, apart: timedelta) -> bool:
     return before.doubted_at is None or at >= before.doubted_at + apart
 
 
-def see_missing(instance: Instance) -> Instance:
-    """ECS does not list it."""
+def see_missing(instance: Instance, at: datetime | None = None) -> Instance:
+    """ECS does not list it, at that time."""
     progress = replace(
         instance.progress, missing_looks=instance.progress.missing_looks + 1, undescribed_looks=0, connected_looks=0
     )
     gone = instance.registration is None or progress.missing_looks > 1
-    registration = None if gone else instance.registration
-    return replace(instance, registration=registration, undescribed="", progress=progress)
+    after = replace(instance, registration=None if gone else instance.registration, undescribed="")
+    return replace(after, progress=replace(progress, taken_out=_taken_out(instance, after, at)))
 
 
 def see_undescribed(instance: Instance, why: str, *, listed: bool = True) -> Instance:
@@ -267,6 +285,10 @@ def see_undescribed(instance: Instance, why: str, *, listed: bool = True) -> Ins
     progress = instance.progress
     missing = 0 if listed else progress.missing_looks
     progress = replace(
-        progress, undescribed_looks=progress.undescribed_looks + 1, missing_looks=missing, connected_looks=0
+        progress,
+        undescribed_looks=progress.undescribed_looks + 1,
+        absences=progress.absences + (not progress.undescribed_looks),
+        missing_looks=missing,
+        connected_looks=0,
     )
     return replace(instance, undescribed=why, progress=progress)

@@ -91,7 +91,7 @@ class RegistrationLooks:
         seen = {registration.id for registration in listing.registrations}
         seen |= {known.arns.get(arn) or self._nameless[arn] for arn in listing.undescribed}
         for id_ in [id_ for id_ in known.instances if id_ not in seen]:
-            known.learn(see_missing(known.instances[id_]))
+            known.learn(see_missing(known.instances[id_], known.now))
 
     def _absorb(self, listing: Listing, *, listed: bool = True) -> None:
         known = self._known

@@ -14,6 +14,7 @@ from bottlerocket_ecs_updater.core.decision.settling import (
     see_services,
     settled,
     starting_daemons,
+    taken_tasks,
 )
 from bottlerocket_ecs_updater.core.model.event import Settled
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
@@ -62,7 +63,15 @@ class ServiceLooks:
             **starting_daemons(services, known.returned, self._policy.daemon_start),
         }
         slots = tuple(
-            see_services(slot, services, moving, known.fleet.health, self._policy, self._impaired(slot))
+            see_services(
+                slot,
+                services,
+                moving,
+                known.fleet.health,
+                self._policy,
+                self._impaired(slot),
+                taken_tasks(known.fleet, slot),
+            )
             for slot in known.fleet.slots
         )
         known.fleet = replace(known.fleet, slots=slots)

@@ -8,6 +8,7 @@ from enum import Enum
 from bottlerocket_ecs_updater.core.model.event import Event, LeaseRefused
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.outcome import OutcomeKind, RunOutcome
+from bottlerocket_ecs_updater.core.model.reasons import Reason
 from bottlerocket_ecs_updater.report.analysis.summary import Row, Summary
 from bottlerocket_ecs_updater.report.analysis.timeline import Lane, Timeline
 from bottlerocket_ecs_updater.report.analysis.withdrawals import withdrawals
@@ -90,6 +91,10 @@ def _stopped(summary: Summary, timeline: Timeline | None) -> Ending:
 
 
 def open_lanes(summary: Summary, lanes: Mapping[InstanceId, Lane]) -> Iterable[Lane]:
-    """Instances that are out of service and not quarantined."""
-    quarantined = {row.instance for row in summary.rows if row.became is OutcomeKind.QUARANTINED}
-    return (lane for lane in lanes.values() if lane.out_since is not None and lane.instance not in quarantined)
+    """Instances that are out of service, and that the next run can finish: not quarantined, not in a warm pool."""
+    others = {
+        row.instance
+        for row in summary.rows
+        if row.became is OutcomeKind.QUARANTINED or row.code == Reason.WARM_POOL_DRAINED.code
+    }
+    return (lane for lane in lanes.values() if lane.out_since is not None and lane.instance not in others)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
+from bottlerocket_ecs_updater.core.decision.claimed.let_go import left_in_warm_pool
 from bottlerocket_ecs_updater.core.decision.claimed.quarantine import still_quarantined
 from bottlerocket_ecs_updater.core.decision.unclaimed.assess import Finished
 from bottlerocket_ecs_updater.core.decision.unclaimed.rule_answers import RuleAnswer
@@ -99,7 +100,9 @@ def _why(answer: RuleAnswer) -> str:
 
 
 def _conclusion(explanation: Explanation) -> str:
-    claim = explanation.instance.claim
+    claim, pooled = explanation.instance.claim, left_in_warm_pool(explanation.instance)
+    if pooled is not None:
+        return f"It is held: {sanitize(str(pooled))}. To do: {sanitize(pooled.remedy)}."
     if claim is not None:
         return _claimed(explanation.instance, claim)
     outcome = explanation.outcome
@@ -238,7 +241,7 @@ def _code(outcome: Hold | Failed | UpToDate | None) -> str | None:
 
 def explanation_json(explanation: Explanation, fleet: Fleet, cluster: str) -> dict[str, Any]:
     """The explanation as JSON values."""
-    outcome = explanation.outcome
+    outcome = left_in_warm_pool(explanation.instance) or explanation.outcome
     return {
         "schema": EXPLANATION_SCHEMA,
         "cluster": cluster,

@@ -11,10 +11,11 @@ from typing import Any
 
 from bottlerocket_ecs_updater.core.decision.admission import hold_for_broken, is_suspect
 from bottlerocket_ecs_updater.core.decision.blockers import hold_for_blocker, tried_again
+from bottlerocket_ecs_updater.core.decision.claimed.quarantine import still_quarantined
 from bottlerocket_ecs_updater.core.decision.stuck import RUNS_IN_A_ROW
 from bottlerocket_ecs_updater.core.model.container_instance import Status
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
-from bottlerocket_ecs_updater.core.model.history import Blocker
+from bottlerocket_ecs_updater.core.model.history import ANY_REASON, Blocker, LastingHold
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, RunId
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.outcome import UNTIL_CLEARED, RunOutcome
@@ -127,23 +128,29 @@ def _needs_a_person(status: ClusterStatus) -> Iterator[str]:
     quarantined = [i for i in status.fleet.instances.values() if i.claim and phase_of(i) is Phase.QUARANTINED]
     for instance in quarantined:
         if instance.claim is not None:
-            since = time_text(instance.claim.since)
-            what = f"since {since}, updating to {instance.claim.target}"
-            yield f"  QUARANTINED  {instance.id}  {what}: repair, replace or `release` it"
+            failure = still_quarantined(instance, instance.claim)
+            what = f"updating to {instance.claim.target}: {sanitize(str(failure))}"
+            yield f"  QUARANTINED  {instance.id}  {what}; to do: {failure.remedy}"
     for version, broken in sorted(status.ledger.broken.items()):
         why = hold_for_broken(version, broken)
         yield f"  SUSPECT      {sanitize(str(why))}; to do: {why.remedy}"
     yield from _withdrawn(status)
     for group, one in sorted(status.ledger.blockers.items()):
         yield _blocker(group, one)
-    for code, waiting in sorted(status.ledger.waiting.items()):
-        if waiting.runs >= RUNS_IN_A_ROW:
-            since = time_text(waiting.since)
-            yield f"  STUCK        {waiting.runs} runs in a row could start no update, since {since}: {code}"
+    yield from _stuck(status.ledger.waiting)
     for version, names in sorted(status.ledger.failed_on.items()):
         if version in status.ledger.broken:
             continue
         yield _failed_version(version, names, status.ledger.suspect_after)
+
+
+def _stuck(waiting: Mapping[str, LastingHold]) -> Iterator[str]:
+    """The reasons that stopped several runs in a row; if each run found another one, that."""
+    lasting = {code: one for code, one in sorted(waiting.items()) if one.runs >= RUNS_IN_A_ROW}
+    named = {code: one for code, one in lasting.items() if code != ANY_REASON}
+    for code, one in (named or lasting).items():
+        why = "for one reason after another" if code == ANY_REASON else code
+        yield f"  STUCK        {one.runs} runs in a row could start no update, since {time_text(one.since)}: {why}"
 
 
 def _withdrawn(status: ClusterStatus) -> Iterator[str]:
@@ -260,8 +267,8 @@ def _backoffs(status: ClusterStatus) -> Iterator[str]:
         yield "\nBacking off"
     for id_, backoff in sorted(current.items()):
         until = f"until {UNTIL_CLEARED}" if backoff.rolled_back else f"until {time_text(backoff.until)}"
-        times = counted(backoff.attempts, "time")
-        yield f"  {id_}  {backoff.version} failed {times}, {backoff.why}; {until}"
+        attempts = counted(backoff.attempts, "attempt")
+        yield f"  {id_}  {attempts} at {backoff.version} (last: {backoff.why}); {until}"
 
 
 def _who_acts(status: ClusterStatus) -> Iterator[str]:

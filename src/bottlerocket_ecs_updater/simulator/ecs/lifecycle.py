@@ -272,7 +272,8 @@ def _occupy(instance: ContainerInstance, task: Task) -> None:
     instance.tasks[task.arn] = task
     instance.free_cpu -= work.cpu
     instance.free_memory -= work.memory
-    instance.free_gpus -= work.gpus
+    task.gpus = instance.free_gpus if work.all_gpus else work.gpus
+    instance.free_gpus -= task.gpus
     instance.ports.update(() if work.awsvpc else work.host_ports)
     instance.interfaces += work.awsvpc
     instance.volumes += work.ebs
@@ -284,7 +285,7 @@ def _vacate(instance: ContainerInstance, task: Task) -> None:
     instance.ended[task.arn] = task
     instance.free_cpu += work.cpu
     instance.free_memory += work.memory
-    instance.free_gpus += work.gpus
+    instance.free_gpus += task.gpus
     instance.ports.difference_update(() if work.awsvpc else work.host_ports)
     instance.interfaces -= work.awsvpc
     instance.volumes -= work.ebs

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         Task,
         TaskDefinition,
     )
+    from bottlerocket_ecs_updater.simulator.ecs.specs import Workload
 
 _AGENTS_PORTS = (22, 2375, 2376, 51678, 51679)
 NOT_RUNNING_YET = (Last.PROVISIONING, Last.PENDING)
@@ -121,6 +122,11 @@ def cluster_shape(cluster: Cluster) -> Shape:
     }
 
 
+def _gpu_wish(work: Workload) -> list[Shape]:
+    value = "ALL" if work.all_gpus else str(work.gpus)
+    return [{"type": "GPU", "value": value}] if work.gpus else []
+
+
 def definition_shape(definition: TaskDefinition) -> Shape:
     """A task definition, as DescribeTaskDefinition answers."""
     shape: Shape = {
@@ -136,9 +142,7 @@ def definition_shape(definition: TaskDefinition) -> Shape:
                     for port in definition.workload.host_ports
                 ],
                 "stopTimeout": int(definition.workload.stop_timeout.total_seconds()),
-                "resourceRequirements": [{"type": "GPU", "value": str(definition.workload.gpus)}]
-                if definition.workload.gpus
-                else [],
+                "resourceRequirements": _gpu_wish(definition.workload),
             }
         ],
         "requiresAttributes": [{"name": name} for name in definition.workload.required_attributes],

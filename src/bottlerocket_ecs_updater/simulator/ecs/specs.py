@@ -92,6 +92,8 @@ class Workload:
     memory: int = 256
     host_ports: tuple[int, ...] = ()
     gpus: int = 0
+    all_gpus: bool = False
+    """Whether it gets all GPUs that are left on its instance, and needs `gpus` at least."""
     required_attributes: tuple[str, ...] = ()
     """Names of attributes that an instance must have to run it."""
     pull: timedelta = timedelta()
@@ -137,6 +139,8 @@ class ContainerInstanceSpec:
     agent_version: str = "1.89.2"
     capacity_provider: str = ""
     """The capacity provider of its Auto Scaling group; empty if it has none."""
+    lacks: tuple[str, ...] = ()
+    """Capabilities that its agent does not have, because it is old."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,5 +169,8 @@ class ServiceSpec:
     subnets: tuple[str, ...] = ()
     """Its subnets in network mode awsvpc: `subnet-` and a zone, as instances are in; empty for all zones."""
     rollout: Rollout = Rollout()
+    execute_command: bool = False
+    """Whether ECS Exec is on."""
+    service_connect: bool = False
     rebalanced_every: timedelta | None = None
     """How often ECS moves a task to another zone if the zones are uneven; None without zone rebalancing."""

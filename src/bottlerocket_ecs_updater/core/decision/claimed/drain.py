@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from bottlerocket_ecs_updater.core.decision.affected import deploying_on, hold_for_deployments
 from bottlerocket_ecs_updater.core.decision.claimed.give_back import (
     AGENT_AWAY,
     changed,
@@ -49,7 +50,10 @@ CHECKED_EARLIER = timedelta(seconds=7.5)
 """How much earlier than needed a host is checked together with others: half of `STAGED_REPORT_MAX_AGE`."""
 
 LONG_DRAIN, SERVICES_SPACING = timedelta(minutes=2), timedelta(seconds=60)
-"""During a drain longer than `LONG_DRAIN`, services are looked at once per `SERVICES_SPACING`."""
+"""In a drain longer than `LONG_DRAIN`, services are looked at once per `SERVICES_SPACING` if a version is on trial."""
+
+STALLED_DRAIN, STALLED_SPACING = timedelta(minutes=5), timedelta(minutes=2)
+"""In a drain longer than `STALLED_DRAIN`, they are looked at once per `STALLED_SPACING` in any case."""
 
 
 def draining(claimed: ClaimedInstance, this_pass: Pass) -> NextStep:
@@ -96,8 +100,11 @@ def _not_empty(claimed: ClaimedInstance, this_pass: Pass) -> NextStep:
     began = instance.phase_began
     stands = drain_deadline(tasks_on(instance, fleet), policy.rules.tasks, began, policy.drain_timeout, this_pass.at)
     over = this_pass.at >= stands.until
-    if (over or stands.stop) and not _tasks_are_fresh(claimed):
+    not_replaced = _not_replaced(instance, this_pass)
+    if (over or stands.stop or not_replaced) and not _tasks_are_fresh(claimed):
         return NextStep(wants_tasks=True, look_at=this_pass.at)
+    if not_replaced is not None:
+        return give_back(claimed, not_replaced, this_pass, backs_off=False)
     if over:
         return give_back_not_empty(claimed, stands.until - began, this_pass)
     soon = this_pass.next_poll
@@ -108,11 +115,25 @@ def _not_empty(claimed: ClaimedInstance, this_pass: Pass) -> NextStep:
     ahead = _check_ahead(claimed, this_pass)
     if ahead is not None:
         return ahead
-    # If a drain takes long, the version may be the cause: its tasks may fail to start on updated hosts.
-    long = has_passed(began, LONG_DRAIN, this_pass.at)
-    return NextStep(
-        look_at=look_at, wants_services=long and evidence_is_old(claimed.claim, this_pass, SERVICES_SPACING)
-    )
+    return NextStep(look_at=look_at, wants_services=_services_matter(claimed, this_pass))
+
+
+def _services_matter(claimed: ClaimedInstance, this_pass: Pass) -> bool:
+    """Whether to look at services, because the drain takes long.
+
+    The version may be the cause: its tasks may fail to start on updated hosts. Or a deployment may have failed.
+    """
+    began, services = claimed.instance.phase_began, this_pass.fleet.services
+    if has_passed(began, LONG_DRAIN, this_pass.at) and evidence_is_old(claimed.claim, this_pass, SERVICES_SPACING):
+        return True
+    stalled = has_passed(began, STALLED_DRAIN, this_pass.at)
+    return stalled and (services is None or has_passed(services.at, STALLED_SPACING, this_pass.at))
+
+
+def _not_replaced(instance: Instance, this_pass: Pass) -> Hold | None:
+    """The hold if a deployment failed during the drain: ECS starts no tasks of its service in place of those here."""
+    failed = [service for service in deploying_on(instance, this_pass.fleet) if service.failed]
+    return hold_for_deployments(failed, this_pass.policy.rules.tasks) if failed else None
 
 
 def _check_ahead(claimed: ClaimedInstance, this_pass: Pass) -> NextStep | None:

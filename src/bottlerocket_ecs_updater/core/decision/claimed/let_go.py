@@ -23,7 +23,7 @@ from bottlerocket_ecs_updater.core.model.claimed_instance import ClaimedInstance
 from bottlerocket_ecs_updater.core.model.command import Command, Mark, NextStep, Note, Return, Unmark
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.instance import Instance
-from bottlerocket_ecs_updater.core.model.reasons import Reason, hold
+from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.model.time_text import has_passed
 
 RETURNS_AFTER_ANSWER = timedelta(seconds=30)
@@ -40,7 +40,7 @@ SOON_SHARE = 2 / 3
 
 
 def let_go_if_leaving(claimed: ClaimedInstance, this_pass: Pass) -> NextStep | None:
-    """Drop the claim if its group is terminating the instance, in any phase; None if its group lets it be.
+    """Drop the claim if its group is terminating the instance, in any phase; None if its group keeps it.
 
     An instance that the group puts into its warm pool comes back under the same registration, still DRAINING. Only the
     claim shows then that the updater drained it, so the claim stays until a run finds the instance in service.
@@ -57,6 +57,14 @@ def let_go_if_leaving(claimed: ClaimedInstance, this_pass: Pass) -> NextStep | N
             return NextStep((*cancel_open(instance), *notes), look_at=again, wants_listing=True)
         return NextStep((*cancel_open(instance), *notes), hold=hold(Reason.WARM_POOL_DRAINED, group=membership.group))
     return NextStep((*cancel_open(instance), Unmark(instance.id, why, took_slot=False)), hold=why)
+
+
+def left_in_warm_pool(instance: Instance) -> Hold | None:
+    """The hold of a claimed instance that its group keeps in its warm pool: no run finishes its update there."""
+    membership = instance.membership
+    if instance.claim is None or not isinstance(membership, InGroup) or not is_warm(membership):
+        return None
+    return hold(Reason.WARM_POOL_DRAINED, group=membership.group)
 
 
 def _may_be_terminated(instance: Instance) -> bool:

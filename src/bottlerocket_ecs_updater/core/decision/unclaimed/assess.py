@@ -106,6 +106,9 @@ END_OF_LIFE_VARIANTS = ("aws-ecs-1",)
 """Variants that get no new versions, with all their flavours (`aws-ecs-1-nvidia`). Source: Bottlerocket 1.43."""
 
 
+ABSENCES = 20
+"""A run no longer waits for an instance that was absent this often: it flaps, and the run would never end."""
+
 UNDESCRIBED_LOOKS = 6
 """A run no longer waits for an instance after this many looks in a row that did not describe it."""
 
@@ -183,11 +186,12 @@ def some_may_be_back(this_pass: Pass) -> bool:
     describe now, or show one as ACTIVE that was just returned.
     """
     fleet = this_pass.fleet
-    if any(one.unknown and one.progress.undescribed_looks <= UNDESCRIBED_LOOKS for one in fleet.instances.values()):
+    awaited = [one for one in fleet.instances.values() if one.progress.absences <= ABSENCES]
+    if any(one.unknown and one.progress.undescribed_looks <= UNDESCRIBED_LOOKS for one in awaited):
         return True
     if any(_shown_late(one, this_pass) for one in fleet.instances.values()):
         return True
-    gone = (one.progress.disconnected_since for one in fleet.instances.values() if _only_disconnected(one))
+    gone = (one.progress.disconnected_since for one in awaited if _only_disconnected(one))
     return any(since is not None and not has_passed(since, this_pass.policy.flap_time, this_pass.at) for since in gone)
 
 
