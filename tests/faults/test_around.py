@@ -217,6 +217,21 @@ def test_f43_a_host_that_somebody_stops_for_good_during_its_reboot_says_nothing_
     assert town.updated_the_others()
 
 
+@pytest.mark.parametrize("minutes", [1.5, 8])
+def test_f43_a_version_whose_first_boot_somebody_cuts_off_by_a_stop_is_not_said_to_have_failed(minutes: float) -> None:
+    """The host rolls back, and no person had to clear that."""
+    town = befall(f.InstanceStopped(at=SECONDS, step=Step.BOOT, lasts=timedelta(minutes=minutes)), hosts=6, budget=2)
+    assert town.fates == ["stopped-during-reboot", "updated", "up-to-date"]
+    assert set(town.exits) == {0}
+
+
+def test_f43_a_stop_that_ends_a_hanging_boot_does_not_excuse_the_version() -> None:
+    hangs, stopped = f.BootHangs(), f.InstanceStopped(timedelta(minutes=12), Step.BOOT, timedelta(minutes=1))
+    town = befall(hangs, stopped, hosts=6, budget=2)
+    assert {"rolled-back", "quarantined:not-back"} & set(town.fates)
+    assert "stopped-during-reboot" not in town.fates
+
+
 @pytest.mark.parametrize("step", [Step.DRAIN, Step.REBOOT, Step.BOOT])
 def test_f31_an_instance_that_ecs_neither_lists_nor_describes_is_gone(step: Step) -> None:
     """Each listing missed it, and each description between two listings made it count as only undescribed.

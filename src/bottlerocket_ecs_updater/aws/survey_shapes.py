@@ -35,7 +35,10 @@ def machines_in(reply: DescribeInstancesResultTypeDef) -> Iterable[tuple[Instanc
         for shape in reservation.get("Instances", ()):
             managed = bool(shape.get("Operator", {}).get("Managed"))
             state = str(shape.get("State", {}).get("Name", ""))
-            yield InstanceId(shape.get("InstanceId", "")), Machine(state, managed, shape.get("PrivateIpAddress", ""))
+            launched = shape.get("LaunchTime")
+            started_at = moment(launched) if launched is not None else None
+            machine = Machine(state, managed, shape.get("PrivateIpAddress", ""), started_at=started_at)
+            yield InstanceId(shape.get("InstanceId", "")), machine
 
 
 def protected_until(shape: ProtectedTaskTypeDef) -> datetime | None:

@@ -45,6 +45,10 @@ class Machine:
     """Its private IPv4 address."""
     unknown_looks: int = 0
     """How many looks in a row found that EC2 does not know the instance."""
+    started_at: datetime | None = None
+    """When it was last launched, or started after a stop; None if EC2 does not say. A reboot does not count."""
+    stopped_at: datetime | None = None
+    """When this run first saw that it was stopped; None if it did not."""
 
     @property
     def stopped(self) -> bool:

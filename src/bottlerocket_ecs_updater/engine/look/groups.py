@@ -53,11 +53,22 @@ class GroupLooks:
         self._ask_ec2([one.id for one in self._known.instances.values() if self._is_odd(one)])
 
     def look_at_gone(self) -> None:
-        """Describe in EC2 the instances whose agent is disconnected, if EC2 was not asked about them since."""
-        self._ask_ec2([one.id for one in self._known.instances.values() if self._has_gone(one)])
+        """Describe in EC2 the instances whose agent is disconnected, if EC2 was not asked about them since.
+
+        The same for those that came back on their old version: somebody may have stopped them during their boot.
+        """
+        ours = self._known.instances.values()
+        self._ask_ec2([one.id for one in ours if self._has_gone(one) or self._has_rolled_back(one)])
 
     def _is_odd(self, instance: Instance) -> bool:
         return _odd(instance, self._known.fleet.run, self._known.now)
+
+    def _has_rolled_back(self, instance: Instance) -> bool:
+        claim, report, new_boot = instance.claim, instance.report, instance.progress.new_boot
+        if claim is None or report is None or new_boot is None or report.running != claim.source:
+            return False
+        asked_at = self._machines_asked.get(instance.id)
+        return asked_at is None or asked_at < new_boot.answered_at
 
     def _has_gone(self, instance: Instance) -> bool:
         since, asked_at = instance.progress.disconnected_since, self._machines_asked.get(instance.id)
@@ -76,7 +87,8 @@ class GroupLooks:
         for id_ in asked:
             self._machines_asked[id_] = self._known.now
             around = self._known.around(id_)
-            self._known.learn_around(id_, replace(around, machine=_after(around.machine, found.get(id_))))
+            machine = _after(around.machine, found.get(id_), self._known.now)
+            self._known.learn_around(id_, replace(around, machine=machine))
 
     def look_at_claimed(self, wanted: Collection[InstanceId]) -> None:
         """Read the Auto Scaling state of claimed instances. One call covers all of them."""
@@ -165,10 +177,13 @@ def _group_due(instance: Instance, moving_since: datetime, now: datetime) -> boo
     return up and has_passed(answered_at, DRAINED_EVERY, now)
 
 
-def _after(before: Machine | None, found: Machine | None) -> Machine | None:
+def _after(before: Machine | None, found: Machine | None, now: datetime) -> Machine | None:
     """The machine after one more look."""
-    if found is None or found.state:
-        return found
+    if found is None:
+        return None
+    if found.state:
+        known = before.stopped_at if before is not None else None
+        return replace(found, stopped_at=known or (now if found.stopped else None))
     return replace(found, unknown_looks=before.unknown_looks + 1 if before is not None else 1)
 
 

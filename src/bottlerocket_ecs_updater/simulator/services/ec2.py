@@ -246,7 +246,7 @@ class Ec2:
             "PrivateIpAddress": machine.host.address,
             "Operator": {"Managed": True, "Principal": managed_by} if managed_by else {"Managed": False},
             "InstanceType": machine.instance_type,
-            "LaunchTime": machine.launched_at,
+            "LaunchTime": max(machine.launched_at, machine.host.started_at),
             "Placement": {"AvailabilityZone": machine.zone, "Tenancy": "default"},
             "State": {"Code": _STATES[machine.state], "Name": machine.state},
             "Tags": [{"Key": key, "Value": value} for key, value in self.tags_of(machine.host.instance_id).items()],

@@ -35,6 +35,9 @@ from bottlerocket_ecs_updater.core.model.run_progress import NewBoot
 from bottlerocket_ecs_updater.core.model.time_text import duration_text
 from bottlerocket_ecs_updater.core.rules.policy import CONNECTED_LOOKS, Policy
 
+BOOTS_WITHIN = timedelta(minutes=5)
+"""How long after the claim for its reboot a host that is stopped may still be in its first boot of the version."""
+
 SECOND_CHECK_LOOK_POLLS = 6
 """While waiting for the second verification, look at the instance once in this many polls: it may go down again."""
 
@@ -174,16 +177,30 @@ def _judge(claimed: ClaimedInstance, report: HostReport, this_pass: Pass) -> tup
 
 
 def _was_stopped(claimed: ClaimedInstance) -> bool:
-    """Whether it was quarantined because somebody stopped it, or its group stopped it for its warm pool.
+    """Whether somebody stopped and started it during its reboot, or its group stopped it for its warm pool.
 
-    A boot that is cut off makes the host roll back.
+    A boot that is cut off makes the host roll back. A quarantined host was stopped for so long that the run gave up.
     """
+    if _was_stopped_early(claimed):
+        return True
     rest, claim, around = claimed.instance.backoff, claimed.claim, claimed.instance.around
     if around is not None and around.warm_at is not None:
         return True
     why = rest.why if rest is not None and rest.version == claim.target else ""
     quarantined = claim.phase is ClaimPhase.QUARANTINED
     return why == Reason.WARM_POOL_DRAINED.code or (why == Failure.STOPPED_IN_EC2.code and quarantined)
+
+
+def _was_stopped_early(claimed: ClaimedInstance) -> bool:
+    """Whether EC2 shows that it was stopped, or started again, while it usually boots.
+
+    Later, a person may have done so because the version hangs.
+    """
+    machine, began = claimed.instance.machine, claimed.phase_began
+    if machine is None or claimed.claim.phase is not ClaimPhase.REBOOTING:
+        return False
+    known = (at for at in (machine.started_at, machine.stopped_at) if at is not None)
+    return any(began < at <= began + BOOTS_WITHIN for at in known)
 
 
 _SAY_NOTHING = (Failure.REBOOT_STALLED, Failure.STOPPED_IN_EC2)
