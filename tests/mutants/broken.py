@@ -145,9 +145,9 @@ MUTANTS = (
     ),
     broken(
         "a block during a long drain is read late",
-        "engine/look/store.py",
-        "ORDERS_KNOWN_FOR - (now - last if last is not None else timedelta())",
-        "ORDERS_KNOWN_FOR",
+        "engine/run.py",
+        "            again = self._stored.next_look(again)\n",
+        "",
         "tests/engine/store/test_pause_in_runs.py",
     ),
     broken(
@@ -161,7 +161,7 @@ MUTANTS = (
         "updates start without reading what people decided again",
         "engine/look/store.py",
         "        if not self._shared.is_due(self._known.fleet.at, ORDERS_KNOWN_FOR):\n",
-        "        if self._looked_at is not None:\n",
+        "        if self._shared.acts_read_at is not None:\n",
         "tests/engine/store/test_pause_in_runs.py",
     ),
     Mutant(
