@@ -77,11 +77,26 @@ def test_every_test_that_is_named_for_the_predecessor_exists() -> None:
     assert named - _tests() == set()
 
 
+def _anchors(page: Path) -> set[str]:
+    """The anchors of its headings, as GitHub and the docs site make them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    words = (re.sub(r"[^\w\s-]", "", heading.replace("`", "")).strip().lower() for heading in headings)
+    return {re.sub(r"\s+", "-", text) for text in words}
+
+
 @pytest.mark.parametrize("page", _pages(), ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_link_to_a_file_leads_somewhere(page: Path) -> None:
     links = re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8"))
     files = [link for link in links if "://" not in link]
     assert [link for link in files if not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("page", _pages(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_to_a_heading_leads_there(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#\s:]*)#([^)\s]+)\)", page.read_text(encoding="utf-8"))
+    wanted = {(page.parent / file if file else page, anchor) for file, anchor in links}
+    pages = {file: _anchors(file) for file, _ in wanted if file.suffix == ".md"}
+    assert {anchor for file, anchor in wanted if file in pages and anchor not in pages[file]} == set()
 
 
 @pytest.mark.parametrize("lock", LOCKS)
@@ -92,6 +107,26 @@ def test_the_shipped_versions_are_the_tested_ones(lock: str) -> None:
 
 def test_the_image_holds_no_simulator() -> None:
     assert {"moto", "flask", "werkzeug", "hatchling"} & set(_pins("runtime")) == set()
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("CHANGELOG.md", "- It waits. Before, it did not."),
+        ("docs/page.md", "Correct what is said above."),
+        ("README.md", "Do not let it be."),
+        ("program.py", "# " + "TO" + "DO"),
+    ],
+)
+def test_a_word_that_does_not_belong_is_found(file: str, text: str, tmp_path: Path) -> None:
+    script = tmp_path / ".ci" / "words"
+    script.parent.mkdir()
+    script.write_text((ROOT / ".ci" / "words").read_text(encoding="utf-8"), encoding="utf-8")
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    for said, code in (("All is well.", 0), (text, 1)):
+        (tmp_path / file).write_text(f"{said}\n", encoding="utf-8")
+        assert subprocess.run(["bash", script], capture_output=True, check=False).returncode == code
 
 
 def test_no_word_that_does_not_belong_is_in_the_tree() -> None:

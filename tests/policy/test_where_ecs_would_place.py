@@ -13,6 +13,7 @@ from bottlerocket_ecs_updater.core.model.event import RunFinished
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.outcome import Updated
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
+from bottlerocket_ecs_updater.core.model.resources import EXECUTE_COMMAND_ATTRIBUTE, SERVICE_CONNECT_ATTRIBUTE
 from bottlerocket_ecs_updater.core.planning.explain import explain_instance
 from bottlerocket_ecs_updater.core.planning.plan import make_plan
 from bottlerocket_ecs_updater.core.rules.policy import Policy
@@ -347,6 +348,20 @@ def test_a_task_that_gets_all_gpus_of_a_host_needs_one_with_a_free_gpu(tasks: in
     assert updated(finished) == updates
     assert all("lacks 1 GPU" in reason for reason in no_room(finished))
     assert len(no_room(finished)) == 3 - updates
+
+
+@pytest.mark.parametrize("feature", ["execute_command", "service_connect"])
+@pytest.mark.parametrize("old", [True, False])
+def test_a_host_whose_agent_lacks_what_a_service_has_turned_on_is_no_room(feature: str, *, old: bool) -> None:
+    """No task definition names these attributes, but ECS requires them: aws/aws-cli#7548."""
+    world = row(2, services=0)
+    id_, lacks = instance_id(60), (EXECUTE_COMMAND_ATTRIBUTE, SERVICE_CONNECT_ATTRIBUTE)
+    spec = ContainerInstanceSpec(id_, ZONES[2], lacks=lacks if old else ())
+    world.add_instance(HostSpec(id_), ZONES[2], bottlerocket=False, spec=spec)
+    world.add_service(ServiceSpec("web", desired=2, workload=Workload(cpu=1200), **{feature: True}))  # type: ignore[arg-type]
+    world.clock.sleep(timedelta(minutes=1))
+    finished = rolled(world)
+    assert (updated(finished), len(no_room(finished))) == ((0, 2) if old else (2, 0))
 
 
 def test_hosts_to_which_no_more_ebs_volume_can_be_attached_are_no_room() -> None:

@@ -23,6 +23,8 @@ from bottlerocket_ecs_updater.core.model.container_instance import (
 )
 from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, InstanceId, ServiceArn, Zone
 from bottlerocket_ecs_updater.core.model.resources import (
+    EXECUTE_COMMAND_ATTRIBUTE,
+    SERVICE_CONNECT_ATTRIBUTE,
     DeploymentLimits,
     PlacementStrategy,
     Port,
@@ -210,7 +212,15 @@ def _deployment_limits(shape: ServiceTypeDef) -> DeploymentLimits | None:
         tuple(_strategies(shape.get("placementStrategy") or ())),
         _shares(placed.get("capacityProviderStrategy") or ()),
         _subnets(placed.get("networkConfiguration") or {}),
+        frozenset(_required(shape)),
     )
+
+
+def _required(shape: ServiceTypeDef) -> Iterator[str]:
+    if shape.get("enableExecuteCommand"):
+        yield EXECUTE_COMMAND_ATTRIBUTE
+    if any((one.get("serviceConnectConfiguration") or {}).get("enabled") for one in _rollouts(shape)):
+        yield SERVICE_CONNECT_ATTRIBUTE
 
 
 def _subnets(network: Mapping[str, Any]) -> tuple[str, ...]:

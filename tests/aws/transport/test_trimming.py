@@ -132,7 +132,8 @@ def test_a_trimmed_service_of_any_controller_is_read_the_same(
     """With an external controller, only the task sets name a task definition. Without it, no room is checked."""
     world = row(1, services=0)
     rollout = Rollout(controller=controller, spare_task_set=True)
-    world.add_service(ServiceSpec("web", 1, providers=providers, rollout=rollout))
+    on = {"execute_command": True, "service_connect": True}
+    world.add_service(ServiceSpec("web", 1, providers=providers, rollout=rollout, **on))  # type: ignore[arg-type]
     answer = world.call("ecs", "DescribeServices", {"cluster": "demo", "services": ["web"]})
     body = json.dumps(answer, default=datetime.timestamp).encode()
     whole, cut = (

@@ -46,6 +46,7 @@ KEPT: Mapping[str, tuple[str, frozenset[str]]] = {
                 "deploymentConfiguration",
                 "deployments",
                 "desiredCount",
+                "enableExecuteCommand",
                 "events",
                 "launchType",
                 "networkConfiguration",
@@ -143,7 +144,7 @@ def _trimmed_item(item: Mapping[str, Any], kept: frozenset[str]) -> dict[str, An
         less["versionInfo"] = {"agentVersion": less["versionInfo"].get("agentVersion", "")}
     for rollouts in ("deployments", "taskSets"):
         if rollouts in less:
-            less[rollouts] = [{name: one.get(name) for name in DEPLOYMENT_KEPT} for one in less[rollouts]]
+            less[rollouts] = [_trimmed_deployment(one) for one in less[rollouts]]
     if "containers" in less:
         # Only stopped tasks need their containers' exit codes.
         stopped = less["containers"] if less.get("lastStatus") == "STOPPED" else []
@@ -154,6 +155,13 @@ def _trimmed_item(item: Mapping[str, Any], kept: frozenset[str]) -> dict[str, An
             _trimmed_event(one) for one in less["events"] if any(t in one["message"] for t in EVENTS_READ)
         ]
     return less
+
+
+def _trimmed_deployment(deployment: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Of Service Connect, only whether it is on."""
+    connect = deployment.get("serviceConnectConfiguration")
+    kept = {name: deployment.get(name) for name in DEPLOYMENT_KEPT}
+    return {**kept, "serviceConnectConfiguration": {"enabled": connect.get("enabled")}} if connect else kept
 
 
 def _trimmed_attributes(attributes: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

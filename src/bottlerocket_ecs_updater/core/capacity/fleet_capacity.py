@@ -21,7 +21,7 @@ from bottlerocket_ecs_updater.core.model.container_instance import Registration,
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, ServiceArn
 from bottlerocket_ecs_updater.core.model.instance import Instance
-from bottlerocket_ecs_updater.core.model.resources import VolumeLimit
+from bottlerocket_ecs_updater.core.model.resources import DeploymentLimits, TaskRequirements, VolumeLimit
 from bottlerocket_ecs_updater.core.model.services import Service
 from bottlerocket_ecs_updater.core.model.time_text import has_passed
 
@@ -208,6 +208,7 @@ def rules_of(service: Service, fleet: Fleet, subnets: Mapping[str, str]) -> Serv
     elsewhere = deployment.launch in (LaunchType.FARGATE, LaunchType.MANAGED_INSTANCES, LaunchType.OTHER)
     growth = _growth_of(deployment.providers, fleet) if deployment.providers else _Growth(elsewhere)
     reach = _reach_of(service.name, deployment.subnets if definition.demand.interfaces else (), subnets)
+    demand = _with_required(definition.demand, deployment, fleet)
     return ServiceRules(
         arn=service.arn,
         name=service.name,
@@ -220,7 +221,7 @@ def rules_of(service: Service, fleet: Fleet, subnets: Mapping[str, str]) -> Serv
         daemon=service.daemon,
         distinct=deployment.distinct,
         member_of=(*deployment.member_of, *definition.member_of),
-        demand=definition.demand,
+        demand=demand,
         launch=deployment.launch,
         providers=deployment.providers,
         grows=growth.without_end,
@@ -231,6 +232,19 @@ def rules_of(service: Service, fleet: Fleet, subnets: Mapping[str, str]) -> Serv
         shares=deployment.shares,
         zones=reach.zones,
     )
+
+
+def _with_required(demand: TaskRequirements, deployment: DeploymentLimits, fleet: Fleet) -> TaskRequirements:
+    """The same requirements, with the attributes that ECS requires for what the service has turned on.
+
+    One that no instance has is left out: its name must have changed.
+    """
+    if not deployment.required:
+        return demand
+    registrations = (one.registration for one in fleet.instances.values())
+    attributes = [one.attributes for one in registrations if one is not None]
+    known = {name for name in deployment.required if any(name in each for each in attributes)}
+    return replace(demand, required=demand.required | known)
 
 
 @dataclass(frozen=True, slots=True)

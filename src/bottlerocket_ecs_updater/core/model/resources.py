@@ -98,6 +98,14 @@ class PlacementStrategy:
     """`attribute:…`, `instanceId`, `cpu` or `memory`; empty for RANDOM."""
 
 
+EXECUTE_COMMAND_ATTRIBUTE = "ecs.capability.execute-command"
+SERVICE_CONNECT_ATTRIBUTE = "ecs.capability.service-connect-v1"
+"""Attributes that ECS requires on an instance if a service has ECS Exec or Service Connect turned on.
+
+No task definition names them. Source: the capabilities of the ECS agent; aws/aws-cli#7548.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class ProviderPart:
     """The part of a service's tasks that ECS starts with one capacity provider of its strategy."""
@@ -129,6 +137,8 @@ class DeploymentLimits:
     """The parts of its capacity providers; empty if not known."""
     subnets: tuple[str, ...] = ()
     """Where its tasks may have network interfaces of their own; empty if they have none."""
+    required: frozenset[str] = frozenset()
+    """Names of the attributes that ECS requires on an instance besides those of the task definition."""
 
     def floor(self, desired: int) -> int:
         """How many tasks must stay healthy."""

@@ -159,7 +159,7 @@ def with_claim(
 
 
 def with_left(ledger: Ledger, instance: InstanceId, claim: Claim, arn: ContainerInstanceArn) -> Ledger:
-    """Record the claim of an instance that is left DRAINING to its group, in case the group lets it be after all."""
+    """Record the claim of an instance that is left DRAINING to its group, in case the group keeps it after all."""
     left = _with(ledger.left, instance, OpenClaim(claim, arn))
     return ledger if left is ledger.left else replace(ledger, left=left)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bottlerocket_ecs_updater.core.model.resources import EXECUTE_COMMAND_ATTRIBUTE, SERVICE_CONNECT_ATTRIBUTE
 from bottlerocket_ecs_updater.simulator.ecs.model import ContainerInstance, InstanceStatus, subnet_of
 from bottlerocket_ecs_updater.simulator.ecs.specs import ContainerInstanceSpec
 
@@ -22,6 +23,8 @@ _CAPABILITIES = (
     "com.amazonaws.ecs.capability.docker-remote-api.1.44",
     "com.amazonaws.ecs.capability.ecr-auth",
     "com.amazonaws.ecs.capability.logging-driver.awslogs",
+    EXECUTE_COMMAND_ATTRIBUTE,
+    SERVICE_CONNECT_ATTRIBUTE,
     "com.amazonaws.ecs.capability.task-iam-role",
     "ecs.capability.container-health-check",
     "ecs.capability.execution-role-awslogs",
@@ -177,6 +180,6 @@ def _built_in_attributes(spec: ContainerInstanceSpec) -> dict[str, str | None]:
         "ecs.os-type": "linux",
         "ecs.subnet-id": subnet_of(spec.zone),
     }
-    given.update(dict.fromkeys(_CAPABILITIES))
+    given.update(dict.fromkeys(name for name in _CAPABILITIES if name not in spec.lacks))
     given.update((name, value) for name, value in spec.attributes if name.startswith(BUILT_IN_PREFIXES))
     return given

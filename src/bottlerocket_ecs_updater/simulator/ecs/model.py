@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from bottlerocket_ecs_updater.core.model.capacity_provider import FARGATE_PROVIDERS
 from bottlerocket_ecs_updater.core.model.container_instance import EXTERNAL_ATTRIBUTE
+from bottlerocket_ecs_updater.core.model.resources import EXECUTE_COMMAND_ATTRIBUTE, SERVICE_CONNECT_ATTRIBUTE
 from bottlerocket_ecs_updater.simulator.aws_basics.calls import Shape
 from bottlerocket_ecs_updater.simulator.ecs.attachments import HOST_VOLUMES, interfaces_of, volume_limit
 from bottlerocket_ecs_updater.simulator.ecs.placement import Placement
@@ -25,7 +26,7 @@ from bottlerocket_ecs_updater.simulator.ecs.specs import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from bottlerocket_ecs_updater.simulator.clock import Timer
 
@@ -306,6 +307,8 @@ class Service:
     """Where ECS creates the network interfaces of its tasks; empty for anywhere."""
     rollout: Rollout = field(default_factory=Rollout)
     rebalanced_every: timedelta | None = None
+    execute_command: bool = False
+    service_connect: bool = False
     primary_task_set: str = ""
     """The primary task set; empty for the oldest one."""
     failed_starts: int = 0
@@ -363,7 +366,16 @@ class Service:
             task.service is self and task.desired is Desired.RUNNING for task in instance.tasks.values()
         )
         reached = not self.subnets or subnet_of(instance.zone) in self.subnets
-        return not taken and reached and self.runs_on(instance) and self.suits(instance)
+        able = all(name in instance.built_in for name in self.needs)
+        return able and not taken and reached and self.runs_on(instance) and self.suits(instance)
+
+    @property
+    def needs(self) -> Iterable[str]:
+        """The attributes that ECS requires on an instance for what the service has turned on."""
+        if self.execute_command:
+            yield EXECUTE_COMMAND_ATTRIBUTE
+        if self.service_connect:
+            yield SERVICE_CONNECT_ATTRIBUTE
 
     def runs_on(self, instance: ContainerInstance) -> bool:
         """Whether ECS may place its tasks on an instance, apart from room and constraints.

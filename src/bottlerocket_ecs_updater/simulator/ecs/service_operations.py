@@ -72,6 +72,7 @@ class ServiceOperations:
         service.launch, service.providers, service.rollout = spec.launch, spec.providers, spec.rollout
         service.shares, service.spreading, service.subnets = spec.shares, spec.spreading, spec.subnets
         service.rebalanced_every = spec.rebalanced_every
+        service.execute_command, service.service_connect = spec.execute_command, spec.service_connect
         _constrain(service, spec.member_of, distinct=spec.distinct_instances)
         self._scheduler.rebalance_from_now(service)
         self._scheduler.fill_at_once(service)
@@ -193,6 +194,9 @@ class ServiceOperations:
         strategies = request.get("placementStrategy")
         if strategies is not None:
             service.spreading = Spreading(strategies[0]["type"]) if strategies else Spreading.RANDOM
+        service.execute_command = request.get("enableExecuteCommand", service.execute_command)
+        connect = request.get("serviceConnectConfiguration")
+        service.service_connect = connect["enabled"] if connect is not None else service.service_connect
         service.rollout = _rollout(request, service.rollout)
         service.minimum_healthy_percent = limits.get("minimumHealthyPercent", service.minimum_healthy_percent)
         service.maximum_percent = limits.get("maximumPercent", service.maximum_percent)

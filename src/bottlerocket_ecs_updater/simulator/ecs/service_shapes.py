@@ -39,7 +39,7 @@ def service_shape(service: Service) -> Shape:
         "deploymentController": {"type": service.rollout.controller.value},
         "enableECSManagedTags": False,
         "propagateTags": "NONE",
-        "enableExecuteCommand": False,
+        "enableExecuteCommand": service.execute_command,
     }
     return shape
 
@@ -180,6 +180,7 @@ def _deployment_shape(service: Service, deployment: Deployment) -> Shape:
         "updatedAt": deployment.updated_at,
         **_launched_by(service),
         **_rollout_state(deployment),
+        **({"serviceConnectConfiguration": {"enabled": True}} if service.service_connect else {}),
     }
 
 

@@ -139,6 +139,8 @@ class ContainerInstanceSpec:
     agent_version: str = "1.89.2"
     capacity_provider: str = ""
     """The capacity provider of its Auto Scaling group; empty if it has none."""
+    lacks: tuple[str, ...] = ()
+    """Capabilities that its agent does not have, because it is old."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,5 +169,8 @@ class ServiceSpec:
     subnets: tuple[str, ...] = ()
     """Its subnets in network mode awsvpc: `subnet-` and a zone, as instances are in; empty for all zones."""
     rollout: Rollout = Rollout()
+    execute_command: bool = False
+    """Whether ECS Exec is on."""
+    service_connect: bool = False
     rebalanced_every: timedelta | None = None
     """How often ECS moves a task to another zone if the zones are uneven; None without zone rebalancing."""

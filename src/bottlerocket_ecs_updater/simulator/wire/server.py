@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 LOOPBACK = "127.0.0.1"
 SHUTDOWN_CHECK_SECONDS = 0.05
-"""How often a server looks whether it shall stop; the library's own half second is a long wait for tests."""
+"""How often a server checks whether to stop; the library's own half second is a long wait for tests."""
 _MOTO_ACCOUNT = "MOTO_ACCOUNT_ID"
 UPDATER_KEY = "AKIASIMULATEDUPDATER"
 """The default access key in `environment`; moto requires twenty characters."""

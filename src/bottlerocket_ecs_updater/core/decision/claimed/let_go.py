@@ -40,7 +40,7 @@ SOON_SHARE = 2 / 3
 
 
 def let_go_if_leaving(claimed: ClaimedInstance, this_pass: Pass) -> NextStep | None:
-    """Drop the claim if its group is terminating the instance, in any phase; None if its group lets it be.
+    """Drop the claim if its group is terminating the instance, in any phase; None if its group keeps it.
 
     An instance that the group puts into its warm pool comes back under the same registration, still DRAINING. Only the
     claim shows then that the updater drained it, so the claim stays until a run finds the instance in service.

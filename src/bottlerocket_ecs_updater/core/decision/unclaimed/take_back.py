@@ -1,4 +1,4 @@
-"""Takes back the claim of an instance that an earlier run left DRAINING to its group, if the group lets it be.
+"""Takes back the claim of an instance that an earlier run left DRAINING to its group, if the group keeps it.
 
 A group that terminates an instance does not change its mind. But a person may, and a termination with instance reuse
 ends in the warm pool. Then nobody else would return the instance: it is DRAINING because of the updater.
