@@ -145,9 +145,9 @@ MUTANTS = (
     ),
     broken(
         "a block during a long drain is read late",
-        "engine/look/store.py",
-        "ORDERS_KNOWN_FOR - (now - last if last is not None else timedelta())",
-        "ORDERS_KNOWN_FOR",
+        "engine/run.py",
+        "            again = self._stored.next_look(again)\n",
+        "",
         "tests/engine/store/test_pause_in_runs.py",
     ),
     broken(
@@ -161,7 +161,7 @@ MUTANTS = (
         "updates start without reading what people decided again",
         "engine/look/store.py",
         "        if not self._shared.is_due(self._known.fleet.at, ORDERS_KNOWN_FOR):\n",
-        "        if self._looked_at is not None:\n",
+        "        if self._shared.acts_read_at is not None:\n",
         "tests/engine/store/test_pause_in_runs.py",
     ),
     Mutant(
@@ -527,6 +527,27 @@ MUTANTS = (
         "        return instance.unknown\n",
         "        return False\n",
         f"{CORE}/decision/unclaimed/test_budget.py",
+    ),
+    broken(
+        "tasks that have no room count against a drain, although others took instances away",
+        "core/decision/settling.py",
+        "    return short if lost <= gained + taken else frozenset()\n",
+        "    return short if lost <= gained else frozenset()\n",
+        "tests/policy/test_lost_instances.py",
+    ),
+    broken(
+        "services without room count as no worse, although no other one has gained a task",
+        "core/decision/settling.py",
+        "    return short if lost <= gained + taken else frozenset()\n",
+        "    return short\n",
+        f"{CORE}/decision/test_settling.py",
+    ),
+    broken(
+        "a run outside of the maintenance windows starts the count of stalled runs again",
+        "core/decision/stuck.py",
+        "    if untried and all(why.reason in UNTRIED for why in held):\n        return None\n",
+        "    if untried and all(why.reason in UNTRIED for why in held):\n        return ()\n",
+        "tests/policy/test_stuck.py",
     ),
     broken(
         "`release` does what it showed, even if the cluster has changed since",

@@ -10,6 +10,7 @@ import pytest
 from tests.support.invented import (
     Dice,
     story_of_departures,
+    story_of_everything,
     story_of_mixed_ground,
     story_of_operators,
     story_of_own_ground,
@@ -199,12 +200,15 @@ def test_room_that_a_capacity_provider_has_given_away_is_room_no_more() -> None:
         (story_of_operators, 734128),
         (story_of_departures, 950636),
         (story_of_departures, 951126),
+        (story_of_everything, 959227),
+        (story_of_everything, 961019),
     ],
 )
 def test_a_change_that_no_updater_could_notice_yet_breaks_no_promise(tell: Callable[[Dice], Story], seed: int) -> None:
     """A stopped host that was started six seconds before a drain; a run that found only a drain that never started.
 
-    A host that left its warm pool seven seconds before a run ended; a group that AWS refused to show.
+    A host that left its warm pool seven seconds before a run ended; a group that AWS refused to show; an instance that
+    ECS did not describe until the last run had ended; tasks that were PENDING by a clock that was hours ahead.
     """
     assert broken_promises(play(tell(Dice(seed)))) == []
 

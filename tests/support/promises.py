@@ -671,7 +671,11 @@ _EXPLAINED: Mapping[Reason, Callable[[Played, InstanceId], bool]] = {
         for ending in played.endings
         for id_ in (ending.finished.outcomes if ending.finished is not None else ())
     ),
-    Reason.VERSION_BREAKS_TASKS: lambda played, _: _is_any(played, f.TasksBreak) or _is_any(played, f.HealthImpaired),
+    Reason.TASKS_UNLISTED: lambda *_: False,
+    # To a run whose clock is hours ahead, a task that is about to start has been PENDING for hours.
+    Reason.VERSION_BREAKS_TASKS: lambda played, _: (
+        _is_any(played, f.TasksBreak) or _is_any(played, f.HealthImpaired) or bool(played.story.ahead)
+    ),
     Reason.NO_ROOM: lambda played, _: not _has_room(played),
     Reason.SURVEY_FAILED: lambda played, _: _is_any(played, f.ApiFails),
     Reason.SERVICE_DEPLOYING: lambda played, _: any(map(_never_deployed, played.story.scenario.services)),

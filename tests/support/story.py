@@ -51,7 +51,7 @@ from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
 from bottlerocket_ecs_updater.simulator.clock import VirtualClock
 from bottlerocket_ecs_updater.simulator.ecs import ContainerInstance, Task, Workload
 from bottlerocket_ecs_updater.simulator.ecs.model import Desired, Last
-from bottlerocket_ecs_updater.simulator.faults import SecondUpdater
+from bottlerocket_ecs_updater.simulator.faults import PartialFailures, SecondUpdater
 from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients
 from bottlerocket_ecs_updater.simulator.scenarios import NEW, Scenario
 from bottlerocket_ecs_updater.simulator.services.documents import REBOOT, shell_document
@@ -248,6 +248,13 @@ def _patience(ending: Ending) -> timedelta:
     return PATIENCE if ending.never_acted else timedelta()
 
 
+def _last_trouble(story: Story) -> timedelta:
+    """How long after the start of the world the last of its troubles ends that make runs say what is true no more."""
+    faults = (placed.fault for placed in story.scenario.faults.faults)
+    ends = [one.at + (one.lasts or timedelta()) for one in faults if isinstance(one, PartialFailures)]
+    return max((*ends, *(harm.at + harm.lasts for harm in story.harms)), default=timedelta())
+
+
 def _outcomes(ending: Ending) -> dict[str, object] | None:
     if ending.finished is None:
         return None
@@ -402,6 +409,7 @@ class _Play:
         self._ring()
         for harm in story.harms:
             self._world.clock.after(harm.at, partial(self._harm, harm))
+        self._calm_at = self._world.clock.now() + _last_trouble(story)
         watch(self._world)
 
     def _ring(self) -> None:
@@ -459,11 +467,12 @@ class _Play:
                 self._quiet = True
                 return
             nothing_new = ending.by_itself and self._nothing_new(ending, before)
-            if nothing_new and self._rivals_left == 0:
+            trouble = max(timedelta(), self._calm_at - ending.began)
+            if nothing_new and self._rivals_left == 0 and not trouble:
                 self._quiet = True
                 return
             before.append(ending)
-            self._stage.wait(max(self._story.spacing, _patience(ending)))
+            self._stage.wait(max(self._story.spacing, _patience(ending), trouble if nothing_new else timedelta()))
             while nothing_new and self._rivals_left:
                 self._stage.wait(self._story.spacing)
 

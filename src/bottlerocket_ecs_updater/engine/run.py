@@ -187,6 +187,7 @@ class Run:
             if self._executor.must_retry or self._idle_passes >= IDLE_PASSES_MAX:
                 # Do not retry at once what AWS just refused or throttled, or what a few looks in a row did not find.
                 again = max(again, self._known.fleet.at + self._policy.poll_interval)
+            again = self._stored.next_look(again)
             self._executor.save(again)
             self._outages.sleep_until(again)
             wants = self._next_look.wants(decision, self._ports.clock.now())

@@ -20,6 +20,7 @@ from tests.core.builders import (
     STANDALONE,
     a_claim,
     available,
+    check_answer,
     claimed,
     ended,
     fleet,
@@ -49,6 +50,7 @@ from bottlerocket_ecs_updater.core.model.run_command import CommandStatus, Docum
 from bottlerocket_ecs_updater.core.model.run_progress import Applies, RunProgress
 from bottlerocket_ecs_updater.core.model.services import Services, Slot
 from bottlerocket_ecs_updater.core.rules.policy import CHECK_TRIES, STAGE_AHEAD_FACTOR, STAGE_AHEAD_MIN, Policy
+from bottlerocket_ecs_updater.core.state.observe import see_registration
 
 A, B = Zone("eu-west-1a"), Zone("eu-west-1b")
 
@@ -262,6 +264,16 @@ def test_an_old_report_is_renewed_before_the_drain() -> None:
     one = instance(says=ready(), asked=NOW - HOUR)
     decision = decide(fleet(one), policy())
     assert (begun(decision), of(decision, Check)) == ([], ["i-a"])
+
+
+def test_a_host_whose_agent_was_away_since_its_report_is_checked_before_the_drain() -> None:
+    """It was stopped in its warm pool, booted what was staged, and was drained for nothing."""
+    one = see_registration(instance(says=ready()), registration(connected=False), RUN)
+    one = see_registration(one, registration(), RUN)
+    decision = decide(fleet(one), policy())
+    assert (begun(decision), of(decision, Check)) == ([], ["i-a"])
+    again = replace(one, check_answer=check_answer(ready(), NOW + SECOND))
+    assert begun(decide(fleet(again), policy())) == ["i-a"]
 
 
 def test_hosts_that_wait_for_their_turn_are_checked_again_together() -> None:

@@ -261,6 +261,11 @@ def test_a_service_may_lose_its_room_to_one_that_lacked_none() -> None:
     assert see_services(slot, seen(without_room("web", 4, 1), without_room("api", 3, 1)), {}).unsteady == ("api",)
 
 
+def test_without_counts_from_before_the_drain_no_service_has_gained_a_task() -> None:
+    unknown = replace(SLOT, running_before=None)
+    assert see_services(unknown, seen(without_room("web", 4, 3), service("api", 4, 4)), {}).unsteady == ("web",)
+
+
 def test_instances_that_others_took_away_explain_the_tasks_that_have_no_room() -> None:
     slot = replace(SLOT, running_before={WEB: 4}, drained_at=NOW - MINUTE)
     assert see_services(slot, seen(without_room("web", 4, 2)), {}, taken=2).unsteady == ()

@@ -114,6 +114,27 @@ def test_a_block_returns_a_host_that_is_draining_within_a_minute(after: int) -> 
     assert world.findings().clean
 
 
+def test_a_block_is_noticed_in_time_during_a_drain_whose_length_is_known() -> None:
+    """After the first drain, which took 100 s, nobody looks at the second host for 90 s."""
+    world, store = row(3), Counting()
+    world.add_service(ServiceSpec("slow", desired=3, workload=Workload(deregistration_delay=timedelta(seconds=100))))
+    world.clock.sleep(timedelta(minutes=3))
+    drained: list[datetime] = []
+    returned: list[datetime] = []
+
+    def authorize(call: Call) -> None:
+        if call.operation == "UpdateContainerInstancesState":
+            (drained if is_drain(call) else returned).append(world.clock.now())
+            if is_drain(call) and len(drained) == 2:
+                world.clock.after(timedelta(seconds=3), lambda: block(store, world.clock.now()))
+
+    world.authorize = authorize
+    finished = Updater(world, at_most(1), store=store, place=PLACE).run()
+    assert (finished.counts["updated"], len(drained), len(returned)) == (1, 2, 2)
+    assert returned[1] - drained[1] <= timedelta(seconds=3) + A_MINUTE
+    assert world.findings().clean
+
+
 def test_a_block_that_comes_with_the_start_of_an_update_stops_the_next_one() -> None:
     world, store = row(3), Counting()
 

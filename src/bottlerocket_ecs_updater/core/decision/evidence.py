@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from bottlerocket_ecs_updater.core.decision.affected import services_on
+from bottlerocket_ecs_updater.core.decision.affected import services_on_hosts
 from bottlerocket_ecs_updater.core.decision.contrast import (
     ENDED_AT_ONCE,
     FAILED_TASKS,
@@ -111,13 +111,13 @@ def suspicious(fleet: Fleet, starts_before: Mapping[ServiceArn, int]) -> tuple[S
 
 
 def losing_on_trial(trial: Iterable[InstanceId], fleet: Fleet) -> frozenset[str]:
-    """Services on hosts that an earlier run updated, if they started more tasks than they stopped in the last hour.
+    """Services that may run on these hosts, if they started more tasks than they stopped in the last hour.
 
     On a first host, before a checkpoint, tasks may fail only once an hour: too rarely for the service to count as
-    unsteady.
+    unsteady. If they fail at once, ECS waits before it starts the next one, so none may be on the host now.
     """
-    here = frozenset(name for id_ in trial for name in services_on(fleet.instances[id_]))
-    losing = [one for one in fleet.all_services if one.extra_starts and one.name in here]
+    started_more = [one for one in fleet.all_services if one.extra_starts]
+    losing = list(services_on_hosts(started_more, [fleet.instances[id_] for id_ in trial])) if started_more else []
     losing.sort(key=lambda one: (-one.extra_starts, one.name))
     enough = sum(one.extra_starts for one in losing) >= FAILED_TASKS
     return frozenset(one.name for one in losing[:LOSING_ASKED]) if enough else frozenset()

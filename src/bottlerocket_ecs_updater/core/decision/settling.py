@@ -139,12 +139,16 @@ def _without_room(services: Services, slot: Slot, moving: Mapping[str, int], tak
 
     Either other services have gained as many tasks as these have lost, or instances with so many tasks were taken away.
     """
-    before = slot.running_before or {}
-    changes = {one.arn: _kept(one) + moving.get(one.name, 0) - before.get(one.arn, 0) for one in services.all}
+    changes = {one.arn: _kept(one) + moving.get(one.name, 0) - _had(one, slot) for one in services.all}
     short = frozenset(one.arn for one in services.all if not one.daemon and one.unplaced)
     lost = -sum(min(0, changes[arn]) for arn in short)
     gained = sum(max(0, change) for change in changes.values())
     return short if lost <= gained + taken else frozenset()
+
+
+def _had(service: Service, slot: Slot) -> int:
+    """How many tasks it had before the drain; its desired count if that is not known."""
+    return slot.running_before.get(service.arn, 0) if slot.running_before is not None else service.desired
 
 
 def _kept(service: Service) -> int:
@@ -166,9 +170,8 @@ def _lacks(service: Service, slot: Slot, moving: Mapping[str, int]) -> bool:
     if slot.drained_at is not None and service.deployed_at is not None and service.deployed_at > slot.drained_at:
         return False
     moves = moving.get(service.name, 0)
-    had = slot.running_before.get(service.arn, 0) if slot.running_before is not None else service.desired
     expected = max(slot.deficits_before.get(service.arn, 0) + moves, service.may_lack)
-    return service.deficit > expected and service.running + moves < had
+    return service.deficit > expected and service.running + moves < _had(service, slot)
 
 
 def settled(slot: Slot, at: datetime, policy: Policy) -> bool:

@@ -147,6 +147,8 @@ class RunProgress:
     """When `connected_looks` was last raised. A look too soon after it does not count."""
     disconnected_since: datetime | None = None
     """Since when every look has seen its agent disconnected; None while it is connected."""
+    last_away_at: datetime | None = None
+    """When a look last saw its agent disconnected while it was not claimed: it may have booted since its report."""
     absences: int = 0
     """How often its agent was first seen disconnected, or ECS first did not describe it, after a look that found it."""
     new_boot: NewBoot | None = None

@@ -156,7 +156,9 @@ def _connection(instance: Instance, registration: Registration, apart: timedelta
         looks = 2 if progress.connected_looks and twice is not None and registration.at >= twice else 1
         return _with(progress, connected_looks=progress.connected_looks + looks, connected_at=registration.at)
     went = progress.away_at is None or progress.connected_looks > 0
-    if claim is not None and claim.phase is not ClaimPhase.DRAINING and went:
+    if claim is None:
+        progress = _with(progress, last_away_at=registration.at)
+    elif claim.phase is not ClaimPhase.DRAINING and went:
         progress = _with(progress, away_at=registration.at)
     return _with(progress, connected_looks=0)
 

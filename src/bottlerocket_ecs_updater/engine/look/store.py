@@ -49,7 +49,6 @@ class StoreLooks:
         self._first_seen = FirstSeen(ports.store)
         self._sighted: set[Version] = set()
         """The versions whose first sighting this run has recorded."""
-        self._looked_at: datetime | None = None
 
     def refresh_orders(self) -> bool:
         """Read the pause and the blocked versions before updates start. Returns False if they are recent."""
@@ -63,20 +62,23 @@ class StoreLooks:
 
         While updates are paused, they are read with every look, so that no run ends because of an old pause.
         """
-        known_for = self._orders_known_for()
+        known_for = ORDERS_KNOWN_FOR if self._any_drained() else ORDERS_READ_EVERY
         self._read_beyond(partial(self._look_at_store, timedelta() if self._known.fleet.paused else known_for))
 
-    def _orders_known_for(self) -> timedelta:
-        """How old they may be now. While a host is drained and not yet rebooted, a block must return it in time.
+    def next_look(self, again: datetime) -> datetime:
+        """When to look next, if otherwise that is at `again`.
 
-        During a long drain, looks are far apart: the next one is probably as far away as the last one.
+        While a host is drained and not yet rebooted, a block must return it in time, although looks at it may be far
+        apart.
         """
-        now, last = self._known.fleet.at, self._looked_at
-        self._looked_at = now
+        read_at = self._shared.acts_read_at
+        if read_at is None or not self._any_drained():
+            return again
+        return max(self._known.fleet.at, min(again, read_at + ORDERS_KNOWN_FOR))
+
+    def _any_drained(self) -> bool:
         claims = (one.claim for one in self._known.instances.values())
-        if not any(claim is not None and claim.phase is ClaimPhase.DRAINING for claim in claims):
-            return ORDERS_READ_EVERY
-        return max(timedelta(), ORDERS_KNOWN_FOR - (now - last if last is not None else timedelta()))
+        return any(claim is not None and claim.phase is ClaimPhase.DRAINING for claim in claims)
 
     def _read_beyond(self, read: Callable[[], None]) -> None:
         """Read something in the store. If that fails, start no updates, but finish those in progress."""

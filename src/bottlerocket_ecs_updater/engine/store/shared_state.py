@@ -191,7 +191,8 @@ class SharedState:
         self._place = place
         self._rules = rules
         self._acts = Acts()
-        self._acts_at: datetime | None = None
+        self.acts_read_at: datetime | None = None
+        """When people's acts were last read."""
         self._standings_at: datetime | None = None
         self._others: Mapping[str, ClusterStanding] = {}
         self._unreadable: Mapping[str, str] = {}
@@ -200,7 +201,7 @@ class SharedState:
 
     def is_due(self, now: datetime, known_for: timedelta) -> bool:
         """Whether `look` would read people's acts again."""
-        return self._store is not None and _due(self._acts_at, known_for, now)
+        return self._store is not None and _due(self.acts_read_at, known_for, now)
 
     def look(self, now: datetime, known_for: timedelta = timedelta()) -> Shared:
         """The shared state. People's acts are read again if they are older than `known_for`.
@@ -210,7 +211,7 @@ class SharedState:
         if self._store is None:
             return Shared()
         if self.is_due(now, known_for):
-            self._acts, self._acts_at = look_for_acts(self._store), now
+            self._acts, self.acts_read_at = look_for_acts(self._store), now
         if self._rules.promoted_by and _due(self._standings_at, STANDINGS_EVERY, now):
             self._read_standings(self._store)
             self._standings_at = now

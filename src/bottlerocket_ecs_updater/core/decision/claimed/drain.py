@@ -240,6 +240,8 @@ def _marked_but_active(claimed: ClaimedInstance, this_pass: Pass) -> NextStep:
         return NextStep(look_at=soon)  # it is drained through the same gates as all others: see `unclaimed/start.py`
     if not has_passed(progress.drain.at, lag, registration.at):
         # This pass may use an older description of it than the drain.
+        if unwanted_now(claimed, this_pass) is not None and registration.at < this_pass.at:
+            return NextStep(look_at=this_pass.at)
         ahead = _check_ahead(claimed, this_pass)
         due = next_look(progress.drain.at, this_pass.at, policy.poll_interval, fleet.durations.drain)
         return ahead or NextStep(look_at=due if fleet.durations.drain is not None else soon)

@@ -221,12 +221,16 @@ def _renew_aging(
 def _ask_again_if_old(
     picks: list[Instance], ready: Mapping[InstanceId, Ready], this_pass: Pass, draft: DecisionDraft
 ) -> bool:
-    """Check all ready hosts again at once if the report of a pick is too old; True if that has to be done first."""
+    """Check all ready hosts again at once if the report of a pick is too old; True if that has to be done first.
+
+    A host whose agent was away since may have been stopped and started, and so have booted what was staged.
+    """
 
     def old(instance: Instance) -> bool:
-        return instance.check_answer is None or has_passed(
-            instance.check_answer.asked_at, this_pass.policy.report_max_age, this_pass.at
-        )
+        answer, away_at = instance.check_answer, instance.progress.last_away_at
+        if answer is None or has_passed(answer.asked_at, this_pass.policy.report_max_age, this_pass.at):
+            return True
+        return away_at is not None and answer.asked_at <= away_at
 
     if not any(old(pick) for pick in picks):
         return False

@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+from tests.core.builders import NOW, fleet, instance, service, task
+
+from bottlerocket_ecs_updater.core.decision.evidence import LOSING_ASKED, losing_on_trial
+from bottlerocket_ecs_updater.core.model.ids import InstanceId
+from bottlerocket_ecs_updater.core.model.services import Service, Services
+
+TRIAL = InstanceId("i-a")
+
+
+def losing(*services: Service, on_host: str = "") -> frozenset[str]:
+    one = instance("i-a", tasks=(task(on_host),) if on_host else ())
+    return losing_on_trial([TRIAL], fleet(one, services=Services(services, NOW)))
+
+
+def test_a_service_whose_tasks_failed_on_the_host_is_asked_although_none_is_there_now() -> None:
+    """They fail within seconds, and ECS waits before it starts the next one.
+
+    A version that breaks tasks came to one more host: the next run saw none of its tasks on the updated one.
+    """
+    assert losing(service("web", extra_starts=2), service("api", extra_starts=0)) == {"web"}
+
+
+def test_a_service_that_cannot_run_on_the_host_is_not_asked() -> None:
+    assert losing(service("batch", extra_starts=5, providers=("other",))) == set()
+
+
+def test_one_extra_start_may_be_a_coincidence() -> None:
+    assert losing(service("web", extra_starts=1), on_host="web") == set()
+
+
+def test_the_services_that_started_the_most_are_asked_first() -> None:
+    many = [service(f"s{number:02}", extra_starts=number + 1) for number in range(LOSING_ASKED + 5)]
+    assert losing(*many) == {f"s{number:02}" for number in range(5, LOSING_ASKED + 5)}
