@@ -13,7 +13,14 @@ from tests.support.memory_store import MemoryStore
 from tests.support.simulated import NEW, OLD, EngineClock, Tape, Updater, at_most, instance_id, row
 
 from bottlerocket_ecs_updater.core.model.claim import CLAIM_ATTRIBUTE, Claim, ClaimPhase
-from bottlerocket_ecs_updater.core.model.event import CommandSent, Drained, Event, InstanceQuarantined, RunFinished
+from bottlerocket_ecs_updater.core.model.event import (
+    CommandSent,
+    Drained,
+    Event,
+    InstanceHeld,
+    InstanceQuarantined,
+    RunFinished,
+)
 from bottlerocket_ecs_updater.core.model.ids import BootId, ContainerInstanceArn, InstanceId, RunId
 from bottlerocket_ecs_updater.core.model.outcome import Outcome, Quarantined, Updated
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
@@ -133,7 +140,9 @@ def in_group(cluster: Cluster, state: str) -> None:
 def let_go(cluster: Cluster, after: int) -> None:
     """A run drains the instance, and its group starts to terminate it that many seconds after the start."""
     cluster.world.clock.after(timedelta(seconds=after), lambda: in_group(cluster, "Terminating:Wait"))
-    assert cluster.reason(cluster.run()) is Reason.LEAVING_GROUP
+    tape = DyingTape(dies=lambda _: False)
+    assert cluster.reason(cluster.run(tape=tape)) is Reason.LEAVING_GROUP
+    assert [event.instance for event in tape.events if isinstance(event, InstanceHeld)] == [instance_id(0)]
     assert CLAIM_ATTRIBUTE not in cluster.world.instance(instance_id(0)).custom
     assert cluster.status() is InstanceStatus.DRAINING
 

@@ -671,6 +671,7 @@ _EXPLAINED: Mapping[Reason, Callable[[Played, InstanceId], bool]] = {
         for ending in played.endings
         for id_ in (ending.finished.outcomes if ending.finished is not None else ())
     ),
+    Reason.TASKS_UNLISTED: lambda *_: False,
     # To a run whose clock is hours ahead, a task that is about to start has been PENDING for hours.
     Reason.VERSION_BREAKS_TASKS: lambda played, _: (
         _is_any(played, f.TasksBreak) or _is_any(played, f.HealthImpaired) or bool(played.story.ahead)

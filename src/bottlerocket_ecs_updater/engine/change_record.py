@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from bottlerocket_ecs_updater.core.decision.decide import Decision
+from bottlerocket_ecs_updater.core.model.command import Unmark
 from bottlerocket_ecs_updater.core.model.event import ClaimFound, InstanceHeld, PhaseEntered, RunHalted
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.phase import Phase, phase_of
@@ -47,10 +48,11 @@ class ChangeRecord:
         if decision.halt is not None and self._known.fleet.halt is None:
             self._known.fleet = replace(self._known.fleet, halt=decision.halt)
             self._recorder.record(RunHalted(now, decision.halt.why))
+        settling = {one.instance for one in decision.commands if isinstance(one, Unmark) and one.outcome is not None}
         for id_, why in decision.holds.items():
             before = self.holds.get(id_)
-            if self._known.instance(id_).progress.outcome is not None:
-                continue  # reported when it was settled
+            if self._known.instance(id_).progress.outcome is not None or id_ in settling:
+                continue  # reported when it is settled
             if why.reason not in PASSING_REASONS and (before is None or before.reason is not why.reason):
                 self._recorder.record(InstanceHeld(now, id_, why))
         self.holds = dict(decision.holds)

@@ -7,14 +7,28 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from tests.core.builders import HOUR, MINUTE, NOW, POLL, a_claim, claimed, fleet, instance, policy, ready, service, task
+from tests.core.builders import (
+    HOUR,
+    MINUTE,
+    NOW,
+    POLL,
+    a_claim,
+    claimed,
+    fleet,
+    instance,
+    policy,
+    ready,
+    registration,
+    service,
+    task,
+)
 
 from bottlerocket_ecs_updater.core.decision.blockers import FIRST_WAIT
 from bottlerocket_ecs_updater.core.decision.decide import Decision, decide
 from bottlerocket_ecs_updater.core.model.command import Drain, NoteBlockers
-from bottlerocket_ecs_updater.core.model.container_instance import Task, Tasks
+from bottlerocket_ecs_updater.core.model.container_instance import Status, Task, Tasks
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
-from bottlerocket_ecs_updater.core.model.history import Blocker, History
+from bottlerocket_ecs_updater.core.model.history import UNLISTED, Blocker, History
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.reasons import Reason
@@ -118,6 +132,22 @@ def test_tasks_that_do_not_stop_hold_hosts_with_the_same_task_definition_in_othe
 
 def test_tasks_that_were_never_told_to_stop_hold_no_host_of_other_services() -> None:
     assert drained(shared("RUNNING")) == [TWO]
+
+
+def phantom(name: str, *, running: int = 2) -> Instance:
+    """ECS lists one task on it, and counts so many."""
+    counted = replace(registration(name), running_tasks=running)
+    return instance(name, ready(), registered=counted, tasks=(task("web"),), stopping=Tasks((), NOW))
+
+
+def test_a_drain_that_only_task_counts_block_holds_the_others_on_which_ecs_counts_too_many() -> None:
+    """Each run drained one host after the other for nothing, as no task was named."""
+    hosts = [timing_out(), phantom("i-b"), phantom("i-c", running=1)]
+    hosts[0] = replace(hosts[0], registration=replace(registration("i-a"), running_tasks=1, status=Status.DRAINING))
+    decision = decide(fleet(*hosts), policy(3))
+    assert [one.families for one in decision.commands if isinstance(one, NoteBlockers)] == [{UNLISTED: ""}]
+    assert decision.holds[TWO].reason is Reason.TASKS_UNLISTED
+    assert drained(decision) == ["i-c"]
 
 
 def test_stopping_tasks_are_read_before_a_drain_while_blockers_are_known() -> None:

@@ -16,7 +16,7 @@ from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.model.command import NextStep, NoteBlockers
 from bottlerocket_ecs_updater.core.model.container_instance import SERVICE_GROUP, Task, family_name
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
-from bottlerocket_ecs_updater.core.model.history import Blocker
+from bottlerocket_ecs_updater.core.model.history import UNLISTED, Blocker
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
@@ -42,7 +42,8 @@ def blocking_families(instance: Instance) -> Mapping[str, str]:
     tasks = instance.tasks_left
     left = [task for task in tasks if not task.daemon] or tasks
     stopping = {task.group: task.family for task in left if task.stopping}
-    return {group: stopping.get(group, "") for group in sorted({task.group for task in left if task.group})}
+    found = {group: stopping.get(group, "") for group in sorted({task.group for task in left if task.group})}
+    return found or {UNLISTED: ""}
 
 
 def _tasks_with_stopping(instance: Instance) -> tuple[Task, ...]:
@@ -51,8 +52,9 @@ def _tasks_with_stopping(instance: Instance) -> tuple[Task, ...]:
 
 
 def names_on(instance: Instance) -> frozenset[str]:
-    """The groups and families of the tasks on a host."""
-    return frozenset(name for task in _tasks_with_stopping(instance) for name in task.names)
+    """The groups and families of the tasks on a host, and whether ECS lists all that it counts."""
+    unlisted = {UNLISTED} if instance.lists_too_few else set[str]()
+    return frozenset(name for task in _tasks_with_stopping(instance) for name in task.names) | unlisted
 
 
 def stopping_unread(instance: Instance, fleet: Fleet, poll_interval: timedelta) -> bool:
@@ -85,10 +87,10 @@ def blocked(instance: Instance, this_pass: Pass, picked: Collection[str] = ()) -
     fleet = this_pass.fleet
     for group, one in sorted(fleet.past.blockers.items()):
         names = {group, family_name(one.family)} - {""}
-        alike = [task for task in _tasks_with_stopping(instance) if not names.isdisjoint(task.names)]
-        if not alike:
+        if names.isdisjoint(names_on(instance)):
             continue
-        here = group if any(task.group == group for task in alike) else alike[0].group
+        alike = [task for task in _tasks_with_stopping(instance) if not names.isdisjoint(task.names)]
+        here = group if not alike or any(task.group == group for task in alike) else alike[0].group
         if one.last >= fleet.started_at:
             return _hold(here, group, one, "in this run")
         if fleet.at < tried_again(one) and not _changed_since(one, alike, here, this_pass):
@@ -139,7 +141,7 @@ def _tried_now(instance: Instance, fleet: Fleet) -> Iterator[str]:
 def _hold(here: str, group: str, one: Blocker, when: str) -> Hold:
     """The hold of a host with tasks of group `here`, because of a blocker that is known as `group`."""
     return hold(
-        Reason.DRAIN_BLOCKED,
+        Reason.TASKS_UNLISTED if group == UNLISTED else Reason.DRAIN_BLOCKED,
         what=here,
         like="" if here == group else f" (family {one.family}, like {group})",
         blocker=group,

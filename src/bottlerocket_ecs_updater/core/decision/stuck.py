@@ -14,7 +14,7 @@ from bottlerocket_ecs_updater.core.decision.affected import deploys_since
 from bottlerocket_ecs_updater.core.decision.blockers import REPEATED
 from bottlerocket_ecs_updater.core.decision.not_counted import is_kept_warm
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
-from bottlerocket_ecs_updater.core.model.history import ANY_REASON, LastingHold
+from bottlerocket_ecs_updater.core.model.history import ANY_REASON, UNLISTED, LastingHold
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.outcome import UNTIL_CLEARED, Outcome, Updated, UpToDate
@@ -122,7 +122,7 @@ def _lasts(why: Hold, fleet: Fleet) -> bool:
         return True
     if why.reason is Reason.BACKING_OFF:
         return facts.get("until") == UNTIL_CLEARED
-    if why.reason is Reason.DRAIN_BLOCKED:
+    if why.reason in (Reason.DRAIN_BLOCKED, Reason.TASKS_UNLISTED):
         one = fleet.past.blockers.get(facts.get("blocker", ""))
         return one is not None and one.times >= REPEATED
     if dated(why):
@@ -205,5 +205,5 @@ def failed_drains(outcomes: Mapping[InstanceId, Outcome], fleet: Fleet) -> str:
     if not again:
         return ""
     one = fleet.past.blockers[again[0]]
-    names = ", ".join(again)
+    names = ", ".join(again) if again != [UNLISTED] else "no service that ECS names"
     return f"tasks of {names} made a drain time out, for {one.times} runs in a row since {time_text(one.first)}"

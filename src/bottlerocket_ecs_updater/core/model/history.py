@@ -44,6 +44,10 @@ class LastingHold:
     since: datetime
 
 
+UNLISTED = "unlisted"
+"""The name among groups of tasks for those that ECS counts on an instance but does not list."""
+
+
 @dataclass(frozen=True, slots=True)
 class Blocker:
     """A service or task family whose tasks made drains time out."""

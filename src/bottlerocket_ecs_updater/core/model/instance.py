@@ -186,6 +186,15 @@ class Instance:
         return self.tasks.left if self.tasks is not None else ()
 
     @property
+    def lists_too_few(self) -> bool:
+        """Whether ECS counts more tasks on it than it lists, with those that are stopping. The list is as new."""
+        registration, tasks = self.registration, self.tasks
+        if registration is None or tasks is None or tasks.at < registration.at:
+            return False
+        stopping = self.stopping.left if self.stopping is not None else ()
+        return registration.running_tasks + registration.pending_tasks > len(tasks.left) + len(stopping)
+
+    @property
     def membership(self) -> Membership | None:
         """Its Auto Scaling group; None if that was not read."""
         return self.around.membership if self.around is not None else None

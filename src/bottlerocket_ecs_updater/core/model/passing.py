@@ -96,6 +96,7 @@ DATED = frozenset(
         Reason.DAILY_LIMIT,
         Reason.BACKING_OFF,
         Reason.DRAIN_BLOCKED,
+        Reason.TASKS_UNLISTED,
     }
 )
 """Holds that end at a known time, or when others are done. Nobody has to act, however long they last.
@@ -154,6 +155,7 @@ NEEDS_A_LOOK = frozenset(
         Reason.SEND_REFUSED,
         Reason.UPDATE_LOCK_HELD,
         Reason.DRAIN_BLOCKED,
+        Reason.TASKS_UNLISTED,
         Reason.DRAIN_TIMED_OUT,
         Reason.CALENDAR_UNKNOWN,
         Reason.UNCLEAR,

@@ -242,6 +242,13 @@ class Reason(Enum):
         "ask their owner why these tasks do not stop; if they need hours, let drains wait for them with "
         "`--task '{what} wait 8h'`; run `release '{blocker}'` once they can move",
     )
+    TASKS_UNLISTED = _Words(
+        "tasks-unlisted",
+        "ECS counts more tasks on it than it lists, which made a drain time out {times}, since {since}, last on "
+        "{instance}; no other such instance is drained {when}",
+        "restart its ECS agent, or replace the instance: its task counts in ECS are wrong; run `release {blocker}` "
+        "afterwards",
+    )
     CHANGED_WHILE_DRAINING = _Words(
         "changed-while-draining",
         "it was returned to service before the reboot: {why}",
