@@ -227,3 +227,11 @@ def test_a_run_does_not_end_while_a_host_that_it_drained_leaves_its_warm_pool() 
     Found by seed 771142 of the scenarios with departures.
     """
     assert broken_promises(play(story_of_departures(Dice(771142)))) == []
+
+
+def test_a_host_that_its_group_starts_from_its_warm_pool_takes_a_place_until_its_agent_connects() -> None:
+    """The run had read its group minutes before, and drained a second host while the first one booted.
+
+    Found by seed 964300 of the scenarios with departures.
+    """
+    assert broken_promises(play(story_of_departures(Dice(964300)))) == []

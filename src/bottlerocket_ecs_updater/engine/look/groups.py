@@ -105,9 +105,13 @@ class GroupLooks:
         self.look_at(due)
 
     def sharing_a_call(self, candidates: Sequence[InstanceId]) -> Sequence[InstanceId]:
-        """The candidates, and as many claimed instances as fit in the same call."""
-        claimed = (id_ for id_ in self._claimed() if id_ not in candidates)
-        return [*candidates, *islice(claimed, max(0, ONE_GROUP_CALL - len(candidates)))]
+        """The candidates, and as many others as fit in the same call: claimed ones, and ones in warm pools.
+
+        One that its group has put into service counts as unavailable until its agent connects.
+        """
+        warm = (one.id for one in self._known.instances.values() if one.registered and is_kept_warm(one))
+        others = (id_ for id_ in dict.fromkeys((*self._claimed(), *warm)) if id_ not in candidates)
+        return [*candidates, *islice(others, max(0, ONE_GROUP_CALL - len(candidates)))]
 
     def _claimed(self) -> list[InstanceId]:
         return [one.id for one in self._known.instances.values() if one.claim is not None and one.registered]
@@ -130,9 +134,12 @@ class GroupLooks:
             if not refreshes:
                 membership = _still_refreshing(membership, before.membership)
             group = membership.group if isinstance(membership, InGroup) else before.group
+            # Its group has started it since: that EC2 reported it as stopped is true no more.
+            left_pool = is_warm(before.membership) and not is_warm(membership)
             after = replace(
                 before,
                 at=now,
+                machine=None if left_pool else before.machine,
                 membership=membership,
                 group=group,
                 group_at=now,
