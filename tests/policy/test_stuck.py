@@ -168,6 +168,12 @@ def test_runs_between_maintenance_windows_do_not_start_the_count_again() -> None
     assert [code for _, code in ends(world, policy, runs=5)] == [0, 0, 3, 0, 3]
 
 
+def test_a_deadline_does_not_hide_why_a_run_could_start_nothing() -> None:
+    """The hold was that the run is stopping, for a day."""
+    policy = Policy(deadline=timedelta(minutes=5))
+    assert ends(deploying(), policy, runs=2) == [(RunOutcome.OK, 0), (RunOutcome.STUCK, 3)]
+
+
 def test_one_hold_after_another_has_a_day_too() -> None:
     """Each run found another reason, so none lasted, and no update ever started."""
     world, ledger, found = row(1), UnkeptLedger(), []

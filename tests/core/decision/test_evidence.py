@@ -2,9 +2,10 @@ from __future__ import annotations
 
 from tests.core.builders import NOW, fleet, instance, service, task
 
-from bottlerocket_ecs_updater.core.decision.evidence import LOSING_ASKED, losing_on_trial
+from bottlerocket_ecs_updater.core.decision.evidence import EVIDENCE_FRESH_LATER, LOSING_ASKED, losing_on_trial
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.services import Service, Services
+from bottlerocket_ecs_updater.simulator.world.broken_versions import FAILED_NOTICEABLE
 
 TRIAL = InstanceId("i-a")
 
@@ -33,3 +34,7 @@ def test_one_extra_start_may_be_a_coincidence() -> None:
 def test_the_services_that_started_the_most_are_asked_first() -> None:
     many = [service(f"s{number:02}", extra_starts=number + 1) for number in range(LOSING_ASKED + 5)]
     assert losing(*many) == {f"s{number:02}" for number in range(5, LOSING_ASKED + 5)}
+
+
+def test_services_are_read_again_before_a_reboot_as_soon_as_a_failure_must_be_noticed() -> None:
+    assert EVIDENCE_FRESH_LATER < FAILED_NOTICEABLE

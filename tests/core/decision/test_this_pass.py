@@ -80,7 +80,7 @@ def test_hosts_that_were_launched_with_a_version_do_not_stand_in_for_those_that_
         b.instance("i-b", b.ready()),
         b.instance("i-c", b.idle(b.NEW)),
     )
-    of_90_seconds = b.fleet(launched, waits, tried, services=Services((b.service(),), b.NOW - timedelta(seconds=90)))
+    of_70_seconds = b.fleet(launched, waits, tried, services=Services((b.service(),), b.NOW - timedelta(seconds=70)))
     lately = History(updated={tried.id: PastUpdate(b.NEW, b.NOW - timedelta(minutes=3))})
-    assert not evidence_is_old(b.a_claim(), Pass(of_90_seconds, Policy())), "launched hosts have run it for a day"
-    assert evidence_is_old(b.a_claim(), Pass(replace(of_90_seconds, past=lately), Policy()))
+    assert not evidence_is_old(b.a_claim(), Pass(of_70_seconds, Policy())), "launched hosts have run it for a day"
+    assert evidence_is_old(b.a_claim(), Pass(replace(of_70_seconds, past=lately), Policy()))

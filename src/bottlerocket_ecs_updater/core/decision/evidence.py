@@ -43,7 +43,7 @@ TASK_PENDING_FOR = timedelta(minutes=5)
 EVIDENCE_FRESH = timedelta(seconds=45)
 """How old the look at services may be when a host is rebooted into a version that others already run."""
 
-CARRIED_FOR, EVIDENCE_FRESH_LATER = timedelta(minutes=8), timedelta(minutes=2)
+CARRIED_FOR, EVIDENCE_FRESH_LATER = timedelta(minutes=8), timedelta(seconds=80)
 """After a version has run tasks for `CARRIED_FOR`, the look at services may be older."""
 
 HOSTS_NAMED, TASKS_NAMED = 3, 2

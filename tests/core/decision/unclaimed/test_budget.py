@@ -9,12 +9,12 @@ from tests.core.builders import NOW, a_claim, claimed, fleet, instance, policy, 
 
 from bottlerocket_ecs_updater.core.decision.halting import in_quarantine
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
-from bottlerocket_ecs_updater.core.decision.unclaimed.budget import count_budget
+from bottlerocket_ecs_updater.core.decision.unclaimed.budget import count_budget, left_out_of_service
 from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
 from bottlerocket_ecs_updater.core.model.container_instance import NAMELESS, Status
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, Zone
 from bottlerocket_ecs_updater.core.model.instance import Instance
-from bottlerocket_ecs_updater.core.model.reasons import Reason
+from bottlerocket_ecs_updater.core.model.reasons import Reason, hold
 from bottlerocket_ecs_updater.core.model.services import Slot
 from bottlerocket_ecs_updater.core.rules.policy import Limit, Policy
 
@@ -260,3 +260,12 @@ def test_only_quarantined_instances_are_in_quarantine() -> None:
 def test_an_instance_that_left_the_cluster_takes_no_place() -> None:
     left = other("i-left", status=Status.INACTIVE, connected=False)
     assert reason(policy(), left, other("i-a")) is None
+
+
+def test_an_instance_that_is_found_gone_is_not_left_out_of_service() -> None:
+    """An earlier run had left it to its group, which terminated it: the run exited with 3 and could not say why."""
+    left = other("i-left", status=Status.DRAINING)
+    left = replace(left, left_claim=a_claim(), claimed_arn=registration("i-left").arn)
+    gone = replace(left, progress=replace(left.progress, outcome=hold(Reason.GONE, why="ECS does not find it")))
+    assert left_out_of_service(Pass(fleet(left), policy())) == ("i-left",)
+    assert left_out_of_service(Pass(fleet(gone), policy())) == ()

@@ -159,7 +159,7 @@ def left_out_of_service(this_pass: Pass) -> tuple[InstanceId, ...]:
         instance.id
         for instance in fleet.instances.values()
         if _unreadable_and_out(instance)
-        or (left_by_us(instance) is not None and why_leaving(instance) is None)
+        or (left_by_us(instance) is not None and why_leaving(instance) is None and not _is_gone(instance))
         or (
             instance.claim is not None
             and instance.claim.phase is not ClaimPhase.QUARANTINED
@@ -168,6 +168,12 @@ def left_out_of_service(this_pass: Pass) -> tuple[InstanceId, ...]:
             and _may_be_out(instance, instance.claim, fleet)
         )
     )
+
+
+def _is_gone(instance: Instance) -> bool:
+    """Whether this run found that it has left the cluster. The last look at it may still show it DRAINING."""
+    outcome = instance.progress.outcome
+    return isinstance(outcome, Hold) and outcome.reason is Reason.GONE
 
 
 def _unreadable_and_out(instance: Instance) -> bool:

@@ -37,10 +37,19 @@ class StartGates:
     """Why individual ready instances may not start, by the operator's rules."""
     limits: RolloutLimits
 
+    @property
+    def run_ends(self) -> bool:
+        """Whether the run is stopping, so that it waits for nothing."""
+        return self.global_hold is not None and self.global_hold.reason is Reason.STOPPING
+
     def against(self, instance: Instance, candidate: Ready) -> Hold | None:
-        """Why that instance may not be drained now; None if it may."""
+        """Why that instance may not be drained now; None if it may.
+
+        At the end of a run, its own reason says more than the end of the run.
+        """
         return (
-            self.global_hold
+            (self.limits.unmovable(instance) if self.run_ends else None)
+            or self.global_hold
             or self.each.get(instance.id)
             or self.limits.spent(candidate.target)
             or self.limits.unmovable(instance)

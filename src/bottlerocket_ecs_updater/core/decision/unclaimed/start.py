@@ -59,7 +59,7 @@ def start_updates(
     for instance in in_line:
         refusal = gates.against(instance, ready[instance.id])
         if refusal is not None:
-            draft.steps[instance.id] = _ruled_out(instance, refusal, this_pass, draft)
+            draft.steps[instance.id] = _ruled_out(instance, refusal, this_pass, draft, gates)
             continue
         if instance.zone not in refusals:
             refusals[instance.zone] = budget.refusal(instance.zone)
@@ -147,7 +147,7 @@ def leave_own_host(
         refusal = gates.against(instance, candidate)
         no_place = count_budget(this_pass).refusal(instance.zone) or gates.limits.no_room(instance)
         if refusal is not None:
-            draft.steps[instance.id] = _ruled_out(instance, refusal, this_pass, draft)
+            draft.steps[instance.id] = _ruled_out(instance, refusal, this_pass, draft, gates)
         elif no_place is not None:
             draft.steps[instance.id] = NextStep(hold=no_place)
         elif (unsaid := held_for_survey(instance, fleet, this_pass.policy)) is not None:
@@ -172,11 +172,11 @@ def _look_for_room(roomless: list[Instance], fleet: Fleet, draft: DecisionDraft)
         draft.steps[instance.id] = NextStep(hold=hold_, look_at=fleet.at, wants_tasks=True)
 
 
-def _ruled_out(instance: Instance, why: Hold, this_pass: Pass, draft: DecisionDraft) -> NextStep:
+def _ruled_out(instance: Instance, why: Hold, this_pass: Pass, draft: DecisionDraft, gates: StartGates) -> NextStep:
     """Hold it by a rule. The run waits for holds that may pass soon, and leaves all others to a later run."""
     policy = this_pass.policy
     since = _passing_since(instance, why, this_pass)
-    if since is None or has_passed(since, policy.settle_timeout, this_pass.at):
+    if gates.run_ends or since is None or has_passed(since, policy.settle_timeout, this_pass.at):
         return NextStep(hold=why)
     draft.services_at = this_pass.at + UNSTEADY_POLLS * policy.poll_interval
     draft.wants_full_look = draft.wants_full_look or why.reason is Reason.SETTLING
