@@ -69,3 +69,10 @@ def test_if_the_reboot_document_cannot_be_described_hosts_are_rebooted_as_before
     assert finished.counts["updated"] == HOSTS - 1
     assert finished.took < timedelta(minutes=15)
     assert world.findings().clean
+
+
+def test_hosts_that_systems_manager_was_not_asked_about_are_asked_about_at_the_next_look() -> None:
+    """The first look failed there. Without an answer, hosts would count as not registered in Systems Manager."""
+    briefly = f.ApiFails("ServerException", 500, "DescribeInstanceInformation", times=8)
+    world = row(HOSTS, services=1, plan=FaultPlan((Placed(briefly),)))
+    assert Updater(world).run().counts["updated"] == HOSTS

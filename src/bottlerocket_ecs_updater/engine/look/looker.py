@@ -168,7 +168,7 @@ class Looker:
         known = self._known
         first = self._registrations.listed_at is None
         self._registrations.list_all()
-        self._nodes.reach(first=first)
+        self._nodes.reach()
         self._groups.look_at_machines()
         self.surveyor.look_at_managed()
         self._nodes.find_activated()

@@ -27,16 +27,17 @@ class ManagedNodeLooks:
         self._reached_at: datetime | None = None
         self._reached: set[InstanceId] = set()
 
-    def reach(self, *, first: bool) -> None:
+    def reach(self) -> None:
         """Ask Systems Manager about all hosts from time to time, and about new hosts immediately."""
         now = self._known.now
-        due = first or self._reached_at is None or has_passed(self._reached_at, self._policy.report_max_age, now)
+        due = self._reached_at is None or has_passed(self._reached_at, self._policy.report_max_age, now)
         ours = [one for one in self._known.instances.values() if one.bottlerocket]
         asked = ours if due else [one for one in ours if one.id not in self._reached]
-        self._reached_at = now if due else self._reached_at
-        self._reached |= {instance.id for instance in asked}
         ids = [instance.id for instance in asked]
         reach = self._calls.ask("ssm:DescribeInstanceInformation", partial(self._hosts.reach, ids))
+        # Not before the call: if it fails, the next look asks again.
+        self._reached_at = now if due else self._reached_at
+        self._reached |= {*ids}
         if reach is None:
             return
         for instance in asked:
