@@ -89,12 +89,12 @@ that are stopping. And a claim is deleted as soon as its host is back: otherwise
 host that somebody else has drained.
 
 Several hosts share looks, checks and answers, but they share an act only if they are ready for it within the same few
-seconds. So with three or more slots, a free slot waits for others that are about to be free: two polls, or four with
-few slots or a settle time. Hosts that start together stay together, unless one of them takes long: a shutdown that is
-delayed, or an agent that flaps. With 30 hosts it depends on these how long hosts stay together, so the calls differ
-from world to world, between 9 and 17 for each host. In the most expensive world, five of 30 hosts take 20 to 100 s
-longer than the others. A longer wait would cost more time than the target allows. With three or more slots, looks are
-2.5 s apart.
+seconds. So with three or more slots, a free slot waits for others that are about to be free: three polls, four with few
+slots, or six with a long settle time. Hosts that start together stay together, unless one of them takes long: a
+shutdown that is delayed, or an agent that flaps. It depends on these how long hosts stay together, so the calls differ
+from world to world: between 9 and 20 for each of 30 hosts, and between 6 and 11 for each of 100. In the most expensive
+worlds, a few hosts take 20 to 100 s longer than the others. A longer wait would cost more time than the target allows.
+With three or more slots, looks are 2.5 s apart.
 
 With 20 or more slots and a long settle time, a host that starts alone takes as many calls as a whole wave: about 25. So
 a few slots that become free late wait for the wave, for two settle times at most. The first look at a wave follows the

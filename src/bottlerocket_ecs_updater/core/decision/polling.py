@@ -27,8 +27,9 @@ _MANY, _LONG_SETTLE_POLLS = 5, 6
 _CROWD = 20
 """From this many instances on, looks serve many of them anyway."""
 
-_TOGETHER_POLLS, _TOGETHER_LONG_POLLS = 2, 4
-"""So many polls a free slot waits for others that are about to be free; the second with few slots or a long settle."""
+_TOGETHER_POLLS, _TOGETHER_FEW_POLLS, _TOGETHER_SETTLING_POLLS = 3, 4, 6
+"""So many polls a free slot waits for others that are about to be free; the second with few slots, the third if hosts
+settle for long."""
 
 FIRST_ANSWERS_SHARE = 0.8
 """The part of a poll after which the first answers of many hosts are read. What was read before the checks were sent is
@@ -113,9 +114,11 @@ def begins_apart(poll: timedelta, together: int, settle: timedelta) -> timedelta
     With a settle time, an update takes longer, so a longer wait is the same share of it. With few slots, no other slot
     becomes free during a short wait.
     """
-    long = together < _MANY or _is_long(settle, poll)
-    polls = _TOGETHER_LONG_POLLS if long else _TOGETHER_POLLS
-    return poll * polls if together >= _SEVERAL else timedelta(0)
+    if together < _SEVERAL:
+        return timedelta(0)
+    if _is_long(settle, poll):
+        return poll * _TOGETHER_SETTLING_POLLS
+    return poll * (_TOGETHER_FEW_POLLS if together < _MANY else _TOGETHER_POLLS)
 
 
 JOIN_SHARE, _JOIN_SETTLES = 4, 2
