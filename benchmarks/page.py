@@ -77,7 +77,7 @@ stopped, then in one look its counts and a list of stopping tasks, the claim for
 return it (its agent is connected, a check and its answer, it is still connected, ACTIVE, the claim deleted). Each of
 these calls provides something that no other call does. The first host of a run takes about nine more, because the run
 does not know yet how long a drain and a reboot take. The start of a run takes 14, with the description of the reboot
-document. So 8 hosts need about 151 calls, or 19 for each host; the target of 18 allows 144. About two for each host
+document. So 8 hosts need about 151 calls, or 19 for each host; the target of 18 allows 144. About three for each host
 come on top, for looks that find a host not yet empty or not yet back, for tasks that moved there, for throttled reads
 and for lost replies. Fewer such looks would leave hosts out of service for longer: later first looks saved less than
 one call for each host, and left hosts out of service for more than a second longer, which is beyond that target.
