@@ -235,3 +235,8 @@ def test_a_host_that_its_group_starts_from_its_warm_pool_takes_a_place_until_its
     Found by seed 964300 of the scenarios with departures.
     """
     assert broken_promises(play(story_of_departures(Dice(964300)))) == []
+
+
+def test_managed_instances_and_ecs_anywhere_are_no_room_for_other_services() -> None:
+    """The only host of the launch type EC2 was rightly held. Found by seed 988871 of the scenarios on mixed ground."""
+    assert broken_promises(play(story_of_mixed_ground(Dice(988871)))) == []

@@ -33,7 +33,7 @@ from bottlerocket_ecs_updater.core.rules.policy import APPLY_TRIES, REBOOT_TRIES
 from bottlerocket_ecs_updater.engine.document_denials import DENIED_FOR_ALL
 from bottlerocket_ecs_updater.report.analysis.run_report import run_report
 from bottlerocket_ecs_updater.simulator import faults as f
-from bottlerocket_ecs_updater.simulator.ecs import ContainerInstanceSpec, ServiceSpec, Strategy
+from bottlerocket_ecs_updater.simulator.ecs import ContainerInstanceSpec, ServiceSpec, Strategy, TaskLaunch
 from bottlerocket_ecs_updater.simulator.ecs.model import InstanceStatus
 from bottlerocket_ecs_updater.simulator.scenarios import NEW, OLD, VARIANT, Member
 
@@ -450,7 +450,9 @@ def _is_any(played: Played, kind: type[f.Fault]) -> bool:
 def _has_room(played: Played) -> bool:
     """Whether the tasks of any one instance would fit on the others, with one task's size to spare on each."""
     members = [played.world.instance(member.host.instance_id) for member in played.story.scenario.members]
-    others = sum(member.status is not InstanceStatus.INACTIVE for member in members) - _out(played) - 1
+    # ECS Anywhere and Managed Instances take no tasks of other services.
+    here = [one for one in members if one.status is not InstanceStatus.INACTIVE and one.launch is TaskLaunch.EC2]
+    others = len(here) - _out(played) - 1
     services = played.story.scenario.services
     replicas = [service for service in services if service.strategy is Strategy.REPLICA]
     daemons = sum(service.workload.cpu for service in services if service.strategy is Strategy.DAEMON)
