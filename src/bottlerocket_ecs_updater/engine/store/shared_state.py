@@ -34,10 +34,11 @@ from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.planning.cluster_standing import Seen, standing_of
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.core.rules.promotion import StageRules
-from bottlerocket_ecs_updater.engine.ports import ABSENT, Conflict, Store
+from bottlerocket_ecs_updater.engine.ports import Store
 from bottlerocket_ecs_updater.engine.store.audit_entry import AuditEntry
 from bottlerocket_ecs_updater.engine.store.read_json import Unreadable, read_object, whole_of
-from bottlerocket_ecs_updater.errors import Unreachable, UpdaterError
+from bottlerocket_ecs_updater.engine.store.rewriting import rewrite
+from bottlerocket_ecs_updater.errors import UpdaterError
 
 if TYPE_CHECKING:
     from cattrs import Converter
@@ -48,9 +49,6 @@ SHARED_FORMAT = 1
 CLUSTERS_FOLDER = "fleet/clusters/"
 STANDING = "standing.json"
 ACTS_KEY = "fleet/acts.json"
-
-WRITE_TRIES = 10
-"""Tries if others write in between. People rarely act at the same time, and a cluster has one run at a time."""
 
 STANDINGS_EVERY = timedelta(minutes=10)
 """How often a run reads the standings that it waits for. Each is written once per run."""
@@ -144,7 +142,7 @@ def change_acts(store: Store, step: Callable[[Acts], Acts]) -> Acts:
         return after, json.dumps(value, indent=1, sort_keys=True).encode() if after != before else None
 
     try:
-        return _rewrite(store, ACTS_KEY, write)
+        return rewrite(store, ACTS_KEY, write)
     except Unreadable as problem:
         raise ActsBroken(
             f"{ACTS_KEY} in the state store cannot be read: {problem}. Every version is blocked until it is restored "
@@ -286,7 +284,7 @@ def publish(
         standing = standing_of(seen, policy, before)
         return (standing, before), write_standing(standing)
 
-    return _rewrite(store, standing_key(seen.place), write, first=first)
+    return rewrite(store, standing_key(seen.place), write, first=first)
 
 
 def standings_of(
@@ -310,23 +308,6 @@ def forget_standing(store: Store, place: Location) -> bool:
     there = store.get(standing_key(place)) is not None
     store.delete(standing_key(place), None)
     return there
-
-
-def _rewrite(
-    store: Store, key: str, write: Callable[[bytes | None], tuple[T, bytes | None]], *, first: bool = False
-) -> T:
-    """Write what `write` makes of the content, also if others write at the same time. It makes None of no change."""
-    for attempt in range(WRITE_TRIES):
-        stored = store.get(key) if attempt or not first else None
-        value, data = write(stored.data if stored is not None else None)
-        if data is None:
-            return value
-        try:
-            store.put(key, data, stored.tag if stored is not None else ABSENT)
-        except Conflict:
-            continue
-        return value
-    raise Unreachable(f"other writers kept changing {key}")
 
 
 def _places(store: Store) -> Iterator[tuple[str, Location]]:

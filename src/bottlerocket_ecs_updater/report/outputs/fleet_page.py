@@ -19,8 +19,9 @@ from bottlerocket_ecs_updater.core.model.event import Event, RunFinished
 from bottlerocket_ecs_updater.core.model.shared import Act, ClusterStanding
 from bottlerocket_ecs_updater.core.model.time_text import write_time
 from bottlerocket_ecs_updater.core.model.version import Version
-from bottlerocket_ecs_updater.engine.ports import ABSENT, Conflict, Store, Stored
+from bottlerocket_ecs_updater.engine.ports import Store
 from bottlerocket_ecs_updater.engine.store.read_json import Unreadable, read_object
+from bottlerocket_ecs_updater.engine.store.rewriting import rewrite
 from bottlerocket_ecs_updater.engine.store.shared_state import (
     Acts,
     look_for_acts,
@@ -30,16 +31,13 @@ from bottlerocket_ecs_updater.engine.store.shared_state import (
     standings_of,
     write_standing,
 )
-from bottlerocket_ecs_updater.errors import Unreachable, UpdaterError
+from bottlerocket_ecs_updater.errors import UpdaterError
 from bottlerocket_ecs_updater.report.analysis.fleet_overview import FleetOverview, FleetRow, orders, overview_of
 from bottlerocket_ecs_updater.report.outputs.data_block import data_in, with_data
 from bottlerocket_ecs_updater.report.words.columns import in_columns
 
 PAGE_FORMAT = 1
 PAGE_KEY = "fleet/index.html"
-
-PAGE_WRITE_TRIES = 10
-"""How often to retry when other runs write between our read and our write."""
 
 _Known = tuple[Mapping[str, ClusterStanding], Mapping[str, str]]
 """The standings by key, and why others are unreadable."""
@@ -70,33 +68,29 @@ class FleetPage:
 
 def refresh_fleet_page(store: Store, now: datetime, own: ClusterStanding | None = None) -> FleetOverview:
     """Write the page with the cluster's new standing; without one, from all standings. Raises what the store raises."""
-    for _ in range(PAGE_WRITE_TRIES):
-        stored = store.get(PAGE_KEY)
-        standings, unreadable = _known(store, stored, own)
+
+    def write(data: bytes | None) -> tuple[FleetOverview, bytes]:
+        standings, unreadable = _known(store, data, own)
         # What people did is read after the page: of two writers, the one with older acts finds another tag.
         shown = overview_of(standings.values(), unreadable, look_for_acts(store), now)
-        page = with_data(fleet_html(shown), _data(standings, unreadable))
-        try:
-            store.put(PAGE_KEY, page, stored.tag if stored is not None else ABSENT)
-        except Conflict:
-            continue
-        return shown
-    raise Unreachable(f"{PAGE_KEY} could not be written: other writers keep changing it")
+        return shown, with_data(fleet_html(shown), _data(standings, unreadable))
+
+    return rewrite(store, PAGE_KEY, write)
 
 
-def _known(store: Store, stored: Stored | None, own: ClusterStanding | None) -> _Known:
+def _known(store: Store, data: bytes | None, own: ClusterStanding | None) -> _Known:
     """What the page will show: the cluster's new standing, and those of the others, from the page or the store."""
-    standings, unreadable = _others(store, stored, own)
+    standings, unreadable = _others(store, data, own)
     if own is None:
         return standings, unreadable
     key = standing_key(own.place)
     return {**standings, key: own}, {one: why for one, why in unreadable.items() if one != key}
 
 
-def _others(store: Store, stored: Stored | None, own: ClusterStanding | None) -> _Known:
-    if stored is not None and own is not None:
+def _others(store: Store, data: bytes | None, own: ClusterStanding | None) -> _Known:
+    if data is not None and own is not None:
         with suppress(Unreadable):
-            return read_object(data_in(stored.data), _shape)
+            return read_object(data_in(data), _shape)
     found, unreadable = standings_of(store, without=own.place if own is not None else None)
     return {standing_key(one.place): one for one in found}, unreadable
 

@@ -21,7 +21,7 @@ from bottlerocket_ecs_updater.core.model.ids import RunId
 from bottlerocket_ecs_updater.core.model.location import name_of
 from bottlerocket_ecs_updater.core.model.outcome import OutcomeKind
 from bottlerocket_ecs_updater.core.model.time_text import measured_text, read_span, read_time, write_time
-from bottlerocket_ecs_updater.engine.ports import ABSENT, Conflict, Store
+from bottlerocket_ecs_updater.engine.ports import Store
 from bottlerocket_ecs_updater.engine.store.audit_entry import AuditEntry
 from bottlerocket_ecs_updater.engine.store.read_json import (
     Unreadable,
@@ -31,7 +31,7 @@ from bottlerocket_ecs_updater.engine.store.read_json import (
     text_of,
     whole_of,
 )
-from bottlerocket_ecs_updater.errors import Unreachable
+from bottlerocket_ecs_updater.engine.store.rewriting import rewrite
 from bottlerocket_ecs_updater.report.analysis.ending import Ending
 from bottlerocket_ecs_updater.report.analysis.run_report import RunReport, run_report
 from bottlerocket_ecs_updater.report.outputs.data_block import data_in, with_data
@@ -189,17 +189,12 @@ def _rewrite(
     first: bool = False,
 ) -> T:
     """Write what `change` makes of the index. With `first`, it is empty unless the store turns out to have one."""
-    key = index_key(cluster)
-    for attempt in range(ATTEMPTS_MAX):
-        stored = store.get(key) if attempt or not first else None
-        index, value = change(read_index(stored.data) if stored is not None else Index())
-        data = with_data(page(index.entries), index_json(index))
-        try:
-            store.put(key, data, stored.tag if stored is not None else ABSENT)
-        except Conflict:
-            continue
-        return value
-    raise Unreachable(f"{key} could not be written: other writers keep changing it")
+
+    def write(data: bytes | None) -> tuple[T, bytes]:
+        index, value = change(read_index(data) if data is not None else Index())
+        return value, with_data(page(index.entries), index_json(index))
+
+    return rewrite(store, index_key(cluster), write, first=first, tries=ATTEMPTS_MAX)
 
 
 def _floor(index: Index, entry: Entry) -> str:
