@@ -1096,8 +1096,8 @@ MUTANTS = (
     broken(
         "the claim of an instance that goes to its warm pool is dropped",
         "core/decision/claimed/let_go.py",
-        "is_warm(membership) and drained_for_claim(instance, this_pass.fleet.run)",
-        "is_warm(membership) and not claimed.claim",
+        "pooled is not None and drained_for_claim(instance, this_pass.fleet.run)",
+        "pooled is not None and not claimed.claim",
         "tests/faults/test_around.py -k warm_pool",
     ),
     broken(

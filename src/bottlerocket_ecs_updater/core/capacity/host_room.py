@@ -7,14 +7,21 @@ the missing fact.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 
 from bottlerocket_ecs_updater.core.model.capacity_provider import LaunchType
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, ServiceArn
-from bottlerocket_ecs_updater.core.model.resources import PlacementStrategy, Port, ProviderPart, TaskRequirements
+from bottlerocket_ecs_updater.core.model.resources import (
+    PlacementStrategy,
+    Port,
+    ProviderPart,
+    TaskRequirements,
+    task_ceiling,
+    task_floor,
+)
 from bottlerocket_ecs_updater.core.model.wording import counted
 from bottlerocket_ecs_updater.core.rules.expression import Expression, judge, parse_expression, subjects
 
@@ -60,16 +67,6 @@ class Capacity:
     registered_at: datetime | None = None
     expected: bool = False
     """Whether it is an instance that a capacity provider may still add, with unknown id, zone and time."""
-
-
-def task_floor(desired: int, minimum_healthy_percent: int) -> int:
-    """How many tasks of a service must stay healthy: ECS rounds up."""
-    return -(-desired * minimum_healthy_percent // 100)
-
-
-def task_ceiling(desired: int, maximum_percent: int) -> int:
-    """How many tasks of a service may exist at a time: ECS rounds down."""
-    return desired * maximum_percent // 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,10 +258,14 @@ class HostRoom:
             yield strange
             return
         yield from self._lacks_resources(demand)
-        unnamed = [name for name in demand.required if self._attribute(name) == frozenset()]
-        if unnamed:
-            yield f"the attribute {min(unnamed)}"
+        missing = self.missing_attributes(demand)
+        if missing:
+            yield f"the attribute {min(missing)}"
         yield from self._breaks_constraint(service)
+
+    def missing_attributes(self, demand: TaskRequirements) -> Sequence[str]:
+        """The attributes that a task requires and that this instance does not have, as far as these are known."""
+        return [name for name in demand.required if self._attribute(name) == frozenset()]
 
     def _lacks_resources(self, demand: TaskRequirements) -> Iterator[str]:
         if demand.cpu > self.cpu:

@@ -17,7 +17,7 @@ from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.ids import ServiceArn
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
-from bottlerocket_ecs_updater.core.model.resources import Definition, TaskRequirements
+from bottlerocket_ecs_updater.core.model.resources import Definition, DeploymentLimits, TaskRequirements
 from bottlerocket_ecs_updater.core.model.services import Service
 from bottlerocket_ecs_updater.core.model.time_text import since_text
 from bottlerocket_ecs_updater.core.model.wording import and_more
@@ -44,34 +44,24 @@ def _may_come(service: Service, hosts: Sequence[Registration], definitions: Mapp
     here = {host.capacity_provider for host in hosts}
     if here and service.providers and here.isdisjoint(service.providers):
         return False
-    constraints, demand = _constraints(service, definitions), _demand(service, definitions)
+    deployment = service.deployment
+    definition = definitions.get(deployment.definition) if deployment is not None else None
+    constraints = _constraints(deployment, definition)
+    demand = definition.demand if definition is not None else None
     return not hosts or any(_suits(host, constraints, demand) for host in hosts)
 
 
-def _demand(service: Service, definitions: Mapping[str, Definition]) -> TaskRequirements | None:
-    deployment = service.deployment
-    definition = definitions.get(deployment.definition) if deployment is not None else None
-    return definition.demand if definition is not None else None
-
-
-def _constraints(service: Service, definitions: Mapping[str, Definition]) -> Sequence[Expression]:
-    deployment = service.deployment
-    if deployment is None:
-        return ()
-    definition = definitions.get(deployment.definition)
-    texts = (*deployment.member_of, *(definition.member_of if definition is not None else ()))
+def _constraints(deployment: DeploymentLimits | None, definition: Definition | None) -> Sequence[Expression]:
+    texts = [text for part in (deployment, definition) if part is not None for text in part.member_of]
     return [expression for text in texts if (expression := readable(text)) is not None]
 
 
 def _suits(host: Registration, constraints: Iterable[Expression], demand: TaskRequirements | None) -> bool:
     """Whether a task may ever run on a host. Facts that change, such as the tasks on it, count as not known."""
-    facts = HostRoom(host.id, Capacity(0, 0, attributes=host.attributes, capabilities=host.capabilities)).facts
-    if any(judge(expression, facts) is False for expression in constraints):
+    room = HostRoom(host.id, Capacity(0, 0, attributes=host.attributes, capabilities=host.capabilities))
+    if any(judge(expression, room.facts) is False for expression in constraints):
         return False
-    if demand is None:
-        return True
-    has_all = all(facts(f"attribute:{name}") != frozenset() for name in demand.required)
-    return has_all and _is_large_enough(host, demand)
+    return demand is None or (not room.missing_attributes(demand) and _is_large_enough(host, demand))
 
 
 def _is_large_enough(host: Registration, demand: TaskRequirements) -> bool:

@@ -142,4 +142,18 @@ class DeploymentLimits:
 
     def floor(self, desired: int) -> int:
         """How many tasks must stay healthy."""
-        return -(-desired * self.minimum_healthy_percent // 100)
+        return task_floor(desired, self.minimum_healthy_percent)
+
+    def ceiling(self, desired: int) -> int:
+        """How many tasks may exist at a time."""
+        return task_ceiling(desired, self.maximum_percent)
+
+
+def task_floor(desired: int, minimum_healthy_percent: int) -> int:
+    """How many tasks of a service must stay healthy: ECS rounds up."""
+    return -(-desired * minimum_healthy_percent // 100)
+
+
+def task_ceiling(desired: int, maximum_percent: int) -> int:
+    """How many tasks of a service may exist at a time: ECS rounds down."""
+    return desired * maximum_percent // 100

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from bottlerocket_ecs_updater.core.capacity.host_room import task_ceiling, task_floor
 from bottlerocket_ecs_updater.core.capacity.will_it_fit import limits_advice
 from bottlerocket_ecs_updater.core.decision.not_counted import members
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
@@ -79,9 +78,9 @@ def _rigid(ours: Iterable[Instance], fleet: Fleet) -> Iterator[NeverMoves]:
         deployment = service.deployment
         if not on or deployment is None or service.daemon or service.desired == 0:
             continue
-        minimum, maximum = deployment.minimum_healthy_percent, deployment.maximum_percent
-        floor, ceiling = task_floor(service.desired, minimum), task_ceiling(service.desired, maximum)
+        floor, ceiling = deployment.floor(service.desired), deployment.ceiling(service.desired)
         # No task may stop before another is healthy, and none may start before another stops.
         if floor >= service.desired and ceiling <= service.desired:
             remedy = limits_advice(service.name, service.desired, floor, ceiling)
+            minimum, maximum = deployment.minimum_healthy_percent, deployment.maximum_percent
             yield NeverMoves(service.name, minimum, maximum, on, remedy)

@@ -49,13 +49,13 @@ def let_go_if_leaving(claimed: ClaimedInstance, this_pass: Pass) -> NextStep | N
     why = why_leaving(instance)
     if why is None:
         return None
-    membership = instance.membership
-    if isinstance(membership, InGroup) and is_warm(membership) and drained_for_claim(instance, this_pass.fleet.run):
+    pooled = left_in_warm_pool(instance)
+    if pooled is not None and drained_for_claim(instance, this_pass.fleet.run):
         notes = _note_cut_off(claimed, this_pass)
         if _may_be_terminated(instance):
             again = this_pass.at + this_pass.policy.listing_spacing
             return NextStep((*cancel_open(instance), *notes), look_at=again, wants_listing=True)
-        return NextStep((*cancel_open(instance), *notes), hold=hold(Reason.WARM_POOL_DRAINED, group=membership.group))
+        return NextStep((*cancel_open(instance), *notes), hold=pooled)
     return NextStep((*cancel_open(instance), Unmark(instance.id, why, took_slot=False)), hold=why)
 
 
