@@ -15,6 +15,7 @@ from bottlerocket_ecs_updater.cli.printing import print_line
 from bottlerocket_ecs_updater.cli.settings import parameters
 from bottlerocket_ecs_updater.cli.settings.settings import ConfigFile, Target
 from bottlerocket_ecs_updater.cli.wiring import Wired, wire_read_only
+from bottlerocket_ecs_updater.core.model.container_instance import FAMILY_GROUP, SERVICE_GROUP
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.engine.lease.lease_note import LONGEST_TERM
@@ -27,9 +28,6 @@ from bottlerocket_ecs_updater.engine.manual_release import (
     perform,
 )
 from bottlerocket_ecs_updater.errors import UpdaterError, UsageError
-
-TASK_PREFIXES = ("service:", "family:")
-"""How ECS begins the group of a service's task, and of a standalone task by default."""
 
 
 @Parameter(name="*", group="Release")
@@ -80,7 +78,7 @@ def _consider(what: str, wired: Wired) -> ManualRelease:
         return consider_instance(InstanceId(what), wired.cluster, wired.ledger, wired.survey)
     if wired.store is None:
         raise UsageError("failed versions and blocked drains are recorded in the state store: give --state")
-    if what in wired.ledger.load().blockers or what.startswith(TASK_PREFIXES):
+    if what in wired.ledger.load().blockers or what.startswith((SERVICE_GROUP, FAMILY_GROUP)):
         return consider_tasks(what, wired.ledger)
     try:
         version = Version.parse(what)

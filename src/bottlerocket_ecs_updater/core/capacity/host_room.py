@@ -13,6 +13,7 @@ from datetime import datetime
 from functools import lru_cache
 
 from bottlerocket_ecs_updater.core.model.capacity_provider import LaunchType
+from bottlerocket_ecs_updater.core.model.container_instance import SERVICE_GROUP
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, ServiceArn
 from bottlerocket_ecs_updater.core.model.resources import (
     PlacementStrategy,
@@ -126,7 +127,7 @@ class ServiceRules:
     @property
     def group(self) -> str:
         """The group of its tasks, as ECS derives it."""
-        return f"service:{self.name}"
+        return f"{SERVICE_GROUP}{self.name}"
 
     @property
     def floor(self) -> int:

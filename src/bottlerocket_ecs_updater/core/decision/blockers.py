@@ -33,11 +33,11 @@ REPEATED = 2
 
 
 def blocking_families(instance: Instance) -> Mapping[str, str]:
-    """The groups of the tasks left on a host whose drain timed out, each with its family if it was told to stop.
+    """The groups of the tasks left on a host whose drain timed out, each with its family if its tasks are stopping.
 
-    ECS stops daemons last, so while other tasks are left, daemons are not the blocker. What does not stop after SIGTERM
-    is the container, which other services with the same task definition have too. What was never told to stop had no
-    room, or was protected: that is a matter of its service.
+    ECS stops daemons last, so while other tasks are left, daemons are not the blocker. If tasks are stopping, it is
+    their container that stops slowly, and other services may have the same task definition. If ECS did not stop a task,
+    it had no room elsewhere, or it was protected: that concerns only its service.
     """
     tasks = instance.tasks_left
     left = [task for task in tasks if not task.daemon] or tasks
@@ -47,14 +47,13 @@ def blocking_families(instance: Instance) -> Mapping[str, str]:
 
 
 def _tasks_with_stopping(instance: Instance) -> tuple[Task, ...]:
-    """The tasks on a host, with those that ECS told to stop earlier and that have not stopped."""
-    return (*instance.tasks_left, *_stopping_on(instance))
+    """The tasks on a host, with those that were stopping already before a drain."""
+    return (*instance.tasks_left, *instance.tasks_stopping)
 
 
 def names_on(instance: Instance) -> frozenset[str]:
     """The groups and families of the tasks on a host, and whether ECS lists all that it counts."""
-    unlisted = {UNLISTED} if instance.lists_too_few else set[str]()
-    return frozenset(name for task in _tasks_with_stopping(instance) for name in task.names) | unlisted
+    return instance.names_of(_tasks_with_stopping(instance))
 
 
 def stopping_unread(instance: Instance, fleet: Fleet, poll_interval: timedelta) -> bool:
@@ -119,10 +118,6 @@ def _changed_since(one: Blocker, alike: Sequence[Task], group: str, this_pass: P
         return True
     # A deployment does not help tasks of an earlier one that are still stopping here.
     return not any(task.stopping for task in alike) and _deployed_since(one.last, group, this_pass.fleet)
-
-
-def _stopping_on(instance: Instance) -> tuple[Task, ...]:
-    return instance.stopping.left if instance.stopping is not None else ()
 
 
 def _deployed_since(at: datetime, group: str, fleet: Fleet) -> bool:

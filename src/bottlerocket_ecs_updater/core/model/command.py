@@ -130,7 +130,7 @@ class NoteBlockers:
 
     instance: InstanceId
     families: Mapping[str, str]
-    """By group: the family of its tasks if they were told to stop, empty if they were not."""
+    """By group: the family of its tasks if they are stopping, empty if they are not."""
     waited: timedelta
     """How long the drain waited for them."""
 

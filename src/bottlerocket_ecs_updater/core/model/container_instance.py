@@ -18,6 +18,9 @@ NAMELESS = "ECS does not say which EC2 instance it is"
 SERVICE_GROUP = "service:"
 """The group of a service's tasks is this and the name of the service."""
 
+FAMILY_GROUP = "family:"
+"""The group of a task that no service started, unless its starter named another one: this and its family."""
+
 
 VARIANT_ATTRIBUTE = "bottlerocket.variant"
 """Bottlerocket's ECS agent registers this attribute; no other agent does."""
@@ -132,7 +135,7 @@ class TaskStatus(Enum):
 
 def family_name(family: str) -> str:
     """The name of a family among groups of tasks, as ECS writes it for tasks of no service; empty for none."""
-    return f"family:{family}" if family else ""
+    return f"{FAMILY_GROUP}{family}" if family else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +168,7 @@ class Task:
 
     @property
     def stopping(self) -> bool:
-        """Whether it was told to stop, and has not stopped."""
+        """Whether it is being stopped, and has not stopped yet."""
         return self.last_status in (TaskStatus.DEACTIVATING, TaskStatus.STOPPING, TaskStatus.DEPROVISIONING)
 
     @property

@@ -62,7 +62,7 @@ class Blocker:
     waited: timedelta = timedelta()
     """How long the last of these drains waited for the tasks; 0 if that is not known."""
     family: str = ""
-    """The family of their task definition if they were told to stop: tasks of other services with it do the same."""
+    """The family of their task definition if they are stopping: tasks of other services with it stop as slowly."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -16,6 +16,7 @@ from bottlerocket_ecs_updater.core.model.container_instance import (
     Task,
     Tasks,
 )
+from bottlerocket_ecs_updater.core.model.history import UNLISTED
 from bottlerocket_ecs_updater.core.model.host_report import HostReport
 from bottlerocket_ecs_updater.core.model.ids import (
     ContainerInstanceArn,
@@ -186,13 +187,22 @@ class Instance:
         return self.tasks.left if self.tasks is not None else ()
 
     @property
+    def tasks_stopping(self) -> tuple[Task, ...]:
+        """The tasks on it that were being stopped at the last list of those; empty also if they were not listed."""
+        return self.stopping.left if self.stopping is not None else ()
+
+    @property
     def lists_too_few(self) -> bool:
         """Whether ECS counts more tasks on it than it lists, with those that are stopping. The list is as new."""
         registration, tasks = self.registration, self.tasks
         if registration is None or tasks is None or tasks.at < registration.at:
             return False
-        stopping = self.stopping.left if self.stopping is not None else ()
-        return registration.running_tasks + registration.pending_tasks > len(tasks.left) + len(stopping)
+        return registration.running_tasks + registration.pending_tasks > len(tasks.left) + len(self.tasks_stopping)
+
+    def names_of(self, tasks: Iterable[Task]) -> frozenset[str]:
+        """The groups and families of these tasks of it, and `UNLISTED` if ECS counts more tasks than it lists."""
+        unlisted = [UNLISTED] if self.lists_too_few else []
+        return frozenset([*(name for task in tasks for name in task.names), *unlisted])
 
     @property
     def membership(self) -> Membership | None:

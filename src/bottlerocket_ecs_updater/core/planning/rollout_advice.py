@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from bottlerocket_ecs_updater.core.capacity.will_it_fit import limits_advice
 from bottlerocket_ecs_updater.core.decision.not_counted import members
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
+from bottlerocket_ecs_updater.core.model.container_instance import SERVICE_GROUP
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.instance import Instance
 
@@ -74,7 +75,7 @@ def _rigid(ours: Iterable[Instance], fleet: Fleet) -> Iterator[NeverMoves]:
         for group in {task.group for task in instance.tasks_left if task.of_service}:
             hosts[group] = hosts.get(group, 0) + 1
     for service in fleet.all_services:
-        on = hosts.get(f"service:{service.name}", 0)
+        on = hosts.get(f"{SERVICE_GROUP}{service.name}", 0)
         deployment = service.deployment
         if not on or deployment is None or service.daemon or service.desired == 0:
             continue

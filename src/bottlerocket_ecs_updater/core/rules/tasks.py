@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import assert_never
 
-from bottlerocket_ecs_updater.core.model.container_instance import SERVICE_GROUP, Task
+from bottlerocket_ecs_updater.core.model.container_instance import FAMILY_GROUP, SERVICE_GROUP, Task, family_name
 from bottlerocket_ecs_updater.core.model.ids import TaskArn
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.model.time_text import LATEST, duration_text, parse_duration, since_fact, time_text
@@ -45,8 +45,9 @@ class TaskOnHost:
     @property
     def names(self) -> tuple[str, ...]:
         """The names that a rule may use for it: its group, and its family with and without ECS's prefix."""
-        family = self.family or (self.task.group.removeprefix("family:") if self.task.group[:7] == "family:" else "")
-        return tuple(name for name in (self.task.group, family, f"family:{family}" if family else "") if name)
+        group = self.task.group
+        family = self.family or (group.removeprefix(FAMILY_GROUP) if group.startswith(FAMILY_GROUP) else "")
+        return tuple(name for name in (group, family, family_name(family)) if name)
 
     def __str__(self) -> str:
         return f"{self.task.group or self.family or 'task'} {self.task.arn}"

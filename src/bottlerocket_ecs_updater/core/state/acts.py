@@ -9,7 +9,6 @@ from typing import assert_never
 
 from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.model.container_instance import SERVICE_GROUP, Status
-from bottlerocket_ecs_updater.core.model.history import UNLISTED
 from bottlerocket_ecs_updater.core.model.ids import ServiceArn, TaskArn
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.outcome import Outcome
@@ -69,8 +68,7 @@ def see_drain_sent(
 ) -> Instance:
     """A drain was sent; `confirmed` says whether ECS confirmed it. `running` are the tasks of each service."""
     moving: dict[str, int] = {}
-    unlisted = {UNLISTED} if instance.lists_too_few else set[str]()
-    names = tuple(sorted({name for task in instance.tasks_left for name in task.names} | unlisted))
+    names = tuple(sorted(instance.names_of(instance.tasks_left)))
     for task in instance.tasks_left:
         if task.group.startswith(SERVICE_GROUP) and not task.daemon:
             name = task.group.removeprefix(SERVICE_GROUP)

@@ -258,14 +258,8 @@ class ClaimWriter:
             drain = progress.drain
             slot = Slot(instance.id, instance.zone, now, self._known.baseline.worst)
             if drain is not None:
-                slot = Slot(
-                    instance.id,
-                    instance.zone,
-                    now,
-                    drain.deficits_before,
-                    running_before=drain.running_before,
-                    drained_at=drain.at,
-                )
+                before, had = drain.deficits_before, drain.running_before
+                slot = replace(slot, deficits_before=before, running_before=had, drained_at=drain.at)
             self._known.take_slot(slot)
             out = now - drain.at if drain is not None else None
             self._recorder.record(Returned(now, instance.id, out))

@@ -158,8 +158,7 @@ def _known(explanation: Explanation, fleet: Fleet) -> Iterator[LabelledFact]:
     yield "Systems Manager", instance.ping or instance.reach.value
     yield from _last_check(instance, explanation.target, fleet)
     yield from _history(instance, fleet)
-    stopping = instance.stopping.left if instance.stopping is not None else ()
-    for task in dict.fromkeys((*instance.tasks_left, *stopping)):
+    for task in dict.fromkeys((*instance.tasks_left, *instance.tasks_stopping)):
         kind = "daemon" if task.daemon else "service" if task.of_service else "standalone"
         yield "task", f"{task.group or task.family or task.arn} ({kind}, {task.last_status.value})"
 

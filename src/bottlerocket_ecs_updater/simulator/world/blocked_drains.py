@@ -1,6 +1,6 @@
 """Invariant 15: the services that blocked the drain of a host. The run must not drain another one with their tasks.
 
-Tasks that were told to stop and did not block with their family: other services may have the same task definition.
+If the tasks were stopping, their family blocks too: other services may have the same task definition.
 """
 
 from __future__ import annotations

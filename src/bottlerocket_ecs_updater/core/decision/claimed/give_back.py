@@ -85,7 +85,7 @@ def give_back_not_empty(claimed: ClaimedInstance, limit: timedelta, this_pass: P
 def not_empty_hold(instance: Instance, limit: timedelta) -> Hold:
     """The hold of an instance whose tasks did not stop in time, with their last status.
 
-    One that is RUNNING was never told to stop. Daemons are named last, because ECS stops them last.
+    ECS has not tried to stop one that is RUNNING. Daemons are named last, because ECS stops them last.
     """
     tasks = sorted(instance.tasks.left, key=lambda task: task.daemon) if instance.tasks is not None else []
     named = dict.fromkeys(f"{task.group or task.arn} ({task.last_status.value})" for task in tasks)
