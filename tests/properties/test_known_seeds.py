@@ -14,9 +14,11 @@ from tests.support.invented import (
     story_of_mixed_ground,
     story_of_operators,
     story_of_own_ground,
+    story_of_reboots,
     story_of_the_platform,
 )
 from tests.support.promises import broken_promises
+from tests.support.store_stories import story_of_the_store
 from tests.support.story import Story, play
 
 from bottlerocket_ecs_updater.core.model.event import Returned
@@ -202,13 +204,16 @@ def test_room_that_a_capacity_provider_has_given_away_is_room_no_more() -> None:
         (story_of_departures, 951126),
         (story_of_everything, 959227),
         (story_of_everything, 961019),
+        (story_of_the_store, 986545),
+        (story_of_reboots, 992032),
     ],
 )
 def test_a_change_that_no_updater_could_notice_yet_breaks_no_promise(tell: Callable[[Dice], Story], seed: int) -> None:
     """A stopped host that was started six seconds before a drain; a run that found only a drain that never started.
 
     A host that left its warm pool seven seconds before a run ended; a group that AWS refused to show; an instance that
-    ECS did not describe until the last run had ended; tasks that were PENDING by a clock that was hours ahead.
+    ECS did not describe until the last run had ended; tasks that were PENDING by a clock that was hours ahead. Agents
+    that lost their connection just before or after a return, for as long as ECS still shows them connected.
     """
     assert broken_promises(play(tell(Dice(seed)))) == []
 

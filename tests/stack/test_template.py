@@ -33,6 +33,8 @@ STACK = deployed()
 WIDTH_OF_A_DASHBOARD = 24
 BODY_MAX_BYTES = 46_000
 """CloudFormation accepts 51,200 bytes without a bucket; the rest is a reserve."""
+INLINE_POLICIES_MAX = 10_240
+DASHBOARD_NAME_MAX = 255
 DIGESTS = {
     "X86_64": f"registry.example/updater@sha256:{'a' * 64}",
     "ARM64": f"registry.example/updater@sha256:{'b' * 64}",
@@ -274,6 +276,55 @@ def test_settings_of_ones_own_are_read_where_they_are_and_the_stack_does_not_tou
     [read] = [each for each in statements(stack, "ExecutionRole") if each["Sid"] == "ReadSettings"]
     assert read["Resource"] == arn
     assert {output.key: output.value for output in stack.outputs}["SettingsParameter"] == "/ops/updater/web"
+
+
+def test_the_docs_name_a_parameter_of_ones_own_that_the_stack_does_not_write_itself() -> None:
+    page = (TEMPLATE.parents[1] / "docs" / "operate" / "install.md").read_text(encoding="utf-8")
+    [written] = re.findall(r"ssm put-parameter --name (\S+)", page)
+    assert f"SettingsParameter={written}`" in page
+    [cluster] = set(re.findall(r"SettingsParameter=/[^/]+/(\w+)", page))
+    installed = properties(deployed(ClusterName=cluster), "InstalledSettings")["Name"]
+    assert written != installed
+
+
+# Source: "IAM and AWS STS quotas": all inline policies of a role together, without white space; CloudWatch's
+# PutDashboard takes names of 255 characters.
+def test_the_longest_names_stay_within_the_limits_of_aws() -> None:
+    longest = {
+        "ClusterName": "c" * 255,
+        "StateBucketName": "b" * 63,
+        "BeforeDrainDocument": "d" * 128,
+        "AfterRebootDocument": "d" * 128,
+        "StopTasks": "ENABLED",
+        "ChangeCalendars": ",".join(f"arn:aws:ssm:us-east-1:123456789012:document/{'c' * 128}" for _ in range(3)),
+    }
+    stack = deployed(**{**EVERYTHING, **longest})
+    for role in ("TaskRole", "ExecutionRole", "CronRole"):
+        policies = [each["PolicyDocument"] for each in properties(stack, role)["Policies"]]
+        assert sum(len(json.dumps(each, separators=(",", ":"))) for each in policies) <= INLINE_POLICIES_MAX
+    assert len(properties(stack, "UpdaterDashboard")["DashboardName"]) <= DASHBOARD_NAME_MAX
+
+
+# Source: an ARN of a dashboard has no Region (arn:aws:cloudwatch::123456789012:dashboard/NAME).
+def test_stacks_with_the_same_name_in_two_regions_have_dashboards_of_their_own() -> None:
+    stacks = [deployed(Names("aws", region)) for region in ("us-east-1", "eu-west-1")]
+    assert len({properties(stack, "UpdaterDashboard")["DashboardName"] for stack in stacks}) == len(stacks)
+
+
+@pytest.mark.parametrize(
+    ("through", "decision"),
+    [
+        ("s3.us-east-1.amazonaws.com", Decision.ALLOWED),
+        ("s3.eu-west-1.amazonaws.com", Decision.ALLOWED),
+        ("s3.cn-north-1.amazonaws.com.cn", Decision.ALLOWED),
+        ("ssm.us-east-1.amazonaws.com", Decision.NOT_ALLOWED),
+    ],
+)
+def test_the_state_s_key_is_used_through_s3_in_the_region_of_the_bucket(through: str, decision: Decision) -> None:
+    key = EVERYTHING["KmsKeyArn"]
+    caller = Caller("somebody", (policy_of(deployed(KmsKeyArn=key, StateBucketName="shared"), "TaskRole"),))
+    for action in ("kms:Decrypt", "kms:GenerateDataKey"):
+        assert caller.may(IamRequest(action, key, {"kms:viaservice": (through,)})) is decision
 
 
 @pytest.mark.parametrize(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 from tests.simulator.world_bench import NEW, OLD, Bench, bench, instance_id, replica
 
-from bottlerocket_ecs_updater.simulator.faults import RebootEnding, RebootEnds
+from bottlerocket_ecs_updater.simulator.faults import EcsAgentLate, RebootEnding, RebootEnds
 from bottlerocket_ecs_updater.simulator.host import HostSpec
 from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients
 from bottlerocket_ecs_updater.simulator.repository import Release
@@ -295,6 +296,19 @@ def test_a_check_after_an_apply_has_ended_is_right() -> None:
     b.wait(40)
     b.send(CHECK, 0)
     assert broken(b) == []
+
+
+@pytest.mark.parametrize(("wait", "seen"), [(0, []), (20, []), (40, [1])])
+def test_an_agent_that_disconnects_counts_once_ecs_has_shown_it_for_a_while(wait: int, seen: list[int]) -> None:
+    minute = timedelta(minutes=1)
+    late = EcsAgentLate(delay=timedelta(), flaps=1, every=5 * minute, outage=5 * minute)
+    b = bench(3, budget=UpdaterLimits(max_unavailable=1), host_faults={0: (late,)})
+    update(b, 0)
+    while b.world.hosts[instance_id(0)].ecs_agent_up:
+        b.wait(1)
+    b.wait(wait)
+    b.drain(1)
+    assert broken(b) == seen
 
 
 def test_time_out_of_service_is_measured() -> None:

@@ -25,6 +25,8 @@ NOTICEABLE = timedelta(seconds=30)
 class _Outage:
     since: datetime
     by_updater: bool
+    shown_since: datetime | None = None
+    """None while ECS shows the instance ACTIVE and connected, although its agent is not."""
 
 
 @dataclass(slots=True)
@@ -58,11 +60,22 @@ class Outages:
         one = self._each.setdefault(name, _Service(instance.zone, VARIANT_ATTRIBUTE in instance.custom))
         # A terminated instance is not an outage: an Auto Scaling group replaces it.
         gone = instance.status is InstanceStatus.INACTIVE
-        out = not gone and (instance.status is not InstanceStatus.ACTIVE or not instance.agent_up)
+        # As its host says: changes are noted here before they reach ECS.
+        connected = self._world.hosts[name].ecs_agent_up
+        out = not gone and (instance.status is not InstanceStatus.ACTIVE or not connected)
         if out and one.outage is None:
             self._goes_out(name, one, by_updater=by_updater)
         elif not out and one.outage is not None:
             self._comes_back(name, one, one.outage)
+        if one.outage is not None:
+            self._note_shown(one.outage, shown=not instance.accepts_tasks)
+
+    def _note_shown(self, outage: _Outage, *, shown: bool) -> None:
+        """Note since when ECS shows an outage. What ECS hides, even if an updater began it, no updater knows."""
+        if not shown:
+            outage.shown_since, outage.by_updater = None, False
+        elif outage.shown_since is None:
+            outage.shown_since = self._world.clock.now()
 
     def _goes_out(self, name: str, one: _Service, *, by_updater: bool) -> None:
         one.outage = _Outage(self._world.clock.now(), by_updater)
@@ -116,10 +129,10 @@ class Outages:
         managed = instance.launch is TaskLaunch.MANAGED_INSTANCES
         if managed and outage is not None and not outage.by_updater:
             return False
-        if outage is None or not one.bottlerocket:
+        if outage is None or outage.shown_since is None or not one.bottlerocket:
             return False
         # While it was stopped it did not count, so an updater must notice that it was started.
-        since = max(outage.since, host.started_at)
-        known = outage.by_updater and since == outage.since
+        since = max(outage.shown_since, host.started_at)
+        known = outage.by_updater and since == outage.shown_since
         now = self._world.clock.now()
         return known or now - since >= NOTICEABLE + (self._world.api_faults.lag(now) or timedelta())
