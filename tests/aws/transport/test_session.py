@@ -75,8 +75,14 @@ def test_without_a_region_setting_the_configuration_gives_the_region(monkeypatch
     assert Clients(version="1").ecs.looking.meta.region_name == "ap-south-1"
 
 
-def test_no_region_at_all_is_a_usage_error() -> None:
-    with pytest.raises(UsageError, match="region"):
+def test_aws_region_goes_before_the_name_that_botocore_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "ap-south-1")
+    monkeypatch.setenv("AWS_REGION", "eu-north-1")
+    assert Clients(version="1").ecs.looking.meta.region_name == "eu-north-1"
+
+
+def test_without_a_region_the_error_says_how_to_set_one() -> None:
+    with pytest.raises(UsageError, match="no AWS Region is configured: set --region or AWS_REGION"):
         _ = Clients(version="1").ecs.looking
 
 

@@ -13,7 +13,7 @@ from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError
+from botocore.exceptions import BotoCoreError, NoRegionError
 from botocore.loaders import Loader, create_loader
 from botocore.session import Session
 
@@ -78,6 +78,10 @@ class Pair(Generic[ClientT]):
         return self._make_acting()
 
 
+_REGION = {"region": ("region", ["AWS_REGION", "AWS_DEFAULT_REGION"], None, None)}
+"""botocore alone reads only AWS_DEFAULT_REGION. ECS, Lambda and the AWS CLI set or read AWS_REGION too."""
+
+
 class Clients:
     """The clients of a run. They share one session, so models and credentials are loaded once."""
 
@@ -128,7 +132,7 @@ class Clients:
 
     @cached_property
     def _session(self) -> Session:
-        session = Session()
+        session = Session(session_vars=_REGION)
         session.register_component("data_loader", _loader(session.get_config_variable("data_path")))
         return session
 
@@ -152,6 +156,8 @@ class Clients:
     def _client(self, service: str, config: Config, region: str | None = None) -> object:
         try:
             client = self._session.create_client(service, region_name=region or self._region, config=config)
+        except NoRegionError as error:
+            raise UsageError("no AWS Region is configured: set --region or AWS_REGION") from error
         except (BotoCoreError, ValueError) as error:
             # botocore raises ValueError for a malformed endpoint.
             raise UsageError(f"cannot create a client for {service}: {error}") from error
