@@ -256,3 +256,11 @@ def test_two_hosts_that_reboot_by_themselves_are_no_evidence_against_their_versi
     Found by seeds of the scenarios with updaters on the cluster's hosts.
     """
     assert broken_promises(play(story_of_own_ground(Dice(seed)))) == []
+
+
+def test_a_host_that_was_once_in_its_warm_pool_during_a_reboot_is_not_rebooted_forever() -> None:
+    """It rolled back at every reboot, and each time the run took it for stopped during the boot, and tried again.
+
+    Found by seed 1221802 of the scenarios with departures.
+    """
+    assert broken_promises(play(story_of_departures(Dice(1221802)))) == []

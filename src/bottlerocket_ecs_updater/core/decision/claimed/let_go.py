@@ -76,9 +76,20 @@ def _may_be_terminated(instance: Instance) -> bool:
 def _note_cut_off(claimed: ClaimedInstance, this_pass: Pass) -> tuple[Note, ...]:
     """Record once that the group may stop it during its reboot: then the old version says nothing against the new."""
     rest, why = claimed.instance.backoff, Reason.WARM_POOL_DRAINED.code
-    if claimed.claim.phase is not ClaimPhase.REBOOTING or (rest is not None and rest.why == why):
+    if claimed.claim.phase is not ClaimPhase.REBOOTING or noted_cut_off(claimed):
         return ()
     return (Note(claimed.id, next_backoff(rest, claimed.claim.target, why, this_pass.at)),)
+
+
+def noted_cut_off(claimed: ClaimedInstance) -> bool:
+    """Whether it is recorded that the group may have stopped it during this reboot, not during an earlier one.
+
+    An update begins only after the backoff of an earlier one has passed.
+    """
+    rest, claim = claimed.instance.backoff, claimed.claim
+    if rest is None or rest.version != claim.target or rest.why != Reason.WARM_POOL_DRAINED.code:
+        return False
+    return claim.phase is not ClaimPhase.REBOOTING or rest.until > claim.since
 
 
 def ask_group_first(step: NextStep, instance: Instance, this_pass: Pass) -> NextStep:

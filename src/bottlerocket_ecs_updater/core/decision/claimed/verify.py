@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from bottlerocket_ecs_updater.core.decision.backoff import next_backoff
 from bottlerocket_ecs_updater.core.decision.claimed.after_reboot_hook import Unhealthy, ask_after_reboot, ask_again
 from bottlerocket_ecs_updater.core.decision.claimed.give_back import cancel_open, hand_back
-from bottlerocket_ecs_updater.core.decision.claimed.let_go import RETURNS_AFTER_ANSWER, group_due_soon
+from bottlerocket_ecs_updater.core.decision.claimed.let_go import RETURNS_AFTER_ANSWER, group_due_soon, noted_cut_off
 from bottlerocket_ecs_updater.core.decision.claimed.stale_reads import may_be_stale
 from bottlerocket_ecs_updater.core.decision.host_checks import ask_host, is_check_denied
 from bottlerocket_ecs_updater.core.decision.instance_health import (
@@ -188,7 +188,7 @@ def _was_stopped(claimed: ClaimedInstance) -> bool:
         return True
     why = rest.why if rest is not None and rest.version == claim.target else ""
     quarantined = claim.phase is ClaimPhase.QUARANTINED
-    return why == Reason.WARM_POOL_DRAINED.code or (why == Failure.STOPPED_IN_EC2.code and quarantined)
+    return noted_cut_off(claimed) or (why == Failure.STOPPED_IN_EC2.code and quarantined)
 
 
 def _was_stopped_early(claimed: ClaimedInstance) -> bool:
