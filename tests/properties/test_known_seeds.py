@@ -245,3 +245,12 @@ def test_a_host_that_its_group_starts_from_its_warm_pool_takes_a_place_until_its
 def test_managed_instances_and_ecs_anywhere_are_no_room_for_other_services() -> None:
     """The only host of the launch type EC2 was rightly held. Found by seed 988871 of the scenarios on mixed ground."""
     assert broken_promises(play(story_of_mixed_ground(Dice(988871)))) == []
+
+
+@pytest.mark.parametrize("seed", [1201471, 1230199])
+def test_two_hosts_that_reboot_by_themselves_are_no_evidence_against_their_version(seed: int) -> None:
+    """Each of them killed all of its tasks, minutes apart, and the run halted: the version did not work on them.
+
+    Found by seeds of the scenarios with updaters on the cluster's hosts.
+    """
+    assert broken_promises(play(story_of_own_ground(Dice(seed)))) == []

@@ -128,10 +128,25 @@ def broken_by_ends(trial: Trial, names: InstanceNames, tasks: TasksAlike, now: d
 
     `names` are the ids of the hosts on trial for it.
     """
-    against = sorted(blamed_on_version(trial, tasks, now), key=lambda end: end.stopped_at)
+    blamed = sorted(blamed_on_version(trial, tasks, now), key=lambda end: end.stopped_at)
+    against = _without_killed_by_hosts(blamed)
     if len(against) < FAILED_TASKS or _may_be_of_host(against):
         return None
     return BrokenVersion(_named(names[end.where] for end in against), _services(against), _words(against), now)
+
+
+def _without_killed_by_hosts(ends: Sequence[TaskEnd]) -> Sequence[TaskEnd]:
+    """Those that were not killed together with all others of their host, as by a reboot: two hosts may both reboot."""
+    by_host: dict[ContainerInstanceArn, list[TaskEnd]] = {}
+    for end in ends:
+        by_host.setdefault(end.where, []).append(end)
+    killed = {where for where, there in by_host.items() if len(there) >= FAILED_TASKS and _killed_together(there)}
+    return [end for end in ends if end.where not in killed]
+
+
+def _killed_together(ends: Sequence[TaskEnd]) -> bool:
+    together = span_of(end.stopped_at for end in ends) < ENDED_AT_ONCE
+    return together and all(end.code == EXITED and end.exit_code in KILLED for end in ends)
 
 
 def _may_be_of_host(ends: Sequence[TaskEnd]) -> bool:
