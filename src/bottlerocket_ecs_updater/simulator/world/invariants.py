@@ -223,8 +223,9 @@ class InvariantChecker:
 
     def _check_stays_up(self, name: str, call: Call) -> None:
         """An updater must not set a host ACTIVE that is down, or about to go down, because of a reboot command."""
-        host = self._world.hosts[name]
-        if self._seen[name].reboot_by is not None and host.going_down and host.power not in _NOT_BY_REBOOT:
+        host, sent = self._world.hosts[name], self._seen[name].reboot_sent_at
+        started_since = sent is not None and host.started_at > sent and host.power is not Power.RUNNING
+        if sent is not None and host.going_down and host.power not in _NOT_BY_REBOOT and not started_since:
             state = "has a reboot pending" if host.power is Power.RUNNING else f"is {host.power}"
             self._violated(17, name, f"{call.caller} sets ACTIVE, and the host {state}")
 
