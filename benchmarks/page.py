@@ -75,12 +75,13 @@ The calls for each instance exceed the target at 8 hosts. One host at a time tak
 (services, its tasks, their protection, the claim, DRAINING), five to empty and reboot it (whether its known tasks
 stopped, then in one look its counts and a list of stopping tasks, the claim for the reboot, the reboot), and six to
 return it (its agent is connected, a check and its answer, it is still connected, ACTIVE, the claim deleted). Each of
-these calls provides something that no other call does. The first host of a run takes about nine more, because the run
-does not know yet how long a drain and a reboot take. The start of a run takes 14, with the description of the reboot
-document. So 8 hosts need about 151 calls, or 19 for each host; the target of 18 allows 144. About three for each host
-come on top, for looks that find a host not yet empty or not yet back, for tasks that moved there, for throttled reads
-and for lost replies. Fewer such looks would leave hosts out of service for longer: later first looks saved less than
-one call for each host, and left hosts out of service for more than a second longer, which is beyond that target.
+these calls provides something that no other call does. The start of a run takes 14, with the description of the reboot
+document, and five describe tasks that moved to a host. So a run that always looked at the right moment would need about
+147 calls, or 18.4 for each host; the target of 18 allows 144. The first host of a run takes about ten more, because the
+run does not know yet how long a drain and a reboot take. About 20 more are looks that find a host not yet empty or not
+yet back, and throttled or lost calls. Fewer such looks would leave hosts out of service for longer: later first looks
+saved less than one call for each host, and left hosts out of service for more than a second longer, which is beyond
+that target.
 
 Three calls could be saved only with less safety. The claim is written twice: before the drain, and before the reboot.
 Without the second, a run that takes over could not know that a reboot may be on its way. The list of stopping tasks
