@@ -145,15 +145,20 @@ def _without_killed_by_hosts(ends: Sequence[TaskEnd]) -> Sequence[TaskEnd]:
 
 
 def _killed_together(ends: Sequence[TaskEnd]) -> bool:
-    together = span_of(end.stopped_at for end in ends) < ENDED_AT_ONCE
-    return together and all(end.code == EXITED and end.exit_code in KILLED for end in ends)
+    return _ended_together(ends) and all(map(_was_killed, ends))
 
 
 def _may_be_of_host(ends: Sequence[TaskEnd]) -> bool:
     """Whether these tasks may all have ended with their host, or with something else that they share."""
-    together = span_of(end.stopped_at for end in ends) < ENDED_AT_ONCE
-    killed = any(end.code == EXITED and end.exit_code in KILLED for end in ends)
-    return together and (killed or started_apart(ends))
+    return _ended_together(ends) and (any(map(_was_killed, ends)) or started_apart(ends))
+
+
+def _ended_together(ends: Sequence[TaskEnd]) -> bool:
+    return span_of(end.stopped_at for end in ends) < ENDED_AT_ONCE
+
+
+def _was_killed(end: TaskEnd) -> bool:
+    return end.code == EXITED and end.exit_code in KILLED
 
 
 def _services(ends: Sequence[TaskEnd]) -> tuple[str, ...]:
