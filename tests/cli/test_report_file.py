@@ -51,3 +51,18 @@ def test_a_simulation_whose_report_could_not_be_written_does_not_start(tmp_path:
     assert done.stderr.startswith(f"bottlerocket-ecs-updater: {file}: ")
     assert said in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--fleet", "--report", "r.html"], "report and fleet"),
+        (["--fleet", "--instances", "3"], "instances and fleet"),
+        (["--fleet", "--serve"], "serve and fleet"),
+        (["--serve", "--report", "r.html"], "report and serve"),
+    ],
+)
+def test_a_simulation_refuses_a_flag_that_it_would_ignore(tmp_path: Path, flags: list[str], said: str) -> None:
+    done = subprocess.run([*SIMULATE, *flags], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"bottlerocket-ecs-updater: {said} cannot be used together; ")

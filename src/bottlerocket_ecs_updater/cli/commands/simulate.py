@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -21,7 +21,7 @@ from cyclopts import Parameter
 from bottlerocket_ecs_updater.cli.commands.report import check_place, form_of
 from bottlerocket_ecs_updater.cli.printing import print_line
 from bottlerocket_ecs_updater.cli.settings import parameters
-from bottlerocket_ecs_updater.cli.settings.parsing import PREFIX
+from bottlerocket_ecs_updater.cli.settings.parsing import PREFIX, SettingsConflict
 from bottlerocket_ecs_updater.core.rules.policy import Limit
 from bottlerocket_ecs_updater.engine.clock import SystemClock
 from bottlerocket_ecs_updater.errors import UsageError
@@ -74,6 +74,15 @@ class SimulateSettings:
     port: Annotated[
         int, parameters.integer("Port on the loopback address; 0 picks a free one.", least=0, most=65535)
     ] = 0
+
+    def __post_init__(self) -> None:
+        """Refuse a flag that would be ignored. The settings of the run may be meant for other commands."""
+        ignored = {"fleet": ("instances", "serve", "report", "port"), "serve": ("report",)}
+        fresh = {field.name: field.default for field in fields(self)}
+        for flag, others in ignored.items():
+            for other in others:
+                if getattr(self, flag) and getattr(self, other) != fresh[other]:
+                    raise SettingsConflict(f"{other} and {flag} cannot be used together", (other, flag))
 
     @property
     def budget(self) -> Limit:
