@@ -172,7 +172,8 @@ def short(found: Measured) -> str:
 def _raced(race: Race, found: Measured) -> str:
     ratio = middle_of(found.races[race], over_limit)
     calls = middle_of(found.races[race], lambda one: calls_per_instance(one, "ecs", "ssm"))
-    return f"{ratio:.2f} times with {race.instances} hosts, {race.budget} at a time ({calls:.0f} calls for each)"
+    miss = f", above the target of {race.calls:g}" if race.calls is not None and calls > race.calls else ""
+    return f"{ratio:.2f} times with {race.instances} hosts, {race.budget} at a time ({calls:.0f} calls for each{miss})"
 
 
 def page(found: Measured) -> str:
