@@ -67,6 +67,7 @@ def _races(found: Measured) -> Iterator[Figure]:
     for race, rolls in found.races.items():
         worlds = f"the median of {len(rolls)} worlds" if len(rolls) > 1 else "one world"
         what = f"{race.instances} hosts, {race.budget} at a time, settle {race.settle.seconds} s"
+        what += ", in a later run" if race.later else ""
         how = f"second world, {worlds}"
         yield Figure(
             f"{what}: last host back, relative to drains and reboots alone",

@@ -10,10 +10,13 @@ from datetime import timedelta
 from statistics import mean
 
 from benchmarks.hosts import Size
-from benchmarks.roll import Rolled, roll
+from benchmarks.roll import NO_DURATIONS, Rolled, roll
 from benchmarks.stopwatch import NOTHING, Lap, out_of_service
 from bottlerocket_ecs_updater.core.model.event import CommandSent, Rebooted, RunFinished, Settled
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
+
+EARLIER_SEEDS = 1000
+"""The earlier run of a race is in a world with another seed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,14 +29,19 @@ class Race:
     over_limit: float | None
     calls: float | None
     store_calls: float | None
+    later: bool = False
+    """Whether it is a later run, which knows how long drains and reboots took in an earlier one."""
 
     def run(self, seed: int) -> Rolled:
         """Roll out an update in that cluster in the second world, with the updates staged before."""
-        return roll(Size(self.instances, self.budget, prepared=True, rough=True), settle=self.settle, seed=seed)
+        size = Size(self.instances, self.budget, prepared=True, rough=True)
+        earlier = roll(size, settle=self.settle, seed=seed + EARLIER_SEEDS).recorded if self.later else NO_DURATIONS
+        return roll(size, settle=self.settle, seed=seed, earlier=earlier)
 
 
 RACES = (
     Race(8, 1, NOTHING, 1.35, 18, 6),
+    Race(8, 1, NOTHING, 1.35, 18, 6, later=True),
     Race(30, 3, NOTHING, 1.4, 12, None),
     Race(100, 10, NOTHING, 1.4, 8, 1),
     Race(100, 10, timedelta(seconds=60), None, None, None),

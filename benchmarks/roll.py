@@ -9,7 +9,7 @@ import gc
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
@@ -27,6 +27,7 @@ from bottlerocket_ecs_updater.aws.transport.pace import CallPace, Calls
 from bottlerocket_ecs_updater.aws.transport.session import Pair
 from bottlerocket_ecs_updater.cli.commands.run import MADE_BEFORE_COLLECTED
 from bottlerocket_ecs_updater.core.model.event import Event, LeaseTaken
+from bottlerocket_ecs_updater.core.model.history import RecordedDurations
 from bottlerocket_ecs_updater.core.model.ids import RunId
 from bottlerocket_ecs_updater.core.model.location import Location
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
     from bottlerocket_ecs_updater.simulator.world.findings import Findings
     from bottlerocket_ecs_updater.simulator.world.world import World
 
-RUN = RunId("benchmark")
+RUN, EARLIER_RUN = RunId("benchmark"), RunId("earlier")
 STATE = "state"
 DOCUMENTS: Mapping[DocumentKind, str] = {
     DocumentKind.CHECK: CHECK,
@@ -61,6 +62,9 @@ PLACE = Location("123456789014", "us-east-1", "demo")
 """With a location, people's acts on versions are read, as in `run`."""
 STATE_OF = str(PLACE)
 """The name under which the state of the cluster is stored."""
+
+NO_DURATIONS = RecordedDurations()
+"""The first run of a cluster knows none."""
 
 AFTERWARDS = timedelta(minutes=1)
 """Time for what the last host started to end, such as the start of its daemon tasks."""
@@ -143,6 +147,8 @@ class Rolled:
     effort: Effort
     timeline: Sequence[tuple[timedelta, int]]
     """How many hosts ran the new version, by time since the start."""
+    recorded: RecordedDurations
+    """What the run left in the ledger for later ones."""
 
 
 class VirtualTime:
@@ -168,8 +174,17 @@ class VirtualTime:
         return True
 
 
-def roll(size: Size, *, settle: timedelta = timedelta(seconds=60), seed: int = 1) -> Rolled:
-    """Roll out an update in a cluster of that size with the default policy, except the budget and the settle time."""
+def roll(
+    size: Size,
+    *,
+    settle: timedelta = timedelta(seconds=60),
+    seed: int = 1,
+    earlier: RecordedDurations = NO_DURATIONS,
+) -> Rolled:
+    """Roll out an update in a cluster of that size with the default policy, except the budget and the settle time.
+
+    `earlier` are the durations that earlier runs recorded; none for the first run of a cluster.
+    """
     world = rough_cluster(size, seed) if size.rough else cluster(size, seed)
     world.s3.create_bucket({"Bucket": STATE})
     watch, traffic, effort = Stopwatch(world), Traffic(), Effort()
@@ -180,7 +195,7 @@ def roll(size: Size, *, settle: timedelta = timedelta(seconds=60), seed: int = 1
     usual = gc.get_threshold()
     gc.set_threshold(MADE_BEFORE_COLLECTED)
     began_at, began = world.clock.now(), time.process_time()
-    events = _run(world, policy, traffic, effort, latency(seed) if size.rough else None)
+    events, recorded = _run(world, policy, earlier, traffic, effort, latency(seed) if size.rough else None)
     effort.total = time.process_time() - began
     gc.set_threshold(*usual)
     gc.unfreeze()
@@ -201,15 +216,25 @@ def roll(size: Size, *, settle: timedelta = timedelta(seconds=60), seed: int = 1
         events=events,
         effort=effort,
         timeline=[(at, number) for number, at in enumerate(timeline, 1)],
+        recorded=recorded,
     )
 
 
 def _run(
-    world: World, policy: Policy, traffic: Traffic, effort: Effort, latency: Callable[[], timedelta] | None
-) -> Sequence[Event]:
-    """Do the same as `run`, wired to the world in process, with calls that take `latency`. Returns all events."""
+    world: World,
+    policy: Policy,
+    earlier: RecordedDurations,
+    traffic: Traffic,
+    effort: Effort,
+    latency: Callable[[], timedelta] | None,
+) -> tuple[Sequence[Event], RecordedDurations]:
+    """Do the same as `run`, wired to the world in process, with calls that take `latency`.
+
+    Returns all events, and the durations in the ledger.
+    """
     clock = VirtualTime(world, effort)
     clients = InProcessClients(world, caller=RUN)
+    _leave(earlier, S3Store(cast("Any", Pair.of(clients.s3)), Api(clock, CallPace(clock), Calls()), STATE))
     if latency is not None:
         draw = latency
 
@@ -247,7 +272,15 @@ def _run(
     lease.release()
     assert finished.exit_code == 0, (finished.outcome, finished.why)
     assert finished.counts["updated"] == len(world.hosts), finished.counts
-    return tape.events
+    return tape.events, ledger.value.recorded
+
+
+def _leave(earlier: RecordedDurations, store: S3Store) -> None:
+    """Write the ledger as earlier runs would have left it."""
+    if earlier != NO_DURATIONS:
+        ledger = KeptLedger(store, STATE_OF, EARLIER_RUN)
+        ledger.change(lambda empty: replace(empty, recorded=earlier))
+        ledger.flush()
 
 
 def _held_lease(store: S3Store, clock: VirtualTime, tape: Recorder) -> RunLease:

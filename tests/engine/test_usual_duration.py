@@ -71,3 +71,26 @@ def test_what_takes_too_long_to_be_usual_is_not_learned() -> None:
     before = usual.usual
     usual.note_over(InstanceId("i-late"), NOW, 3 * MINUTE)
     assert usual.usual == before
+
+
+def test_a_run_expects_what_earlier_runs_recorded_and_rather_a_little_less() -> None:
+    usual = UsualDuration(POLL, 2 * MINUTE)
+    usual.begin_with([took * SECOND for took in (5, 5, 5, 40, 44, 41, 90, 42, 43, 46, 45)])
+    assert usual.usual == 42 * SECOND - POLL / 2
+
+
+def test_nothing_is_expected_of_durations_that_were_delayed() -> None:
+    usual = UsualDuration(POLL, 2 * MINUTE)
+    usual.begin_with([3 * MINUTE, 10 * MINUTE])
+    assert usual.usual is None
+    usual.begin_with([3 * MINUTE, 40 * SECOND, 10 * MINUTE])
+    assert usual.usual == 40 * SECOND - POLL / 2
+
+
+def test_what_was_expected_too_long_is_unlearned_within_a_few_hosts() -> None:
+    usual = UsualDuration(POLL, 2 * MINUTE)
+    usual.begin_with([100 * SECOND] * 8)
+    for place in range(14):
+        wave(usual, NOW + place * 3 * MINUTE, 50)
+    assert usual.usual is not None
+    assert quiet_time(usual.usual, POLL) <= 60 * SECOND

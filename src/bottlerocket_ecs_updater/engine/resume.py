@@ -22,13 +22,14 @@ class ForeignState(UpdaterError):
 
 
 def load_earlier_runs(known: RunState, ledger: LedgerKeeping) -> None:
-    """Load what earlier runs left: open claims, backoffs, suspect versions."""
+    """Load what earlier runs left: open claims, backoffs, suspect versions, usual durations."""
     state = without_future(ledger.load(), known.fleet.at)
     known.first_run = state == Ledger()
     known.backoffs = state.backoffs
     known.left = state.left
     known.fleet = replace(known.fleet, attributes_survive=state.attributes_survive)
     known.learn_ledger(state)
+    known.expect(state.recorded)
     for id_, record in state.claims.items():
         instance = known.instance(id_)
         progress = replace(instance.progress, health_before=record.health_before)

@@ -15,6 +15,7 @@ from bottlerocket_ecs_updater.core.decision.affected import worst_of
 from bottlerocket_ecs_updater.core.decision.not_counted import is_kept_warm
 from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
 from bottlerocket_ecs_updater.core.model.fleet import Durations, Fleet
+from bottlerocket_ecs_updater.core.model.history import RecordedDurations
 from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, InstanceId, ServiceArn
 from bottlerocket_ecs_updater.core.model.instance import Instance, SurveyedFacts
 from bottlerocket_ecs_updater.core.model.outcome import Backoff
@@ -236,6 +237,12 @@ class RunState:
         if sent is not None and new_boot is not None:
             self.reboots.note_over(instance.id, sent, new_boot.asked_at - sent)
             self._learned()
+
+    def expect(self, recorded: RecordedDurations) -> None:
+        """Expect drains and reboots to take as long as in earlier runs."""
+        self.drains.begin_with(recorded.drains)
+        self.reboots.begin_with(recorded.reboots)
+        self._learned()
 
     def _learned(self) -> None:
         self.fleet = replace(self.fleet, durations=Durations(self.drains.usual, self.reboots.usual))
