@@ -84,10 +84,11 @@ def test_a_person_is_asked_only_about_a_wave_that_may_start_an_update() -> None:
     news, none = (
         standing(name, held=(HeldFor(code, 1, "why"),)) for name, code in (("a", "finish-only"), ("b", "frozen"))
     )
-    assert wave("b").with_news([news, none]).approve is False
-    assert wave("a", "b").with_news([news, none]).approve is True
-    assert wave("b", "c").with_news([news, none]).approve is True, "c has not reported"
-    assert wave("b", approve=False).with_news([news]) == wave("b", approve=False)
+    known = {"a": news, "b": none}
+    assert wave("b").with_news(known).approve is False
+    assert wave("a", "b").with_news(known).approve is True
+    assert wave("b", "c").with_news(known).approve is True, "c has not reported"
+    assert wave("b", approve=False).with_news({"b": news}) == wave("b", approve=False)
 
 
 def test_a_run_that_could_not_go_on_leaves_the_question_open() -> None:
@@ -101,7 +102,7 @@ def test_an_update_that_waited_for_its_turn_only_is_asked_about_again(reason: Re
 
 
 def test_only_runs_in_a_wave_without_updates_get_finish_only() -> None:
-    quiet = wave("b").with_news([standing("b")])
+    quiet = wave("b").with_news({"b": standing("b")})
     commands = [one["command"] for one in json.loads(json.dumps(waves_json([wave("a"), quiet])))["waves"]]
     assert commands == [["run"], ["run", "--finish-only"]]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from tests.many.test_fleet_page import standing
 from tests.support.simulated import row
 
 from bottlerocket_ecs_updater.cli.app import run_program
+from bottlerocket_ecs_updater.core.model.location import Location
+from bottlerocket_ecs_updater.core.model.shared import ClusterStanding, HeldFor
 from bottlerocket_ecs_updater.core.planning.waves import CLUSTERS_MAX
 from bottlerocket_ecs_updater.engine.store.folder_store import FolderStore
 from bottlerocket_ecs_updater.engine.store.shared_state import standing_key, write_standing
@@ -71,12 +74,51 @@ def test_clusters_are_found_by_tag_some_are_left_out_and_a_new_one_is_found_by_t
         assert [(wave["number"], wave["clusters"]) for wave in waves] == [(1, ["staging-a"]), (2, second)]
 
 
+def place_in(worlds: Mapping[str, World], name: str) -> Location:
+    names = worlds[name].names
+    return Location(names.account, names.region, name)
+
+
+def namesakes(one: ClusterStanding, worlds: Mapping[str, World]) -> list[ClusterStanding]:
+    """Standings of clusters with the same name, in another account and in another Region."""
+    here = place_in(worlds, one.place.name)
+    return [replace(one, place=replace(here, **other)) for other in ({"account": "1" * 12}, {"region": "eu-west-3"})]
+
+
+def keep(tmp_path: Path, *standings: ClusterStanding) -> None:
+    for one in standings:
+        FolderStore(tmp_path / "state").put(standing_key(one.place), write_standing(one), None)
+
+
+NOTHING, AN_UPDATE = (HeldFor("frozen", 1, "why"),), (HeldFor("finish-only", 1, "why"),)
+
+
+@pytest.mark.parametrize(
+    ("own", "others", "approve"),
+    [(NOTHING, AN_UPDATE, False), (AN_UPDATE, NOTHING, True), (None, NOTHING, True)],
+)
+def test_clusters_with_the_same_name_elsewhere_do_not_decide_whether_a_person_is_asked(
+    worlds: dict[str, World],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    own: tuple[HeldFor, ...] | None,
+    others: tuple[HeldFor, ...],
+    approve: bool,
+) -> None:
+    keep(tmp_path, *namesakes(standing("shop-eu", held=others), worlds))
+    if own is not None:
+        keep(tmp_path, replace(standing("shop-eu", held=own), place=place_in(worlds, "shop-eu")))
+    assert asked(tmp_path, "waves", "--format", "json", "--state", str(tmp_path / "state")) == 0
+    waves = json.loads(capsys.readouterr().out)["waves"]
+    assert [wave["approve"] for wave in waves] == [False, approve]
+
+
 def test_a_plan_shows_the_waves_and_the_state_of_each_cluster(
     worlds: dict[str, World], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    store = FolderStore(tmp_path / "state")
-    one = standing("shop-eu", quarantined=("i-0123456789abcdef0",), trouble=("1 quarantined",))
-    store.put(standing_key(one.place), write_standing(one), None)
+    bad = standing("shop-eu", quarantined=("i-0123456789abcdef0",), trouble=("1 quarantined",), held=AN_UPDATE)
+    keep(tmp_path, replace(bad, place=place_in(worlds, "shop-eu")))
+    keep(tmp_path, *namesakes(standing("staging-a"), worlds))
     assert asked(tmp_path, "plan", "--state", str(tmp_path / "state")) == 0
     said = capsys.readouterr().out
     assert "wave 1: 1 cluster" in said

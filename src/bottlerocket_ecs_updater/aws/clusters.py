@@ -10,7 +10,7 @@ from bottlerocket_ecs_updater.aws.transport.api import Api
 from bottlerocket_ecs_updater.aws.transport.batches import chunks
 from bottlerocket_ecs_updater.aws.transport.operation import Operation
 from bottlerocket_ecs_updater.aws.transport.session import Pair
-from bottlerocket_ecs_updater.core.model.location import name_of
+from bottlerocket_ecs_updater.core.model.location import Location, location_of
 
 if TYPE_CHECKING:
     from types_boto3_ecs import ECSClient
@@ -27,21 +27,23 @@ class _States(Protocol):
     def send_task_failure(self, *, taskToken: str, error: str, cause: str) -> object: ...  # noqa: N803 - the same
 
 
-def find_clusters(clients: Pair[ECSClient], api: Api) -> Mapping[str, Mapping[str, str]]:
-    """Tags by cluster name, for every active cluster that has instances. Raises what `Api.look` raises.
+def find_clusters(clients: Pair[ECSClient], api: Api) -> Mapping[Location, Mapping[str, str]]:
+    """Tags by cluster, for every active cluster that has instances. Raises what `Api.look` raises.
 
     A cluster without instances has nothing to update: for example, the one that runs the updater's own tasks.
     """
     found = api.look_at_pages(Operation.LIST_CLUSTERS, "", clients.looking.list_clusters, {})
     arns = [arn for page in found for arn in page.get("clusterArns", ())]
-    clusters: dict[str, Mapping[str, str]] = {}
+    clusters: dict[Location, Mapping[str, str]] = {}
     for some in chunks(arns, _DESCRIBE_MAX):
         method = clients.looking.describe_clusters
         reply = api.look(Operation.DESCRIBE_CLUSTERS, "", method, clusters=some, include=["TAGS"])
         for shape in reply.get("clusters", ()):
-            if shape.get("status", "ACTIVE") == "ACTIVE" and shape.get("registeredContainerInstancesCount", 0):
+            place = location_of(shape.get("clusterArn", ""))
+            active = shape.get("status", "ACTIVE") == "ACTIVE" and shape.get("registeredContainerInstancesCount", 0)
+            if active and place is not None:
                 tags = {tag.get("key", ""): tag.get("value", "") for tag in shape.get("tags", ())}
-                clusters[name_of(shape.get("clusterArn", ""))] = tags
+                clusters[place] = tags
     return clusters
 
 

@@ -20,7 +20,7 @@ from bottlerocket_ecs_updater.cli.settings.parameters import Place
 from bottlerocket_ecs_updater.cli.settings.parsing import CONFIG_TEXT, PREFIX, arguments_of
 from bottlerocket_ecs_updater.cli.settings.sections import FLEET, Sections, fleet_rules, read_sections, take_apart
 from bottlerocket_ecs_updater.cli.settings.settings import ConfigFile, OutputFormat, RunSettings, load
-from bottlerocket_ecs_updater.cli.wiring import WiredRegion, WiredStore, wire_region, wire_store
+from bottlerocket_ecs_updater.cli.wiring import WiredStore, wire_region, wire_store
 from bottlerocket_ecs_updater.core.model.location import Location
 from bottlerocket_ecs_updater.core.model.wording import counted
 from bottlerocket_ecs_updater.core.planning.waves import (
@@ -37,6 +37,7 @@ from bottlerocket_ecs_updater.engine.store.shared_state import (
     change_acts,
     forget_standing,
     look_for_acts,
+    standing_at,
     standings_of,
     with_forgotten,
     with_history,
@@ -126,7 +127,7 @@ def _answer(settings: FleetSettings) -> None:
         lambda: cast("_States", wired.clients.in_region("stepfunctions", settings.region)), wired.api, token
     )
     try:
-        waves = find_waves(settings, wired, os.environ)
+        waves = find_waves(settings, find_clusters(wired.clients.ecs, wired.api), os.environ)
         if token:
             callback.succeed(waves_json(waves))
     except UpdaterError as error:
@@ -154,10 +155,13 @@ def _show(settings: FleetSettings, shown: FleetOverview) -> None:
 
 
 def _plan_text(settings: FleetSettings) -> str:
-    waves = find_waves(settings, wire_region(settings.region), os.environ)
+    wired = wire_region(settings.region)
+    there = find_clusters(wired.clients.ecs, wired.api)
+    waves = find_waves(settings, there, os.environ)
     if settings.state is None:
         return waves_text(waves)
-    rows = {row.name: row for row in _overview(settings).rows}
+    # Other accounts and Regions that share the store may have clusters with the same names.
+    rows = {row.name: row for row in _overview(settings).rows if row.location in there}
     lines = []
     for wave in waves:
         lines.append(waves_text([wave]).partition("\n")[0])
@@ -185,35 +189,41 @@ def _forget(settings: FleetSettings, about: str) -> None:
     sys.stdout.write(f"{about} {said}. Its next run adds it again.\n")
 
 
-def find_waves(settings: FleetSettings, wired: WiredRegion, environ: Mapping[str, str]) -> Sequence[Wave]:
-    """The clusters to update, by wave, each with its settings. Raises UsageError for wrong settings."""
+def find_waves(
+    settings: FleetSettings, there: Mapping[Location, Mapping[str, str]], environ: Mapping[str, str]
+) -> Sequence[Wave]:
+    """The clusters to update, by wave, each with its settings. Raises UsageError for wrong settings.
+
+    `there` are the tags of the clusters of one account and Region.
+    """
     sections, source = _sections(settings.config, environ)
     rules = fleet_rules(sections, source)
-    there = find_clusters(wired.clients.ecs, wired.api)
-    names = sorted(name for name, tags in there.items() if rules.takes(name, tags))
+    places = {place.name: place for place, tags in there.items() if rules.takes(place.name, tags)}
+    names = sorted(places)
     if len(names) > CLUSTERS_MAX:
         raise UsageError(f"{len(names)} clusters match, but the limit is {CLUSTERS_MAX}: leave some out")
     # Clusters with the same sections have the same settings: one of them is checked for all.
     for name in {sections.patterns_of(name): name for name in reversed(names)}.values():
         check(name, settings.config, {**_of_the_stack(sections.of(name), settings), **environ})
     waves = waves_of((FoundCluster(name, sections.wave_of(name)) for name in names), rules)
-    waves = _with_news(waves, settings)
+    waves = _with_news(waves, places, settings)
     if state_bytes(waves) > STATE_MAX_BYTES:
         raise UsageError(f"the names of {len(names)} clusters are too long for one state machine: leave some out")
     return waves
 
 
-def _with_news(waves: Sequence[Wave], settings: FleetSettings) -> Sequence[Wave]:
+def _with_news(waves: Sequence[Wave], places: Mapping[str, Location], settings: FleetSettings) -> Sequence[Wave]:
     """Leave out questions about waves in which no update is known to wait."""
-    if settings.state is None or not any(wave.approve for wave in waves):
+    asked = [name for wave in waves if wave.approve for name in wave.clusters]
+    if settings.state is None or not asked:
         return waves
     try:
-        standings, _ = standings_of(_store(settings).store)
+        store = _store(settings).store
+        known = {name: one for name in asked if (one := standing_at(store, places[name])) is not None}
     except UpdaterError as error:
         sys.stderr.write(f"A person is asked about every wave in `approve`: {sanitize(str(error), 300)}\n")
         return waves
-    here = [one for one in standings if settings.region in (None, one.place.region)]
-    return tuple(wave.with_news(here) for wave in waves)
+    return tuple(wave.with_news(known) for wave in waves)
 
 
 def _of_the_stack(given: Mapping[str, Any], settings: FleetSettings) -> Mapping[str, str]:

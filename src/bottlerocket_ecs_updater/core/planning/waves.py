@@ -101,18 +101,13 @@ class Wave:
     finish_only: bool = False
     """Whether its runs start no update: it must be approved, and nothing is known that a person could approve."""
 
-    def with_news(self, standings: Iterable[ClusterStanding]) -> Wave:
+    def with_news(self, standings: Mapping[str, ClusterStanding]) -> Wave:
         """The wave as it runs: a person is asked only if one of its clusters may have an update to start.
 
         Its runs then look for new versions without starting an update, and the next execution asks about what they
-        found. `standings` are those of the Region; a cluster without one may have an update.
+        found. `standings` are by cluster name; a cluster without one may have an update.
         """
-        if not self.approve:
-            return self
-        known: dict[str, list[ClusterStanding]] = {}
-        for one in standings:
-            known.setdefault(one.place.name, []).append(one)
-        if any(name not in known or any(map(may_start, known[name])) for name in self.clusters):
+        if not self.approve or any(name not in standings or may_start(standings[name]) for name in self.clusters):
             return self
         return replace(self, approve=False, finish_only=True)
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cache
@@ -285,6 +286,14 @@ def publish(
         return (standing, before), write_standing(standing)
 
     return rewrite(store, standing_key(seen.place), write, first=first)
+
+
+def standing_at(store: Store, place: Location) -> ClusterStanding | None:
+    """The standing of one cluster; None if there is none that can be read. Raises what the store raises."""
+    stored = store.get(standing_key(place))
+    with suppress(Unreadable):
+        return read_standing(stored.data, place) if stored is not None else None
+    return None
 
 
 def standings_of(

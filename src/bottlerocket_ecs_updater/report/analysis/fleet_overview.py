@@ -8,13 +8,14 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
 
+from bottlerocket_ecs_updater.core.model.location import Location
 from bottlerocket_ecs_updater.core.model.passing import NEEDS_A_PERSON
 from bottlerocket_ecs_updater.core.model.shared import ClusterStanding
 from bottlerocket_ecs_updater.core.model.time_text import DAY, time_text
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.model.wording import counted
 from bottlerocket_ecs_updater.core.rules.promotion import SILENT_AFTER
-from bottlerocket_ecs_updater.engine.store.shared_state import Acts
+from bottlerocket_ecs_updater.engine.store.shared_state import Acts, place_of_key
 
 
 class ClusterState(Enum):
@@ -48,7 +49,8 @@ class FleetRow:
     """One cluster."""
 
     name: str
-    place: str
+    location: Location | None
+    """None if the row is not about one cluster."""
     state: ClusterState
     stage: str = ""
     versions: tuple[tuple[str, int], ...] = ()
@@ -64,6 +66,11 @@ class FleetRow:
     looked_at: datetime | None = None
     updated_within: timedelta | None = None
     """From when its version was first seen to when its last instance was updated to it."""
+
+    @property
+    def place(self) -> str:
+        """The account and the Region; empty if the row is not about one cluster."""
+        return f"{self.location.account} {self.location.region}" if self.location is not None else ""
 
     @property
     def days_behind(self) -> float:
@@ -105,7 +112,7 @@ def overview_of(
 ) -> FleetOverview:
     """The rows, worst first: by state, then by how far behind, then by name."""
     rows = [_row(one, now) for one in standings]
-    rows += (FleetRow(_name_in(key), key, ClusterState.UNREADABLE, why=(why,)) for key, why in unreadable.items())
+    rows += (_unreadable_row(key, why) for key, why in unreadable.items())
     order = list(ClusterState)
     rows.sort(key=lambda row: (order.index(row.state), -row.days_behind, row.name, row.place))
     return FleetOverview(now, tuple(rows), acts)
@@ -133,7 +140,7 @@ def _row(one: ClusterStanding, now: datetime) -> FleetRow:
     last = one.last_run
     return FleetRow(
         one.place.name,
-        f"{one.place.account} {one.place.region}",
+        one.place,
         _state(one, now),
         one.stage,
         tuple((str(version), count) for version, count in sorted(one.running.items(), reverse=True)),
@@ -187,6 +194,6 @@ def _why(one: ClusterStanding, now: datetime) -> Iterable[str]:
         yield f"{one.unknown} did not report their version"
 
 
-def _name_in(key: str) -> str:
-    parts = key.split("/")
-    return parts[-2] if len(parts) > 1 else key
+def _unreadable_row(key: str, why: str) -> FleetRow:
+    place = place_of_key(key)
+    return FleetRow(place.name if place is not None else key, place, ClusterState.UNREADABLE, why=(f"{key}: {why}",))

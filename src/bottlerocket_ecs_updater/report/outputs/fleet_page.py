@@ -170,7 +170,7 @@ def _cells(row: FleetRow) -> tuple[str, ...]:
     last = f"{row.last_at:%Y-%m-%d %H:%M} {row.last_outcome}" if row.last_at is not None else "none"
     behind = f"{row.days_behind:.1f}" if row.behind is not None else "0"
     return (
-        f"{row.name} ({row.place})",
+        f"{row.name} ({row.place})" if row.place else row.name,
         row.stage,
         row.state.value,
         versions,
