@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from tests.many.test_fleet_page import NOW, Counting, standing
+from tests.many.test_fleet_page import NOW, V2, Counting, standing
 
 from bottlerocket_ecs_updater.core.model.location import Location
-from bottlerocket_ecs_updater.core.rules.promotion import Requirement, StageRules
+from bottlerocket_ecs_updater.core.rules.promotion import Requirement, StageRules, not_promoted
 from bottlerocket_ecs_updater.engine.look.store import ORDERS_KNOWN_FOR
 from bottlerocket_ecs_updater.engine.store import shared_state
 from bottlerocket_ecs_updater.engine.store.shared_state import (
     STANDINGS_EVERY,
+    Acts,
     SharedState,
     standing_key,
     standings_of,
     write_standing,
 )
+from bottlerocket_ecs_updater.report.analysis.fleet_overview import ClusterState, overview_of
+from bottlerocket_ecs_updater.report.outputs.fleet_page import overview_text
 
 OWN = Location("111122223333", "eu-west-1", "shop")
 RULES = StageRules("production", (Requirement.parse("staging for 1d"),))
@@ -61,3 +65,24 @@ def test_a_store_full_of_standings_is_read_up_to_a_limit(monkeypatch: pytest.Mon
     assert reads_of(store, SharedState(store, str(OWN), OWN, RULES)) == 20 + OF_A_RUN
     store.reads = 0
     assert len(standings_of(store)[0]) == store.reads == 20
+
+
+UNREAD = "fleet/clusters/111122223333/eu-west-1/c-0020/standing.json and later ones"
+
+
+@pytest.mark.parametrize(("clusters", "unread"), [(19, ()), (21, (UNREAD,)), (30, (UNREAD,))])
+def test_standings_beyond_the_limit_promote_nothing_and_are_named(
+    clusters: int, unread: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared_state, "STANDINGS_MAX", 20)
+    store = store_with(clusters)
+    known = standing(OWN.name, waits_for=RULES.waits_for, peers=(Location("999999999999", "eu-west-1", "far"),))
+    store.put(standing_key(OWN), write_standing(replace(known, place=OWN)), None)
+    shared = SharedState(store, str(OWN), OWN, RULES).look(NOW)
+    assert shared.unreadable == unread
+    assert not (shared.lost and unread), "a cluster that was not read has not lost its standing"
+    for key in unread:
+        assert key in str(not_promoted(V2, RULES, shared, NOW))
+    overview = overview_of(*standings_of(store), Acts(), NOW)
+    assert [row.name for row in overview.rows if row.state is ClusterState.UNREADABLE] == list(unread)
+    assert all(f"{key}  " in overview_text(overview) for key in unread)

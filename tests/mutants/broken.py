@@ -949,8 +949,8 @@ MUTANTS = (
     broken(
         "clusters that were seen are forgotten although no person removed them",
         "engine/store/shared_state.py",
-        "        lost = [one for one in self._peers if one not in there and str(one) not in self._acts.forgotten]\n",
-        "        lost: list[Location] = []\n",
+        "        lost = [] if None in unread else gone",
+        "        lost: list[Location] = []",
         PROMOTION,
     ),
     broken(

@@ -19,6 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cache
+from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from bottlerocket_ecs_updater.core.model.location import Location
@@ -61,7 +62,7 @@ PAUSE_SHOWN_MAX_CHARACTERS = 500
 """Limit for the text of who paused and why, which is shown with every held instance."""
 
 STANDINGS_MAX = 5000
-"""Limit of clusters to read, so that a store full of other objects does not delay a run."""
+"""Limit of objects to read, so that a store full of them does not delay a run. The others count as unreadable."""
 
 
 @dataclass
@@ -229,8 +230,8 @@ class SharedState:
             own = store.get(standing_key(self._place))
             self._peers = _peers_in(own.data, self._place) if own is not None else ()
         found: dict[str, ClusterStanding] = {}
-        unreadable: dict[str, str] = {}
-        for key, place in _places(store):
+        places, unreadable = _places(store)
+        for key, place in places:
             before = self._others.get(key)
             if place == self._place:
                 continue
@@ -256,10 +257,12 @@ class SharedState:
             )
         waited_for = tuple(one for one in self._others.values() if one.stage in rules.waits_for)
         there = {one.place for one in self._others.values()}
-        there |= {place for key in self._unreadable if (place := place_of_key(key)) is not None}
+        unread = [place_of_key(key) for key in self._unreadable]
+        there |= {place for place in unread if place is not None}
         # A cluster that was present earlier in this run and is absent now has also lost its standing.
         self._peers = tuple({*self._peers, *(one.place for one in waited_for)})
-        lost = [one for one in self._peers if one not in there and str(one) not in self._acts.forgotten]
+        gone = [one for one in self._peers if one not in there and str(one) not in self._acts.forgotten]
+        lost = [] if None in unread else gone  # they may be among those that were not read
         return Shared(
             self._acts.said,
             tuple(sorted(waited_for, key=lambda one: str(one.place))),
@@ -301,8 +304,8 @@ def standings_of(
 ) -> tuple[tuple[ClusterStanding, ...], Mapping[str, str]]:
     """All standings in a store but one, and why others are unreadable, by key. Raises what the store raises."""
     found: list[ClusterStanding] = []
-    unreadable: dict[str, str] = {}
-    for key, place in _places(store):
+    places, unreadable = _places(store)
+    for key, place in places:
         stored = store.get(key) if place != without else None
         try:
             if stored is not None:
@@ -319,11 +322,12 @@ def forget_standing(store: Store, place: Location) -> bool:
     return there
 
 
-def _places(store: Store) -> Iterator[tuple[str, Location]]:
-    for number, key in enumerate(store.keys(CLUSTERS_FOLDER)):
-        place = place_of_key(key)
-        if place is not None and number < STANDINGS_MAX:
-            yield key, place
+def _places(store: Store) -> tuple[Sequence[tuple[str, Location]], dict[str, str]]:
+    """The clusters with a standing, by key, and which keys were not read, with the reason."""
+    keys = tuple(islice(store.keys(CLUSTERS_FOLDER), STANDINGS_MAX + 1))
+    places = [(key, place) for key in keys[:STANDINGS_MAX] if (place := place_of_key(key)) is not None]
+    left = {f"{key} and later ones": f"only {STANDINGS_MAX:,} objects are read" for key in keys[STANDINGS_MAX:]}
+    return places, left
 
 
 def _peers_in(data: bytes, place: Location) -> tuple[Location, ...]:
