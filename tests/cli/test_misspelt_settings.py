@@ -47,6 +47,35 @@ def test_a_word_that_is_none_of_a_few_brings_those_few(tokens: tuple[str, ...], 
     assert refused(*tokens) == said
 
 
+@pytest.mark.parametrize(
+    ("tokens", "said"),
+    [
+        (("simulate", "--instances=minus"), "that is not a whole number"),
+        (("simulate", "--instances=1.5"), "that is not a whole number"),
+        (("simulate", "--instances=-5"), "that is out of range"),
+        (("simulate", "--instances=99999999999"), "that is out of range"),
+        (("plan", "--max-unavailable=minus"), "that is neither a whole number nor a percentage"),
+        (("plan", "--max-unavailable=-5"), "that is out of range"),
+        (("plan", "--max-unavailable=99999999999"), "that is out of range"),
+        (("plan", "--max-unavailable=101%"), "that is out of range"),
+    ],
+)
+def test_only_a_number_is_out_of_range(tokens: tuple[str, ...], said: str) -> None:
+    assert f": {said}; it must be a whole number from 1 to " in refused(*tokens)
+
+
+def test_of_settings_that_belong_together_all_that_are_missing_are_named() -> None:
+    assert refused("plan", "--cluster=web", "--region=us-east-1", "--check-document=check") == (
+        "apply-document, reboot-document are required: give --apply-document, "
+        "BOTTLEROCKET_ECS_UPDATER_APPLY_DOCUMENT, or apply-document in the --config file"
+    )
+    assert refused("plan", "--region=us-east-1").startswith("cluster is required: ")
+
+
+def test_a_blank_path_is_no_config_file() -> None:
+    assert refused("run", *COMPLETE, "--config", "  ") == "config file   : No such file or directory"
+
+
 @pytest.mark.parametrize("name", ["foo", "version", "banana"])
 def test_a_setting_that_is_like_no_other_brings_no_suggestion(name: str, tmp_path: Path) -> None:
     file = tmp_path / "updater.toml"

@@ -165,7 +165,7 @@ def test_the_query_for_broken_instances_finds_quarantined_ones_that_were_not_ret
     quarantined = {event.instance: event.at for _, event in recorded(e.InstanceQuarantined, FIRST)}
     (returned,) = quarantined.keys() & {event.instance for _, event in recorded(e.Returned, SECOND)}
     assert len(quarantined) == 4
-    assert {row["instance"]: row["first_told"] for row in found} == {
+    assert {row["instance"]: row["broken_since"] for row in found} == {
         id_: at for id_, at in quarantined.items() if id_ != returned
     }
     assert {row["last_run"] for row in found} == {SECOND}

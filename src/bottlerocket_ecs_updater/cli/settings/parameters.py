@@ -20,6 +20,9 @@ from cyclopts import Parameter, Token
 from bottlerocket_ecs_updater.core.model.time_text import DAY, duration_text, parse_duration
 from bottlerocket_ecs_updater.core.rules.policy import Limit
 
+_MOST = 1_000_000
+"""The largest whole number, unless a setting says otherwise."""
+
 MILLISECOND = timedelta(milliseconds=1)
 """The shortest allowed duration. It is this short because simulated worlds run at a hundred times real speed."""
 
@@ -112,28 +115,35 @@ def duration(
     return _setting(meaning, read, f"a duration {span}, such as {examples}", "DURATION", duration_text)
 
 
+def _whole_number(text: str, otherwise: str) -> int:
+    """Read a number, which need not be in range. Raises ValueError with `otherwise`, if the text is none."""
+    if not re.fullmatch(r"-?[0-9]+", text):
+        raise ValueError(otherwise)
+    return int(text)
+
+
 def limit(meaning: str) -> Parameter:
     """A number of instances, or a percentage of them."""
 
     def read(text: str) -> Limit:
-        match = re.fullmatch(r"([0-9]{1,6})(%?)", text)
-        if match is None:
-            raise ValueError("that is neither a number nor a percentage")
-        number = int(match[1])
-        if number < 1 or (match[2] and number > 100):
+        percent = text.endswith("%")
+        number = _whole_number(text.removesuffix("%"), "that is neither a whole number nor a percentage")
+        if not 1 <= number <= (100 if percent else _MOST):
             raise ValueError("that is out of range")
-        return Limit(percent=number) if match[2] else Limit(number=number)
+        return Limit(percent=number) if percent else Limit(number=number)
 
-    return _setting(meaning, read, "a number from 1 up, or a percentage from 1% to 100%", "NUMBER|PERCENT")
+    allowed = f"a whole number from 1 to {_MOST}, or a percentage from 1% to 100%"
+    return _setting(meaning, read, allowed, "NUMBER|PERCENT")
 
 
-def integer(meaning: str, least: int = 1, most: int = 1_000_000) -> Parameter:
+def integer(meaning: str, least: int = 1, most: int = _MOST) -> Parameter:
     """A whole number between two bounds."""
 
     def read(text: str) -> int:
-        if not re.fullmatch(r"[0-9]{1,9}", text) or not least <= int(text) <= most:
+        number = _whole_number(text, "that is not a whole number")
+        if not least <= number <= most:
             raise ValueError("that is out of range")
-        return int(text)
+        return number
 
     return _setting(meaning, read, f"a whole number from {least} to {most}", "NUMBER")
 

@@ -106,7 +106,7 @@ class _Sources:
         known = Known(self.definitions, self.elsewhere)
         _fill(arguments, _from_environment(self.environ), "the environment", known)
         chosen = arguments.get(f"--{CONFIG}", None)
-        if chosen is not None and chosen.tokens and chosen.tokens[-1].value.strip():
+        if chosen is not None and chosen.tokens and chosen.tokens[-1].value:
             path = Path(chosen.tokens[-1].value)
             _fill(arguments, self._of_cluster(_from_file(path), f"config file {path}", known), str(path), known)
         text = self.environ.get(CONFIG_TEXT)
@@ -336,6 +336,11 @@ def _missing(error: MissingArgumentError, arguments: ArgumentCollection) -> str:
     if flags:
         return _unknown_flag(flags[0], arguments)
     missing = [each for each in arguments if each.required and not each.tokens and not each.children]
+    if not missing and error.argument is not None:
+        # Settings that are given all together or not at all, such as the documents of `plan`.
+        group = error.argument.parameter.group
+        needed = [each for each in arguments if each.parameter.group == group and each.field_info.required]
+        missing = [each for each in needed if not each.tokens]
     if not missing:
         return str(error)
     names = [_name(each) for each in missing]
