@@ -64,7 +64,7 @@ def test_acts_on_versions_stand_in_the_history_of_each_cluster_beside_its_own(
     assert ": it breaks\n                  blocked 1.26.1 for all clusters of the state store\n" in text
     assert "  promoted 1.26.2 to stage a\n" in text
     typed(tmp_path, "promote", "1.26.2", "--why", "again")
-    assert "replacing an earlier one by " in look_for_acts(store).about(state)[-1].done
+    assert "replacing an earlier one to stage a by " in look_for_acts(store).about(state)[-1].done
 
 
 def test_undoing_something_that_was_not_done_says_so_and_writes_nothing(

@@ -17,7 +17,7 @@ from bottlerocket_ecs_updater.core.model.event import StandingPublished
 from bottlerocket_ecs_updater.core.model.location import Location
 from bottlerocket_ecs_updater.core.model.passing import HAS_A_PERSON, NEVER_PASSES
 from bottlerocket_ecs_updater.core.model.reasons import Reason
-from bottlerocket_ecs_updater.core.model.shared import Act, ClusterStanding, HeldFor, LastRun
+from bottlerocket_ecs_updater.core.model.shared import Act, ClusterStanding, Expedite, HeldFor, LastRun, Promotion
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.engine.ports import Conflict, Stored
 from bottlerocket_ecs_updater.engine.store.folder_store import FolderStore
@@ -28,11 +28,19 @@ from bottlerocket_ecs_updater.engine.store.shared_state import (
     look_for_acts,
     standing_key,
     with_block,
+    with_expedite,
+    with_pause,
+    with_promotion,
     write_standing,
 )
 from bottlerocket_ecs_updater.report.analysis.fleet_overview import ClusterState, overview_of
 from bottlerocket_ecs_updater.report.outputs.data_block import data_in
-from bottlerocket_ecs_updater.report.outputs.fleet_page import PAGE_KEY, overview_text, refresh_fleet_page
+from bottlerocket_ecs_updater.report.outputs.fleet_page import (
+    PAGE_KEY,
+    overview_json,
+    overview_text,
+    refresh_fleet_page,
+)
 from bottlerocket_ecs_updater.simulator.faults import BootHangs
 
 NOW = datetime(2026, 3, 2, 10, 0, tzinfo=UTC)
@@ -104,6 +112,80 @@ def test_a_cluster_with_a_host_that_needs_a_person_is_never_called_up_to_date(re
         ("a", ClusterState.NEEDS_A_PERSON, True),
         ("b", ClusterState.CURRENT, False),
     ]
+
+
+def test_hosts_that_need_a_person_are_shown_before_missing_tasks_and_longer_lists_of_holds() -> None:
+    held = (HeldFor("not-promoted", 9, "a wait"), HeldFor("ssm-connection-lost", 1, "a sentence"))
+    one = standing("a", held=held, trouble=("services with missing tasks: web",), behind_since=NOW - DAY)
+    shown = refresh_fleet_page(store := store_of(standing("b", trouble=one.trouble), one), NOW)
+    assert [(row.name, row.state, row.state.bad) for row in shown.rows] == [
+        ("a", ClusterState.NEEDS_A_PERSON, True),
+        ("b", ClusterState.UNHEALTHY, False),
+    ]
+    assert [why.partition(":")[0] for why in shown.rows[0].why] == [
+        "1 held as ssm-connection-lost",
+        "services with missing tasks",
+        "9 held as not-promoted",
+    ]
+    assert "1 problem<" in page_in(store)
+
+
+def test_reasons_that_do_not_fit_on_the_page_are_counted() -> None:
+    for number, more in ((4, ""), (6, "<li>and 2 more</li>")):
+        refresh_fleet_page(
+            store := store_of(standing("a", held=tuple(HeldFor(f"c{n}", 1, "") for n in range(number)))), NOW
+        )
+        assert page_in(store).count("<li>1 held as") == 4
+        assert more in page_in(store)
+
+
+def paused_store(*standings: ClusterStanding) -> MemoryStore:
+    """A store in which every cluster is paused, and one that has no standing."""
+    store = store_of(*standings)
+    for place in (*(one.place for one in standings), Location("111122223333", "eu-west-1", "new")):
+        pause = Act("ann", NOW - DAY, f"incident of {place.name}")
+        change_acts(store, lambda acts, place=place, pause=pause: with_pause(acts, str(place), pause))  # type: ignore[misc]
+    return store
+
+
+def test_a_paused_cluster_is_shown_as_paused_with_who_paused_it_and_why() -> None:
+    pausing = HeldFor("paused", 3, "a sentence")
+    store = paused_store(standing("a"), standing("b", behind_since=NOW - DAY, held=(pausing,)), standing("c", code=3))
+    shown = refresh_fleet_page(store, NOW)
+    assert [(row.name, row.state_text) for row in shown.rows] == [
+        ("c", "run failed, paused"),
+        ("b", "paused"),
+        ("a", "paused"),
+    ]
+    for row in shown.rows:
+        assert [why for why in row.why if "paused" in why] == [f"updates are paused {row.paused}"]
+        assert row.paused.endswith(f": incident of {row.name}")
+    for text in (overview_text(shown), page_in(store)):
+        assert all(f"incident of {name}" in text for name in ("a", "b", "c", "new"))
+    assert {one["paused"] for one in overview_json(shown)["clusters"]} == {row.paused for row in shown.rows}
+    assert "run failed, paused</span>" in page_in(store)
+    assert "resume --cluster new<" in page_in(store)
+
+
+def test_a_cluster_that_is_not_paused_and_one_with_the_same_name_elsewhere_are_not_shown_as_paused() -> None:
+    store = store_of(standing("a"))
+    change_acts(store, lambda acts: with_pause(acts, "999999999999/eu-west-1/a", Act("ann", NOW)))
+    [row] = refresh_fleet_page(store, NOW).rows
+    assert (row.state, row.paused) == (ClusterState.CURRENT, "")
+
+
+def test_a_decision_about_some_stages_or_windows_only_is_shown_as_that() -> None:
+    store = store_of(standing("a"))
+    promoted = Promotion("ann", NOW, "", ("canary", "staging", "eu", "us"))
+    change_acts(store, lambda acts: with_promotion(acts, V2, promoted))
+    change_acts(store, lambda acts: with_expedite(acts, V1, Expedite("bob", NOW, "", windows=True)))
+    shown = refresh_fleet_page(store, NOW)
+    where, how = "to stage canary, staging, eu, us by ann", "ignoring windows by bob"
+    assert f"promoted {V2} {where}" in overview_text(shown)
+    assert f"expedited {V1} {how}" in overview_text(shown)
+    assert overview_json(shown)["promoted"][str(V2)].startswith(where)
+    assert page_in(store).count(where) == page_in(store).count(how) == 1
+    assert str(Promotion("ann", NOW)).startswith("by ann")
 
 
 def test_a_blocked_version_is_named_with_the_clusters_that_run_it() -> None:

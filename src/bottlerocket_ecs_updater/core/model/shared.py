@@ -35,6 +35,10 @@ class Promotion(Act):
     stages: tuple[str, ...] = ()
     """The stages that it is promoted to; empty for all."""
 
+    def __str__(self) -> str:
+        where = f"to stage {', '.join(self.stages)} " if self.stages else ""
+        return f"{where}{Act.__str__(self)}"
+
     def covers(self, stage: str) -> bool:
         """Whether a cluster of that stage may take the version."""
         return not self.stages or stage in self.stages
@@ -48,6 +52,11 @@ class Expedite(Act):
     """Whether it also ignores maintenance windows."""
     freezes: bool = False
     """Whether it also ignores freezes."""
+
+    def __str__(self) -> str:
+        ignored = [name for name, yes in (("windows", self.windows), ("freezes", self.freezes)) if yes]
+        how = f"ignoring {' and '.join(ignored)} " if ignored else ""
+        return f"{how}{Act.__str__(self)}"
 
 
 @dataclass(frozen=True, slots=True)

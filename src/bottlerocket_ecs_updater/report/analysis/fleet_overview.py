@@ -10,7 +10,8 @@ from typing import Any
 
 from bottlerocket_ecs_updater.core.model.location import Location
 from bottlerocket_ecs_updater.core.model.passing import NEEDS_A_PERSON
-from bottlerocket_ecs_updater.core.model.shared import ClusterStanding
+from bottlerocket_ecs_updater.core.model.reasons import Reason
+from bottlerocket_ecs_updater.core.model.shared import ClusterStanding, HeldFor
 from bottlerocket_ecs_updater.core.model.time_text import DAY, time_text
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.model.wording import counted
@@ -25,9 +26,11 @@ class ClusterState(Enum):
     FAILED = "run failed"
     UNREADABLE = "cannot be read"
     SILENT = "silent"
-    UNHEALTHY = "not healthy"
     NEEDS_A_PERSON = "needs a person"
     """An instance is held for a reason that does not pass by itself."""
+    UNHEALTHY = "not healthy"
+    PAUSED = "paused"
+    """A person paused updates there."""
     BEHIND = "behind"
     UNKNOWN = "not known"
     CURRENT = "up to date"
@@ -66,6 +69,14 @@ class FleetRow:
     looked_at: datetime | None = None
     updated_within: timedelta | None = None
     """From when its version was first seen to when its last instance was updated to it."""
+    paused: str = ""
+    """Who paused updates there, when and why; empty if they are not paused."""
+
+    @property
+    def state_text(self) -> str:
+        """The state as text, and whether updates are paused there."""
+        paused = ", paused" if self.paused and self.state is not ClusterState.PAUSED else ""
+        return f"{self.state.value}{paused}"
 
     @property
     def place(self) -> str:
@@ -111,8 +122,8 @@ def overview_of(
     now: datetime,
 ) -> FleetOverview:
     """The rows, worst first: by state, then by how far behind, then by name."""
-    rows = [_row(one, now) for one in standings]
-    rows += (_unreadable_row(key, why) for key, why in unreadable.items())
+    rows = [_row(one, now, acts.paused_by(str(one.place))) for one in standings]
+    rows += (_unreadable_row(key, why, acts) for key, why in unreadable.items())
     order = list(ClusterState)
     rows.sort(key=lambda row: (order.index(row.state), -row.days_behind, row.name, row.place))
     return FleetOverview(now, tuple(rows), acts)
@@ -135,47 +146,50 @@ def orders(rows: Sequence[FleetRow]) -> Sequence[Mapping[str, int]]:
     return placed
 
 
-def _row(one: ClusterStanding, now: datetime) -> FleetRow:
+def _row(one: ClusterStanding, now: datetime, paused: str) -> FleetRow:
     behind = max(timedelta(), now - one.behind_since) if one.behind_since is not None else None
     last = one.last_run
     return FleetRow(
         one.place.name,
         one.place,
-        _state(one, now),
+        _state(one, now, paused),
         one.stage,
         tuple((str(version), count) for version, count in sorted(one.running.items(), reverse=True)),
         str(one.newest) if one.newest is not None else "",
         behind,
-        tuple(_why(one, now)),
+        tuple(_why(one, now, paused)),
         one.eligible,
         last.run,
         last.outcome,
         last.at,
         one.looked_at,
         one.updated_within,
+        paused,
     )
 
 
 _NEEDING_A_PERSON = frozenset(reason.code for reason in NEEDS_A_PERSON)
 
 
-def _state(one: ClusterStanding, now: datetime) -> ClusterState:
+def _state(one: ClusterStanding, now: datetime, paused: str) -> ClusterState:
     if one.quarantined:
         return ClusterState.QUARANTINE
     if one.last_run.exit_code:
         return ClusterState.FAILED
     if one.silent(SILENT_AFTER, now):
         return ClusterState.SILENT
-    if one.trouble:
-        return ClusterState.UNHEALTHY
     if any(held.code in _NEEDING_A_PERSON for held in one.held):
         return ClusterState.NEEDS_A_PERSON
+    if one.trouble:
+        return ClusterState.UNHEALTHY
+    if paused:
+        return ClusterState.PAUSED
     if one.behind_since is not None:
         return ClusterState.BEHIND
     return ClusterState.UNKNOWN if one.unknown or not one.eligible else ClusterState.CURRENT
 
 
-def _why(one: ClusterStanding, now: datetime) -> Iterable[str]:
+def _why(one: ClusterStanding, now: datetime, paused: str) -> Iterable[str]:
     if one.quarantined:
         yield f"quarantined: {', '.join(one.quarantined)}"
     if one.last_run.exit_code:
@@ -184,16 +198,23 @@ def _why(one: ClusterStanding, now: datetime) -> Iterable[str]:
         )
     if one.silent(SILENT_AFTER, now):
         yield f"no run has checked it since {time_text(one.looked_at)}"
+    yield from (_held_text(held) for held in one.held if held.code in _NEEDING_A_PERSON)
     yield from (text for text in one.trouble if not text.endswith("quarantined"))
+    if paused:
+        yield f"updates are paused {paused}"
     if one.suspects:
         yield f"suspect versions: {', '.join(map(str, one.suspects))}"
-    for held in one.held:
-        if held.code != "not-bottlerocket":
-            yield f"{held.count} held as {held.code}: {held.why}"
+    said = {*_NEEDING_A_PERSON, Reason.NOT_BOTTLEROCKET.code, *([Reason.PAUSED.code] if paused else [])}
+    yield from (_held_text(held) for held in one.held if held.code not in said)
     if one.unknown:
         yield f"{one.unknown} did not report their version"
 
 
-def _unreadable_row(key: str, why: str) -> FleetRow:
+def _held_text(held: HeldFor) -> str:
+    return f"{held.count} held as {held.code}: {held.why}"
+
+
+def _unreadable_row(key: str, why: str, acts: Acts) -> FleetRow:
     place = place_of_key(key)
-    return FleetRow(place.name if place is not None else key, place, ClusterState.UNREADABLE, why=(f"{key}: {why}",))
+    name, paused = place.name if place is not None else key, acts.paused_by(str(place))
+    return FleetRow(name, place, ClusterState.UNREADABLE, why=(f"{key}: {why}",), paused=paused)

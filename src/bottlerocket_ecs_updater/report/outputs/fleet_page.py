@@ -129,6 +129,7 @@ def overview_json(shown: FleetOverview) -> dict[str, Any]:
                 "place": row.place,
                 "stage": row.stage,
                 "state": row.state.value,
+                "paused": row.paused or None,
                 "versions": dict(row.versions),
                 "newest": row.newest,
                 "days_behind": round(row.days_behind, 2),
@@ -152,6 +153,7 @@ def overview_text(shown: FleetOverview) -> str:
     rows = [head, *(_cells(row) for row in shown.rows)]
     said = shown.acts.said
     acts = [
+        *(f"paused {cluster} {shown.acts.paused_by(cluster)}" for cluster in sorted(shown.acts.paused)),
         *(_blocked_line(version, act, shown) for version, act in said.blocked.items()),
         *(f"promoted {version} {act}" for version, act in said.promoted.items()),
         *(f"expedited {version} {act}" for version, act in said.expedited.items()),
@@ -172,7 +174,7 @@ def _cells(row: FleetRow) -> tuple[str, ...]:
     return (
         f"{row.name} ({row.place})" if row.place else row.name,
         row.stage,
-        row.state.value,
+        row.state_text,
         versions,
         behind,
         last,
