@@ -252,6 +252,26 @@ def test_an_instance_whose_claim_a_person_deleted_is_theirs() -> None:
     assert (cluster.boots(), cluster.status()) == (1, InstanceStatus.DRAINING)
 
 
+@pytest.mark.parametrize(("when", "faults"), [(drained, ()), (sent_a_reboot, (f.RebootRefused(),))])
+def test_an_instance_whose_claim_a_person_deletes_during_the_run_is_not_rebooted(
+    when: Dies, faults: tuple[f.Fault, ...]
+) -> None:
+    """A drain may last for many minutes in which only tasks are read, and a host may refuse its first reboot."""
+    cluster = Cluster(row(2, services=1, faults={0: faults, 1: faults}))
+    deleted: list[int] = []
+
+    def act(event: Event) -> bool:
+        if when(event) and not deleted and isinstance(event, Drained | CommandSent):
+            deleted.append(int(event.instance == instance_id(1)))
+            cluster.delete_claim(deleted[0])
+        return False
+
+    finished = cluster.run(act)
+    (number,) = deleted
+    assert cluster.reason(finished, number) is Reason.CLAIM_REMOVED
+    assert (cluster.boots(number), cluster.status(number)) == (1, InstanceStatus.DRAINING)
+
+
 def test_a_quarantined_instance_whose_claim_a_person_deleted_is_theirs() -> None:
     late = f.EcsAgentLate(timedelta(minutes=30), 0)
     cluster = single(faults={0: (late,)})

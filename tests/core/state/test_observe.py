@@ -468,8 +468,23 @@ def test_a_first_claim_starts_a_new_record() -> None:
         )
     )
     after = see_marked(one, a_claim(), NOW)
-    kept = RunProgress(claimed_at=NOW, phase_seen_at=NOW, applies=Applies(1), connected_looks=4)
+    kept = RunProgress(claimed_at=NOW, phase_seen_at=NOW, claim_seen=True, applies=Applies(1), connected_looks=4)
     assert (after.claim, after.progress) == (a_claim(), kept)
+
+
+@pytest.mark.parametrize("confirmed", [True, False])
+def test_a_look_without_our_claim_counts_only_if_ecs_had_confirmed_the_claim_or_shown_it(confirmed: bool) -> None:
+    """A person may delete it before any look has shown it. A claim whose reply was lost may never have been there."""
+    marked = see_marked(instance(), a_claim(), NOW, confirmed=confirmed)
+    looked = seen_with(marked, None, at=NOW + HOUR)
+    assert looked.progress.claim_absent_looks == int(confirmed)
+
+
+def test_the_first_look_that_misses_our_claim_is_remembered() -> None:
+    marked = see_marked(instance(), a_claim(), NOW)
+    first = seen_with(marked, None, at=NOW + HOUR)
+    second = seen_with(first, None, at=NOW + 2 * HOUR)
+    assert (second.progress.doubted_since, second.progress.doubted_at) == (NOW + HOUR, NOW + 2 * HOUR)
 
 
 def test_a_claim_for_a_reboot_keeps_what_is_known_of_the_drain() -> None:

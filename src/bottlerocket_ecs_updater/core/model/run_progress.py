@@ -118,7 +118,7 @@ class RunProgress:
     read_lag: timedelta = timedelta()
     """How long looks still showed the state from before a drain, or a claim for the reboot, that ECS had confirmed."""
     claim_seen: bool = False
-    """Whether this run saw our claim on the instance."""
+    """Whether ECS confirmed our claim to this run, or showed it on the instance."""
     unmarked: bool = False
     """Whether this run removed its claim. A stale read may still show it."""
     claim_absent_looks: int = 0
@@ -128,6 +128,8 @@ class RunProgress:
     overwritten_by: str = ""
     doubted_at: datetime | None = None
     """When the last of these looks was counted. A look too soon after it does not count."""
+    doubted_since: datetime | None = None
+    """When the first of the looks in a row that miss our claim missed it."""
     taken_from: RunId | None = None
     """The run whose claim this run took over. A stale read may still show its claim."""
     claimed_at: datetime | None = None

@@ -16,17 +16,19 @@ from bottlerocket_ecs_updater.core.model.run_progress import Applies, HandOver, 
 from bottlerocket_ecs_updater.core.state.observe import health_before
 
 
-def see_marked(instance: Instance, claim: Claim, now: datetime) -> Instance:
-    """Our claim was written on it. A claim for another reboot restarts the wait for it."""
+def see_marked(instance: Instance, claim: Claim, now: datetime, *, confirmed: bool = True) -> Instance:
+    """Our claim was written on it, or may have been. A claim for another reboot restarts the wait for it."""
     progress, before = instance.progress, instance.claim
     if before is not None and before.run != claim.run:
         progress = replace(progress, taken_from=before.run)
-    progress = replace(progress, phase_seen_at=now)
+    seen = confirmed or progress.claim_seen
+    progress = replace(progress, phase_seen_at=now, claim_seen=seen)
     match claim.phase:
         case ClaimPhase.DRAINING:
             progress = RunProgress(
                 claimed_at=now,
                 phase_seen_at=now,
+                claim_seen=confirmed,
                 offered=progress.offered,
                 applies=Applies(progress.applies.sent),
                 connected_looks=progress.connected_looks,

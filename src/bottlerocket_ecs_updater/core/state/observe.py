@@ -262,7 +262,7 @@ def _doubting(before: RunProgress, after: RunProgress, at: datetime, apart: time
     if earlier and not _apart(before, at, apart):
         absent, overwritten = before.claim_absent_looks, before.overwritten_looks
         return replace(after, claim_absent_looks=absent, overwritten_looks=overwritten)
-    return replace(after, doubted_at=at)
+    return replace(after, doubted_at=at, doubted_since=before.doubted_since if earlier else at)
 
 
 def _apart(before: RunProgress, at: datetime, apart: timedelta) -> bool:

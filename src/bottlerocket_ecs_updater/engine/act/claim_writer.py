@@ -139,7 +139,7 @@ class ClaimWriter:
                 self._outcomes.unclear(command.instance, "the claim", why)
                 if instance.claim is None:
                     # It may have our claim now, so count it against the limits until a look shows that it does not.
-                    self._known.learn(see_marked(instance, command.claim, now))
+                    self._known.learn(see_marked(instance, command.claim, now, confirmed=False))
             case Refused(why=why) | Gone(why=why) if instance.claim is None:
                 reason = Reason.GONE if isinstance(result, Gone) else Reason.NO_ROOM_FOR_CLAIM
                 self._outcomes.settle(command.instance, hold(reason, why=why))
@@ -280,10 +280,12 @@ class ClaimWriter:
         results = self._known.by_instance(self._cluster.put_attribute(CLAIM_ATTRIBUTE, values)) if values else {}
         later = set()
         for command in batch:
-            if isinstance(results.get(command.instance), Later | Unclear):
+            result = results.get(command.instance)
+            if isinstance(result, Later | Unclear):
                 later.add(command.instance)
                 continue
-            self._known.learn(see_marked(self._known.instance(command.instance), command.claim, self._clock.now()))
+            instance, confirmed = self._known.instance(command.instance), isinstance(result, Done)
+            self._known.learn(see_marked(instance, command.claim, self._clock.now(), confirmed=confirmed))
             self._outcomes.settle(command.instance, Quarantined(command.why))
         return later
 

@@ -323,6 +323,42 @@ def test_a_reboot_that_was_refused_is_claimed_once_more() -> None:
     assert (mark.claim.phase, mark.claim.reboots) == (ClaimPhase.REBOOTING, 2)
 
 
+DELETED: dict[str, Any] = {"claim_absent_looks": 2, "doubted_since": NOW - 20 * SECOND, "doubted_at": NOW}
+"""A person deleted the claim, and the host has answered since."""
+
+
+def deleted(**progress: Any) -> Instance:
+    return old_boot(refused(120), minutes=3, progress={**DELETED, **progress})
+
+
+@pytest.mark.parametrize("end", [refused(120), acceptance(), None])
+@pytest.mark.parametrize("minutes", [3, 60])
+def test_a_host_whose_claim_somebody_deletes_while_it_stays_on_its_boot_is_theirs(
+    end: RebootEnd | None, minutes: float
+) -> None:
+    one = old_boot(end, minutes=minutes, progress=DELETED)
+    assert reason(next_step(one)) is Reason.CLAIM_REMOVED
+
+
+def test_no_other_reboot_follows_a_single_look_without_the_claim() -> None:
+    assert waits(next_step(deleted(claim_absent_looks=1)))
+
+
+def test_a_host_that_may_have_booted_before_its_claim_was_missing_is_checked_first() -> None:
+    assert kinds(next_step(deleted(doubted_since=NOW - 10 * SECOND))) == [Check]
+
+
+@pytest.mark.parametrize("survive", [True, False])
+def test_an_agent_that_registers_again_may_lose_the_claim_unless_attributes_survive(survive: bool) -> None:
+    one = replace(deleted(away_at=NOW - MINUTE), check_answer=deleted().check_answer)
+    step = next_step(one, attributes_survive=survive)
+    assert (Unmark in kinds(step)) is survive
+
+
+def test_no_other_reboot_follows_if_another_run_has_claimed_the_host() -> None:
+    assert waits(next_step(old_boot(refused(), progress={"overwritten_looks": 1, "overwritten_by": "z"})))
+
+
 def test_an_accepted_reboot_is_not_requested_again() -> None:
     """An inhibitor may delay a shutdown by five minutes."""
     assert Mark not in kinds(next_step(old_boot(acceptance(), minutes=10)))

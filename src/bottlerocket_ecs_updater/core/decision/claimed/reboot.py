@@ -202,6 +202,10 @@ def _on_old_boot(claimed: ClaimedInstance, report: HostReport, this_pass: Pass, 
     instance = claimed.instance
     if _end_is_due(instance):
         return NextStep(look_at=this_pass.at, wants_reboot_end=True)
+    if instance.progress.overwritten_looks:
+        return wait_for_rival(claimed, this_pass)
+    if instance.progress.claim_absent_looks and not _may_be_lost(instance, this_pass):
+        return _await_claim(claimed, this_pass)
     blocked = why_blocked(instance, this_pass.fleet)
     if blocked is not None:
         backs_off = backs_off_when_blocked(claimed.claim, blocked)
@@ -212,6 +216,19 @@ def _on_old_boot(claimed: ClaimedInstance, report: HostReport, this_pass: Pass, 
     if not _may_ask_again(instance, this_pass):
         return _ask_when_connected(claimed, this_pass)
     return _again(claimed, report, this_pass)
+
+
+def _may_be_lost(instance: Instance, this_pass: Pass) -> bool:
+    """Whether the claim may have been lost when the agent registered again. Then the instance is still ours."""
+    return instance.progress.away_at is not None and not this_pass.fleet.attributes_survive
+
+
+def _await_claim(claimed: ClaimedInstance, this_pass: Pass) -> NextStep:
+    """Its claim is gone. If it is on its old boot since then, no boot lost the claim: somebody deleted it."""
+    check_answer, gone_since = claimed.instance.check_answer, claimed.progress.doubted_since
+    if check_answer is not None and gone_since is not None and check_answer.asked_at < gone_since:
+        return ask_host(claimed.instance, this_pass)
+    return await_claim(claimed, this_pass)
 
 
 def _end_is_due(instance: Instance) -> bool:
