@@ -11,10 +11,13 @@ from typing import Any
 import pytest
 from tests.support.many import NEW, Clusters
 from tests.support.memory_store import MemoryStore
+from tests.support.shared_time import DistantStore, SharedTime
 
 from bottlerocket_ecs_updater.cli.app import run_program
-from bottlerocket_ecs_updater.core.model.event import StandingPublished
+from bottlerocket_ecs_updater.core.model.event import RunFinished, StandingPublished
+from bottlerocket_ecs_updater.core.model.ids import RunId
 from bottlerocket_ecs_updater.core.model.location import Location
+from bottlerocket_ecs_updater.core.model.outcome import RunOutcome, count_kinds
 from bottlerocket_ecs_updater.core.model.passing import HAS_A_PERSON, NEVER_PASSES
 from bottlerocket_ecs_updater.core.model.reasons import Reason
 from bottlerocket_ecs_updater.core.model.shared import Act, ClusterStanding, Expedite, HeldFor, LastRun, Promotion
@@ -37,6 +40,7 @@ from bottlerocket_ecs_updater.report.analysis.fleet_overview import ClusterState
 from bottlerocket_ecs_updater.report.outputs.data_block import data_in
 from bottlerocket_ecs_updater.report.outputs.fleet_page import (
     PAGE_KEY,
+    FleetPage,
     overview_json,
     overview_text,
     refresh_fleet_page,
@@ -255,6 +259,27 @@ def test_runs_that_end_together_lose_nothing() -> None:
         thread.join()
     assert faults == []
     assert all(f"<b>c{index}</b>" in page_in(store) for index in range(4))
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_forty_runs_that_end_together_all_reach_the_page(there: bool) -> None:
+    time = SharedTime()
+    store = DistantStore(time, timedelta(milliseconds=100))
+    time.run([lambda: refresh_fleet_page(store, NOW - DAY)] if there else [])
+    runs = [standing(f"c{index:02}") for index in range(40)]
+    warnings: list[str] = []
+
+    def end(one: ClusterStanding) -> None:
+        store.put(standing_key(one.place), write_standing(one), None)
+        page = FleetPage(store, warnings.append, time.sleep)
+        page.keep(one)
+        page.record(RunFinished(NOW, RunId("r"), RunOutcome.OK, 0, count_kinds({}), DAY, "", {}, {}, 0))
+
+    time.run([lambda one=one: end(one) for one in runs])  # type: ignore[misc]
+    assert warnings == []
+    stored = MemoryStore.get(store, PAGE_KEY)
+    assert stored is not None
+    assert all(f"<b>{one.place.name}</b>" in stored.data.decode() for one in runs)
 
 
 class Overtaken(MemoryStore):

@@ -62,7 +62,7 @@ def record(wired: Wired, verb: str, about: str, why: str, done: str) -> None:
         return
     act = AuditEntry(wired.clock.now(), caller(wired), verb, about, why, done, wired.state)
     try:
-        change_acts(wired.store, lambda acts: with_history(acts, act))
+        change_acts(wired.store, lambda acts: with_history(acts, act), wired.clock.sleep)
         refresh_index_page(wired.store, wired.state)
     except UpdaterError as error:
         print(f"warning: this could not be added to the audit trail: {error}", file=sys.stderr)
@@ -83,7 +83,7 @@ def set_pause(wired: Wired, pause: Act | None, why: str) -> tuple[Store, Act | N
         after = with_pause(acts, wired.state, pause)
         return after if after == acts else with_history(after, _entry(wired, before, pause, why))
 
-    change_acts(store, change)
+    change_acts(store, change, wired.clock.sleep)
     with suppress(UpdaterError):
         # The page of the next run shows it too.
         refresh_index_page(store, wired.state)

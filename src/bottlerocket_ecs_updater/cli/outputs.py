@@ -92,7 +92,7 @@ def open_outputs(settings: RunSettings, wired: Wired, stream: TextIO) -> Outputs
     warn = _warner(wired.clock, about, stream, live, as_json=as_json)
     reach = reach_of(settings.target)
     record = Record(store, wired.state, wired.run) if store is not None else None
-    fleet = FleetPage(store, warn) if store is not None else None
+    fleet = FleetPage(store, warn, wired.clock.sleep) if store is not None else None
     archive = Archive(store, wired.state, wired.run, warn, reach, fleet) if store is not None else None
     messenger = _messenger(settings, wired, warn)
     # The reports show people's acts as they were read for the page of all clusters. Messages come last, because they

@@ -92,7 +92,7 @@ def act(
         entry = AuditEntry(made.at, made.who, verb, str(version), made.why, f"{result}{instead}")
         return after if after == acts else with_history(after, entry)
 
-    after = change_acts(wired.store, change)
+    after = change_acts(wired.store, change, wired.clock.sleep)
     if after == before[0]:
         print("Nothing to undo; nothing was changed.")
         return 0

@@ -110,7 +110,7 @@ def fleet(
             sys.stdout.write(_plan_text(settings))
         case "page":
             wired = _store(settings)
-            shown = refresh_fleet_page(wired.store, wired.clock.now())
+            shown = refresh_fleet_page(wired.store, wired.clock.now(), sleep=wired.clock.sleep)
             sys.stdout.write(f"{shown.headline}.\nWritten: {settings.state}/{PAGE_KEY}\n")
         case "forget":
             _forget(settings, cluster)
@@ -183,8 +183,8 @@ def _forget(settings: FleetSettings, about: str) -> None:
     there = forget_standing(wired.store, place)
     done = "removed its standing: no cluster waits for it"
     entry = AuditEntry(made.at, made.who, "fleet forget", about, made.why, done)
-    change_acts(wired.store, lambda acts: with_history(with_forgotten(acts, place, made), entry))
-    refresh_fleet_page(wired.store, wired.clock.now())
+    change_acts(wired.store, lambda acts: with_history(with_forgotten(acts, place, made), entry), wired.clock.sleep)
+    refresh_fleet_page(wired.store, wired.clock.now(), sleep=wired.clock.sleep)
     said = "is forgotten" if there else "had no standing; no cluster waits for it"
     sys.stdout.write(f"{about} {said}. Its next run adds it again.\n")
 

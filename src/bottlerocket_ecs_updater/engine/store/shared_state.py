@@ -39,7 +39,7 @@ from bottlerocket_ecs_updater.core.rules.promotion import StageRules
 from bottlerocket_ecs_updater.engine.ports import Store
 from bottlerocket_ecs_updater.engine.store.audit_entry import AuditEntry
 from bottlerocket_ecs_updater.engine.store.read_json import Unreadable, read_object, whole_of
-from bottlerocket_ecs_updater.engine.store.rewriting import rewrite
+from bottlerocket_ecs_updater.engine.store.rewriting import Sleep, no_wait, rewrite
 from bottlerocket_ecs_updater.errors import UpdaterError
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def look_for_acts(store: Store) -> Acts:
         return Acts(VersionActs(unreadable=f"{ACTS_KEY} ({problem})"))
 
 
-def change_acts(store: Store, step: Callable[[Acts], Acts]) -> Acts:
+def change_acts(store: Store, step: Callable[[Acts], Acts], sleep: Sleep = no_wait) -> Acts:
     """Apply a change, also if others write at the same time. Raises what the store raises, and ActsBroken."""
 
     def write(data: bytes | None) -> tuple[Acts, bytes | None]:
@@ -144,7 +144,7 @@ def change_acts(store: Store, step: Callable[[Acts], Acts]) -> Acts:
         return after, json.dumps(value, indent=1, sort_keys=True).encode() if after != before else None
 
     try:
-        return rewrite(store, ACTS_KEY, write)
+        return rewrite(store, ACTS_KEY, write, sleep)
     except Unreadable as problem:
         raise ActsBroken(
             f"{ACTS_KEY} in the state store cannot be read: {problem}. Every version is blocked until it is restored "

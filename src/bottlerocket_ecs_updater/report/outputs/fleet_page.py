@@ -21,7 +21,7 @@ from bottlerocket_ecs_updater.core.model.time_text import write_time
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.engine.ports import Store
 from bottlerocket_ecs_updater.engine.store.read_json import Unreadable, read_object
-from bottlerocket_ecs_updater.engine.store.rewriting import rewrite
+from bottlerocket_ecs_updater.engine.store.rewriting import Sleep, no_wait, rewrite
 from bottlerocket_ecs_updater.engine.store.shared_state import (
     Acts,
     look_for_acts,
@@ -46,9 +46,10 @@ _Known = tuple[Mapping[str, ClusterStanding], Mapping[str, str]]
 class FleetPage:
     """Updates the page at the end of a run. If the store fails, only the page is lost."""
 
-    def __init__(self, store: Store, warn: Callable[[str], None]) -> None:
+    def __init__(self, store: Store, warn: Callable[[str], None], sleep: Sleep = no_wait) -> None:
         self._store = store
         self._warn = warn
+        self._sleep = sleep
         self._own: ClusterStanding | None = None
         self.acts: Acts | None = None
         """What people did, as it was read for the page; None if the page was not written."""
@@ -61,12 +62,14 @@ class FleetPage:
         if not isinstance(event, RunFinished) or self._own is None:
             return
         try:
-            self.acts = refresh_fleet_page(self._store, event.at, self._own).acts
+            self.acts = refresh_fleet_page(self._store, event.at, self._own, self._sleep).acts
         except UpdaterError as error:
             self._warn(f"the page of all clusters could not be written: {error}")
 
 
-def refresh_fleet_page(store: Store, now: datetime, own: ClusterStanding | None = None) -> FleetOverview:
+def refresh_fleet_page(
+    store: Store, now: datetime, own: ClusterStanding | None = None, sleep: Sleep = no_wait
+) -> FleetOverview:
     """Write the page with the cluster's new standing; without one, from all standings. Raises what the store raises."""
 
     def write(data: bytes | None) -> tuple[FleetOverview, bytes]:
@@ -75,7 +78,7 @@ def refresh_fleet_page(store: Store, now: datetime, own: ClusterStanding | None 
         shown = overview_of(standings.values(), unreadable, look_for_acts(store), now)
         return shown, with_data(fleet_html(shown), _data(standings, unreadable))
 
-    return rewrite(store, PAGE_KEY, write)
+    return rewrite(store, PAGE_KEY, write, sleep)
 
 
 def _known(store: Store, data: bytes | None, own: ClusterStanding | None) -> _Known:

@@ -49,9 +49,6 @@ REPORTS_LISTED_MAX = 2000
 ADOPTED_MAX = 20
 """How many runs without an entry are read at once. Each needs a few reads, and they are rare."""
 
-ATTEMPTS_MAX = 5
-"""How often to retry when another writer comes between our read and our write. That is rare, with one run at a time."""
-
 _BEGUN = re.compile(r"\d{8}-\d{4}")
 """The pattern of run ids that the program makes: they begin with the minute of the start."""
 
@@ -194,7 +191,7 @@ def _rewrite(
         index, value = change(read_index(data) if data is not None else Index())
         return value, with_data(page(index.entries), index_json(index))
 
-    return rewrite(store, index_key(cluster), write, first=first, tries=ATTEMPTS_MAX)
+    return rewrite(store, index_key(cluster), write, first=first)
 
 
 def _floor(index: Index, entry: Entry) -> str:
