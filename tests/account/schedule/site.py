@@ -58,7 +58,7 @@ class SimulatedAccount:
         self.stacks = CloudFormation(world.names, StatesCloud(self.operator, self.roles), clock.now)
         self.states = States(self.roles, clock.speed, limits_speed)
         self.schedules = Schedules(clock, self.roles)
-        variables = {**_where(self._wire), **_world_time(clock), **(environment or {})}
+        variables = {**_where(self._wire), **world_time(clock), **(environment or {})}
         self.containers = Containers(world, self.roles, self._tasks, entrypoint, variables)
 
     def __enter__(self) -> SimulatedAccount:
@@ -104,7 +104,7 @@ def _where(wire: Wire) -> dict[str, str]:
     return {name: value for name, value in wire.environment().items() if "KEY" not in name}
 
 
-def _world_time(clock: ScaledClock) -> dict[str, str]:
+def world_time(clock: ScaledClock) -> dict[str, str]:
     """The settings that put a process on the world's time: its speed, and when both clocks agreed."""
     if clock.speed == 1:
         return {}

@@ -111,7 +111,7 @@ def fleet(
         case "page":
             wired = _store(settings)
             shown = refresh_fleet_page(wired.store, wired.clock.now(), sleep=wired.clock.sleep)
-            sys.stdout.write(f"{shown.headline}.\nWritten: {settings.state}/{PAGE_KEY}\n")
+            sys.stdout.write(f"{shown.headline}.\nWritten: {str(settings.state).rstrip('/')}/{PAGE_KEY}\n")
         case "forget":
             _forget(settings, cluster)
         case "waves":
