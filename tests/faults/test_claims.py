@@ -272,6 +272,22 @@ def test_an_instance_whose_claim_a_person_deletes_during_the_run_is_not_rebooted
     assert (cluster.boots(number), cluster.status(number)) == (1, InstanceStatus.DRAINING)
 
 
+def test_an_instance_that_a_person_reboots_while_it_drains_is_returned_even_if_the_boot_loses_its_claim() -> None:
+    """It was taken for one whose claim a person had deleted, and left DRAINING."""
+    cluster = Cluster(row(2, services=1, ecs_timing=FORGETFUL))
+    rebooted: list[int] = []
+
+    def act(event: Event) -> bool:
+        if isinstance(event, Drained) and not rebooted:
+            rebooted.append(int(event.instance == instance_id(1)))
+            cluster.world.hosts[event.instance].reboot("an operator")
+        return False
+
+    assert cluster.run(act) is not None
+    (number,) = rebooted
+    assert cluster.status(number) is InstanceStatus.ACTIVE
+
+
 def test_a_quarantined_instance_whose_claim_a_person_deleted_is_theirs() -> None:
     late = f.EcsAgentLate(timedelta(minutes=30), 0)
     cluster = single(faults={0: (late,)})

@@ -1109,7 +1109,7 @@ MUTANTS = (
     ),
     broken(
         "a look from before the claim shows that somebody removed it",
-        "core/decision/claimed/stale_reads.py",
+        "core/decision/claimed/absent_claim.py",
         "CLAIM_ABSENT_LOOKS or claim_may_be_stale(claimed, this_pass):\n",
         "CLAIM_ABSENT_LOOKS:\n",
         f"{CORE}/decision/claimed/test_next_step.py",

@@ -54,7 +54,7 @@ from bottlerocket_ecs_updater.core.model.command import (
 )
 from bottlerocket_ecs_updater.core.model.container_instance import Status, Tasks
 from bottlerocket_ecs_updater.core.model.fleet import Durations, Halt
-from bottlerocket_ecs_updater.core.model.host_report import HostAnswer, Problem
+from bottlerocket_ecs_updater.core.model.host_report import HostAnswer, HostReport, Problem
 from bottlerocket_ecs_updater.core.model.ids import RunId
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
@@ -425,6 +425,37 @@ def test_a_claim_that_somebody_removed_is_noticed_when_two_looks_agree(looks: in
     step = next_step(replace(one, progress=replace(one.progress, claim_absent_looks=looks)))
     assert bool(step.commands) is gone
     assert not gone or let_go(step) is Reason.CLAIM_REMOVED
+
+
+MISSED = {"claim_absent_looks": 2, "doubted_since": NOW - MINUTE, "doubted_at": NOW}
+
+
+def missed(says: HostReport, asked: datetime = NOW - 5 * SECOND, **progress: Any) -> Instance:
+    """A drained host without tasks, whose claim was missed first a minute ago."""
+    one = claimed(says=says, asked=asked)
+    return replace(one, progress=replace(one.progress, **{**MISSED, **progress}))
+
+
+def test_a_claim_that_a_boot_during_the_drain_lost_is_still_ours() -> None:
+    """A person rebooted the host. It was let go as DRAINING, and nobody knew any more who had drained it."""
+    (mark,) = next_step(missed(rebooted())).commands
+    assert isinstance(mark, Mark)
+    assert let_go(next_step(missed(rebooted()), attributes_survive=True)) is Reason.CLAIM_REMOVED
+
+
+def test_a_host_is_asked_for_its_boot_before_its_claim_counts_as_deleted() -> None:
+    old = missed(ready(), asked=NOW - 2 * MINUTE)
+    assert kinds(next_step(old)) == [Check]
+    assert let_go(next_step(old, attributes_survive=True)) is Reason.CLAIM_REMOVED
+    assert let_go(next_step(missed(ready()))) is Reason.CLAIM_REMOVED
+
+
+def test_a_host_that_cannot_be_asked_for_its_boot_is_not_let_go() -> None:
+    old = missed(ready(), asked=NOW - 2 * MINUTE)
+    assert old.registration is not None
+    away = replace(old, registration=replace(old.registration, connected=False))
+    assert Unmark not in kinds(next_step(away))
+    assert Unmark not in kinds(next_step(replace(old, check_denied=True)))
 
 
 def test_an_instance_whose_claim_was_removed_is_left_as_it_is() -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from bottlerocket_ecs_updater.core.decision.affected import deploying_on, hold_for_deployments
+from bottlerocket_ecs_updater.core.decision.claimed.absent_claim import absent_claim
 from bottlerocket_ecs_updater.core.decision.claimed.give_back import (
     AGENT_AWAY,
     changed,
@@ -24,7 +25,7 @@ from bottlerocket_ecs_updater.core.decision.claimed.let_go import (
 )
 from bottlerocket_ecs_updater.core.decision.claimed.reboot import is_seen_empty, send_reboot
 from bottlerocket_ecs_updater.core.decision.claimed.rival_claim import wait_for_rival
-from bottlerocket_ecs_updater.core.decision.claimed.stale_reads import await_claim, may_be_stale
+from bottlerocket_ecs_updater.core.decision.claimed.stale_reads import may_be_stale
 from bottlerocket_ecs_updater.core.decision.evidence import evidence_is_old
 from bottlerocket_ecs_updater.core.decision.host_checks import ask_host
 from bottlerocket_ecs_updater.core.decision.not_counted import set_aside
@@ -68,8 +69,9 @@ def draining(claimed: ClaimedInstance, this_pass: Pass) -> NextStep:
     if marked_by_this_run and progress.drain is None:
         # It was ACTIVE when we claimed it, and we have not drained it: somebody else has.
         return _let_go(instance, hold(Reason.DRAINED_BY_OTHERS))
-    if progress.claim_absent_looks:
-        return await_claim(claimed, this_pass)
+    absent = absent_claim(claimed, this_pass)
+    if absent is not None:
+        return absent
     blocked = why_blocked(instance, fleet)
     if blocked is not None:
         return give_back_blocked(claimed, blocked, this_pass)

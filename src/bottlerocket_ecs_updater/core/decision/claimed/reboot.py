@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from bottlerocket_ecs_updater.core.decision.claimed.absent_claim import absent_claim
 from bottlerocket_ecs_updater.core.decision.claimed.give_back import (
     AGENT_AWAY,
     backs_off_when_blocked,
@@ -25,7 +26,7 @@ from bottlerocket_ecs_updater.core.decision.claimed.give_back import (
     why_blocked,
 )
 from bottlerocket_ecs_updater.core.decision.claimed.rival_claim import wait_for_rival
-from bottlerocket_ecs_updater.core.decision.claimed.stale_reads import await_claim, may_be_stale
+from bottlerocket_ecs_updater.core.decision.claimed.stale_reads import may_be_stale
 from bottlerocket_ecs_updater.core.decision.claimed.verify import (
     limit_of_reboot,
     never_rebooted,
@@ -98,8 +99,9 @@ def _not_sent(claimed: ClaimedInstance, report: HostReport | None, this_pass: Pa
         if may_be_stale(claimed, this_pass):
             return NextStep(look_at=this_pass.next_poll)
         return NextStep((Unmark(instance.id, hold(Reason.RETURNED_BY_OTHERS), took_slot=True),))
-    if instance.progress.claim_absent_looks:
-        return await_claim(claimed, this_pass)
+    absent = absent_claim(claimed, this_pass)
+    if absent is not None:
+        return absent
     blocked = why_blocked(instance, this_pass.fleet)
     if blocked is not None:
         backs_off = backs_off_when_blocked(claimed.claim, blocked)
@@ -204,8 +206,9 @@ def _on_old_boot(claimed: ClaimedInstance, report: HostReport, this_pass: Pass, 
         return NextStep(look_at=this_pass.at, wants_reboot_end=True)
     if instance.progress.overwritten_looks:
         return wait_for_rival(claimed, this_pass)
-    if instance.progress.claim_absent_looks and not _may_be_lost(instance, this_pass):
-        return _await_claim(claimed, this_pass)
+    absent = absent_claim(claimed, this_pass)
+    if absent is not None:
+        return absent
     blocked = why_blocked(instance, this_pass.fleet)
     if blocked is not None:
         backs_off = backs_off_when_blocked(claimed.claim, blocked)
@@ -216,19 +219,6 @@ def _on_old_boot(claimed: ClaimedInstance, report: HostReport, this_pass: Pass, 
     if not _may_ask_again(instance, this_pass):
         return _ask_when_connected(claimed, this_pass)
     return _again(claimed, report, this_pass)
-
-
-def _may_be_lost(instance: Instance, this_pass: Pass) -> bool:
-    """Whether the claim may have been lost when the agent registered again. Then the instance is still ours."""
-    return instance.progress.away_at is not None and not this_pass.fleet.attributes_survive
-
-
-def _await_claim(claimed: ClaimedInstance, this_pass: Pass) -> NextStep:
-    """Its claim is gone. If it is on its old boot since then, no boot lost the claim: somebody deleted it."""
-    check_answer, gone_since = claimed.instance.check_answer, claimed.progress.doubted_since
-    if check_answer is not None and gone_since is not None and check_answer.asked_at < gone_since:
-        return ask_host(claimed.instance, this_pass)
-    return await_claim(claimed, this_pass)
 
 
 def _end_is_due(instance: Instance) -> bool:

@@ -12,12 +12,7 @@ from datetime import datetime
 
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.model.claimed_instance import ClaimedInstance
-from bottlerocket_ecs_updater.core.model.command import NextStep, Unmark
-from bottlerocket_ecs_updater.core.model.reasons import Reason, hold
 from bottlerocket_ecs_updater.core.model.time_text import has_passed
-
-CLAIM_ABSENT_LOOKS = 2
-"""How many looks in a row must miss our claim. A person who deletes it takes the instance over."""
 
 
 def may_be_stale(claimed: ClaimedInstance, this_pass: Pass) -> bool:
@@ -33,11 +28,3 @@ def claim_may_be_stale(claimed: ClaimedInstance, this_pass: Pass) -> bool:
 
 def _may_precede(call_at: datetime, claimed: ClaimedInstance, this_pass: Pass) -> bool:
     return not has_passed(call_at, this_pass.policy.stale_at_most, claimed.registration.at)
-
-
-def await_claim(claimed: ClaimedInstance, this_pass: Pass) -> NextStep:
-    """The instance does not show the claim that it had: no reboot follows, and it is let go if somebody deleted it."""
-    if claimed.progress.claim_absent_looks < CLAIM_ABSENT_LOOKS or claim_may_be_stale(claimed, this_pass):
-        return NextStep(look_at=this_pass.next_poll)
-    why = hold(Reason.CLAIM_REMOVED, status=claimed.registration.status.value)
-    return NextStep((Unmark(claimed.id, why, took_slot=False),), hold=why)
