@@ -34,7 +34,7 @@ from bottlerocket_ecs_updater.simulator.faults import (
     SsmUnreachable,
     Step,
 )
-from bottlerocket_ecs_updater.simulator.host import HostSpec, Power
+from bottlerocket_ecs_updater.simulator.host import HostSpec, HostTiming, Power
 from bottlerocket_ecs_updater.simulator.world.api_faults import denying
 from bottlerocket_ecs_updater.simulator.world.findings import UpdaterLimits
 from bottlerocket_ecs_updater.simulator.world.world import World
@@ -193,6 +193,19 @@ def test_a_host_that_is_stopped_during_a_rollout_does_not_stop_it(minutes: int) 
     world = row(5, faults={4: (InstanceStopped(at=timedelta(minutes=minutes)),)})
     finished = Updater(world, at_most(1)).run()
     assert (updated(finished), held(finished, InstanceId(instance_id(4))).reason) == (4, Reason.INSTANCE_STOPPED)
+    assert world.findings().clean
+
+
+@pytest.mark.parametrize("minutes", [2, 4, 6, 8])
+def test_a_stopped_host_counts_again_as_soon_as_somebody_starts_it(minutes: int) -> None:
+    """EC2 is asked again before each start. The agent takes so long that the other updates would be over by then."""
+    slow = HostTiming(ecs_agent_start=timedelta(minutes=20))
+    world = row(5)
+    world.add_instance(HostSpec(ODD, version=NEW, timing=slow), ZONES[0])
+    world.clock.sleep(timedelta(minutes=30))
+    world.stop_instance(ODD)
+    world.clock.after(timedelta(minutes=minutes), world.hosts[ODD].start)
+    Updater(world, at_most(1)).run()
     assert world.findings().clean
 
 

@@ -7,12 +7,13 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import islice
 
-from bottlerocket_ecs_updater.core.decision.not_counted import is_kept_warm
+from bottlerocket_ecs_updater.core.decision.not_counted import is_kept_warm, set_aside
 from bottlerocket_ecs_updater.core.model.auto_scaling import InGroup, Membership, is_warm, taken_away
 from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
 from bottlerocket_ecs_updater.core.model.container_instance import PingStatus, Status
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, RunId
 from bottlerocket_ecs_updater.core.model.instance import Instance, Machine
+from bottlerocket_ecs_updater.core.model.reasons import Reason
 from bottlerocket_ecs_updater.core.model.time_text import has_passed
 from bottlerocket_ecs_updater.engine.look.context import LookContext
 from bottlerocket_ecs_updater.engine.look.rule_calls import GROUPS, MACHINES, Missed, NotNow, RuleCalls
@@ -59,6 +60,13 @@ class GroupLooks:
         """
         ours = self._known.instances.values()
         self._ask_ec2([one.id for one in ours if self._has_gone(one) or self._has_rolled_back(one)])
+
+    def look_at_stopped(self) -> None:
+        """Describe again the instances that do not count because they are stopped. One may have been started since.
+
+        It counts from then on, as one whose agent is disconnected.
+        """
+        self._ask_ec2([one.id for one in self._known.instances.values() if one.registered and _is_stopped(one)])
 
     def _is_odd(self, instance: Instance) -> bool:
         return _odd(instance, self._known.fleet.run, self._known.now)
@@ -192,6 +200,11 @@ def _after(before: Machine | None, found: Machine | None, now: datetime) -> Mach
         known = before.stopped_at if before is not None else None
         return replace(found, stopped_at=known or (now if found.stopped else None))
     return replace(found, unknown_looks=before.unknown_looks + 1 if before is not None else 1)
+
+
+def _is_stopped(instance: Instance) -> bool:
+    aside = set_aside(instance)
+    return aside is not None and aside.reason is Reason.INSTANCE_STOPPED
 
 
 def _odd(instance: Instance, run: RunId, now: datetime) -> bool:

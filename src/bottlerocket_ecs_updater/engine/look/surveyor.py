@@ -59,6 +59,7 @@ class Surveyor:
         candidates = [one.id for one in chosen if one.claim is None or one.progress.drain is None]
         if self._survey is None or not candidates:
             return
+        self._groups.look_at_stopped()
         missed = (
             *self._read_definitions(candidates),
             *self._read_providers(candidates),
