@@ -450,8 +450,9 @@ def _is_any(played: Played, kind: type[f.Fault]) -> bool:
 def _has_room(played: Played) -> bool:
     """Whether the tasks of any one instance would fit on the others, with one task's size to spare on each."""
     members = [played.world.instance(member.host.instance_id) for member in played.story.scenario.members]
+    gone = (InstanceStatus.INACTIVE, InstanceStatus.REGISTRATION_FAILED)
     # ECS Anywhere and Managed Instances take no tasks of other services.
-    here = [one for one in members if one.status is not InstanceStatus.INACTIVE and one.launch is TaskLaunch.EC2]
+    here = [one for one in members if one.status not in gone and one.launch is TaskLaunch.EC2]
     others = len(here) - _out(played) - 1
     services = played.story.scenario.services
     replicas = [service for service in services if service.strategy is Strategy.REPLICA]
