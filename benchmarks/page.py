@@ -78,10 +78,10 @@ return it (its agent is connected, a check and its answer, it is still connected
 these calls provides something that no other call does. The start of a run takes 14, with the description of the reboot
 document, and five describe tasks that moved to a host. So a run that always looked at the right moment would need about
 147 calls, or 18.4 for each host; the target of 18 allows 144. The first host of a cluster's first run takes about ten
-more, because nothing is known yet about how long a drain and a reboot take; later runs expect what earlier ones
-recorded. About 20 more are looks that find a host not yet empty or not yet back, and throttled or lost calls. Fewer
-such looks would leave hosts out of service for longer: later first looks saved less than one call for each host, and
-left hosts out of service for more than a second longer, which is beyond that target.
+more, because nothing is known yet about how long a drain and a reboot take; later runs expect the reboots that earlier
+ones recorded. About 20 more are looks that find a host not yet empty or not yet back, and throttled or lost calls.
+Fewer such looks would leave hosts out of service for longer: later first looks saved less than one call for each host,
+and left hosts out of service for more than a second longer, which is beyond that target.
 
 Three calls could be saved only with less safety. The claim is written twice: before the drain, and before the reboot.
 Without the second, a run that takes over could not know that a reboot may be on its way. The list of stopping tasks

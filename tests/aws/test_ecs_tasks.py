@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from tests.aws.fakes import Bench, arn, bench_with, refusal, task
 
 from bottlerocket_ecs_updater.core.model.ids import TaskArn
@@ -132,21 +134,25 @@ def test_a_listed_task_that_ecs_will_not_describe_keeps_its_instance_from_being_
 def test_known_tasks_of_several_instances_are_described_together() -> None:
     shapes = [task(f"t{number}", number) for number in range(150)]
     bench = bench_with(shapes)
-    assert len(bench.cluster().not_stopped([TaskArn(shape["taskArn"]) for shape in shapes])) == 150
+    assert bench.cluster().stopped([TaskArn(shape["taskArn"]) for shape in shapes]) == {}
     assert described(bench) == [100, 50]
 
 
 def test_known_tasks_that_stopped_are_left_out_and_doubtful_ones_kept() -> None:
-    bench = bench_with([task("left"), task("stopped", lastStatus="STOPPED"), task("doubtful")])
+    at = datetime(2026, 1, 5, 9, tzinfo=UTC)
+    bench = bench_with([task("left"), task("stopped", lastStatus="STOPPED", stoppedAt=at), task("doubtful")])
     arns = {name: TaskArn(task(name)["taskArn"]) for name in ("left", "stopped", "gone", "doubtful")}
     bench.ecs.failing = {arns["doubtful"]: "INTERNAL"}
-    assert bench.cluster().not_stopped(list(arns.values())) == {arns["left"], arns["doubtful"]}
+    cluster = bench.cluster()
+    assert cluster.stopped(list(arns.values())) == {arns["stopped"]: at, arns["gone"]: None}
+    assert cluster.stopped([arns["stopped"]]) == {arns["stopped"]: at}
+    assert len(described(bench)) == 1
 
 
 def test_a_task_that_was_seen_to_have_stopped_is_not_described_again_when_its_instance_is_listed() -> None:
     bench = bench_with([task("a", desiredStatus="STOPPED", lastStatus="STOPPED")])
     cluster = bench.cluster()
-    cluster.not_stopped([TaskArn(task("a")["taskArn"])])
+    cluster.stopped([TaskArn(task("a")["taskArn"])])
     assert cluster.stopping_on([arn(1)])[arn(1)] == ()
     assert described(bench) == [1]
 

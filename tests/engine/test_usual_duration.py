@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from bottlerocket_ecs_updater.core.decision.polling import quiet_time
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
-from bottlerocket_ecs_updater.engine.usual_duration import UsualDuration
+from bottlerocket_ecs_updater.engine.usual_duration import UsualDuration, UsualReboots, UsualStops
 
 NOW = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
@@ -73,24 +73,48 @@ def test_what_takes_too_long_to_be_usual_is_not_learned() -> None:
     assert usual.usual == before
 
 
-def test_a_run_expects_what_earlier_runs_recorded_and_rather_a_little_less() -> None:
-    usual = UsualDuration(POLL, 2 * MINUTE)
-    usual.begin_with([took * SECOND for took in (5, 5, 5, 40, 44, 41, 90, 42, 43, 46, 45)])
-    assert usual.usual == 42 * SECOND - POLL / 2
+def test_a_run_expects_the_quicker_reboots_that_earlier_runs_recorded() -> None:
+    usual = UsualReboots(POLL, 2 * MINUTE)
+    assert usual.of("m7g.large").usual is None
+    usual = UsualReboots(POLL, 2 * MINUTE)
+    usual.begin_with([took * SECOND for took in (40, 44, 41, 90, 42, 43, 46, 45)])
+    assert usual.of("m7g.large").usual == usual.earlier == 42 * SECOND - POLL / 2
 
 
-def test_nothing_is_expected_of_durations_that_were_delayed() -> None:
-    usual = UsualDuration(POLL, 2 * MINUTE)
+def test_nothing_is_expected_of_reboots_that_were_delayed() -> None:
+    usual = UsualReboots(POLL, 2 * MINUTE)
     usual.begin_with([3 * MINUTE, 10 * MINUTE])
-    assert usual.usual is None
+    assert usual.earlier is None
     usual.begin_with([3 * MINUTE, 40 * SECOND, 10 * MINUTE])
-    assert usual.usual == 40 * SECOND - POLL / 2
+    assert usual.earlier == 40 * SECOND - POLL / 2
 
 
 def test_what_was_expected_too_long_is_unlearned_within_a_few_hosts() -> None:
-    usual = UsualDuration(POLL, 2 * MINUTE)
-    usual.begin_with([100 * SECOND] * 8)
+    usual = UsualDuration(POLL, 2 * MINUTE, 100 * SECOND)
     for place in range(14):
         wave(usual, NOW + place * 3 * MINUTE, 50)
     assert usual.usual is not None
     assert quiet_time(usual.usual, POLL) <= 60 * SECOND
+
+
+def test_each_instance_type_has_its_own_reboots() -> None:
+    usual = UsualReboots(POLL, 2 * MINUTE)
+    usual.of("g5.xlarge").note_over(InstanceId("i-slow"), NOW, 110 * SECOND)
+    usual.of("t3.large").note_over(InstanceId("i-quick"), NOW, 40 * SECOND)
+    usual.of("m7g.large")
+    assert usual.usual == {"g5.xlarge": 110 * SECOND - POLL / 2, "t3.large": 40 * SECOND - POLL / 2}
+
+
+def test_a_service_usually_stops_as_quickly_as_in_its_quicker_drains() -> None:
+    usual = UsualStops(2 * MINUTE)
+    for took in (500, 30, 31, 60, 33, 90, 32, 34, 35):
+        usual.note("web", took * SECOND)
+    assert usual.usual == {"web": 32 * SECOND}
+
+
+def test_a_stop_that_took_long_once_says_nothing_and_twice_is_usual() -> None:
+    usual = UsualStops(2 * MINUTE)
+    usual.note("web", 5 * MINUTE)
+    assert usual.usual == {}
+    usual.note("web", 6 * MINUTE)
+    assert usual.usual == {"web": 5 * MINUTE}

@@ -88,7 +88,7 @@ FEW_HOSTS = 10
 
 HALF_A_SECOND = 0.5
 
-FEWER_LATER = 4
+FEWER_LATER = 3
 """So many looks more are needed by the first host of a cluster's first run."""
 
 
@@ -123,16 +123,16 @@ def test_the_second_world_needs_no_more_calls_than_it_did(instances: int, budget
     assert raced(instances, budget).traffic.of("ecs", "ssm") / instances <= most
 
 
-def test_a_later_run_needs_fewer_calls_because_it_knows_how_long_drains_and_reboots_take() -> None:
+def test_a_later_run_needs_fewer_looks_because_it_knows_how_long_reboots_take() -> None:
     first, later = (
         [Race(8, 1, NOTHING, None, None, None, later=later).run(seed) for seed in (1, 2, 3)] for later in (False, True)
     )
-    assert calls_in_all(later) <= calls_in_all(first) - FEWER_LATER * len(later)
+    assert looks(later) <= looks(first) - FEWER_LATER * len(later)
     assert middle_of(later, lambda one: beyond_need(one, twice=False)) <= ONCE_ASKED
 
 
-def calls_in_all(rolls: Sequence[Rolled]) -> int:
-    return sum(one.traffic.of("ecs", "ssm") for one in rolls)
+def looks(rolls: Sequence[Rolled]) -> int:
+    return sum(one.traffic.by_operation["ecs:DescribeContainerInstances"] for one in rolls)
 
 
 EACH: Mapping[str, float] = {

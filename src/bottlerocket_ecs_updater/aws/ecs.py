@@ -132,9 +132,9 @@ class EcsCluster:
         """The tasks on these container instances whose desired status is STOPPED but which are still running."""
         return self._tasks.stopping_on(arns)
 
-    def not_stopped(self, tasks: Sequence[TaskArn]) -> frozenset[TaskArn]:
-        """The tasks among these that have not stopped, on any host. 100 a call."""
-        return self._tasks.not_stopped(tasks)
+    def stopped(self, tasks: Sequence[TaskArn]) -> Mapping[TaskArn, datetime | None]:
+        """The tasks among these that have stopped, on any host, and when. 100 a call."""
+        return self._tasks.stopped(tasks)
 
     def ended_of(self, service: str) -> Sequence[TaskEnd]:
         """How a service's tasks ended, for tasks that ECS still lists as stopped (about an hour)."""

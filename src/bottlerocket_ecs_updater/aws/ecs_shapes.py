@@ -14,7 +14,6 @@ from bottlerocket_ecs_updater.core.capacity.host_room import ZONE_ATTRIBUTE
 from bottlerocket_ecs_updater.core.model.capacity_provider import FARGATE_PROVIDERS, LaunchType
 from bottlerocket_ecs_updater.core.model.container_instance import (
     NAMELESS,
-    SERVICE_GROUP,
     VARIANT_ATTRIBUTE,
     HealthStatus,
     InstanceHealth,
@@ -329,11 +328,6 @@ def _unplaced(shape: ServiceTypeDef, at: datetime) -> bool:
     placed = shape.get("runningCount", 0) + shape.get("pendingCount", 0)
     recent = (one for one in shape.get("events") or () if moment(one.get("createdAt")) >= at - _UNPLACED_WITHIN)
     return placed < shape.get("desiredCount", 0) and any(_UNPLACED.search(one.get("message", "")) for one in recent)
-
-
-def service_of_group(group: str) -> str:
-    """The service name in a task's group; empty if the group is not a service."""
-    return group.removeprefix(SERVICE_GROUP) if group.startswith(SERVICE_GROUP) else ""
 
 
 def failures(shapes: Iterable[FailureTypeDef] | None) -> Mapping[str, str]:

@@ -13,7 +13,7 @@ from itertools import islice
 from sys import intern
 from typing import TYPE_CHECKING, Literal
 
-from bottlerocket_ecs_updater.aws.ecs_shapes import MISSING, failures, moment, service_of_group
+from bottlerocket_ecs_updater.aws.ecs_shapes import MISSING, failures, moment
 from bottlerocket_ecs_updater.aws.transport.api import Api
 from bottlerocket_ecs_updater.aws.transport.batches import chunks
 from bottlerocket_ecs_updater.aws.transport.operation import Operation
@@ -56,8 +56,8 @@ class EcsTasks:
         self._is_daemon = is_daemon
         self._running: dict[TaskArn, tuple[ContainerInstanceArn, Task]] = {}
         """Described tasks, limited to those in the last list with desired status RUNNING."""
-        self._ended: set[TaskArn] = set()
-        """Tasks known to have stopped, which is final."""
+        self._ended: dict[TaskArn, datetime | None] = {}
+        """Tasks known to have stopped, which is final, and when, if ECS said so."""
 
     def everywhere(self) -> Mapping[ContainerInstanceArn, tuple[Task, ...]]:
         """All tasks with desired status RUNNING, by container instance."""
@@ -87,7 +87,7 @@ class EcsTasks:
         """
         if _one_listing_is_less(len(instances), len(self._ended)):
             arns = self._list("STOPPED")
-            self._ended.intersection_update(arns)
+            self._ended = {arn: self._ended[arn] for arn in arns if arn in self._ended}
             listed = dict.fromkeys(instances, arns)
         else:
             listed = {instance: self._list("STOPPED", instance) for instance in instances}
@@ -103,11 +103,12 @@ class EcsTasks:
             for instance, arns in listed.items()
         }
 
-    def not_stopped(self, arns: Sequence[TaskArn]) -> frozenset[TaskArn]:
-        """The tasks among these that have not stopped, or that ECS does not describe. MISSING tasks have stopped."""
+    def stopped(self, arns: Sequence[TaskArn]) -> Mapping[TaskArn, datetime | None]:
+        """The tasks among these that have stopped, and when. MISSING tasks have stopped at an unknown time."""
         found = self._describe_open(arns)
-        left = [task for _, task in found.tasks.values() if not task.stopped]
-        return frozenset(task.arn for task in [*left, *found.unknown])
+        open_ = (task for _, task in found.tasks.values() if not task.stopped)
+        left = {task.arn for task in (*open_, *found.unknown)}
+        return {arn: self._ended.get(arn) for arn in arns if arn not in left}
 
     def ended_of(self, service: str) -> Sequence[TaskEnd]:
         """The stopped tasks of a service that ECS still lists, at most `ENDED_MAX`.
@@ -128,7 +129,7 @@ class EcsTasks:
     def _describe_open(self, arns: Iterable[TaskArn]) -> _Found:
         """Describe the tasks among these that are not known to have stopped."""
         found = self._describe(sorted(arn for arn in arns if arn not in self._ended))
-        self._ended.update(arn for arn, (_, task) in found.tasks.items() if task.stopped)
+        self._ended |= {arn: task.stopped_at for arn, (_, task) in found.tasks.items() if task.stopped}
         return found
 
     def _learn(self, arns: Iterable[TaskArn]) -> Sequence[Task]:
@@ -141,8 +142,7 @@ class EcsTasks:
         return tuple(self._marked(task) for task in tasks if not task.stopped)
 
     def _marked(self, task: Task) -> Task:
-        daemon = self._is_daemon(service_of_group(task.group))
-        return replace(task, daemon=True) if daemon else task
+        return replace(task, daemon=True) if self._is_daemon(task.service) else task
 
     def _list(
         self,
@@ -249,5 +249,6 @@ def _task(shape: TaskTypeDef) -> tuple[ContainerInstanceArn, Task]:
         own_interface=any(one.get("type") == INTERFACE for one in shape.get("attachments") or ()),
         own_volume=any(one.get("type") == VOLUME for one in shape.get("attachments") or ()),
         launched_at=_launched_at(shape),
+        stopped_at=moment(shape["stoppedAt"]) if shape.get("stoppedAt") is not None else None,
     )
     return ContainerInstanceArn(intern(shape.get("containerInstanceArn", ""))), task

@@ -164,8 +164,8 @@ class Cluster(Protocol):
         The instance's task counts do not include them, and their containers may still run.
         """
 
-    def not_stopped(self, tasks: Sequence[TaskArn]) -> frozenset[TaskArn]:
-        """The tasks among these that have not stopped, on any instances, 100 a call."""
+    def stopped(self, tasks: Sequence[TaskArn]) -> Mapping[TaskArn, datetime | None]:
+        """The tasks among these that have stopped, on any instances, and when, if ECS says so. 100 a call."""
 
     def ended_of(self, service: str) -> Sequence[TaskEnd]:
         """How a service's tasks ended, for those that stopped within the last hour."""

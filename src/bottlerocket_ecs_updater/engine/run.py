@@ -36,7 +36,7 @@ from bottlerocket_ecs_updater.engine.safe_recorder import SafeRecorder
 from bottlerocket_ecs_updater.engine.stop import Stop
 from bottlerocket_ecs_updater.engine.store.ledger_store import LedgerBroken
 from bottlerocket_ecs_updater.engine.store.shared_state import publish
-from bottlerocket_ecs_updater.engine.usual_duration import UsualDuration
+from bottlerocket_ecs_updater.engine.usual_duration import UsualDuration, UsualReboots, UsualStops
 from bottlerocket_ecs_updater.errors import Interrupted, LeaseLapsed, LeaseLost, Throttled, Unreachable, UpdaterError
 
 IDLE_PASSES_MAX = 5
@@ -75,8 +75,13 @@ class Run:
         self._version = version
         self._calls = calls
         fleet = Fleet(run, now, now, now, {}, own=ports.own, store=ports.store_name)
-        learned = partial(UsualDuration, policy.poll_interval, policy.long_step)
-        self._known = known = RunState(fleet, daemon_start=policy.daemon_start, drains=learned(), reboots=learned())
+        self._known = known = RunState(
+            fleet,
+            daemon_start=policy.daemon_start,
+            drains=UsualDuration(policy.poll_interval, policy.long_step),
+            stops=UsualStops(policy.long_step),
+            reboots=UsualReboots(policy.poll_interval, policy.long_step),
+        )
         self._looker = Looker(known, ports, policy)
         ports.ledger.ask_first(partial(lease_guard(ports.lease), True))
         self._executor = Executor(known, ports)

@@ -14,9 +14,9 @@ from typing import TypeVar
 from bottlerocket_ecs_updater.core.decision.affected import worst_of
 from bottlerocket_ecs_updater.core.decision.not_counted import is_kept_warm
 from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
-from bottlerocket_ecs_updater.core.model.fleet import Durations, Fleet
+from bottlerocket_ecs_updater.core.model.fleet import DAEMONS, NO_SERVICE, Durations, Fleet
 from bottlerocket_ecs_updater.core.model.history import RecordedDurations
-from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, InstanceId, ServiceArn
+from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, InstanceId, ServiceArn, TaskArn
 from bottlerocket_ecs_updater.core.model.instance import Instance, SurveyedFacts
 from bottlerocket_ecs_updater.core.model.outcome import Backoff
 from bottlerocket_ecs_updater.core.model.resources import Definition
@@ -24,7 +24,7 @@ from bottlerocket_ecs_updater.core.model.services import Service, Slot
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.state.ledger import Ledger, OpenClaim
 from bottlerocket_ecs_updater.engine.document_denials import DocumentDenials
-from bottlerocket_ecs_updater.engine.usual_duration import UsualDuration
+from bottlerocket_ecs_updater.engine.usual_duration import UsualDuration, UsualReboots, UsualStops
 from bottlerocket_ecs_updater.errors import UpdaterError
 
 V = TypeVar("V")
@@ -75,11 +75,14 @@ class RunState:
     baseline: Baseline = Baseline()
     drained: bool = False
     """Whether this run has drained an instance: tasks that services lack since then may be its effect."""
+    stopped: dict[InstanceId, dict[str, datetime]] = field(default_factory=dict)
+    """When the last task of each service, and of all daemon services, stopped on an instance that is being drained."""
     returned: tuple[Slot, ...] = ()
     """Slots of the instances that returned within `daemon_start`, as they were then, even if settled since."""
     daemon_start: timedelta = timedelta()
     drains: UsualDuration = field(default_factory=lambda: UsualDuration(timedelta(seconds=5), timedelta(minutes=2)))
-    reboots: UsualDuration = field(default_factory=lambda: UsualDuration(timedelta(seconds=5), timedelta(minutes=2)))
+    stops: UsualStops = field(default_factory=lambda: UsualStops(timedelta(minutes=2)))
+    reboots: UsualReboots = field(default_factory=lambda: UsualReboots(timedelta(seconds=5), timedelta(minutes=2)))
     verifications: Mapping[str, int] = field(default_factory=dict)
     """How this run's reboots were verified: see `RunFinished.reboots`."""
     listed_whole: bool = False
@@ -207,26 +210,36 @@ class RunState:
         self.fleet = replace(self.fleet, slots=tuple(slot for slot in slots if keep(slot)))
         return freed
 
-    def note_drain_early(self, instance: Instance) -> None:
-        """A look found tasks left on it."""
+    def note_stopped(self, instance: Instance, ended: Mapping[TaskArn, datetime | None]) -> None:
+        """Learn which of its tasks have stopped, and when."""
+        stops = self.stopped.setdefault(instance.id, {})
+        for task in instance.tasks_left:
+            at, name = ended.get(task.arn), DAEMONS if task.daemon else task.service
+            if at is not None and name:
+                stops[name] = max(at, stops.get(name, at))
         drain = instance.progress.drain
-        if drain is not None:
+        if drain is not None and any(task.arn not in ended for task in instance.tasks_left):
             self.drains.note_not_over(instance.id, drain.at, self.fleet.at)
 
     def note_reboot_early(self, instance: Instance) -> None:
         """A look found it disconnected."""
         sent = instance.progress.reboot_sent_at
         if sent is not None:
-            self.reboots.note_not_over(instance.id, sent, self.fleet.at)
+            self.reboots.of(instance.type).note_not_over(instance.id, sent, self.fleet.at)
 
     def learn_drain(self, instance: Instance) -> None:
-        """Learn from how long the drain took.
-
-        The host may have been empty while it was checked, so half of that time does not count.
-        """
-        drain, answer = instance.progress.drain, instance.check_answer
+        """Learn from how long the tasks took to stop. ECS has another clock, so none counts for more than the drain."""
+        drain, stops = instance.progress.drain, self.stopped.pop(instance.id, {})
         if drain is None:
             return
+        took = {name: min(max(at - drain.at, timedelta()), self.fleet.at - drain.at) for name, at in stops.items()}
+        daemons = took.pop(DAEMONS, None)
+        for name, one in took.items():
+            self.stops.note(name, one)
+        if daemons is not None:
+            after = max(daemons - max(took.values(), default=timedelta()), timedelta())
+            self.stops.note(DAEMONS if drain.moving else NO_SERVICE, after)
+        answer = instance.check_answer
         checked = answer.at - answer.asked_at if answer is not None and answer.asked_at > drain.at else timedelta()
         self.drains.note_over(instance.id, drain.at, self.fleet.at - drain.at - checked / 2)
         self._learned()
@@ -235,14 +248,14 @@ class RunState:
         """Learn from how long the reboot took."""
         sent, new_boot = instance.progress.reboot_sent_at, instance.progress.new_boot
         if sent is not None and new_boot is not None:
-            self.reboots.note_over(instance.id, sent, new_boot.asked_at - sent)
+            self.reboots.of(instance.type).note_over(instance.id, sent, new_boot.asked_at - sent)
             self._learned()
 
     def expect(self, recorded: RecordedDurations) -> None:
-        """Expect drains and reboots to take as long as in earlier runs."""
-        self.drains.begin_with(recorded.drains)
+        """Expect reboots to take as long as in earlier runs."""
         self.reboots.begin_with(recorded.reboots)
         self._learned()
 
     def _learned(self) -> None:
-        self.fleet = replace(self.fleet, durations=Durations(self.drains.usual, self.reboots.usual))
+        durations = Durations(self.drains.usual, self.stops.usual, self.reboots.usual, self.reboots.earlier)
+        self.fleet = replace(self.fleet, durations=durations)

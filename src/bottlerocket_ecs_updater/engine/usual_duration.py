@@ -1,48 +1,65 @@
-"""Learns how long drains, or reboots, usually take, so that looks are taken when they may be over.
+"""Learns how long drains and reboots usually take, so that looks are taken when they may be over.
 
 Only looks show whether one is over. The first look at the next one is later after a look that was too early, and
-earlier after a look that was in time, because it may have been over for some time.
+earlier after a look that was in time, because it may have been over for some time. But ECS says when a task stopped.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from bottlerocket_ecs_updater.core.decision.polling import learned_from, quiet_time
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 
-EARLIER_RUNS_COUNTED, QUICKER_SHARE = 8, 4
-"""Of the latest so many durations that earlier runs recorded, a run expects the one that is longer than a quarter of
-them: a first look that is too late leaves a host out of service, and one that is too early is only a call."""
+QUICKER_SHARE = 4
+"""Of several durations, the one that is longer than a quarter of them is expected: a first look that is too late leaves
+a host out of service, and one that is too early is only a call."""
 
 TOGETHER = timedelta(seconds=1)
 """Drains, or reboots, that begin within this time began together: one call started them."""
 
+STOPS_COUNTED = 8
+"""The latest so many drains in which tasks of a service stopped are counted."""
+
+
+@dataclass(slots=True)
+class UsualStops:
+    """How long the tasks of each service usually take to stop in a drain. ECS says when each task stopped. Mutable."""
+
+    believed_max: timedelta
+    """A longer duration counts from the second one on: something may have delayed the first."""
+    _took: dict[str, deque[timedelta]] = field(default_factory=dict)
+
+    def note(self, service: str, took: timedelta) -> None:
+        """The last task of a service on an instance has stopped, so long after the drain began."""
+        self._took.setdefault(service, deque(maxlen=STOPS_COUNTED)).append(took)
+
+    @property
+    def usual(self) -> Mapping[str, timedelta]:
+        """The usual duration by service."""
+        quick = {service: _quick(took) for service, took in self._took.items()}
+        return {name: one for name, one in quick.items() if one < self.believed_max or len(self._took[name]) > 1}
+
 
 @dataclass(slots=True)
 class UsualDuration:
-    """How long drains, or reboots, usually take. Mutable; a run has one for each."""
+    """How long drains, or the reboots of one instance type, usually take. Mutable."""
 
     poll: timedelta
     """The poll interval."""
     believed_max: timedelta
     """Longer durations are not learned: something delayed them, so they do not predict other instances."""
     usual: timedelta | None = None
-    """None until the first one is over, unless earlier runs recorded some."""
+    """None until the first one is over, unless something is known from before."""
     _in_time: int = 0
     """For how many in a row the first look was not too early."""
     _began_last: datetime | None = None
     """When the latest one began that was learned from."""
     _early: set[InstanceId] = field(default_factory=set)
     """Instances that a look found in progress, although others were usually over by then."""
-
-    def begin_with(self, recorded: Sequence[timedelta]) -> None:
-        """Expect what earlier runs recorded, the oldest first."""
-        believed = sorted(took for took in recorded[-EARLIER_RUNS_COUNTED:] if took < self.believed_max)
-        if believed:
-            self.usual = learned_from(believed[len(believed) // QUICKER_SHARE], None, self.poll, in_time=0)
 
     def note_not_over(self, instance: InstanceId, began: datetime, now: datetime) -> None:
         """A look at `now` found that it is not over."""
@@ -63,3 +80,33 @@ class UsualDuration:
         self._in_time = 0 if early else self._in_time + 1
         self._began_last = began
         self.usual = learned_from(took, self.usual, self.poll, in_time=self._in_time)
+
+
+@dataclass(slots=True)
+class UsualReboots:
+    """How long the reboots of each instance type usually take: some take half a minute, others minutes. Mutable."""
+
+    poll: timedelta
+    believed_max: timedelta
+    earlier: timedelta | None = None
+    """What is expected of a type that this run has not seen to reboot."""
+    _of_type: dict[str, UsualDuration] = field(default_factory=dict)
+
+    def begin_with(self, recorded: Sequence[timedelta]) -> None:
+        """Expect any type to reboot as quickly as the quicker ones that earlier runs recorded."""
+        believed = [took for took in recorded if took < self.believed_max]
+        self.earlier = learned_from(_quick(believed), None, self.poll, in_time=0) if believed else None
+
+    def of(self, type_: str) -> UsualDuration:
+        """Those of one type; the empty type for all instances whose type is not known."""
+        return self._of_type.setdefault(type_, UsualDuration(self.poll, self.believed_max, self.earlier))
+
+    @property
+    def usual(self) -> Mapping[str, timedelta]:
+        """The usual duration by type."""
+        return {type_: one.usual for type_, one in self._of_type.items() if one.usual is not None}
+
+
+def _quick(durations: Iterable[timedelta]) -> timedelta:
+    ranked = sorted(durations)
+    return ranked[len(ranked) // QUICKER_SHARE]

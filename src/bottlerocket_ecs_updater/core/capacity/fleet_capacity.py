@@ -25,7 +25,6 @@ from bottlerocket_ecs_updater.core.model.resources import DeploymentLimits, Task
 from bottlerocket_ecs_updater.core.model.services import Service
 from bottlerocket_ecs_updater.core.model.time_text import has_passed
 
-TYPE_ATTRIBUTE = "ecs.instance-type"
 SUBNET_ATTRIBUTE = "ecs.subnet-id"
 LISTED_LATELY = timedelta(minutes=2)
 
@@ -112,7 +111,7 @@ def capacity_of(
 
 
 def _volume_limit(registration: Registration, fleet: Fleet) -> VolumeLimit | None:
-    return (fleet.volumes or {}).get(registration.attributes.get(TYPE_ATTRIBUTE, ""))
+    return (fleet.volumes or {}).get(registration.type)
 
 
 def _volumes_shared(registration: Registration, fleet: Fleet) -> bool:
@@ -131,7 +130,7 @@ def _volumes_left(registration: Registration, tasks: Sequence[Task], fleet: Flee
 
 def _interfaces_left(registration: Registration, tasks: Sequence[Task], fleet: Fleet) -> int | None:
     """Its network interfaces for tasks; None if its type is not known, or if trunking gives it more."""
-    most = (fleet.interfaces or {}).get(registration.attributes.get(TYPE_ATTRIBUTE, ""))
+    most = (fleet.interfaces or {}).get(registration.type)
     if most is None or TRUNK_ATTRIBUTE in registration.attributes:
         return None
     return max(0, most - 1 - sum(task.own_interface for task in tasks))

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from bottlerocket_ecs_updater.core.capacity.cluster_room import ClusterRoom, lacks_tasks
-from bottlerocket_ecs_updater.core.capacity.fleet_capacity import TYPE_ATTRIBUTE
 from bottlerocket_ecs_updater.core.model.container_instance import Status
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.instance import Instance
@@ -62,7 +61,7 @@ def instance_types(fleet: Fleet) -> frozenset[str]:
     """The instance types of the instances that take tasks."""
     registrations = (one.registration for one in fleet.instances.values())
     active = (one for one in registrations if one is not None and one.status is Status.ACTIVE)
-    return frozenset(one.attributes.get(TYPE_ATTRIBUTE, "") for one in active) - {""}
+    return frozenset(one.type for one in active) - {""}
 
 
 def capacity_providers(fleet: Fleet) -> frozenset[str]:

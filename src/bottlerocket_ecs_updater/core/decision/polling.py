@@ -18,6 +18,9 @@ _NEAR_SHARE = 4
 _NEAR_POLLS = 0.5
 """…but never closer than this many polls. While a change is due at any moment, every second counts."""
 
+_QUIET_MAX_POLLS = 24
+"""A longer wait is cut into pieces of so many polls: something may happen that was not expected."""
+
 _SEVERAL = 3
 """If this many instances may be out of service together, looks are shared."""
 
@@ -54,7 +57,7 @@ def next_look(
     waited = now - began
     # It began with a call, a little after the look from which this one was promised. So this one may be a little early.
     if waited + soon_interval(poll) < quiet:
-        return began + quiet
+        return min(began + quiet, now + _QUIET_MAX_POLLS * poll)
     spacing = min(max(poll, waited / _SPACING_SHARE), _SPACING_MAX_POLLS * poll)
     return now + (
         spacing if learned is None else min(spacing, max(soon_interval(poll), (waited - quiet) / _NEAR_SHARE))
@@ -161,14 +164,13 @@ def shared_look(due: datetime, began: datetime, spacing: timedelta) -> datetime:
     return began - ((began - due) // spacing) * spacing
 
 
-def is_prompt(instance: Instance, *, empty_by: datetime | None = None) -> bool:
+def is_prompt(instance: Instance, *, emptied: bool = False) -> bool:
     """Whether the next change is due within seconds: a command result, its last task, or the boot that it is back with.
 
-    Drains that began before `empty_by` are likely to be over; None if that is not known.
+    `emptied` is whether its drain is likely to be over by now.
     """
     claim, progress = instance.claim, instance.progress
     if claim is None or progress.sent_return is not None:
         return False
-    drain = progress.drain if claim.phase is ClaimPhase.DRAINING else None
-    emptied = drain is not None and empty_by is not None and drain.at <= empty_by
-    return instance.pending is not None or progress.new_boot is not None or emptied
+    drained = claim.phase is ClaimPhase.DRAINING and emptied
+    return instance.pending is not None or progress.new_boot is not None or drained

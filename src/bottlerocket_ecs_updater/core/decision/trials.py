@@ -11,11 +11,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from bottlerocket_ecs_updater.core.capacity.fleet_capacity import TYPE_ATTRIBUTE
 from bottlerocket_ecs_updater.core.decision.admission import not_admitted, offered_update
 from bottlerocket_ecs_updater.core.decision.contrast import TasksAlike
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
-from bottlerocket_ecs_updater.core.model.container_instance import VARIANT_ATTRIBUTE, Registration
+from bottlerocket_ecs_updater.core.model.container_instance import TYPE_ATTRIBUTE, VARIANT_ATTRIBUTE, Registration
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, InstanceId
 from bottlerocket_ecs_updater.core.model.instance import Instance

@@ -23,6 +23,7 @@ FAMILY_GROUP = "family:"
 
 
 VARIANT_ATTRIBUTE = "bottlerocket.variant"
+TYPE_ATTRIBUTE = "ecs.instance-type"
 """Bottlerocket's ECS agent registers this attribute; no other agent does."""
 
 EXTERNAL_ATTRIBUTE = "ecs.capability.external"
@@ -96,6 +97,11 @@ class Registration:
     """Empty if ECS does not say."""
 
     @property
+    def type(self) -> str:
+        """Its EC2 instance type; empty if its agent has reported none."""
+        return self.attributes.get(TYPE_ATTRIBUTE, "")
+
+    @property
     def in_service(self) -> bool:
         """Whether ECS places tasks on it now."""
         return self.status is Status.ACTIVE and self.connected
@@ -155,6 +161,13 @@ class Task:
     """Whether ECS attached an EBS volume to its instance for it."""
     launched_at: datetime | None = None
     """When a task that no service started was created; None for others, or if ECS did not say."""
+    stopped_at: datetime | None = None
+    """When it stopped; None if it has not, or if ECS did not say."""
+
+    @property
+    def service(self) -> str:
+        """The name of its service; empty for a task of no service."""
+        return self.group.removeprefix(SERVICE_GROUP) if self.group.startswith(SERVICE_GROUP) else ""
 
     @property
     def stopped(self) -> bool:

@@ -27,13 +27,46 @@ from bottlerocket_ecs_updater.core.model.services import Health, Service, Servic
 from bottlerocket_ecs_updater.core.model.shared import Shared
 from bottlerocket_ecs_updater.core.model.version import Version
 
+NO_SERVICE, DAEMONS = "no service", "daemon services"
+"""Among service names, which have no spaces."""
+
+ABOUT_AS_LONG = timedelta(seconds=5)
+
 
 @dataclass(frozen=True, slots=True)
 class Durations:
-    """How long drains and reboots usually take, as this run has seen. Polling much earlier only costs calls."""
+    """How long drains and reboots usually take, as runs have seen. Polling much earlier only costs calls."""
 
     drain: timedelta | None = None
+    """From a drain until the look that finds the instance empty."""
+    stops: Mapping[str, timedelta] = field(default_factory=dict)
+    """From the drain until all tasks of a service have stopped, by its name.
+
+    `NO_SERVICE` stands for daemon services on hosts without other tasks. On other hosts, `DAEMONS` is how much later
+    they have stopped.
+    """
+    reboots: Mapping[str, timedelta] = field(default_factory=dict)
+    """By instance type."""
     reboot: timedelta | None = None
+    """For any other type; None if no earlier run recorded reboots."""
+
+    def reboot_of(self, instance: Instance) -> timedelta | None:
+        """How long the reboot of an instance usually takes; None if nothing is known."""
+        return self.reboots.get(instance.type, self.reboot)
+
+    def drain_of(self, instance: Instance) -> timedelta | None:
+        """How long the drain of an instance usually takes; None if no task like those on it has been seen to stop.
+
+        It is over when the slowest of them has stopped. Instances that take about as long are expected together.
+        """
+        drain = instance.progress.drain
+        moving = (drain.moving if drain is not None else None) or instance.services_to_move
+        known = [self.stops[name] for name in moving or (NO_SERVICE,) if name in self.stops]
+        after = self.stops.get(DAEMONS, timedelta()) if moving else timedelta()
+        if not known:
+            return None
+        stops = max(known) + after
+        return min(max(self.drain, stops - ABOUT_AS_LONG), stops + ABOUT_AS_LONG) if self.drain is not None else stops
 
 
 @dataclass(frozen=True, slots=True)

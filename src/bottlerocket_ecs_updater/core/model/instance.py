@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -182,9 +183,19 @@ class Instance:
         return self.check_answer.report if self.check_answer is not None else None
 
     @property
+    def type(self) -> str:
+        """Its EC2 instance type; empty if that is not known."""
+        return self.registration.type if self.registration is not None else ""
+
+    @property
     def tasks_left(self) -> tuple[Task, ...]:
         """The tasks on it that are not STOPPED; empty also if they were not read."""
         return self.tasks.left if self.tasks is not None else ()
+
+    @property
+    def services_to_move(self) -> Mapping[str, int]:
+        """How many tasks of each service a drain has to move, by service name: none of daemon services."""
+        return Counter(task.service for task in self.tasks_left if task.service and not task.daemon)
 
     @property
     def tasks_stopping(self) -> tuple[Task, ...]:

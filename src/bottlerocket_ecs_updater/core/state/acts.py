@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import assert_never
 
 from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
-from bottlerocket_ecs_updater.core.model.container_instance import SERVICE_GROUP, Status
+from bottlerocket_ecs_updater.core.model.container_instance import Status
 from bottlerocket_ecs_updater.core.model.ids import ServiceArn, TaskArn
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.outcome import Outcome
@@ -69,13 +69,8 @@ def see_drain_sent(
     confirmed: bool,
 ) -> Instance:
     """A drain was sent; `confirmed` says whether ECS confirmed it. `running` are the tasks of each service."""
-    moving: dict[str, int] = {}
     names = tuple(sorted(instance.names_of(instance.tasks_left)))
-    for task in instance.tasks_left:
-        if task.group.startswith(SERVICE_GROUP) and not task.daemon:
-            name = task.group.removeprefix(SERVICE_GROUP)
-            moving[name] = moving.get(name, 0) + 1
-    drain = SentDrain(now, names, moving, dict(deficits), running)
+    drain = SentDrain(now, names, instance.services_to_move, dict(deficits), running)
     progress = replace(instance.progress, drain=drain, drain_seen=confirmed)
     return replace(instance, progress=progress)
 

@@ -12,6 +12,7 @@ from bottlerocket_ecs_updater.core.decision.polling import (
     services_apart,
     shared_look,
 )
+from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.time_text import has_passed
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.engine.look.schedule import GATHER_SHARE, LookSchedule
@@ -82,18 +83,19 @@ class NextLook:
         Results that arrive within seconds are read sooner than the rest, by looks that are shared as well.
         """
         policy, began = self._policy, self._known.fleet.started_at
-        spacing, empty_by = self._batch_interval, self._empty_by()
-        prompt = self._schedule.earliest(lambda id_: is_prompt(self._known.instance(id_), empty_by=empty_by))
+        spacing = self._batch_interval
+        prompt = self._schedule.earliest(self._is_prompt)
         shared = shared_look(again, began, spacing)
         if prompt is None:
             return shared
         return min(shared, max(again, shared_look(prompt - policy.poll_interval / GATHER_SHARE, began, spacing)))
 
-    def _empty_by(self) -> datetime | None:
-        """When a drain must have begun to be over by now, as others were; None if this run has seen none."""
-        fleet = self._known.fleet
-        learned = fleet.durations.drain
-        return fleet.at - quiet_time(learned, self._policy.poll_interval) if learned is not None else None
+    def _is_prompt(self, id_: InstanceId) -> bool:
+        instance, fleet = self._known.instance(id_), self._known.fleet
+        drain, learned = instance.progress.drain, fleet.durations.drain_of(instance)
+        if drain is None or learned is None:
+            return is_prompt(instance)
+        return is_prompt(instance, emptied=drain.at + quiet_time(learned, self._policy.poll_interval) <= fleet.at)
 
     @property
     def _batch_interval(self) -> timedelta:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from bottlerocket_ecs_updater.core.capacity.fleet_capacity import tasks_changed
 from bottlerocket_ecs_updater.core.capacity.unread_facts import constraints_ask_for_tasks
-from bottlerocket_ecs_updater.core.decision.claimed.drain import is_checked_first, others_were_empty
+from bottlerocket_ecs_updater.core.decision.claimed.drain import is_checked_first, is_likely_empty
 from bottlerocket_ecs_updater.core.decision.claimed.give_back import staged_report
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
@@ -72,15 +72,14 @@ class TaskLooks:
             if not is_checked_first(one, this_pass)
         ]
         known = [task.arn for instance in stopping if instance.tasks is not None for task in instance.tasks.left]
-        left = self._calls.ask(TASKS, lambda: self._cluster.not_stopped(known)) if known else frozenset()
-        if left is None:
+        ended = self._calls.ask(TASKS, lambda: self._cluster.stopped(known)) if known else {}
+        if ended is None:
             return set()
         for instance in stopping:
             if instance.tasks is not None:
-                still = tuple(task for task in instance.tasks.left if task.arn in left)
+                still = tuple(task for task in instance.tasks.left if task.arn not in ended)
+                self._known.note_stopped(instance, ended)
                 self._known.learn(replace(instance, tasks=Tasks(still, self._known.now)))
-                if still:
-                    self._known.note_drain_early(instance)
         return {instance.id for instance in stopping}
 
     def before_reboot(self, due: Collection[InstanceId]) -> set[InstanceId]:
@@ -166,7 +165,7 @@ def _drains_with_tasks(instance: Instance) -> bool:
 
 def _may_be_empty(instance: Instance, this_pass: Pass) -> bool:
     """Whether this run drained it, and others were empty after that time."""
-    return instance.progress.drain is not None and others_were_empty(instance.phase_began, this_pass)
+    return instance.progress.drain is not None and is_likely_empty(instance, this_pass)
 
 
 def _marked_for_reboot(instance: Instance) -> bool:

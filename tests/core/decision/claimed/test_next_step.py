@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -15,6 +15,7 @@ from tests.core.builders import (
     NEWER,
     NOW,
     POLICY,
+    POLL,
     RUN,
     SECOND,
     a_claim,
@@ -135,9 +136,15 @@ def test_an_instance_that_this_look_shows_empty_is_claimed_for_its_reboot_and_th
 
 
 def test_learned_drain_times_determine_the_spacing_of_looks() -> None:
-    step = next_step(claimed(tasks=(task(),)), durations=Durations(drain=10 * MINUTE))
-    assert step.look_at is not None
-    assert step.look_at > NOW + 5 * MINUTE
+    def look(took: timedelta, service: str = "web") -> datetime | None:
+        began = a_claim(since=NOW)
+        one = claimed(claim=began, tasks=(task(),), progress=drained_by_us(began))
+        return next_step(one, durations=Durations(stops={service: took})).look_at
+
+    assert look(MINUTE) == NOW + MINUTE - POLL / 2
+    # Something may happen that was not expected.
+    assert look(10 * MINUTE) == NOW + 24 * POLL
+    assert look(MINUTE, "other") == NOW + POLL
 
 
 def test_no_look_is_later_than_the_drain_limit() -> None:

@@ -18,7 +18,7 @@ from bottlerocket_ecs_updater.core.model.run_progress import RunProgress
 from bottlerocket_ecs_updater.core.model.services import Slot
 from bottlerocket_ecs_updater.core.rules.policy import Limit, Policy
 
-USUAL = Durations(drain=MINUTE, reboot=MINUTE)
+USUAL = Durations(reboot=MINUTE)
 PROMPT = Policy(max_unavailable=Limit(number=3), settle=timedelta(0))
 SETTLED = Policy(max_unavailable=Limit(number=3), settle=MINUTE)
 

@@ -112,7 +112,7 @@ def _not_empty(claimed: ClaimedInstance, this_pass: Pass) -> NextStep:
     soon = this_pass.next_poll
     if stands.stop:
         return NextStep((StopTasks(instance.id, stands.stop),), look_at=soon)
-    due = next_look(began, this_pass.at, policy.poll_interval, fleet.durations.drain)
+    due = next_look(began, this_pass.at, policy.poll_interval, fleet.durations.drain_of(instance))
     look_at = min(due, stands.until, stands.next_stop or due)
     ahead = _check_ahead(claimed, this_pass)
     if ahead is not None:
@@ -146,7 +146,7 @@ def _check_ahead(claimed: ClaimedInstance, this_pass: Pass) -> NextStep | None:
     instance, registration = claimed.instance, claimed.registration
     if not registration.connected:
         return None
-    soon_empty = _counts_say_empty(registration) or others_were_empty(instance.phase_began, this_pass)
+    soon_empty = _counts_say_empty(registration) or is_likely_empty(instance, this_pass)
     if soon_empty and _report_is_aging(instance, this_pass):
         wants_group = group_due_soon(instance, REBOOTS_AFTER_ANSWER, this_pass.fleet)
         return replace(ask_host(instance, this_pass), wants_answer_only=True, wants_group=wants_group)
@@ -166,7 +166,7 @@ def check_along(instance: Instance, this_pass: Pass) -> NextStep | None:
     None if its drain will not be over while its report is recent enough for a reboot.
     """
     fleet, poll = this_pass.fleet, this_pass.policy.poll_interval
-    claim, registration, learned = instance.claim, instance.registration, fleet.durations.drain
+    claim, registration, learned = instance.claim, instance.registration, fleet.durations.drain_of(instance)
     if claim is None or registration is None or learned is None or claim.phase is not ClaimPhase.DRAINING:
         return None
     soon_empty = has_passed(instance.phase_began, quiet_time(learned, poll) - CHECKED_EARLIER, this_pass.at)
@@ -184,7 +184,7 @@ def _answered_now(claimed: ClaimedInstance, this_pass: Pass) -> bool:
         return False
     if registration.at >= this_pass.at:
         return _counts_say_empty(registration)
-    return others_were_empty(instance.phase_began, this_pass)
+    return is_likely_empty(instance, this_pass)
 
 
 def _known_tasks_stopped_now(claimed: ClaimedInstance, this_pass: Pass) -> bool:
@@ -194,10 +194,10 @@ def _known_tasks_stopped_now(claimed: ClaimedInstance, this_pass: Pass) -> bool:
     return stopped_now and claimed.registration.at < this_pass.at
 
 
-def others_were_empty(began: datetime, this_pass: Pass) -> bool:
-    """Whether this drain has taken about as long as the quickest one so far."""
-    learned = this_pass.fleet.durations.drain
-    return learned is not None and has_passed(began, quiet_time(learned, this_pass.policy.poll_interval), this_pass.at)
+def is_likely_empty(instance: Instance, this_pass: Pass) -> bool:
+    """Whether its drain has taken about as long as tasks like those on it usually take to stop."""
+    learned, poll = this_pass.fleet.durations.drain_of(instance), this_pass.policy.poll_interval
+    return learned is not None and has_passed(instance.phase_began, quiet_time(learned, poll), this_pass.at)
 
 
 def _report_is_aging(instance: Instance, this_pass: Pass) -> bool:
@@ -245,8 +245,9 @@ def _marked_but_active(claimed: ClaimedInstance, this_pass: Pass) -> NextStep:
         if unwanted_now(claimed, this_pass) is not None and registration.at < this_pass.at:
             return NextStep(look_at=this_pass.at)
         ahead = _check_ahead(claimed, this_pass)
-        due = next_look(progress.drain.at, this_pass.at, policy.poll_interval, fleet.durations.drain)
-        return ahead or NextStep(look_at=due if fleet.durations.drain is not None else soon)
+        learned = fleet.durations.drain_of(instance)
+        due = next_look(progress.drain.at, this_pass.at, policy.poll_interval, learned)
+        return ahead or NextStep(look_at=due if learned is not None else soon)
     if progress.drain_seen and may_be_stale(claimed, this_pass):
         return _check_ahead(claimed, this_pass) or NextStep(look_at=soon)
     if progress.drain_seen:

@@ -162,7 +162,7 @@ def send_reboot(instance: Instance, this_pass: Pass, *first: Mark) -> NextStep:
     if reboots_plainly(instance, fleet):
         soon, plain = at + FIRST_RUN * END_ASKED_SHARE, Reboot(instance.id, bound=False)
         return NextStep((*first, plain), look_at=soon, wants_answer_only=True, wants_reboot_end=True)
-    look_at = next_look(at, at, policy.poll_interval, fleet.durations.reboot, policy.quiet_after_reboot)
+    look_at = next_look(at, at, policy.poll_interval, fleet.durations.reboot_of(instance), policy.quiet_after_reboot)
     return NextStep((*first, Reboot(instance.id)), look_at=look_at)
 
 
@@ -333,7 +333,7 @@ def _ask_when_connected(claimed: ClaimedInstance, this_pass: Pass) -> NextStep:
         sent_at,
         this_pass.at,
         policy.poll_interval,
-        this_pass.fleet.durations.reboot,
+        this_pass.fleet.durations.reboot_of(instance),
         policy.quiet_after_reboot if progress.reboot_sent_at else policy.poll_interval,
     )
     if not claimed.registration.connected:
@@ -366,7 +366,7 @@ def _ask_one_that_never_left(claimed: ClaimedInstance, sent_at: datetime, due: d
     Only a look from now shows that it is connected: one from before its reboot also says so.
     """
     instance, policy = claimed.instance, this_pass.policy
-    learned = this_pass.fleet.durations.reboot
+    learned = this_pass.fleet.durations.reboot_of(instance)
     quiet = quiet_time(learned, policy.poll_interval) if learned is not None else 2 * policy.quiet_after_reboot
     early = this_pass.at + soon_interval(policy.poll_interval) < sent_at + quiet
     if early or claimed.registration.at < this_pass.at:

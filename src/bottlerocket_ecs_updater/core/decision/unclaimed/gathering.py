@@ -60,7 +60,7 @@ def _about_to_be_free(fleet: Fleet, settle: timedelta) -> Iterable[datetime]:
 def _expected_back(instance: Instance, fleet: Fleet) -> datetime | None:
     """When a rebooting host is likely to be returned; None if it is not rebooting, or nothing is known."""
     claim, progress = instance.claim, instance.progress
-    sent, usual = progress.reboot_sent_at, fleet.durations.reboot
+    sent, usual = progress.reboot_sent_at, fleet.durations.reboot_of(instance)
     if claim is None or claim.phase is not ClaimPhase.REBOOTING or sent is None or usual is None:
         return None
     at = sent + usual + VERIFIED_AFTER

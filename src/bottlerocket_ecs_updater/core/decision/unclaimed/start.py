@@ -263,10 +263,10 @@ def _start_picks(
             draft.steps[pick.id] = NextStep((RunBeforeDrain(pick.id),), look_at=soon)
             continue
         mark = Mark(pick.id, claim_of(ready[pick.id], fleet))
-        look_at = next_look(this_pass.at, this_pass.at, this_pass.policy.poll_interval, fleet.durations.drain)
+        learned = fleet.durations.drain_of(pick)
+        look_at = next_look(this_pass.at, this_pass.at, this_pass.policy.poll_interval, learned)
         # Once the time of a drain is known, there is nothing to see before the host is checked again.
-        learned = fleet.durations.drain is not None
-        draft.steps[pick.id] = NextStep((mark, Drain(pick.id)), look_at=look_at, wants_answer_only=learned)
+        draft.steps[pick.id] = NextStep((mark, Drain(pick.id)), look_at=look_at, wants_answer_only=learned is not None)
 
 
 def claim_of(candidate: Ready, fleet: Fleet) -> Claim:
