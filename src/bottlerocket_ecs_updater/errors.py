@@ -32,6 +32,11 @@ class Throttled(UpdaterError):
 
 
 @dataclass
+class StillHeld(UpdaterError):
+    """Try again later: another run held the lease for as long as this one may wait."""
+
+
+@dataclass
 class Denied(UpdaterError):
     """Ask an administrator: a permission is missing."""
 

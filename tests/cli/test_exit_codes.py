@@ -11,6 +11,7 @@ from bottlerocket_ecs_updater.errors import (
     Denied,
     LeaseLost,
     NotFound,
+    StillHeld,
     Throttled,
     Unreachable,
     UpdaterError,
@@ -34,6 +35,7 @@ def _raising(error: BaseException) -> Callable[[], int]:
         (Unreachable("no answer"), Exit.COULD_NOT_RUN),
         (Throttled("too many calls"), Exit.COULD_NOT_RUN),
         (LeaseLost("another run acts"), Exit.COULD_NOT_RUN),
+        (StillHeld("another run held the lease"), Exit.COULD_NOT_RUN),
     ],
 )
 def test_an_error_becomes_one_line_and_an_exit_code(

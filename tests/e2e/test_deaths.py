@@ -63,6 +63,32 @@ def test_one_of_three_rival_runs_acts_and_the_others_name_it_and_exit(tmp_path: 
         assert here.not_as_foretold() == []
 
 
+def test_rival_runs_that_wait_for_the_lease_run_one_after_the_other(tmp_path: Path) -> None:
+    with town(row(3), tmp_path) as here:
+        outputs = [output_of(each) for each in [here.start("--lease-wait", "12h") for _ in range(3)]]
+        assert [each.exit_code for each in outputs] == [0, 0, 0]
+        assert [each.last["outcome"] for each in outputs] == ["ok", "ok", "ok"]
+        waited = [each for each in outputs if each.of("lease.refused")]
+        assert len(waited) == 2
+        for each in waited:
+            left, *_, ran = [one["run"] for one in each.of("run.finished")]
+            assert left != ran, "each try has an id of its own"
+        assert_clean(here.findings())
+        assert here.not_as_foretold() == []
+
+
+def test_a_run_that_waited_too_long_for_the_lease_fails_and_names_the_holder(tmp_path: Path) -> None:
+    with town(row(3), tmp_path) as here:
+        first = here.start()
+        here.wait_until(lambda: here.findings().most_out_at_once == 1)
+        second = here.start("--lease-wait", "1s")
+        _, err = second.communicate(timeout=BUSY_SECONDS * 2)
+        assert second.returncode == 1
+        assert "another run held the lease for the 1s of lease-wait: " in err
+        assert output_of(first).exit_code == 0
+        assert_clean(here.findings())
+
+
 def test_a_run_that_is_stopped_leaves_in_time_and_the_next_one_finishes_at_once(tmp_path: Path) -> None:
     with town(row(3), tmp_path) as here:
         process = here.start("--lease", "10m")

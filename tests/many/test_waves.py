@@ -72,6 +72,13 @@ def until(fleet: SimulatedFleet, execution: str, *, asked: bool = False) -> None
         threading.Event().wait(0.2)
 
 
+def wait_for(true: Callable[[], bool]) -> None:
+    ends = time.monotonic() + ENDS_WITHIN_SECONDS
+    while not true():
+        assert time.monotonic() < ends
+        threading.Event().wait(0.05)
+
+
 def run_until(fleet: SimulatedFleet, reached: Callable[[Mapping[str, Set[str]]], bool]) -> None:
     """Start executions, each of which must succeed, until the clusters run the wanted versions.
 
@@ -190,6 +197,22 @@ def test_an_execution_that_a_person_stops_leaves_nothing_stranded_and_the_next_o
 
 
 # Settings
+
+
+def test_a_second_execution_starts_no_wave_while_the_first_is_still_in_the_one_before(state: Path) -> None:
+    settings = SETTINGS.replace("approve     = [3]\n", "")
+    with simulated_fleet({"canary-a": row(4), "staging-a": row(2)}, ScaledClock(60), settings, state) as fleet:
+        first = fleet.start()
+        store, lease = FolderStore(state), "lease.json"
+        wait_for(lambda: any(key.endswith(lease) for key in store.keys("clusters/")))
+        second = fleet.start()
+        wait_for(lambda: bool(fleet.processes.of("staging-a")))
+        assert fleet.processes.of("canary-a")[0].exit_code is not None
+        for execution in (first, second):
+            until(fleet, execution)
+            assert fleet.states.status(execution) == "SUCCEEDED", fleet.states.messages.sent[-1]
+        for world in fleet.worlds.values():
+            assert world.findings().violations == ()
 
 
 def test_a_cluster_takes_the_defaults_and_every_section_that_matches_in_the_order_of_the_file() -> None:

@@ -81,6 +81,12 @@ def test_an_empty_variable_is_one_that_is_not_set() -> None:
     assert settings(REGION="").target.region is None
 
 
+def test_a_wait_for_the_lease_needs_a_store_that_keeps_it() -> None:
+    assert "lease-wait needs a state store: give --state" in refusal("--lease-wait", "12h")
+    waits = settings("--lease-wait", "12h", "--state", "s3://bucket/updater").limits.lease_wait
+    assert waits == timedelta(hours=12)
+
+
 def test_an_empty_state_store_is_refused_since_it_keeps_the_lease_and_the_pause() -> None:
     assert f"{PREFIX}STATE in the environment is empty" in refusal(STATE="")
 

@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from bottlerocket_ecs_updater import __version__
 from bottlerocket_ecs_updater.cli.outputs import Outputs, open_outputs, successors
@@ -16,15 +16,16 @@ from bottlerocket_ecs_updater.cli.signals import RELEASE_GRACE_SECONDS, handle_s
 from bottlerocket_ecs_updater.cli.wiring import Wired, wire
 from bottlerocket_ecs_updater.core.model.event import LeaseRefused, LeaseTaken, LookPostponed, RunFinished, WaitBegan
 from bottlerocket_ecs_updater.core.model.outcome import RunOutcome, count_kinds
-from bottlerocket_ecs_updater.core.model.time_text import has_passed
+from bottlerocket_ecs_updater.core.model.time_text import duration_text, has_passed
+from bottlerocket_ecs_updater.engine.lease.lease_wait import wait_for_lease
 from bottlerocket_ecs_updater.engine.lease.run_lease import HeldBy, Taken, lease_guard
-from bottlerocket_ecs_updater.engine.lease.store_lease import StoreLease
+from bottlerocket_ecs_updater.engine.lease.store_lease import StoreLease, lease_key
 from bottlerocket_ecs_updater.engine.ports import Recorder
 from bottlerocket_ecs_updater.engine.run import Run
 from bottlerocket_ecs_updater.engine.stop import Stop
 from bottlerocket_ecs_updater.engine.store.folder_store import FolderStore
 from bottlerocket_ecs_updater.engine.waits import Waits
-from bottlerocket_ecs_updater.errors import Interrupted, Throttled, Unreachable, UpdaterError, UsageError
+from bottlerocket_ecs_updater.errors import Interrupted, StillHeld, Throttled, Unreachable, UpdaterError, UsageError
 
 MADE_BEFORE_COLLECTED = 50_000
 """The threshold of the garbage collector, in objects; the default is 700.
@@ -42,15 +43,36 @@ def run(settings: RunSettings) -> int:
     gc.set_threshold(MADE_BEFORE_COLLECTED)
     stop, interrupted = Stop(), threading.Event()
     with handle_signals(stop, interrupted):
-        wired = _wired(settings, interrupted)
-        outputs = open_outputs(settings, wired, sys.stderr)
-        try:
-            return _with_lease(settings, wired, outputs, stop)
-        finally:
-            outputs.close()
-            # Release the lease so that the next run can start at once, but do not wait long for it.
-            with suppress(Interrupted), time_limit(RELEASE_GRACE_SECONDS):
-                wired.lease.release()
+        wired, until = _wired(settings, interrupted), None
+        while True:
+            answer = _one_run(settings, wired, stop)
+            wait, store = settings.limits.lease_wait, wired.store
+            if not isinstance(answer, HeldBy):
+                return answer
+            if wait is None or store is None:
+                return 0
+            until = until or wired.clock.now() + wait
+            if not wait_for_lease(store, lease_key(wired.state), wired.clock, until):
+                raise StillHeld(_still_held(answer, wait, stop))
+            # Runs are ordered by their ids, which contain their start: this one starts now.
+            wired = _wired(settings, interrupted)
+
+
+def _still_held(by: HeldBy, wait: timedelta, stop: Stop) -> str:
+    waited = f"for the {duration_text(wait)} of lease-wait" if not stop.why else f"until {stop.why}"
+    return f"another run held the lease {waited}: {by.holder}"
+
+
+def _one_run(settings: RunSettings, wired: Wired, stop: Stop) -> int | HeldBy:
+    """One run: its exit code, or who holds the lease."""
+    outputs = open_outputs(settings, wired, sys.stderr)
+    try:
+        return _with_lease(settings, wired, outputs, stop)
+    finally:
+        outputs.close()
+        # Release the lease so that the next run can start at once, but do not wait long for it.
+        with suppress(Interrupted), time_limit(RELEASE_GRACE_SECONDS):
+            wired.lease.release()
 
 
 def _wired(settings: RunSettings, interrupted: threading.Event) -> Wired:
@@ -91,8 +113,8 @@ def _checked(wired: Wired) -> Wired:
     return wired
 
 
-def _with_lease(settings: RunSettings, wired: Wired, outputs: Outputs, stop: Stop) -> int:
-    """Acquire the lease and run; if another run holds it, exit."""
+def _with_lease(settings: RunSettings, wired: Wired, outputs: Outputs, stop: Stop) -> int | HeldBy:
+    """Acquire the lease and run; if another run holds it, leave."""
     recorder, clock = outputs.recorder, wired.clock
     wired.waits.listener = lambda one: recorder.record(WaitBegan(clock.now(), one.what, one.since, one.until))
     began = clock.now()
@@ -106,10 +128,11 @@ def _with_lease(settings: RunSettings, wired: Wired, outputs: Outputs, stop: Sto
     match answer:
         case HeldBy(holder=holder, since=since):
             recorder.record(LeaseRefused(now, holder, since))
-            recorder.record(
-                _never_began(wired, began, RunOutcome.LEFT, 0, f"another run acts on this cluster: {holder}")
-            )
-            return 0
+            wait = settings.limits.lease_wait
+            then = f"; a new run starts when it ends, if that is within {duration_text(wait)}" if wait else ""
+            why = f"another run acts on this cluster: {holder}{then}"
+            recorder.record(_never_began(wired, began, RunOutcome.LEFT, 0, why))
+            return answer
         case Taken(epoch=epoch, from_whom=from_whom, warning=warning):
             recorder.record(LeaseTaken(now, epoch, from_whom, warning))
 

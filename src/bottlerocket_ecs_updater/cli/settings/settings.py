@@ -178,6 +178,13 @@ class Limits:
     lease: Annotated[
         timedelta, parameters.duration("A run that does not renew its lease for this long loses it.", most=LONGEST_TERM)
     ] = timedelta(minutes=3)
+    lease_wait: Annotated[
+        timedelta | None,
+        parameters.duration(
+            "How long to wait if another run holds the lease. Default: leave at once, with exit code 0.",
+            most=timedelta(days=1),
+        ),
+    ] = None
     deadline: Annotated[
         timedelta | None,
         parameters.duration(
@@ -285,7 +292,8 @@ class RunSettings:
             raise SettingsConflict(
                 f"poll-interval ({short}) must not be shorter than {least}: {reason}", ("poll-interval",)
             )
-        lacking = self.rules.rules.needs_memory if self.target.state is None else ()
+        waits = ("lease-wait",) if self.limits.lease_wait is not None else ()
+        lacking = (*self.rules.rules.needs_memory, *waits) if self.target.state is None else ()
         if lacking:
             what = " and ".join(lacking)
             raise SettingsConflict(f"{what} needs a state store: give --state", (*lacking, "state"))

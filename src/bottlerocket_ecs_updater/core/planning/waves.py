@@ -26,6 +26,7 @@ from fnmatch import fnmatchcase
 
 from bottlerocket_ecs_updater.core.model.reasons import Reason
 from bottlerocket_ecs_updater.core.model.shared import ClusterStanding
+from bottlerocket_ecs_updater.core.model.time_text import duration_text
 from bottlerocket_ecs_updater.core.rules.policy import ONE_INSTANCE, Limit
 
 CONCURRENCY_MAX = 40
@@ -45,6 +46,13 @@ REST_BYTES = 2048
 """Subnets, counts and names of keys."""
 
 WAVE_MAX = 99
+
+LEASE_WAIT = timedelta(hours=12)
+"""How long a run of a wave waits if another run acts on its cluster.
+
+The state machine ends a run after a day, and by default the next execution starts after 12 hours. So a run of the
+previous execution has ended by then.
+"""
 
 BAKE_MAX = timedelta(days=1)
 """A longer wait would overlap the next release. Promotion waits for days, outside the execution."""
@@ -160,6 +168,11 @@ def state_bytes(waves: Iterable[Wave]) -> int:
     return len(json.dumps(waves_json(waves))) + failures + REST_BYTES
 
 
+_COMMAND = ("run", "--lease-wait", duration_text(LEASE_WAIT))
+"""A wave has ended when a run of this execution has ended on each of its clusters: one that would leave because another
+run holds the lease says nothing about the cluster, so it waits."""
+
+
 def waves_json(waves: Iterable[Wave]) -> dict[str, object]:
     """The input of the state machine."""
     return {
@@ -172,7 +185,7 @@ def waves_json(waves: Iterable[Wave]) -> dict[str, object]:
                 "bake": int(wave.bake.total_seconds()),
                 "approve": wave.approve,
                 "approve_within": int(wave.approve_within.total_seconds()),
-                "command": ["run", "--finish-only"] if wave.finish_only else ["run"],
+                "command": [*_COMMAND, "--finish-only"] if wave.finish_only else [*_COMMAND],
             }
             for wave in waves
         ]
