@@ -32,16 +32,19 @@ class UsualStops:
     believed_max: timedelta
     """A longer duration counts from the second one on: something may have delayed the first."""
     _took: dict[str, deque[timedelta]] = field(default_factory=dict)
+    _usual: dict[str, timedelta] = field(default_factory=dict)
 
     def note(self, service: str, took: timedelta) -> None:
         """The last task of a service on an instance has stopped, so long after the drain began."""
-        self._took.setdefault(service, deque(maxlen=STOPS_COUNTED)).append(took)
+        counted = self._took.setdefault(service, deque(maxlen=STOPS_COUNTED))
+        counted.append(took)
+        if took < self.believed_max or len(counted) > 1:
+            self._usual[service] = _quick(counted)
 
     @property
     def usual(self) -> Mapping[str, timedelta]:
         """The usual duration by service."""
-        quick = {service: _quick(took) for service, took in self._took.items()}
-        return {name: one for name, one in quick.items() if one < self.believed_max or len(self._took[name]) > 1}
+        return dict(self._usual)
 
 
 @dataclass(slots=True)

@@ -33,6 +33,8 @@ class StatusActs:
         before = {arn: max(lasting.get(arn, 0), worst.get(arn, 0)) for arn in {*lasting, *worst}}
         had = running_now(self._known.fleet.services)
         self._known.drained = True
+        for command in batch:
+            self._known.stopped.pop(command.instance, None)
         results = self._set_status([command.instance for command in batch], Status.DRAINING)
         now = self._clock.now()
         failed = set()

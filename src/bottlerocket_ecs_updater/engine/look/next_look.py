@@ -92,7 +92,8 @@ class NextLook:
 
     def _is_prompt(self, id_: InstanceId) -> bool:
         instance, fleet = self._known.instance(id_), self._known.fleet
-        drain, learned = instance.progress.drain, fleet.durations.drain_of(instance)
+        drain = instance.progress.drain
+        learned = fleet.durations.drain_of(instance) if drain is not None else None
         if drain is None or learned is None:
             return is_prompt(instance)
         return is_prompt(instance, emptied=drain.at + quiet_time(learned, self._policy.poll_interval) <= fleet.at)
