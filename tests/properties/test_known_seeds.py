@@ -15,6 +15,7 @@ from tests.support.invented import (
     story_of_operators,
     story_of_own_ground,
     story_of_reboots,
+    story_of_the_field,
     story_of_the_platform,
 )
 from tests.support.promises import broken_promises
@@ -264,3 +265,14 @@ def test_a_host_that_was_once_in_its_warm_pool_during_a_reboot_is_not_rebooted_f
     Found by seed 1221802 of the scenarios with departures.
     """
     assert broken_promises(play(story_of_departures(Dice(1221802)))) == []
+
+
+@pytest.mark.parametrize("seed", [1204738, 1225150, 1230204, 1232038])
+def test_a_version_that_breaks_tasks_is_noticed_before_the_next_reboot(seed: int) -> None:
+    """In each story, tasks had failed on one host for minutes when another was rebooted into the same version.
+
+    How the tasks of a crashing service ended was read minutes before; ECS had placed a task before it answered the
+    return; the tasks that a finished drain had moved still explained starts; and tasks stayed PENDING on two hosts, of
+    a service that had crashed on all others after it started.
+    """
+    assert broken_promises(play(story_of_the_field(Dice(seed)))) == []

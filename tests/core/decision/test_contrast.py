@@ -147,6 +147,21 @@ def test_a_task_that_starts_elsewhere_and_not_on_the_version_is_the_versions_fau
     assert not waiting(waits(OLD, 6), runs(OLD, timedelta(days=1)))
 
 
+def test_several_tasks_that_wait_on_the_version_and_crashed_elsewhere_after_they_started_are_its_fault() -> None:
+    """A service that crashes in a loop must not hide that its tasks do not even start on the version."""
+    crashed = replace(failed(OLD, 500, 120), ran_for=timedelta(seconds=110))
+    one, other = waits(NEW, 6), waits(OTHER, 6)
+    limit = timedelta(minutes=5)
+
+    def waiting_together(*ended: TaskEnd) -> int:
+        return len(waiting_for_version(TRIAL, [one, other], TasksAlike(ended, [one, other]), NOW, limit))
+
+    assert waiting_together(crashed) == 2
+    assert not waiting_together(replace(crashed, ran_for=None))
+    assert not waiting(one, ended=[crashed])
+    assert not waiting(one, waits(OLD, 6), ended=[crashed])
+
+
 def test_a_task_that_starts_nowhere_or_slowly_everywhere_is_not() -> None:
     slow = LiveTask(TaskArn("s"), OLD, "service:web", "1", NOW - timedelta(hours=1), NOW - timedelta(minutes=53))
     assert not waiting(waits(NEW, 9))

@@ -10,6 +10,7 @@ deployment must have run longer on other hosts before, and never as long on host
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -271,23 +272,28 @@ def waiting_for_version(
     others of their deployment took.
     """
     alike = _by_deployment(trial, of_services)
-    waiting = [one for one in here if one.started_at is None and trial.has(one)]
-    return [one for one in waiting if _waits_long(one, alike.get((one.group, one.deployment)), now, limit)]
+    waiting = [one for one in here if one.started_at is None and trial.has(one) and now - one.launched_at >= limit]
+    count = Counter((one.group, one.deployment) for one in waiting)
+    return [
+        one
+        for one in waiting
+        if (key := (one.group, one.deployment)) in alike and _waits_long(one, alike[key], count[key], now, limit)
+    ]
 
 
-def _waits_long(one: LiveTask, alike: _Alike | None, now: datetime, limit: timedelta) -> bool:
+def _waits_long(one: LiveTask, alike: _Alike, together: int, now: datetime, limit: timedelta) -> bool:
     waited = now - one.launched_at
-    if waited < limit or alike is None:
+    if waited < OUTLIVES * max(alike.starts(), default=timedelta()):
         return False
     started = [each for each in alike.alive_elsewhere if each.started_at is not None]
     stuck = [each for each in alike.alive_elsewhere if each.started_at is None and now - each.launched_at >= limit]
-    if waited < OUTLIVES * max(alike.starts(), default=timedelta()):
-        return False
     # Of a service that crashes in a loop, no task may run elsewhere now, but some have started since this one waits.
     lately = [end for end in alike.ended_elsewhere if _started_since(end, one.launched_at)]
     before = any(end.started and not end.failed and end.lasted > limit for end in alike.ended_elsewhere)
+    # Or all of its tasks wait here, and those that crashed elsewhere before had started: one may be a coincidence.
+    crashed = together >= FAILED_TASKS and any(end.started and end.failed for end in alike.ended_elsewhere)
     ran = bool(started or lately) or before
-    return ran and len(stuck) <= (len(started) + len(lately)) / 2
+    return (ran or crashed) and len(stuck) <= (len(started) + len(lately)) / 2
 
 
 def _started_since(end: TaskEnd, at: datetime) -> bool:

@@ -61,13 +61,14 @@ def evidence_is_old(claim: Claim, this_pass: Pass, fresh: timedelta = EVIDENCE_F
     """
     fleet = this_pass.fleet
     services = fleet.services
-    if services is not None and not has_passed(services.at, fresh, fleet.at):
+    unread = services is not None and services.ends_unread
+    if services is not None and not unread and not has_passed(services.at, fresh, fleet.at):
         return False
     came = this_pass.once(_tried_since).get(claim.target)
     if came is None:
         return False
     carried = has_passed(came, CARRIED_FOR, fleet.at)
-    return services is None or not carried or has_passed(services.at, EVIDENCE_FRESH_LATER, fleet.at)
+    return services is None or unread or not carried or has_passed(services.at, EVIDENCE_FRESH_LATER, fleet.at)
 
 
 def _tried_since(this_pass: Pass) -> Mapping[Version, datetime]:
@@ -98,7 +99,8 @@ def suspicious(fleet: Fleet, starts_before: Mapping[ServiceArn, int]) -> tuple[S
     for one in fleet.instances.values():
         if one.claim is not None:
             in_progress += 1
-            moving.update(one.progress.moving)
+            # Once it has no more tasks, ECS has stopped as many as it started in their place.
+            moving.update({} if _is_empty(one) else one.progress.moving)
     # A daemon service stops a task at each drain and starts one at each return, which events show only in part.
     moving.update({one.name: 2 * in_progress for one in services if one.daemon})
     lost = {
@@ -108,6 +110,11 @@ def suspicious(fleet: Fleet, starts_before: Mapping[ServiceArn, int]) -> tuple[S
     }
     losing = {one: count for one, count in lost.items() if count > 0}
     return tuple(losing) if sum(losing.values()) >= FAILED_TASKS else ()
+
+
+def _is_empty(instance: Instance) -> bool:
+    registration = instance.registration
+    return registration is not None and not (registration.running_tasks or registration.pending_tasks)
 
 
 def losing_on_trial(trial: Iterable[InstanceId], fleet: Fleet) -> frozenset[str]:

@@ -72,6 +72,8 @@ class Services:
     at: datetime
     seen_deploying: Mapping[ServiceArn, datetime] = field(default_factory=dict)
     """Since when every look has seen each of these services deploying."""
+    ends_unread: bool = False
+    """Whether a service was in doubt at this look, and how its tasks ended was last read some time before."""
 
 
 @dataclass(frozen=True, slots=True)

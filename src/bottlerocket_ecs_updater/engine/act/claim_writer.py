@@ -237,10 +237,11 @@ class ClaimWriter:
         Another run may have returned it, and died before it recorded that. It had no tasks when its reboot was claimed.
         """
         now, instance = self._known.fleet.at, self._known.instance(id_)
-        claim, returned = instance.claim, instance.progress.sent_return
+        claim, booted = instance.claim, instance.progress.new_boot
         if claim is not None and claim.run != self._known.fleet.run and claim.phase is ClaimPhase.REBOOTING:
             return min(claim.since, now)
-        return returned.at if returned is not None else now
+        # Not when the return was answered: ECS may have placed a task by then.
+        return min(booted.asked_at, now) if booted is not None else now
 
     def _written_on(self, id_: InstanceId) -> ContainerInstanceArn | None:
         """Where to delete our claim; None if the instance is gone, or another run overwrote the claim."""

@@ -7,6 +7,7 @@ service loses tasks without a drain of ours does the run read how those tasks en
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeVar
@@ -27,6 +28,7 @@ from bottlerocket_ecs_updater.core.decision.evidence import (
 from bottlerocket_ecs_updater.core.decision.instance_health import impaired_in_turn, long_impaired
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.decision.trials import LaunchedHosts, launched_hosts, on_trial
+from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
 from bottlerocket_ecs_updater.core.model.container_instance import SERVICE_GROUP, LiveTask, TaskEnd
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.history import BrokenVersion
@@ -171,9 +173,10 @@ class Evidence:
     def _ask(self, names: Collection[str], trial: OnTrial, launched: Sequence[LaunchedHosts], fleet: Fleet) -> None:
         known_names = {one.name for one in fleet.services.all} if fleet.services is not None else set()
         versions = {version for version, _ in trial.values()}
-        soon = self._reboots_soon(versions | {one.version for one in launched}, fleet)
-        longest_ago = sorted((name for name in names if name in known_names), key=self._read_at)
-        due = [name for name in longest_ago[:SERVICES_READ] if self._due(name, soon=soon)]
+        longest_ago = sorted((name for name in names if name in known_names), key=self._read_at)[:SERVICES_READ]
+        soon = _reboots_soon(fleet)
+        due = [name for name in longest_ago if self._due(name, soon=soon)]
+        self._note_unread(longest_ago)
         ended = [end for name in due for end in self._ended_of(name)]
         if not any(end.failed or end.finished for end in ended):
             return
@@ -209,10 +212,15 @@ class Evidence:
         here = {arn: since[id_] for arn, id_ in self._names(since).items()}
         return Trial(here, _groups_on(since, fleet), in_trouble, troubled, _others_on(version, here, fleet))
 
-    def _reboots_soon(self, targets: Collection[Version], fleet: Fleet) -> bool:
-        """Whether another host is on its way to one of these versions: the evidence against it is read again."""
-        unsent = (one.claim for one in fleet.instances.values() if one.progress.reboot_sent_at is None)
-        return any(claim is not None and claim.target in targets for claim in unsent)
+    def _note_unread(self, names: Iterable[str]) -> None:
+        """Note whether any of these services must be read again before a host is rebooted: see `evidence_is_old`.
+
+        While a host is being drained, none must: those that were read that long ago have just been read.
+        """
+        known = self._known
+        unread = any(has_passed(self._asked[name][0], EVIDENCE_FRESH, known.now) for name in names)
+        if unread and known.fleet.services is not None:
+            known.fleet = replace(known.fleet, services=replace(known.fleet.services, ends_unread=True))
 
     def _read_at(self, name: str) -> tuple[float, str]:
         return (self._asked[name][0].timestamp() if name in self._asked else 0.0), name
@@ -248,6 +256,11 @@ class Evidence:
     def _note(self, version: Version, found: BrokenVersion) -> None:
         self._ledger.change(partial(with_broken, version=version, found=found))
         self._known.learn_ledger(self._ledger.value)
+
+
+def _reboots_soon(fleet: Fleet) -> bool:
+    """Whether a host is being drained: the evidence is read again before its reboot."""
+    return any(one.claim is not None and one.claim.phase is ClaimPhase.DRAINING for one in fleet.instances.values())
 
 
 def _since(version: Version, trial: OnTrial) -> Mapping[InstanceId, datetime]:
