@@ -13,7 +13,7 @@ import pytest
 from tests.account.cloudformation.cloud import HttpCloud
 from tests.account.iam import Decision, asks_of
 from tests.stack.conftest import BINARIES, LEASE, PATIENCE, Ground
-from tests.stack.stage import REQUIRED, STACK, TEMPLATE
+from tests.stack.stage import REQUIRED, STACK, TEMPLATE, given
 
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
 
@@ -173,6 +173,48 @@ def test_deleting_the_stack_keeps_the_record_and_removes_the_rest(ground: Ground
     buckets = ground.site.operator("s3", "ListBuckets", {})["Buckets"]
     roles = ground.site.operator("iam", "ListRoles", {})["Roles"]
     assert ([each["Name"] for each in buckets], roles) == ([bucket], [])
+
+
+def test_deleting_the_stack_during_a_run_leaves_an_instance_draining_until_a_new_stack_returns_it(
+    ground: Ground,
+) -> None:
+    ground.create(Settings=LEASE, **OFTEN)
+    bucket = ground.resource("StateBucket")
+    first = ground.next_start()
+    assert first.task is not None, first.error
+    ground.clock.wait_until(lambda: "DRAINING" in _statuses(ground), PATIENCE)
+    ground.site.operator("cloudformation", "DeleteStack", {"StackName": STACK})
+    assert ground.ended(first.task).exit_code == 1
+    assert (_statuses(ground).count("DRAINING"), len(ground.site.world.findings().stranded)) == (1, 1)
+    # The next stack keeps the state, so its runs know that the run of the claim is dead.
+    ground.create(Settings=f"{LEASE}\nfinish-only = true", StateBucketName=bucket, **OFTEN)
+    ground.clock.wait_until(lambda: set(_statuses(ground)) == {"ACTIVE"}, PATIENCE)
+    seen = ground.site.world.findings()
+    assert (seen.stranded, seen.violations) == ((), ())
+
+
+def test_a_second_stack_for_the_same_cluster_is_rolled_back_and_the_first_stays(ground: Ground) -> None:
+    ground.create(ScheduleState="DISABLED")
+    before = _installed(ground)
+    command = ["cloudformation", "deploy", "--stack-name", "second", "--template-file", str(TEMPLATE)]
+    values = [f"{name}={value}" for name, value in given(TEMPLATE.read_text(), {}).items()]
+    done = ground.aws(*command, "--capabilities", "CAPABILITY_NAMED_IAM", "--parameter-overrides", *values)
+    assert done.returncode != 0
+    [stack] = ground.site.operator("cloudformation", "DescribeStacks", {"StackName": "second"})["Stacks"]
+    assert (stack["StackStatus"], _installed(ground)) == ("ROLLBACK_COMPLETE", before)
+    assert "already exists" in stack["StackStatusReason"]
+
+
+def _statuses(ground: Ground) -> list[str]:
+    arns = ground.site.operator("ecs", "ListContainerInstances", {"cluster": "demo"})["containerInstanceArns"]
+    request = {"cluster": "demo", "containerInstances": arns}
+    found = ground.site.operator("ecs", "DescribeContainerInstances", request)["containerInstances"]
+    return [str(each["status"]) for each in found]
+
+
+def _installed(ground: Ground) -> str:
+    request = {"Name": "/bottlerocket-ecs-updater/demo"}
+    return str(ground.site.operator("ssm", "GetParameter", request)["Parameter"]["Value"])
 
 
 def test_a_deployment_that_fails_leaves_the_stack_unchanged(ground: Ground, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from moto.iam.exceptions import NotFoundException
 from moto.iam.models import iam_backends
 from moto.sts.models import sts_backends
 from tests.account.iam.callers import Caller
@@ -26,8 +27,12 @@ class MotoCallers:
         assumed = self._sts.get_assumed_role_from_access_key(access_key)
         if assumed is None:
             return None
-        name = assumed.role_arn.rsplit("/", 1)[-1]
-        return self.role(name, assumed.session_name)
+        name, session = assumed.role_arn.rsplit("/", 1)[-1], assumed.session_name
+        try:
+            return self.role(name, session)
+        except NotFoundException:
+            # Sessions of a deleted role may do nothing any more.
+            return Caller(self._arn(name, session), ())
 
     def role(self, name: str, session: str) -> Caller:
         """A session of the role with that name."""
@@ -35,10 +40,13 @@ class MotoCallers:
         documents = [*role.policies.values(), *(_default(policy) for policy in role.managed_policies.values())]
         boundary = role.permissions_boundary_arn
         return Caller(
-            f"arn:{self._names.partition}:sts::{self._names.account}:assumed-role/{name}/{session}",
+            self._arn(name, session),
             tuple(_read(document) for document in documents),
             _read(_default(self._iam.get_policy(boundary))) if boundary else None,
         )
+
+    def _arn(self, name: str, session: str) -> str:
+        return f"arn:{self._names.partition}:sts::{self._names.account}:assumed-role/{name}/{session}"
 
     def trust(self, name: str) -> Policy:
         """Who may assume a role, from its trust policy."""
