@@ -12,7 +12,7 @@ from tests.support.simulated import OLD, instance_id
 
 from bottlerocket_ecs_updater.core.model.event import RunFinished, StandingPublished, StateUnreadable
 from bottlerocket_ecs_updater.core.model.outcome import RunOutcome
-from bottlerocket_ecs_updater.core.model.shared import Act, Expedite, Promotion
+from bottlerocket_ecs_updater.core.model.shared import Act, ClusterStanding, Expedite, Promotion
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.rules.checkpoints import Checkpoints
 from bottlerocket_ecs_updater.core.rules.health import AlarmRule, HealthRules
@@ -25,6 +25,7 @@ from bottlerocket_ecs_updater.engine.store.shared_state import (
     change_acts,
     forget_standing,
     standing_key,
+    standings_of,
     with_block,
     with_expedite,
     with_forgotten,
@@ -146,6 +147,49 @@ def test_a_standing_that_was_lost_promotes_nothing_until_a_person_forgets_its_cl
     forget_standing(clusters.store, second.place)
     change_acts(clusters.store, lambda acts: with_forgotten(acts, second.place, an_act(clusters)))
     assert updated(shop.run()) == 3
+
+
+def forgotten_cluster() -> tuple[Clusters, Cluster, Cluster]:
+    """A cluster that waits for two, and one of those, which a person removed a day ago."""
+    clusters = two_stages()
+    second = clusters.add("second", "staging")
+    for name in ("canary", "second", "shop"):
+        clusters.each[name].run()
+    clusters.store.delete(standing_key(second.place), None)
+    change_acts(clusters.store, lambda acts: with_forgotten(acts, second.place, an_act(clusters)))
+    clusters.wait(DAY)
+    return clusters, clusters.each["shop"], second
+
+
+def test_a_forgotten_cluster_that_came_back_and_lost_its_standing_later_is_reported() -> None:
+    clusters, shop, second = forgotten_cluster()
+    second.run()
+    assert second.place in {one.place for one in standings_of(clusters.store)[0]}
+    shop.run()
+    clusters.wait(timedelta(hours=1))
+    clusters.store.delete(standing_key(second.place), None)
+    for _ in range(2):
+        assert f"{second.place} has lost its standing" in held(shop.run())
+    change_acts(clusters.store, lambda acts: with_forgotten(acts, second.place, an_act(clusters)))
+    assert "lost" not in held(shop.run())
+
+
+def test_a_forgotten_cluster_stays_forgotten_while_another_standing_cannot_be_read() -> None:
+    clusters, shop, second = forgotten_cluster()
+    clusters.store.put(standing_key(clusters.each["canary"].place), b"{", None)
+    for _ in range(2):
+        why = held(shop.run())
+        assert "cannot be read" in why
+        assert "lost" not in why
+        clusters.wait(timedelta(hours=1))
+    clusters.each["canary"].run()
+    assert "lost" not in held(shop.run())
+    assert second.place not in standing_in(clusters, shop).peers
+
+
+def standing_in(clusters: Clusters, one: Cluster) -> ClusterStanding:
+    [found] = [each for each in standings_of(clusters.store)[0] if each.place == one.place]
+    return found
 
 
 def test_a_block_in_the_middle_of_a_rollout_stops_it_and_drained_hosts_are_returned_to_service() -> None:

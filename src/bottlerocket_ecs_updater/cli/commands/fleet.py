@@ -180,10 +180,11 @@ def _forget(settings: FleetSettings, about: str) -> None:
         raise UsageError(f"write the cluster to forget as ACCOUNT/REGION/NAME, not {about[:80]!r}")
     wired, place = _store(settings), Location(*parts)
     made = act_on(wired, settings.state, settings.why)
-    there = forget_standing(wired.store, place)
     done = "removed its standing: no cluster waits for it"
     entry = AuditEntry(made.at, made.who, "fleet forget", about, made.why, done)
     change_acts(wired.store, lambda acts: with_history(with_forgotten(acts, place, made), entry), wired.clock.sleep)
+    # Without the act, the clusters that waited for it would report that it lost its standing.
+    there = forget_standing(wired.store, place)
     refresh_fleet_page(wired.store, wired.clock.now(), sleep=wired.clock.sleep)
     said = "is forgotten" if there else "had no standing; no cluster waits for it"
     sys.stdout.write(f"{about} {said}. Its next run adds it again.\n")

@@ -156,6 +156,8 @@ class Shared:
     """Clusters of those stages that were seen earlier and have no standing now."""
     paused: str = ""
     """Who paused updates on this cluster, when and why; empty if they are not paused."""
+    forgotten: frozenset[Location] = frozenset()
+    """Clusters without a standing that a person removed."""
 
 
 def circle_of(stage: str, waits_for: Iterable[str], standings: Iterable[ClusterStanding]) -> tuple[str, ...]:

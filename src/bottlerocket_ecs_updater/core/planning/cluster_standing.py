@@ -200,5 +200,5 @@ def _peers(waits_for: Sequence[str], shared: Shared, before: ClusterStanding | N
     """The clusters that this one waits for, including those that lost their standing, until a person removes them."""
     known = {one.place for one in shared.standings if one.stage in waits_for} | set(shared.lost)
     if before is not None and shared.unreadable:
-        known |= set(before.peers)
+        known |= set(before.peers) - shared.forgotten
     return tuple(sorted(known, key=str))

@@ -35,7 +35,7 @@ from bottlerocket_ecs_updater.core.model.shared import (
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.planning.cluster_standing import Seen, standing_of
 from bottlerocket_ecs_updater.core.rules.policy import Policy
-from bottlerocket_ecs_updater.core.rules.promotion import StageRules
+from bottlerocket_ecs_updater.core.rules.promotion import CLUSTER_CLOCKS_APART, StageRules
 from bottlerocket_ecs_updater.engine.ports import Store
 from bottlerocket_ecs_updater.engine.store.audit_entry import AuditEntry
 from bottlerocket_ecs_updater.engine.store.read_json import Unreadable, read_object, whole_of
@@ -57,6 +57,10 @@ STANDINGS_EVERY = timedelta(minutes=10)
 
 HISTORY_MAX = 1000
 """Acts to keep: a few years of them, in at most a few hundred kilobytes."""
+
+FORGET_COVERS = STANDINGS_EVERY + CLUSTER_CLOCKS_APART
+"""How long after `fleet forget` a run may still have counted the cluster: the age of what it read, and its clock. A
+cluster that was counted later has come back."""
 
 PAUSE_SHOWN_MAX_CHARACTERS = 500
 """Limit for the text of who paused and why, which is shown with every held instance."""
@@ -91,6 +95,11 @@ class Acts:
         """Who paused updates on a cluster, when and why, as text; empty if they are not paused."""
         text = str(self.paused.get(cluster, ""))
         return text if len(text) <= PAUSE_SHOWN_MAX_CHARACTERS else f"{text[:PAUSE_SHOWN_MAX_CHARACTERS]}…"
+
+    def forgot(self, cluster: Location, counted_at: datetime) -> bool:
+        """Whether a person removed the cluster, and it has not come back: it was last counted at that time."""
+        act = self.forgotten.get(str(cluster))
+        return act is not None and act.at + FORGET_COVERS >= counted_at
 
     def about(self, cluster: str, since: datetime | None = None) -> Sequence[AuditEntry]:
         """The acts on a cluster and on all clusters, oldest first, optionally only those since a time."""
@@ -197,7 +206,8 @@ class SharedState:
         self._others: Mapping[str, ClusterStanding] = {}
         self._unreadable: Mapping[str, str] = {}
         self._told: set[str] = set()
-        self._peers: tuple[Location, ...] = ()
+        self._peers: Mapping[Location, datetime] = {}
+        """The clusters that this one waits for, and when each was last counted among them."""
 
     def is_due(self, now: datetime, known_for: timedelta) -> bool:
         """Whether `look` would read people's acts again."""
@@ -215,6 +225,8 @@ class SharedState:
         if self._rules.promoted_by and _due(self._standings_at, STANDINGS_EVERY, now):
             self._read_standings(self._store)
             self._standings_at = now
+            here = (one.place for one in self._others.values() if one.stage in self._rules.waits_for)
+            self._peers = {**self._peers, **dict.fromkeys(here, now)}
         return self._shared()
 
     def take_unreadable(self) -> Iterator[tuple[str, str]]:
@@ -228,7 +240,7 @@ class SharedState:
         first = self._standings_at is None
         if first and self._place is not None:
             own = store.get(standing_key(self._place))
-            self._peers = _peers_in(own.data, self._place) if own is not None else ()
+            self._peers = _peers_in(own.data, self._place) if own is not None else {}
         found: dict[str, ClusterStanding] = {}
         places, unreadable = _places(store)
         for key, place in places:
@@ -260,8 +272,9 @@ class SharedState:
         unread = [place_of_key(key) for key in self._unreadable]
         there |= {place for place in unread if place is not None}
         # A cluster that was present earlier in this run and is absent now has also lost its standing.
-        self._peers = tuple({*self._peers, *(one.place for one in waited_for)})
-        gone = [one for one in self._peers if one not in there and str(one) not in self._acts.forgotten]
+        absent = {one: at for one, at in self._peers.items() if one not in there}
+        forgotten = {one for one, at in absent.items() if self._acts.forgot(one, at)}
+        gone = absent.keys() - forgotten
         lost = [] if None in unread else gone  # they may be among those that were not read
         return Shared(
             self._acts.said,
@@ -269,6 +282,7 @@ class SharedState:
             tuple(sorted(self._unreadable)),
             tuple(sorted(lost, key=str)) if rules.promoted_by else (),
             self._acts.paused_by(self._cluster),
+            frozenset(forgotten),
         )
 
 
@@ -330,11 +344,12 @@ def _places(store: Store) -> tuple[Sequence[tuple[str, Location]], dict[str, str
     return places, left
 
 
-def _peers_in(data: bytes, place: Location) -> tuple[Location, ...]:
+def _peers_in(data: bytes, place: Location) -> Mapping[Location, datetime]:
     try:
-        return read_standing(data, place).peers
+        own = read_standing(data, place)
     except Unreadable:
-        return ()
+        return {}
+    return dict.fromkeys(own.peers, own.looked_at)
 
 
 def _read_acts(data: bytes) -> Acts:
