@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cache
@@ -34,9 +35,11 @@ from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.engine.store.shared_state import (
     ACTS_KEY,
     change_acts,
+    forget_standing,
     read_standing,
     standing_key,
     with_block,
+    with_forgotten,
 )
 from bottlerocket_ecs_updater.errors import Denied, UpdaterError
 from bottlerocket_ecs_updater.report.outputs.fleet_page import PAGE_KEY, refresh_fleet_page
@@ -241,17 +244,45 @@ def test_those_who_decide_about_versions_can_write_that_and_no_more() -> None:
     for one in (canary, shop):
         assert reasons(one.run()) == {"blocked"}
         assert one.versions == {OLD}
-    for key in (standing_key(canary.place), PAGE_KEY, f"clusters/{canary.place}/lease.json"):
+    for key in (standing_key(canary.place), f"clusters/{canary.place}/lease.json", f"first-seen/{TARGET}.json"):
         with pytest.raises(Denied):
             ann.put(key, b"{}", None)
 
 
-def test_every_statement_of_people_is_needed() -> None:
+def forget_as_a_person(without: str = "") -> SharedBucket:
+    """A person removes a cluster, with the policy of people but one statement."""
+    shared = SharedBucket()
+    canary, shop = both(shared)
+    for one in (canary, shop):
+        one.run()
+        write_page(one)
+    assert shared.refused == []
     document = of_page("policy of people")
-    for sid in ("DecideAboutVersions", "SeeWhetherThereIsOne"):
-        shared = SharedBucket()
-        kept = [one for one in document["Statement"] if one["Sid"] != sid]
-        policy = Policy.read({**document, "Statement": kept})
-        ann = shared.store(Caller(OWNER.account, f"arn:aws:iam::{OWNER.account}:role/sre", policy))
-        with pytest.raises(Denied):
-            ann.get(ACTS_KEY)
+    kms = {"Effect": "Allow", "Action": ["kms:Decrypt", "kms:GenerateDataKey"], "Resource": KEY}
+    kept = [one for one in document["Statement"] if one["Sid"] != without]
+    ann = shared.store(
+        Caller(
+            OWNER.account,
+            f"arn:aws:iam::{OWNER.account}:role/sre",
+            Policy.read({**document, "Statement": [*kept, kms]}),
+        )
+    )
+    now = canary.world.clock.now()
+    with suppress(Denied):
+        change_acts(ann, lambda acts: with_forgotten(acts, canary.place, Act("ann", now)))
+        assert forget_standing(ann, canary.place)
+        refresh_fleet_page(ann, now)
+    return shared
+
+
+def test_those_who_decide_about_versions_can_forget_a_cluster() -> None:
+    shared = forget_as_a_person()
+    assert shared.refused == []
+    page = shared.store(updater_of(PRODUCTION)).get(PAGE_KEY)
+    assert page is not None
+    assert b"<b>canary</b>" not in page.data
+
+
+@pytest.mark.parametrize("sid", [one["Sid"] for one in of_page("policy of people")["Statement"]])
+def test_every_statement_of_people_is_needed(sid: str) -> None:
+    assert forget_as_a_person(without=sid).refused
