@@ -14,10 +14,10 @@ from tests.support.simulated import row
 
 from bottlerocket_ecs_updater.cli.app import run_program
 from bottlerocket_ecs_updater.core.model.location import Location
-from bottlerocket_ecs_updater.core.model.shared import ClusterStanding, HeldFor
+from bottlerocket_ecs_updater.core.model.shared import Act, ClusterStanding, HeldFor
 from bottlerocket_ecs_updater.core.planning.waves import CLUSTERS_MAX
 from bottlerocket_ecs_updater.engine.store.folder_store import FolderStore
-from bottlerocket_ecs_updater.engine.store.shared_state import standing_key, write_standing
+from bottlerocket_ecs_updater.engine.store.shared_state import change_acts, standing_key, with_pause, write_standing
 from bottlerocket_ecs_updater.simulator.waves.cluster_list import Control
 from bottlerocket_ecs_updater.simulator.world.world import World
 
@@ -119,11 +119,13 @@ def test_a_plan_shows_the_waves_and_the_state_of_each_cluster(
     bad = standing("shop-eu", quarantined=("i-0123456789abcdef0",), trouble=("1 quarantined",), held=AN_UPDATE)
     keep(tmp_path, replace(bad, place=place_in(worlds, "shop-eu")))
     keep(tmp_path, *namesakes(standing("staging-a"), worlds))
+    pause = Act("ann", bad.looked_at)
+    change_acts(FolderStore(tmp_path / "state"), lambda acts: with_pause(acts, str(place_in(worlds, "shop-eu")), pause))
     assert asked(tmp_path, "plan", "--state", str(tmp_path / "state")) == 0
     said = capsys.readouterr().out
     assert "wave 1: 1 cluster" in said
     assert "staging-a  has not reported yet" in said
-    assert "shop-eu  quarantined: quarantined: i-0123456789abcdef0" in said
+    assert "shop-eu  quarantined, paused: quarantined: i-0123456789abcdef0" in said
     assert "after a person has approved" in said
     assert "legacy-a" not in said
     assert "other" not in said

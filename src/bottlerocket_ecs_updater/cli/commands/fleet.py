@@ -167,7 +167,7 @@ def _plan_text(settings: FleetSettings) -> str:
         lines.append(waves_text([wave]).partition("\n")[0])
         for name in wave.clusters:
             row = rows.get(name)
-            how = "has not reported yet" if row is None else row.state.value
+            how = "has not reported yet" if row is None else row.state_text
             why = f": {row.why[0]}" if row is not None and row.why else ""
             lines.append(f"  {name}  {how}{sanitize(why, 160)}")
     return "\n".join(lines or ["No cluster matches."]) + "\n"
