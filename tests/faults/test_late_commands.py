@@ -5,17 +5,21 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from tests.support.simulated import OLD, Updater, at_most, instance_id, row
+from tests.support.simulated import OLD, Tape, Updater, at_most, instance_id, row
 
+from bottlerocket_ecs_updater.core.model.event import CommandSent, Event
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.reasons import Failed
+from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.simulator import faults as f
 from bottlerocket_ecs_updater.simulator.ssm import SsmTiming
 from bottlerocket_ecs_updater.simulator.world.world import World
 
 FIRST = InstanceId(instance_id(0))
 APPLY_SENT_AT = 128
-"""Seconds after the run's start at which the agent is disconnected just when the apply is sent."""
+"""Age of the world at which the agent is disconnected just when the apply is sent, in seconds."""
+STARTED = 120
+"""Age of the world when the run starts, in seconds."""
 LATE = SsmTiming(delivers_until_expiry=True)
 IN_TIME = SsmTiming()
 
@@ -34,6 +38,39 @@ def test_no_invariant_breaks_with_any_late_deliveries(lasts: int) -> None:
         world.clock.sleep(timedelta(hours=1))
         seen = world.findings()
         assert (seen.violations, seen.tasks_killed, seen.stranded) == ((), (), ()), at
+
+
+class Returning(Tape):
+    """A person returns a host to service seconds after its reboot was sent."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__()
+        self.world = world
+        self.began = world.clock.now()
+        self.sent: list[tuple[InstanceId, float]] = []
+
+    def record(self, event: Event) -> None:
+        super().record(event)
+        if isinstance(event, CommandSent) and event.kind is DocumentKind.REBOOT and not self.sent:
+            self.sent.append((event.instance, (event.at - self.began).total_seconds()))
+            self.world.operator_activate(event.instance)
+
+
+def test_a_reboot_that_is_not_delivered_yet_is_cancelled_when_a_person_returns_the_host() -> None:
+    """It was delivered a minute later, and killed the tasks that ECS had placed there."""
+    plain = row(2, services=1)
+    first = Returning(plain)
+    Updater(plain, at_most(1), tape=first).run()
+    ((host, sent_at),) = first.sent
+    away = f.SsmUnreachable(
+        f.OutOfReach.CONNECTION_LOST, at=timedelta(seconds=sent_at - 1), lasts=timedelta(seconds=80)
+    )
+    number = int(host == instance_id(1))
+    world = row(2, services=1, faults={number: (away,)}, ssm_timing=LATE)
+    second = Returning(world)
+    Updater(world, at_most(1), tape=second).run()
+    assert second.sent[0][0] == FIRST
+    assert world.findings().tasks_killed == ()
 
 
 @pytest.mark.parametrize("timing", [IN_TIME, LATE])

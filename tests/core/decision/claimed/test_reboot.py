@@ -501,6 +501,17 @@ def test_a_host_whose_update_was_cancelled_is_not_rebooted_again(says: HostAnswe
     assert reason(next_step(old_boot(refused(), says=says))) is Reason.CHANGED_WHILE_DRAINING
 
 
+def test_a_reboot_that_is_pending_when_somebody_returns_the_host_is_cancelled_once() -> None:
+    """Systems Manager may deliver it a minute later, when the host has tasks again."""
+    assert kinds(next_step(sent(status=Status.ACTIVE))) == [Cancel]
+    assert Cancel not in kinds(next_step(sent(status=Status.ACTIVE, reboots=(sent_reboot(NOW, cancelled=True),))))
+
+
+def test_a_look_from_before_the_drain_cancels_no_reboot() -> None:
+    just_drained = {"drain": SentDrain(NOW - POLICY.stale_at_most + SECOND)}
+    assert Cancel not in kinds(next_step(sent(status=Status.ACTIVE, progress=just_drained)))
+
+
 def test_a_host_that_somebody_returned_before_its_second_reboot_is_dropped() -> None:
     assert reason(next_step(old_boot(refused(), status=Status.ACTIVE))) is Reason.RETURNED_BY_OTHERS
 

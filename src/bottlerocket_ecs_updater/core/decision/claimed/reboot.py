@@ -184,12 +184,21 @@ def _await_boot(claimed: ClaimedInstance, report: HostReport | None, this_pass: 
     """A reboot was sent by this run, or perhaps by a dead one: wait until the host leaves and comes back."""
     instance, registration = claimed.instance, claimed.registration
     over = this_pass.at >= limit_of_reboot(claimed, this_pass)
+    undelivered = cancel_open(instance) if _returned_before_it_left(claimed, this_pass) else ()
+    if undelivered and not over:
+        return NextStep(undelivered, look_at=this_pass.next_poll)
     if report is not None and registration.connected:
         return _on_old_boot(claimed, report, this_pass, over=over)
     asked = instance.pending is not None and registration.connected and not _grace_over(instance, this_pass)
     if not over or asked:
         return _ask_when_connected(claimed, this_pass)
     return quarantine(claimed, not_back(claimed, this_pass), this_pass)
+
+
+def _returned_before_it_left(claimed: ClaimedInstance, this_pass: Pass) -> bool:
+    """Whether somebody returned it while the command may not have been delivered: it takes tasks again."""
+    returned = claimed.registration.status is Status.ACTIVE and not may_be_stale(claimed, this_pass)
+    return returned and claimed.progress.away_at is None
 
 
 def _grace_over(instance: Instance, this_pass: Pass) -> bool:
