@@ -62,11 +62,8 @@ def test_a_reboot_that_is_not_delivered_yet_is_cancelled_when_a_person_returns_t
     first = Returning(plain)
     Updater(plain, at_most(1), tape=first).run()
     ((host, sent_at),) = first.sent
-    away = f.SsmUnreachable(
-        f.OutOfReach.CONNECTION_LOST, at=timedelta(seconds=sent_at - 1), lasts=timedelta(seconds=80)
-    )
-    number = int(host == instance_id(1))
-    world = row(2, services=1, faults={number: (away,)}, ssm_timing=LATE)
+    assert host == FIRST
+    world = town(STARTED + round(sent_at) - 1, 80, LATE)
     second = Returning(world)
     Updater(world, at_most(1), tape=second).run()
     assert second.sent[0][0] == FIRST

@@ -59,7 +59,7 @@ from bottlerocket_ecs_updater.core.model.command import (
 )
 from bottlerocket_ecs_updater.core.model.container_instance import Status, Tasks
 from bottlerocket_ecs_updater.core.model.host_report import HostAnswer, Problem
-from bottlerocket_ecs_updater.core.model.ids import CommandId, RunId
+from bottlerocket_ecs_updater.core.model.ids import CommandId, ContainerInstanceArn, RunId
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.outcome import Quarantined, Updated
 from bottlerocket_ecs_updater.core.model.reasons import Failed, Failure, Hold, Reason, failed
@@ -543,6 +543,15 @@ def test_a_verified_connected_host_on_its_target_is_returned_as_updated() -> Non
         Return(back().id, UPDATED),
         Unmark(back().id, UPDATED, took_slot=True),
     )
+
+
+@pytest.mark.parametrize("status", [Status.DRAINING, Status.ACTIVE])
+def test_a_host_that_registered_again_is_updated_and_not_returned(status: Status) -> None:
+    """A new registration is ACTIVE. If it is DRAINING, somebody drained it since."""
+    one = replace(back(status=status), claimed_arn=ContainerInstanceArn("arn:before-the-reboot"))
+    step = next_step(one)
+    assert kinds(step) == [Unmark]
+    assert [getattr(command, "outcome", None) for command in step.commands] == [UPDATED]
 
 
 def test_a_host_that_another_version_is_available_to_by_now_is_updated_anyway() -> None:

@@ -13,6 +13,7 @@ from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.model.claimed_instance import ClaimedInstance
 from bottlerocket_ecs_updater.core.model.command import Cancel, Command, NextStep, Note, NoteBlockers, Return, Unmark
+from bottlerocket_ecs_updater.core.model.container_instance import Status
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.host_report import HostReport, UpdateState
 from bottlerocket_ecs_updater.core.model.instance import Instance
@@ -39,7 +40,14 @@ def give_back(claimed: ClaimedInstance, why: Hold | Failed, this_pass: Pass, *, 
 
 
 def hand_back(instance: Instance, outcome: Outcome, *notes: Command) -> tuple[Command, ...]:
-    """Set it ACTIVE, and remove the claim once ECS shows it ACTIVE, in its reply or at a later look."""
+    """Set it ACTIVE, and remove the claim once ECS shows it ACTIVE, in its reply or at a later look.
+
+    If it has registered under another ARN since, it was ACTIVE then: somebody else drained it, so it is left DRAINING.
+    """
+    registration = instance.registration
+    draining = registration is not None and registration.status is Status.DRAINING
+    if registration is not None and draining and instance.claimed_arn not in (None, registration.arn):
+        return (*notes, Unmark(instance.id, outcome, took_slot=False))
     return (Return(instance.id, outcome), *notes, Unmark(instance.id, outcome, took_slot=True))
 
 
