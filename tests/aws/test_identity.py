@@ -15,6 +15,7 @@ from tests.aws.fakes import START, Bench, Shape, task
 from bottlerocket_ecs_updater.aws.identity import Identity, Unidentified, family_of, identify, running_tasks_of_family
 from bottlerocket_ecs_updater.aws.transport.session import Pair
 from bottlerocket_ecs_updater.core.model.ids import TaskArn
+from bottlerocket_ecs_updater.errors import Unreachable
 
 URI = "ECS_CONTAINER_METADATA_URI_V4"
 DEFINITION = "arn:aws:ecs:eu-west-1:111122223333:task-definition/updater-family:7"
@@ -131,6 +132,17 @@ def test_the_tasks_of_a_family_come_oldest_first() -> None:
 def test_two_tasks_of_the_same_moment_come_in_the_same_order_for_both() -> None:
     shapes = [task(name, None, createdAt=START) for name in ("b", "a")]
     assert family(*shapes) == ["a", "b"]
+
+
+def test_a_task_that_is_listed_but_not_described_may_be_the_oldest_one() -> None:
+    bench = Bench()
+    bench.ecs.add(task("a", None, createdAt=START), task("b", None, createdAt=START))
+    clients = Pair.of(cast("Any", bench.ecs))
+    bench.ecs.failing = {task("a", None)["taskArn"]: "SERVER"}
+    with pytest.raises(Unreachable, match="ECS lists 1 tasks of family updater-family that it does not describe"):
+        running_tasks_of_family(clients, bench.api, "web", "updater-family")
+    bench.ecs.failing = {task("a", None)["taskArn"]: "MISSING"}
+    assert len(running_tasks_of_family(clients, bench.api, "web", "updater-family")) == 1
 
 
 def test_a_task_that_has_stopped_meanwhile_is_none_of_the_family() -> None:

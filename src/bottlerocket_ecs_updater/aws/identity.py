@@ -9,7 +9,7 @@ from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
 from urllib.request import Request
 
-from bottlerocket_ecs_updater.aws.ecs_shapes import moment
+from bottlerocket_ecs_updater.aws.ecs_shapes import MISSING, failures, moment
 from bottlerocket_ecs_updater.aws.transport.api import Api
 from bottlerocket_ecs_updater.aws.transport.batches import chunks
 from bottlerocket_ecs_updater.aws.transport.operation import Operation
@@ -17,10 +17,11 @@ from bottlerocket_ecs_updater.aws.transport.session import Pair
 from bottlerocket_ecs_updater.aws.transport.web import Terms, ask
 from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, TaskArn
 from bottlerocket_ecs_updater.engine.store.read_json import Unreadable, read_object, text_of
+from bottlerocket_ecs_updater.errors import Unreachable
 
 if TYPE_CHECKING:
     from types_boto3_ecs import ECSClient
-    from types_boto3_ecs.type_defs import ListTasksRequestTypeDef
+    from types_boto3_ecs.type_defs import ListTasksRequestTypeDef, TaskTypeDef
 
 METADATA_VARIABLE = "ECS_CONTAINER_METADATA_URI_V4"
 """Set by ECS in every container. Source: "Amazon ECS task metadata endpoint version 4"."""
@@ -104,22 +105,31 @@ def family_of(task_definition_arn: str) -> str:
 
 
 def running_tasks_of_family(clients: Pair[ECSClient], api: Api, cluster: str, family: str) -> Sequence[FamilyTask]:
-    """The tasks of a family with desired status RUNNING, oldest first. Every caller gets the same order."""
+    """The tasks of a family with desired status RUNNING, oldest first. Every caller gets the same order.
+
+    Raises Unreachable if ECS does not describe a task that it listed: that may be the oldest one.
+    """
     request: ListTasksRequestTypeDef = {"cluster": cluster, "family": family, "maxResults": 100}
     replies = api.look_at_pages(Operation.LIST_TASKS, cluster, clients.looking.list_tasks, request)
     arns = [arn for reply in replies for arn in reply.get("taskArns", ())]
-    tasks: list[FamilyTask] = []
+    shapes: list[TaskTypeDef] = []
+    missing: set[str] = set()
     for some in chunks(arns, _DESCRIBE_MAX):
         reply = api.look(Operation.DESCRIBE_TASKS, cluster, clients.looking.describe_tasks, cluster=cluster, tasks=some)
-        tasks += [
-            FamilyTask(
-                TaskArn(shape.get("taskArn", "")),
-                moment(shape.get("createdAt")),
-                ContainerInstanceArn(shape.get("containerInstanceArn", "")),
-            )
-            for shape in reply.get("tasks", ())
-            if shape.get("lastStatus") != "STOPPED"
-        ]
+        shapes += reply.get("tasks", ())
+        missing |= {arn for arn, why in failures(reply.get("failures")).items() if why.startswith(MISSING)}
+    unknown = set(arns) - missing - {shape.get("taskArn") for shape in shapes}
+    if unknown:
+        raise Unreachable(f"ECS lists {len(unknown)} tasks of family {family} that it does not describe")
+    tasks = (
+        FamilyTask(
+            TaskArn(shape.get("taskArn", "")),
+            moment(shape.get("createdAt")),
+            ContainerInstanceArn(shape.get("containerInstanceArn", "")),
+        )
+        for shape in shapes
+        if shape.get("lastStatus") != "STOPPED"
+    )
     return sorted(tasks, key=lambda task: (task.created_at, task.arn))
 
 
