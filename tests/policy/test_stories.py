@@ -252,7 +252,7 @@ def test_a_pause_lets_nothing_new_start_until_somebody_resumes(tmp_path: Path) -
     pause(story.store, story.world.clock.now())
     finished = story.run()
     assert {str(why) for why in finished.outcomes.values()} == {
-        "updates are paused: by ann since 2026-01-05 09:02 UTC: a holiday"
+        "updates are paused by ann since 2026-01-05 09:02 UTC: a holiday"
     }
     resume(story.store)
     assert updated(story.run()) == 2

@@ -93,8 +93,11 @@ def test_a_failure_counts_before_its_instance_is_back_in_service() -> None:
 def test_the_halt_names_who_failed_and_how() -> None:
     text = why(ended_as("i-b", Quarantined(NOT_BACK)), ended_as("i-a", ROLLED_BACK))
     assert text == (
-        "failed after the drain started: i-a, i-b; one of them: "
-        "it came back on 1.20.0: 1.21.0 did not boot, and the host rolled back"
+        "i-a, i-b failed after the drain started; "
+        "i-a: it came back on 1.20.0: 1.21.0 did not boot, and the host rolled back"
+    )
+    assert why(ended_as("i-a", ROLLED_BACK), max_failures=1) == (
+        "i-a failed after the drain started: it came back on 1.20.0: 1.21.0 did not boot, and the host rolled back"
     )
 
 

@@ -22,6 +22,7 @@ from bottlerocket_ecs_updater.core.model.event import (
     LookPostponed,
     PhaseEntered,
     Rebooted,
+    StandingPublished,
 )
 from bottlerocket_ecs_updater.core.model.host_report import HostProblem, Problem
 from bottlerocket_ecs_updater.core.model.passing import HAS_A_PERSON, NEEDS_A_PERSON, NEVER_PASSES
@@ -36,6 +37,24 @@ from bottlerocket_ecs_updater.report.words.sanitize import sanitize
 from bottlerocket_ecs_updater.report.words.severity import ROUTINE, Level, level_named, level_of
 
 ONE = name(1)
+
+
+def test_a_retry_says_since_when_and_when_the_run_gives_up() -> None:
+    minute = timedelta(minutes=1)
+    event = LookPostponed(START, "Throttled", timedelta(seconds=4), START, START + minute)
+    since, until = (at.strftime("%H:%M:%SZ") for at in (START, START + minute))
+    assert event_text(event) == f"no progress since {since}; retrying in 4s, giving up at {until}: Throttled"
+    assert (
+        event_text(LookPostponed(START, "Throttled", timedelta(seconds=4))) == "no progress; retrying in 4s: Throttled"
+    )
+
+
+def test_the_log_says_what_other_clusters_see() -> None:
+    event = StandingPublished(START, "canary", NEW, None, None, None, "1.53.1 failed on 1 instance")
+    assert event_text(event) == (
+        f"reported to other clusters, as a cluster of stage canary: every instance runs {NEW} or newer; "
+        "not healthy: 1.53.1 failed on 1 instance"
+    )
 
 
 class Terminal(io.StringIO):

@@ -66,7 +66,7 @@ def test_a_pause_is_reported_before_anything_else() -> None:
 def test_a_version_is_called_suspect_by_the_rule_that_runs_go_by() -> None:
     once = Ledger(failed_on={NEW: frozenset({InstanceId("i-a")})})
     text = status_text(status(host("i-a"), ledger=once))
-    assert "  FAILED       1.21.0 failed on i-a; others get it until it has failed on 2\n" in text
+    assert "  FAILED       1.21.0 failed on i-a; other instances still get it until it has failed on 2\n" in text
     assert status_json(status(host("i-a"), ledger=once))["suspects"] == {}
     strict = replace(once, suspect_after=1)
     assert "  SUSPECT      1.21.0 failed on i-a: no other instance" in status_text(status(host("i-a"), ledger=strict))

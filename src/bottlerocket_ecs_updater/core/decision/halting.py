@@ -62,7 +62,8 @@ def _too_many_failures(this_pass: Pass) -> Halt | None:
         return None
     first = _outcome_of(bad[0])
     names = ", ".join(instance.id for instance in bad)
-    return Halt(f"failed after the drain started: {names}; one of them: {_say(first)}")
+    which = f"; {bad[0].id}" if len(bad) > 1 else ""
+    return Halt(f"{names} failed after the drain started{which}: {_say(first)}")
 
 
 def _failed_in_this_run(instance: Instance) -> bool:

@@ -297,7 +297,7 @@ class Reason(Enum):
     )
 
     # Holds from the operator's rules.
-    PAUSED = _Words("paused", "updates are paused: {why}", "run `resume` when the reason for the pause is gone")
+    PAUSED = _Words("paused", "updates are paused {why}", "run `resume` when the reason for the pause is gone")
     FINISH_ONLY = _Words(
         "finish-only",
         "this run only finishes updates that were started earlier",

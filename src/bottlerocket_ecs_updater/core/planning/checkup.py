@@ -284,7 +284,7 @@ def judge_log_group(name: str, groups: Iterable[Mapping[str, Any]]) -> Finding:
     """Check the log group of the task."""
     found = next((group for group in groups if group.get("logGroupName") == name), None)
     if found is None:
-        return warn("log-group", name, "it does not exist yet; the first task creates it", "Start a first run")
+        return warn("log-group", name, "it does not exist yet; the first task creates it", "Start the first run")
     days = found.get("retentionInDays")
     if days is None:
         remedy = f"Set a retention: aws logs put-retention-policy --log-group-name {name} --retention-in-days 90"

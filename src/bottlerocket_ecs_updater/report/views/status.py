@@ -177,7 +177,8 @@ def _failed_version(version: Version, names: Collection[InstanceId], suspect_aft
     if is_suspect(len(names), suspect_after):
         to_do = hold(Reason.VERSION_SUSPECT, version=version, count=len(names)).remedy
         return f"  SUSPECT      {version} failed on {where}: no other instance is updated to it; to do: {to_do}"
-    return f"  FAILED       {version} failed on {where}; others get it until it has failed on {suspect_after}"
+    rest = f"other instances still get it until it has failed on {suspect_after}"
+    return f"  FAILED       {version} failed on {where}; {rest}"
 
 
 def _behind_lines(ours: list[Instance], status: ClusterStatus) -> Iterator[str]:

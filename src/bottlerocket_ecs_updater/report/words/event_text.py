@@ -53,12 +53,6 @@ def _of_run(event: e.Event) -> str:
             return ""
 
 
-def _lasting(event: e.LookPostponed) -> str:
-    """Since when, and until when at most."""
-    since = f" since {write_time(event.since)[11:19]}Z" if event.since is not None else ""
-    return f"{since}{_until(event.until)}"
-
-
 def _until(until: datetime | None) -> str:
     return f" (until {write_time(until)[11:19]}Z at the latest)" if until is not None else ""
 
@@ -67,7 +61,9 @@ def _of_waits(event: e.Event) -> str:
     match event:
         case e.LookPostponed(why=why, for_=length):
             again = measured_text(length)
-            return f"no progress{_lasting(event)}; retrying in {again}: {why}"
+            since = f" since {write_time(event.since)[11:19]}Z" if event.since is not None else ""
+            limit = f", giving up at {write_time(event.until)[11:19]}Z" if event.until is not None else ""
+            return f"no progress{since}; retrying in {again}{limit}: {why}"
         case e.WaitBegan(what=what, until=until):
             return f"waiting for {what}{_until(until)}"
         case e.UpdatesPaused(why=why):
@@ -85,13 +81,13 @@ def _of_what_is_kept(event: e.Event) -> str:
         case e.StateUnreadable(key=key, why=why):
             return f"{key} in the state store cannot be read; the run continues without it: {why}"
         case e.StandingPublished(stage=stage, version=version, trouble=trouble):
-            place = f" of stage {stage}" if stage else ""
+            place = f", as a cluster of stage {stage}" if stage else ""
             reached = (
                 f"every instance runs {version} or newer"
                 if version is not None
                 else "not every instance has reported its version"
             )
-            return f"the cluster's standing{place}: {reached}" + (f"; not healthy: {trouble}" if trouble else "")
+            return f"reported to other clusters{place}: {reached}" + (f"; not healthy: {trouble}" if trouble else "")
         case e.LeaseTaken(epoch=epoch, from_whom=whom, warning=warning):
             taken = f"lease acquired (epoch {epoch})"
             return (
