@@ -443,18 +443,18 @@ def missed(says: HostReport, asked: datetime = NOW - 5 * SECOND, **progress: Any
     return replace(one, progress=replace(one.progress, **{**MISSED, **progress}))
 
 
-def test_a_claim_that_a_boot_during_the_drain_lost_is_still_ours() -> None:
+@pytest.mark.parametrize("survive", [True, False])
+def test_a_claim_that_a_boot_during_the_drain_lost_is_still_ours(*, survive: bool) -> None:
     """A person rebooted the host. It was let go as DRAINING, and nobody knew any more who had drained it."""
-    (mark,) = next_step(missed(rebooted())).commands
+    (mark,) = next_step(missed(rebooted()), attributes_survive=survive).commands
     assert isinstance(mark, Mark)
-    assert let_go(next_step(missed(rebooted()), attributes_survive=True)) is Reason.CLAIM_REMOVED
 
 
-def test_a_host_is_asked_for_its_boot_before_its_claim_counts_as_deleted() -> None:
+@pytest.mark.parametrize("survive", [True, False])
+def test_a_host_is_asked_for_its_boot_before_its_claim_counts_as_deleted(*, survive: bool) -> None:
     old = missed(ready(), asked=NOW - 2 * MINUTE)
-    assert kinds(next_step(old)) == [Check]
-    assert let_go(next_step(old, attributes_survive=True)) is Reason.CLAIM_REMOVED
-    assert let_go(next_step(missed(ready()))) is Reason.CLAIM_REMOVED
+    assert kinds(next_step(old, attributes_survive=survive)) == [Check]
+    assert let_go(next_step(missed(ready()), attributes_survive=survive)) is Reason.CLAIM_REMOVED
 
 
 def test_a_host_that_cannot_be_asked_for_its_boot_is_not_let_go() -> None:

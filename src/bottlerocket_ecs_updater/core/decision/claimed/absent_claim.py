@@ -1,9 +1,8 @@
 """A claim that an instance showed and does not show any more: a person deleted it, or its agent registered without it.
 
-A person who deletes it takes the instance over, so no reboot follows, and the instance is let go. But until an
-attribute was seen to survive a registration in this cluster, one that follows a boot may have lost it. Then the
-instance is still ours, and only the updater knows that it must be returned. So the host must say first that it is on
-its old boot.
+A person who deletes it takes the instance over, so no reboot follows, and the instance is let go. But a registration
+that follows a boot may have lost it, even if others in this cluster did not. Then the instance is still ours, and only
+the updater knows that it must be returned. So the host must say first that it is on its old boot.
 """
 
 from __future__ import annotations
@@ -24,21 +23,21 @@ def absent_claim(claimed: ClaimedInstance, this_pass: Pass) -> NextStep | None:
     """The next step if it does not show our claim; None if it does, or if it is ours without it."""
     if not claimed.progress.claim_absent_looks:
         return None
-    if not this_pass.fleet.attributes_survive:
-        if _may_be_lost(claimed):
-            return None
-        if not _answered_since(claimed):
-            return ask_host(claimed.instance, this_pass) if _may_be_asked(claimed, this_pass) else None
+    if _may_be_lost(claimed, this_pass):
+        return None
+    if not _answered_since(claimed):
+        return ask_host(claimed.instance, this_pass) if _may_be_asked(claimed, this_pass) else None
     if claimed.progress.claim_absent_looks < CLAIM_ABSENT_LOOKS or claim_may_be_stale(claimed, this_pass):
         return NextStep(look_at=this_pass.next_poll)
     why = hold(Reason.CLAIM_REMOVED, status=claimed.registration.status.value)
     return NextStep((Unmark(claimed.id, why, took_slot=False),), hold=why)
 
 
-def _may_be_lost(claimed: ClaimedInstance) -> bool:
-    """Whether its agent has registered again: the host booted, or the agent was away after the reboot was sent."""
-    report = claimed.instance.report
-    return claimed.progress.away_at is not None or (report is not None and report.boot != claimed.claim.boot)
+def _may_be_lost(claimed: ClaimedInstance, this_pass: Pass) -> bool:
+    """Whether its host booted since, or its agent was away after the reboot was sent and may have registered again."""
+    report, away = claimed.instance.report, claimed.progress.away_at is not None
+    booted = report is not None and report.boot != claimed.claim.boot
+    return booted or (away and not this_pass.fleet.attributes_survive)
 
 
 def _answered_since(claimed: ClaimedInstance) -> bool:
