@@ -339,6 +339,28 @@ def test_without_auto_scaling_its_rule_is_ignored_and_reported_once(tmp_path: Pa
     assert [event.rule for event in updater.tape.of(RuleOff)] == ["auto-scaling"]
 
 
+def test_without_instance_refreshes_an_instance_that_its_group_terminates_is_still_left_to_the_group(
+    tmp_path: Path,
+) -> None:
+    """AWS answered the call that shows it, but the answer was dropped with the one that was denied."""
+    story = Story(row(4), Rules(), tmp_path)
+    story.world.autoscaling.add_group("hosts", *map(instance_id, range(4)))
+    story.world.autoscaling.take_away(instance_id(0))
+    updater = story.updater()
+    updater.clients = InProcessClients(story.world, caller=updater.name, before_call=_no_refreshes)
+    finished = updater.run()
+    assert updated(finished) == 3
+    left = finished.outcomes[InstanceId(instance_id(0))]
+    assert isinstance(left, Hold)
+    assert left.reason is Reason.LEAVING_GROUP
+    assert [event.rule for event in updater.tape.of(RuleOff)] == ["instance-refreshes"]
+
+
+def _no_refreshes(service: str, operation: str, params: object) -> None:
+    if "Refreshes" in operation or "refreshes" in operation:
+        _no_auto_scaling(service, operation, params)
+
+
 def _no_auto_scaling(service: str, operation: str, _params: object) -> None:
     from botocore.exceptions import ClientError  # noqa: PLC0415 - what the client would raise
 

@@ -138,10 +138,10 @@ def _excuses(
             return in_flight  # an instance without tasks may be on its way to the reboot by then
         case 2, f.RebootEnds(ending=f.RebootEnding.RUN_AGAIN):
             return forgetful  # its first boot has wiped out the claim, or its DRAINING, and nobody reboots it again
-        case 4, f.SomebodySets(status=f.SetStatus.DRAINING, step=f.Step.RETURN):
-            return unheard  # no answer showed that our return had taken effect before
         case 4, f.SomebodySets(status=f.SetStatus.DRAINING) if stale:
             return True  # no look showed it yet
+        case 4, f.SomebodySets(status=f.SetStatus.DRAINING, step=f.Step.RETURN):
+            return unheard  # no answer showed that our return had taken effect before
         case 4, f.SomebodySets(status=f.SetStatus.DRAINING, step=None):
             return died_returning or forgetful  # the boot put it into service before any look, and then it was drained
         case 12, f.SsmUnreachable(kind=f.OutOfReach.CONNECTION_LOST):

@@ -148,7 +148,7 @@ _OF_GROUPS = (
         "autoscaling",
         "describe_instance_refreshes",
         {"AutoScalingGroupName": _GROUP},
-        _NO_GROUPS,
+        "an instance that its Auto Scaling group is replacing may be updated",
     ),
     _Tried(
         Operation.DESCRIBE_INSTANCES,

@@ -75,9 +75,8 @@ REFRESHES_ASKED = 10
 """Refreshes to read: the newest come first, and a group has one active refresh at a time."""
 
 
-def _in_group(group: str, state: LifecycleState, refreshes: Sequence[InstanceRefreshTypeDef]) -> InGroup:
-    began = [moment(start) for shape in refreshes if (start := shape.get("StartTime")) is not None]
-    return InGroup(group, state, bool(refreshes), min(began, default=None))
+def _began(refreshes: Sequence[InstanceRefreshTypeDef]) -> datetime | None:
+    return min((moment(start) for shape in refreshes if (start := shape.get("StartTime")) is not None), default=None)
 
 
 def _alarm_state(state: str, changed: datetime | None) -> str:
@@ -156,11 +155,9 @@ class AwsSurvey:
             unwell |= ask_probes(some)
         return unwell
 
-    def memberships(
-        self, instances: Sequence[InstanceId], *, refreshes: bool = True
-    ) -> Mapping[InstanceId, Membership]:
-        """Each instance's Auto Scaling group and lifecycle state; with `refreshes`, whether a refresh is active."""
-        found: dict[InstanceId, tuple[str, LifecycleState]] = {}
+    def memberships(self, instances: Sequence[InstanceId]) -> Mapping[InstanceId, Membership]:
+        """Each instance's Auto Scaling group and lifecycle state, without refreshes."""
+        found: dict[InstanceId, InGroup] = {}
         for some in chunks(instances, GROUP_INSTANCES_MAX):
             reply = self._api.look(
                 Operation.DESCRIBE_AUTO_SCALING_INSTANCES,
@@ -170,13 +167,13 @@ class AwsSurvey:
             )
             for shape in reply.get("AutoScalingInstances", ()):
                 state = LifecycleState.parse(shape.get("LifecycleState", ""))
-                found[InstanceId(shape.get("InstanceId", ""))] = shape.get("AutoScalingGroupName", ""), state
-        groups = sorted({group for group, _ in found.values()}) if refreshes else ()
-        refreshes_of = {group: self._active_refreshes(group) for group in groups}
-        return {
-            id_: _in_group(*found[id_], refreshes_of.get(found[id_][0], ())) if id_ in found else NoGroup()
-            for id_ in instances
-        }
+                found[InstanceId(shape.get("InstanceId", ""))] = InGroup(shape.get("AutoScalingGroupName", ""), state)
+        return {id_: found.get(id_, NoGroup()) for id_ in instances}
+
+    def refreshing(self, groups: Sequence[str]) -> Mapping[str, datetime | None]:
+        """Those of the groups with an active instance refresh, with when it started, if Auto Scaling says so."""
+        active = {group: self._active_refreshes(group) for group in groups}
+        return {group: _began(shapes) for group, shapes in active.items() if shapes}
 
     def _active_refreshes(self, group: str) -> Sequence[InstanceRefreshTypeDef]:
         reply = self._api.look(

@@ -185,7 +185,7 @@ def _group_of(id_: InstanceId, survey: Survey | None) -> GroupState:
     if survey is None:
         return GroupState(unread="without a survey")
     try:
-        leaving = taken_away(survey.memberships([id_], refreshes=False).get(id_))
+        leaving = taken_away(survey.memberships([id_]).get(id_))
     except (Denied, NotFound) as problem:
         return GroupState(unread=str(problem))
     return GroupState(str(leaving) if leaving is not None else "")

@@ -259,10 +259,11 @@ class Hosts(Protocol):
 class Survey(Protocol):
     """The extra AWS data that rules need. Every call may be denied, or not offered."""
 
-    def memberships(
-        self, instances: Sequence[InstanceId], *, refreshes: bool = True
-    ) -> Mapping[InstanceId, Membership]:
-        """Each instance's Auto Scaling group and lifecycle state; with `refreshes`, whether a refresh is active."""
+    def memberships(self, instances: Sequence[InstanceId]) -> Mapping[InstanceId, Membership]:
+        """Each instance's Auto Scaling group and lifecycle state, without refreshes."""
+
+    def refreshing(self, groups: Sequence[str]) -> Mapping[str, datetime | None]:
+        """Those of the groups with an active instance refresh, with when it started, if Auto Scaling says so."""
 
     def machines(self, instances: Sequence[InstanceId]) -> Mapping[InstanceId, Machine]:
         """These instances in EC2; those that EC2 does not return are left out."""

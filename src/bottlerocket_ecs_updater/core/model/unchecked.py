@@ -13,6 +13,7 @@ WITHOUT = {
     "capacity-providers": "it is not known whether capacity providers may add instances",
     "network-interfaces": "it is not known whether instances have network interfaces and EBS attachments left",
     "auto-scaling": "an instance that its Auto Scaling group is replacing or terminating may be updated",
+    "instance-refreshes": "an instance that its Auto Scaling group is replacing may be updated",
     "task-protection": "hosts whose tasks are protected may be drained",
     "stopped-hosts": "stopped and terminated hosts count as unavailable",
 }

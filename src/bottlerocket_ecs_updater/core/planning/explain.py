@@ -65,12 +65,18 @@ def explain_instance(instance: Instance, fleet: Fleet, policy: Policy) -> Explan
         return Explanation(instance, None, ())
     planned, this_pass = make_plan(fleet, policy), Pass(fleet, policy)
     outcome = _outcome(instance.id, planned)
-    answered = (one for one in _answers(instance, this_pass) if one.hold is not None or one.rule not in fleet.rules_off)
+    answered = (one for one in _answers(instance, this_pass) if one.hold is not None or not _is_off(one.rule, fleet))
     unchecked = (RuleAnswer(rule, None, unchecked=why) for rule, why in unchecked_rules(fleet.rules_off))
     answers = tuple(_with_outcome((*answered, *unchecked), outcome))
     offered = offered_update(instance, this_pass)
     target = offered.target if offered is not None else None
     return Explanation(instance, assess(instance, this_pass), answers, outcome, _position(instance, planned), target)
+
+
+def _is_off(rule: str, fleet: Fleet) -> bool:
+    """Whether a rule, or a part of it, is off, so that it does not say that the update may start."""
+    parts = ("auto-scaling", "instance-refreshes") if rule == "auto-scaling" else (rule,)
+    return any(part in fleet.rules_off for part in parts)
 
 
 def _outcome(id_: InstanceId, planned: Plan) -> Hold | Failed | UpToDate | None:

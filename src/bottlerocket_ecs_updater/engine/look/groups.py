@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import islice
@@ -16,7 +16,7 @@ from bottlerocket_ecs_updater.core.model.instance import Instance, Machine
 from bottlerocket_ecs_updater.core.model.reasons import Reason
 from bottlerocket_ecs_updater.core.model.time_text import has_passed
 from bottlerocket_ecs_updater.engine.look.context import LookContext
-from bottlerocket_ecs_updater.engine.look.rule_calls import GROUPS, MACHINES, Missed, NotNow, RuleCalls
+from bottlerocket_ecs_updater.engine.look.rule_calls import GROUPS, MACHINES, REFRESHES, Missed, NotNow, RuleCalls
 from bottlerocket_ecs_updater.engine.ports import Survey
 
 DRAINED_EVERY = timedelta(minutes=1)
@@ -27,6 +27,9 @@ AWAY_FOR = timedelta(minutes=3)
 
 ONE_GROUP_CALL = 50
 """Instances per DescribeAutoScalingInstances call."""
+
+Refreshes = Mapping[str, datetime | None] | NotNow | None
+"""The groups with an active refresh and since when; or they were not read now; or None if the rule is off."""
 
 
 class GroupLooks:
@@ -130,17 +133,16 @@ class GroupLooks:
         survey = self._survey
         if survey is None or not ids:
             return ()
-        found = self._rules.ask(GROUPS, lambda: survey.memberships(ids, refreshes=refreshes))
+        found = self._rules.ask(GROUPS, lambda: survey.memberships(ids))
         if isinstance(found, NotNow):
             for id_ in ids:
                 before = self._known.around(id_)
                 self._known.learn_around(id_, replace(before, group_missed_since=before.group_missed_since or now))
             return [(id_, f"its Auto Scaling group: {found.why}") for id_ in ids]
+        active = self._refreshing(survey, found or {}) if refreshes else NotNow("")
         for id_ in ids:
-            membership = found.get(id_) if found is not None else None
             before = self._known.around(id_)
-            if not refreshes:
-                membership = _still_refreshing(membership, before.membership)
+            membership = _with_refresh(found.get(id_) if found is not None else None, before.membership, active)
             group = membership.group if isinstance(membership, InGroup) else before.group
             # Its group has started it since: that EC2 reported it as stopped is true no more.
             left_pool = is_warm(before.membership) and not is_warm(membership)
@@ -156,12 +158,25 @@ class GroupLooks:
                 leaving_since=(before.leaving_since or now) if taken_away(membership) is not None else None,
             )
             self._known.learn_around(id_, after)
+        if refreshes and isinstance(active, NotNow):
+            return [(id_, f"the instance refreshes of its Auto Scaling group: {active.why}") for id_ in ids]
         return ()
 
+    def _refreshing(self, survey: Survey, found: Mapping[InstanceId, Membership]) -> Refreshes:
+        """The active refreshes of these groups. Without them, what is known of the groups still counts."""
+        groups = sorted({one.group for one in found.values() if isinstance(one, InGroup)})
+        return self._rules.ask(REFRESHES, lambda: survey.refreshing(groups)) if groups else {}
 
-def _still_refreshing(found: Membership | None, before: Membership | None) -> Membership | None:
-    """Keep the known state of the group's instance refresh, which this call did not read."""
-    if isinstance(found, InGroup) and isinstance(before, InGroup) and found.group == before.group:
+
+def _with_refresh(found: Membership | None, before: Membership | None, active: Refreshes) -> Membership | None:
+    """The membership with its group's instance refresh; if that was not read now, as it was known before."""
+    if not isinstance(found, InGroup):
+        return found
+    if not isinstance(active, NotNow):
+        return replace(
+            found, refreshing=found.group in (active or {}), refreshing_since=(active or {}).get(found.group)
+        )
+    if isinstance(before, InGroup) and found.group == before.group:
         return replace(found, refreshing=before.refreshing, refreshing_since=before.refreshing_since)
     return found
 

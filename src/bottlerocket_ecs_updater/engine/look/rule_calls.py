@@ -21,7 +21,8 @@ from bottlerocket_ecs_updater.engine.run_state import RunState
 from bottlerocket_ecs_updater.errors import Interrupted, LeaseLost, Throttled, Unreachable, UpdaterError
 
 T = TypeVar("T")
-GROUPS, ROOM, PROVIDERS, PROTECTION = "auto-scaling", "room", "capacity-providers", "task-protection"
+GROUPS, REFRESHES, ROOM = "auto-scaling", "instance-refreshes", "room"
+PROVIDERS, PROTECTION = "capacity-providers", "task-protection"
 MACHINES, INTERFACES = "stopped-hosts", "network-interfaces"
 
 Missed = tuple[InstanceId, str]

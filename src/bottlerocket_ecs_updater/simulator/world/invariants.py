@@ -58,6 +58,7 @@ class _Seen:
     returned_by_hand_at: datetime | None = None
     reboot_by: str | None = None
     """The caller of the last reboot command. It is kept after a boot, because the command may run again."""
+    booted_at: datetime | None = None
     drained_at: datetime | None = None
     """When an updater drained it last."""
     applies: dict[str, int] = field(default_factory=dict)
@@ -337,7 +338,11 @@ class InvariantChecker:
         seen = self._seen[host.instance_id]
         sent, staged = seen.reboot_sent_at, seen.staged_by_hand_at
         too_late = sent is not None and staged is not None and staged > sent - LOOKED_BEFORE
-        if seen.reboot_by is not None and host.running in self.budget.denied_versions and not too_late:
+        # The first boot after a start in EC2 is not by a reboot command, even if one was sent before.
+        by_start = sent is not None and host.started_at > max(sent, seen.booted_at or sent)
+        seen.booted_at = self._world.clock.now()
+        ours = seen.reboot_by is not None and not by_start
+        if ours and host.running in self.budget.denied_versions and not too_late:
             self._violated(8, host.instance_id, f"{seen.reboot_by} booted it into {host.running}")
 
     # Callers.
