@@ -211,6 +211,7 @@ def test_room_that_a_capacity_provider_has_given_away_is_room_no_more() -> None:
         (story_of_the_platform, 1213377),
         (story_of_departures, 1221200),
         (story_of_stale_reads, 1239349),
+        (story_of_departures, 1233240),
     ],
 )
 def test_a_change_that_no_updater_could_notice_yet_breaks_no_promise(tell: Callable[[Dice], Story], seed: int) -> None:
@@ -221,6 +222,7 @@ def test_a_change_that_no_updater_could_notice_yet_breaks_no_promise(tell: Calla
     that lost their connection just before or after a return, for as long as ECS still shows them connected.
     A host that its group started from its warm pool some seconds before its return.
     A boot, after a stop, into what somebody had staged; a drain by an operator that ECS did not show yet.
+    A return by an operator a tenth of a second before the reboot command, after the last look.
     """
     assert broken_promises(play(tell(Dice(seed)))) == []
 
@@ -269,6 +271,20 @@ def test_a_host_that_was_once_in_its_warm_pool_during_a_reboot_is_not_rebooted_f
     Found by seed 1221802 of the scenarios with departures.
     """
     assert broken_promises(play(story_of_departures(Dice(1221802)))) == []
+
+
+def test_a_quarantined_host_in_its_warm_pool_makes_no_run_fail() -> None:
+    """The run said that an instance was out of service, exited with 3, and named none.
+
+    Found by seed 1233324 of the scenarios with departures.
+    """
+    assert broken_promises(play(story_of_departures(Dice(1233324)))) == []
+
+
+@pytest.mark.parametrize("seed", [1221867, 1238667])
+def test_the_exit_code_counts_a_claimed_host_that_ecs_is_registering_or_deregistering(seed: int) -> None:
+    """The answer to its claim was lost; and the claim of one that ECS deregistered later had been dropped before."""
+    assert broken_promises(play(story_of_everything(Dice(seed)))) == []
 
 
 def test_a_host_that_its_group_terminates_is_not_returned_although_instance_refreshes_are_denied() -> None:

@@ -14,6 +14,7 @@ from tests.support.story import Ending, Harmed, Played, object_in
 from bottlerocket_ecs_updater.core.model.event import (
     Claimed,
     ClaimFound,
+    CommandSent,
     Drained,
     Event,
     InstanceFailed,
@@ -91,9 +92,23 @@ def _excused(played: Played, invariant: int, subject: str) -> bool:
     died = _died_returning(played, subject)
     # As long as ECS may show old state, a command may be in progress.
     stale = _is_any(played, f.StaleReads)
-    in_flight = in_flight or stale
+    in_flight = in_flight or stale or _was_returned_just_before_a_reboot(played, subject)
     known = {"stale": stale, "in_flight": in_flight, "unheard": unheard, "forgetful": forgetful, "died_returning": died}
     return any(_excuses(fault, invariant, **known) for fault in faults)
+
+
+PACED = timedelta(seconds=1)
+"""How long after the last look the reboot command may be sent, without latency: calls are spaced out."""
+
+
+def _was_returned_just_before_a_reboot(played: Played, subject: str) -> bool:
+    """Whether somebody returned it after the last look before a reboot command, and before that was sent."""
+    events = [event for ending in played.endings for event in ending.events]
+    drained = [event.at for event in events if isinstance(event, Drained) and event.instance == subject]
+    sent = [event.at for event in events if isinstance(event, CommandSent) and event.instance == subject]
+    people = [fault for fault in played.story.scenario.faults.on(subject) if isinstance(fault, f.SomebodySets)]
+    returned = [at + one.at for at in drained for one in people if one.step is f.Step.DRAIN]
+    return any(timedelta() <= reboot - at <= PACED for at in returned for reboot in sent)
 
 
 _TAKEN_BY_GROUP = 13
@@ -209,8 +224,13 @@ def _exit_code(ending: Ending) -> int:
 
 def _ends_deregistering(ending: Ending) -> bool:
     """Whether a claimed instance is still in the cluster although ECS is registering or deregistering it."""
-    claimed = {event.instance for event in ending.events if isinstance(event, Claimed | ClaimFound)}
+    last = {event.instance: event.phase for event in ending.events if isinstance(event, PhaseEntered)}
+    claimed = [id_ for id_, phase in last.items() if phase in _CLAIMED]
     return any(_reason_of(ending, id_) is Reason.NOT_ACTIVE for id_ in claimed)
+
+
+_CLAIMED = frozenset({Phase.DRAINING, Phase.REBOOTING, Phase.VERIFYING, Phase.RETURNING, Phase.QUARANTINED})
+"""The phases of an instance with a claim. The answer to the call that wrote it may have been lost."""
 
 
 def _took_any(ending: Ending) -> bool:

@@ -8,6 +8,7 @@ from datetime import datetime
 from functools import partial
 
 from bottlerocket_ecs_updater.core.decision.halting import in_quarantine
+from bottlerocket_ecs_updater.core.decision.not_counted import is_kept_warm
 from bottlerocket_ecs_updater.core.decision.stuck import failed_drains, said, stuck_on, waiting_codes
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.decision.unclaimed.budget import left_out_of_service
@@ -83,7 +84,9 @@ class RunResult:
             return RunOutcome.HALTED, 4
         fleet = self._known.fleet
         failed = any(isinstance(outcome, Failed | Quarantined) for outcome in outcomes)
-        bad = failed or in_quarantine(fleet) or left_out_of_service(Pass(fleet, self._policy))
+        # One that its group keeps in its warm pool is held. In service again, it counts as quarantined.
+        quarantined = any(not is_kept_warm(fleet.instances[id_]) for id_ in in_quarantine(fleet))
+        bad = failed or quarantined or left_out_of_service(Pass(fleet, self._policy))
         if self._known.fleet.stopping:
             # It was stopped, but the exit code still shows earlier failures.
             return RunOutcome.INTERRUPTED, 3 if bad else 0
