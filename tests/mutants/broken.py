@@ -714,8 +714,8 @@ MUTANTS = (
     broken(
         "the run does not wait for a second reboot by the same command",
         "core/decision/claimed/verify.py",
-        "    due = max(second, quiet) if quiet is not None else second\n",
-        "    due = second\n",
+        "    return max(second, quiet) if quiet is not None else second\n",
+        "    return second\n",
         f"{CORE}/decision/claimed/test_reboot.py",
     ),
     broken(

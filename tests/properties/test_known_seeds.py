@@ -273,6 +273,25 @@ def test_a_host_that_was_once_in_its_warm_pool_during_a_reboot_is_not_rebooted_f
     assert broken_promises(play(story_of_departures(Dice(1221802)))) == []
 
 
+def test_a_run_that_takes_over_a_claim_has_time_to_verify_the_boot_twice() -> None:
+    """A healthy host was quarantined because its agent was disconnected for ten seconds after the first verification.
+
+    Found by seed 1223435 of the scenarios with everything.
+    """
+    assert broken_promises(play(story_of_everything(Dice(1223435)))) == []
+
+
+@pytest.mark.parametrize(
+    ("tell", "seed"),
+    [(story_of_departures, 1204246), (story_of_departures, 1224476), (story_of_the_platform, 1230751)],
+)
+def test_hosts_that_never_count_or_that_their_group_takes_explain_holds(
+    tell: Callable[[Dice], Story], seed: int
+) -> None:
+    """A host whose registration failed is not part of the budget, and one that its group terminates is no room."""
+    assert broken_promises(play(tell(Dice(seed)))) == []
+
+
 def test_a_quarantined_host_in_its_warm_pool_makes_no_run_fail() -> None:
     """The run said that an instance was out of service, exited with 3, and named none.
 

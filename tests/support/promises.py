@@ -35,7 +35,7 @@ from bottlerocket_ecs_updater.engine.document_denials import DENIED_FOR_ALL
 from bottlerocket_ecs_updater.report.analysis.run_report import run_report
 from bottlerocket_ecs_updater.simulator import faults as f
 from bottlerocket_ecs_updater.simulator.ecs import ContainerInstanceSpec, ServiceSpec, Strategy, TaskLaunch
-from bottlerocket_ecs_updater.simulator.ecs.model import InstanceStatus
+from bottlerocket_ecs_updater.simulator.ecs.model import ContainerInstance, InstanceStatus
 from bottlerocket_ecs_updater.simulator.scenarios import NEW, OLD, VARIANT, Member
 
 Broken = Iterator[str]
@@ -470,10 +470,10 @@ def _is_any(played: Played, kind: type[f.Fault]) -> bool:
 def _has_room(played: Played) -> bool:
     """Whether the tasks of any one instance would fit on the others, with one task's size to spare on each."""
     members = [played.world.instance(member.host.instance_id) for member in played.story.scenario.members]
-    gone = (InstanceStatus.INACTIVE, InstanceStatus.REGISTRATION_FAILED)
-    # ECS Anywhere and Managed Instances take no tasks of other services.
-    here = [one for one in members if one.status not in gone and one.launch is TaskLaunch.EC2]
-    others = len(here) - _out(played) - 1
+    leaves = played.world.autoscaling.takes_away
+    up = [one for one in members if one.status is InstanceStatus.ACTIVE and one.agent_up]
+    # ECS Anywhere and Managed Instances take no tasks of other services. One that its group takes is no place to move.
+    others = sum(one.launch is TaskLaunch.EC2 and not leaves(one.ec2_instance_id) for one in up) - 1
     services = played.story.scenario.services
     replicas = [service for service in services if service.strategy is Strategy.REPLICA]
     daemons = sum(service.workload.cpu for service in services if service.strategy is Strategy.DAEMON)
@@ -518,13 +518,17 @@ def _ours(played: Played) -> list[str]:
     """Bottlerocket instances that still exist and that AWS does not replace itself."""
     members = played.story.scenario.members
     ours = [one.host.instance_id for one in members if one.bottlerocket and not _aws_replaces(played, one)]
-    return [name for name in ours if played.world.instance(name).status is not InstanceStatus.INACTIVE]
+    return [name for name in ours if not _never_counts(played.world.instance(name))]
+
+
+def _never_counts(instance: ContainerInstance) -> bool:
+    """Whether it is gone, or was never in service."""
+    failed = instance.status is InstanceStatus.REGISTRATION_FAILED and not instance.tasks
+    return failed or instance.status is InstanceStatus.INACTIVE
 
 
 def _is_out(played: Played, name: str) -> bool:
     instance = played.world.instance(name)
-    if instance.status is InstanceStatus.REGISTRATION_FAILED and not instance.tasks:
-        return False  # It was never in service.
     return instance.status is not InstanceStatus.ACTIVE or not instance.agent_up
 
 

@@ -207,11 +207,16 @@ class Policy:
         return max(self.drain_timeout, self.reboot_timeout)
 
     @property
+    def longest_quiet(self) -> timedelta:
+        """The longest wait for the second verification of a boot."""
+        return self.second_check_spacing + COMMAND_LIFE + INHIBITED_FOR
+
+    @property
     def longest_phase(self) -> timedelta:
         """The longest that a phase of a claim can last while its run is alive."""
         draining = self.drain_timeout + self.rules.tasks.longest
         # A reboot sent at the end of its limit gets the full limit again, and the after-reboot document follows it.
-        rebooting = 2 * self.reboot_timeout + self.second_check_spacing + COMMAND_LIFE + INHIBITED_FOR
+        rebooting = 2 * self.reboot_timeout + self.longest_quiet
         rebooting += self.hook_timeout if self.after_reboot else timedelta()
         return max(draining, rebooting) + self.answer_timeout
 

@@ -755,6 +755,17 @@ def test_a_host_whose_agent_flaps_until_the_limit_is_quarantined_though_it_runs_
     assert str(command.why).endswith("it runs 1.21.0, but its ECS agent does not stay connected")
 
 
+def test_a_second_verification_that_is_due_at_the_limit_has_time_to_be_answered() -> None:
+    """The agent of a healthy host was disconnected for ten seconds just then, and the host was quarantined."""
+
+    def at_the_limit(verified_ago: timedelta) -> NextStep:
+        first = {"new_boot": a_new_boot(NOW - verified_ago)}
+        return next_step(back(minutes=20, looks=0, reboots=(sent_reboot(NOW - 20 * MINUTE, None),), progress=first))
+
+    assert waits(at_the_limit(MINUTE))
+    assert quarantine_of(at_the_limit(2 * MINUTE)).why.failure is Failure.NOT_BACK
+
+
 def test_a_quarantined_instance_backs_off_from_the_release_until_a_person_says_so() -> None:
     note = next_step(sent(20, connected=False)).commands[1]
     assert isinstance(note, Note)

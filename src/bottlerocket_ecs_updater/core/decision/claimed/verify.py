@@ -110,18 +110,14 @@ def _second_reboot_possible(claimed: ClaimedInstance, this_pass: Pass) -> NextSt
     instance = claimed.instance
     policy = this_pass.policy
     new_boot, check_answer = instance.progress.new_boot, instance.check_answer
-    if new_boot is None or check_answer is None or bound_to_old_boot(instance.reboots):
+    if new_boot is None or check_answer is None or _once_is_enough(claimed, new_boot):
         return None
-    if claimed.claim.reboots <= 1 and surely_over(instance.reboots, new_boot.asked_at):
-        return None
-    second = _second_check_from(claimed, new_boot, this_pass)
-    quiet = quiet_after_boot(instance.reboots, new_boot.asked_at)
     if is_check_denied(instance, this_pass.fleet):
         quiet = quiet_unverified(instance.reboots)
         if quiet is None or this_pass.at >= quiet:
             return None
         return NextStep(cancel_open(instance), look_at=min(quiet, this_pass.at + policy.answer_timeout))
-    due = max(second, quiet) if quiet is not None else second
+    due = _second_check_due(claimed, new_boot, this_pass)
     if this_pass.at < due:
         soon = min(due, this_pass.at + SECOND_CHECK_LOOK_POLLS * policy.poll_interval)
         # The second check shows whether it went down in between: a look right before it would add nothing.
@@ -135,6 +131,20 @@ def _second_reboot_possible(claimed: ClaimedInstance, this_pass: Pass) -> NextSt
     if any(one.not_asked_since(check_answer.asked_at) for one in instance.reboots):
         return NextStep(look_at=this_pass.at, wants_reboot_end=True)
     return None
+
+
+def _once_is_enough(claimed: ClaimedInstance, new_boot: NewBoot) -> bool:
+    """Whether the first verification of the boot rules out another reboot."""
+    instance = claimed.instance
+    if claimed.claim.reboots <= 1 and surely_over(instance.reboots, new_boot.asked_at):
+        return True
+    return bound_to_old_boot(instance.reboots)
+
+
+def _second_check_due(claimed: ClaimedInstance, new_boot: NewBoot, this_pass: Pass) -> datetime:
+    second = _second_check_from(claimed, new_boot, this_pass)
+    quiet = quiet_after_boot(claimed.instance.reboots, new_boot.asked_at)
+    return max(second, quiet) if quiet is not None else second
 
 
 def _second_check_from(claimed: ClaimedInstance, new_boot: NewBoot, this_pass: Pass) -> datetime:
@@ -272,10 +282,14 @@ def limit_of_reboot(claimed: ClaimedInstance, this_pass: Pass) -> datetime:
     """When the reboot limit ends. It counts from the claim, so that it also ends across runs that die early.
 
     If the reboot was sent late, the limit counts from then. A run that takes over a claim has time to check once.
+    If it waited for the second verification of a boot, there is time for that: an agent may be disconnected then.
     """
     policy = this_pass.policy
     progress = claimed.progress
     limit = (progress.reboot_sent_at or claimed.phase_began) + policy.reboot_timeout
     if claimed.claim.run != this_pass.fleet.run and progress.claimed_at is not None:
         limit = max(limit, progress.claimed_at + policy.takeover_grace)
-    return limit
+    if progress.new_boot is None or _once_is_enough(claimed, progress.new_boot):
+        return limit
+    due = min(_second_check_due(claimed, progress.new_boot, this_pass), limit + policy.longest_quiet)
+    return max(limit, due + policy.answer_timeout)
