@@ -1,4 +1,4 @@
-"""Faults around a host (F31 to F33, F38 to F43), and of the updater's own calls and process (W1 to W7)."""
+"""Faults around a host (F31 to F33, F38 to F43, F50 to F52), and of the updater's own calls and process (W1 to W7)."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from bottlerocket_ecs_updater.core.model.event import InstanceHeld
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
 from bottlerocket_ecs_updater.simulator import faults as f
+from bottlerocket_ecs_updater.simulator.ecs.model import InstanceStatus
 from bottlerocket_ecs_updater.simulator.faults.world import SetStatus, Step
 from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients
 from bottlerocket_ecs_updater.simulator.scenarios import NEW, OLD
@@ -461,3 +462,44 @@ def test_w7_it_is_returned_once_its_check_is_allowed_and_the_others_get_the_vers
     town = befall(f.CommandsDenied("", True, *DENIED), world=(f.UpdaterDies(54),), budget=2)
     assert town.fates == ["died", "quarantined:not-back", "updated", "up-to-date"]
     assert town.updated_the_others(1)
+
+
+# Spot interruptions, and people who deregister hosts or delete claims
+
+
+@pytest.mark.parametrize("step", [Step.CHECK, Step.APPLY])
+def test_f50_a_spot_instance_that_its_agent_drains_is_left_alone_and_frees_its_place_when_it_is_gone(
+    step: Step,
+) -> None:
+    town = befall(f.SpotInterrupted(SECONDS, step))
+    assert town.fates[0] == "drained-by-others"
+    assert town.boots == 0
+    assert set(town.exits) == {0}
+    others = {name: version for name, version in town.played.findings.versions.items() if name != town.sick}
+    assert set(others.values()) == {NEW}
+    assert broken_promises(town.played) == []
+
+
+@pytest.mark.parametrize("step", [Step.DRAIN, Step.REBOOT, Step.BOOT])
+def test_f50_a_spot_notice_during_an_update_is_no_failure_of_the_version(step: Step) -> None:
+    """ECS does not show the notice: the instance is DRAINING already."""
+    town = befall(f.SpotInterrupted(SECONDS, step))
+    assert town.exits == [0, 0]
+    assert town.updated_the_others()
+    assert broken_promises(town.played) == []
+
+
+@pytest.mark.parametrize("step", [Step.CHECK, Step.APPLY, Step.DRAIN, Step.BOOT])
+def test_f51_a_container_instance_that_somebody_deregisters_keeps_no_other_from_its_turn(step: Step) -> None:
+    town = befall(f.Deregistered(SECONDS, step))
+    assert not {"failed", "quarantined"} & set(town.fates)
+    assert town.updated_the_others()
+    assert broken_promises(town.played) == []
+
+
+def test_f52_a_host_whose_claim_somebody_deletes_while_it_is_drained_is_left_to_them() -> None:
+    town = befall(f.ClaimDeleted(SECONDS, Step.DRAIN))
+    assert town.fates[0] == "claim-removed"
+    assert town.boots == 0
+    assert town.played.world.instance(town.sick).status is InstanceStatus.DRAINING
+    assert broken_promises(town.played) == []

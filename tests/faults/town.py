@@ -169,7 +169,7 @@ def _down_by_others(faults: tuple[Fault, ...]) -> int:
     """One more instance may be out if a person or another fault takes it out, besides the updater's own drains."""
     names = {type(fault).__name__ for fault in faults}
     others = {"OutOfBand", "InstanceTerminated", "SomebodySets", "ApplyKilled", "GroupTakes", "InstanceStopped"}
-    return int(bool(names & {*others, "GroupKeepsWarm", "InBetween"}))
+    return int(bool(names & {*others, "GroupKeepsWarm", "InBetween", "SpotInterrupted", "Deregistered"}))
 
 
 def word(ending: Ending, id_: InstanceId) -> str:

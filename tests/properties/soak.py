@@ -14,6 +14,7 @@ from tests.support.invented import (
     story_of_departures,
     story_of_everything,
     story_of_faults,
+    story_of_interruptions,
     story_of_mixed_ground,
     story_of_operators,
     story_of_own_ground,
@@ -42,6 +43,7 @@ KINDS = (
     story_of_the_platform,
     story_of_pinned_tasks,
     story_of_stale_reads,
+    story_of_interruptions,
 )
 
 

@@ -14,6 +14,7 @@ from tests.support.invented import (
     story_of_departures,
     story_of_everything,
     story_of_faults,
+    story_of_interruptions,
     story_of_mixed_ground,
     story_of_operators,
     story_of_own_ground,
@@ -69,6 +70,12 @@ def test_instances_that_do_not_take_every_task_keep_no_promise_from_being_kept(s
 @settings(ALWAYS_THE_SAME, max_examples=30)
 @given(stories(story_of_pinned_tasks))
 def test_a_service_that_lets_no_task_go_keeps_no_other_host_from_its_update(story: Story) -> None:
+    assert broken_promises(play(story)) == []
+
+
+@settings(ALWAYS_THE_SAME, max_examples=40)
+@given(stories(story_of_interruptions))
+def test_spot_interruptions_and_people_who_deregister_hosts_or_delete_claims_break_no_promise(story: Story) -> None:
     assert broken_promises(play(story)) == []
 
 

@@ -868,3 +868,26 @@ def _ssm_timing(choose: Chooser) -> SsmTiming:
         delivery=seconds(choose.one_of((0.5, 5, 20))),
         report=seconds(choose.one_of((0.3, 5, 10))),
     )
+
+
+def story_of_interruptions(choose: Chooser) -> Story:
+    """Spot interruptions, container instances deregistered by hand, and claims deleted by hand, at any moment."""
+    story = quiet_story(choose)
+    struck = [
+        Placed(_interruption(choose), member.host.instance_id)
+        for member in story.scenario.members
+        if member.bottlerocket and choose.happens(50)
+    ]
+    faults = (*struck, *deaths(choose, choose.one_of((0, 2))))
+    scenario = replace(
+        story.scenario, story="hosts are interrupted", faults=FaultPlan(tuple(faults), story.scenario.seed)
+    )
+    return replace(story, scenario=scenario)
+
+
+def _interruption(choose: Chooser) -> Fault:
+    step = choose.one_of((None, *f.Step))
+    at = seconds(choose.number(0, 1500) if step is None else choose.number(0, 60))
+    if choose.happens(50):
+        return f.SpotInterrupted(at, step, drains=not choose.happens(20))
+    return f.Deregistered(at, step) if choose.happens(50) else f.ClaimDeleted(at, step)

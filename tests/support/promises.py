@@ -153,6 +153,8 @@ def _excuses(
             return in_flight  # an instance without tasks may be on its way to the reboot by then
         case 2, f.RebootEnds(ending=f.RebootEnding.RUN_AGAIN):
             return forgetful  # its first boot has wiped out the claim, or its DRAINING, and nobody reboots it again
+        case 2, f.Deregistered():
+            return True  # perhaps while the reboot command was on its way
         case 4, f.SomebodySets(status=f.SetStatus.DRAINING) if stale:
             return True  # no look showed it yet
         case 4, f.SomebodySets(status=f.SetStatus.DRAINING, step=f.Step.RETURN):

@@ -134,6 +134,13 @@ FAULTS: Mapping[str, CatalogueEntry] = MappingProxyType(
             "instance reuse policy of warm pools, bottlerocket#4888",
             world.GroupKeepsWarm,
         ),
+        "F50": _entry(
+            "EC2 takes a Spot Instance back two minutes after a notice",
+            "ECS_ENABLE_SPOT_INSTANCE_DRAINING, Spot interruption notices",
+            world.SpotInterrupted,
+        ),
+        "F51": _entry("someone deregisters the container instance with force", "people", world.Deregistered),
+        "F52": _entry("someone deletes the attribute with the claim", "people", world.ClaimDeleted),
         "W1": _entry("stale reads", "eventual consistency of AWS", world.StaleReads),
         "W2": _entry("a call takes effect, but the reply is lost", "networks", world.RepliesLost),
         "W3": _entry("the updater is killed at any call", "Spot, deployments, people", world.UpdaterDies),

@@ -87,6 +87,34 @@ class InstanceStopped:
 
 
 @dataclass(frozen=True, slots=True)
+class SpotInterrupted:
+    """F50. EC2 takes the Spot Instance back two minutes after a notice: at a time, or after a step started on it.
+
+    With `drains`, the ECS agent has Spot draining enabled, and sets the instance DRAINING.
+    """
+
+    at: timedelta = AT_ONCE
+    step: Step | None = None
+    drains: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Deregistered:
+    """F51. Someone deregisters the container instance with force: at a time, or after a step started on it."""
+
+    at: timedelta = AT_ONCE
+    step: Step | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimDeleted:
+    """F52. Someone deletes the attribute with an updater's claim: at a time, or after a step started on it."""
+
+    at: timedelta = AT_ONCE
+    step: Step | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ApiFails:
     """F38. Calls fail with `code`: every `every`th call of `operation` ('*' for all) during the given time."""
 
@@ -217,6 +245,9 @@ WorldFault = (
     | GroupTakes
     | GroupKeepsWarm
     | InstanceStopped
+    | SpotInterrupted
+    | Deregistered
+    | ClaimDeleted
     | ApiFails
     | PartialFailures
     | TaskArrives

@@ -56,6 +56,7 @@ class _Seen:
     reboot_sent_at: datetime | None = None
     staged_by_hand_at: datetime | None = None
     returned_by_hand_at: datetime | None = None
+    claim_deleted_at: datetime | None = None
     reboot_by: str | None = None
     """The caller of the last reboot command. It is kept after a boot, because the command may run again."""
     booted_at: datetime | None = None
@@ -97,6 +98,11 @@ class InvariantChecker:
     def staged_by_hand(self, instance_id: str) -> None:
         """Note that someone other than the updater stages a version on a host."""
         self._seen[instance_id].staged_by_hand_at = self._world.clock.now()
+
+    def claim_deleted_by_hand(self, instance_id: str) -> None:
+        """A person who deletes the claim of a drained instance takes it over from the updater."""
+        self._seen[instance_id].claim_deleted_at = self._world.clock.now()
+        self._drained_by_updater.discard(instance_id)
 
     def returned_by_hand(self, instance_id: str) -> None:
         """Note that someone other than the updater sets an instance ACTIVE."""
@@ -310,7 +316,10 @@ class InvariantChecker:
             wrong.append(f"it is {instance.status}")
         elif not self._is_updater(instance.drained_by):
             self._violated(4, instance.ec2_instance_id, f"{what}; {instance.drained_by} drained it")
-        if CLAIM_ATTRIBUTE not in instance.custom and not self._groups.takes_away(instance.ec2_instance_id):
+        deleted_at = self._seen[instance.ec2_instance_id].claim_deleted_at
+        just_deleted = deleted_at is not None and self._world.clock.now() - deleted_at < NOTICEABLE
+        taken_away = self._groups.takes_away(instance.ec2_instance_id)
+        if CLAIM_ATTRIBUTE not in instance.custom and not taken_away and not just_deleted:
             # The claim is dropped if the group terminates the instance, and an earlier reboot may still run.
             wrong.append("it has no claim")
         if wrong:

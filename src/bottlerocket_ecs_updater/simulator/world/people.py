@@ -9,6 +9,8 @@ from bottlerocket_ecs_updater.simulator.ecs import Workload
 from bottlerocket_ecs_updater.simulator.ecs.model import InstanceStatus
 from bottlerocket_ecs_updater.simulator.ecs.requests import arn_like
 from bottlerocket_ecs_updater.simulator.faults import (
+    ClaimDeleted,
+    Deregistered,
     GroupKeepsWarm,
     GroupTakes,
     InBetween,
@@ -18,6 +20,7 @@ from bottlerocket_ecs_updater.simulator.faults import (
     SetStatus,
     SomebodySets,
     SomebodyStages,
+    SpotInterrupted,
     Step,
     TaskArrives,
 )
@@ -29,7 +32,17 @@ if TYPE_CHECKING:
     from bottlerocket_ecs_updater.simulator.world.world import World
 
 
-Person = InstanceTerminated | InstanceStopped | GroupTakes | GroupKeepsWarm | SomebodySets | SomebodyStages
+Person = (
+    InstanceTerminated
+    | InstanceStopped
+    | GroupTakes
+    | GroupKeepsWarm
+    | SomebodySets
+    | SomebodyStages
+    | SpotInterrupted
+    | Deregistered
+    | ClaimDeleted
+)
 """Faults that act once on an instance: at a time, or after a step of its update."""
 
 
@@ -55,6 +68,9 @@ class People:
             GroupKeepsWarm,
             SomebodySets,
             SomebodyStages,
+            SpotInterrupted,
+            Deregistered,
+            ClaimDeleted,
         )
         people = [fault for kind in kinds for fault in host.active_faults.all(kind)]
         for fault in people:
@@ -101,6 +117,12 @@ class People:
                 self._world.operator_drain(host.instance_id)
             case SomebodyStages(version):
                 self._world.stage_by_hand(host.instance_id, version)
+            case SpotInterrupted(drains=drains):
+                self._world.interrupt(host.instance_id, drains=drains)
+            case Deregistered():
+                self._world.deregister_by_hand(host.instance_id)
+            case ClaimDeleted():
+                self._world.delete_claim(host.instance_id)
             case _:
                 raise AssertionError(fault)
 

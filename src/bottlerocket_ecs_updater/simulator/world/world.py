@@ -12,6 +12,7 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from bottlerocket_ecs_updater.core.model.claim import CLAIM_ATTRIBUTE
 from bottlerocket_ecs_updater.simulator.aws_basics.calls import Call, CallLog, Throttles, TokenBucket
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
 from bottlerocket_ecs_updater.simulator.aws_basics.names import Names
@@ -57,6 +58,10 @@ if TYPE_CHECKING:
 
 OPERATOR = "operator"
 MANAGED_DRAINING = "managed draining"
+SPOT_DRAINING = "ECS agent"
+
+SPOT_NOTICE = timedelta(minutes=2)
+"""From the notice of a Spot interruption to the end of the instance."""
 NOBODY = "anonymous"
 
 
@@ -116,7 +121,7 @@ class World:
         self.s3 = ObjectStore(clock)
         self.cluster = self.ecs.registry.create_cluster(cluster)
         self.scaling = ManagedScaling(self)
-        self.watch = InvariantChecker(self, budget, operators=frozenset({OPERATOR, MANAGED_DRAINING}))
+        self.watch = InvariantChecker(self, budget, operators=frozenset({OPERATOR, MANAGED_DRAINING, SPOT_DRAINING}))
         self.ecs.registry.breaks = self._breaks
         self.ecs.registry.gpus = lambda one: self.hosts[one.ec2_instance_id].health.gpus(one.spec.gpus)
         self.ecs.registry.health = lambda instance: self.hosts[instance.ec2_instance_id].health.status()
@@ -284,6 +289,32 @@ class World:
             self._set_status(MANAGED_DRAINING, "DRAINING", [instance_id])
         if terminate:
             self.clock.after(hook, partial(self._complete_termination, instance_id))
+
+    def interrupt(self, instance_id: str, *, drains: bool = True) -> None:
+        """EC2 sends the notice of a Spot interruption, and terminates the instance two minutes later.
+
+        With `drains`, its ECS agent sets it DRAINING, if it is running: `ECS_ENABLE_SPOT_INSTANCE_DRAINING`.
+        """
+        instance = self.instance(instance_id)
+        if drains and instance.agent_up and instance.status is InstanceStatus.ACTIVE:
+            self._set_status(SPOT_DRAINING, "DRAINING", [instance_id])
+        self.clock.after(SPOT_NOTICE, partial(self.terminate_instance, instance_id))
+
+    def deregister_by_hand(self, instance_id: str) -> None:
+        """Someone deregisters the container instance with force, so that ECS stops no task on it."""
+        instance = self.instance(instance_id)
+        if instance.status is not InstanceStatus.INACTIVE:
+            request = {"cluster": self.cluster.name, "containerInstance": instance.arn, "force": True}
+            self._as(OPERATOR, self.ecs.operations["DeregisterContainerInstance"], request)
+
+    def delete_claim(self, instance_id: str) -> None:
+        """Someone deletes the attribute with an updater's claim, if there is one."""
+        instance = self.instance(instance_id)
+        if CLAIM_ATTRIBUTE in instance.custom:
+            attributes = [{"name": CLAIM_ATTRIBUTE, "targetId": instance.arn}]
+            request = {"cluster": self.cluster.name, "attributes": attributes}
+            self.watch.claim_deleted_by_hand(instance_id)
+            self._as(OPERATOR, self.ecs.operations["DeleteAttributes"], request)
 
     def _complete_termination(self, instance_id: str) -> None:
         self.autoscaling.set_lifecycle(instance_id, "Terminating:Proceed")
