@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import datetime, timedelta
 
 import pytest
 from tests.support.memory_store import MemoryStore
-from tests.support.simulated import Updater, at_most, row
+from tests.support.simulated import OLD, ZONES, Updater, at_most, instance_id, row
 
 from bottlerocket_ecs_updater.core.model.claim import CLAIM_ATTRIBUTE, Claim, read_claim
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, RunId
 from bottlerocket_ecs_updater.engine.act.executor import LEDGER_WAITS, LOOK_SERVES
 from bottlerocket_ecs_updater.engine.store.ledger_store import KeptLedger, ledger_key, read_ledger
 from bottlerocket_ecs_updater.simulator.aws_basics.calls import Call
+from bottlerocket_ecs_updater.simulator.ecs import EcsTiming
+from bottlerocket_ecs_updater.simulator.faults import FaultPlan, Placed, StaleReads
+from bottlerocket_ecs_updater.simulator.host import HostSpec, HostTiming
 from bottlerocket_ecs_updater.simulator.services.documents import REBOOT
 from bottlerocket_ecs_updater.simulator.world.world import World
 
@@ -75,6 +78,18 @@ def test_a_claim_is_stored_before_it_is_on_the_instance_until_attributes_are_see
     run_with(world, store)
     assert early == [True, True]
     assert late.count(False) > 0
+
+
+@pytest.mark.parametrize("lag", [45, 50, 55, 60])
+def test_a_claim_that_ecs_still_shows_as_before_the_boot_has_not_survived_it(lag: int) -> None:
+    """The host is back so quickly that its check proves the new boot before ECS shows it."""
+    quick = HostTiming(*(timedelta(seconds=1) for _ in fields(HostTiming)))
+    stale = FaultPlan((Placed(StaleReads(timedelta(seconds=lag))),))
+    world = row(0, services=0, plan=stale, ecs_timing=EcsTiming(attributes_survive=False))
+    world.add_instance(HostSpec(instance_id(0), version=OLD, timing=quick), ZONES[0])
+    store = Counting()
+    run_with(world, store)
+    assert not store.survival_known
 
 
 def test_after_that_the_copy_in_the_store_is_two_minutes_old_at_most() -> None:

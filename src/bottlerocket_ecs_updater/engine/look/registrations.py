@@ -122,9 +122,12 @@ class RegistrationLooks:
             self._known.instances.pop(self._nameless.pop(arn), None)
 
     def _notice_survival(self, instance: Instance) -> None:
-        """Record that attributes survive reboots in this cluster, if one is there after a verified reboot."""
+        """Record that attributes survive reboots in this cluster, if one is there after a verified reboot.
+
+        If no look saw the agent disconnect, ECS may still show the registration as it was before the reboot.
+        """
         progress, registration = instance.progress, instance.registration
-        verified = progress.new_boot is not None and progress.reboot_sent_at is not None
+        verified = progress.new_boot is not None and progress.away_at is not None
         if verified and registration is not None and registration.connected and instance.claim_on_instance:
             self._known.fleet = replace(self._known.fleet, attributes_survive=True)
 
