@@ -256,6 +256,14 @@ def test_managed_instances_and_ecs_anywhere_are_no_room_for_other_services() -> 
     assert broken_promises(play(story_of_mixed_ground(Dice(988871)))) == []
 
 
+def test_a_warm_pool_minutes_before_a_reboot_does_not_excuse_its_rollback() -> None:
+    """The record said that the host was stopped during its reboot, and it was rebooted again.
+
+    Found by seed 1212660 of the scenarios with departures.
+    """
+    assert broken_promises(play(story_of_departures(Dice(1212660)))) == []
+
+
 @pytest.mark.parametrize("seed", [1201471, 1230199])
 def test_two_hosts_that_reboot_by_themselves_are_no_evidence_against_their_version(seed: int) -> None:
     """Each of them killed all of its tasks, minutes apart, and the run halted: the version did not work on them.

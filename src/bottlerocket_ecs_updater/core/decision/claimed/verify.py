@@ -194,10 +194,10 @@ def _was_stopped(claimed: ClaimedInstance) -> bool:
     if _was_stopped_early(claimed):
         return True
     rest, claim, around = claimed.instance.backoff, claimed.claim, claimed.instance.around
-    if around is not None and around.warm_at is not None:
+    quarantined = claim.phase is ClaimPhase.QUARANTINED
+    if around is not None and around.warm_at is not None and (quarantined or around.warm_at > claimed.phase_began):
         return True
     why = rest.why if rest is not None and rest.version == claim.target else ""
-    quarantined = claim.phase is ClaimPhase.QUARANTINED
     return noted_cut_off(claimed) or (why == Failure.STOPPED_IN_EC2.code and quarantined)
 
 
