@@ -103,17 +103,19 @@ first host of the waves before. Otherwise the two or three hosts of each wave th
 
 A decision takes time in proportion to the instances, but the memory of a large cluster is slower to read. So with 100
 times the instances, it takes 100 to 130 times as long, the more the busier the machine is, although it makes no more
-function calls for each instance.
+function calls for each instance. A machine on which `--help` starts in 0.07 s took 0.14 s for a decision at 5,000
+instances, and one on which it starts in 0.10 s took 0.22 s.
 
 About 24 S3 calls of a cluster's first run do not depend on its hosts: the lease, which is also the test of the bucket
 (3), the ledger and what people decided (2), the start of the record (1), the first sightings of two versions (2), the
 ledger of the first host, until attributes have been seen to survive a reboot (4), the last of the ledger (1), and at
 the end the standing of the cluster, the last of the record, two reports, the index, the page of all clusters and the
-lease (11). Later runs make two calls more, but neither note sightings nor write so often for the first host. The other
-S3 calls follow the time: 23 in the 11 minutes that 8 hosts take, and about 40 in the 16 minutes that 100 hosts take.
-The lease is renewed every 72 seconds. What people decided is read within a minute before each start, and while a host
-is drained and not yet rebooted, because a pause and a block take effect within a minute. The ledger and the record are
-written every two minutes, and at once if the next run could not find out what they say.
+lease (11). Later runs make two calls more, but neither note sightings nor write so often for the first host; with 8
+hosts, that is 6.1 calls for each, just above the target. The other S3 calls follow the time: 23 in the 11 minutes that
+8 hosts take, and about 40 in the 16 minutes that 100 hosts take. The lease is renewed every 72 seconds. What people
+decided is read within a minute before each start, and while a host is drained and not yet rebooted, because a pause
+and a block take effect within a minute. The ledger and the record are written every two minutes, and at once if the
+next run could not find out what they say.
 
 ## How calls are counted
 
