@@ -1026,8 +1026,8 @@ MUTANTS = (
     broken(
         "a service that crashes in seconds hides tasks that stay PENDING on a version",
         "core/decision/contrast.py",
-        "    ran = bool(started or lately) or before\n",
-        "    ran = bool(started) or before\n",
+        "    return (ran or crashed) and len(stuck)",
+        "    return bool(started or before) and len(stuck)",
         "tests/faults/test_broken_tasks.py -k pending",
     ),
     broken(
