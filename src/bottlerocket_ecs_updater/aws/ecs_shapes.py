@@ -335,6 +335,11 @@ def failures(shapes: Iterable[FailureTypeDef] | None) -> Mapping[str, str]:
     return {shape.get("arn", ""): reason(shape) for shape in shapes or ()}
 
 
+def missing_in(failed: Mapping[str, str]) -> set[str]:
+    """The ARNs of what ECS says does not exist, among the reasons of `failures`."""
+    return {arn for arn, why in failed.items() if why.startswith(MISSING)}
+
+
 def reason(shape: FailureTypeDef) -> str:
     """One failure's reason, with the detail if ECS gives one."""
     detail = shape.get("detail")

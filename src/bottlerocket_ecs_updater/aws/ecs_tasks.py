@@ -13,7 +13,7 @@ from itertools import islice
 from sys import intern
 from typing import TYPE_CHECKING, Literal
 
-from bottlerocket_ecs_updater.aws.ecs_shapes import MISSING, failures, moment
+from bottlerocket_ecs_updater.aws.ecs_shapes import failures, missing_in, moment
 from bottlerocket_ecs_updater.aws.transport.api import Api
 from bottlerocket_ecs_updater.aws.transport.batches import chunks
 from bottlerocket_ecs_updater.aws.transport.operation import Operation
@@ -171,7 +171,7 @@ class EcsTasks:
                 where, task = _task(shape)
                 found.tasks[task.arn] = where, task
             failed |= failures(reply.get("failures"))
-        missing = {arn for arn, why in failed.items() if why.startswith(MISSING)}
+        missing = missing_in(failed)
         left_out = [arn for arn in arns if arn not in found.tasks and arn not in missing]
         return replace(found, unknown=[Task(arn, TaskStatus.OTHER, "", "") for arn in left_out])
 

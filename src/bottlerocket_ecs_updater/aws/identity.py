@@ -9,7 +9,7 @@ from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
 from urllib.request import Request
 
-from bottlerocket_ecs_updater.aws.ecs_shapes import MISSING, failures, moment
+from bottlerocket_ecs_updater.aws.ecs_shapes import failures, missing_in, moment
 from bottlerocket_ecs_updater.aws.transport.api import Api
 from bottlerocket_ecs_updater.aws.transport.batches import chunks
 from bottlerocket_ecs_updater.aws.transport.operation import Operation
@@ -117,7 +117,7 @@ def running_tasks_of_family(clients: Pair[ECSClient], api: Api, cluster: str, fa
     for some in chunks(arns, _DESCRIBE_MAX):
         reply = api.look(Operation.DESCRIBE_TASKS, cluster, clients.looking.describe_tasks, cluster=cluster, tasks=some)
         shapes += reply.get("tasks", ())
-        missing |= {arn for arn, why in failures(reply.get("failures")).items() if why.startswith(MISSING)}
+        missing |= missing_in(failures(reply.get("failures")))
     unknown = set(arns) - missing - {shape.get("taskArn") for shape in shapes}
     if unknown:
         raise Unreachable(f"ECS lists {len(unknown)} tasks of family {family} that it does not describe")

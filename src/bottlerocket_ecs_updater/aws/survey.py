@@ -10,7 +10,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from bottlerocket_ecs_updater.aws.ecs_shapes import MISSING, failures, moment
+from bottlerocket_ecs_updater.aws.ecs_shapes import failures, missing_in, moment
 from bottlerocket_ecs_updater.aws.probe import PROBES_AT_ONCE, ask_probes
 from bottlerocket_ecs_updater.aws.survey_shapes import (
     capacity_provider,
@@ -223,7 +223,7 @@ class AwsSurvey:
             for reply in self._api.look_at_pages(Operation.DESCRIBE_CAPACITY_PROVIDERS, self._cluster, method, request):
                 shapes += reply.get("capacityProviders", ())
                 failed = failures(reply.get("failures"))
-                missing |= {arn.rsplit("/", 1)[-1] for arn, why in failed.items() if why.startswith(MISSING)}
+                missing |= {arn.rsplit("/", 1)[-1] for arn in missing_in(failed)}
         groups = self._groups_by_name({group for shape in shapes if (group := group_name(shape))})
         found = {provider.name: provider for provider in (capacity_provider(shape, groups) for shape in shapes)}
         return {name: CapacityProvider(name, ProviderKind.MISSING) for name in missing} | found

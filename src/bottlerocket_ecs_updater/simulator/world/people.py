@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from bottlerocket_ecs_updater.simulator.ecs import Workload
 from bottlerocket_ecs_updater.simulator.ecs.model import InstanceStatus
@@ -61,17 +61,7 @@ class People:
         host.on_boot.append(self._booted)
         host.on_terminate.append(self._terminated)
         host.on_step.append(self.step_began)
-        kinds: tuple[type[Person], ...] = (
-            InstanceTerminated,
-            InstanceStopped,
-            GroupTakes,
-            GroupKeepsWarm,
-            SomebodySets,
-            SomebodyStages,
-            SpotInterrupted,
-            Deregistered,
-            ClaimDeleted,
-        )
+        kinds: tuple[type[Person], ...] = get_args(Person)
         people = [fault for kind in kinds for fault in host.active_faults.all(kind)]
         for fault in people:
             if fault.step is None:
