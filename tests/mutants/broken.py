@@ -118,7 +118,7 @@ MUTANTS = (
     broken(
         "an instance is rebooted before it is empty",
         "core/decision/claimed/reboot.py",
-        "    empty = not (registration.running_tasks or registration.pending_tasks or tasks.left)\n",
+        "    empty = not (registration.counted_tasks or tasks.left)\n",
         "    empty = True\n",
         f"{CORE}/decision/claimed/test_reboot.py",
     ),

@@ -42,7 +42,7 @@ class DaemonShare:
         registration = instance.registration
         if registration is None or not self.groups or not _is_new(registration, self.returned, now):
             return False
-        few = registration.running_tasks + registration.pending_tasks < len(self.groups)
+        few = registration.counted_tasks < len(self.groups)
         return few or not self.groups <= {task.group for task in instance.tasks_left}
 
 

@@ -114,7 +114,7 @@ def suspicious(fleet: Fleet, starts_before: Mapping[ServiceArn, int]) -> tuple[S
 
 def _is_empty(instance: Instance) -> bool:
     registration = instance.registration
-    return registration is not None and not (registration.running_tasks or registration.pending_tasks)
+    return registration is not None and not registration.counted_tasks
 
 
 def losing_on_trial(trial: Iterable[InstanceId], fleet: Fleet) -> frozenset[str]:

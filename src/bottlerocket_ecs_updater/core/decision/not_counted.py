@@ -107,7 +107,7 @@ def _never_in_service(instance: Instance) -> Hold | None:
 
 
 def _is_empty(registration: Registration) -> bool:
-    return not registration.running_tasks + registration.pending_tasks
+    return not registration.counted_tasks
 
 
 def left_out(instance: Instance, policy: Policy) -> Hold | None:

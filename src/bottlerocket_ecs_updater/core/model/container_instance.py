@@ -22,8 +22,9 @@ FAMILY_GROUP = "family:"
 """The group of a task that no service started, unless its starter named another one: this and its family."""
 
 
-VARIANT_ATTRIBUTE = "bottlerocket.variant"
 TYPE_ATTRIBUTE = "ecs.instance-type"
+
+VARIANT_ATTRIBUTE = "bottlerocket.variant"
 """Bottlerocket's ECS agent registers this attribute; no other agent does."""
 
 EXTERNAL_ATTRIBUTE = "ecs.capability.external"
@@ -95,6 +96,11 @@ class Registration:
     """Names of its agent's capabilities; None if not known. They are not in `attributes`."""
     agent_version: str = ""
     """Empty if ECS does not say."""
+
+    @property
+    def counted_tasks(self) -> int:
+        """How many tasks ECS counts on it: those that run or start, but not those that are stopping."""
+        return self.running_tasks + self.pending_tasks
 
     @property
     def type(self) -> str:

@@ -208,7 +208,7 @@ class Instance:
         registration, tasks = self.registration, self.tasks
         if registration is None or tasks is None or tasks.at < registration.at:
             return False
-        return registration.running_tasks + registration.pending_tasks > len(tasks.left) + len(self.tasks_stopping)
+        return registration.counted_tasks > len(tasks.left) + len(self.tasks_stopping)
 
     def names_of(self, tasks: Iterable[Task]) -> frozenset[str]:
         """The groups and families of these tasks of it, and `UNLISTED` if ECS counts more tasks than it lists."""

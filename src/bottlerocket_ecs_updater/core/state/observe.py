@@ -97,7 +97,7 @@ def _taken_out(before: Instance, after: Instance, at: datetime | None) -> TakenO
     if known is None or not known.in_service or before.claim is not None or at is None:
         return before.progress.taken_out
     moved_by_us = sum(before.progress.moving.values())
-    return TakenOut(at, max(known.running_tasks + known.pending_tasks, moved_by_us))
+    return TakenOut(at, max(known.counted_tasks, moved_by_us))
 
 
 def _rival_is_done(instance: Instance, on_instance: Claim | None, run: RunId, store: str) -> bool:

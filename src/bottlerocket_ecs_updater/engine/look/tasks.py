@@ -151,7 +151,7 @@ def _drains_for_us(instance: Instance) -> bool:
 
 def _counts_none(instance: Instance) -> bool:
     registration = instance.registration
-    counted = registration.running_tasks + registration.pending_tasks if registration is not None else 0
+    counted = registration.counted_tasks if registration is not None else 0
     return _drains_for_us(instance) and counted == 0
 
 

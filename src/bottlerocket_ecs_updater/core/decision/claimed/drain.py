@@ -211,7 +211,7 @@ def _report_is_aging(instance: Instance, this_pass: Pass) -> bool:
 
 
 def _counts_say_empty(registration: Registration) -> bool:
-    return registration.running_tasks == 0 and registration.pending_tasks == 0
+    return not registration.counted_tasks
 
 
 def _tasks_are_fresh(claimed: ClaimedInstance) -> bool:

@@ -143,7 +143,7 @@ def is_seen_empty(claimed: ClaimedInstance, this_pass: Pass) -> bool:
     tasks, registration = claimed.instance.tasks, claimed.registration
     if tasks is None or not _looked_at_now(claimed, this_pass):
         return False
-    empty = not (registration.running_tasks or registration.pending_tasks or tasks.left)
+    empty = not (registration.counted_tasks or tasks.left)
     return empty and registration.status is Status.DRAINING and registration.connected
 
 

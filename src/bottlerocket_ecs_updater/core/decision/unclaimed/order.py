@@ -67,4 +67,4 @@ def _class_of(instance: Instance, tasks_moved_again: Callable[[Instance], int], 
 def tasks_to_move(instance: Instance) -> int:
     """How many tasks on it are running or starting."""
     registration = instance.registration
-    return registration.running_tasks + registration.pending_tasks if registration is not None else 0
+    return registration.counted_tasks if registration is not None else 0
