@@ -334,7 +334,7 @@ def test_a_version_that_breaks_tasks_is_noticed_before_the_next_reboot(seed: int
 
 
 def test_a_task_that_ecs_lists_but_does_not_describe_may_be_an_older_updater() -> None:
-    """Without a state store the oldest task acts. The second run was not told of the first one, and acted beside it.
+    """Without a state store, only the oldest task may act. ECS left the first one out, so the second one acted too.
 
     Found by seed 1500747 of the scenarios with everything.
     """

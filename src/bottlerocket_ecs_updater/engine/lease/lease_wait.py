@@ -12,7 +12,7 @@ from bottlerocket_ecs_updater.engine.ports import Clock, Store
 from bottlerocket_ecs_updater.errors import Throttled, Unreachable
 
 LEASE_READ_EVERY = timedelta(seconds=30)
-"""Half of a minute later than possible does not matter to a run that may wait for hours."""
+"""Half a minute more does not matter to a run that may wait for hours."""
 
 
 def wait_for_lease(store: Store, key: str, clock: Clock, until: datetime) -> bool:
